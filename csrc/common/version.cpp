@@ -1,0 +1,7 @@
+#include "common/version.h"
+
+namespace narsfast {
+
+int abi_version() { return 1; }
+
+}  // namespace narsfast

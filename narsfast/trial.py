@@ -1,0 +1,36 @@
+"""One training of one candidate, as every package speaks of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Outcome = Literal["ok", "diverged", "out_of_memory", "timed_out", "failed", "lost"]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training of one candidate.
+
+    Attributes:
+        candidate: id of the candidate (`narsfast.space.Space.ids`).
+        curve: validation accuracy in percent after each epoch trained, up to where the training ended.
+        outcome: ``ok``, or why the curve is shorter than asked for.
+        epochs: number of epochs asked for.
+        seconds: wall-clock seconds of the training.
+        message: one line on an outcome other than ``ok``, else empty.
+    """
+
+    candidate: str
+    curve: tuple[float, ...]
+    outcome: Outcome
+    epochs: int
+    seconds: float
+    message: str = ""
+
+    def label(self, epoch: int, chance: float) -> float:
+        """What the predictor learns: accuracy in percent at `epoch` (1-based), or `chance` if never reached.
+
+        A training that diverged or failed is worth a constant guess and is never dropped.
+        """
+        return self.curve[epoch - 1] if len(self.curve) >= epoch else chance
