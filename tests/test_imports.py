@@ -33,7 +33,8 @@ ALLOWED = {
         "emit",
         "report",
     },
-    "cli": {"pipeline", "config", "space", "arch", "cost", "runs"},
+    "console": set(),
+    "cli": {"pipeline", "console", "space", "arch", "cost", "runs", "report"},
 }
 
 
