@@ -1,3 +1,3 @@
-"""Small, accurate vision networks together with the recipe that trains them, for many budgets from one run."""
+"""Small, accurate vision networks and the recipes that train them, for many budgets from one run."""
 
 __version__ = "0.1.0"
