@@ -1,1 +1,20 @@
-"""data."""
+"""Labelled images in three splits, and the batches that a training reads from them."""
+
+from ._batches import AUGMENTATIONS, batches, mixed
+from ._dataset import Dataset, Preprocess, Skipped, Split
+from ._load import load_data, shared_data
+from ._random import derived_seed, uniforms
+
+__all__ = [
+    "AUGMENTATIONS",
+    "Dataset",
+    "Preprocess",
+    "Skipped",
+    "Split",
+    "batches",
+    "derived_seed",
+    "load_data",
+    "mixed",
+    "shared_data",
+    "uniforms",
+]
