@@ -17,7 +17,10 @@ STATISTIC_TEXTS = {
     "macs": ("multiply-adds", "convolutions and linear layers, one image"),
     "flops_published": ("FLOPs, published convention", "multiply-adds and elements read by average pools"),
     "params": ("parameters", "all, without a bias in the stem"),
-    "params_published": ("parameters, published convention", "weights of convolutions and linear layers only"),
+    "params_published": (
+        "parameters, published convention",
+        "weights of convolutions and linear layers only",
+    ),
     "activations": ("activations", "elements of the outputs of all convolutions, one image"),
     "peak_memory": (
         "peak activation memory, bytes",
@@ -48,8 +51,16 @@ def _accuracies(found: Measurements, data: DataFacts) -> str:
                 _percent(found.predicted),
                 "by the search's predictor, for a training cut short at the early-stop epoch",
             ),
-            ("validation", _percent(found.validation), f"{images.get('val', 0)} images; the search has seen them"),
-            ("test", _percent(found.test), f"{images.get('test', 0)} images; looked at once, after the search"),
+            (
+                "validation",
+                _percent(found.validation),
+                f"{images.get('val', 0)} images; the search has seen them",
+            ),
+            (
+                "test",
+                _percent(found.test),
+                f"{images.get('test', 0)} images; looked at once, after the search",
+            ),
             ("chance", _percent(data.chance), "share of the largest class of the validation split"),
         ],
     )
@@ -103,9 +114,7 @@ def _preprocessing(definition: Definition, data: DataFacts) -> str:
 
 
 def _statistics(statistics: Mapping[str, int]) -> str:
-    rows = [
-        (*STATISTIC_TEXTS.get(name, (name, "")), f"{value:,}") for name, value in statistics.items()
-    ]
+    rows = [(*STATISTIC_TEXTS.get(name, (name, "")), f"{value:,}") for name, value in statistics.items()]
     return _table(("statistic", "value", "counted"), [(name, value, how) for name, how, value in rows])
 
 
@@ -125,7 +134,9 @@ def model_card(
     Returns:
         The text of README.md.
     """
-    classes = ", ".join(data.classes[:20]) + (f", ... ({len(data.classes)} in all)" if len(data.classes) > 20 else "")
+    classes = ", ".join(data.classes[:20]) + (
+        f", ... ({len(data.classes)} in all)" if len(data.classes) > 20 else ""
+    )
     duration = f", {found.seconds:,.0f} s" if found.seconds is not None else ""
     counts = ", ".join(f"{count} {split}" for split, count in data.images.items())
     recipe_rows = [(name, str(value)) for name, value in recipe.model_dump(mode="json").items()]

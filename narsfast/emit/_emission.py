@@ -54,9 +54,13 @@ def _save_weights(network: nn.Module, path: Path) -> None:
     save_file(state, path, metadata={"format": "pt", "writer": f"narsfast {narsfast.__version__}"})
 
 
-def _manifest(folder: Path, definition: Definition, data: DataFacts, found: Measurements, onnx: OnnxCheck) -> str:
+def _manifest(
+    folder: Path, definition: Definition, data: DataFacts, found: Measurements, onnx: OnnxCheck
+) -> str:
     checksums = {
-        path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir()) if path.is_file()
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.iterdir())
+        if path.is_file()
     }
     return _json(
         {

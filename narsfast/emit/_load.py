@@ -48,7 +48,9 @@ def read_json(directory: Path, name: str) -> Any:
         UserError: the folder or the file is missing, or the file is not JSON.
     """
     if not directory.is_dir():
-        raise UserError(f"{directory} is not a folder; give the folder of one network, as `narsfast best` lists them")
+        raise UserError(
+            f"{directory} is not a folder; give the folder of one network, as `narsfast best` lists them"
+        )
     path = directory / name
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -68,7 +70,9 @@ def read_preprocessing(directory: str | Path) -> Preprocessing:
     try:
         return Preprocessing.model_validate(read_json(directory, "preprocessing.json"))
     except ValidationError as error:
-        raise UserError(f"{directory / 'preprocessing.json'} is broken: {_first(error)}; emit again") from None
+        raise UserError(
+            f"{directory / 'preprocessing.json'} is broken: {_first(error)}; emit again"
+        ) from None
 
 
 def _first(error: ValidationError) -> str:

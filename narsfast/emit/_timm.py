@@ -35,7 +35,11 @@ def _optimizer(recipe: Recipe) -> list[tuple[str, Any, str]]:
     sgd = recipe.optimizer == "sgd"
     rate = recipe.learning_rate * (recipe.sgd_factor if sgd else 1.0)
     lines: list[tuple[str, Any, str]] = [
-        ("opt", "sgd" if sgd else "rmsproptf", "SGD with Nesterov momentum" if sgd else "epsilon inside the root"),
+        (
+            "opt",
+            "sgd" if sgd else "rmsproptf",
+            "SGD with Nesterov momentum" if sgd else "epsilon inside the root",
+        ),
         ("lr", rate, "already scaled for SGD" if sgd else ""),
         ("momentum", recipe.momentum, ""),
         ("weight_decay", recipe.weight_decay, "not on norms and biases, here and there"),
@@ -118,7 +122,11 @@ def timm_arguments(
     """
     resolution = definition.resolution
     sections: dict[str, list[tuple[str, Any, str]]] = {
-        "model": [("model", name, ""), ("num_classes", len(data.classes), ""), ("in_chans", data.in_chans, "")],
+        "model": [
+            ("model", name, ""),
+            ("num_classes", len(data.classes), ""),
+            ("in_chans", data.in_chans, ""),
+        ],
         "data": [
             ("input_size", [data.in_chans, resolution, resolution], ""),
             ("img_size", resolution, ""),

@@ -30,7 +30,9 @@ def collect(run: Run) -> dict[str, Any]:
     trials = {trial.candidate: trial for trial in run.trials("search")}
     chance = run.fact("chance")
     early_stop_epoch = run.fact("early_stop_epoch")
-    label_epoch = early_stop_epoch if early_stop_epoch is not None else (batches[0].epochs if batches else None)
+    label_epoch = (
+        early_stop_epoch if early_stop_epoch is not None else (batches[0].epochs if batches else None)
+    )
     rows = _trial_rows(batches, trials, run.fact("statistics") or {}, label_epoch, chance)
     return {
         "name": run.path.name,
@@ -195,7 +197,8 @@ def early_stopping(rows: Sequence[Mapping[str, Any]], correlation: str) -> list[
     first = [row for row in rows if row["batch"] == 0]
     length = max((row["epochs"] for row in first), default=0)
     curves = np.array(
-        [row["curve"] for row in first if len(row["curve"]) == length and None not in row["curve"]], dtype=float
+        [row["curve"] for row in first if len(row["curve"]) == length and None not in row["curve"]],
+        dtype=float,
     )
     if len(curves) < 3:
         return []

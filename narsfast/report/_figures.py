@@ -34,7 +34,9 @@ def _colour(index: int) -> str:
     return "@grey" if index == 0 else f"@c{(index - 1) % 7 + 1}"
 
 
-def _figure(traces: list[dict[str, Any]], x: Mapping[str, Any], y: Mapping[str, Any], **layout: Any) -> Figure:
+def _figure(
+    traces: list[dict[str, Any]], x: Mapping[str, Any], y: Mapping[str, Any], **layout: Any
+) -> Figure:
     return {"data": traces, "layout": {"xaxis": dict(x), "yaxis": dict(y), **layout}}
 
 
@@ -84,7 +86,12 @@ def accuracy_against_macs(data: Data) -> Figure | None:
             )
     return _figure(
         traces,
-        {"title": _title("multiply-adds of one image (MACs)"), "type": "log", "exponentformat": "SI", "dtick": "D2"},
+        {
+            "title": _title("multiply-adds of one image (MACs)"),
+            "type": "log",
+            "exponentformat": "SI",
+            "dtick": "D2",
+        },
         {"title": _title("accuracy (%)")},
     )
 
@@ -135,14 +142,24 @@ def means_of_batches(data: Data) -> Figure | None:
         return None
     picked = [mean for mean in means if mean["batch"] > 0]
 
-    def bars(name: str, rows: Sequence[Data], mean: str, error: str, colour: str, pattern: str) -> dict[str, Any]:
+    def bars(
+        name: str, rows: Sequence[Data], mean: str, error: str, colour: str, pattern: str
+    ) -> dict[str, Any]:
         return {
             "type": "bar",
             "name": name,
             "x": [batch_name(row["batch"]) for row in rows],
             "y": [row[mean] for row in rows],
-            "error_y": {"type": "data", "array": [row[error] or 0 for row in rows], "color": "@text", "thickness": 1.5},
-            "marker": {"color": colour, "pattern": {"shape": pattern, "fgcolor": "@paper", "size": 6, "solidity": 0.3}},
+            "error_y": {
+                "type": "data",
+                "array": [row[error] or 0 for row in rows],
+                "color": "@text",
+                "thickness": 1.5,
+            },
+            "marker": {
+                "color": colour,
+                "pattern": {"shape": pattern, "fgcolor": "@paper", "size": 6, "solidity": 0.3},
+            },
             "customdata": [row["trials"] for row in rows],
             "hovertemplate": "%{x}<br>mean of %{customdata} trials: %{y:.2f} %<extra>" + name + "</extra>",
         }
@@ -157,7 +174,10 @@ def means_of_batches(data: Data) -> Figure | None:
     return _figure(
         traces,
         {"title": _title("batch"), "type": "category", "categoryorder": "array", "categoryarray": order},
-        {"title": _title("mean accuracy (%)"), "range": [max(0.0, lowest - margin), min(100.0, highest + margin)]},
+        {
+            "title": _title("mean accuracy (%)"),
+            "range": [max(0.0, lowest - margin), min(100.0, highest + margin)],
+        },
         barmode="group",
         bargap=0.35,
     )
@@ -195,7 +215,10 @@ def learning_curves(data: Data) -> Figure | None:
         shown.add(batch)
     layout: dict[str, Any] = {}
     if data["early_stop_epoch"] is not None:
-        layout = {"shapes": [_vertical(data["early_stop_epoch"])], "annotations": [_note(data["early_stop_epoch"])]}
+        layout = {
+            "shapes": [_vertical(data["early_stop_epoch"])],
+            "annotations": [_note(data["early_stop_epoch"])],
+        }
     return _figure(
         traces,
         {"title": _title("epoch"), "rangemode": "tozero", "tickformat": "d"},
@@ -231,7 +254,15 @@ def early_stop_choice(data: Data) -> Figure | None:
     if threshold is not None:
         line = {"color": "@grey", "width": 1.5, "dash": "dot"}
         layout["shapes"].append(
-            {"type": "line", "x0": 0, "x1": 1, "xref": "paper", "y0": threshold, "y1": threshold, "line": line}
+            {
+                "type": "line",
+                "x0": 0,
+                "x1": 1,
+                "xref": "paper",
+                "y0": threshold,
+                "y1": threshold,
+                "line": line,
+            }
         )
     if data["early_stop_epoch"] is not None:
         layout["shapes"].append(_vertical(data["early_stop_epoch"]))
@@ -340,7 +371,11 @@ def predictor_quality(data: Data) -> Figure | None:
         )
     return _figure(
         traces,
-        {"title": _title("trials the fit knew"), "tickmode": "array", "tickvals": [fit["trials"] for fit in fits]},
+        {
+            "title": _title("trials the fit knew"),
+            "tickmode": "array",
+            "tickvals": [fit["trials"] for fit in fits],
+        },
         {"title": _title("Kendall tau, cross-validated")},
     )
 

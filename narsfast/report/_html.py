@@ -37,7 +37,11 @@ def link(target: str, text: str) -> Markup:
 
 
 def table(
-    head: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: Iterable[int] = (), identifier: str = ""
+    head: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    numbers: Iterable[int] = (),
+    identifier: str = "",
 ) -> str:
     """Return a table that scrolls sideways on a narrow screen.
 
@@ -62,9 +66,7 @@ def table(
 
 def figure(identifier: str, description: str) -> str:
     """Return the place of a plot."""
-    return (
-        f'<div class="figure" id="figure-{escape(identifier)}" role="img" aria-label="{escape(description)}"></div>'
-    )
+    return f'<div class="figure" id="figure-{escape(identifier)}" role="img" aria-label="{escape(description)}"></div>'
 
 
 def number(value: float | None, digits: int = 2, unit: str = "") -> str | None:

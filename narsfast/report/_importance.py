@@ -61,7 +61,9 @@ def field_importance(
     return {"trials": len(members), "error": error, "constant_error": constant_error, "fields": fields}
 
 
-def _permute(columns: NDArray[np.float32], target: NDArray[np.float64]) -> tuple[float, float, NDArray[np.float64]]:
+def _permute(
+    columns: NDArray[np.float32], target: NDArray[np.float64]
+) -> tuple[float, float, NDArray[np.float64]]:
     """Cross-validate forests and shuffle each column of the held-out rows.
 
     Args:
@@ -78,7 +80,9 @@ def _permute(columns: NDArray[np.float32], target: NDArray[np.float64]) -> tuple
     count = columns.shape[1]
     errors, constants, growths = [], [], []
     for train, held_out in RepeatedKFold(n_splits=FOLDS, n_repeats=REPEATS, random_state=0).split(columns):
-        forest = RandomForestRegressor(TREES, min_samples_leaf=2, random_state=0).fit(columns[train], target[train])
+        forest = RandomForestRegressor(TREES, min_samples_leaf=2, random_state=0).fit(
+            columns[train], target[train]
+        )
         truth = target[held_out]
         error = float(np.abs(forest.predict(columns[held_out]) - truth).mean())
         shuffled = np.tile(columns[held_out], (count, SHUFFLES, 1, 1))

@@ -118,11 +118,15 @@ def _tiles(data: Mapping[str, Any]) -> str:
         (number(max(labels), 2, " %") if labels else None, f"best trial at epoch {data['label_epoch']}"),
         (str(data["early_stop_epoch"]) if data["early_stop_epoch"] else None, "early-stop epoch"),
         (number(data["prediction"]["tau"], 2), "Kendall tau of the picks"),
-        (number(best["test"], 2, " %") if best else None, f"best test, {amount(best['macs'])} MACs" if best else "best test"),
+        (
+            number(best["test"], 2, " %") if best else None,
+            f"best test, {amount(best['macs'])} MACs" if best else "best test",
+        ),
         (_duration(seconds) if seconds else None, "training time, all trials"),
     ]
     return "".join(
-        f"<li><b>{escape(value) if value else '&ndash;'}</b><span>{escape(text)}</span></li>" for value, text in tiles
+        f"<li><b>{escape(value) if value else '&ndash;'}</b><span>{escape(text)}</span></li>"
+        for value, text in tiles
     )
 
 

@@ -86,7 +86,9 @@ def macs(data: Data, drawn: set[str], folder: Path, page: Path) -> str:
             f" {len(failed)} of {len(data['trials'])} trials did not end well; one that did not reach this epoch counts "
             f"as a constant guess ({number(data['chance'], 2, ' %') or 'unknown'})."
         )
-    return paragraph(text) + figure("macs", "Accuracy against multiply-adds of all trials and the found networks")
+    return paragraph(text) + figure(
+        "macs", "Accuracy against multiply-adds of all trials and the found networks"
+    )
 
 
 def prediction(data: Data, drawn: set[str], folder: Path, page: Path) -> str:
@@ -139,7 +141,15 @@ def batches(data: Data, drawn: set[str], folder: Path, page: Path) -> str:
         )
         + figure("batches", "Mean measured accuracy of each batch beside a random batch of the same size")
         + table(
-            ("batch", "trials", "mean (%)", "standard error", "best (%)", "random mean (%)", "random standard error"),
+            (
+                "batch",
+                "trials",
+                "mean (%)",
+                "standard error",
+                "best (%)",
+                "random mean (%)",
+                "random standard error",
+            ),
             rows,
             numbers=range(1, 7),
             identifier="batches",
@@ -205,7 +215,9 @@ def quality(data: Data, drawn: set[str], folder: Path, page: Path) -> str:
     parts = []
     if "fits" in drawn:
         names = [name for name in BASELINES if any(name in fit["taus"] for fit in data["fits"])]
-        names += [name for name in {n: None for fit in data["fits"] for n in fit["taus"]} if name not in BASELINES]
+        names += [
+            name for name in {n: None for fit in data["fits"] for n in fit["taus"]} if name not in BASELINES
+        ]
         parts += [
             paragraph(
                 "Kendall tau between predicted and measured accuracy on trials left out of the fit, the same folds for all. "
@@ -239,7 +251,9 @@ def quality(data: Data, drawn: set[str], folder: Path, page: Path) -> str:
             ),
         ]
     else:
-        parts.append(missing("The encoder has not been pretrained yet, or the space searches no architecture."))
+        parts.append(
+            missing("The encoder has not been pretrained yet, or the space searches no architecture.")
+        )
     return "".join(parts)
 
 
@@ -265,7 +279,17 @@ def trials(data: Data, drawn: set[str], folder: Path, page: Path) -> str:
     return (
         "<details><summary>All trials, best first</summary>"
         + table(
-            ("candidate", "batch", "MACs", "params", "predicted (%)", "measured (%)", "epochs", "seconds", "outcome"),
+            (
+                "candidate",
+                "batch",
+                "MACs",
+                "params",
+                "predicted (%)",
+                "measured (%)",
+                "epochs",
+                "seconds",
+                "outcome",
+            ),
             rows,
             numbers=range(1, 8),
             identifier="trials",
