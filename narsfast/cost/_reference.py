@@ -67,7 +67,8 @@ class _Totals:
         depthwise: bool = False,
     ) -> None:
         """`times` equal convolutions on square maps; `held` are a waiting shortcut's elements."""
-        weights = outputs * (1 if depthwise else inputs) * kernel * kernel
+        fan_in = np.where(depthwise, 1, inputs)
+        weights = outputs * fan_in * kernel * kernel
         elements = outputs * out_side * out_side
         alive = inputs * side * side + elements + held
         self.macs += times * weights * out_side * out_side
