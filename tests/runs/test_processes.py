@@ -64,7 +64,7 @@ def test_visible_gpus(count, variable, names):
 
 def test_what_does_not_pickle_is_an_error_with_its_text():
     with Processes(1, gpus=0) as executor:
-        with pytest.raises(RuntimeError, match="TwoArguments: this and that"):
+        with pytest.raises(RuntimeError, match="TwoArgumentsError: this and that"):
             executor.submit(tasks.fail_unpicklable).result()
         with pytest.raises(Exception, match="pickle"):
             executor.submit(tasks.return_unpicklable).result()
