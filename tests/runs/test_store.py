@@ -98,19 +98,8 @@ def test_what_was_written_reads_back(writes, tmp_path_factory):
             index, epochs, members = args
             keep(run.add_batch, args, model.batches, index, (epochs, tuple(members)))
         elif kind == "trial":
-            stored = model.trials.setdefault((args[1], args[0].candidate), args[0])
-            conflict = (stored.curve, stored.outcome, stored.epochs) != (
-                args[0].curve,
-                args[0].outcome,
-                args[0].epochs,
-            )
-            keep(
-                run.add_trial,
-                args,
-                model.trials,
-                (args[1], args[0].candidate),
-                args[0] if conflict else stored,
-            )
+            trial, purpose = args
+            keep(run.add_trial, args, model.trials, (purpose, trial.candidate), trial)
         else:
             keep(run.add_result, args, model.results, args[0].budget, args[0])
     model.check(run)
@@ -124,11 +113,15 @@ def test_what_was_written_reads_back(writes, tmp_path_factory):
 
 def keep(add, args, known, key, content):
     """Adds; content that contradicts what is stored must be refused and change nothing."""
-    if known.setdefault(key, content) == content:
+    if timeless(known.setdefault(key, content)) == timeless(content):
         add(*args)
     else:
         with pytest.raises(RunConflict):
             add(*args)
+
+
+def timeless(content):
+    return replace(content, seconds=0.0, message="") if isinstance(content, Trial) else content
 
 
 def test_numpy_values_are_stored_as_numbers(tmp_path):
@@ -246,6 +239,8 @@ def test_directories_that_are_no_run(tmp_path):
         Run.open(tmp_path, CONFIG)
     with pytest.raises(UserError, match="is a file"):
         Run.open(tmp_path / "photo.jpg", CONFIG)
+    with pytest.raises(UserError, match="cannot hold a run"):
+        Run.open(tmp_path / "photo.jpg" / "run", CONFIG)
 
 
 def test_foreign_databases_are_refused(tmp_path):
@@ -377,14 +372,19 @@ DRIVER = """
 import sys
 from narsfast.runs import BatchMember, Run
 from narsfast.trial import Trial
+
+def tell(line):
+    sys.stdout.write(line)
+    sys.stdout.flush()
+
 with Run.open(sys.argv[1], {"seed": 1}) as run:
     done = len(run.trials("search"))
     for number in range(done, 100_000):
         name = f"{number:06d}"
         run.started(name, "search", 3)
-        print("begin", name, flush=True)
+        tell(f"begin {name}\\n")
         run.add_trial(Trial(name, (number / 7, 2.0), "ok", 3, 0.5), "search")
-        print("done", name, flush=True)
+        tell(f"done {name}\\n")
         run.add_batch(number, 3, [BatchMember(name, (number,), {"depth": number}, {})] * 50)
 """
 
@@ -393,7 +393,6 @@ def test_kill_loses_at_most_what_is_in_flight(tmp_path):
     """A driver killed while it writes, several times over: everything it was told is stored is there."""
     path = tmp_path / "run"
     pause = random.Random(0)
-    told = 0
     for _ in range(4):
         driver = subprocess.Popen(
             [sys.executable, "-c", DRIVER, str(path)],
@@ -402,7 +401,7 @@ def test_kill_loses_at_most_what_is_in_flight(tmp_path):
             text=True,
         )
         assert driver.stdout is not None
-        driver.stdout.readline()
+        first = driver.stdout.readline()
         with Run.read(path) as reader:  # a reader in the middle of the writes sees whole things only
             assert reader.state().driver == driver.pid
             assert all(len(batch.members) == 50 for batch in reader.batches())
@@ -410,9 +409,9 @@ def test_kill_loses_at_most_what_is_in_flight(tmp_path):
                 Run.open(path, {"seed": 1})
         time.sleep(pause.uniform(0.0, 0.2))
         driver.kill()
-        lines = driver.stdout.read().splitlines()
+        lines = [first, *driver.stdout.readlines()]
         driver.wait()
-        told = max([told, *(int(line.split()[1]) + 1 for line in lines if line.startswith("done"))])
+        told = max(int(number) + (what == "done") for what, number in map(str.split, lines))
         with Run.read(path) as reader:
             state = reader.state()
             trials = reader.trials("search")
@@ -422,4 +421,4 @@ def test_kill_loses_at_most_what_is_in_flight(tmp_path):
         assert trials == [Trial(f"{n:06d}", (n / 7, 2.0), "ok", 3, 0.5) for n in range(len(trials))]
         assert all(len(batch.members) == 50 for batch in batches)
         assert len(state.in_flight) <= 1
-    assert told > 0
+    assert told > 1
