@@ -65,7 +65,7 @@ class Processes(Executor):
         """See `Executor.submit`."""
         if getattr(function, "__module__", None) == "__main__":
             raise UserError(
-                f"function {function.__qualname__} is defined in the main script: move it into a module, "
+                f"function {getattr(function, '__qualname__', function)} is defined in the main script: move it into a module, "
                 "so that worker processes can import it"
             )
         return self._pool.submit(self._run, pickle.dumps((function, args)), report, timeout)
