@@ -1,1 +1,30 @@
-"""space."""
+"""Fields, conditions, canonical genes, sampling, the built-in spaces and the recipe schema."""
+
+from ._field import Candidate, Condition, Field, Kind, Part, Value, canonical_json, digest
+from ._load import builtin_spaces, load_space
+from ._mbconv import HEADER_NAMES, STAGE_NAMES, architecture_names
+from ._quantity import parse_quantity
+from ._recipe import Recipe
+from ._space import Genes, Space
+from ._tables import SpaceTables
+
+__all__ = [
+    "HEADER_NAMES",
+    "STAGE_NAMES",
+    "Candidate",
+    "Condition",
+    "Field",
+    "Genes",
+    "Kind",
+    "Part",
+    "Recipe",
+    "Space",
+    "SpaceTables",
+    "Value",
+    "architecture_names",
+    "builtin_spaces",
+    "canonical_json",
+    "digest",
+    "load_space",
+    "parse_quantity",
+]

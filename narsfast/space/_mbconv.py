@@ -1,0 +1,91 @@
+"""The names and legal values of MBConv architectures: stem, stages of MBConv blocks, head (paper, section 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from narsfast.errors import UserError
+
+from ._document import SpaceDocument
+from ._recipe import Recipe, recipe_remedy
+
+HEADER_NAMES = ("resolution", "stem.channels", "head.expansion", "head.features")
+STAGE_NAMES = (
+    "kernel.first",
+    "kernel.rest",
+    "expansion.first",
+    "expansion.rest",
+    "channels",
+    "depth",
+    "stride",
+    "se",
+)
+REST_NAMES = ("kernel.rest", "expansion.rest")
+"""Count only in a stage of more than one block."""
+
+_Rule = tuple[Callable[[Any], bool], str]
+
+
+def _whole(low: int, high: int) -> Callable[[Any], bool]:
+    return lambda value: type(value) is int and low <= value <= high
+
+
+_CHANNELS: _Rule = (_whole(1, 1 << 16), "a whole number of at least 1")
+_KERNEL: _Rule = (lambda value: _whole(1, 31)(value) and value % 2 == 1, "an odd whole number from 1 to 31")
+_EXPANSION: _Rule = (_whole(1, 64), "a whole number from 1 to 64")
+_RULES: dict[str, _Rule] = {
+    "resolution": (_whole(8, 4096), "a whole number of pixels from 8 to 4096"),
+    "stem.channels": _CHANNELS,
+    "head.expansion": _EXPANSION,
+    "head.features": _CHANNELS,
+    "kernel.first": _KERNEL,
+    "kernel.rest": _KERNEL,
+    "expansion.first": _EXPANSION,
+    "expansion.rest": _EXPANSION,
+    "channels": _CHANNELS,
+    "depth": (_whole(1, 64), "a whole number of blocks from 1 to 64"),
+    "stride": (_whole(1, 2), "1 or 2"),
+    "se": (lambda value: type(value) is bool, "true or false"),
+}
+
+
+def architecture_names(stages: int) -> tuple[str, ...]:
+    """All names of an MBConv architecture, as a definition is read from them."""
+    numbered = [f"stage{number}.{name}" for number in range(1, stages + 1) for name in STAGE_NAMES]
+    return (*HEADER_NAMES[:2], *numbered, *HEADER_NAMES[2:])
+
+
+def check_mbconv(document: SpaceDocument, source: str) -> None:
+    """Checks the names and values of an MBConv space; spaces without stages are free.
+
+    Raises:
+        UserError: a name is missing, unknown or conditional, or a value is impossible.
+    """
+    names = architecture_names(document.stages)
+    for name, spec in document.architecture.items():
+        if name not in names:
+            stage, _, rest = name.partition(".")
+            prefix = stage if stage in {n.partition(".")[0] for n in names} and rest else ""
+            known = [n for n in names if n.startswith(prefix + ".")] if prefix else list(HEADER_NAMES)
+            value = spec.dump()
+            raise UserError(f"{source}: {name} is {value!r}; there is no such field, use {', '.join(known)}")
+        if spec.when is not None:
+            raise UserError(
+                f"{source}: {name}.when is {spec.when!r}; leave it out, every network needs this field "
+                "(kernel.rest and expansion.rest depend on depth by themselves)"
+            )
+        test, remedy = _RULES[name.partition(".")[2] if name.startswith("stage") else name]
+        for value in spec.values():
+            if not test(value):
+                raise UserError(f"{source}: {name} is {value!r}; it must be {remedy}")
+    for name in names:
+        if name not in document.architecture:
+            raise UserError(
+                f"{source}: {name} is missing; give one value, {{choices: [...]}} or {{range: [lo, hi, step]}}"
+            )
+    for name, spec in document.recipe.items():
+        if name not in Recipe.model_fields:
+            raise UserError(f"{source}: {name} is {spec.dump()!r}; {recipe_remedy(name)}")
+        for value in spec.values():
+            Recipe.of({name: value}, source=f"{source}: recipe")

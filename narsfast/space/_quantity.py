@@ -1,0 +1,34 @@
+"""Amounts as people write them: ``0.5M``, ``50 M``, ``512KB``."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from narsfast.errors import UserError
+
+# Decimal for counts; binary for memory, as the sizes of on-chip memories are given (this project's choice).
+_UNITS = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "B": 1, "KB": 2**10, "MB": 2**20, "GB": 2**30}
+_NUMBER = re.compile(r"\s*([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*([A-Za-z]*)\s*")
+QUANTITY_REMEDY = "it must be a number of at least 0, such as 2000000, 2M, 0.5G or 512KB"
+
+
+def parse_quantity(text: str | float, name: str = "the amount") -> float:
+    """``"0.5M"`` as 500000.0; numbers pass unchanged.
+
+    Args:
+        text: a number, or a number with K, M, G (thousands) or B, KB, MB, GB (1024).
+        name: what it is the amount of, for the message.
+
+    Raises:
+        UserError: it is not an amount, or negative.
+    """
+    if isinstance(text, int | float) and not isinstance(text, bool):
+        amount = float(text)
+    else:
+        match = _NUMBER.fullmatch(text) if isinstance(text, str) else None
+        unit = match.group(2).upper() if match else "?"
+        amount = float(match.group(1)) * _UNITS[unit] if match and unit in _UNITS else math.nan
+    if not (math.isfinite(amount) and amount >= 0):
+        raise UserError(f"{name} is {text!r}; {QUANTITY_REMEDY}")
+    return amount

@@ -1,0 +1,388 @@
+"""The space of candidates: an exact, canonical encoding of architectures and recipes as genes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from narsfast.errors import UserError
+
+from ._build import build_fields, count_candidates
+from ._document import Bounds, FieldSpec, SpaceDocument, flatten, parse_document
+from ._features import features_of, genes_of, width
+from ._field import Candidate, Field, Part, Value, digest
+from ._mbconv import check_mbconv
+from ._sampling import sobol_genes, uniform_genes
+from ._tables import SpaceTables, build_tables
+
+Genes = NDArray[np.int16]
+_DOCUMENT_KEYS = ("name", "architecture", "recipe", "pool", "budgets")
+
+
+class Space:
+    """Fields of architectures and recipes; made by `load_space`, `Space.from_dict`, `fix` and `override`.
+
+    Genes are (n, F) int16, one value index a field. They are canonical if every inactive field is 0; size, keys,
+    ids and round trips are over canonical genes, and every method takes genes that are not canonical as well.
+
+    Attributes:
+        name: of the space.
+        stages: number of MBConv stages; 0 if the architecture is none of ours (a table's) or missing.
+        fields: the F columns, architecture first, every field after those it depends on.
+        pool: default bounds of the pool by statistic, (lowest, highest).
+        budgets: default budgets, each like `pool`.
+    """
+
+    def __init__(self, document: SpaceDocument, source: str | None = None) -> None:
+        """Builds the fields of a checked document.
+
+        Args:
+            document: the space as written.
+            source: file name for messages; the space's name if left out.
+        """
+        self._document = document
+        self.name: str = document.name
+        self.stages: int = document.stages
+        self.pool: Bounds = dict(document.pool)
+        self.budgets: tuple[Bounds, ...] = tuple(dict(budget) for budget in document.budgets)
+        self.fields: tuple[Field, ...] = build_fields(document, source or document.name)
+        self.sizes: NDArray[np.int16] = np.array([len(field.values) for field in self.fields], np.int16)
+        self._column = {name: c for c, field in enumerate(self.fields) for name in (*field.fills, field.name)}
+
+    def __repr__(self) -> str:
+        return f"Space({self.name!r}, {len(self.fields)} fields, {self.size():.3g} candidates)"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Space) and self.to_dict() == other.to_dict()
+
+    def __hash__(self) -> int:
+        return hash(self.fingerprint())
+
+    # What the space holds
+
+    def size(self) -> int:
+        """The exact number of canonical candidates."""
+        return count_candidates(self.fields)
+
+    def column(self, name: str) -> int:
+        """The column of a field, or the one that fills `name`.
+
+        Raises:
+            UserError: there is no such field.
+        """
+        if name not in self._column:
+            known = ", ".join(field.name for field in self.fields)
+            raise UserError(f"{self.name} has no field {name!r}; its fields are {known}")
+        return self._column[name]
+
+    def field(self, name: str) -> Field:
+        """The field of that name, or the one that fills `name` (UserError if there is none)."""
+        return self.fields[self.column(name)]
+
+    def values(self, name: str) -> tuple[Value, ...]:
+        """All legal values of a field, in order (UserError if there is no such field)."""
+        return self.field(name).values
+
+    def _columns(self, part: Part) -> NDArray[np.int64]:
+        return np.array([c for c, field in enumerate(self.fields) if field.part == part], np.int64)
+
+    @cached_property
+    def architecture_fields(self) -> NDArray[np.int64]:
+        """(k,) int64, columns of the architecture."""
+        return self._columns("architecture")
+
+    @cached_property
+    def recipe_fields(self) -> NDArray[np.int64]:
+        """(k,) int64, columns of the recipe."""
+        return self._columns("recipe")
+
+    @property
+    def searches_architecture(self) -> bool:
+        """Whether any architecture field has a choice."""
+        return bool((self.sizes[self.architecture_fields] > 1).any())
+
+    @property
+    def searches_recipe(self) -> bool:
+        """Whether any recipe field has a choice."""
+        return bool((self.sizes[self.recipe_fields] > 1).any())
+
+    @cached_property
+    def _tables(self) -> SpaceTables:
+        return build_tables(self.fields, self.stages)
+
+    def tables(self) -> SpaceTables:
+        """The space as plain arrays, for native code."""
+        return self._tables
+
+    # Genes
+
+    def _genes(self, genes: ArrayLike) -> Genes:
+        array = np.asarray(genes, np.int16)
+        if array.ndim != 2 or array.shape[1] != len(self.fields):
+            raise ValueError(f"genes have shape {array.shape}; {self.name} needs (n, {len(self.fields)})")
+        outside = (array < 0) | (array >= self.sizes)
+        if outside.any():
+            row, column = np.argwhere(outside)[0]
+            field = self.fields[column]
+            raise ValueError(
+                f"gene {field.name} of row {row} is {array[row, column]}; it must be 0 to {len(field.values) - 1}"
+            )
+        return array
+
+    def active(self, genes: ArrayLike) -> NDArray[np.bool_]:
+        """(n, F) bool: which fields count, for (n, F) genes."""
+        return self._active(self._genes(genes))
+
+    def _active(self, genes: Genes) -> NDArray[np.bool_]:
+        tables = self._tables
+        active = np.ones(genes.shape, np.bool_)
+        for column in np.flatnonzero(np.diff(tables.condition_offsets)):
+            holds = np.zeros(len(genes), np.bool_)
+            for c in range(tables.condition_offsets[column], tables.condition_offsets[column + 1]):
+                parent = tables.condition_parents[c]
+                bits = tables.condition_masks[c] >> genes[:, parent].astype(np.uint64)
+                holds |= active[:, parent] & ((bits & np.uint64(1)) == 1)
+            active[:, column] = holds
+        return active
+
+    def canonical(self, genes: ArrayLike) -> Genes:
+        """(n, F) int16: the genes with inactive ones set to 0."""
+        array = self._genes(genes)
+        return np.where(self._active(array), array, np.int16(0))
+
+    def check(self, genes: ArrayLike) -> None:
+        """Refuses genes that are out of range or not canonical.
+
+        Raises:
+            ValueError: naming the field, the row and the gene.
+        """
+        array = self._genes(genes)
+        wrong = array != self.canonical(array)
+        if wrong.any():
+            row, column = np.argwhere(wrong)[0]
+            name = self.fields[column].name
+            raise ValueError(
+                f"gene {name} of row {row} is {array[row, column]}; it is inactive and must be 0"
+            )
+
+    def keys(self, genes: ArrayLike) -> NDArray[np.uint64]:
+        """(n,) uint64: a hash of the canonical genes (FNV-1a over the columns, each mixed by a shift).
+
+        Native code uses the same formula: h = 0xcbf29ce484222325, then for each gene g
+        h = (h ^ (g + 0x9e3779b97f4a7c15)) * 0x100000001b3 and h ^= h >> 29, modulo 2**64.
+        """
+        canonical = self.canonical(genes).astype(np.uint64)
+        keys = np.full(len(canonical), 0xCBF29CE484222325, np.uint64)
+        for column in range(canonical.shape[1]):
+            keys = (keys ^ (canonical[:, column] + np.uint64(0x9E3779B97F4A7C15))) * np.uint64(0x100000001B3)
+            keys ^= keys >> np.uint64(29)
+        return keys
+
+    def ids(self, genes: ArrayLike) -> list[str]:
+        """The n ids of the candidates, 16 hex digits each."""
+        return [candidate.id for candidate in self.decode(genes)]
+
+    # Candidates
+
+    def decode(self, genes: ArrayLike) -> list[Candidate]:
+        """The n candidates; only active names appear in them."""
+        array = self._genes(genes)
+        candidates = []
+        for row, active in zip(array.tolist(), self._active(array).tolist(), strict=True):
+            parts: dict[Part, dict[str, Value]] = {"architecture": {}, "recipe": {}}
+            for field, gene, counts in zip(self.fields, row, active, strict=True):
+                if counts:
+                    parts[field.part].update(dict.fromkeys(field.fills, field.values[gene]))
+            candidates.append(Candidate(**parts))
+        return candidates
+
+    def encode(self, candidates: Sequence[Candidate]) -> Genes:
+        """(n, F) int16, canonical, of n candidates.
+
+        Raises:
+            UserError: a name is unknown, missing or inactive, or a value is illegal; the sentence lists what is legal.
+        """
+        genes = np.zeros((len(candidates), len(self.fields)), np.int16)
+        for row, candidate in enumerate(candidates):
+            self._encode(candidate, genes[row])
+        return genes
+
+    def _encode(self, candidate: Candidate, genes: Genes) -> None:
+        given = {"architecture": candidate.architecture, "recipe": candidate.recipe}
+        for part, values in given.items():
+            for name in values:
+                if name not in self._column or self.field(name).part != part:
+                    known = ", ".join(n for f in self.fields if f.part == part for n in f.fills)
+                    raise UserError(f"{part} has no field {name!r} in {self.name}; its fields are {known}")
+        active: dict[str, int] = {}
+        for column, field in enumerate(self.fields):
+            values = {name: given[field.part][name] for name in field.fills if name in given[field.part]}
+            if field.conditions and not any(
+                c.parent in active and self.field(c.parent).values[active[c.parent]] in c.values
+                for c in field.conditions
+            ):
+                for name, value in values.items():
+                    parents = " or ".join(c.parent for c in field.conditions)
+                    raise UserError(
+                        f"{name} is {value!r}; it does not count with this {parents}, leave it out"
+                    )
+                continue
+            if not values:
+                raise UserError(f"{field.fills[0]} is missing; it must be {field.legal()}")
+            genes[column] = active[field.name] = _agreed(field, values)
+
+    # Features
+
+    def features(self, genes: ArrayLike, part: Part | None = None) -> NDArray[np.float32]:
+        """(n, D) float32: one-hot of categorical fields, ranges from 0 to 1, no column for fixed fields.
+
+        Inactive fields are zeros. The architecture's columns come first, then the recipe's.
+
+        Args:
+            genes: (n, F).
+            part: only the columns of this part.
+        """
+        array = self.canonical(genes)
+        columns = np.arange(len(self.fields)) if part is None else self._columns(part)
+        return features_of(self.fields, columns, array, self._active(array))
+
+    def from_features(self, features: ArrayLike) -> Genes:
+        """(n, F) int16, canonical: the exact inverse of `features` of both parts."""
+        array = np.asarray(features, np.float32)
+        if array.ndim != 2 or array.shape[1] != len(self.feature_names()):
+            raise ValueError(
+                f"features have shape {array.shape}; {self.name} needs (n, {len(self.feature_names())})"
+            )
+        return self.canonical(genes_of(self.fields, array))
+
+    def feature_names(self, part: Part | None = None) -> list[str]:
+        """Names of the D feature columns: ``stage1.depth`` of a range, ``optimizer=sgd`` of a choice."""
+        names = []
+        for field in self.fields:
+            if part in (None, field.part):
+                one_hot = [f"{field.name}={value}" for value in field.values]
+                names += one_hot if field.kind == "categorical" else [field.name] * width(field)
+        return names
+
+    # Samples
+
+    def random(self, n: int, seed: int) -> Genes:
+        """(n, F) int16, canonical: each field uniform over its values; not deduplicated."""
+        return self.canonical(uniform_genes(self.sizes, n, seed))
+
+    def sobol(self, n: int, seed: int, skip: int = 0) -> Genes:
+        """(n, F) int16, canonical: points `skip` to `skip + n` of a scrambled Sobol sequence; not deduplicated."""
+        return self.canonical(sobol_genes(self.sizes, n, seed, skip))
+
+    # Other spaces
+
+    def fix(self, values: Mapping[str, Value]) -> Space:
+        """The space in which these fields (or names that a field fills) have one value.
+
+        Raises:
+            UserError: an unknown field, or a value outside the field's range.
+        """
+        by_field: dict[str, dict[str, Value]] = {}
+        for name, value in values.items():
+            by_field.setdefault(self.field(name).name, {})[name] = value
+        specs: dict[str, Any] = {}
+        for name, given in by_field.items():
+            field = self.field(name)
+            specs[name] = field.values[_agreed(field, given)]
+        return self.override(specs)
+
+    def override(self, fragment: Mapping[str, Any]) -> Space:
+        """The space with other ranges.
+
+        Args:
+            fragment: like a space file, nested or with dotted names, of what changes:
+                ``{"stage2": {"depth": {"range": [1, 3]}}, "ema": True, "pool": {"macs": "20M"}}``. Sharing,
+                conditions and a range's unit stay unless given; one member of a sharing group speaks for all.
+
+        Raises:
+            UserError: an unknown field or an illegal range.
+        """
+        data = self.to_dict()
+        names: dict[str, Any] = {}
+        for key, value in fragment.items():
+            if key in ("architecture", "recipe"):
+                names |= flatten(value)
+            elif key in _DOCUMENT_KEYS:
+                data[key] = value
+            else:
+                names |= flatten({key: value})
+        for name, spec in names.items():
+            members = self.field(name).fills
+            for member in members:
+                part = data["architecture" if member in data["architecture"] else "recipe"]
+                part[member] = _merged(self._document.specs()[member], spec)
+        document = parse_document(data, self.name)
+        if document.stages:
+            check_mbconv(document, self.name)
+        return Space(document)
+
+    def only_architecture(self, recipe: Mapping[str, Value]) -> Space:
+        """Architecture-only search: every recipe field fixed to `recipe` (UserError if one is missing)."""
+        return self._only("recipe", recipe)
+
+    def only_recipe(self, architecture: Mapping[str, Value]) -> Space:
+        """Recipe-only search: every architecture field fixed to `architecture` (UserError if one is missing)."""
+        return self._only("architecture", architecture)
+
+    def _only(self, part: Part, values: Mapping[str, Value]) -> Space:
+        for name in values:
+            if self.field(name).part != part:
+                raise UserError(f"{name} is not of the {part}; leave it out")
+        space = self.fix(values)
+        for column in space._columns(part):
+            if (field := space.fields[column]).kind != "fixed":
+                raise UserError(f"{field.name} is missing in the {part}; it must be {field.legal()}")
+        return space
+
+    # Storage
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types; `from_dict` gives an equal space."""
+        return self._document.dump()
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Space:
+        """The space of `to_dict`, or of a space file's content.
+
+        Raises:
+            UserError: the content is wrong; one sentence with field, value and what would be right.
+        """
+        source = str(data.get("name", "space"))
+        document = parse_document(data, source)
+        if document.stages:
+            check_mbconv(document, source)
+        return cls(document)
+
+    def fingerprint(self) -> str:
+        """16 hex digits of a hash of `to_dict`."""
+        return digest(self.to_dict())
+
+
+def _agreed(field: Field, values: Mapping[str, Value]) -> int:
+    """The gene of the names that a field fills, which must all have one value."""
+    genes = {name: field.index(value) for name, value in values.items()}
+    if len(set(genes.values())) > 1:
+        shown = ", ".join(f"{name} is {value!r}" for name, value in values.items())
+        raise UserError(f"{shown}; they share {field.name!r} and must have the same value")
+    return next(iter(genes.values()))
+
+
+def _merged(old: FieldSpec, new: Any) -> Any:
+    """A new spec with the sharing and condition of the old one, and its unit if both are ranges."""
+    spec = dict(new) if isinstance(new, Mapping) else {"value": new}
+    if old.share is not None:
+        spec.setdefault("share", old.share)
+    if old.when is not None:
+        spec.setdefault("when", old.when)
+    if old.unit is not None and "range" in spec:
+        spec.setdefault("unit", old.unit)
+    return spec
