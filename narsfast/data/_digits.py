@@ -43,8 +43,8 @@ def load_digits() -> Dataset:
         ratio=(0.9, 1 / 0.9),
         evaluation_crop=1.0,
     )
-    splits = {
-        name: Split(name, labels[part], CachedImages([pixels[i] for i in part]), preprocess)
+    splits = [
+        Split(name, labels[part], CachedImages([pixels[i] for i in part]), preprocess)
         for name, part in zip(("train", "val", "test"), (train, val, test), strict=True)
-    }
-    return Dataset("digits", classes, **splits, preprocess=preprocess)
+    ]
+    return Dataset("digits", classes, train=splits[0], val=splits[1], test=splits[2], preprocess=preprocess)
