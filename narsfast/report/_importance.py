@@ -29,10 +29,11 @@ def field_importance(
         rows: trials with ``candidate`` and ``label`` (percent, None where unknown).
 
     Returns:
-        ``trials``, ``error`` (mean absolute error of the forest on held-out trials, points), ``constant_error`` (of a
-        constant guess, the training folds' mean) and ``fields``: ``name``, ``part``, ``importance`` (by how many points
-        the error grows when the field is shuffled) and ``deviation`` over the folds, most important first. None with
-        too few trials, and before a configuration with a space is known.
+        ``trials``, ``error`` (mean absolute error of the forest on held-out trials, points),
+        ``constant_error`` (of a constant guess, the training folds' mean) and ``fields``: ``name``, ``part``,
+        ``importance`` (by how many points the error grows when the field is shuffled) and ``deviation`` over
+        the folds, most important first. None with too few trials, and before a configuration with a space is
+        known.
     """
     labels = {row["candidate"]: row["label"] for row in rows if row["label"] is not None}
     members = [member for batch in batches for member in batch.members if member.candidate in labels]
@@ -61,7 +62,9 @@ def field_importance(
     return {"trials": len(members), "error": error, "constant_error": constant_error, "fields": fields}
 
 
-def _permute(columns: NDArray[np.float32], target: NDArray[np.float64]) -> tuple[float, float, NDArray[np.float64]]:
+def _permute(
+    columns: NDArray[np.float32], target: NDArray[np.float64]
+) -> tuple[float, float, NDArray[np.float64]]:
     """Cross-validate forests and shuffle each column of the held-out rows.
 
     Args:
@@ -69,7 +72,8 @@ def _permute(columns: NDArray[np.float32], target: NDArray[np.float64]) -> tuple
         target: (n,) accuracy in percent.
 
     Returns:
-        Mean absolute error of the forests and of a constant guess, and (folds, k) growth of the forests' error.
+        Mean absolute error of the forests and of a constant guess, and (folds, k) growth of the forests'
+        error.
     """
     from sklearn.ensemble import RandomForestRegressor
     from sklearn.model_selection import RepeatedKFold
@@ -78,7 +82,9 @@ def _permute(columns: NDArray[np.float32], target: NDArray[np.float64]) -> tuple
     count = columns.shape[1]
     errors, constants, growths = [], [], []
     for train, held_out in RepeatedKFold(n_splits=FOLDS, n_repeats=REPEATS, random_state=0).split(columns):
-        forest = RandomForestRegressor(TREES, min_samples_leaf=2, random_state=0).fit(columns[train], target[train])
+        forest = RandomForestRegressor(TREES, min_samples_leaf=2, random_state=0).fit(
+            columns[train], target[train]
+        )
         truth = target[held_out]
         error = float(np.abs(forest.predict(columns[held_out]) - truth).mean())
         shuffled = np.tile(columns[held_out], (count, SHUFFLES, 1, 1))
