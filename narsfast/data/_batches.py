@@ -72,10 +72,12 @@ def steps_per_epoch(split: Split, batch_size: int) -> int:
 
 def normalise(pixels: NDArray[np.uint8], preprocess: Preprocess) -> Tensor:
     """Pixels (b, height, width, channels) uint8 to a float32 (b, channels, height, width) tensor, channels last."""
-    images = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(torch.float32)
-    for channel, (mean, std) in enumerate(zip(preprocess.mean, preprocess.std, strict=True)):
-        images[:, channel].sub_(255 * mean).mul_(1 / (255 * std))
-    return images
+    count, height, width, channels = pixels.shape
+    # Rows of width x channels: the innermost loop is long, and the channels stay last.
+    mean = torch.tensor(preprocess.mean, dtype=torch.float32).mul(255).repeat(width)
+    scale = torch.tensor(preprocess.std, dtype=torch.float32).mul(255).reciprocal().repeat(width)
+    rows = torch.from_numpy(pixels).view(count, height, width * channels).to(torch.float32).sub_(mean).mul_(scale)
+    return rows.view(count, height, width, channels).permute(0, 3, 1, 2)
 
 
 def mixed(images: Tensor, targets: Tensor, alpha: float, seed: int, step: int) -> tuple[Tensor, Tensor]:
