@@ -6,7 +6,7 @@ from ._facts import DataFacts, Measurements, describe_data
 from ._load import Preprocessing, load, load_transform, read_preprocessing
 from ._notation import block_notation
 from ._onnx import OnnxCheck, compare_onnx, export_onnx
-from ._timm import timm_arguments
+from ._timm import model_name, timm_arguments
 
 __all__ = [
     "DataFacts",
@@ -22,6 +22,7 @@ __all__ = [
     "export_onnx",
     "load",
     "load_transform",
+    "model_name",
     "read_preprocessing",
     "timm_arguments",
 ]

@@ -29,7 +29,8 @@ def block_notation(definition: Definition) -> list[list[str]]:
 
     ``ir`` is an inverted residual, ``ds`` one without expansion, then repeats, kernel, stride, expansion,
     channels and the squeeze-excite ratio (of the block's input). Activations are hard-swish and gates
-    hard-sigmoid throughout. Paddings other than half the kernel have no counterpart in this notation.
+    hard-sigmoid throughout. Paddings other than half the kernel have no counterpart in this notation, and timm rounds
+    channels to multiples of 8.
 
     Args:
         definition: the architecture.

@@ -26,8 +26,8 @@ _HEADER = """\
 #   python -c "import timm_model, runpy; runpy.run_path('train.py', run_name='__main__')" \\
 #       --config timm_args.yaml --data-dir DATA
 #
-# run in this folder with train.py of timm copied beside it; timm_model.py registers the network under the
-name below. # Every key is the long option of the script with underscores.
+# run in this folder with train.py of timm copied beside it; timm_model.py registers the network under the name
+# below. Every key is a long option of the script, with underscores.
 """
 
 
