@@ -12,7 +12,9 @@ ort = pytest.importorskip("onnxruntime", reason="the [onnx] extra is not install
 
 
 def session(emitted):
-    return ort.InferenceSession(str(emitted.emission.directory / "model.onnx"), providers=["CPUExecutionProvider"])
+    return ort.InferenceSession(
+        str(emitted.emission.directory / "model.onnx"), providers=["CPUExecutionProvider"]
+    )
 
 
 def test_the_check_covers_every_test_image(emitted, digits):

@@ -90,7 +90,11 @@ def test_timm_builds_the_optimiser(optimizer, momentum):
     built = create_optimizer_v2(
         nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4)), **optimizer_kwargs(Namespace(**arguments(recipe)))
     )
-    decays = {tuple(weight.shape): group["weight_decay"] for group in built.param_groups for weight in group["params"]}
+    decays = {
+        tuple(weight.shape): group["weight_decay"]
+        for group in built.param_groups
+        for weight in group["params"]
+    }
     assert decays == {(4, 4): 1e-4, (4,): 0.0}
     for group in built.param_groups:
         assert group["lr"] == pytest.approx(0.02 if optimizer == "rmsprop" else 0.08)
