@@ -76,7 +76,13 @@ def normalise(pixels: NDArray[np.uint8], preprocess: Preprocess) -> Tensor:
     # Rows of width x channels: the innermost loop is long, and the channels stay last.
     mean = torch.tensor(preprocess.mean, dtype=torch.float32).mul(255).repeat(width)
     scale = torch.tensor(preprocess.std, dtype=torch.float32).mul(255).reciprocal().repeat(width)
-    rows = torch.from_numpy(pixels).view(count, height, width * channels).to(torch.float32).sub_(mean).mul_(scale)
+    rows = (
+        torch.from_numpy(pixels)
+        .view(count, height, width * channels)
+        .to(torch.float32)
+        .sub_(mean)
+        .mul_(scale)
+    )
     return rows.view(count, height, width, channels).permute(0, 3, 1, 2)
 
 

@@ -47,9 +47,7 @@ def load_folder(root: Path, resolution: int, mirror: bool, cache_bytes: int = CA
     parts = _parts(list(folders), labels, sources, classes)
     mean, std = _statistics(decoded, parts["train"])
     preprocess = Preprocess(in_chans=3, mean=mean, std=std, mirror=mirror)
-    splits = {
-        name: Split(name, labels[part], decoded.part(part), preprocess) for name, part in parts.items()
-    }
+    splits = {name: Split(name, labels[part], decoded.part(part), preprocess) for name, part in parts.items()}
     return Dataset(
         name=root.name,
         classes=classes,
@@ -61,7 +59,9 @@ def load_folder(root: Path, resolution: int, mirror: bool, cache_bytes: int = CA
 
 
 def _subfolders(folder: Path) -> list[str]:
-    return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    return sorted(
+        entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")
+    )
 
 
 def _split_folders(root: Path) -> dict[str, Path]:

@@ -25,7 +25,7 @@ def field_importance(
 
     Args:
         space: the space as plain data, as a run's configuration holds it.
-        batches: the batches, whose members hold the genes.
+        batches: the batches, whose members hold the values of each candidate.
         rows: trials with ``candidate`` and ``label`` (percent, None where unknown).
 
     Returns:
@@ -39,10 +39,10 @@ def field_importance(
     members = [member for batch in batches for member in batch.members if member.candidate in labels]
     if space is None or len(members) < FEWEST_TRIALS:
         return None
-    from narsfast.space import Space
+    from narsfast.space import Candidate, Space
 
     parsed = Space.from_dict(dict(space))
-    genes = np.array([member.genes for member in members], dtype=np.int16)
+    genes = parsed.encode([Candidate(dict(m.architecture), dict(m.recipe)) for m in members])
     columns = np.where(parsed.active(genes), genes, -1).astype(np.float32)
     varying = [i for i in range(len(parsed.fields)) if np.ptp(columns[:, i]) > 0]
     target = np.array([labels[member.candidate] for member in members])

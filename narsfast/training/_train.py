@@ -198,7 +198,9 @@ class _Loop:
         mean = float(total) / self._steps
         self._lost_epochs = self._lost_epochs + 1 if mean > self._lost else 0
         if self._lost_epochs == _LOST_EPOCHS:
-            raise _DivergedError(f"the loss stays above {self._lost:.2f}, {_LOST_FACTOR:g} times a uniform guess's,")
+            raise _DivergedError(
+                f"the loss stays above {self._lost:.2f}, {_LOST_FACTOR:g} times a uniform guess's,"
+            )
         return mean
 
     def _step(self, images: Tensor, labels: Tensor, step: int) -> Tensor:
