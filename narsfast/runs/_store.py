@@ -61,8 +61,11 @@ class Run:
         path = Path(path)
         given = None if config is None else json.loads(database.dump(dict(config)))
         _check_directory(path, create=given is not None)
-        path.mkdir(parents=True, exist_ok=True)
-        lock = DriverLock(path)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            lock = DriverLock(path)
+        except OSError as error:
+            raise UserError(f"{path} cannot hold a run ({error}): name a directory to write to") from error
         try:
             connection = database.connect_for_writing(path / database.DATABASE_FILE)
             try:
