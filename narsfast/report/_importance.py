@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 FEWEST_TRIALS = 8
 """Fewer trials than this say nothing about fields (our default)."""
 
-FOLDS, REPEATS, TREES, SHUFFLES = 4, 3, 100, 10
+FOLDS, REPEATS, TREES, SHUFFLES = 4, 2, 50, 10
 """Folds of a cross-validation, its repeats, trees of a forest, shuffles of a field (our defaults)."""
 
 

@@ -21,9 +21,14 @@ def test_an_error_leaves_the_earlier_folder(tmp_path):
     target = tmp_path / "a"
     with atomic_directory(target) as folder:
         (folder / "x").write_text("old")
-    with pytest.raises(RuntimeError, match="stop"), atomic_directory(target) as folder:
-        (folder / "x").write_text("new")
-        raise RuntimeError("stop")
+
+    def write_half():
+        with atomic_directory(target) as folder:
+            (folder / "x").write_text("new")
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        write_half()
     assert (target / "x").read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 

@@ -7,8 +7,8 @@ import torch
 
 import narsfast
 from narsfast.arch import Definition
-from narsfast.emit import emit, model_name
 from narsfast.emit import _emission as emission_module
+from narsfast.emit import emit, model_name
 from narsfast.space import Recipe
 
 from .conftest import DEFINITION, RECIPE, measurements, shaken

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
+from narsfast.report import collect, write_report
 from narsfast.runs import BatchMember, Result, Run
 from narsfast.space import load_space
 from narsfast.trial import Trial
@@ -104,8 +105,20 @@ def make(path, batches=3, results=3, fits=True, full_config=True) -> Made:
     return made
 
 
-@pytest.fixture
-def made(tmp_path):
-    made = make(tmp_path / "run <b>&")
+@pytest.fixture(scope="session")
+def made(tmp_path_factory):
+    """A finished run; nothing may be written to it."""
+    made = make(tmp_path_factory.mktemp("finished") / "run <b>&")
     yield made
     made.run.close()
+
+
+@pytest.fixture(scope="session")
+def collected(made):
+    return collect(made.run)
+
+
+@pytest.fixture(scope="session")
+def report(made):
+    """The page of the finished run, in a folder beside the run's."""
+    return write_report(made.run, made.run.path.parent / "out" / "report.html")

@@ -6,10 +6,7 @@ import subprocess
 
 import pytest
 
-from narsfast.report import write_report
 from narsfast.report._figures import FIGURES
-
-from .conftest import make
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
@@ -40,11 +37,8 @@ def browse(path, profile):
     return ended.stdout, [line for line in ended.stderr.splitlines() if "CONSOLE" in line]
 
 
-def test_the_browser_draws_every_figure_without_a_word(tmp_path):
-    made = make(tmp_path / "run")
-    path = write_report(made.run, tmp_path / "report.html")
-    made.run.close()
-    document, console = browse(path, tmp_path / "profile")
+def test_the_browser_draws_every_figure_without_a_word(report, tmp_path):
+    document, console = browse(report, tmp_path / "profile")
     assert console == []
     assert f'data-drawn="{len(FIGURES)}"' in document
     assert len(re.findall(r'<div class="figure js-plotly-plot"', document)) == len(FIGURES)

@@ -8,16 +8,16 @@ from narsfast.report._collect import batch_means, early_stopping, kendall_tau, p
 from .conftest import CHANCE, DIVERGED, SIZE, STOP, make
 
 
-def test_labels_are_read_at_the_early_stop_epoch(made):
-    rows = collect(made.run)["trials"]
+def test_labels_are_read_at_the_early_stop_epoch(made, collected):
+    rows = collected["trials"]
     for batch in range(3):
         assert [row["label"] for row in rows if row["batch"] == batch] == pytest.approx(made.labels[batch])
     assert rows[DIVERGED]["label"] == CHANCE
     assert rows[0]["curve"][STOP - 1] == rows[0]["label"] != rows[0]["curve"][-1]
 
 
-def test_prediction_uses_only_scores_given_before_training(made):
-    found = collect(made.run)["prediction"]
+def test_prediction_uses_only_scores_given_before_training(made, collected):
+    found = collected["prediction"]
     scores = made.scores[1] + made.scores[2]
     labels = made.labels[1] + made.labels[2]
     assert found["trials"] == 2 * SIZE
@@ -27,15 +27,15 @@ def test_prediction_uses_only_scores_given_before_training(made):
     assert found["batches"][1]["tau"] == pytest.approx(kendalltau(made.scores[2], made.labels[2]).statistic)
 
 
-def test_a_score_after_training_changes_nothing(made):
-    rows = collect(made.run)["trials"]
+def test_members_without_a_score_are_left_out(collected):
+    rows = collected["trials"]
     first = [row for row in rows if row["batch"] == 0]
     assert all(row["score"] is None for row in first)
     assert prediction_quality(first) == {"trials": 0, "tau": None, "mean_absolute_error": None, "batches": []}
 
 
-def test_batches_stand_beside_a_random_batch_of_their_size(made):
-    means = collect(made.run)["batches"]
+def test_batches_stand_beside_a_random_batch_of_their_size(made, collected):
+    means = collected["batches"]
     first = made.labels[0]
     assert [row["batch"] for row in means] == [0, 1, 2]
     for row in means:
