@@ -24,8 +24,8 @@ def _sync(path: Path) -> None:
 def atomic_directory(target: Path) -> Iterator[Path]:
     """Yield an empty folder beside `target` that takes the place of `target` when the block ends well.
 
-    A block that raises, or a process that is killed inside it, leaves `target` as it was: absent or the earlier
-    emission. What an earlier killed process left behind is removed first.
+    A block that raises, or a process that is killed inside it, leaves `target` as it was: absent or the
+    earlier emission. What an earlier killed process left behind is removed first.
 
     Args:
         target: the folder to make; its parent is made when missing. An existing folder is replaced.
@@ -55,20 +55,3 @@ def atomic_directory(target: Path) -> Iterator[Path]:
     finally:
         with suppress(FileNotFoundError):
             shutil.rmtree(part)
-
-
-def atomic_write(target: Path, text: str) -> None:
-    """Write `text` as UTF-8 so that `target` holds either its earlier content or all of `text`.
-
-    Args:
-        target: the file; its parent folder is made when missing.
-        text: the new content.
-    """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.part-{uuid.uuid4().hex[:8]}")
-    try:
-        part.write_text(text, encoding="utf-8")
-        _sync(part)
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)

@@ -8,12 +8,14 @@ import platform
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 import narsfast
+from narsfast.arch import Definition, Network, Padding
+from narsfast.space import Recipe
 
 from ._atomic import atomic_directory
 from ._card import model_card
@@ -22,10 +24,6 @@ from ._load import Preprocessing
 from ._notation import block_notation
 from ._onnx import OnnxCheck, export_and_check
 from ._timm import model_name, timm_arguments, timm_model
-
-if TYPE_CHECKING:
-    from narsfast.arch import Definition
-    from narsfast.space import Recipe
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,9 @@ def _json(value: Any) -> str:
 def _save_weights(network: nn.Module, path: Path) -> None:
     from safetensors.torch import save_file
 
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    state = {
+        name: tensor.detach().cpu().clone().contiguous() for name, tensor in network.state_dict().items()
+    }
     save_file(state, path, metadata={"format": "pt", "writer": f"narsfast {narsfast.__version__}"})
 
 
@@ -82,19 +82,20 @@ def _manifest(
 
 def emit(
     directory: str | Path,
-    network: nn.Module,
+    network: Network,
     recipe: Recipe,
     data: DataFacts,
     found: Measurements,
     *,
     test_batches: Iterable[tuple[Tensor, Tensor]] | None = None,
-    padding: str = "half",
+    padding: Padding = "published",
 ) -> Emission:
     """Write one found network into `directory`, whole or not at all.
 
-    The folder holds definition.json, recipe.json, weights.safetensors, model.onnx (with the ``[onnx]`` extra),
-    preprocessing.json, timm_args.yaml, timm_model.py, README.md (the model card) and emission.json (all
-    measurements, versions and the SHA-256 of every other file). An existing folder of that name is replaced.
+    The folder holds definition.json, recipe.json, weights.safetensors, model.onnx (with the ``[onnx]``
+    extra), preprocessing.json, timm_args.yaml, timm_model.py, README.md (the model card) and emission.json
+    (all measurements, versions and the SHA-256 of every other file). An existing folder of that name is
+    replaced.
 
     Args:
         directory: the folder to write.
@@ -102,21 +103,21 @@ def emit(
         recipe: the recipe it was trained with.
         data: what must be known of the data to use the network.
         found: budget, statistics and accuracies.
-        test_batches: pairs (images (b, C, H, W) float32 normalised, labels (b,)) on which the ONNX file is compared
-            with torch; None leaves it unchecked.
-        padding: the padding mode the network was created with, ``half`` or ``published``.
+        test_batches: pairs (images (b, C, H, W) float32 normalised, labels (b,)) on which the ONNX file is
+            compared with torch; None leaves it unchecked.
+        padding: the padding mode the network was created with.
 
     Returns:
         The folder, its files and the outcome of the ONNX check.
     """
     target = Path(directory)
-    definition: Definition = network.definition  # type: ignore[assignment]
+    definition = network.definition
     preprocessing = Preprocessing(
         classes=data.classes,
         in_chans=data.in_chans,
         resolution=definition.resolution,
-        resize=data.resize,
-        interpolation=data.interpolation,
+        crop=data.crop,
+        resize=data.resize(definition.resolution),
         mean=data.mean,
         std=data.std,
         padding=padding,
@@ -127,7 +128,7 @@ def emit(
         def write(name: str, text: str) -> None:
             (folder / name).write_text(text, encoding="utf-8")
 
-        write("definition.json", definition.model_dump_json(indent=2) + "\n")
+        write("definition.json", definition.to_json())
         write("recipe.json", recipe.model_dump_json(indent=2) + "\n")
         write("preprocessing.json", preprocessing.model_dump_json(indent=2) + "\n")
         _save_weights(network, folder / "weights.safetensors")
@@ -139,7 +140,7 @@ def emit(
             timm_arguments(definition, recipe, data, name=registered, epochs=found.epochs, seed=found.seed),
         )
         write("timm_model.py", timm_model(registered, padding))
-        write("README.md", model_card(target.name, definition, recipe, data, found, onnx))
+        write("README.md", model_card(target.name, definition, recipe, data=data, found=found, onnx=onnx))
         write("emission.json", _manifest(folder, definition, data, found, onnx))
         files = tuple(sorted(path.name for path in folder.iterdir()))
     return Emission(target, files, onnx)

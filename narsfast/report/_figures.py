@@ -1,7 +1,8 @@
 """The plots, as plain Plotly figures.
 
-Colours are names (``@text``, ``@c1``, ...) that the page replaces by those of its light or dark theme. The series
-colours are those of Okabe and Ito, told apart with any kind of colour vision; symbols and dashes say the same again.
+Colours are names (``@text``, ``@c1``, ...) that the page replaces by those of its light or dark theme. The
+series colours are those of Okabe and Ito, told apart with any kind of colour vision; symbols and dashes say
+the same again.
 """
 
 from __future__ import annotations
@@ -143,7 +144,7 @@ def means_of_batches(data: Data) -> Figure | None:
     picked = [mean for mean in means if mean["batch"] > 0]
 
     def bars(
-        name: str, rows: Sequence[Data], mean: str, error: str, colour: str, pattern: str
+        name: str, rows: Sequence[Data], *, mean: str, error: str, colour: str, pattern: str
     ) -> dict[str, Any]:
         return {
             "type": "bar",
@@ -164,11 +165,16 @@ def means_of_batches(data: Data) -> Figure | None:
             "hovertemplate": "%{x}<br>mean of %{customdata} trials: %{y:.2f} %<extra>" + name + "</extra>",
         }
 
-    traces = [bars("random batch of the same size", means, "random_mean", "random_error", "@grey", "/")]
+    name = "random batch of the same size"
+    traces = [bars(name, means, mean="random_mean", error="random_error", colour="@grey", pattern="/")]
     if picked:
-        traces.append(bars("picked by the predictor", picked, "mean", "error", "@c1", ""))
-    lowest = min(row[key] - (row[error] or 0) for row in means for key, error in _MEANS)
-    highest = max(row[key] + (row[error] or 0) for row in means for key, error in _MEANS)
+        name = "picked by the predictor"
+        traces.append(bars(name, picked, mean="mean", error="error", colour="@c1", pattern=""))
+    known = [
+        (row[mean], row[error] or 0.0) for row in means for mean, error in _MEANS if row[mean] is not None
+    ]
+    lowest = min(mean - error for mean, error in known)
+    highest = max(mean + error for mean, error in known)
     margin = max(1.0, 0.25 * (highest - lowest))
     order = [batch_name(row["batch"]) for row in means]
     return _figure(
@@ -186,7 +192,7 @@ def means_of_batches(data: Data) -> Figure | None:
 _MEANS = (("mean", "error"), ("random_mean", "random_error"))
 
 
-def _curve(row: Data, name: str, group: int, colour: str, dash: str, show: bool) -> dict[str, Any]:
+def _curve(row: Data, name: str, *, group: int, colour: str, dash: str, show: bool) -> dict[str, Any]:
     return {
         "type": "scatter",
         "mode": "lines" if len(row["curve"]) > 1 else "markers",
@@ -210,8 +216,8 @@ def learning_curves(data: Data) -> Figure | None:
     traces, shown = [], set()
     for row in rows:
         batch = row["batch"]
-        dash = DASHES[batch % len(DASHES)]
-        traces.append(_curve(row, batch_name(batch), batch, _colour(batch), dash, batch not in shown))
+        style = {"group": batch, "colour": _colour(batch), "dash": DASHES[batch % len(DASHES)]}
+        traces.append(_curve(row, batch_name(batch), **style, show=batch not in shown))
         shown.add(batch)
     layout: dict[str, Any] = {}
     if data["early_stop_epoch"] is not None:
@@ -294,7 +300,14 @@ def final_curves(data: Data) -> Figure | None:
         return None
     budgets = {result["candidate"]: result["budget"] for result in data["results"]}
     traces = [
-        _curve(row, budgets.get(row["candidate"], row["candidate"]), i, f"@c{i % 7 + 1}", DASHES[i % 4], True)
+        _curve(
+            row,
+            budgets.get(row["candidate"], row["candidate"]),
+            group=i,
+            colour=f"@c{i % 7 + 1}",
+            dash=DASHES[i % 4],
+            show=True,
+        )
         for i, row in enumerate(finals)
     ]
     return _figure(
