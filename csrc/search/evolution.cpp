@@ -288,7 +288,7 @@ void Evolution::keep_new() {
   }
   fresh_.resize(fresh, fields, columns_);
   if (fresh == 0) return;
-  scorer_->score(fresh_.genes.data(), fresh_.statistics.data(), fresh, fresh_.scores.data(), nullptr);
+  scorer_->score(fresh_.genes.data(), fresh_.statistics.data(), fresh, fresh_.scores.data());
   require_finite(fresh_.scores, fresh);
 }
 

@@ -13,7 +13,6 @@ class GeneRules {
   explicit GeneRules(const SpaceTables& tables);
 
   int32_t fields() const { return fields_; }
-  int32_t size(int32_t field) const { return sizes_[static_cast<size_t>(field)]; }
   const std::vector<int32_t>& sizes() const { return sizes_; }
   // Largest step of a range field before it shrinks: its number of values; 0 for other kinds.
   const std::vector<int32_t>& ranges() const { return ranges_; }

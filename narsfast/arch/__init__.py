@@ -2,7 +2,7 @@
 
 from ._blocks import ConvNorm, InvertedResidual
 from ._definition import Definition, Padding, Row, check_padding, read_definition
-from ._network import FeatureInfo, FeatureNetwork, Network, create, resolve_definition
+from ._network import FEATURE_STRIDES, FeatureInfo, FeatureNetwork, Network, create, resolve_definition
 from ._rows import (
     HEADER_COLUMNS,
     ROW_COLUMNS,
@@ -16,6 +16,7 @@ from ._width import round_width, squeezed_width
 from ._zoo import zoo, zoo_definition
 
 __all__ = [
+    "FEATURE_STRIDES",
     "HEADER_COLUMNS",
     "ROW_COLUMNS",
     "ConvNorm",
