@@ -60,8 +60,8 @@ class Run:
         """
         path = Path(path)
         given = None if config is None else json.loads(database.dump(dict(config)))
-        _check_directory(path, create=given is not None)
         try:
+            _check_directory(path, create=given is not None)
             path.mkdir(parents=True, exist_ok=True)
             lock = DriverLock(path)
         except OSError as error:
