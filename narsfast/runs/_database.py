@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError
+from narsfast.errors import UserError
 
 DATABASE_FILE = "run.db"
 VERSION = 1

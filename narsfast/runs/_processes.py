@@ -22,7 +22,8 @@ from multiprocessing.connection import Connection, Pipe
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
-from ..errors import UserError
+from narsfast.errors import UserError
+
 from ._executor import Executor, Report, TrialTimedOut, WorkerLost
 from ._worker import ERROR, REPORT, RESULT, STARTED, RemoteTraceback
 

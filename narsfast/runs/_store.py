@@ -18,11 +18,12 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args
 
-from ..errors import UserError
-from ..trial import Trial
+from narsfast.errors import UserError
+from narsfast.files import remove_partial, replacing
+from narsfast.trial import Trial
+
 from . import _database as database
 from ._config import differences
-from ._files import remove_partial, replacing
 from ._lock import LOCK_FILE, DriverLock, driver_of
 from ._records import Batch, BatchMember, BatchState, InFlight, Purpose, Result, RunState
 
