@@ -1,12 +1,472 @@
 // The only file that knows Python: checks shapes, releases the GIL, and calls the plain C++ of the core.
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
 
+#include <algorithm>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "common/dispatch.h"
+#include "common/random.h"
 #include "common/version.h"
+#include "search/evolution.h"
+#include "search/kernels.h"
+#include "search/predictor.h"
+#include "search/rows.h"
+#include "search/sources.h"
+#include "search/statistics.h"
+#include "search/tables.h"
 
 namespace py = pybind11;
+
+// ---- rows and statistics ----
+
+namespace {
+
+template <typename T>
+using Array = py::array_t<T, py::array::c_style>;
+
+void require(bool holds, const char* message) {
+  if (!holds) throw std::invalid_argument(message);
+}
+
+void check_columns(const Array<int32_t>& columns, int32_t fields) {
+  const int32_t* begin = columns.data();
+  const bool inside =
+      std::all_of(begin, begin + columns.size(), [&](int32_t c) { return c >= 0 && c < fields; });
+  require(inside, "a column is outside the fields");
+}
+
+// The part of a space that lowering reads.
+narsfast::SpaceTables row_tables(const Array<int32_t>& numbers, const Array<int32_t>& header_columns,
+                                 const Array<int32_t>& stage_columns) {
+  require(numbers.ndim() == 2, "numbers must be (fields, values) int32");
+  require(header_columns.ndim() == 1 && header_columns.shape(0) == narsfast::kHeaderColumns,
+          "header_columns must be (4,) int32");
+  require(stage_columns.ndim() == 2 && stage_columns.shape(1) == narsfast::kStageColumns,
+          "stage_columns must be (stages, 8) int32");
+  narsfast::SpaceTables tables;
+  tables.fields = static_cast<int32_t>(numbers.shape(0));
+  tables.values = static_cast<int32_t>(numbers.shape(1));
+  tables.stages = static_cast<int32_t>(stage_columns.shape(0));
+  check_columns(header_columns, tables.fields);
+  check_columns(stage_columns, tables.fields);
+  tables.numbers = numbers.data();
+  tables.header_columns = header_columns.data();
+  tables.stage_columns = stage_columns.data();
+  return tables;
+}
+
+void check_genes(const Array<int16_t>& genes, const narsfast::SpaceTables& tables) {
+  require(genes.ndim() == 2 && genes.shape(1) == tables.fields, "genes must be (n, fields) int16");
+  const int16_t* begin = genes.data();
+  const bool inside = std::all_of(begin, begin + genes.size(),
+                                  [&](int16_t gene) { return gene >= 0 && gene < tables.values; });
+  require(inside, "a gene is outside its field's values");
+}
+
+void check_rows(const int32_t* rows, int64_t count) {
+  for (int64_t i = 0; i < count; ++i, rows += narsfast::kRowColumns) {
+    if (rows[narsfast::kRepeats] <= 0) continue;
+    require(rows[narsfast::kExpansion] > 0 && rows[narsfast::kStride] > 0,
+            "a row needs an expansion and a stride of at least 1");
+  }
+}
+
+py::tuple lower(const Array<int32_t>& numbers, const Array<int32_t>& header_columns,
+                const Array<int32_t>& stage_columns, const Array<int16_t>& genes) {
+  const narsfast::SpaceTables tables = row_tables(numbers, header_columns, stage_columns);
+  check_genes(genes, tables);
+  const py::ssize_t count = genes.shape(0);
+  Array<int32_t> header({count, py::ssize_t{narsfast::kHeaderColumns}});
+  Array<int32_t> rows(
+      {count, py::ssize_t{narsfast::rows_per_candidate(tables)}, py::ssize_t{narsfast::kRowColumns}});
+  int32_t* header_out = header.mutable_data();
+  int32_t* rows_out = rows.mutable_data();
+  {
+    py::gil_scoped_release release;
+    narsfast::lower_genes(tables, genes.data(), count, header_out, rows_out);
+  }
+  return py::make_tuple(header, rows);
+}
+
+Array<int64_t> count(const Array<int32_t>& header, const Array<int32_t>& rows, int32_t in_channels,
+                     int32_t classes) {
+  require(header.ndim() == 2 && header.shape(1) == narsfast::kHeaderColumns, "header must be (n, 4) int32");
+  require(rows.ndim() == 3 && rows.shape(0) == header.shape(0) && rows.shape(2) == narsfast::kRowColumns,
+          "rows must be (n, rows, 7) int32");
+  check_rows(rows.data(), rows.shape(0) * rows.shape(1));
+  Array<int64_t> statistics({header.shape(0), py::ssize_t{narsfast::kStatistics}});
+  int64_t* out = statistics.mutable_data();
+  {
+    py::gil_scoped_release release;
+    narsfast::count_rows(header.data(), rows.data(), header.shape(0), static_cast<int32_t>(rows.shape(1)),
+                         in_channels, classes, out);
+  }
+  return statistics;
+}
+
+// Lowers and counts slice by slice, so that the rows of a large batch never exist at once.
+Array<int64_t> count_genes(const Array<int32_t>& numbers, const Array<int32_t>& header_columns,
+                           const Array<int32_t>& stage_columns, const Array<int16_t>& genes,
+                           int32_t in_channels, int32_t classes) {
+  constexpr int64_t kSlice = 256;
+  const narsfast::SpaceTables tables = row_tables(numbers, header_columns, stage_columns);
+  check_genes(genes, tables);
+  const int64_t candidates = genes.shape(0);
+  Array<int64_t> statistics({genes.shape(0), py::ssize_t{narsfast::kStatistics}});
+  int64_t* out = statistics.mutable_data();
+  {
+    py::gil_scoped_release release;
+    const int32_t rows_each = narsfast::rows_per_candidate(tables);
+    std::vector<int32_t> header(kSlice * narsfast::kHeaderColumns);
+    std::vector<int32_t> rows(kSlice * rows_each * narsfast::kRowColumns);
+    for (int64_t begin = 0; begin < candidates; begin += kSlice) {
+      const int64_t size = std::min(kSlice, candidates - begin);
+      narsfast::lower_genes(tables, genes.data() + begin * tables.fields, size, header.data(), rows.data());
+      check_rows(rows.data(), size * rows_each);
+      narsfast::count_rows(header.data(), rows.data(), size, rows_each, in_channels, classes,
+                           out + begin * narsfast::kStatistics);
+    }
+  }
+  return statistics;
+}
+
+void bind_statistics(py::module_& m) {
+  using py::arg;
+  m.def("lower", &lower, arg("numbers").noconvert(), arg("header_columns").noconvert(),
+        arg("stage_columns").noconvert(), arg("genes").noconvert(),
+        "Genes to (header (n, 4) int32, rows (n, 2 * stages, 7) int32).");
+  m.def("count", &count, arg("header").noconvert(), arg("rows").noconvert(), arg("in_chans"),
+        arg("num_classes"), "Rows to statistics (n, 7) int64.");
+  m.def("count_genes", &count_genes, arg("numbers").noconvert(), arg("header_columns").noconvert(),
+        arg("stage_columns").noconvert(), arg("genes").noconvert(), arg("in_chans"), arg("num_classes"),
+        "Genes to statistics (n, 7) int64.");
+}
+
+// ---- predictor and evolution ----
+
+// The arrays of a narsfast.space.SpaceTables, kept alive, and the view of them.
+struct SpaceArrays {
+  Array<int16_t> sizes;
+  Array<int8_t> kinds, parts;
+  Array<int32_t> numbers, offsets, parents, header_columns, stage_columns;
+  Array<uint64_t> masks;
+  narsfast::SpaceTables view;
+
+  explicit SpaceArrays(const py::object& tables)
+      : sizes(tables.attr("sizes")),
+        kinds(tables.attr("kinds")),
+        parts(tables.attr("parts")),
+        numbers(tables.attr("numbers")),
+        offsets(tables.attr("condition_offsets")),
+        parents(tables.attr("condition_parents")),
+        header_columns(tables.attr("header_columns")),
+        stage_columns(tables.attr("stage_columns")),
+        masks(tables.attr("condition_masks")) {
+    const py::ssize_t fields = sizes.size();
+    require(kinds.size() == fields && parts.size() == fields && offsets.size() == fields + 1,
+            "sizes, kinds, parts and condition_offsets must be of one space");
+    require(numbers.ndim() == 2 && numbers.shape(0) == fields, "numbers must be (fields, values) int32");
+    require(offsets.at(fields) == parents.size() && parents.size() == masks.size(),
+            "condition_parents and condition_masks must have as many entries as the last offset says");
+    for (py::ssize_t f = 0; f < fields; ++f) {
+      require(sizes.at(f) >= 1 && sizes.at(f) <= numbers.shape(1), "a field's size is outside the table");
+      require(parts.at(f) == narsfast::kArchitecture || parts.at(f) == narsfast::kRecipe, "a part is unknown");
+      require(offsets.at(f) >= 0 && offsets.at(f) <= offsets.at(f + 1), "condition_offsets must not fall");
+      for (int32_t c = offsets.at(f); c < offsets.at(f + 1); ++c) {
+        require(parents.at(c) >= 0 && parents.at(c) < f && sizes.at(parents.at(c)) <= 64,
+                "the parent of a condition must be a field before its own, with at most 64 values");
+      }
+    }
+    require(stage_columns.ndim() == 2 && stage_columns.shape(1) == narsfast::kStageColumns,
+            "stage_columns must be (stages, 8) int32");
+    view.fields = static_cast<int32_t>(fields);
+    view.values = static_cast<int32_t>(numbers.shape(1));
+    view.stages = static_cast<int32_t>(stage_columns.shape(0));
+    if (view.stages > 0) {
+      check_columns(header_columns, view.fields);
+      check_columns(stage_columns, view.fields);
+    }
+    view.sizes = sizes.data();
+    view.kinds = kinds.data();
+    view.parts = parts.data();
+    view.numbers = numbers.data();
+    view.condition_offsets = offsets.data();
+    view.condition_parents = parents.data();
+    view.condition_masks = masks.data();
+    view.header_columns = header_columns.data();
+    view.stage_columns = stage_columns.data();
+  }
+
+  // Every gene must be one of its field's values.
+  void check(const Array<int16_t>& genes) const {
+    require(genes.ndim() == 2 && genes.shape(1) == view.fields, "genes must be (n, fields) int16");
+    const int16_t* gene = genes.data();
+    for (py::ssize_t i = 0; i < genes.size(); ++i) {
+      require(gene[i] >= 0 && gene[i] < view.sizes[i % view.fields], "a gene is outside its field's values");
+    }
+  }
+};
+
+// Layers of PredictorWeights, [(weights (M, inputs, outputs), bias (M, outputs)), ...]; `kept` owns the arrays.
+std::vector<narsfast::LayerWeights> layers(const py::object& list, py::ssize_t members,
+                                           std::vector<Array<float>>* kept) {
+  std::vector<narsfast::LayerWeights> result;
+  for (const py::handle item : list) {
+    const auto pair = item.cast<std::pair<Array<float>, Array<float>>>();
+    const Array<float>& weights = pair.first;
+    const Array<float>& bias = pair.second;
+    require(weights.ndim() == 3 && weights.shape(0) == members, "weights must be (members, inputs, outputs)");
+    require(bias.ndim() == 2 && bias.shape(0) == members && bias.shape(1) == weights.shape(2),
+            "a bias must be (members, outputs)");
+    result.push_back({weights.shape(1), weights.shape(2), weights.data(), bias.data()});
+    kept->insert(kept->end(), {weights, bias});
+  }
+  return result;
+}
+
+// A predictor of the core with what its inputs are checked against.
+struct PredictorHandle {
+  SpaceArrays space;
+  narsfast::Predictor predictor;
+
+  PredictorHandle(const py::object& tables, const py::object& weights)
+      : space(tables), predictor(make(space, weights)) {}
+
+  static narsfast::Predictor make(const SpaceArrays& space, const py::object& weights) {
+    const auto head = weights.attr("head").cast<std::vector<std::pair<Array<float>, Array<float>>>>();
+    require(!head.empty() && head[0].first.ndim() == 3, "the head needs layers, weights (M, inputs, outputs)");
+    const Array<float> mean(weights.attr("statistic_mean"));
+    const Array<float> std(weights.attr("statistic_std"));
+    require(mean.size() == std.size(), "statistic_mean and statistic_std must have one length");
+    std::vector<Array<float>> kept;
+    narsfast::PredictorWeights view;
+    view.members = static_cast<int32_t>(head[0].first.shape(0));
+    view.statistics = static_cast<int32_t>(mean.size());
+    view.statistic_mean = mean.data();
+    view.statistic_std = std.data();
+    view.encoder = layers(weights.attr("encoder"), view.members, &kept);
+    view.head = layers(weights.attr("head"), view.members, &kept);
+    view.output_mean = weights.attr("output_mean").cast<double>();
+    view.output_scale = weights.attr("output_scale").cast<double>();
+    return narsfast::Predictor(space.view, view, narsfast::choose_isa());
+  }
+
+  py::tuple score(const Array<int16_t>& genes, const Array<double>& statistics) const {
+    space.check(genes);
+    require(statistics.ndim() == 2 && statistics.shape(0) == genes.shape(0) &&
+                statistics.shape(1) == predictor.statistics(),
+            "statistics must be (n, statistics of the predictor)");
+    Array<double> mean(genes.shape(0));
+    Array<double> std(genes.shape(0));
+    double* mean_out = mean.mutable_data();
+    double* std_out = std.mutable_data();
+    {
+      py::gil_scoped_release release;
+      predictor.score(genes.data(), statistics.data(), genes.shape(0), mean_out, std_out);
+    }
+    return py::make_tuple(mean, std);
+  }
+};
+
+// Genes as Python sees them: a copy, since the callable may keep it.
+Array<int16_t> genes_array(const int16_t* genes, int64_t count, int32_t fields) {
+  return Array<int16_t>({static_cast<py::ssize_t>(count), static_cast<py::ssize_t>(fields)}, genes);
+}
+
+class CallableSource : public narsfast::StatisticsSource {
+ public:
+  CallableSource(py::function function, int32_t fields, int32_t columns)
+      : function_(std::move(function)), fields_(fields), columns_(columns) {}
+  int32_t columns() const override { return columns_; }
+  void count(const int16_t* genes, int64_t count, double* out, int64_t stride) override {
+    py::gil_scoped_acquire acquire;
+    const py::array_t<double, py::array::c_style | py::array::forcecast> values(
+        function_(genes_array(genes, count, fields_)));
+    require(values.ndim() == 2 && values.shape(0) == count && values.shape(1) == columns_,
+            "statistics must be (n, one column a name)");
+    for (int64_t i = 0; i < count; ++i) std::copy_n(values.data(i, 0), columns_, out + i * stride);
+  }
+
+ private:
+  py::function function_;
+  int32_t fields_;
+  int32_t columns_;
+};
+
+class CallableScorer : public narsfast::Scorer {
+ public:
+  CallableScorer(py::function function, int32_t fields) : function_(std::move(function)), fields_(fields) {}
+  void score(const int16_t* genes, const double*, int64_t count, double* scores) override {
+    py::gil_scoped_acquire acquire;
+    const py::array_t<double, py::array::c_style | py::array::forcecast> values(
+        function_(genes_array(genes, count, fields_)));
+    require(values.ndim() == 1 && values.shape(0) == count, "scores must be (n,)");
+    std::copy_n(values.data(), count, scores);
+  }
+
+ private:
+  py::function function_;
+  int32_t fields_;
+};
+
+template <typename T>
+Array<T> as_array(const std::vector<T>& values, std::vector<py::ssize_t> shape) {
+  return Array<T>(std::move(shape), values.data());
+}
+
+py::dict result_dict(const narsfast::EvolutionResult& result, py::ssize_t fields, py::ssize_t columns) {
+  using py::arg;
+  const auto size = static_cast<py::ssize_t>(result.size);
+  return py::dict(arg("genes") = as_array(result.genes, {size, fields}),
+                  arg("scores") = as_array(result.scores, {size}), arg("std") = as_array(result.std, {size}),
+                  arg("statistics") = as_array(result.statistics, {size, columns}),
+                  arg("history") = as_array(result.history, {static_cast<py::ssize_t>(result.history.size())}),
+                  arg("bred") = result.bred, arg("scored") = result.scored);
+}
+
+// One evolution a budget. source: (in_chans, num_classes), an additive table (F, V, S) float64, or a callable
+// genes -> (n, S). scorer: a Predictor (reading `columns` of the statistics) or a callable genes -> (n,).
+// bounds: for each budget a list of (column, low, high). starts: for each budget genes (n, F).
+py::list evolve(const py::object& tables, const py::object& source, int32_t columns, const py::object& scorer,
+                const std::vector<int32_t>& predictor_columns,
+                const std::vector<std::vector<std::tuple<int32_t, double, double>>>& bounds,
+                const std::vector<Array<int16_t>>& starts, uint64_t seed, int32_t keep, int32_t children,
+                int32_t generations, double epsilon, int32_t patience, double crossover, double mutation) {
+  const SpaceArrays space(tables);
+  const int32_t fields = space.view.fields;
+  require(bounds.size() == starts.size(), "one start for each budget is needed");
+  const auto inside = [&](int32_t column) { return column >= 0 && column < columns; };
+  require(std::all_of(predictor_columns.begin(), predictor_columns.end(), inside), "a column is unknown");
+
+  Array<double> table;
+  std::unique_ptr<narsfast::StatisticsSource> counts;
+  if (py::isinstance<py::tuple>(source)) {
+    const auto sizes = source.cast<std::pair<int32_t, int32_t>>();
+    require(space.view.stages > 0, "the space has no stages");
+    counts = std::make_unique<narsfast::RowsSource>(space.view, sizes.first, sizes.second);
+  } else if (py::isinstance<py::array>(source)) {
+    table = source.cast<Array<double>>();
+    require(table.ndim() == 3 && table.shape(0) == fields && table.shape(1) == space.view.values,
+            "an additive table must be (fields, values, statistics) float64");
+    counts = std::make_unique<narsfast::TableSource>(fields, space.view.values,
+                                                     static_cast<int32_t>(table.shape(2)), table.data());
+  } else {
+    counts = std::make_unique<CallableSource>(source.cast<py::function>(), fields, columns);
+  }
+  require(counts->columns() == columns, "the source has another number of statistics");
+
+  std::unique_ptr<narsfast::Scorer> scores;
+  narsfast::Isa isa = narsfast::choose_isa();
+  if (py::isinstance<PredictorHandle>(scorer)) {
+    const auto& handle = scorer.cast<const PredictorHandle&>();
+    require(handle.predictor.fields() == fields, "the predictor is of another space");
+    scores = std::make_unique<narsfast::PredictorScorer>(handle.predictor, predictor_columns, columns);
+  } else {
+    scores = std::make_unique<CallableScorer>(scorer.cast<py::function>(), fields);
+  }
+
+  narsfast::EvolutionOptions options;
+  options.seed = seed;
+  options.keep = keep;
+  options.children = children;
+  options.generations = generations;
+  options.epsilon = epsilon;
+  options.patience = patience;
+  options.crossover = crossover;
+  options.mutation = mutation;
+  options.each_generation = [](int32_t) {
+    py::gil_scoped_acquire acquire;  // lets Ctrl-C through
+    if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+  };
+  narsfast::Evolution evolution(space.view, {counts.get()}, scores.get(), options, isa);
+  py::list results;
+  for (size_t b = 0; b < bounds.size(); ++b) {
+    space.check(starts[b]);
+    std::vector<narsfast::Bound> budget;
+    for (const auto& [column, low, high] : bounds[b]) {
+      require(inside(column), "a bound is on an unknown statistic");
+      budget.push_back({column, low, high});
+    }
+    narsfast::EvolutionResult result;
+    {
+      py::gil_scoped_release release;
+      result = evolution.run(starts[b].data(), starts[b].shape(0), budget);
+    }
+    results.append(result_dict(result, fields, columns));
+  }
+  return results;
+}
+
+Array<uint32_t> philox_words(uint64_t seed, uint32_t purpose, const Array<uint32_t>& counters) {
+  require(counters.ndim() == 2 && counters.shape(1) == 4, "counters must be (n, 4) uint32");
+  Array<uint32_t> words({counters.shape(0), py::ssize_t{4}});
+  uint32_t* out = words.mutable_data();
+  for (py::ssize_t i = 0; i < counters.shape(0); ++i) {
+    const uint32_t* counter = counters.data(i, 0);
+    const narsfast::PhiloxBlock block = narsfast::philox(
+        narsfast::make_key(seed, purpose), {{counter[0], counter[1], counter[2], counter[3]}});
+    std::copy_n(block.word, 4, out + 4 * i);
+  }
+  return words;
+}
+
+// What evolution draws for one child, by the kernel of the chosen instruction set: (blocks, 4).
+Array<uint32_t> kernel_words(uint64_t seed, uint32_t purpose, uint32_t child, uint32_t parent,
+                             uint32_t generation, int32_t blocks) {
+  require(blocks >= 1, "blocks must be at least 1");
+  const int64_t stride = (static_cast<int64_t>(blocks) + 15) / 16 * 16;
+  std::vector<uint32_t> words(static_cast<size_t>(4 * stride));
+  narsfast::search_kernels(narsfast::choose_isa())
+      .random_words(narsfast::make_key(seed, purpose), child, parent, generation, blocks, stride, words.data());
+  Array<uint32_t> out({static_cast<py::ssize_t>(blocks), py::ssize_t{4}});
+  for (int32_t b = 0; b < blocks; ++b) {
+    for (int w = 0; w < 4; ++w) out.mutable_at(b, w) = words[static_cast<size_t>(w * stride + b)];
+  }
+  return out;
+}
+
+void bind_search(py::module_& m) {
+  using py::arg;
+  m.def("isa", [] { return narsfast::isa_name(narsfast::choose_isa()); },
+        "The instruction set that kernels take now: the best, or what NARSFAST_ISA names.");
+  m.def(
+      "isas",
+      [] {
+        std::vector<std::string> names;
+        for (const narsfast::Isa isa : narsfast::available_isas()) names.emplace_back(narsfast::isa_name(isa));
+        return names;
+      },
+      "Instruction sets that this build holds and this machine runs, slowest first.");
+  m.def("philox", &philox_words, arg("seed"), arg("purpose"), arg("counters").noconvert(),
+        "Words (n, 4) uint32 of counters (n, 4) uint32.");
+  m.def("child_words", &kernel_words, arg("seed"), arg("purpose"), arg("child"), arg("parent"),
+        arg("generation"), arg("blocks"), "Words (blocks, 4) uint32 that evolution draws for one child.");
+  py::class_<PredictorHandle>(m, "Predictor", "Batched inference of all members of a predictor.")
+      .def(py::init<const py::object&, const py::object&>(), arg("tables"), arg("weights"),
+           "Packs the weights (narsfast.predictor.PredictorWeights) for the instruction set that is chosen now.")
+      .def("score", &PredictorHandle::score, arg("genes").noconvert(), arg("statistics"),
+           "Canonical genes (n, F) int16, statistics (n, S) -> mean and std over members, (n,) float64, percent.")
+      .def_property_readonly(
+          "isa", [](const PredictorHandle& handle) { return narsfast::isa_name(handle.predictor.isa()); },
+          "The instruction set chosen when it was made.");
+  m.def("evolve", &evolve, arg("tables"), arg("source"), arg("columns"), arg("scorer"),
+        arg("predictor_columns"), arg("bounds"), arg("starts"), py::kw_only(), arg("seed"), arg("keep"),
+        arg("children"), arg("generations"), arg("epsilon"), arg("patience"), arg("crossover"),
+        arg("mutation"), "Evolution of every budget: a list of dicts. See narsfast.search.evolve.");
+}
+
+}  // namespace
 
 PYBIND11_MODULE(_native, m) {
   m.doc() = "Compiled parts of narsfast.";
   m.def("abi_version", &narsfast::abi_version);
+  bind_statistics(m);
+  bind_search(m);
 }

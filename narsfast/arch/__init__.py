@@ -1,1 +1,47 @@
-"""arch."""
+"""Architectures: definitions, the zoo, torch networks, and the rows that statistics are counted on."""
+
+from ._blocks import ConvNorm, InvertedResidual
+from ._definition import Definition, Padding, Row, check_padding, read_definition
+from ._network import FEATURE_STRIDES, FeatureInfo, FeatureNetwork, Network, create, resolve_definition
+from ._rows import (
+    HEADER_COLUMNS,
+    ROW_COLUMNS,
+    Rows,
+    definition_of,
+    lower_definitions,
+    lower_genes,
+    require_stages,
+)
+from ._weights import WEIGHTS_FILE, load_weights, save_weights
+from ._width import round_width, squeezed_width
+from ._zoo import zoo, zoo_definition
+
+__all__ = [
+    "FEATURE_STRIDES",
+    "HEADER_COLUMNS",
+    "ROW_COLUMNS",
+    "WEIGHTS_FILE",
+    "ConvNorm",
+    "Definition",
+    "FeatureInfo",
+    "FeatureNetwork",
+    "InvertedResidual",
+    "Network",
+    "Padding",
+    "Row",
+    "Rows",
+    "check_padding",
+    "create",
+    "definition_of",
+    "load_weights",
+    "lower_definitions",
+    "lower_genes",
+    "read_definition",
+    "require_stages",
+    "resolve_definition",
+    "round_width",
+    "save_weights",
+    "squeezed_width",
+    "zoo",
+    "zoo_definition",
+]

@@ -1,0 +1,325 @@
+#include "search/evolution.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <stdexcept>
+
+#include "common/threads.h"
+
+namespace narsfast {
+
+namespace {
+
+constexpr uint32_t kPurpose = 0x65766F6C;  // "evol": the key of evolution's random numbers
+constexpr int64_t kChunk = 32;             // children that a thread takes at once
+constexpr double kUnit = 65536.0;          // probabilities are compared with 16 random bits
+
+uint32_t threshold(double probability) {
+  return static_cast<uint32_t>(std::floor(std::min(std::max(probability, 0.0), 1.0) * kUnit));
+}
+
+// The words of one child's random numbers, in a row a word; a multiple of 16.
+int64_t word_stride(int32_t fields) { return ((fields + 1) / 2 + 1 + 15) / 16 * 16; }
+
+// A set of hashes of known size; 0 is stood for by 1.
+class KeySet {
+ public:
+  KeySet(std::vector<uint64_t>* slots, int64_t capacity) : slots_(slots) {
+    size_t size = 16;
+    while (size < static_cast<size_t>(2 * capacity)) size *= 2;
+    slots_->assign(size, 0);
+  }
+  // False if the key was there.
+  bool insert(uint64_t key) {
+    key = key == 0 ? 1 : key;
+    const size_t mask = slots_->size() - 1;
+    for (size_t at = key & mask;; at = (at + 1) & mask) {
+      uint64_t& slot = (*slots_)[at];
+      if (slot == key) return false;
+      if (slot != 0) continue;
+      slot = key;
+      return true;
+    }
+  }
+
+ private:
+  std::vector<uint64_t>* slots_;
+};
+
+void require_finite(const std::vector<double>& scores, int64_t count) {
+  const bool finite =
+      std::all_of(scores.begin(), scores.begin() + count, [](double s) { return std::isfinite(s); });
+  if (!finite) throw std::invalid_argument("a score is not finite");
+}
+
+}  // namespace
+
+void Evolution::Population::resize(int64_t members, int32_t fields, int32_t columns) {
+  size = members;
+  genes.resize(static_cast<size_t>(members * fields));
+  statistics.resize(static_cast<size_t>(members * columns));
+  scores.resize(static_cast<size_t>(members));
+  keys.resize(static_cast<size_t>(members));
+}
+
+Evolution::Evolution(const SpaceTables& tables, std::vector<StatisticsSource*> sources, Scorer* scorer,
+                     const EvolutionOptions& options, Isa isa)
+    : rules_(tables),
+      sources_(std::move(sources)),
+      scorer_(scorer),
+      options_(options),
+      kernels_(search_kernels(isa)),
+      reaches_(static_cast<size_t>(tables.fields)) {
+  if (options.keep < 1 || options.children < 1 || options.patience < 1) {
+    throw std::invalid_argument("keep, children and patience must be at least 1");
+  }
+  for (const StatisticsSource* source : sources_) columns_ += source->columns();
+}
+
+void Evolution::count(const int16_t* genes, int64_t count, double* out) {
+  if (count == 0) return;
+  int32_t offset = 0;
+  for (StatisticsSource* source : sources_) {
+    source->count(genes, count, out + offset, columns_);
+    offset += source->columns();
+  }
+}
+
+bool Evolution::inside(const double* statistics, const std::vector<Bound>& bounds) const {
+  return std::all_of(bounds.begin(), bounds.end(), [&](const Bound& bound) {
+    return statistics[bound.column] >= bound.low && statistics[bound.column] <= bound.high;
+  });
+}
+
+EvolutionResult Evolution::run(const int16_t* start, int64_t count, const std::vector<Bound>& bounds) {
+  if (count < 1) throw std::invalid_argument("evolution needs at least one candidate to start from");
+  fresh_.resize(count, rules_.fields(), columns_);
+  fresh_.genes.assign(start, start + count * rules_.fields());
+  this->count(fresh_.genes.data(), count, fresh_.statistics.data());
+  statistics_ = fresh_.statistics;
+  children_ = fresh_.genes;
+  lost_.assign(static_cast<size_t>(count), 0);
+  for (int64_t i = 0; i < count; ++i) {
+    if (!inside(&statistics_[static_cast<size_t>(i * columns_)], bounds)) {
+      throw std::invalid_argument("a candidate to start from is outside the bounds");
+    }
+  }
+  population_.resize(0, rules_.fields(), columns_);
+  keys_.resize(static_cast<size_t>(count));
+  for (int64_t i = 0; i < count; ++i) {
+    keys_[static_cast<size_t>(i)] = gene_key(start + i * rules_.fields(), rules_.fields());
+  }
+  keep_new();
+  select();
+
+  EvolutionResult result;
+  result.history.push_back(population_.scores[0]);
+  for (int32_t generation = 1; generation <= options_.generations; ++generation) {
+    breed(generation);
+    repair(bounds);
+    keep_new();
+    result.bred += static_cast<int64_t>(lost_.size());
+    result.scored += fresh_.size;
+    select();
+    result.history.push_back(population_.scores[0]);
+    if (options_.each_generation) options_.each_generation(generation);
+    // The gain is measured against the real best score `patience` generations ago, the start's at first.
+    if (generation >= options_.patience) {
+      const double before = result.history[static_cast<size_t>(generation - options_.patience)];
+      if (population_.scores[0] - before <= options_.epsilon) break;
+    }
+  }
+  result.size = population_.size;
+  result.genes = population_.genes;
+  result.statistics = population_.statistics;
+  result.scores = population_.scores;
+  result.std.resize(static_cast<size_t>(population_.size));
+  scorer_->deviation(population_.genes.data(), population_.statistics.data(), population_.size,
+                     result.std.data());
+  return result;
+}
+
+// Srinivas and Patnaik's adaptive form: `a` is 1 at or below the average and falls linearly to 0 for the best.
+// The chance of crossover is crossover * a, that of mutation mutation * (1 + 2 a) / (searched fields).
+std::vector<Evolution::Rates> Evolution::rates() const {
+  const std::vector<double>& scores = population_.scores;
+  const double best = scores[0];
+  double sum = 0.0;
+  for (int64_t i = 0; i < population_.size; ++i) sum += scores[static_cast<size_t>(i)];
+  const double mean = sum / static_cast<double>(population_.size);
+  std::vector<Rates> rates;
+  for (int64_t i = 0; i < population_.size; ++i) {
+    const double above = best - mean;
+    const double share = above > 0.0 ? (best - scores[static_cast<size_t>(i)]) / above : 1.0;
+    const double a = std::min(std::max(share, 0.0), 1.0);
+    const int32_t searched = rules_.searched(&population_.genes[static_cast<size_t>(i * rules_.fields())]);
+    const double mutation = options_.mutation * (1.0 + 2.0 * a) / std::max(searched, 1);
+    rates.push_back({threshold(options_.crossover * a), threshold(mutation)});
+  }
+  return rates;
+}
+
+void Evolution::breed(int32_t generation) {
+  const int32_t fields = rules_.fields();
+  const int64_t members = population_.size;
+  const int64_t count = members * options_.children;
+  raw_.resize(static_cast<size_t>(count * fields));
+  children_.resize(raw_.size());
+  priorities_.resize(raw_.size());
+  for (int32_t f = 0; f < fields; ++f) {
+    const int64_t range = rules_.ranges()[f];
+    const int64_t left = std::max(options_.generations - generation, 0);
+    // Steps of a range field shrink with the generations, from half of its range to 1.
+    const int64_t reach = (range - 1) * left / (2 * static_cast<int64_t>(std::max(options_.generations, 1)));
+    reaches_[f] = range > 0 ? static_cast<int32_t>(std::max<int64_t>(reach, 1)) : 0;
+  }
+  const BreedFields breed_fields{fields, rules_.sizes().data(), reaches_.data()};
+  const std::vector<Rates> rates = this->rates();
+  const PhiloxKey key = make_key(options_.seed, kPurpose);
+  const int64_t stride = word_stride(fields);
+  for_chunks(count, kChunk, [&](int64_t begin, int64_t end) {
+    thread_local std::vector<uint32_t> words;
+    words.resize(static_cast<size_t>(4 * stride));
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t parent = i / options_.children;
+      kernels_.random_words(key, static_cast<uint32_t>(i % options_.children), static_cast<uint32_t>(parent),
+                            static_cast<uint32_t>(generation), (fields + 1) / 2 + 1, stride, words.data());
+      // Block 0 picks the mate among the others.
+      int64_t mate = members > 1 ? static_cast<int64_t>(words[0] * static_cast<uint64_t>(members - 1) >> 32) : 0;
+      mate += members > 1 && mate >= parent;
+      const Mating mating{&population_.genes[static_cast<size_t>(parent * fields)],
+                          &population_.genes[static_cast<size_t>(mate * fields)],
+                          rates[static_cast<size_t>(parent)].crossover,
+                          rates[static_cast<size_t>(parent)].mutation};
+      int16_t* raw = &raw_[static_cast<size_t>(i * fields)];
+      kernels_.breed(breed_fields, mating, words.data(), stride, raw,
+                     &priorities_[static_cast<size_t>(i * fields)]);
+      int16_t* child = &children_[static_cast<size_t>(i * fields)];
+      std::copy(raw, raw + fields, child);
+      rules_.canonical(child);
+    }
+  });
+}
+
+// Gives architecture fields back the parent's value, one at a time in the child's random order, until the
+// child's genes have changed. False when nothing is left to give back.
+bool Evolution::revert(int64_t child) {
+  const int32_t fields = rules_.fields();
+  const size_t first = static_cast<size_t>(child * fields);
+  const size_t parent = static_cast<size_t>(child / options_.children * fields);
+  for (;;) {
+    int32_t chosen = -1;
+    for (const int32_t f : rules_.architecture_fields()) {
+      if (raw_[first + f] == population_.genes[parent + f]) continue;
+      if (chosen < 0 || priorities_[first + f] < priorities_[first + chosen]) chosen = f;
+    }
+    if (chosen < 0) return false;
+    raw_[first + chosen] = population_.genes[parent + chosen];
+    const int16_t before = children_[first + chosen];
+    std::copy(&raw_[first], &raw_[first] + fields, &children_[first]);
+    rules_.canonical(&children_[first]);
+    // A field that is inactive before and after changes nothing.
+    if (children_[first + chosen] != before) return true;
+  }
+}
+
+// Batched rounds: all children that are outside give back one field, and are counted again together. It ends,
+// because the parent is inside.
+void Evolution::repair(const std::vector<Bound>& bounds) {
+  const int32_t fields = rules_.fields();
+  const int64_t count = static_cast<int64_t>(children_.size()) / fields;
+  statistics_.resize(static_cast<size_t>(count * columns_));
+  lost_.assign(static_cast<size_t>(count), 0);
+  this->count(children_.data(), count, statistics_.data());
+  std::vector<int64_t> outside;
+  for (int64_t i = 0; i < count; ++i) {
+    if (!inside(&statistics_[static_cast<size_t>(i * columns_)], bounds)) outside.push_back(i);
+  }
+  std::vector<int16_t> genes;
+  std::vector<double> statistics;
+  while (!outside.empty()) {
+    for_chunks(static_cast<int64_t>(outside.size()), kChunk, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        const int64_t child = outside[static_cast<size_t>(i)];
+        lost_[static_cast<size_t>(child)] = !revert(child);
+      }
+    });
+    outside.erase(std::remove_if(outside.begin(), outside.end(),
+                                 [&](int64_t child) { return lost_[static_cast<size_t>(child)] != 0; }),
+                  outside.end());
+    genes.clear();
+    for (const int64_t child : outside) {
+      const auto first = children_.begin() + child * fields;
+      genes.insert(genes.end(), first, first + fields);
+    }
+    statistics.resize(outside.size() * static_cast<size_t>(columns_));
+    this->count(genes.data(), static_cast<int64_t>(outside.size()), statistics.data());
+    size_t left = 0;
+    for (size_t i = 0; i < outside.size(); ++i) {
+      const double* row = statistics.data() + i * static_cast<size_t>(columns_);
+      std::copy(row, row + columns_, statistics_.begin() + outside[i] * columns_);
+      if (!inside(row, bounds)) outside[left++] = outside[i];
+    }
+    outside.resize(left);
+  }
+  keys_.resize(static_cast<size_t>(count));
+  for_chunks(count, 4 * kChunk, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      keys_[static_cast<size_t>(i)] = gene_key(&children_[static_cast<size_t>(i * fields)], fields);
+    }
+  });
+}
+
+// Drops what is lost or has a double, among the population or before it among the children, and scores the
+// rest in one batch.
+void Evolution::keep_new() {
+  const int32_t fields = rules_.fields();
+  const int64_t count = static_cast<int64_t>(keys_.size());
+  KeySet seen(&table_, population_.size + count);
+  for (int64_t i = 0; i < population_.size; ++i) seen.insert(population_.keys[static_cast<size_t>(i)]);
+  fresh_.resize(count, fields, columns_);
+  int64_t fresh = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    if (lost_[static_cast<size_t>(i)] != 0 || !seen.insert(keys_[static_cast<size_t>(i)])) continue;
+    std::copy_n(children_.begin() + i * fields, fields, fresh_.genes.begin() + fresh * fields);
+    std::copy_n(statistics_.begin() + i * columns_, columns_, fresh_.statistics.begin() + fresh * columns_);
+    fresh_.keys[static_cast<size_t>(fresh++)] = keys_[static_cast<size_t>(i)];
+  }
+  fresh_.resize(fresh, fields, columns_);
+  if (fresh == 0) return;
+  scorer_->score(fresh_.genes.data(), fresh_.statistics.data(), fresh, fresh_.scores.data());
+  require_finite(fresh_.scores, fresh);
+}
+
+// The best `keep` of population and new children; equal scores are ordered by key.
+void Evolution::select() {
+  const int32_t fields = rules_.fields();
+  std::vector<int64_t> order(static_cast<size_t>(population_.size + fresh_.size));
+  std::iota(order.begin(), order.end(), 0);
+  const auto pick = [&](const auto& old_values, const auto& new_values, int64_t i) {
+    return i < population_.size ? old_values[static_cast<size_t>(i)]
+                                : new_values[static_cast<size_t>(i - population_.size)];
+  };
+  const auto better = [&](int64_t a, int64_t b) {
+    const double score_a = pick(population_.scores, fresh_.scores, a);
+    const double score_b = pick(population_.scores, fresh_.scores, b);
+    if (score_a != score_b) return score_a > score_b;
+    return pick(population_.keys, fresh_.keys, a) < pick(population_.keys, fresh_.keys, b);
+  };
+  const int64_t kept = std::min<int64_t>(options_.keep, static_cast<int64_t>(order.size()));
+  std::partial_sort(order.begin(), order.begin() + kept, order.end(), better);
+  next_.resize(kept, fields, columns_);
+  for (int64_t i = 0; i < kept; ++i) {
+    const bool old = order[static_cast<size_t>(i)] < population_.size;
+    const Population& from = old ? population_ : fresh_;
+    const int64_t at = order[static_cast<size_t>(i)] - (old ? 0 : population_.size);
+    std::copy_n(from.genes.begin() + at * fields, fields, next_.genes.begin() + i * fields);
+    std::copy_n(from.statistics.begin() + at * columns_, columns_, next_.statistics.begin() + i * columns_);
+    next_.scores[static_cast<size_t>(i)] = from.scores[static_cast<size_t>(at)];
+    next_.keys[static_cast<size_t>(i)] = from.keys[static_cast<size_t>(at)];
+  }
+  std::swap(population_, next_);
+}
+
+}  // namespace narsfast

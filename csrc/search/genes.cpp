@@ -1,0 +1,90 @@
+#include "search/genes.h"
+
+#include <algorithm>
+
+namespace narsfast {
+
+GeneRules::GeneRules(const SpaceTables& tables) : fields_(tables.fields) {
+  for (int32_t f = 0; f < fields_; ++f) {
+    const int32_t size = tables.sizes[f];
+    const bool range = tables.kinds[f] == kRange && size > 1;
+    sizes_.push_back(size);
+    ranges_.push_back(range ? size : 0);
+    if (tables.parts[f] == kArchitecture) architecture_fields_.push_back(f);
+
+    Conditional conditional{f, {}};
+    for (int32_t c = tables.condition_offsets[f]; c < tables.condition_offsets[f + 1]; ++c) {
+      conditional.conditions.push_back({tables.condition_parents[c], tables.condition_masks[c]});
+    }
+    const bool has_conditions = !conditional.conditions.empty();
+    conditional_of_.push_back(has_conditions ? static_cast<int32_t>(conditionals_.size()) : -1);
+    if (has_conditions) conditionals_.push_back(conditional);
+
+    if (tables.kinds[f] == kFixed) continue;
+    const int part = tables.parts[f];
+    feature_fields_[part].push_back({f, widths_[part], size, tables.kinds[f] == kRange, conditional_of_[f]});
+    widths_[part] += tables.kinds[f] == kRange ? 1 : size;
+  }
+}
+
+bool GeneRules::holds(const Conditional& conditional, const int16_t* genes, const uint8_t* activity) const {
+  for (const Condition& condition : conditional.conditions) {
+    const int32_t parent = conditional_of_[condition.parent];
+    if (parent >= 0 && activity[parent] == 0) continue;
+    if ((condition.mask >> genes[condition.parent]) & 1u) return true;
+  }
+  return false;
+}
+
+void GeneRules::conditional_activity(const int16_t* genes, uint8_t* out) const {
+  for (size_t i = 0; i < conditionals_.size(); ++i) out[i] = holds(conditionals_[i], genes, out);
+}
+
+void GeneRules::canonical(int16_t* genes) const {
+  // A parent's column is always before the field's own, so that one pass in order is enough.
+  thread_local std::vector<uint8_t> activity;
+  activity.resize(conditionals_.size());
+  for (size_t i = 0; i < conditionals_.size(); ++i) {
+    activity[i] = holds(conditionals_[i], genes, activity.data());
+    if (activity[i] == 0) genes[conditionals_[i].field] = 0;
+  }
+}
+
+int32_t GeneRules::searched(const int16_t* genes) const {
+  std::vector<uint8_t> activity(conditionals_.size());
+  conditional_activity(genes, activity.data());
+  int32_t total = 0;
+  for (int32_t f = 0; f < fields_; ++f) {
+    const int32_t conditional = conditional_of_[f];
+    total += sizes_[f] > 1 && (conditional < 0 || activity[conditional] != 0);
+  }
+  return total;
+}
+
+void GeneRules::write_features(FieldPart part, const int16_t* genes, int64_t count, int64_t stride,
+                               float* out) const {
+  const size_t conditionals = conditionals_.size();
+  thread_local std::vector<uint8_t> activity;
+  activity.resize(conditionals * static_cast<size_t>(count));
+  for (int64_t i = 0; i < count; ++i) conditional_activity(genes + i * fields_, activity.data() + i * conditionals);
+
+  std::fill(out, out + static_cast<int64_t>(widths_[part]) * stride, 0.0f);
+  for (const FeatureField& field : feature_fields_[part]) {
+    const uint8_t* active = field.conditional < 0 ? nullptr : activity.data() + field.conditional;
+    float* column = out + field.column * stride;
+    const int16_t* gene = genes + field.field;
+    if (field.range) {
+      const float last = static_cast<float>(std::max(field.size - 1, 1));
+      // An inactive gene is 0, and so is its feature.
+      for (int64_t i = 0; i < count; ++i) column[i] = static_cast<float>(gene[i * fields_]) / last;
+    } else if (active == nullptr) {
+      for (int64_t i = 0; i < count; ++i) column[gene[i * fields_] * stride + i] = 1.0f;
+    } else {
+      for (int64_t i = 0; i < count; ++i) {
+        column[gene[i * fields_] * stride + i] = static_cast<float>(active[i * conditionals]);
+      }
+    }
+  }
+}
+
+}  // namespace narsfast

@@ -1,0 +1,191 @@
+// Compiled once per instruction set; NARSFAST_ISA names the namespace. It includes nothing that has inline
+// functions with external linkage: the linker could otherwise give a fast copy to code that must run anywhere.
+#include "search/kernels.h"
+
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+
+namespace narsfast {
+namespace NARSFAST_ISA {
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int kLanes = 16;
+constexpr int kNeurons = 12;
+#elif defined(__AVX2__)
+constexpr int kLanes = 8;
+constexpr int kNeurons = 6;
+#else
+constexpr int kLanes = 4;
+constexpr int kNeurons = 6;
+#endif
+constexpr int kTile = 2 * kLanes;  // two vectors of candidates hide the latency of the multiply-adds
+
+typedef float Vector __attribute__((vector_size(4 * kLanes)));
+typedef Vector Unaligned __attribute__((aligned(4)));
+
+inline __attribute__((always_inline)) Vector load(const float* at) {
+  return *reinterpret_cast<const Unaligned*>(at);
+}
+
+// All lanes the same. Subtracting 0 changes no float, so that this is a plain broadcast; adding 0 would not be.
+inline __attribute__((always_inline)) Vector broadcast(float value) { return value - Vector{}; }
+
+inline __attribute__((always_inline)) void store(float* at, Vector value) {
+  *reinterpret_cast<Unaligned*>(at) = value;
+}
+
+// kRows outputs of one tile: each accumulator starts at the bias and adds the inputs in order, so that a
+// candidate's result depends on nothing but the candidate.
+template <int kRows>
+void dense_block(const float* weights, const float* bias, const float* input, int64_t inputs, bool relu,
+                 float* output) {
+  Vector sum[kRows][2];
+#pragma GCC unroll 12
+  for (int r = 0; r < kRows; ++r) sum[r][0] = sum[r][1] = broadcast(bias[r]);
+  for (int64_t k = 0; k < inputs; ++k) {
+    const Vector left = load(input + k * kTile);
+    const Vector right = load(input + k * kTile + kLanes);
+#pragma GCC unroll 12
+    for (int r = 0; r < kRows; ++r) {
+      const Vector weight = broadcast(weights[k * kRows + r]);
+      sum[r][0] += weight * left;
+      sum[r][1] += weight * right;
+    }
+  }
+  const Vector zero{};
+#pragma GCC unroll 12
+  for (int r = 0; r < kRows; ++r) {
+    for (int half = 0; half < 2; ++half) {
+      const Vector value = relu ? (sum[r][half] > zero ? sum[r][half] : zero) : sum[r][half];
+      store(output + r * kTile + half * kLanes, value);
+    }
+  }
+}
+
+// Calls dense_block for a block of `rows` <= kRows outputs.
+template <int kRows>
+void dense_rows(int64_t rows, const float* weights, const float* bias, const float* input, int64_t inputs,
+                bool relu, float* output) {
+  if constexpr (kRows > 0) {
+    if (rows == kRows) {
+      dense_block<kRows>(weights, bias, input, inputs, relu, output);
+    } else {
+      dense_rows<kRows - 1>(rows, weights, bias, input, inputs, relu, output);
+    }
+  }
+}
+
+void dense(const DenseLayer& layer, const float* input, int64_t input_stride, int64_t tiles, float* output,
+           int64_t output_stride) {
+  for (int64_t first = 0; first < layer.outputs; first += kNeurons) {
+    const int64_t rows = layer.outputs - first < kNeurons ? layer.outputs - first : kNeurons;
+    for (int64_t t = 0; t < tiles; ++t) {
+      dense_rows<kNeurons>(rows, layer.weights + first * layer.inputs, layer.bias + first,
+                           input + t * input_stride, layer.inputs, layer.relu,
+                           output + t * output_stride + first * kTile);
+    }
+  }
+}
+
+// Products of the lower halves of 64-bit lanes. Compilers emulate a full 64-bit product where they do not see
+// that the upper halves do not matter.
+#if defined(__AVX512F__)
+typedef uint64_t Wide __attribute__((vector_size(64)));
+inline __attribute__((always_inline)) Wide multiply_low(Wide a, Wide b) {
+  return (Wide)_mm512_mul_epu32((__m512i)a, (__m512i)b);
+}
+#elif defined(__AVX2__)
+typedef uint64_t Wide __attribute__((vector_size(32)));
+inline __attribute__((always_inline)) Wide multiply_low(Wide a, Wide b) {
+  return (Wide)_mm256_mul_epu32((__m256i)a, (__m256i)b);
+}
+#elif defined(__SSE2__)
+typedef uint64_t Wide __attribute__((vector_size(16)));
+inline __attribute__((always_inline)) Wide multiply_low(Wide a, Wide b) {
+  return (Wide)_mm_mul_epu32((__m128i)a, (__m128i)b);
+}
+#else
+typedef uint64_t Wide __attribute__((vector_size(16)));
+inline __attribute__((always_inline)) Wide multiply_low(Wide a, Wide b) {
+  return (a & 0xFFFFFFFFu) * (b & 0xFFFFFFFFu);
+}
+#endif
+
+inline __attribute__((always_inline)) Wide load_wide(const uint64_t* at) {
+  typedef Wide UnalignedWide __attribute__((aligned(8)));
+  return *reinterpret_cast<const UnalignedWide*>(at);
+}
+
+// Philox with a counter in each 64-bit lane: the upper half of a lane is never looked at.
+void random_words(PhiloxKey key, uint32_t child, uint32_t parent, uint32_t generation, int32_t blocks,
+                  int64_t stride, uint32_t* words) {
+  constexpr int kWide = sizeof(Wide) / sizeof(uint64_t);
+  const Wide multiplier0 = Wide{} + kPhiloxMultiplier0;
+  const Wide multiplier1 = Wide{} + kPhiloxMultiplier1;
+  for (int32_t first = 0; first < blocks; first += kWide) {
+    uint64_t counters[kWide];
+    for (int l = 0; l < kWide; ++l) counters[l] = static_cast<uint64_t>(first + l);
+    Wide word[4] = {load_wide(counters), Wide{} + child, Wide{} + parent, Wide{} + generation};
+    uint32_t low = key.low;
+    uint32_t high = key.high;
+#pragma GCC unroll 10
+    for (int round = 0; round < kPhiloxRounds; ++round) {
+      const Wide product0 = multiply_low(word[0], multiplier0);
+      const Wide product1 = multiply_low(word[2], multiplier1);
+      word[0] = (product1 >> 32) ^ word[1] ^ (Wide{} + low);
+      word[1] = product1;
+      word[2] = (product0 >> 32) ^ word[3] ^ (Wide{} + high);
+      word[3] = product0;
+      low += kPhiloxWeyl0;
+      high += kPhiloxWeyl1;
+    }
+    for (int w = 0; w < 4; ++w) {
+      for (int l = 0; l < kWide; ++l) words[w * stride + first + l] = static_cast<uint32_t>(word[w][l]);
+    }
+  }
+}
+
+// The fields [begin, end) of a child; choice[f] decides crossover (upper half) and mutation (lower half),
+// value[f] the new value (upper half) and the order of repair (lower half).
+void breed_fields(const BreedFields& fields, const Mating& mating, int32_t begin, int32_t end,
+                  const uint32_t* __restrict choice, const uint32_t* __restrict value,
+                  int16_t* __restrict child, uint16_t* __restrict priorities) {
+  for (int32_t f = begin; f < end; ++f) {
+    const int32_t size = fields.sizes[f];
+    const int32_t reach = fields.reaches[f];
+    const int32_t draw = static_cast<int32_t>(value[f] >> 16);
+    const int32_t from_parent = mating.parent[f];
+    const int32_t from_mate = mating.mate[f];
+    const int32_t gene = (choice[f] >> 16) < mating.crossover ? from_mate : from_parent;
+    // A range field steps by 1 .. reach to the side that the lowest bit names, or to the other at the border.
+    const int32_t step = 1 + (((draw >> 1) * reach) >> 15);
+    const int32_t up = gene + step;
+    const int32_t down = gene - step;
+    const bool upward = (draw & 1) != 0 ? up < size : down < 0;
+    const int32_t stepped = upward ? up : down;
+    // A categorical field takes one of the other values.
+    const int32_t next = gene + 1 + static_cast<int32_t>((static_cast<uint32_t>(draw) * (size - 1u)) >> 16);
+    const int32_t other = next >= size ? next - size : next;
+    const int32_t mutated = reach > 0 ? stepped : other;
+    child[f] = static_cast<int16_t>((choice[f] & 0xFFFFu) < mating.mutation ? mutated : gene);
+    priorities[f] = static_cast<uint16_t>(value[f] & 0xFFFFu);
+  }
+}
+
+void breed(const BreedFields& fields, const Mating& mating, const uint32_t* words, int64_t stride,
+           int16_t* child, uint16_t* priorities) {
+  const int32_t half = (fields.fields + 1) / 2;
+  breed_fields(fields, mating, 0, half, words + 1, words + stride + 1, child, priorities);
+  breed_fields(fields, mating, half, fields.fields, words + 2 * stride + 1 - half,
+               words + 3 * stride + 1 - half, child, priorities);
+}
+
+}  // namespace
+
+extern const SearchKernels kSearchKernels;
+const SearchKernels kSearchKernels = {kTile, kNeurons, dense, random_words, breed};
+
+}  // namespace NARSFAST_ISA
+}  // namespace narsfast

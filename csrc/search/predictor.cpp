@@ -1,0 +1,168 @@
+#include "search/predictor.h"
+
+#include <algorithm>
+#include <cmath>
+#include <stdexcept>
+#include <string>
+
+#include "common/threads.h"
+
+namespace narsfast {
+
+namespace {
+
+// Candidates that go through all layers together: their activations stay in the second-level cache.
+constexpr int64_t kChunk = 64;
+
+// A thread's buffer of floats, on a cache line; valid until the thread's next call.
+float* scratch(int64_t floats) {
+  constexpr size_t kLine = 64 / sizeof(float);
+  thread_local std::vector<float> buffer;
+  if (buffer.size() < static_cast<size_t>(floats) + kLine) buffer.resize(static_cast<size_t>(floats) + kLine);
+  const size_t past = reinterpret_cast<uintptr_t>(buffer.data()) / sizeof(float) % kLine;
+  return buffer.data() + (past == 0 ? 0 : kLine - past);
+}
+
+void require_width(const char* layer, int64_t got, int64_t wanted) {
+  if (got != wanted) {
+    throw std::invalid_argument(std::string(layer) + " has " + std::to_string(got) + " inputs, expected " +
+                                std::to_string(wanted));
+  }
+}
+
+}  // namespace
+
+Predictor::Predictor(const SpaceTables& tables, const PredictorWeights& weights, Isa isa)
+    : rules_(tables),
+      isa_(isa),
+      kernels_(search_kernels(isa)),
+      members_(weights.members),
+      statistics_(weights.statistics),
+      output_mean_(weights.output_mean),
+      output_scale_(weights.output_scale) {
+  if (members_ < 1) throw std::invalid_argument("a predictor needs at least one member");
+  if (weights.head.empty() || weights.head.back().outputs != 1) {
+    throw std::invalid_argument("the last layer of the head must have one output");
+  }
+  for (int32_t s = 0; s < statistics_; ++s) {
+    const double std = weights.statistic_std[s];
+    statistic_mean_.push_back(weights.statistic_mean[s]);
+    statistic_scale_.push_back(std == 0.0 ? 1.0 : 1.0 / std);
+  }
+  int64_t width = rules_.features(kArchitecture);
+  for (const LayerWeights& layer : weights.encoder) {
+    require_width("a layer of the encoder", layer.inputs, width);
+    encoder_.push_back(pack(layer, true, 0));
+    width = layer.outputs;
+    widest_ = std::max({widest_, layer.inputs, layer.outputs});
+  }
+  embedding_ = encoder_.empty() ? 0 : width;
+  width = embedding_ + statistics_ + rules_.features(kRecipe);
+  for (const LayerWeights& layer : weights.head) {
+    const bool first = head_.empty();
+    require_width("a layer of the head", layer.inputs, width);
+    // Statistics and recipe, the same for all members, come before the embedding here.
+    head_.push_back(pack(layer, &layer != &weights.head.back(), first ? embedding_ : 0));
+    width = layer.outputs;
+    widest_ = std::max({widest_, layer.inputs, layer.outputs});
+  }
+}
+
+DenseLayer Predictor::Packed::of(int32_t member) const {
+  return {inputs, outputs, weights.data() + member * inputs * outputs, bias.data() + member * outputs, relu};
+}
+
+// The inputs `first_input` .. come first, those before it last.
+Predictor::Packed Predictor::pack(const LayerWeights& layer, bool relu, int64_t first_input) const {
+  Packed packed{layer.inputs, layer.outputs, relu, {}, {}};
+  packed.bias.assign(layer.bias, layer.bias + members_ * layer.outputs);
+  packed.weights.reserve(static_cast<size_t>(members_ * layer.inputs * layer.outputs));
+  for (int32_t member = 0; member < members_; ++member) {
+    const float* weights = layer.weights + member * layer.inputs * layer.outputs;
+    for (int64_t first = 0; first < layer.outputs; first += kernels_.neurons) {
+      const int64_t last = std::min(first + kernels_.neurons, layer.outputs);
+      for (int64_t k = 0; k < layer.inputs; ++k) {
+        const float* row = weights + (k + first_input) % layer.inputs * layer.outputs;
+        packed.weights.insert(packed.weights.end(), row + first, row + last);
+      }
+    }
+  }
+  return packed;
+}
+
+void Predictor::score(const int16_t* genes, const double* statistics, int64_t count, double* mean,
+                      double* std) const {
+  for_chunks(count, kChunk, [&](int64_t begin, int64_t end) {
+    score_chunk(genes + begin * fields(), statistics + begin * statistics_, end - begin, mean + begin,
+                std == nullptr ? nullptr : std + begin);
+  });
+}
+
+void Predictor::score_chunk(const int16_t* genes, const double* statistics, int64_t count, double* mean,
+                            double* std) const {
+  const int64_t tile = kernels_.tile;
+  const int64_t tiles = (count + tile - 1) / tile;
+  const int64_t features = rules_.features(kArchitecture) * tile;
+  const int64_t joint_width = statistics_ + rules_.features(kRecipe) + embedding_;
+  const int64_t joint = joint_width * tile;
+  const int64_t layer = widest_ * tile;
+
+  float* const architecture = scratch(tiles * (features + joint + 2 * layer));
+  float* const head_input = architecture + tiles * features;
+  float* const buffers[2] = {head_input + tiles * joint, head_input + tiles * (joint + layer)};
+
+  for (int64_t t = 0; t < tiles; ++t) {
+    const int64_t in_tile = std::min(tile, count - t * tile);
+    const int16_t* tile_genes = genes + t * tile * fields();
+    if (!encoder_.empty()) {
+      rules_.write_features(kArchitecture, tile_genes, in_tile, tile, architecture + t * features);
+    }
+    float* column = head_input + t * joint;
+    for (int32_t s = 0; s < statistics_; ++s, column += tile) {
+      const double* value = statistics + t * tile * statistics_ + s;
+      for (int64_t i = 0; i < tile; ++i) {
+        const double z = i < in_tile ? std::log(std::max(value[i * statistics_], 1.0)) - statistic_mean_[s] : 0.0;
+        column[i] = static_cast<float>(z * statistic_scale_[s]);
+      }
+    }
+    rules_.write_features(kRecipe, tile_genes, in_tile, tile, column);
+  }
+
+  const int64_t embedding_offset = (joint_width - embedding_) * tile;
+  thread_local std::vector<double> values;
+  values.assign(static_cast<size_t>(members_ * count), 0.0);
+  for (int32_t member = 0; member < members_; ++member) {
+    const float* input = architecture;
+    int64_t stride = features;
+    for (size_t l = 0; l < encoder_.size(); ++l) {
+      const bool last = l + 1 == encoder_.size();
+      float* output = last ? head_input + embedding_offset : buffers[l % 2];
+      kernels_.dense(encoder_[l].of(member), input, stride, tiles, output, last ? joint : layer);
+      input = output;
+      stride = layer;
+    }
+    input = head_input;
+    stride = joint;
+    for (size_t l = 0; l < head_.size(); ++l) {
+      kernels_.dense(head_[l].of(member), input, stride, tiles, buffers[l % 2], layer);
+      input = buffers[l % 2];
+      stride = layer;
+    }
+    for (int64_t i = 0; i < count; ++i) {
+      values[static_cast<size_t>(i * members_ + member)] =
+          output_mean_ + output_scale_ * input[i / tile * layer + i % tile];
+    }
+  }
+  for (int64_t i = 0; i < count; ++i) {
+    const double* value = &values[static_cast<size_t>(i * members_)];
+    double sum = 0.0;
+    for (int32_t m = 0; m < members_; ++m) sum += value[m];
+    mean[i] = sum / members_;
+    if (std == nullptr) continue;
+    double squares = 0.0;
+    for (int32_t m = 0; m < members_; ++m) squares += (value[m] - mean[i]) * (value[m] - mean[i]);
+    std[i] = std::sqrt(squares / members_);
+  }
+}
+
+}  // namespace narsfast

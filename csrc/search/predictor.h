@@ -1,0 +1,74 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "search/genes.h"
+#include "search/kernels.h"
+
+namespace narsfast {
+
+// A dense layer of every member, as narsfast.predictor.PredictorWeights holds it: weights (M, inputs, outputs),
+// bias (M, outputs), both C-contiguous float32.
+struct LayerWeights {
+  int64_t inputs;
+  int64_t outputs;
+  const float* weights;
+  const float* bias;
+};
+
+struct PredictorWeights {
+  int32_t members = 0;
+  int32_t statistics = 0;
+  const float* statistic_mean = nullptr;  // (S,) of log(max(statistic, 1))
+  const float* statistic_std = nullptr;   // (S,) 0 counts as 1
+  std::vector<LayerWeights> encoder;      // ReLU after each; empty: no embedding
+  std::vector<LayerWeights> head;         // ReLU between; the last has one output
+  double output_mean = 0.0;
+  double output_scale = 1.0;
+};
+
+// Batched inference of all members on genes and statistics. Holds its own packed copy of the weights. A
+// candidate's score depends neither on the rest of its batch nor on the number of threads.
+class Predictor {
+ public:
+  // Throws std::invalid_argument where the shapes do not fit together or the space.
+  Predictor(const SpaceTables& tables, const PredictorWeights& weights, Isa isa);
+
+  int32_t fields() const { return rules_.fields(); }
+  int32_t statistics() const { return statistics_; }
+  Isa isa() const { return isa_; }
+
+  // genes (count, F) canonical, statistics (count, S) -> mean (count,) and, if not null, standard deviation
+  // over the members (count,), both percent.
+  void score(const int16_t* genes, const double* statistics, int64_t count, double* mean, double* std) const;
+
+ private:
+  struct Packed {
+    int64_t inputs;
+    int64_t outputs;
+    bool relu;
+    std::vector<float> weights;  // (M, inputs * outputs) in blocks of the kernel
+    std::vector<float> bias;     // (M, outputs)
+    DenseLayer of(int32_t member) const;
+  };
+  Packed pack(const LayerWeights& layer, bool relu, int64_t first_input) const;
+  void score_chunk(const int16_t* genes, const double* statistics, int64_t count, double* mean,
+                   double* std) const;
+
+  GeneRules rules_;
+  Isa isa_;
+  const SearchKernels& kernels_;
+  int32_t members_;
+  int32_t statistics_;
+  int64_t embedding_ = 0;
+  int64_t widest_ = 1;
+  double output_mean_;
+  double output_scale_;
+  std::vector<double> statistic_mean_;
+  std::vector<double> statistic_scale_;
+  std::vector<Packed> encoder_;
+  std::vector<Packed> head_;
+};
+
+}  // namespace narsfast

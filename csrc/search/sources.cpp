@@ -1,0 +1,95 @@
+#include "search/sources.h"
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "common/threads.h"
+#include "search/rows.h"
+#include "search/statistics.h"
+
+namespace narsfast {
+
+namespace {
+constexpr int64_t kChunk = 64;
+}
+
+RowsSource::RowsSource(const SpaceTables& tables, int32_t in_channels, int32_t classes)
+    : tables_(tables), in_channels_(in_channels), classes_(classes) {
+  for (int32_t stage = 0; stage < tables.stages; ++stage) {
+    for (const StageColumn column : {kStageStride, kExpansionFirst, kExpansionRest}) {
+      const int32_t field = tables.stage_columns[stage * kStageColumns + column];
+      const int32_t* numbers = tables.numbers + static_cast<int64_t>(field) * tables.values;
+      if (*std::min_element(numbers, numbers + tables.sizes[field]) < 1) {
+        throw std::invalid_argument("a stride or an expansion is below 1");
+      }
+    }
+  }
+}
+
+int32_t RowsSource::columns() const { return kStatistics; }
+
+void RowsSource::count(const int16_t* genes, int64_t count, double* out, int64_t stride) {
+  const int32_t rows_each = rows_per_candidate(tables_);
+  for_chunks(count, kChunk, [&](int64_t begin, int64_t end) {
+    thread_local std::vector<int32_t> header;
+    thread_local std::vector<int32_t> rows;
+    thread_local std::vector<int64_t> statistics;
+    header.resize(kChunk * kHeaderColumns);
+    rows.resize(static_cast<size_t>(kChunk * rows_each * kRowColumns));
+    statistics.resize(kChunk * kStatistics);
+    const int64_t size = end - begin;
+    lower_genes(tables_, genes + begin * tables_.fields, size, header.data(), rows.data());
+    count_rows(header.data(), rows.data(), size, rows_each, in_channels_, classes_, statistics.data());
+    for (int64_t i = 0; i < size; ++i) {
+      for (int64_t s = 0; s < kStatistics; ++s) {
+        out[(begin + i) * stride + s] = static_cast<double>(statistics[i * kStatistics + s]);
+      }
+    }
+  });
+}
+
+void TableSource::count(const int16_t* genes, int64_t count, double* out, int64_t stride) {
+  for_chunks(count, 4 * kChunk, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      double* sums = out + i * stride;
+      for (int32_t s = 0; s < columns_; ++s) sums[s] = 0.0;
+      for (int32_t f = 0; f < fields_; ++f) {
+        const double* entry = table_ + (static_cast<int64_t>(f) * values_ + genes[i * fields_ + f]) * columns_;
+        for (int32_t s = 0; s < columns_; ++s) sums[s] += entry[s];
+      }
+    }
+  });
+}
+
+void Scorer::deviation(const int16_t*, const double*, int64_t count, double* std) {
+  std::fill(std, std + count, 0.0);
+}
+
+PredictorScorer::PredictorScorer(const Predictor& predictor, std::vector<int32_t> columns, int32_t stride)
+    : predictor_(predictor), columns_(std::move(columns)), stride_(stride) {
+  if (static_cast<int32_t>(columns_.size()) != predictor.statistics()) {
+    throw std::invalid_argument("the predictor reads another number of statistics");
+  }
+}
+
+const double* PredictorScorer::pick(const double* statistics, int64_t count) {
+  const size_t columns = columns_.size();
+  picked_.resize(static_cast<size_t>(count) * columns);
+  for (int64_t i = 0; i < count; ++i) {
+    for (size_t s = 0; s < columns; ++s) {
+      picked_[static_cast<size_t>(i) * columns + s] = statistics[i * stride_ + columns_[s]];
+    }
+  }
+  return picked_.data();
+}
+
+void PredictorScorer::score(const int16_t* genes, const double* statistics, int64_t count, double* scores) {
+  predictor_.score(genes, pick(statistics, count), count, scores, nullptr);
+}
+
+void PredictorScorer::deviation(const int16_t* genes, const double* statistics, int64_t count, double* std) {
+  means_.resize(static_cast<size_t>(count));
+  predictor_.score(genes, pick(statistics, count), count, means_.data(), std);
+}
+
+}  // namespace narsfast

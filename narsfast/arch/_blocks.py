@@ -1,0 +1,107 @@
+"""The blocks of a network and how their weights start."""
+
+import math
+
+from torch import Tensor, nn
+from torchvision.ops import StochasticDepth
+
+from narsfast.ops import DepthwiseSE
+
+from ._definition import Padding, Row
+from ._width import round_width, squeezed_width
+
+
+class ConvNorm(nn.Sequential):
+    """A convolution without bias, batch norm, and hard-swish where `act`."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel: int = 1, stride: int = 1, act: bool = True
+    ):
+        layers: list[nn.Module] = [
+            nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, bias=False),
+            nn.BatchNorm2d(out_channels),
+        ]
+        super().__init__(*layers, *([nn.Hardswish()] if act else []))
+
+
+class InvertedResidual(nn.Module):
+    """Expand, depthwise (with squeeze-excite), project; plus the input where shape and padding allow it.
+
+    The expansion is left out where it would not change the width. Widths are rounded as in the released
+    models.
+
+    Attributes:
+        shortcut: Whether the input is added to the output.
+    """
+
+    def __init__(self, row: Row, in_channels: int, stride: int, padding: int, drop_path: float = 0.0) -> None:
+        super().__init__()
+        middle = round_width(in_channels * row.expansion)
+        squeezed = squeezed_width(middle, row.expansion) if row.se else None
+        self.shortcut = stride == 1 and in_channels == row.channels and 2 * padding == row.kernel - 1
+        self.expand = ConvNorm(in_channels, middle) if middle != in_channels else nn.Identity()
+        self.depthwise = DepthwiseSE(middle, row.kernel, stride, padding, squeezed)
+        self.project = ConvNorm(middle, row.channels, act=False)
+        drops = self.shortcut and drop_path > 0
+        self.drop_path = StochasticDepth(drop_path, mode="row") if drops else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, in_channels, h, w) to (n, channels, h', w')."""
+        result: Tensor = self.project(self.depthwise(self.expand(x)))
+        return x + self.drop_path(result) if self.shortcut else result
+
+
+class Head(nn.Module):
+    """1x1 convolution with norm, mean over the map, 1x1 convolution without norm or bias, classifier."""
+
+    def __init__(
+        self, in_channels: int, expansion: int, features: int, num_classes: int, dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        middle = round_width(in_channels * expansion)
+        self.expand = ConvNorm(in_channels, middle)
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.features = nn.Conv2d(middle, features, 1, bias=False)
+        self.act = nn.Hardswish()
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Linear(features, num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, in_channels, h, w) to logits (n, num_classes)."""
+        vector = self.act(self.features(self.pool(self.expand(x)))).flatten(1)
+        logits: Tensor = self.classifier(self.dropout(vector))
+        return logits
+
+
+def build_row(
+    row: Row, in_channels: int, padding: Padding, drop_paths: list[float]
+) -> list[InvertedResidual]:
+    """The blocks of a row; `drop_paths` holds one rate a block."""
+    half = row.kernel // 2
+    first = row.padding if padding == "published" and row.padding is not None else half
+    blocks = [InvertedResidual(row, in_channels, row.stride, first, drop_paths[0])]
+    blocks += [InvertedResidual(row, row.channels, 1, half, rate) for rate in drop_paths[1:]]
+    return blocks
+
+
+def initialise(network: nn.Module) -> None:
+    """Draw all weights anew, from torch's global generator.
+
+    From the released code: convolutions are Kaiming-normal by fan-out, and the last norm of each residual
+    block starts at scale 0. This project's choice: fan-out is counted within a group (so that depthwise
+    weights do not shrink with the width), classifier weights are normal with deviation 0.01, biases 0. On the
+    meta device, where there is nothing to draw, this returns at once.
+    """
+    if all(parameter.is_meta for parameter in network.parameters()):
+        return
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            fan_out = module.out_channels * math.prod(module.kernel_size) // module.groups
+            nn.init.normal_(module.weight, 0.0, math.sqrt(2.0 / fan_out))
+        elif isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, 0.0, 0.01)
+        if isinstance(module, nn.Conv2d | nn.Linear) and module.bias is not None:
+            nn.init.zeros_(module.bias)
+    for module in network.modules():
+        if isinstance(module, InvertedResidual) and module.shortcut:
+            nn.init.zeros_(module.project.get_parameter("1.weight"))

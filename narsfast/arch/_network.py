@@ -1,0 +1,200 @@
+"""Torch networks built from definitions: for classification, and as backbones for detectors."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, overload
+
+from torch import Tensor, nn
+
+from narsfast.errors import UserError
+
+from ._blocks import ConvNorm, Head, build_row, initialise
+from ._definition import Definition, Padding, check_padding, read_definition
+from ._zoo import zoo_definition
+
+FEATURE_STRIDES = (4, 8, 16, 32)
+
+
+class FeatureInfo(NamedTuple):
+    """A map that a detector may take: the last one at its stride."""
+
+    channels: int
+    stride: int
+    module: str
+    """Name of the block that makes it, as in `named_modules`."""
+
+
+class Trunk(nn.Module):
+    """Stem and stages of a definition.
+
+    Attributes:
+        definition: What the network was built from.
+        feature_info: The maps at strides 4 to 32 that it has, finest first.
+    """
+
+    def __init__(
+        self,
+        definition: Definition,
+        in_chans: int,
+        padding: Padding,
+        drop_path: float,
+        last_stride: int | None,
+    ) -> None:
+        super().__init__()
+        self.definition = definition
+        self.stem = ConvNorm(in_chans, definition.stem_channels, kernel=3, stride=2)
+        self.stages = nn.Sequential()
+        channels, stride = definition.stem_channels, 2
+        taps: dict[int, FeatureInfo] = {}
+        total = sum(row.repeats for row in definition.rows)
+        rates = iter([drop_path * index / max(1, total - 1) for index in range(total)])
+        for index, stage in enumerate(definition.stages):
+            blocks = nn.Sequential()
+            for row in stage:
+                stride *= row.stride
+                if last_stride is not None and stride > last_stride:
+                    break
+                blocks.extend(build_row(row, channels, padding, [next(rates) for _ in range(row.repeats)]))
+                channels = row.channels
+                taps[stride] = FeatureInfo(channels, stride, f"stages.{index}.{len(blocks) - 1}")
+            if len(blocks):
+                self.stages.append(blocks)
+        self.channels = channels
+        self.feature_info = [taps[stride] for stride in FEATURE_STRIDES if stride in taps]
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """Images (n, in_chans, H, W) to the last stage's map (n, channels, h, w)."""
+        features: Tensor = self.stages(self.stem(x))
+        return features
+
+
+class Network(Trunk):
+    """A classification network: images (n, in_chans, H, W) to logits (n, num_classes)."""
+
+    def __init__(
+        self,
+        definition: Definition,
+        num_classes: int = 1000,
+        in_chans: int = 3,
+        padding: Padding = "published",
+        dropout: float = 0.0,
+        drop_path: float = 0.0,
+    ) -> None:
+        super().__init__(definition, in_chans, padding, drop_path, last_stride=None)
+        expansion, features = definition.head_expansion, definition.head_features
+        self.head = Head(self.channels, expansion, features, num_classes, dropout)
+        initialise(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images (n, in_chans, H, W) to logits (n, num_classes)."""
+        logits: Tensor = self.head(self.forward_features(x))
+        return logits
+
+
+class FeatureNetwork(Trunk):
+    """A backbone: images (n, in_chans, H, W) to the maps of `feature_info`, finest first.
+
+    Its parameters have the names that they have in `Network`, so trained weights load with strict=False.
+    """
+
+    def __init__(
+        self,
+        definition: Definition,
+        in_chans: int = 3,
+        padding: Padding = "published",
+        drop_path: float = 0.0,
+    ) -> None:
+        super().__init__(definition, in_chans, padding, drop_path, last_stride=FEATURE_STRIDES[-1])
+        if not self.feature_info:
+            raise UserError(f"definition {definition.name!r} has no map at stride 4, 8, 16 or 32")
+        self._taps = frozenset(info.module for info in self.feature_info)
+        initialise(self)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Images (n, in_chans, H, W) to one map (n, channels, h, w) for each entry of `feature_info`."""
+        x = self.stem(x)
+        maps = []
+        for i, stage in enumerate(self.stages):
+            for j, block in enumerate(stage.children()):
+                x = block(x)
+                if f"stages.{i}.{j}" in self._taps:
+                    maps.append(x)
+        return maps
+
+
+Source = str | Path | Mapping[str, Any] | Definition
+
+
+def resolve_definition(source: Source) -> Definition:
+    """A definition from itself, a name of the zoo, the path of a .json file, or its fields.
+
+    Raises:
+        UserError: An unknown name, an unreadable file, or a wrong field.
+    """
+    if isinstance(source, Definition):
+        return source
+    if isinstance(source, Mapping):
+        return Definition.from_dict(source)
+    if isinstance(source, Path) or (isinstance(source, str) and source.endswith(".json")):
+        return read_definition(source)
+    if isinstance(source, str):
+        return zoo_definition(source)
+    raise UserError(f"{source!r} is no architecture; give a name of the zoo, a definition, or a .json file")
+
+
+@overload
+def create(
+    name_or_definition: Source,
+    num_classes: int = ...,
+    in_chans: int = ...,
+    padding: str = ...,
+    features_only: Literal[False] = ...,
+    dropout: float = ...,
+    drop_path: float = ...,
+) -> Network: ...
+@overload
+def create(
+    name_or_definition: Source,
+    num_classes: int = ...,
+    in_chans: int = ...,
+    padding: str = ...,
+    *,
+    features_only: Literal[True],
+    dropout: float = ...,
+    drop_path: float = ...,
+) -> FeatureNetwork: ...
+def create(
+    name_or_definition: Source,
+    num_classes: int = 1000,
+    in_chans: int = 3,
+    padding: str = "published",
+    features_only: bool = False,
+    dropout: float = 0.0,
+    drop_path: float = 0.0,
+) -> Network | FeatureNetwork:
+    """Build a network with fresh weights (drawn from torch's global generator).
+
+    Args:
+        name_or_definition: A name of the zoo ("FBNetV3_B", "b"), a definition, its fields, or a .json file.
+        num_classes: Outputs of the classifier.
+        in_chans: Channels of the images.
+        padding: "published" pads as the definition says, "half" by kernel // 2 everywhere (as timm does).
+        features_only: Return a backbone whose output is the list of maps at strides 4 to 32, without a head.
+        dropout: Rate before the classifier, in [0, 1).
+        drop_path: Rate at which the last residual branch is dropped, in [0, 1); the rate grows linearly from
+            0 at the first block (our default).
+
+    Raises:
+        UserError: An unknown name, a wrong definition, or an argument out of range.
+    """
+    definition = resolve_definition(name_or_definition)
+    mode = check_padding(padding)
+    for field, count in (("num_classes", num_classes), ("in_chans", in_chans)):
+        if count < 1:
+            raise UserError(f"{field} is {count}; it should be at least 1")
+    for field, rate in (("dropout", dropout), ("drop_path", drop_path)):
+        if not 0 <= rate < 1:
+            raise UserError(f"{field} is {rate}; it should be at least 0 and below 1")
+    if features_only:
+        return FeatureNetwork(definition, in_chans, mode, drop_path)
+    return Network(definition, num_classes, in_chans, mode, dropout, drop_path)

@@ -1,0 +1,125 @@
+"""Rows: the one form that genes and definitions lower to, and statistics are counted on."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from narsfast.errors import UserError
+from narsfast.space import Space
+
+from ._definition import Definition, Padding, Row, check_padding
+
+HEADER_COLUMNS = ("resolution", "stem_channels", "head_expansion", "head_features")
+ROW_COLUMNS = Row._fields
+
+# Columns of SpaceTables.stage_columns.
+_KERNEL_FIRST, _KERNEL_REST, _EXPANSION_FIRST, _EXPANSION_REST, _CHANNELS, _DEPTH, _STRIDE, _SE = range(8)
+
+
+class Rows(NamedTuple):
+    """n architectures as integers.
+
+    Attributes:
+        header: (n, 4) int32, the columns of HEADER_COLUMNS.
+        rows: (n, R, 7) int32, the columns of ROW_COLUMNS. Padding -1 stands for kernel // 2. A row of 0
+            repeats is absent, and all its columns are 0.
+    """
+
+    header: NDArray[np.int32]
+    rows: NDArray[np.int32]
+
+
+def lower_definitions(definitions: Sequence[Definition], padding: Padding = "published") -> Rows:
+    """Lower definitions; R is the largest number of rows among them.
+
+    Args:
+        definitions: n definitions.
+        padding: "published" takes each row's padding, "half" takes kernel // 2 everywhere.
+    """
+    keep = check_padding(padding) == "published"
+    most = max((len(definition.rows) for definition in definitions), default=0)
+    header = np.zeros((len(definitions), len(HEADER_COLUMNS)), np.int32)
+    rows = np.zeros((len(definitions), most, len(ROW_COLUMNS)), np.int32)
+    for i, definition in enumerate(definitions):
+        header[i] = [getattr(definition, column) for column in HEADER_COLUMNS]
+        for j, row in enumerate(definition.rows):
+            padded = row.padding if keep and row.padding is not None else -1
+            rows[i, j] = np.array([*row[:-1], padded], np.int32)
+    return Rows(header, rows)
+
+
+def lower_genes(space: Space, genes: NDArray[np.int16]) -> Rows:
+    """Lower canonical genes; the numpy twin of the native one, equal to it element for element.
+
+    A stage becomes two rows: its first block, and the rest (absent at depth 1). So R = 2 * space.stages.
+
+    Args:
+        space: A space with stages.
+        genes: (n, fields) int16, inside the space.
+
+    Raises:
+        UserError: The space has no MBConv stages.
+    """
+    require_stages(space)
+    tables = space.tables()
+    values = tables.numbers[np.arange(tables.numbers.shape[0]), genes]
+    header = values[:, tables.header_columns]
+    stages = values[:, tables.stage_columns]
+    depth = stages[..., _DEPTH]
+    first = _row(stages, _KERNEL_FIRST, _EXPANSION_FIRST, stages[..., _STRIDE], np.minimum(depth, 1))
+    rest = _row(stages, _KERNEL_REST, _EXPANSION_REST, np.ones_like(depth), np.maximum(depth - 1, 0))
+    rows = np.stack([first, rest], axis=2).reshape(len(genes), 2 * space.stages, len(ROW_COLUMNS))
+    return Rows(header.astype(np.int32), rows.astype(np.int32))
+
+
+def definition_of(space: Space, genes: NDArray[np.int16]) -> list[Definition]:
+    """The definitions of n candidates: a stage is a row for its first block and a row for the rest, if any.
+
+    Args:
+        space: A space with stages; its name becomes the definitions' name.
+        genes: (n, fields) int16, canonical.
+
+    Raises:
+        UserError: The space has no MBConv stages.
+    """
+    lowered = lower_genes(space, genes)
+    stages = lowered.rows.reshape(len(genes), space.stages, 2, len(ROW_COLUMNS)).tolist()
+    return [
+        Definition(
+            name=space.name,
+            resolution=header[0],
+            stem_channels=header[1],
+            stages=tuple(tuple(_read_row(row) for row in stage if row[4] > 0) for stage in candidate),
+            head_expansion=header[2],
+            head_features=header[3],
+        )
+        for header, candidate in zip(lowered.header.tolist(), stages, strict=True)
+    ]
+
+
+def require_stages(space: Space) -> None:
+    """Refuse a space whose architectures are not networks of MBConv stages."""
+    if space.stages == 0:
+        raise UserError(f"space {space.name!r} has no stages, so its architectures are not networks")
+
+
+def _row(
+    stages: NDArray[np.int32],
+    kernel: int,
+    expansion: int,
+    stride: NDArray[np.int32],
+    repeats: NDArray[np.int32],
+) -> NDArray[np.int32]:
+    """(n, S, 8) values of stages -> (n, S, 7) rows."""
+    columns = [stages[..., kernel], stages[..., expansion], stages[..., _CHANNELS], stride, repeats]
+    row = np.stack([*columns, stages[..., _SE], np.full_like(repeats, -1)], axis=-1)
+    return np.where(repeats[..., None] > 0, row, 0)
+
+
+def _read_row(row: list[int]) -> Row:
+    kernel, expansion, channels, stride, repeats, se, padding = row
+    return Row._make(
+        [kernel, expansion, channels, stride, repeats, bool(se), None if padding < 0 else padding]
+    )

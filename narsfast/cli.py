@@ -1,0 +1,364 @@
+"""The command line: parses and prints, nothing else."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .console import print_table, progress_bars
+from .errors import UserError
+
+app = typer.Typer(
+    name="narsfast",
+    help="Find small, accurate vision networks together with the recipe that trains them.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+
+RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory, as made by `narsfast run`.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=1, help="Trials at once, each in a process of its own. Default: one a CPU core."),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(help="Run directory. One that exists goes on where it stopped. Default: runs/<data>."),
+]
+Data = Annotated[
+    str | None,
+    typer.Option(
+        help="`digits` (embedded), or a folder: train/val/test, train/val, or one folder of class folders."
+    ),
+]
+SpaceName = Annotated[
+    str | None,
+    typer.Option(
+        "--space", help="tiny, mobile, fbnetv3, or a YAML file. Default: tiny for digits, else mobile."
+    ),
+]
+Fix = Annotated[
+    list[str] | None,
+    typer.Option(help="FIELD=VALUE: fix a field of the space, as in resolution=64. May be given again."),
+]
+BudgetTexts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--budget",
+        help="One network for these bounds, as in macs=50M or macs=100M,params=3M. May be given again.",
+    ),
+]
+PoolBounds = Annotated[
+    str | None, typer.Option("--pool", help="Bounds of the pool, as in macs=2M:40M. Default: from the space.")
+]
+PoolSize = Annotated[int | None, typer.Option(help="n: candidates in the pool. Default 2048.")]
+Batch = Annotated[int | None, typer.Option(help="m: trials in a batch. Default 8.")]
+Iterations = Annotated[int | None, typer.Option(help="T: batches. Default 3.")]
+Epochs = Annotated[int | None, typer.Option(help="Epochs of the first batch's learning curves. Default 8.")]
+FinalEpochs = Annotated[int | None, typer.Option(help="Epochs of the final trainings. Default 30.")]
+Threshold = Annotated[
+    float | None, typer.Option(help="Rank correlation that fixes the early-stop epoch. Default 0.92.")
+]
+Correlation = Annotated[str | None, typer.Option(help="spearman (default) or kendall.")]
+Members = Annotated[int | None, typer.Option(help="Members of the predictor. Default 4.")]
+Seed = Annotated[int | None, typer.Option(help="Seed of every random choice. Default 0.")]
+Mirror = Annotated[
+    bool | None,
+    typer.Option("--mirror/--no-mirror", help="Whether a mirrored image keeps its class. Default: it does."),
+]
+Threads = Annotated[
+    int | None, typer.Option("--threads-per-trial", help="CPU threads of a training. Default 1.")
+]
+Timeout = Annotated[
+    float | None, typer.Option("--trial-timeout", help="Seconds after which a trial is ended.")
+]
+
+
+def _collect(
+    out: Out = None,
+    data: Data = None,
+    space: SpaceName = None,
+    budgets: BudgetTexts = None,
+    pool_bounds: PoolBounds = None,
+    fix: Fix = None,
+    pool_size: PoolSize = None,
+    batch: Batch = None,
+    iterations: Iterations = None,
+    epochs: Epochs = None,
+    final_epochs: FinalEpochs = None,
+    threshold: Threshold = None,
+    correlation: Correlation = None,
+    members: Members = None,
+    mirror: Mirror = None,
+    seed: Seed = None,
+    threads_per_trial: Threads = None,
+    trial_timeout: Timeout = None,
+) -> tuple[Path, dict[str, Any]]:
+    """The run directory and the options that the user gave, in the names of `resolve_config`."""
+    options = {name: value for name, value in locals().items() if value is not None and name != "out"}
+    if fix:
+        options["fix"] = dict(_assignment(text) for text in fix)
+    name = "digits" if data in (None, "digits") else Path(data).expanduser().resolve().name
+    return out or Path("runs") / name, options
+
+
+def _assignment(text: str) -> tuple[str, Any]:
+    """FIELD=VALUE, with the value read as JSON where it is JSON and as text where not."""
+    name, separator, value = text.partition("=")
+    if not separator:
+        raise UserError(f"--fix: {text!r} is not FIELD=VALUE, as in resolution=64")
+    try:
+        return name, json.loads(value)
+    except json.JSONDecodeError:
+        return name, value
+
+
+def _creates_run(stage: Callable[[Path, dict[str, Any], int | None], None]) -> Callable[..., None]:
+    """Give a command the options that create a run: those of `_collect`, and the workers."""
+    parameters = list(inspect.signature(_collect, eval_str=True).parameters.values())
+    parameters.append(
+        inspect.Parameter("workers", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Workers)
+    )
+
+    def command(*, workers: int | None = None, **values: Any) -> None:
+        out, options = _collect(**values)
+        stage(out, options, workers)
+
+    command.__name__ = stage.__name__
+    command.__doc__ = stage.__doc__
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters]
+    )
+    return command
+
+
+@app.command()
+@_creates_run
+def run(out: Path, options: dict[str, Any], workers: int | None) -> None:
+    """Run the whole search: pretrain, optimise, evolve, train, emit, report.
+
+    A run directory that exists goes on where it stopped. The table at the end has one line a budget.
+    """
+    from .pipeline import run as run_search
+
+    with progress_bars() as progress:
+        results = run_search(out, options, workers=workers, progress=progress)
+    _print_results(out, results)
+
+
+@app.command()
+@_creates_run
+def pretrain(out: Path, options: dict[str, Any], workers: int | None) -> None:
+    """Stage 1: make the run, sample the pool, pretrain the predictor on what costs nothing."""
+    from . import pipeline
+
+    with progress_bars() as progress, pipeline.open_search(out, options, workers, progress) as search:
+        predictor = pipeline.pretrain(search)
+    for name, row in predictor.pretraining.to_dict().items():
+        typer.echo(
+            f"{name}: validation error {row['error']:.4f}, rank correlation {row['rank_correlation']:.4f}"
+        )
+
+
+def _existing_stage(out: Path, stage: str, workers: int | None) -> None:
+    from . import pipeline
+
+    with progress_bars() as progress, pipeline.open_search(out, None, workers, progress) as search:
+        getattr(pipeline, stage)(search)
+
+
+@app.command()
+def optimise(run: RunPath, workers: Workers = None) -> None:
+    """Stage 2: train batches of promising candidates, refitting the predictor after each."""
+    _existing_stage(run, "optimise", workers)
+
+
+@app.command()
+def evolve(
+    run: RunPath,
+    budget: BudgetTexts = None,
+    as_json: Json = False,
+) -> None:
+    """Stage 3: search the best candidates for every budget. --budget adds one to those of the run."""
+    from . import pipeline
+
+    with progress_bars() as progress, pipeline.open_search(run, None, 1, progress) as search:
+        families = pipeline.evolve(search, budget or ())
+    if as_json:
+        typer.echo(json.dumps(families))
+        return
+    for family in families:
+        best = family["candidates"][0]
+        typer.echo(
+            f"{family['budget']}: predicted {best['predicted']:.2f} %, {best['statistics']['macs']} MACs"
+        )
+
+
+@app.command()
+def train(run: RunPath, workers: Workers = None) -> None:
+    """Stage 4: train the best candidate of every budget fully."""
+    _existing_stage(run, "train", workers)
+
+
+@app.command()
+def emit(run: RunPath) -> None:
+    """Stage 5: test each network once, and write its folder: weights, definition, recipe, ONNX, card."""
+    _existing_stage(run, "emit", 1)
+
+
+@app.command()
+def resume(run: RunPath, workers: Workers = None) -> None:
+    """Go on with a run that was stopped, to its end."""
+    from .pipeline import run as run_search
+
+    with progress_bars() as progress:
+        results = run_search(run, None, workers=workers, progress=progress)
+    _print_results(run, results)
+
+
+@app.command()
+def status(run: RunPath, as_json: Json = False) -> None:
+    """Show how far a run is, while it runs and after."""
+    from .runs import Run
+
+    with Run.read(run) as opened:
+        state = opened.state().to_dict()
+    if as_json:
+        typer.echo(json.dumps(state))
+        return
+    for name, value in state.items():
+        typer.echo(f"{name.replace('_', ' ')}: {value}")
+
+
+@app.command()
+def best(run: RunPath, as_json: Json = False) -> None:
+    """Show what was found, and where the files are."""
+    from .runs import Run
+
+    with Run.read(run) as opened:
+        results = opened.results()
+    if as_json:
+        rows = [
+            {
+                "budget": result.budget,
+                "macs": result.macs,
+                "params": result.params,
+                "predicted": result.predicted,
+                "measured": result.test,
+                "dir": str(run / result.directory),
+            }
+            for result in results
+        ]
+        typer.echo(json.dumps({"results": rows}))
+        return
+    if not results:
+        raise UserError(f"run: {run} has no result yet; `narsfast status {run}` shows how far it is")
+    _print_results(run, results)
+
+
+@app.command()
+def report(run: RunPath, out: Annotated[Path | None, typer.Option(help="Where to write it.")] = None) -> None:
+    """Write the report of a run: one HTML page. Works while the run is under way."""
+    from .report import write_report
+    from .runs import Run
+
+    with Run.read(run) as opened:
+        typer.echo(str(write_report(opened, out or run / "report.html")))
+
+
+@app.command()
+def export(run: RunPath, file: Annotated[Path, typer.Argument(help="The copy to write.")]) -> None:
+    """Copy the database of a run into one file, also while the run is under way."""
+    from .runs import Run
+
+    with Run.read(run) as opened:
+        opened.copy_to(file)
+    typer.echo(str(file))
+
+
+@app.command()
+def zoo(as_json: Json = False) -> None:
+    """List the published networks with their statistics."""
+    from .arch import zoo as definitions_by_name
+    from .cost import STATISTICS, count_definitions
+
+    definitions = definitions_by_name()
+    table = count_definitions(list(definitions.values()), in_chans=3, num_classes=1000)
+    columns = {
+        "conv_macs": "macs",
+        "flops_published": "flops_published",
+        "params_all": "params",
+        "params_published": "params_published",
+    }
+    rows = [
+        {"name": name, "resolution": definition.resolution}
+        | {key: int(row[STATISTICS.index(column)]) for key, column in columns.items()}
+        for (name, definition), row in zip(definitions.items(), table, strict=True)
+    ]
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1))
+    else:
+        print_table("Published networks", rows)
+
+
+@app.command()
+def space(
+    name: Annotated[str, typer.Argument(metavar="SPACE", help="tiny, mobile, fbnetv3, or a YAML file.")],
+    fix: Fix = None,
+    as_json: Json = False,
+) -> None:
+    """Check a space and show its fields and its exact size."""
+    from .space import load_space
+
+    loaded = load_space(name).fix(dict(_assignment(text) for text in fix or ()))
+    if as_json:
+        typer.echo(json.dumps({"name": loaded.name, "size": loaded.size(), "space": loaded.to_dict()}))
+        return
+    rows = [
+        {"field": field.name, "part": field.part, "kind": field.kind, "values": _values(field.values)}
+        for field in loaded.fields
+    ]
+    print_table(f"{loaded.name}: {loaded.size()} candidates", rows)
+
+
+def _values(values: tuple[Any, ...]) -> str:
+    shown = [str(value) for value in values]
+    return ", ".join(shown) if len(shown) <= 6 else f"{shown[0]}, {shown[1]}, ... {shown[-1]}"
+
+
+def _print_results(run: Path, results: Any) -> None:
+    rows = [
+        {
+            "budget": result.budget,
+            "MACs": result.macs,
+            "params": result.params,
+            "predicted %": f"{result.predicted:.2f}",
+            "validation %": f"{result.validation:.2f}",
+            "test %": f"{result.test:.2f}",
+            "files": str(run / result.directory),
+        }
+        for result in results
+    ]
+    print_table("Found (predicted: validation accuracy at the early-stop epoch)", rows)
+    typer.echo(f"report: {run / 'report.html'}")
+
+
+def main() -> None:
+    """Entry point: the user's mistakes end with one sentence and exit code 1, Ctrl-C with 130."""
+    try:
+        app()
+    except UserError as error:
+        typer.echo(f"narsfast: {error}", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        typer.echo("narsfast: stopped; the same command goes on from here", err=True)
+        sys.exit(130)

@@ -1,0 +1,92 @@
+"""What a run was asked to do: the options of the user, completed from the space and the data.
+
+The resolved configuration is stored in the run; going on with other values is refused with what differs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from .cost import Budget
+from .errors import UserError
+from .space import Space, load_space
+
+
+class RunConfig(BaseModel):
+    """Everything that decides the outcome of a run. Defaults marked `our default` are this project's choice.
+
+    Attributes:
+        data: ``digits`` or a folder of images (absolute path).
+        space: the space as plain data (`Space.to_dict`), with fixed fields already applied.
+        pool_bounds: bounds of the pool on statistics, as in ``macs=2M:40M``.
+        budgets: bounds for each network asked for, as in ``macs=50M,params=3M``.
+        mirror: whether a mirrored image keeps its class.
+        pool_size: n of Algorithm 1.
+        batch: m of Algorithm 1, trials in a batch.
+        iterations: T of Algorithm 1.
+        epochs: length of the learning curves of the first batch.
+        final_epochs: length of the final trainings.
+        threshold: rank correlation at which the early-stop epoch is chosen.
+        correlation: which rank correlation.
+        members: members of the predictor.
+        seed: seed of the run.
+        threads_per_trial: CPU threads of one training.
+        trial_timeout: seconds after which a trial is ended, or None.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    data: str
+    space: dict[str, Any]
+    pool_bounds: str
+    budgets: tuple[str, ...]
+    mirror: bool = True
+    pool_size: int = Field(2048, ge=16)
+    batch: int = Field(8, ge=2)
+    iterations: int = Field(3, ge=1)
+    epochs: int = Field(8, ge=1)
+    final_epochs: int = Field(30, ge=1)
+    threshold: float = Field(0.92, gt=0, le=1)
+    correlation: Literal["spearman", "kendall"] = "spearman"
+    members: int = Field(4, ge=1)
+    seed: int = Field(0, ge=0)
+    threads_per_trial: int = Field(1, ge=1)
+    trial_timeout: float | None = Field(None, gt=0)
+
+
+def resolve_config(options: Mapping[str, Any], stored: Mapping[str, Any] | None = None) -> RunConfig:
+    """Complete the options of the user.
+
+    Args:
+        options: what the user said. Keys of `RunConfig`, with ``space`` a name or a file, ``budgets`` and
+            ``pool_bounds`` as text (``macs=50M``), and ``fix``: a mapping from field to value.
+        stored: configuration of a run that goes on: the base for whatever the user did not say.
+
+    Raises:
+        UserError: an option is unknown, out of its range or does not fit the space.
+    """
+    given = dict(options)
+    config: dict[str, Any] = dict(stored or {})
+    fixed = given.pop("fix", None) or {}
+    data = str(given.pop("data", config.get("data", "digits")))
+    config["data"] = data if data == "digits" else str(Path(data).expanduser().resolve())
+    if "space" in given or fixed or "space" not in config:
+        space = load_space(given.pop("space", "tiny" if data == "digits" else "mobile"))
+        space = space.fix(fixed)
+        config["space"] = space.to_dict()
+    space = Space.from_dict(config["space"])
+    bounds = given.pop("pool_bounds", None) or config.get("pool_bounds") or Budget(space.pool).text()
+    budgets = given.pop("budgets", None) or config.get("budgets") or [Budget(b).text() for b in space.budgets]
+    config["pool_bounds"] = Budget.parse(bounds).text()
+    config["budgets"] = [Budget.parse(text).text() for text in budgets]
+    config.update(given)
+    try:
+        return RunConfig.model_validate(config)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise UserError(f"{name}: {first['input']!r} is not valid: {first['msg'].lower()}") from None

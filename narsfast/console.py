@@ -1,0 +1,89 @@
+"""How the command line looks: progress bars with the time left, and tables."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from .progress import Progress as Report
+
+_STEP = 0.2  # share of a stage between two lines where there is no terminal
+
+
+@contextmanager
+def progress_bars() -> Iterator[Report]:
+    """A bar with the time left for every stage; where stderr is no terminal, a line at every fifth of a stage."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _Lines(console)
+        return
+    columns = (
+        TextColumn("{task.description:<28}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, speed_estimate_period=120) as bars:
+        tasks = {}
+
+        def show(stage: str, done: float, total: float) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, total=total)
+            bars.update(tasks[stage], completed=done, total=total)
+
+        yield show
+
+
+class _Lines:
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._started: dict[str, float] = {}
+        self._shown: dict[str, float] = {}
+
+    def __call__(self, stage: str, done: float, total: float) -> None:
+        share = done / total if total else 1.0
+        now = time.monotonic()
+        start = self._started.setdefault(stage, now)
+        if share < 1 and share < self._shown.get(stage, 0.0) + _STEP:
+            return
+        if self._shown.get(stage, 0.0) >= 1:
+            return
+        self._shown[stage] = share
+        spent = now - start
+        left = f", {spent * (1 - share) / share:.0f} s left" if 0 < share < 1 else ""
+        self._console.print(f"{stage}: {share:.0%} after {spent:.0f} s{left}", highlight=False)
+
+
+def print_table(title: str, rows: Sequence[dict[str, Any]]) -> None:
+    """Print rows as a table on stdout: one column a key, numbers to the right."""
+    table = Table(title=title, title_justify="left")
+    for name, value in rows[0].items():
+        table.add_column(
+            name.replace("_", " "), justify="right" if _is_number(value) else "left", overflow="fold"
+        )
+    for row in rows:
+        table.add_row(*(f"{value:,}" if isinstance(value, int) else str(value) for value in row.values()))
+    Console().print(table)
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        float(value)
+    except (TypeError, ValueError):
+        return False
+    return True

@@ -1,0 +1,133 @@
+"""Budgets: bounds on statistics that an architecture must keep, all of them at once."""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from narsfast.errors import UserError
+
+from ._statistics import STATISTICS
+
+UNITS = {"K": 1e3, "M": 1e6, "G": 1e9}
+"""Suffixes of a bound, powers of 1000; of bytes too, where a B may follow (512KB = 512,000 bytes)."""
+
+_NUMBER = re.compile(
+    r"(?P<number>\d+(\.\d*)?|\.\d+)(?P<exponent>e[+-]?\d+)?(?P<unit>[KMG]?)(?P<byte>B?)", re.I
+)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """One conjunction of bounds.
+
+    Attributes:
+        bounds: Statistic to (lowest, highest), both inclusive; lowest 0 and highest inf stand for no bound.
+
+    Raises:
+        UserError: No bounds, or one that nothing can keep.
+    """
+
+    bounds: Mapping[str, tuple[float, float]]
+
+    def __post_init__(self) -> None:
+        if not self.bounds:
+            raise UserError("a budget needs at least one bound, as in macs=50M")
+        for name, (low, high) in self.bounds.items():
+            if not 0 <= low <= high:
+                raise UserError(
+                    f"budget {name}={low:g}:{high:g} is empty; the lower bound should be at most the upper"
+                )
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self.bounds.items()))
+
+    @classmethod
+    def parse(cls, text: str, known: Sequence[str] = STATISTICS) -> "Budget":
+        """Read "macs=50M,params=3M" (upper bounds) or "macs=10M:50M" (both; either side may be left out).
+
+        Args:
+            text: Bounds joined by commas; numbers take K, M, G (powers of 1000), peak_memory also KB, MB, GB.
+            known: Statistics that may be bounded.
+
+        Raises:
+            UserError: An unknown statistic, or a bound that cannot be read.
+        """
+        bounds: dict[str, tuple[float, float]] = {}
+        for part in filter(None, (part.strip() for part in text.split(","))):
+            name, equals, value = (piece.strip() for piece in part.partition("="))
+            if not equals:
+                raise UserError(f"budget {part!r} should be STATISTIC=BOUND, as in macs=50M or macs=10M:50M")
+            _check_known(name, known)
+            if name in bounds:
+                raise UserError(f"budget {text!r} bounds {name} twice; write both bounds as {name}=LOW:HIGH")
+            low, colon, high = (piece.strip() for piece in value.partition(":"))
+            if not colon:
+                low, high = "", low
+                if not high:
+                    raise UserError(f"budget {part!r} has no bound; write {name}=50M, as an example")
+            bounds[name] = (
+                _parse_number(low, part) if low else 0.0,
+                _parse_number(high, part) if high else math.inf,
+            )
+        return cls(bounds)
+
+    def text(self) -> str:
+        """What `parse` reads: "macs=50M", "macs=10M:50M", bounds joined by commas."""
+        parts = []
+        for name, (low, high) in self.bounds.items():
+            lower = f"{format_number(low)}:" if low > 0 or math.isinf(high) else ""
+            parts.append(f"{name}={lower}{'' if math.isinf(high) else format_number(high)}")
+        return ",".join(parts)
+
+    def label(self) -> str:
+        """As people read it: "macs<=50M", "10M<=macs<=50M", bounds joined by commas."""
+        parts = []
+        for name, (low, high) in self.bounds.items():
+            if math.isinf(high):
+                parts.append(f"{name}>={format_number(low)}")
+            else:
+                lower = f"{format_number(low)}<=" if low > 0 else ""
+                parts.append(f"{lower}{name}<={format_number(high)}")
+        return ",".join(parts)
+
+    def within(
+        self, statistics: NDArray[np.int64] | NDArray[np.float64], names: Sequence[str] = STATISTICS
+    ) -> NDArray[np.bool_]:
+        """Which of n architectures keep every bound: statistics (n, len(names)) to (n,) bool.
+
+        Raises:
+            UserError: A bounded statistic is not among `names`.
+        """
+        keeps = np.ones(len(statistics), np.bool_)
+        for name, (low, high) in self.bounds.items():
+            _check_known(name, names)
+            column = statistics[:, list(names).index(name)]
+            keeps &= (column >= low) & (column <= high)
+        return keeps
+
+
+def format_number(value: float) -> str:
+    """A bound in its largest unit that divides it exactly enough to be read back: 50M, 1.5M, 512K, 12."""
+    for unit, size in reversed(UNITS.items()):
+        text = f"{value / size:.12g}"
+        if value >= size and float(text) * size == value:
+            return text + unit
+    return repr(value).removesuffix(".0")
+
+
+def _check_known(name: str, known: Sequence[str]) -> None:
+    if name not in known:
+        listed = ", ".join(known) if known else "none, for this space"
+        raise UserError(f"statistic {name!r} is unknown; the known ones are {listed}")
+
+
+def _parse_number(text: str, part: str) -> float:
+    match = _NUMBER.fullmatch(text)
+    if match is None or (match["byte"] and not part.startswith("peak_memory")):
+        raise UserError(f"bound {text!r} of budget {part!r} should be a number such as 50M, 3.5M, 800K or 12")
+    number = float(match["number"] + (match["exponent"] or ""))
+    return number * UNITS.get(match["unit"].upper(), 1.0)

@@ -1,0 +1,95 @@
+"""What an architecture costs, counted from its rows in C++ without building a network.
+
+Two conventions are counted side by side; the published one is that of the released FBNetV3 models, whose
+figures it reproduces to the unit.
+
+macs: Multiply-adds of convolutions and linear layers.
+flops_published: macs plus the elements read by every average pool, and by one more over the head's features.
+params: All parameters. The stem has no bias (the released models have one before the norm, to no effect).
+params_published: Weights of convolutions and linear layers only; no norms, no biases.
+activations: Elements of all convolutions' outputs, batch 1.
+peak_memory: Bytes at float32, batch 1: four times the largest input + output + held shortcut of one
+    convolution, norms and activations done in place. A shortcut that is the convolution's own input
+    counts once.
+depth: Number of convolutions.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from narsfast import _native
+from narsfast.arch import Definition, Padding, lower_definitions
+from narsfast.errors import UserError
+from narsfast.space import Space
+
+STATISTICS = (
+    "macs",
+    "flops_published",
+    "params",
+    "params_published",
+    "activations",
+    "peak_memory",
+    "depth",
+)
+
+
+class Counter:
+    """Counts the statistics of candidates of one space.
+
+    A space without stages has nothing to count: `names` is empty and the result has no columns.
+
+    Attributes:
+        space: The space whose genes are counted.
+        in_chans: Channels of the images.
+        num_classes: Outputs of the classifier.
+        names: Names of the result's columns.
+    """
+
+    def __init__(self, space: Space, in_chans: int = 3, num_classes: int = 1000) -> None:
+        _check_sizes(in_chans, num_classes)
+        self.space = space
+        self.in_chans = in_chans
+        self.num_classes = num_classes
+        self.names: tuple[str, ...] = STATISTICS if space.stages else ()
+        self._tables = space.tables()
+
+    def __call__(self, genes: NDArray[np.int16]) -> NDArray[np.int64]:
+        """Canonical genes (n, fields) int16 to statistics (n, len(names)) int64."""
+        if not self.names:
+            return np.zeros((len(genes), 0), np.int64)
+        tables = self._tables
+        return _native.count_genes(
+            tables.numbers,
+            tables.header_columns,
+            tables.stage_columns,
+            np.ascontiguousarray(genes, dtype=np.int16),
+            self.in_chans,
+            self.num_classes,
+        )
+
+
+def count_definitions(
+    definitions: Sequence[Definition],
+    in_chans: int = 3,
+    num_classes: int = 1000,
+    padding: Padding = "published",
+) -> NDArray[np.int64]:
+    """Definitions to statistics (n, 7) int64, columns as STATISTICS.
+
+    Args:
+        definitions: n definitions.
+        in_chans: Channels of the images.
+        num_classes: Outputs of the classifier.
+        padding: "published" pads as the definitions say, "half" by kernel // 2 everywhere.
+    """
+    _check_sizes(in_chans, num_classes)
+    header, rows = lower_definitions(definitions, padding)
+    return _native.count(header, rows, in_chans, num_classes)
+
+
+def _check_sizes(in_chans: int, num_classes: int) -> None:
+    for field, count in (("in_chans", in_chans), ("num_classes", num_classes)):
+        if count < 1:
+            raise UserError(f"{field} is {count}; it should be at least 1")

@@ -1,0 +1,320 @@
+"""Algorithm 2: the best candidates of each budget, evolved under the predictor.
+
+The family (an adaptive genetic algorithm that starts from the best trained and random candidates) is the paper's;
+its rates, its population and the way children are brought back into the budget are this project's choice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from narsfast import _native
+from narsfast.cost import Budget, Counter
+from narsfast.errors import UserError
+from narsfast.space import Space
+
+from ._reference import (
+    PURPOSE,
+    Floats,
+    Genes,
+    ReferenceEvolution,
+    Settings,
+    Weights,
+    philox,
+    predict_reference,
+)
+from ._table import TableCounter
+
+Bounds = list[tuple[int, float, float]]
+Score = Callable[[Genes], Floats]
+"""Canonical genes (n, F) int16 to scores (n,), higher is better."""
+
+
+class Statistics(Protocol):
+    """What evolution needs of a counter: a `Counter`, a `TableCounter`, or any callable with names."""
+
+    @property
+    def space(self) -> Space:
+        """The space of the genes."""
+        ...
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the columns."""
+        ...
+
+    def __call__(self, genes: Genes, /) -> NDArray[Any]:
+        """Canonical genes (n, F) to statistics (n, len(names))."""
+        ...
+
+
+@runtime_checkable
+class Scoring(Protocol):
+    """What evolution needs of a predictor."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the statistics that it reads, in order."""
+        ...
+
+    def weights(self) -> Weights:
+        """Its weights."""
+        ...
+
+
+class Sampled(Protocol):
+    """What evolution needs of a pool."""
+
+    @property
+    def genes(self) -> Genes:
+        """(n, F), canonical."""
+        ...
+
+    @property
+    def statistics(self) -> NDArray[Any]:
+        """(n, S), the counter's columns."""
+        ...
+
+
+@dataclass(frozen=True)
+class Evolved:
+    """What evolution found for one budget.
+
+    Attributes:
+        budget: The bounds that every candidate keeps.
+        genes: (K, F) int16, canonical, no doubles, best first (equal scores by key).
+        scores: (K,) float64, percent.
+        std: (K,) float64 over the members; 0 with a scoring function.
+        statistics: (K, S) float64, the counter's columns.
+        history: (generations + 1,) float64, the best score at the start and after each generation.
+        bred: Number of children made.
+        scored: Number of those that were new and inside the budget.
+    """
+
+    budget: Budget
+    genes: Genes
+    scores: Floats
+    std: Floats
+    statistics: Floats
+    history: Floats
+    bred: int
+    scored: int
+
+    @property
+    def generations(self) -> int:
+        """Generations that were run."""
+        return len(self.history) - 1
+
+
+class _Scorer:
+    """Scores from a predictor or a function, natively or by the twin."""
+
+    def __init__(self, source: Scoring | Score, counter: Statistics, native: bool) -> None:
+        self.columns: list[int] = []
+        self._space = counter.space
+        self._function: Score | None = None
+        self._weights: Weights | None = None
+        self.native: Any = None
+        if not isinstance(source, Scoring):
+            self._function = self.native = source
+            return
+        missing = [name for name in source.names if name not in counter.names]
+        if missing:
+            raise UserError(
+                f"statistic {missing[0]!r} of the predictor is not counted; counted: {counter.names}"
+            )
+        self.columns = [counter.names.index(name) for name in source.names]
+        self._weights = source.weights()
+        if native:
+            self.native = _native.Predictor(self._space.tables(), self._weights)
+
+    def both(self, genes: Genes, statistics: Floats) -> tuple[Floats, Floats]:
+        """Mean and standard deviation, (n,) each."""
+        if self._weights is None:
+            assert self._function is not None
+            return np.asarray(self._function(genes), np.float64), np.zeros(len(genes))
+        picked = np.ascontiguousarray(statistics[:, self.columns], np.float64)
+        if self.native is not None:
+            mean, std = self.native.score(genes, picked)
+            return mean, std
+        return predict_reference(self._space, self._weights, genes, picked)
+
+    def scores(self, genes: Genes, statistics: Floats) -> Floats:
+        """Means (n,)."""
+        return self.both(genes, statistics)[0]
+
+
+def evolve(
+    predictor: Scoring | Score,
+    counter: Statistics,
+    budgets: Sequence[Budget],
+    pool: Sampled,
+    trained: Genes,
+    seed: int,
+    *,
+    parents: int = 40,
+    randoms: int = 40,
+    keep: int = 80,
+    children: int = 6,
+    generations: int = 100,
+    epsilon: float = 1e-6,
+    patience: int = 10,
+    crossover: float = 0.5,
+    mutation: float = 1.0,
+    engine: Literal["native", "reference"] = "native",
+) -> list[Evolved]:
+    """Evolve the best candidates of each budget.
+
+    The start is the `parents` best trained candidates inside the budget (by predicted score), `randoms` members of
+    the pool inside it, and the pool's best inside it, so that the result is never below the pool's best. In each
+    generation every member gets `children`: a field is taken from a random mate with a chance that falls from
+    `crossover` (members at or below the average score) to 0 (the best); then it mutates with a chance of
+    ``mutation * (1 + 2 a) / fields``, a falling from 1 to 0 likewise. A range field steps by at most half its range,
+    shrinking to 1 with the generations; a categorical one takes any other value. A child outside the budget gives
+    back its parent's architecture fields, one at a time in random order. New children are scored in one batch, and
+    the `keep` best of all go on. It ends when the best score gained at most `epsilon` over `patience` generations.
+
+    Every random number is keyed by (seed, generation, parent, child, field): results depend neither on threads nor
+    on which other budgets are asked for.
+
+    Args:
+        predictor: A predictor, or a function of canonical genes (n, F) to scores (n,).
+        counter: Statistics of the space's candidates.
+        budgets: The budgets.
+        pool: Candidates to start from, with their statistics.
+        trained: (m, F) int16, candidates already trained, possibly none.
+        seed: Of the random numbers, 0 to 2**64 - 1.
+        parents: Most trained candidates to start from (p; our default).
+        randoms: Most random candidates to start from (q; our default).
+        keep: Size of the population (K; our default).
+        children: Children of each member (our default).
+        generations: Most generations (our default).
+        epsilon: Least gain that goes on, percent (our default).
+        patience: Generations over which the gain is measured (our default).
+        crossover: Highest chance a field is the mate's (our default); 0 switches crossover off.
+        mutation: Factor on the chance of mutation (our default); 0 switches mutation off.
+        engine: "native", or "reference" for the numpy twin: the same genes for the same scores, slowly.
+
+    Returns:
+        One result a budget, in order.
+
+    Raises:
+        UserError: Nothing to start from is inside a budget, or an argument is out of its range.
+    """
+    for name, value in (("keep", keep), ("children", children), ("patience", patience)):
+        if value < 1:
+            raise UserError(f"{name} is {value}; it should be at least 1")
+    settings = Settings(seed, keep, children, generations, epsilon, patience, crossover, mutation)
+    scorer = _Scorer(predictor, counter, engine == "native")
+    candidates = _Candidates(counter, scorer, pool, trained)
+    bounds = [_columns(budget, counter.names) for budget in budgets]
+    starts = [
+        candidates.start(budget, columns, seed, parents, randoms)
+        for budget, columns in zip(budgets, bounds, strict=True)
+    ]
+    run = _run_native if engine == "native" else _run_reference
+    results = run(counter, scorer, bounds, starts, settings)
+    return [Evolved(budget, **result) for budget, result in zip(budgets, results, strict=True)]
+
+
+class _Candidates:
+    """The pool and the trained candidates, scored once for all budgets."""
+
+    def __init__(self, counter: Statistics, scorer: _Scorer, pool: Sampled, trained: Genes) -> None:
+        self._names = counter.names
+        self._pool_genes = np.ascontiguousarray(pool.genes, np.int16)
+        self._pool = np.asarray(pool.statistics, np.float64)
+        self._trained_genes = np.ascontiguousarray(trained, np.int16).reshape(-1, len(counter.space.fields))
+        self._trained = _counted(counter, self._trained_genes)
+        self._pool_scores = scorer.scores(self._pool_genes, self._pool)
+        self._trained_scores = scorer.scores(self._trained_genes, self._trained)
+        self._pool_keys = counter.space.keys(self._pool_genes)
+        self._trained_keys = counter.space.keys(self._trained_genes)
+
+    def start(self, budget: Budget, bounds: Bounds, seed: int, parents: int, randoms: int) -> Genes:
+        """The candidates that a budget starts from, (n, F).
+
+        Raises:
+            UserError: None is inside.
+        """
+        trained = np.flatnonzero(budget.within(self._trained, self._names))
+        order = np.lexsort((self._trained_keys[trained], -self._trained_scores[trained]))
+        best_trained = trained[order[:parents]]
+        pool = np.flatnonzero(budget.within(self._pool, self._names))
+        if not len(pool) and not len(trained):
+            raise UserError(self._nothing_inside(budget, bounds))
+        counters = np.zeros((len(pool), 4), np.uint32)
+        counters[:, 0] = pool  # generation 0 draws for the start
+        chosen = pool[np.argsort(philox(seed, PURPOSE, counters)[:, 0], kind="stable")[:randoms]]
+        best = pool[np.lexsort((self._pool_keys[pool], -self._pool_scores[pool]))[:1]]
+        return np.concatenate(
+            [self._trained_genes[best_trained], self._pool_genes[chosen], self._pool_genes[best]]
+        )
+
+    def _nothing_inside(self, budget: Budget, bounds: Bounds) -> str:
+        spans = []
+        for column, low, _ in bounds:
+            values = self._pool[:, column]
+            if not len(values):
+                return f"budget {budget.label()}: the pool is empty; sample one inside the budget"
+            largest = f", the largest {values.max():g}" if low > 0 else ""
+            spans.append(f"the smallest {self._names[column]} in the pool is {values.min():g}{largest}")
+        return (
+            f"budget {budget.label()} has no candidate to start from: {'; '.join(spans)}; loosen the budget"
+        )
+
+
+def _columns(budget: Budget, names: tuple[str, ...]) -> Bounds:
+    for name in budget.bounds:
+        if name not in names:
+            listed = ", ".join(names) or "none"
+            raise UserError(f"budget {budget.label()}: {name} is not counted; counted are {listed}")
+    return [(names.index(name), low, high) for name, (low, high) in budget.bounds.items()]
+
+
+def _counted(counter: Statistics, genes: Genes) -> Floats:
+    return np.asarray(counter(genes), np.float64).reshape(len(genes), len(counter.names))
+
+
+def _run_native(
+    counter: Statistics, scorer: _Scorer, bounds: list[Bounds], starts: list[Genes], settings: Settings
+) -> list[dict[str, Any]]:
+    source: Any = counter
+    if isinstance(counter, Counter) and counter.space.stages:
+        source = (counter.in_chans, counter.num_classes)
+    elif isinstance(counter, TableCounter):
+        source = counter.table
+    tables = counter.space.tables()
+    columns = len(counter.names)
+    results: list[dict[str, Any]] = _native.evolve(
+        tables, source, columns, scorer.native, scorer.columns, bounds, starts, **asdict(settings)
+    )
+    return results
+
+
+def _run_reference(
+    counter: Statistics, scorer: _Scorer, bounds: list[Bounds], starts: list[Genes], settings: Settings
+) -> list[dict[str, Any]]:
+    engine = ReferenceEvolution(
+        counter.space, lambda genes: _counted(counter, genes), scorer.scores, settings
+    )
+    results = []
+    for start, budget in zip(starts, bounds, strict=True):
+        population, history, bred, scored = engine.run(start, budget)
+        results.append(
+            {
+                "genes": population.genes,
+                "scores": population.scores,
+                "std": scorer.both(population.genes, population.statistics)[1],
+                "statistics": population.statistics,
+                "history": np.array(history),
+                "bred": bred,
+                "scored": scored,
+            }
+        )
+    return results

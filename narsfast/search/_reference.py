@@ -1,0 +1,282 @@
+"""The numpy twin of the native predictor inference and evolution: the same numbers, written to be read.
+
+The native evolution (csrc/search/evolution.cpp) gives the same genes, bit for bit, for the same scores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from narsfast.space import Space
+
+Genes = NDArray[np.int16]
+Floats = NDArray[np.float64]
+Words = NDArray[np.uint32]
+Layers = Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]]
+
+PURPOSE = 0x65766F6C
+"""Key of the random numbers of evolution among those of one seed."""
+
+UNIT = 65536.0
+"""Probabilities are compared with 16 random bits."""
+
+
+class Weights(Protocol):
+    """What inference reads of `narsfast.predictor.PredictorWeights`."""
+
+    statistic_mean: NDArray[np.float32]
+    statistic_std: NDArray[np.float32]
+    encoder: Layers
+    head: Layers
+    output_mean: float
+    output_scale: float
+
+
+def philox(seed: int, purpose: int, counters: Words) -> Words:
+    """Philox4x32-10 (Salmon et al., SC 2011): counters (n, 4) uint32 to words (n, 4) uint32."""
+    mask, shift = np.uint64(0xFFFFFFFF), np.uint64(32)
+    word = [column.astype(np.uint64) for column in counters.T]
+    low, high = seed & 0xFFFFFFFF, (seed >> 32 & 0xFFFFFFFF) ^ purpose
+    for _ in range(10):
+        product0 = np.uint64(0xD2511F53) * word[0]
+        product1 = np.uint64(0xCD9E8D57) * word[2]
+        word = [
+            (product1 >> shift) ^ word[1] ^ np.uint64(low),
+            product1 & mask,
+            (product0 >> shift) ^ word[3] ^ np.uint64(high),
+            product0 & mask,
+        ]
+        low = (low + 0x9E3779B9) & 0xFFFFFFFF
+        high = (high + 0xBB67AE85) & 0xFFFFFFFF
+    return np.stack(word, axis=-1).astype(np.uint32)
+
+
+def predict_reference(
+    space: Space, weights: Weights, genes: Genes, statistics: Floats
+) -> tuple[Floats, Floats]:
+    """Mean and standard deviation over the members, both (n,) float64 in percent.
+
+    Args:
+        space: The space of the genes.
+        weights: Of the predictor.
+        genes: (n, F) canonical.
+        statistics: (n, S), the predictor's columns.
+    """
+    std = np.where(weights.statistic_std == 0, 1, weights.statistic_std)
+    z = ((np.log(np.maximum(statistics, 1.0)) - weights.statistic_mean) / std).astype(np.float32)
+    recipe = space.features(genes, "recipe")
+    values = []
+    for member in range(len(weights.head[0][0])):
+        hidden = space.features(genes, "architecture")
+        for matrix, bias in weights.encoder:
+            hidden = np.maximum(hidden @ matrix[member] + bias[member], 0)
+        hidden = np.concatenate([hidden, z, recipe] if weights.encoder else [z, recipe], axis=1)
+        for layer, (matrix, bias) in enumerate(weights.head):
+            hidden = hidden @ matrix[member] + bias[member]
+            if layer + 1 < len(weights.head):
+                hidden = np.maximum(hidden, 0)
+        values.append(weights.output_mean + weights.output_scale * hidden[:, 0].astype(np.float64))
+    return np.mean(values, axis=0), np.std(values, axis=0)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of the generations; `evolve` says what they mean."""
+
+    seed: int
+    keep: int
+    children: int
+    generations: int
+    epsilon: float
+    patience: int
+    crossover: float
+    mutation: float
+
+
+@dataclass(frozen=True)
+class Population:
+    """Members of a generation, best first: genes (n, F), statistics (n, S), scores (n,), keys (n,)."""
+
+    genes: Genes
+    statistics: Floats
+    scores: Floats
+    keys: NDArray[np.uint64]
+
+    def best(self, keep: int) -> Population:
+        """The `keep` best; equal scores are ordered by key."""
+        order = np.lexsort((self.keys, -self.scores))[:keep]
+        return Population(self.genes[order], self.statistics[order], self.scores[order], self.keys[order])
+
+    def joined(self, other: Population) -> Population:
+        """The members of both."""
+        pairs = (
+            (self.genes, other.genes),
+            (self.statistics, other.statistics),
+            (self.scores, other.scores),
+            (self.keys, other.keys),
+        )
+        genes, statistics, scores, keys = (np.concatenate(pair) for pair in pairs)
+        return Population(genes, statistics, scores, keys)
+
+
+class ReferenceEvolution:
+    """Algorithm 2, one budget at a time.
+
+    Args:
+        space: The space of the genes.
+        count: Canonical genes (n, F) to statistics (n, S).
+        score: Canonical genes (n, F) and statistics (n, S) to scores (n,) float64.
+        settings: Of the generations.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        count: Callable[[Genes], Floats],
+        score: Callable[[Genes, Floats], Floats],
+        settings: Settings,
+    ) -> None:
+        self._space = space
+        self._count = count
+        self._score = score
+        self._settings = settings
+        self._range = np.array([field.kind == "range" and len(field.values) > 1 for field in space.fields])
+
+    def run(
+        self, start: Genes, bounds: Sequence[tuple[int, float, float]]
+    ) -> tuple[Population, list[float], int, int]:
+        """Evolve a start inside the bounds, (column, low, high) each.
+
+        Returns:
+            The last population, the best score at the start and after each generation, the number of children
+            made, and of those that were new and inside the bounds.
+        """
+        settings = self._settings
+        population = self._new(start, self._count(start), np.zeros(0, np.uint64)).best(settings.keep)
+        history = [float(population.scores[0])]
+        bred = scored = 0
+        for generation in range(1, settings.generations + 1):
+            raw, priorities = self._breed(population, generation)
+            genes, statistics = self._repair(population, raw, priorities, bounds)
+            fresh = self._new(genes, statistics, population.keys)
+            bred += len(raw)
+            scored += len(fresh.genes)
+            population = population.joined(fresh).best(settings.keep)
+            history.append(float(population.scores[0]))
+            patience = settings.patience
+            if generation >= patience and history[-1] - history[-1 - patience] <= settings.epsilon:
+                break
+        return population, history, bred, scored
+
+    def _new(self, genes: Genes, statistics: Floats, known: NDArray[np.uint64]) -> Population:
+        """Those whose key is neither known nor that of an earlier one, scored."""
+        keys = self._space.keys(genes)
+        first = np.unique(keys, return_index=True)[1]
+        new = np.sort(first[~np.isin(keys[first], known)])
+        genes, statistics = genes[new], statistics[new]
+        scores = self._score(genes, statistics) if len(new) else np.zeros(0)
+        return Population(genes, statistics, np.asarray(scores, np.float64), keys[new])
+
+    def _rates(self, population: Population) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Thresholds of crossover and mutation of each member, (n,) in units of 1 / 65536."""
+        scores = population.scores
+        above = scores[0] - np.add.accumulate(scores)[-1] / len(scores)
+        share = (scores[0] - scores) / above if above > 0 else np.ones(len(scores))
+        a = np.clip(share, 0.0, 1.0)
+        searched = (self._space.active(population.genes) & (self._space.sizes > 1)).sum(axis=1)
+        mutation = self._settings.mutation * (1.0 + 2.0 * a) / np.maximum(searched, 1)
+        crossover = self._settings.crossover * a
+        return _threshold(crossover), _threshold(mutation)
+
+    def _breed(self, population: Population, generation: int) -> tuple[Genes, NDArray[np.int64]]:
+        """Children of every member, not yet canonical, (n * children, F), and their order of repair."""
+        settings, fields = self._settings, len(self._space.fields)
+        members = len(population.genes)
+        parents = np.repeat(np.arange(members), settings.children)
+        words = self._words(parents, np.tile(np.arange(settings.children), members), generation)
+        if members > 1:
+            draws = words[:, 0, 0].astype(np.uint64) * np.uint64(members - 1) >> np.uint64(32)
+            mates = draws.astype(np.int64)
+            mates += mates >= parents
+        else:
+            mates = np.zeros(len(parents), np.int64)
+        # Field f < half takes words 0 and 1 of block 1 + f, the other half words 2 and 3.
+        choice = np.concatenate([words[:, 1:, 0], words[:, 1:, 2]], axis=1)[:, :fields].astype(np.int64)
+        value = np.concatenate([words[:, 1:, 1], words[:, 1:, 3]], axis=1)[:, :fields].astype(np.int64)
+        crossover, mutation = self._rates(population)
+        crossed = choice >> 16 < crossover[parents, None]
+        mutated = choice & 0xFFFF < mutation[parents, None]
+        genes = np.where(crossed, population.genes[mates], population.genes[parents]).astype(np.int64)
+        genes = np.where(mutated, self._mutate(genes, value >> 16, generation), genes)
+        return genes.astype(np.int16), value & 0xFFFF
+
+    def _words(self, parents: NDArray[np.int64], children: NDArray[np.int64], generation: int) -> Words:
+        """Random words (n, blocks, 4) of n children."""
+        blocks = (len(self._space.fields) + 1) // 2 + 1
+        counters = np.empty((len(parents), blocks, 4), np.uint32)
+        counters[..., 0] = np.arange(blocks)
+        counters[..., 1] = children[:, None]
+        counters[..., 2] = parents[:, None]
+        counters[..., 3] = generation
+        return philox(self._settings.seed, PURPOSE, counters.reshape(-1, 4)).reshape(counters.shape)
+
+    def _mutate(
+        self, genes: NDArray[np.int64], draws: NDArray[np.int64], generation: int
+    ) -> NDArray[np.int64]:
+        """Another value for every gene, from 16 random bits each."""
+        sizes = self._space.sizes.astype(np.int64)
+        cap = max(self._settings.generations, 1)
+        reach = np.maximum((sizes - 1) * max(cap - generation, 0) // (2 * cap), 1)
+        step = 1 + ((draws >> 1) * reach >> 15)
+        up, down = genes + step, genes - step
+        stepped = np.where(np.where(draws & 1 == 1, up < sizes, down < 0), up, down)
+        other = genes + 1 + (draws * (sizes - 1) >> 16)
+        other = np.where(other >= sizes, other - sizes, other)
+        return np.where(self._range, stepped, other)
+
+    def _repair(
+        self,
+        population: Population,
+        raw: Genes,
+        priorities: NDArray[np.int64],
+        bounds: Sequence[tuple[int, float, float]],
+    ) -> tuple[Genes, Floats]:
+        """Canonical children inside the bounds and their statistics, in order.
+
+        A child outside gives its parent's architecture fields back, one a round, until it is inside.
+        """
+        columns = self._space.architecture_fields
+        parents = np.repeat(population.genes, self._settings.children, axis=0)
+        genes = self._space.canonical(raw)
+        statistics = np.array(self._count(genes), np.float64)
+        inside = _within(statistics, bounds)
+        outside = np.flatnonzero(~inside)
+        while len(outside):
+            differs = raw[np.ix_(outside, columns)] != parents[np.ix_(outside, columns)]
+            outside, differs = outside[differs.any(axis=1)], differs[differs.any(axis=1)]
+            if not len(outside):
+                break
+            order = np.where(differs, priorities[np.ix_(outside, columns)], 1 << 16)
+            chosen = columns[order.argmin(axis=1)]
+            raw[outside, chosen] = parents[outside, chosen]
+            genes[outside] = self._space.canonical(raw[outside])
+            statistics[outside] = self._count(genes[outside])
+            inside[outside] = _within(statistics[outside], bounds)
+            outside = outside[~inside[outside]]
+        return genes[inside], statistics[inside]
+
+
+def _threshold(probability: Floats) -> NDArray[np.int64]:
+    return np.floor(np.clip(probability, 0.0, 1.0) * UNIT).astype(np.int64)
+
+
+def _within(statistics: Floats, bounds: Sequence[tuple[int, float, float]]) -> NDArray[np.bool_]:
+    inside = np.ones(len(statistics), np.bool_)
+    for column, low, high in bounds:
+        inside &= (statistics[:, column] >= low) & (statistics[:, column] <= high)
+    return inside

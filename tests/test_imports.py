@@ -1,0 +1,82 @@
+"""Imports go one way: the directions of the design, read from the source."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "narsfast"
+LEAVES = {"errors", "trial", "files", "seeds", "progress", "_native"}
+ALLOWED = {
+    "space": set(),
+    "ops": set(),
+    "arch": {"space", "ops"},
+    "cost": {"space", "arch"},
+    "predictor": {"space", "cost"},
+    "search": {"predictor", "cost", "space"},
+    "data": {"space"},
+    "training": {"arch", "data", "space"},
+    "runs": {"search", "space"},
+    "emit": {"runs", "arch", "data", "space", "cost"},
+    "report": {"runs", "space", "cost"},
+    "config": {"space", "cost"},
+    "pipeline": {
+        "config",
+        "space",
+        "arch",
+        "cost",
+        "predictor",
+        "search",
+        "data",
+        "training",
+        "runs",
+        "emit",
+        "report",
+    },
+    "console": set(),
+    "cli": {"pipeline", "console", "space", "arch", "cost", "runs", "report"},
+}
+
+
+def imported_parts(source: str, module: tuple[str, ...]) -> set[str]:
+    """Top-level parts of narsfast that a module imports; `module` is its path inside the package."""
+    parts = set()
+    for node in ast.walk(ast.parse(source)):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name.split(".") for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            path = node.module.split(".") if node.module else []
+            if node.level:
+                base = ["narsfast", *module[:-1]]
+                base = base[: len(base) - (node.level - 1)]
+                path = base + path
+            names = [path] if len(path) > 1 else [[*path, alias.name] for alias in node.names]
+        parts |= {name[1] for name in names if name[0] == "narsfast" and len(name) > 1}
+    return parts
+
+
+def test_the_reader_sees_every_form_of_import():
+    source = (
+        "import narsfast.a\nfrom narsfast import b\nfrom . import c\nfrom .d import x\nfrom ..e import y\n"
+    )
+    assert imported_parts(source, ("search", "_x")) == {"a", "b", "search", "e"}
+
+
+@pytest.mark.parametrize("part", sorted(ALLOWED))
+def test_directions(part):
+    files = [PACKAGE / f"{part}.py"] if (PACKAGE / f"{part}.py").exists() else (PACKAGE / part).rglob("*.py")
+    for file in files:
+        module = file.relative_to(PACKAGE).with_suffix("").parts
+        wrong = imported_parts(file.read_text(), module) - ALLOWED[part] - LEAVES - {part, "__version__"}
+        assert not wrong, f"{file.relative_to(PACKAGE)} must not import {sorted(wrong)}"
+
+
+def test_every_part_is_covered():
+    parts = {p.stem if p.is_file() else p.name for p in PACKAGE.iterdir() if p.suffix == ".py" or p.is_dir()}
+    assert parts - {"__init__", "__main__", "__pycache__"} <= set(ALLOWED) | LEAVES
+
+
+def test_leaves_stand_on_nothing():
+    for leaf in LEAVES - {"_native"}:
+        assert not imported_parts((PACKAGE / f"{leaf}.py").read_text(), (leaf,))
