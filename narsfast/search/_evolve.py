@@ -1,7 +1,17 @@
 """Algorithm 2: the best candidates of each budget, evolved under the predictor.
 
-The family (an adaptive genetic algorithm that starts from the best trained and random candidates) is the paper's;
-its rates, its population and the way children are brought back into the budget are this project's choice.
+An adaptive genetic algorithm that starts from the best trained and from random candidates. Its chances and sizes
+and the way children are brought back into the budget are this project's choice.
+
+A generation: every member gets children. A field is taken from a random mate with a chance that falls from
+`crossover` (members at or below the average score) to 0 (the best), the adaptive form of Srinivas and Patnaik.
+Then a field mutates with the chance ``mutation * (1 + 2 a) / (searched fields)``, where `a` falls from 1 to 0
+likewise. A range field steps by at most half its range, shrinking to 1 with the generations; a categorical one
+takes any of its other values. A child outside the budget gets its parent's architecture fields back, one at a
+time in random order, until it is inside. New children are scored in one batch, and the best of all go on.
+
+Every random number is keyed by (seed, generation, parent, child, field): results depend neither on threads nor
+on which other budgets are asked for.
 """
 
 from __future__ import annotations
@@ -27,6 +37,7 @@ from ._reference import (
     Weights,
     philox,
     predict_reference,
+    within,
 )
 from ._table import TableCounter
 
@@ -125,7 +136,9 @@ class _Scorer:
             return
         missing = [name for name in source.names if name not in counter.names]
         if missing:
-            raise UserError(f"statistic {missing[0]!r} of the predictor is not counted; counted: {counter.names}")
+            raise UserError(
+                f"statistic {missing[0]!r} of the predictor is not counted; counted: {counter.names}"
+            )
         self.columns = [counter.names.index(name) for name in source.names]
         self._weights = source.weights()
         if native:
@@ -147,7 +160,7 @@ class _Scorer:
         return self.both(genes, statistics)[0]
 
 
-def evolve(
+def evolve(  # noqa: PLR0917
     predictor: Scoring | Score,
     counter: Statistics,
     budgets: Sequence[Budget],
@@ -168,17 +181,9 @@ def evolve(
 ) -> list[Evolved]:
     """Evolve the best candidates of each budget.
 
-    The start is the `parents` best trained candidates inside the budget (by predicted score), `randoms` members of
-    the pool inside it, and the pool's best inside it, so that the result is never below the pool's best. In each
-    generation every member gets `children`: a field is taken from a random mate with a chance that falls from
-    `crossover` (members at or below the average score) to 0 (the best); then it mutates with a chance of
-    ``mutation * (1 + 2 a) / fields``, a falling from 1 to 0 likewise. A range field steps by at most half its range,
-    shrinking to 1 with the generations; a categorical one takes any other value. A child outside the budget gives
-    back its parent's architecture fields, one at a time in random order. New children are scored in one batch, and
-    the `keep` best of all go on. It ends when the best score gained at most `epsilon` over `patience` generations.
-
-    Every random number is keyed by (seed, generation, parent, child, field): results depend neither on threads nor
-    on which other budgets are asked for.
+    The start is the best trained candidates inside the budget by predicted score, random members of the pool
+    inside it, and the pool's best inside it: the result is never below the pool's best. It ends when the best
+    score gained at most `epsilon` over `patience` generations, or after `generations`.
 
     Args:
         predictor: A predictor, or a function of canonical genes (n, F) to scores (n,).
@@ -240,17 +245,19 @@ class _Candidates:
         Raises:
             UserError: None is inside.
         """
-        trained = np.flatnonzero(budget.within(self._trained, self._names))
+        trained = np.flatnonzero(within(self._trained, bounds))
         order = np.lexsort((self._trained_keys[trained], -self._trained_scores[trained]))
         best_trained = trained[order[:parents]]
-        pool = np.flatnonzero(budget.within(self._pool, self._names))
+        pool = np.flatnonzero(within(self._pool, bounds))
         if not len(pool) and not len(trained):
             raise UserError(self._nothing_inside(budget, bounds))
         counters = np.zeros((len(pool), 4), np.uint32)
         counters[:, 0] = pool  # generation 0 draws for the start
         chosen = pool[np.argsort(philox(seed, PURPOSE, counters)[:, 0], kind="stable")[:randoms]]
         best = pool[np.lexsort((self._pool_keys[pool], -self._pool_scores[pool]))[:1]]
-        return np.concatenate([self._trained_genes[best_trained], self._pool_genes[chosen], self._pool_genes[best]])
+        return np.concatenate(
+            [self._trained_genes[best_trained], self._pool_genes[chosen], self._pool_genes[best]]
+        )
 
     def _nothing_inside(self, budget: Budget, bounds: Bounds) -> str:
         spans = []
@@ -260,7 +267,9 @@ class _Candidates:
                 return f"budget {budget.label()}: the pool is empty; sample one inside the budget"
             largest = f", the largest {values.max():g}" if low > 0 else ""
             spans.append(f"the smallest {self._names[column]} in the pool is {values.min():g}{largest}")
-        return f"budget {budget.label()} has no candidate to start from: {'; '.join(spans)}; loosen the budget"
+        return (
+            f"budget {budget.label()} has no candidate to start from: {'; '.join(spans)}; loosen the budget"
+        )
 
 
 def _columns(budget: Budget, names: tuple[str, ...]) -> Bounds:

@@ -114,14 +114,12 @@ class Population:
 
     def joined(self, other: Population) -> Population:
         """The members of both."""
-        pairs = (
-            (self.genes, other.genes),
-            (self.statistics, other.statistics),
-            (self.scores, other.scores),
-            (self.keys, other.keys),
+        return Population(
+            np.concatenate([self.genes, other.genes]),
+            np.concatenate([self.statistics, other.statistics]),
+            np.concatenate([self.scores, other.scores]),
+            np.concatenate([self.keys, other.keys]),
         )
-        genes, statistics, scores, keys = (np.concatenate(pair) for pair in pairs)
-        return Population(genes, statistics, scores, keys)
 
 
 class ReferenceEvolution:
@@ -254,7 +252,7 @@ class ReferenceEvolution:
         parents = np.repeat(population.genes, self._settings.children, axis=0)
         genes = self._space.canonical(raw)
         statistics = np.array(self._count(genes), np.float64)
-        inside = _within(statistics, bounds)
+        inside = within(statistics, bounds)
         outside = np.flatnonzero(~inside)
         while len(outside):
             differs = raw[np.ix_(outside, columns)] != parents[np.ix_(outside, columns)]
@@ -266,7 +264,7 @@ class ReferenceEvolution:
             raw[outside, chosen] = parents[outside, chosen]
             genes[outside] = self._space.canonical(raw[outside])
             statistics[outside] = self._count(genes[outside])
-            inside[outside] = _within(statistics[outside], bounds)
+            inside[outside] = within(statistics[outside], bounds)
             outside = outside[~inside[outside]]
         return genes[inside], statistics[inside]
 
@@ -275,7 +273,8 @@ def _threshold(probability: Floats) -> NDArray[np.int64]:
     return np.floor(np.clip(probability, 0.0, 1.0) * UNIT).astype(np.int64)
 
 
-def _within(statistics: Floats, bounds: Sequence[tuple[int, float, float]]) -> NDArray[np.bool_]:
+def within(statistics: Floats, bounds: Sequence[tuple[int, float, float]]) -> NDArray[np.bool_]:
+    """Which rows of the statistics (n, S) keep every bound (column, low, high), both inclusive."""
     inside = np.ones(len(statistics), np.bool_)
     for column, low, high in bounds:
         inside &= (statistics[:, column] >= low) & (statistics[:, column] <= high)

@@ -15,14 +15,16 @@ class TableCounter:
     Attributes:
         space: The space whose genes are counted.
         names: Names of the result's columns.
-        table: (F, V, len(names)) float64: entry (f, v) is what field f adds with its value v. An inactive field
-            adds its entry 0.
+        table: (F, V, len(names)) float64: entry (f, v) is what field f adds with its value v. An inactive
+            field adds its entry 0.
     """
 
     def __init__(self, space: Space, names: tuple[str, ...], table: NDArray[np.float64]) -> None:
         wanted = (len(space.fields), int(space.sizes.max(initial=0)), len(names))
         if table.shape != wanted:
-            raise UserError(f"table has shape {table.shape}; {space.name} with {len(names)} names needs {wanted}")
+            raise UserError(
+                f"table has shape {table.shape}; {space.name} with {len(names)} names needs {wanted}"
+            )
         self.space = space
         self.names = names
         self.table = np.ascontiguousarray(table, np.float64)
