@@ -1,17 +1,18 @@
 """Algorithm 2: the best candidates of each budget, evolved under the predictor.
 
-An adaptive genetic algorithm that starts from the best trained and from random candidates. Its chances and sizes
-and the way children are brought back into the budget are this project's choice.
+An adaptive genetic algorithm that starts from the best trained and from random candidates. Its chances and
+sizes and the way children are brought back into the budget are this project's choice.
 
 A generation: every member gets children. A field is taken from a random mate with a chance that falls from
-`crossover` (members at or below the average score) to 0 (the best), the adaptive form of Srinivas and Patnaik.
-Then a field mutates with the chance ``mutation * (1 + 2 a) / (searched fields)``, where `a` falls from 1 to 0
-likewise. A range field steps by at most half its range, shrinking to 1 with the generations; a categorical one
-takes any of its other values. A child outside the budget gets its parent's architecture fields back, one at a
-time in random order, until it is inside. New children are scored in one batch, and the best of all go on.
+`crossover` (members at or below the average score) to 0 (the best), the adaptive form of Srinivas and
+Patnaik. Then a field mutates with the chance ``mutation * (1 + 2 a) / (searched fields)``, where `a` falls
+from 1 to 0 likewise. A range field steps by at most half its range, shrinking to 1 with the generations; a
+categorical one takes any of its other values. A child outside the budget gets its parent's architecture
+fields back, one at a time in random order, until it is inside. New children are scored in one batch, and
+the best of all go on.
 
-Every random number is keyed by (seed, generation, parent, child, field): results depend neither on threads nor
-on which other budgets are asked for.
+Every random number is keyed by (seed, generation, parent, child, field): results depend neither on threads
+nor on which other budgets are asked for.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from narsfast import _native
-from narsfast.cost import Budget, Counter
+from narsfast.cost import Budget, Counter, format_number
 from narsfast.errors import UserError
 from narsfast.space import Space
 
@@ -265,8 +266,9 @@ class _Candidates:
             values = self._pool[:, column]
             if not len(values):
                 return f"budget {budget.label()}: the pool is empty; sample one inside the budget"
-            largest = f", the largest {values.max():g}" if low > 0 else ""
-            spans.append(f"the smallest {self._names[column]} in the pool is {values.min():g}{largest}")
+            smallest, largest = format_number(float(values.min())), format_number(float(values.max()))
+            span = f"the smallest {self._names[column]} in the pool is {smallest}"
+            spans.append(f"{span}, the largest {largest}" if low > 0 else span)
         return (
             f"budget {budget.label()} has no candidate to start from: {'; '.join(spans)}; loosen the budget"
         )

@@ -177,8 +177,10 @@ class ReferenceEvolution:
         first = np.unique(keys, return_index=True)[1]
         new = np.sort(first[~np.isin(keys[first], known)])
         genes, statistics = genes[new], statistics[new]
-        scores = self._score(genes, statistics) if len(new) else np.zeros(0)
-        return Population(genes, statistics, np.asarray(scores, np.float64), keys[new])
+        scores = np.asarray(self._score(genes, statistics) if len(new) else (), np.float64)
+        if not np.isfinite(scores).all():
+            raise ValueError("a score is not finite")
+        return Population(genes, statistics, scores, keys[new])
 
     def _rates(self, population: Population) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Thresholds of crossover and mutation of each member, (n,) in units of 1 / 65536."""
