@@ -70,6 +70,10 @@ Threshold = Annotated[
 Correlation = Annotated[str | None, typer.Option(help="spearman (default) or kendall.")]
 Members = Annotated[int | None, typer.Option(help="Members of the predictor. Default 4.")]
 Seed = Annotated[int | None, typer.Option(help="Seed of every random choice. Default 0.")]
+Mirror = Annotated[
+    bool | None,
+    typer.Option("--mirror/--no-mirror", help="Whether a mirrored image keeps its class. Default: it does."),
+]
 Threads = Annotated[
     int | None, typer.Option("--threads-per-trial", help="CPU threads of a training. Default 1.")
 ]
@@ -93,6 +97,7 @@ def _collect(
     threshold: Threshold = None,
     correlation: Correlation = None,
     members: Members = None,
+    mirror: Mirror = None,
     seed: Seed = None,
     threads_per_trial: Threads = None,
     trial_timeout: Timeout = None,

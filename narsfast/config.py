@@ -22,8 +22,9 @@ class RunConfig(BaseModel):
     Attributes:
         data: ``digits`` or a folder of images (absolute path).
         space: the space as plain data (`Space.to_dict`), with fixed fields already applied.
-        pool_bounds: bounds of the pool on statistics.
-        budgets: one conjunction of bounds for each network asked for.
+        pool_bounds: bounds of the pool on statistics, as in ``macs=2M:40M``.
+        budgets: bounds for each network asked for, as in ``macs=50M,params=3M``.
+        mirror: whether a mirrored image keeps its class.
         pool_size: n of Algorithm 1.
         batch: m of Algorithm 1, trials in a batch.
         iterations: T of Algorithm 1.
@@ -41,8 +42,9 @@ class RunConfig(BaseModel):
 
     data: str
     space: dict[str, Any]
-    pool_bounds: dict[str, tuple[float, float]]
-    budgets: tuple[dict[str, tuple[float, float]], ...]
+    pool_bounds: str
+    budgets: tuple[str, ...]
+    mirror: bool = True
     pool_size: int = Field(2048, ge=16)
     batch: int = Field(8, ge=2)
     iterations: int = Field(3, ge=1)
@@ -77,12 +79,10 @@ def resolve_config(options: Mapping[str, Any], stored: Mapping[str, Any] | None 
         space = space.fix(fixed)
         config["space"] = space.to_dict()
     space = Space.from_dict(config["space"])
-    if "pool_bounds" in given or "pool_bounds" not in config:
-        text = given.pop("pool_bounds", None)
-        config["pool_bounds"] = Budget.parse(text).bounds if text else dict(space.pool)
-    if "budgets" in given or "budgets" not in config:
-        texts = given.pop("budgets", None)
-        config["budgets"] = [Budget.parse(text).bounds for text in texts] if texts else list(space.budgets)
+    bounds = given.pop("pool_bounds", None) or config.get("pool_bounds") or Budget(space.pool).text()
+    budgets = given.pop("budgets", None) or config.get("budgets") or [Budget(b).text() for b in space.budgets]
+    config["pool_bounds"] = Budget.parse(bounds).text()
+    config["budgets"] = [Budget.parse(text).text() for text in budgets]
     config.update(given)
     try:
         return RunConfig.model_validate(config)

@@ -6,8 +6,9 @@ free, and a run that was stopped anywhere goes on. The order is pretrain, optimi
 
 from __future__ import annotations
 
-import json
+import os
 import platform
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property
@@ -16,26 +17,30 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from . import __version__
-from .arch import definition_of
+from .arch import WEIGHTS_FILE, Definition, create, definition_of, load_weights
 from .config import RunConfig, resolve_config
 from .cost import Budget, Counter
-from .data import Dataset, load_data
-from .emit import emit_network
+from .data import Dataset, batches, shared_data
+from .emit import Measurements, describe_data
+from .emit import emit as emit_network
 from .errors import UserError
 from .predictor import Predictor
 from .predictor import pretrain as pretrain_predictor
 from .progress import Progress, silent
-from .runs import BatchMember, Executor, InProcess, Processes, Result, Run, run_trials
-from .search import Evolved, Optimisation, Pool, sample_pool
+from .report import write_report
+from .runs import BatchMember, Executor, InProcess, Processes, Purpose, Result, Run, run_trials
+from .search import Evolved, Fit, PickedBatch, Pool, sample_pool
 from .search import evolve as evolve_candidates
 from .search import optimise as optimise_candidates
 from .seeds import derive_seed
 from .space import Candidate, Recipe, Space
-from .training import TrialTask, evaluate, load_network, run_trial
+from .training import TrialTask, evaluate, run_trial
 from .trial import Trial
+
+_STAGES = ("pretrain", "optimise", "evolve", "train", "emit", "done")
+_KEPT = 10  # candidates of a budget that the run keeps
 
 
 class Search:
@@ -51,6 +56,7 @@ class Search:
         self.run = run
         self.config = RunConfig.model_validate(run.config)
         self.progress = progress
+        self.pool: Pool | None = None
         self._workers = workers
 
     def __enter__(self) -> Search:
@@ -73,7 +79,12 @@ class Search:
     @cached_property
     def data(self) -> Dataset:
         """The images in three splits."""
-        return load_data(self.config.data)
+        return shared_data(self.config.data, self._resolution, self.config.mirror)
+
+    @cached_property
+    def _resolution(self) -> int:
+        """The largest resolution of the space, in pixels."""
+        return max(int(value) for value in self.space.values("resolution"))
 
     @cached_property
     def counter(self) -> Counter:
@@ -93,17 +104,19 @@ class Search:
     def task(self, candidate: Candidate, epochs: int, schedule_epochs: int, purpose: str) -> TrialTask:
         """The training of one candidate as a message to an executor."""
         genes = self.space.encode([candidate])
-        output = self.run.path / "weights" if purpose == "final" else None
+        output = str(self.run.path / "weights" / candidate.id) if purpose == "final" else None
         return TrialTask(
             candidate=candidate.id,
             definition=definition_of(self.space, genes)[0].to_json(),
-            recipe=Recipe(**candidate.recipe).model_dump(),
+            recipe=candidate.recipe,
             data=self.config.data,
             epochs=epochs,
             schedule_epochs=schedule_epochs,
             seed=self.seed(purpose, candidate.id),
             threads=self.config.threads_per_trial,
-            output=None if output is None else str(output / f"{candidate.id}.safetensors"),
+            output=output,
+            resolution=self._resolution,
+            mirror=self.config.mirror,
         )
 
 
@@ -180,20 +193,16 @@ def optimise(search: Search) -> Predictor:
     Trials that the run already holds are not trained again.
     """
     folder = search.run.path / "predictor"
-    if search.run.fact("fits") is not None:
+    if search.run.fact("stage") in _STAGES[2:]:
         return Predictor.load(folder, search.space)
     pretrained = pretrain(search)
     search.run.put_fact("stage", "optimise")
     config = search.config
     pool = _pool(search)
-
-    def evaluate(batch: int, candidates: Sequence[Candidate], epochs: int) -> Iterator[Trial]:
-        return _evaluate(search, batch, candidates, epochs)
-
     outcome = optimise_candidates(
         pool,
         pretrained,
-        evaluate,
+        lambda batch: _evaluate(search, batch),
         batch=config.batch,
         iterations=config.iterations,
         epochs=config.epochs,
@@ -201,10 +210,221 @@ def optimise(search: Search) -> Predictor:
         seed=search.seed("optimise"),
         threshold=config.threshold,
         correlation=config.correlation,
-        on_batch=lambda batch: _store_batch(search, pool, batch),
-        on_fit=None,
+        on_fit=lambda fits, early_stop_epoch: _store_fits(search, fits, early_stop_epoch),
+        progress=search.progress,
     )
     outcome.predictor.save(folder)
-    search.run.put_fact("early_stop_epoch", outcome.early_stop_epoch)
-    search.run.put_fact("fits", outcome.fits)
+    search.run.put_fact("stage", "evolve")
     return outcome.predictor
+
+
+def evolve(search: Search, added: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """Search the best candidates of every budget on the predictor (Algorithm 2).
+
+    Args:
+        search: of a run that is optimised; what is missing is done first.
+        added: further budgets, as in ``macs=50M``; they stay with the run.
+
+    Returns:
+        One family a budget in JSON types: the budget's text and label, and the best candidates, best first.
+    """
+    predictor = optimise(search)
+    families = {family["budget"]: family for family in search.run.fact("families") or ()}
+    budgets = [Budget.parse(text) for text in (*search.config.budgets, *families, *added)]
+    missing = {budget.text(): budget for budget in budgets if budget.text() not in families}
+    if missing:
+        pool = _pool(search)
+        trained = np.array(
+            [member.genes for batch in search.run.batches() for member in batch.members], np.int16
+        )
+        search.progress("evolve", 0, 1)
+        evolved = evolve_candidates(
+            predictor, search.counter, list(missing.values()), pool, trained, search.seed("evolve")
+        )
+        search.progress("evolve", 1, 1)
+        for budget, result in zip(missing.values(), evolved, strict=True):
+            families[budget.text()] = _family(search, budget, result)
+        search.run.put_fact("families", list(families.values()))
+    if search.run.fact("stage") == "evolve":
+        search.run.put_fact("stage", "train")
+    return list(families.values())
+
+
+def train(search: Search) -> list[Trial]:
+    """Train the best candidate of every budget fully. What was trained before is kept."""
+    best = {}
+    for family in evolve(search):
+        top = family["candidates"][0]
+        best[top["id"]] = Candidate(top["architecture"], top["recipe"])
+    search.run.put_fact("finals_expected", len(best))
+    epochs = search.config.final_epochs
+    tasks = [search.task(candidate, epochs, epochs, "final") for candidate in best.values()]
+    trials = {trial.candidate: trial for trial in _trials(search, tasks, "final", "train")}
+    if search.run.fact("stage") == "train":
+        search.run.put_fact("stage", "emit")
+    return [trials[identifier] for identifier in best]
+
+
+def emit(search: Search) -> list[Result]:
+    """Test each trained network once and write its folder; then write the report.
+
+    Returns:
+        One result a budget.
+
+    Raises:
+        UserError: a final training did not end well.
+    """
+    trials = {trial.candidate: trial for trial in train(search)}
+    families = evolve(search)
+    known = {result.budget: result for result in search.run.results()}
+    for index, family in enumerate(families):
+        search.progress("test and emit", index, len(families))
+        if family["label"] not in known:
+            result = _emit_family(search, family, trials[family["candidates"][0]["id"]])
+            search.run.add_result(result)
+            known[result.budget] = result
+    search.progress("test and emit", len(families), len(families))
+    search.run.put_fact("stage", "done")
+    write_report(search.run, search.run.path / "report.html")
+    return [known[family["label"]] for family in families]
+
+
+def _pool(search: Search) -> Pool:
+    """The pool: a function of the configuration, so it is sampled again rather than stored."""
+    if search.pool is None:
+        bounds = Budget.parse(search.config.pool_bounds)
+        search.progress("sample the pool", 0, 1)
+        search.pool = sample_pool(search.counter, bounds, search.config.pool_size, search.seed("pool"))
+        search.progress("sample the pool", 1, 1)
+    return search.pool
+
+
+def _evaluate(search: Search, batch: PickedBatch) -> Iterator[Trial]:
+    """Train a batch that Algorithm 1 picked, and keep everything about it in the run."""
+    candidates = search.space.decode(batch.genes)
+    members = [
+        BatchMember(candidate.id, tuple(genes), candidate.architecture, candidate.recipe, score)
+        for candidate, genes, score in zip(candidates, batch.genes.tolist(), batch.scores, strict=True)
+    ]
+    search.run.add_batch(batch.index, batch.epochs, members)
+    known = search.run.fact("statistics") or {}
+    for candidate, row in zip(candidates, search.counter(batch.genes).tolist(), strict=True):
+        known[candidate.id] = dict(zip(search.counter.names, row, strict=True))
+    search.run.put_fact("statistics", known)
+    epochs = search.config.epochs
+    tasks = [search.task(candidate, batch.epochs, epochs, "search") for candidate in candidates]
+    yield from _trials(
+        search, tasks, "search", f"optimise: batch {batch.index + 1} of {search.config.iterations}"
+    )
+
+
+def _trials(search: Search, tasks: Sequence[TrialTask], purpose: Purpose, stage: str) -> Iterator[Trial]:
+    """Trials of the tasks as they end: those in the run first, then those trained now."""
+    stored = {trial.candidate: trial for trial in search.run.trials(purpose)}
+    open_tasks = [task for task in tasks if task.candidate not in stored]
+    shares = {task.candidate: 0.0 for task in open_tasks}
+    done = len(tasks) - len(open_tasks)
+
+    def report(task: TrialTask, share: float) -> None:
+        shares[task.candidate] = share
+        search.progress(stage, done + sum(shares.values()), len(tasks))
+
+    search.progress(stage, done, len(tasks))
+    for task in tasks:
+        if task.candidate in stored:
+            yield stored[task.candidate]
+    if not open_tasks:
+        return
+    for trial in run_trials(
+        search.executor,
+        run_trial,
+        open_tasks,
+        timeout=search.config.trial_timeout,
+        started=lambda task: search.run.started(task.candidate, purpose, task.epochs),
+        report=report,
+    ):
+        search.run.add_trial(trial, purpose)
+        shares[trial.candidate] = 1.0
+        search.progress(stage, done + sum(shares.values()), len(tasks))
+        yield trial
+
+
+def _store_fits(search: Search, fits: Sequence[Fit], early_stop_epoch: int) -> None:
+    search.run.put_fact("early_stop_epoch", early_stop_epoch)
+    search.run.put_fact("fits", [asdict(fit) for fit in fits])
+
+
+def _family(search: Search, budget: Budget, evolved: Evolved) -> dict[str, Any]:
+    """What evolution found for one budget, in JSON types."""
+    candidates = search.space.decode(evolved.genes)
+    names = search.counter.names
+    return {
+        "budget": budget.text(),
+        "label": budget.label(),
+        "generations": evolved.generations,
+        "candidates": [
+            {
+                "id": candidate.id,
+                "architecture": candidate.architecture,
+                "recipe": candidate.recipe,
+                "predicted": float(score),
+                "statistics": dict(zip(names, statistics, strict=True)),
+            }
+            for candidate, score, statistics in zip(
+                candidates[:_KEPT], evolved.scores, evolved.statistics.astype(int).tolist(), strict=False
+            )
+        ],
+    }
+
+
+def _emit_family(search: Search, family: Mapping[str, Any], trial: Trial) -> Result:
+    """Test the network of one budget and write its folder."""
+    if trial.outcome != "ok":
+        raise UserError(
+            f"budget {family['label']}: the final training of {trial.candidate} ended as {trial.outcome} "
+            f"({trial.message}); run again with another --seed or --out"
+        )
+    best = family["candidates"][0]
+    candidate = Candidate(best["architecture"], best["recipe"])
+    task = search.task(candidate, trial.epochs, trial.epochs, "final")
+    data, definition = search.data, Definition.from_json(task.definition)
+    network = create(definition, num_classes=len(data.classes), in_chans=data.in_chans)
+    load_weights(network, Path(str(task.output), WEIGHTS_FILE))
+    tested = evaluate(network, data.test, definition.resolution, search.config.threads_per_trial)
+    directory = Path("family") / re.sub(r"[^A-Za-z0-9.]+", "-", family["budget"])
+    emit_network(
+        search.run.path / directory,
+        network.eval(),
+        Recipe.of(task.recipe),
+        describe_data(data),
+        Measurements(
+            budget=family["label"],
+            statistics=best["statistics"],
+            predicted=best["predicted"],
+            validation=trial.curve[-1],
+            test=tested.accuracy,
+            epochs=trial.epochs,
+            seed=task.seed,
+            candidate=trial.candidate,
+            seconds=trial.seconds,
+        ),
+        test_batches=batches(data.test, definition.resolution, 128),
+    )
+    return Result(
+        budget=family["label"],
+        candidate=trial.candidate,
+        macs=best["statistics"]["macs"],
+        params=best["statistics"]["params"],
+        predicted=best["predicted"],
+        validation=trial.curve[-1],
+        test=tested.accuracy,
+        directory=str(directory),
+    )
+
+
+def _default_workers() -> int:
+    return torch.cuda.device_count() or len(os.sched_getaffinity(0))
+
+
+def _versions() -> dict[str, str]:
+    return {"narsfast": __version__, "torch": torch.__version__, "python": platform.python_version()}

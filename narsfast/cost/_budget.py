@@ -75,6 +75,14 @@ class Budget:
             )
         return cls(bounds)
 
+    def text(self) -> str:
+        """What `parse` reads: "macs=50M", "macs=10M:50M", bounds joined by commas."""
+        parts = []
+        for name, (low, high) in self.bounds.items():
+            lower = f"{format_number(low)}:" if low > 0 or math.isinf(high) else ""
+            parts.append(f"{name}={lower}{'' if math.isinf(high) else format_number(high)}")
+        return ",".join(parts)
+
     def label(self) -> str:
         """As people read it: "macs<=50M", "10M<=macs<=50M", bounds joined by commas."""
         parts = []
@@ -86,7 +94,9 @@ class Budget:
                 parts.append(f"{lower}{name}<={format_number(high)}")
         return ",".join(parts)
 
-    def within(self, statistics: NDArray[np.int64], names: Sequence[str] = STATISTICS) -> NDArray[np.bool_]:
+    def within(
+        self, statistics: NDArray[np.int64] | NDArray[np.float64], names: Sequence[str] = STATISTICS
+    ) -> NDArray[np.bool_]:
         """Which of n architectures keep every bound: statistics (n, len(names)) to (n,) bool.
 
         Raises:

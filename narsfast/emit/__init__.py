@@ -1,1 +1,26 @@
-"""emit."""
+"""What a user takes home: one folder per found network, and the way back from it."""
+
+from ._emission import Emission, emit
+from ._facts import DataFacts, Measurements, describe_data
+from ._load import Preprocessing, load, load_transform, read_preprocessing
+from ._notation import block_notation
+from ._onnx import OnnxCheck, compare_onnx, export_onnx
+from ._timm import model_name, timm_arguments
+
+__all__ = [
+    "DataFacts",
+    "Emission",
+    "Measurements",
+    "OnnxCheck",
+    "Preprocessing",
+    "block_notation",
+    "compare_onnx",
+    "describe_data",
+    "emit",
+    "export_onnx",
+    "load",
+    "load_transform",
+    "model_name",
+    "read_preprocessing",
+    "timm_arguments",
+]

@@ -1,27 +1,56 @@
 """A space as written: the pydantic schema of space files, and its one-sentence errors.
 
-The nested form that people write is flattened to dotted names here (``stages: [{depth: 2}]`` to ``stage1.depth``);
-the flat form is what `Space.to_dict` gives, and both are read.
+The nested form that people write is flattened to dotted names here (``stages: [{depth: 2}]`` to
+``stage1.depth``); the flat form is what `Space.to_dict` gives, and both are read.
 """
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from narsfast.errors import UserError
 
-from ._field import Kind, Value
+from ._field import PARTS, Kind, Value
 from ._quantity import QUANTITY_REMEDY, parse_quantity
 
+FORMS = "one value, {choices: [...]} or {range: [lo, hi, step]}"
 _SPEC_KEYS = ("value", "choices", "range")
-_FORMS = "give one value, {choices: [...]} or {range: [lo, hi, step]}"
-_COMPARISON = re.compile(r"\s*(>=|<=|>|<)\s*(-?[0-9.]+(?:[eE][+-]?[0-9]+)?)\s*")
-Bounds = dict[str, tuple[float, float]]
+_RANGE = "[lo, hi] or [lo, hi, step] in whole numbers, such as [8, 24, 8]"
+
+
+def _is_scalar(value: object) -> bool:
+    return type(value) in (bool, int, str) or (isinstance(value, float) and math.isfinite(value))
+
+
+def _amounts(amount: Any) -> tuple[float, float]:
+    """One amount is an upper bound, two are both; M, KB and the like are read."""
+    pair = amount if isinstance(amount, list | tuple) else [0, amount]
+    if len(pair) != 2:
+        raise ValueError("it must be one amount (the upper bound) or two, [lo, hi]")
+    try:
+        low, high = (parse_quantity(end) for end in pair)
+    except UserError:
+        raise ValueError(f"{QUANTITY_REMEDY}, or two of them, [lo, hi]") from None
+    if low > high:
+        raise ValueError("lo must not be above hi")
+    return low, high
+
+
+Bounds: TypeAlias = dict[str, Annotated[tuple[float, float], BeforeValidator(_amounts)]]
 
 
 class FieldSpec(BaseModel):
@@ -31,10 +60,10 @@ class FieldSpec(BaseModel):
 
     value: Any = None
     choices: tuple[Any, ...] | None = Field(None, description="a list of different values, such as [3, 5]")
-    range: tuple[int, ...] | None = Field(
-        None, description="[lo, hi] or [lo, hi, step] in whole numbers, such as [8, 24, 8]"
+    range: tuple[int, ...] | None = Field(None, description=_RANGE)
+    unit: float | None = Field(
+        None, gt=0, strict=True, allow_inf_nan=False, description="a number above 0, such as 0.001"
     )
-    unit: float | None = Field(None, gt=0, allow_inf_nan=False, description="a number above 0, such as 0.001")
     share: str | None = Field(None, min_length=1, description="the name of a sharing group")
     when: dict[str, Any] | None = Field(
         None, description="a mapping from another field to the values that activate this one"
@@ -43,19 +72,12 @@ class FieldSpec(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _expand(cls, data: Any) -> Any:
-        if not isinstance(data, Mapping):
-            data = {"value": data}
-        given = [key for key in _SPEC_KEYS if data.get(key) is not None]
-        if len(given) != 1:
-            raise ValueError(_FORMS)
-        return data
-
-    @field_validator("value")
-    @classmethod
-    def _scalar(cls, value: Any) -> Any:
-        if value is not None and not _is_scalar(value):
-            raise ValueError(_FORMS)
-        return value
+        spec = data if isinstance(data, Mapping) else {"value": data}
+        if sum(spec.get(key) is not None for key in _SPEC_KEYS) != 1 or (
+            spec.get("value") is not None and not _is_scalar(spec["value"])
+        ):
+            raise ValueError(f"it must be {FORMS}")
+        return spec
 
     @field_validator("choices")
     @classmethod
@@ -63,7 +85,7 @@ class FieldSpec(BaseModel):
         if values is not None:
             if not values or not all(map(_is_scalar, values)):
                 raise ValueError("it must be a list of plain values, such as [3, 5]")
-            if len({(isinstance(value, bool), value) for value in values}) < len(values):
+            if len(set(values)) < len(values):
                 raise ValueError("its values must differ")
         return values
 
@@ -72,18 +94,20 @@ class FieldSpec(BaseModel):
     def _whole(cls, bounds: Any) -> Any:
         if bounds is None:
             return None
-        whole = isinstance(bounds, list | tuple) and all(type(bound) is int for bound in bounds)
-        if not whole or len(bounds) not in (2, 3):
-            raise ValueError("it must be [lo, hi] or [lo, hi, step] in whole numbers, such as [8, 24, 8]")
-        lo, hi, step = *bounds, *([1] if len(bounds) == 2 else [])
+        if not isinstance(bounds, list | tuple) or len(bounds) not in (2, 3):
+            raise ValueError(f"it must be {_RANGE}")
+        if any(type(bound) is not int for bound in bounds):
+            raise ValueError(f"it must be {_RANGE}; a unit makes fractions of them")
+        lo, hi, step = bounds if len(bounds) == 3 else (*bounds, 1)
         if step < 1:
             raise ValueError("its step must be at least 1")
         if lo > hi:
             raise ValueError("lo must not be above hi")
-        if (hi - lo) % step:
-            below = hi - (hi - lo) % step
-            raise ValueError(f"steps of {step} from {lo} do not meet {hi}, use {below} or {below + step}")
-        return (lo, hi, step)
+        if over := (hi - lo) % step:
+            raise ValueError(
+                f"steps of {step} from {lo} do not meet {hi}, use {hi - over} or {hi - over + step}"
+            )
+        return lo, hi, step
 
     @field_validator("when")
     @classmethod
@@ -91,9 +115,7 @@ class FieldSpec(BaseModel):
         for parent, wanted in (when or {}).items():
             values = wanted if isinstance(wanted, list | tuple) else [wanted]
             if not values or not all(map(_is_scalar, values)):
-                raise ValueError(
-                    f"{parent} must have a value, a list of values, or a comparison such as '> 1'"
-                )
+                raise ValueError(f"{parent} must have a value, a list of values, or a comparison like '> 1'")
         return when
 
     @model_validator(mode="after")
@@ -114,7 +136,7 @@ class FieldSpec(BaseModel):
         return tuple(float(unit * number) for number in numbers)
 
     def kind(self) -> Kind:
-        """``fixed`` where only one value is left."""
+        """``fixed`` where there is one value."""
         if len(self.values()) == 1:
             return "fixed"
         return "categorical" if self.range is None else "range"
@@ -130,22 +152,14 @@ class SpaceDocument(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str = Field(min_length=1, description="the name of the space")
-    stages: int = Field(0, ge=0, description="the number of stages, or a list of them under architecture")
+    name: str = Field(min_length=1, description="a text, the name of the space")
+    stages: int = Field(
+        0, ge=0, strict=True, description="the number of stages (their list stands under architecture)"
+    )
     architecture: dict[str, FieldSpec] = Field({}, description="a mapping of fields")
     recipe: dict[str, FieldSpec] = Field({}, description="a mapping of fields")
     pool: Bounds = Field({}, description="a mapping such as {macs: [0.5M, 10M]}")
     budgets: tuple[Bounds, ...] = Field((), description="a list such as [{macs: 1M}, {macs: 2M}]")
-
-    @field_validator("pool", mode="before")
-    @classmethod
-    def _pool(cls, bounds: Any) -> Any:
-        return _bounds(bounds)
-
-    @field_validator("budgets", mode="before")
-    @classmethod
-    def _budgets(cls, budgets: Any) -> Any:
-        return [_bounds(budget) for budget in budgets] if isinstance(budgets, list | tuple) else budgets
 
     def specs(self) -> dict[str, FieldSpec]:
         """All specs by name, architecture first."""
@@ -163,7 +177,7 @@ class SpaceDocument(BaseModel):
         }
 
 
-def parse_document(data: Any, source: str) -> SpaceDocument:
+def parse_document(data: object, source: str) -> SpaceDocument:
     """Checks and flattens a space file's content.
 
     Args:
@@ -174,9 +188,7 @@ def parse_document(data: Any, source: str) -> SpaceDocument:
         UserError: one sentence with the field, the value and what would be right.
     """
     if not isinstance(data, Mapping):
-        raise UserError(
-            f"{source} is {_shown(data)}; a space is a mapping with name, architecture and recipe"
-        )
+        raise UserError(f"{source} is {_shown(data)}; a space is a mapping of name, architecture and recipe")
     data = dict(data)
     architecture = data.get("architecture")
     if isinstance(architecture, Mapping) and "stages" in architecture:
@@ -184,23 +196,23 @@ def parse_document(data: Any, source: str) -> SpaceDocument:
         if not isinstance(stages, list | tuple) or not stages:
             raise UserError(f"{source}: architecture.stages is {_shown(stages)}; it must be a list of stages")
         data["stages"] = len(stages)
-    for part in ("architecture", "recipe"):
+    for part in PARTS:
         if isinstance(data.get(part), Mapping):
             data[part] = flatten(data[part])
     try:
         document = SpaceDocument.model_validate(data)
     except ValidationError as error:
         raise UserError(f"{source}: {_sentence(error)}") from None
-    both = document.architecture.keys() & document.recipe.keys()
-    if both:
+    for name in document.architecture.keys() & document.recipe.keys():
+        value = document.recipe[name].dump()
         raise UserError(
-            f"{source}: {min(both)} is in architecture and in recipe; give one of them another name"
+            f"{source}: {name} is {value!r} in the recipe; the architecture has a {name}, rename one of them"
         )
     return document
 
 
-def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings to dotted names, ``stages`` lists to ``stage1``, ``stage2``, ...; specs stay whole."""
+def flatten(tree: Mapping[Any, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings to dotted names, a list of stages to ``stage1``, ``stage2``, ...; specs stay whole."""
     flat: dict[str, Any] = {}
     for key, value in tree.items():
         name = f"{prefix}{key}"
@@ -214,84 +226,51 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def matching(wanted: Any, values: tuple[Value, ...]) -> tuple[Value, ...]:
-    """Those of `values` that a ``when`` entry asks for: a value, a list of values, or a comparison."""
+_COMPARISON = re.compile(r"\s*(>=|<=|>|<)\s*(-?[0-9.]+(?:[eE][+-]?[0-9]+)?)\s*")
+_TESTS: dict[str, Callable[[float, float], bool]] = {
+    ">": lambda number, limit: number > limit,
+    "<": lambda number, limit: number < limit,
+    ">=": lambda number, limit: number >= limit,
+    "<=": lambda number, limit: number <= limit,
+}
+
+
+def matching(wanted: object, values: tuple[Value, ...]) -> tuple[tuple[Value, ...], list[object]]:
+    """What a ``when`` entry asks for: a value, a list of values, or a comparison such as ``> 1``.
+
+    Returns:
+        Those of `values`, in their order; and what the entry names without meeting any value.
+    """
     comparison = _COMPARISON.fullmatch(wanted) if isinstance(wanted, str) else None
-    if comparison is None:
-        keys = {(isinstance(value, bool), value) for value in _as_list(wanted)}
-        return tuple(value for value in values if (isinstance(value, bool), value) in keys)
-    limit = float(comparison.group(2))
-    tests = {
-        ">": lambda number: number > limit,
-        "<": lambda number: number < limit,
-        ">=": lambda number: number >= limit,
-        "<=": lambda number: number <= limit,
-    }
-    holds = tests[comparison.group(1)]
-    return tuple(value for value in values if isinstance(value, int | float) and holds(value))
-
-
-def unmatched(wanted: Any, values: tuple[Value, ...]) -> list[Value]:
-    """The values that a ``when`` entry names and that its parent does not have."""
-    if isinstance(wanted, str) and _COMPARISON.fullmatch(wanted):
-        return [] if matching(wanted, values) else [wanted]
-    return [value for value in _as_list(wanted) if not matching(value, values)]
-
-
-def _as_list(wanted: Any) -> list[Any]:
-    return list(wanted) if isinstance(wanted, list | tuple) else [wanted]
-
-
-def _is_scalar(value: Any) -> bool:
-    finite = not isinstance(value, float) or abs(value) < float("inf")
-    return type(value) in (bool, int, float, str) and finite
-
-
-def _bounds(bounds: Any) -> Any:
-    """Amounts as numbers; one amount is an upper bound."""
-    if not isinstance(bounds, Mapping):
-        return bounds
-    parsed = {}
-    for name, amount in bounds.items():
-        pair = amount if isinstance(amount, list | tuple) else [0, amount]
-        try:
-            low, high = (parse_quantity(end) for end in pair)
-        except (UserError, ValueError):
-            raise ValueError(f"{name}|{_shown(amount)}|{QUANTITY_REMEDY}, or two of them [lo, hi]") from None
-        if low > high:
-            raise ValueError(f"{name}|{_shown(amount)}|lo must not be above hi")
-        parsed[name] = (low, high)
-    return parsed
+    found: tuple[Value, ...]
+    if comparison is not None:
+        test, limit = _TESTS[comparison.group(1)], float(comparison.group(2))
+        found = tuple(value for value in values if isinstance(value, int | float) and test(value, limit))
+        return found, [] if found else [wanted]
+    asked = list(wanted) if isinstance(wanted, list | tuple) else [wanted]
+    keys = {(isinstance(value, bool), value) for value in asked}
+    found = tuple(value for value in values if (isinstance(value, bool), value) in keys)
+    return found, [value for value in asked if value not in found]
 
 
 def _sentence(error: ValidationError) -> str:
-    """The first problem as: field is value; what would be right."""
+    """The first problem as one sentence: the field, its value, what would be right."""
     first = error.errors()[0]
-    location = [part for part in first["loc"] if part not in PARTS_OF_A_DOCUMENT] or list(first["loc"])
-    value = _shown(first["input"])
-    key = str(first["loc"][-1]) if first["loc"] else ""
-    name = ".".join(str(part) for part in location if not isinstance(part, int))
+    location = first["loc"]
+    within_spec = len(location) > 1 and location[0] in PARTS
+    shown = [str(step) for step in location[int(within_spec) :] if not isinstance(step, int)]
+    name, value = ".".join(shown), _shown(first["input"])
+    known = FieldSpec.model_fields if within_spec else SpaceDocument.model_fields
     if first["type"] == "value_error":
-        reason = str(first["ctx"]["error"])
-        if "|" in reason:  # from _bounds, which knows the statistic
-            statistic, value, reason = reason.split("|")
-            name = f"{name}.{statistic}"
-        return f"{name} is {value}; {reason}"
+        return f"{name} is {value}; {first['ctx']['error']}"
     if first["type"] == "extra_forbidden":
-        known = FieldSpec if len(first["loc"]) > 1 else SpaceDocument
-        return f"{name} is {value}; there is no such key here, the keys are {', '.join(known.model_fields)}"
-    model = FieldSpec if len(first["loc"]) > 2 else SpaceDocument
+        return f"{name} is {value}; there is no such key here, the keys are {', '.join(known)}"
+    field = known[str(location[2] if within_spec else location[0])]
     if first["type"] == "missing":
-        return f"{key} is missing; give {model.model_fields[key].description}"
-    field = next((model.model_fields[str(part)] for part in first["loc"] if part in model.model_fields), None)
-    for part in first["loc"][2:]:
-        field = FieldSpec.model_fields.get(str(part), field)
-    return f"{name} is {value}; it must be {field.description if field else _FORMS}"
+        return f"{name} is missing; give {field.description}"
+    return f"{name} is {value}; it must be {field.description}"
 
 
-PARTS_OF_A_DOCUMENT = ("architecture", "recipe")
-
-
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."

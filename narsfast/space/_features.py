@@ -1,4 +1,4 @@
-"""Genes to the predictor's input and back: one-hot and min-max (paper, section 3: the encoding of the predictor)."""
+"""Genes to the predictor's input and back: one-hot and min-max."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ class Field:
     conditions: tuple[Condition, ...] = ()
 
     @cached_property
-    def _index(self) -> dict[tuple[bool, Value], int]:
+    def _index(self) -> dict[tuple[bool, object], int]:
         return {_lookup_key(value): index for index, value in enumerate(self.values)}
 
     def index(self, value: object) -> int:
@@ -78,13 +78,16 @@ class Field:
         shown = [repr(value) for value in self.values]
         if len(shown) == 1:
             return shown[0]
+        if len(shown) > _SHOWN_VALUES:
+            return f"one of {', '.join(shown[:_SHOWN_VALUES])}, ... ({len(shown)} values)"
         return ", ".join(shown[:-1]) + " or " + shown[-1]
 
 
+_SHOWN_VALUES = 20
 _SCALARS = (bool, int, float, str, np.bool_, np.integer, np.floating)
 
 
-def _lookup_key(value: Value) -> tuple[bool, Value]:
+def _lookup_key(value: object) -> tuple[bool, object]:
     """Numbers compare by value, booleans are no numbers."""
     return isinstance(value, bool | np.bool_), value
 
@@ -100,6 +103,9 @@ class Candidate:
 
     architecture: Mapping[str, Value]
     recipe: Mapping[str, Value]
+
+    def __hash__(self) -> int:
+        return hash(self.id)
 
     @cached_property
     def id(self) -> str:

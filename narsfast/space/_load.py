@@ -12,9 +12,7 @@ import yaml
 
 from narsfast.errors import UserError
 
-from ._build import build_fields
 from ._document import parse_document
-from ._mbconv import check_mbconv
 from ._space import Space
 
 _BUILTIN = resources.files("narsfast.space") / "builtin"
@@ -34,7 +32,7 @@ def load_space(name_or_path: str | Path, overrides: Mapping[str, Any] | None = N
         overrides: new ranges, as `Space.override` takes them.
 
     Raises:
-        UserError: no such space, or the file is wrong; one sentence with field, value and what would be right.
+        UserError: no such space, or the file is wrong: one sentence with field, value and remedy.
     """
     text, source = _read(name_or_path)
     try:
@@ -44,11 +42,7 @@ def load_space(name_or_path: str | Path, overrides: Mapping[str, Any] | None = N
         line = f" in line {where.line + 1}" if where else ""
         problem = getattr(error, "problem", None) or str(error)
         raise UserError(f"{source}: not readable as YAML{line}: {problem}") from None
-    document = parse_document(data, source)
-    if document.stages:
-        check_mbconv(document, source)
-    build_fields(document, source, strict=True)
-    space = Space(document, source)
+    space = Space(parse_document(data, source), source, strict=True)
     return space.override(overrides) if overrides else space
 
 

@@ -1,4 +1,4 @@
-"""The names and legal values of MBConv architectures: stem, stages of MBConv blocks, head (paper, section 3)."""
+"""The names and legal values of MBConv architectures: stem, stages of MBConv blocks, head."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from narsfast.errors import UserError
 
-from ._document import SpaceDocument
+from ._document import FORMS, SpaceDocument
 from ._recipe import Recipe, recipe_remedy
 
 HEADER_NAMES = ("resolution", "stem.channels", "head.expansion", "head.features")
@@ -57,7 +57,7 @@ def architecture_names(stages: int) -> tuple[str, ...]:
 
 
 def check_mbconv(document: SpaceDocument, source: str) -> None:
-    """Checks the names and values of an MBConv space; spaces without stages are free.
+    """Checks the names and values of an MBConv space and its recipe; spaces without stages are free.
 
     Raises:
         UserError: a name is missing, unknown or conditional, or a value is impossible.
@@ -65,14 +65,14 @@ def check_mbconv(document: SpaceDocument, source: str) -> None:
     names = architecture_names(document.stages)
     for name, spec in document.architecture.items():
         if name not in names:
-            stage, _, rest = name.partition(".")
-            prefix = stage if stage in {n.partition(".")[0] for n in names} and rest else ""
-            known = [n for n in names if n.startswith(prefix + ".")] if prefix else list(HEADER_NAMES)
-            value = spec.dump()
-            raise UserError(f"{source}: {name} is {value!r}; there is no such field, use {', '.join(known)}")
+            siblings = [known for known in names if known.partition(".")[0] == name.partition(".")[0]]
+            raise UserError(
+                f"{source}: {name} is {spec.dump()!r}; there is no such field, the fields are "
+                + ", ".join(siblings or (*HEADER_NAMES, f"and those of stage1 to stage{document.stages}"))
+            )
         if spec.when is not None:
             raise UserError(
-                f"{source}: {name}.when is {spec.when!r}; leave it out, every network needs this field "
+                f"{source}: {name}.when is {spec.when!r}; leave it out, every network has this field "
                 "(kernel.rest and expansion.rest depend on depth by themselves)"
             )
         test, remedy = _RULES[name.partition(".")[2] if name.startswith("stage") else name]
@@ -81,9 +81,7 @@ def check_mbconv(document: SpaceDocument, source: str) -> None:
                 raise UserError(f"{source}: {name} is {value!r}; it must be {remedy}")
     for name in names:
         if name not in document.architecture:
-            raise UserError(
-                f"{source}: {name} is missing; give one value, {{choices: [...]}} or {{range: [lo, hi, step]}}"
-            )
+            raise UserError(f"{source}: {name} is missing; give {FORMS}")
     for name, spec in document.recipe.items():
         if name not in Recipe.model_fields:
             raise UserError(f"{source}: {name} is {spec.dump()!r}; {recipe_remedy(name)}")

@@ -11,10 +11,10 @@ from narsfast.errors import UserError
 
 
 class Recipe(BaseModel):
-    """One way to train. Values that a space does not mention keep the defaults below.
+    """One way to train; what a space does not mention keeps the default.
 
-    The list of what is searched (optimiser, learning rate, EMA, weight decay, mixup, dropout, drop path), label
-    smoothing 0.1, momentum 0.9, EMA decay 0.99985 and the factor 4 for SGD are our defaults; so are all others.
+    All of them are our defaults; momentum, label smoothing, EMA decay and the factor for SGD are what is
+    recalled of FBNetV3's trainings and not checked against the paper.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

@@ -1,4 +1,4 @@
-"""Samples of genes: uniform, and quasi Monte-Carlo (paper, section 3: the pool is drawn by QMC)."""
+"""Samples of genes: uniform, and quasi Monte-Carlo (what the pool is drawn by)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def uniform_genes(sizes: NDArray[np.int16], n: int, seed: int) -> NDArray[np.int
 
 
 def sobol_genes(sizes: NDArray[np.int16], n: int, seed: int, skip: int = 0) -> NDArray[np.int16]:
-    """(n, F) int16: points `skip` to `skip + n` of the scrambled Sobol sequence over the fields with a choice."""
+    """(n, F) int16: points `skip` to `skip + n` of the scrambled Sobol sequence over searched fields."""
     genes = np.zeros((n, len(sizes)), np.int16)
     searched = np.flatnonzero(sizes > 1)
     if n == 0 or len(searched) == 0:

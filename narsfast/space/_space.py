@@ -11,23 +11,23 @@ from numpy.typing import ArrayLike, NDArray
 
 from narsfast.errors import UserError
 
-from ._build import build_fields, count_candidates
+from ._build import build_fields
 from ._document import Bounds, FieldSpec, SpaceDocument, flatten, parse_document
 from ._features import features_of, genes_of, width
-from ._field import Candidate, Field, Part, Value, digest
-from ._mbconv import check_mbconv
+from ._field import PARTS, Candidate, Field, Part, Value, digest
 from ._sampling import sobol_genes, uniform_genes
+from ._size import count_candidates
 from ._tables import SpaceTables, build_tables
 
 Genes = NDArray[np.int16]
-_DOCUMENT_KEYS = ("name", "architecture", "recipe", "pool", "budgets")
+_WHOLE_KEYS = ("name", "pool", "budgets")
 
 
 class Space:
     """Fields of architectures and recipes; made by `load_space`, `Space.from_dict`, `fix` and `override`.
 
-    Genes are (n, F) int16, one value index a field. They are canonical if every inactive field is 0; size, keys,
-    ids and round trips are over canonical genes, and every method takes genes that are not canonical as well.
+    Genes are (n, F) int16, one value index a field. They are canonical if every inactive field is 0; size,
+    keys, ids and round trips are over canonical genes, and every method also takes genes that are not.
 
     Attributes:
         name: of the space.
@@ -37,19 +37,23 @@ class Space:
         budgets: default budgets, each like `pool`.
     """
 
-    def __init__(self, document: SpaceDocument, source: str | None = None) -> None:
-        """Builds the fields of a checked document.
+    def __init__(self, document: SpaceDocument, source: str | None = None, strict: bool = False) -> None:
+        """Builds the fields of a document.
 
         Args:
             document: the space as written.
             source: file name for messages; the space's name if left out.
+            strict: refuse conditions on values that do not exist.
+
+        Raises:
+            UserError: the document makes no space; one sentence with field, value and remedy.
         """
         self._document = document
         self.name: str = document.name
         self.stages: int = document.stages
         self.pool: Bounds = dict(document.pool)
         self.budgets: tuple[Bounds, ...] = tuple(dict(budget) for budget in document.budgets)
-        self.fields: tuple[Field, ...] = build_fields(document, source or document.name)
+        self.fields: tuple[Field, ...] = build_fields(document, source or document.name, strict)
         self.sizes: NDArray[np.int16] = np.array([len(field.values) for field in self.fields], np.int16)
         self._column = {name: c for c, field in enumerate(self.fields) for name in (*field.fills, field.name)}
 
@@ -121,7 +125,7 @@ class Space:
     # Genes
 
     def _genes(self, genes: ArrayLike) -> Genes:
-        array = np.asarray(genes, np.int16)
+        array = np.asarray(genes)
         if array.ndim != 2 or array.shape[1] != len(self.fields):
             raise ValueError(f"genes have shape {array.shape}; {self.name} needs (n, {len(self.fields)})")
         outside = (array < 0) | (array >= self.sizes)
@@ -129,9 +133,10 @@ class Space:
             row, column = np.argwhere(outside)[0]
             field = self.fields[column]
             raise ValueError(
-                f"gene {field.name} of row {row} is {array[row, column]}; it must be 0 to {len(field.values) - 1}"
+                f"gene {field.name} of row {row} is {array[row, column]}; "
+                f"it must be 0 to {len(field.values) - 1}"
             )
-        return array
+        return array.astype(np.int16, copy=False)
 
     def active(self, genes: ArrayLike) -> NDArray[np.bool_]:
         """(n, F) bool: which fields count, for (n, F) genes."""
@@ -204,7 +209,8 @@ class Space:
         """(n, F) int16, canonical, of n candidates.
 
         Raises:
-            UserError: a name is unknown, missing or inactive, or a value is illegal; the sentence lists what is legal.
+            UserError: a name is unknown, missing or inactive, or a value is illegal; one sentence that lists
+                what is legal.
         """
         genes = np.zeros((len(candidates), len(self.fields)), np.int16)
         for row, candidate in enumerate(candidates):
@@ -275,7 +281,10 @@ class Space:
         return self.canonical(uniform_genes(self.sizes, n, seed))
 
     def sobol(self, n: int, seed: int, skip: int = 0) -> Genes:
-        """(n, F) int16, canonical: points `skip` to `skip + n` of a scrambled Sobol sequence; not deduplicated."""
+        """(n, F) int16, canonical: points `skip` to `skip + n` of a scrambled Sobol sequence.
+
+        Not deduplicated: genes that differ only where they are inactive become equal.
+        """
         return self.canonical(sobol_genes(self.sizes, n, seed, skip))
 
     # Other spaces
@@ -309,9 +318,11 @@ class Space:
         data = self.to_dict()
         names: dict[str, Any] = {}
         for key, value in fragment.items():
-            if key in ("architecture", "recipe"):
+            if key in PARTS:
+                if not isinstance(value, Mapping):
+                    raise UserError(f"{key} is {value!r}; it must be a mapping of fields")
                 names |= flatten(value)
-            elif key in _DOCUMENT_KEYS:
+            elif key in _WHOLE_KEYS:
                 data[key] = value
             else:
                 names |= flatten({key: value})
@@ -320,17 +331,14 @@ class Space:
             for member in members:
                 part = data["architecture" if member in data["architecture"] else "recipe"]
                 part[member] = _merged(self._document.specs()[member], spec)
-        document = parse_document(data, self.name)
-        if document.stages:
-            check_mbconv(document, self.name)
-        return Space(document)
+        return Space(parse_document(data, self.name))
 
     def only_architecture(self, recipe: Mapping[str, Value]) -> Space:
-        """Architecture-only search: every recipe field fixed to `recipe` (UserError if one is missing)."""
+        """Architecture-only search: every recipe field fixed to `recipe` (UserError if incomplete)."""
         return self._only("recipe", recipe)
 
     def only_recipe(self, architecture: Mapping[str, Value]) -> Space:
-        """Recipe-only search: every architecture field fixed to `architecture` (UserError if one is missing)."""
+        """Recipe-only search: every architecture field fixed to `architecture` (UserError if incomplete)."""
         return self._only("architecture", architecture)
 
     def _only(self, part: Part, values: Mapping[str, Value]) -> Space:
@@ -354,13 +362,9 @@ class Space:
         """The space of `to_dict`, or of a space file's content.
 
         Raises:
-            UserError: the content is wrong; one sentence with field, value and what would be right.
+            UserError: the content is wrong; one sentence with field, value and remedy.
         """
-        source = str(data.get("name", "space"))
-        document = parse_document(data, source)
-        if document.stages:
-            check_mbconv(document, source)
-        return cls(document)
+        return cls(parse_document(data, str(data.get("name", "space"))))
 
     def fingerprint(self) -> str:
         """16 hex digits of a hash of `to_dict`."""

@@ -16,22 +16,22 @@ from ._mbconv import HEADER_NAMES, STAGE_NAMES
 class SpaceTables:
     """C-contiguous arrays over F fields with at most V values, C conditions and S stages.
 
-    A field is active if it has no conditions, or if any of its conditions holds. A condition holds if its parent is
-    itself active and the parent's gene is one of the mask's bits.
+    A field is active if it has no conditions, or if any of its conditions holds. A condition holds if its
+    parent is itself active and the bit of the parent's gene is set in the mask.
 
     Attributes:
         sizes: (F,) int16, number of values.
         kinds: (F,) int8: 0 categorical, 1 range, 2 fixed.
         parts: (F,) int8: 0 architecture, 1 recipe.
-        numbers: (F, V) int32, the values of architecture fields (booleans as 0 and 1); 0 where a value is no whole
-            number, for recipe fields and as padding.
+        numbers: (F, V) int32, the values of architecture fields, booleans as 0 and 1; 0 where a value is no
+            whole number, for recipe fields and as padding.
         condition_offsets: (F + 1,) int32; the conditions of field f are those from offset f to f + 1.
         condition_parents: (C,) int32, the parent's column, always smaller than the field's own.
         condition_masks: (C,) uint64; bit i: the parent's value i activates.
-        header_columns: (4,) int32, columns that fill resolution, stem.channels, head.expansion, head.features;
-            -1 in a space without stages.
-        stage_columns: (S, 8) int32, columns that fill kernel.first, kernel.rest, expansion.first, expansion.rest,
-            channels, depth, stride, se of each stage.
+        header_columns: (4,) int32, columns that fill resolution, stem.channels, head.expansion,
+            head.features; -1 in a space without stages.
+        stage_columns: (S, 8) int32, columns that fill kernel.first, kernel.rest, expansion.first,
+            expansion.rest, channels, depth, stride, se of each stage.
     """
 
     sizes: NDArray[np.int16]

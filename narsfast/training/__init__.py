@@ -1,1 +1,26 @@
-"""training."""
+"""The trainer: a definition, a recipe and data become a learning curve and weights."""
+
+from ._evaluate import Evaluation, evaluate, torch_threads
+from ._optimizer import RMSpropTF, build_optimizer, peak_rate
+from ._schedule import learning_rate
+from ._train import Training, train, train_network
+from ._trial import TrialTask, run_trial
+from ._weights import FlatWeights, MovingAverage, ema_decay
+
+__all__ = [
+    "Evaluation",
+    "FlatWeights",
+    "MovingAverage",
+    "RMSpropTF",
+    "Training",
+    "TrialTask",
+    "build_optimizer",
+    "ema_decay",
+    "evaluate",
+    "learning_rate",
+    "peak_rate",
+    "run_trial",
+    "torch_threads",
+    "train",
+    "train_network",
+]

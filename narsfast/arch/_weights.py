@@ -1,0 +1,50 @@
+"""A network's weights as a safetensors file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from narsfast.errors import UserError
+from narsfast.files import replacing
+
+WEIGHTS_FILE = "weights.safetensors"
+"""Name of the weights in the folder of a training or of an emitted network."""
+
+
+def save_weights(network: nn.Module, path: str | Path) -> None:
+    """Writes all parameters and buffers; a reader never sees half a file.
+
+    Args:
+        network: the weights' owner; on any device.
+        path: written beside first, then renamed.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    with replacing(path) as temporary:
+        save_file(state, temporary, metadata={"format": "pt"})
+
+
+def load_weights(network: nn.Module, path: str | Path) -> None:
+    """Reads weights into a network of the same definition, classes and channels.
+
+    Raises:
+        UserError: the file is missing, is not a safetensors file, or belongs to another network.
+    """
+    try:
+        state: dict[str, torch.Tensor] = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise UserError(
+            f"weights {str(path)!r} cannot be read as a safetensors file: {str(error).splitlines()[0]}"
+        ) from None
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise UserError(
+            f"weights {str(path)!r} do not fit the network: {' '.join(str(error).split())[:300]}"
+        ) from None

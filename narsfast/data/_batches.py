@@ -1,0 +1,156 @@
+"""Batches of normalised float images: shuffled and augmented for training, in order for evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from ._augment import POLICIES, apply_policy, centre_crops, training_crops
+from ._dataset import Preprocess, Split
+from ._random import Purpose, derived_seed, random_bits
+
+AUGMENTATIONS = ("none", "crop", *POLICIES)
+"""What a recipe may ask for: nothing, random crops (mirrored where that keeps the class), or a policy too."""
+
+_EVALUATION_CACHE = 2**28  # bytes of resized evaluation images a split keeps
+
+
+def batches(
+    split: Split,
+    resolution: int,
+    batch_size: int,
+    *,
+    seed: int = 0,
+    epoch: int = 0,
+    training: bool = False,
+    augmentation: str = "crop",
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """One pass over a split.
+
+    Order and augmentation are functions of (seed, epoch, sample): neither the batch size nor anything drawn
+    before changes what happens to an image.
+
+    Args:
+        split: where the images are.
+        resolution: side of the square images, pixels.
+        batch_size: images a batch.
+        seed: of the trial; read in training only.
+        epoch: counted from 0; read in training only.
+        training: shuffled and augmented, without a last incomplete batch (the next epoch has another order);
+            otherwise in order and complete.
+        augmentation: one of `AUGMENTATIONS`; read in training only.
+
+    Yields:
+        Images, float32 (b, channels, resolution, resolution) in channels-last layout, normalised by the data
+        set's mean and std; labels, int64 (b,).
+    """
+    n = len(split)
+    if not training:
+        pixels = _evaluation_pixels(split, resolution)
+        for start in range(0, n, batch_size):
+            part = np.arange(start, min(n, start + batch_size))
+            chosen = pixels[part] if pixels is not None else _evaluate(split, part, resolution)
+            yield normalise(chosen, split.preprocess), torch.from_numpy(split.labels[part])
+        return
+    order = np.argsort(random_bits(Purpose.ORDER, seed, epoch, np.arange(n)), kind="stable")
+    batch_size = min(batch_size, n)
+    for start in range(0, n - batch_size + 1, batch_size):
+        part = order[start : start + batch_size]
+        pixels = _augmented(split, part, resolution, seed=seed, epoch=epoch, augmentation=augmentation)
+        yield normalise(pixels, split.preprocess), torch.from_numpy(split.labels[part])
+
+
+def steps_per_epoch(split: Split, batch_size: int) -> int:
+    """Batches of one training pass."""
+    return len(split) // min(batch_size, len(split))
+
+
+def normalise(pixels: NDArray[np.uint8], preprocess: Preprocess) -> Tensor:
+    """Pixels (b, height, width, channels) uint8 to float32 (b, channels, height, width), channels last."""
+    count, height, width, channels = pixels.shape
+    # Rows of width x channels: the innermost loop is long, and the channels stay last.
+    mean = torch.tensor(preprocess.mean, dtype=torch.float32).mul(255).repeat(width)
+    scale = torch.tensor(preprocess.std, dtype=torch.float32).mul(255).reciprocal().repeat(width)
+    rows = (
+        torch.from_numpy(pixels)
+        .view(count, height, width * channels)
+        .to(torch.float32)
+        .sub_(mean)
+        .mul_(scale)
+    )
+    return rows.view(count, height, width, channels).permute(0, 3, 1, 2)
+
+
+def mixed(images: Tensor, targets: Tensor, alpha: float, seed: int, step: int) -> tuple[Tensor, Tensor]:
+    """Mixup (Zhang et al., ICLR 2018): blends each image, and its target, with another one of the batch.
+
+    The other one is the image at the same place from the batch's end.
+
+    Args:
+        images: (b, ...) float.
+        targets: (b, classes) float: shares of the classes.
+        alpha: of the Beta(alpha, alpha) that the blend is drawn from, once a batch; 0 leaves everything as it
+            is.
+        seed: of the trial.
+        step: counted over the whole training.
+
+    Returns:
+        New images and targets of the same shapes.
+    """
+    if alpha <= 0:
+        return images, targets
+    generator = np.random.Generator(np.random.Philox(derived_seed(Purpose.MIXUP, seed, step)))
+    share = float(generator.beta(alpha, alpha))
+    return torch.lerp(images.flip(0), images, share), torch.lerp(targets.flip(0), targets, share)
+
+
+def _resized(
+    images: list[Image.Image], boxes: NDArray[np.float64], resolution: int, filter_: Image.Resampling
+) -> list[Image.Image]:
+    return [
+        image.resize((resolution, resolution), filter_, box=tuple(box))
+        for image, box in zip(images, boxes.tolist(), strict=True)
+    ]
+
+
+def _stacked(images: list[Image.Image], resolution: int, channels: int) -> NDArray[np.uint8]:
+    pixels = np.empty((len(images), resolution, resolution, channels), dtype=np.uint8)
+    for target, image in zip(pixels, images, strict=True):
+        target[...] = np.asarray(image).reshape(resolution, resolution, channels)
+    return pixels
+
+
+def _evaluate(split: Split, part: NDArray[np.int64], resolution: int) -> NDArray[np.uint8]:
+    boxes = centre_crops(split.images.sizes[part], split.preprocess)
+    images = _resized(split.images.read(part), boxes, resolution, Image.Resampling.BILINEAR)
+    return _stacked(images, resolution, split.preprocess.in_chans)
+
+
+def _evaluation_pixels(split: Split, resolution: int) -> NDArray[np.uint8] | None:
+    """All evaluation images of a split, resized once; None if they are too many to keep."""
+    if len(split) * resolution**2 * split.preprocess.in_chans > _EVALUATION_CACHE:
+        return None
+    if resolution not in split._evaluation:
+        if len(split._evaluation) >= 4:
+            split._evaluation.pop(next(iter(split._evaluation)))
+        split._evaluation[resolution] = _evaluate(split, np.arange(len(split)), resolution)
+    return split._evaluation[resolution]
+
+
+def _augmented(
+    split: Split, part: NDArray[np.int64], resolution: int, *, seed: int, epoch: int, augmentation: str
+) -> NDArray[np.uint8]:
+    if augmentation == "none":
+        return _evaluate(split, part, resolution)
+    boxes, mirror = training_crops(split.images.sizes[part], part, split.preprocess, seed, epoch)
+    images = _resized(split.images.read(part), boxes, resolution, Image.Resampling.BILINEAR)
+    if augmentation in POLICIES:
+        images = apply_policy(images, augmentation, part, split.preprocess, seed=seed, epoch=epoch)
+    pixels = _stacked(images, resolution, split.preprocess.in_chans)
+    pixels[mirror] = pixels[mirror, :, ::-1]
+    return pixels

@@ -1,0 +1,129 @@
+"""A data set in memory: three splits of labelled images and how their pixels become a network's input."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+
+class Skipped(NamedTuple):
+    """A file that was left out, and why."""
+
+    file: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.file} ({self.reason})"
+
+
+class Images(Protocol):
+    """Images that are read by index."""
+
+    @property
+    def sizes(self) -> NDArray[np.int64]:
+        """(n, 2) int64: height and width of each image in pixels."""
+
+    def read(self, indices: NDArray[np.int64]) -> list[Image.Image]:
+        """The images at `indices` (b,), mode ``L`` or ``RGB``."""
+
+
+class CachedImages:
+    """Images decoded once and kept in memory as uint8.
+
+    Args:
+        pixels: n arrays (height, width) or (height, width, 3), uint8.
+    """
+
+    def __init__(self, pixels: list[NDArray[np.uint8]]) -> None:
+        self._pixels = pixels
+        self.sizes = np.array([p.shape[:2] for p in pixels], dtype=np.int64).reshape(-1, 2)
+
+    def read(self, indices: NDArray[np.int64]) -> list[Image.Image]:
+        """The images at `indices` (b,)."""
+        return [Image.fromarray(self._pixels[i]) for i in indices]
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """How images become a network's input.
+
+    Attributes:
+        in_chans: 1 (grey) or 3 (RGB).
+        mean, std: per channel, of pixels scaled to 0..1; taken from the training split.
+        mirror: whether a mirrored image keeps its class, so that training may mirror.
+        area: smallest and largest share of the image's area that a training crop takes.
+        ratio: smallest and largest width / height of a training crop.
+        evaluation_crop: side of the centred square that evaluation sees, as a share of the short side.
+    """
+
+    in_chans: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    mirror: bool = True
+    area: tuple[float, float] = (0.35, 1.0)
+    ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    evaluation_crop: float = 0.875
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """One of the three parts of a data set.
+
+    Attributes:
+        name: ``train``, ``val`` or ``test``.
+        labels: (n,) int64 class indices.
+        images: the n images.
+        preprocess: how they become a network's input.
+    """
+
+    name: str
+    labels: NDArray[np.int64]
+    images: Images
+    preprocess: Preprocess
+    _evaluation: dict[int, NDArray[np.uint8]] = field(default_factory=dict, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Three splits of labelled images.
+
+    Attributes:
+        name: ``digits`` or the folder's name.
+        classes: names, in the order of the labels.
+        train, val, test: the splits.
+        preprocess: how images become a network's input.
+        skipped: files that were not images or broken, and left out.
+        root: the folder, or None for embedded data.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    train: Split
+    val: Split
+    test: Split
+    preprocess: Preprocess
+    skipped: tuple[Skipped, ...] = ()
+    root: Path | None = None
+
+    @property
+    def in_chans(self) -> int:
+        """Channels of the images."""
+        return self.preprocess.in_chans
+
+    @property
+    def mirror(self) -> bool:
+        """Whether training may mirror images."""
+        return self.preprocess.mirror
+
+    @property
+    def chance(self) -> float:
+        """Accuracy in percent of a constant guess: the share of the largest class in the validation split."""
+        return 100.0 * float(np.bincount(self.val.labels).max()) / len(self.val)

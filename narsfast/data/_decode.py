@@ -1,0 +1,132 @@
+"""Decoding image files: once into memory while they fit, again at each reading beyond that."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from ._dataset import CachedImages, Images, Skipped
+
+CACHE_BYTES = 2**30
+"""Decoded images of one data set that are kept in memory, per process (this project's choice: 1 GiB)."""
+
+KEPT_SIDE = 1.5
+"""Short side kept of a larger image, as a multiple of the largest resolution (this project's choice).
+
+Training crops below two thirds of the side are enlarged a little, everything else is never enlarged.
+"""
+
+
+def decode(path: Path, mode: str, short_side: int) -> NDArray[np.uint8]:
+    """One image file as pixels.
+
+    Args:
+        path: any file that Pillow can read.
+        mode: ``L`` or ``RGB``.
+        short_side: a larger image is shrunk to this short side in pixels; JPEGs are already decoded smaller.
+
+    Returns:
+        (height, width) or (height, width, 3) uint8.
+
+    Raises:
+        Exception: whatever Pillow raises on a file that is broken or not an image.
+    """
+    with Image.open(path) as file:
+        width, height = file.size
+        scale = short_side / min(width, height)
+        if scale < 1:
+            target = (max(1, round(width * scale)), max(1, round(height * scale)))
+            file.draft(mode, target)
+            image = file.convert(mode).resize(target, Image.Resampling.BILINEAR)
+        else:
+            image = file.convert(mode)
+        return np.asarray(image)
+
+
+class FileImages:
+    """Images that are decoded at each reading, on as many threads as torch uses.
+
+    Args:
+        paths: n files, each of which could be decoded before.
+        sizes: (n, 2) int64 heights and widths after decoding.
+        mode: ``L`` or ``RGB``.
+        short_side: see `decode`.
+    """
+
+    def __init__(self, paths: Sequence[Path], sizes: NDArray[np.int64], mode: str, short_side: int) -> None:
+        self._paths = paths
+        self._mode = mode
+        self._short_side = short_side
+        self.sizes = sizes
+
+    def read(self, indices: NDArray[np.int64]) -> list[Image.Image]:
+        """The images at `indices` (b,)."""
+        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+            return list(
+                pool.map(
+                    lambda i: Image.fromarray(decode(self._paths[i], self._mode, self._short_side)), indices
+                )
+            )
+
+
+class Decoded:
+    """Every file of a folder, decoded once to see whether it can be.
+
+    Attributes:
+        paths: the readable files.
+        good: (m,) int64 indices of `paths` among the files given.
+        sizes: (m, 2) int64 heights and widths after decoding.
+        pixels: the m images, or None when they are more than `cache_bytes`.
+        skipped: the other files.
+    """
+
+    def __init__(
+        self, files: Sequence[Path], root: Path, mode: str, short_side: int, cache_bytes: int = CACHE_BYTES
+    ) -> None:
+        self._mode = mode
+        self._short_side = short_side
+        self.skipped: list[Skipped] = []
+        self.pixels: list[NDArray[np.uint8]] | None = []
+        good: list[int] = []
+        sizes: list[tuple[int, int]] = []
+        used = 0
+        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+            chunk = 256  # bounds what is decoded ahead of its turn
+            for start in range(0, len(files), chunk):
+                results = list(pool.map(self._attempt, files[start : start + chunk]))
+                for index, result in enumerate(results, start):
+                    if isinstance(result, str):
+                        self.skipped.append(Skipped(str(files[index].relative_to(root)), result))
+                        continue
+                    good.append(index)
+                    sizes.append((result.shape[0], result.shape[1]))
+                    used += result.nbytes
+                    if self.pixels is not None:
+                        self.pixels.append(result)
+                    if used > cache_bytes:
+                        self.pixels = None
+        self.good = np.array(good, dtype=np.int64)
+        self.paths = [files[i] for i in good]
+        self.sizes = np.array(sizes, dtype=np.int64).reshape(-1, 2)
+
+    def _attempt(self, path: Path) -> NDArray[np.uint8] | str:
+        try:
+            return decode(path, self._mode, self._short_side)
+        except MemoryError:
+            raise
+        except Exception as error:  # Pillow's decoders raise many types on a broken file
+            text = str(error).replace(repr(str(path)), "the file").splitlines()
+            return text[0] if text and text[0] else type(error).__name__
+
+    def part(self, indices: NDArray[np.int64]) -> Images:
+        """The readable images at `indices` (positions in `paths`)."""
+        if self.pixels is not None:
+            return CachedImages([self.pixels[i] for i in indices])
+        return FileImages([self.paths[i] for i in indices], self.sizes[indices], self._mode, self._short_side)

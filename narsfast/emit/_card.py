@@ -1,0 +1,213 @@
+"""The model card: a README.md that lets a stranger use and judge the network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from narsfast.arch import Definition
+from narsfast.space import Recipe
+
+from ._facts import DataFacts, Measurements
+from ._notation import block_notation, notation_text
+from ._onnx import OnnxCheck
+
+STATISTIC_TEXTS = {
+    "macs": ("multiply-adds", "convolutions and linear layers, one image"),
+    "flops_published": ("FLOPs, published convention", "multiply-adds and elements read by average pools"),
+    "params": ("parameters", "all, without a bias in the stem"),
+    "params_published": (
+        "parameters, published convention",
+        "weights of convolutions and linear layers only",
+    ),
+    "activations": ("activations", "elements of the outputs of all convolutions, one image"),
+    "peak_memory": (
+        "peak activation memory, bytes",
+        "float32, one image; largest input + output + held residual of one convolution",
+    ),
+    "depth": ("depth", "convolutions, squeeze-excite included"),
+}
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    """Return a Markdown table; bars in cells are escaped."""
+    lines = ["| " + " | ".join(head) + " |", "| " + " | ".join("---" for _ in head) + " |"]
+    lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def _percent(value: float | None) -> str:
+    return "not measured" if value is None else f"{value:.2f} %"
+
+
+def _accuracies(found: Measurements, data: DataFacts) -> str:
+    images = data.images
+    return _table(
+        ("accuracy (top-1)", "value", "what it is"),
+        [
+            (
+                "predicted",
+                _percent(found.predicted),
+                "by the search's predictor, for a training cut short at the early-stop epoch",
+            ),
+            (
+                "validation",
+                _percent(found.validation),
+                f"{images.get('val', 0)} images; the search has seen them",
+            ),
+            (
+                "test",
+                _percent(found.test),
+                f"{images.get('test', 0)} images; looked at once, after the search",
+            ),
+            ("chance", _percent(data.chance), "share of the largest class of the validation split"),
+        ],
+    )
+
+
+def _onnx_text(check: OnnxCheck) -> str:
+    if check.status in ("skipped", "failed"):
+        return f"There is no model.onnx: {check.reason}."
+    if check.status == "unchecked":
+        return f"model.onnx has not been compared with torch: {check.reason}."
+    verdict = (
+        f"model.onnx gives the same top-1 class as torch on all {check.images} test images"
+        if check.status == "equal"
+        else f"**model.onnx gives another top-1 class than torch on {check.images - check.same_top1} of "
+        f"{check.images} test images**"
+    )
+    return f"{verdict} (largest difference of a logit: {check.max_abs_difference:.2g}; onnxruntime, CPU)."
+
+
+def _loading(definition: Definition, data: DataFacts, check: OnnxCheck) -> str:
+    onnx = (
+        ""
+        if check.status in ("skipped", "failed")
+        else "\nWithout torch: `onnxruntime.InferenceSession('model.onnx')`, input `images` "
+        f"(batch, {data.in_chans}, {definition.resolution}, {definition.resolution}) float32, "
+        "output `logits` (batch, classes).\n"
+    )
+    return f"""```python
+import narsfast
+import torch
+from narsfast.emit import load_transform
+from PIL import Image
+
+network = narsfast.load("this/folder")  # torch.nn.Module, eval mode
+transform = load_transform("this/folder")  # preprocessing.json as a function
+images = transform(Image.open("photo.jpg")).unsqueeze(0)
+with torch.inference_mode():
+    percent = 100 * network(images).softmax(1)
+```
+{onnx}"""
+
+
+def _preprocessing(definition: Definition, data: DataFacts) -> str:
+    def numbers(values: tuple[float, ...]) -> str:
+        return ", ".join(f"{value:.6g}" for value in values)
+
+    return (
+        f"{'Grey' if data.in_chans == 1 else 'RGB'} image; the centred square of {100 * data.crop:g} % of "
+        "the shorter "
+        f"side, resized to {definition.resolution} x {definition.resolution} pixels (antialiased bilinear), "
+        "which is "
+        f"nearly the shorter side to {data.resize(definition.resolution)} and a centre crop; values 0 to 1, "
+        f"minus mean ({numbers(data.mean)}), divided by standard deviation ({numbers(data.std)})."
+    )
+
+
+def _statistics(statistics: Mapping[str, int]) -> str:
+    rows = [(*STATISTIC_TEXTS.get(name, (name, "")), f"{value:,}") for name, value in statistics.items()]
+    return _table(("statistic", "value", "counted"), [(name, value, how) for name, how, value in rows])
+
+
+def model_card(
+    title: str,
+    definition: Definition,
+    recipe: Recipe,
+    *,
+    data: DataFacts,
+    found: Measurements,
+    onnx: OnnxCheck,
+) -> str:
+    """Write the model card as Markdown.
+
+    Args:
+        title: the heading.
+        definition: the architecture.
+        recipe: the recipe it was trained with.
+        data: the data it was trained on.
+        found: budget, statistics and accuracies.
+        onnx: how the ONNX file compares with torch.
+
+    Returns:
+        The text of README.md.
+    """
+    classes = ", ".join(data.classes[:20]) + (
+        f", ... ({len(data.classes)} in all)" if len(data.classes) > 20 else ""
+    )
+    duration = f", {found.seconds:,.0f} s" if found.seconds is not None else ""
+    counts = ", ".join(f"{count} {split}" for split, count in data.images.items())
+    recipe_rows = [(name, str(value)) for name, value in recipe.model_dump(mode="json").items()]
+    return f"""# {title}
+
+An image classifier for {len(data.classes)} classes, found together with its training recipe by
+narsfast, a search over architectures and recipes after FBNetV3
+(joint architecture-recipe search, CVPR 2021), within the budget **{found.budget}**.
+
+{_accuracies(found, data)}
+
+{_statistics(found.statistics)}
+
+## How to load
+
+{_loading(definition, data, onnx)}
+{_onnx_text(onnx)}
+
+## Preprocessing
+
+{_preprocessing(definition, data)}
+
+## Data
+
+{data.name}: {counts or "sizes not recorded"}. Classes in the order of the logits: {classes}.
+
+## Recipe
+
+Trained from scratch for {found.epochs} epochs with seed {found.seed}{duration}.
+
+{_table(("field", "value"), recipe_rows)}
+
+The same as arguments of timm's training script: [timm_args.yaml](timm_args.yaml).
+
+## Architecture
+
+Input {definition.resolution} x {definition.resolution}, stem of {definition.stem_channels} channels, head of
+{definition.head_features} features. Stages in timm's block notation (repeats, kernel, stride, expansion,
+channels, squeeze-excite of the block's input), hard-swish throughout:
+
+```
+{notation_text(block_notation(definition))}
+```
+
+## Limits
+
+- It knows the classes above and nothing else: every image is given one of them.
+- Validation accuracy flatters, because the search chose by that split; the test accuracy is the one to quote.
+- Accuracy on images of another origin, under corruption or between groups of people was not measured.
+- The statistics are counted, not timed: two networks of equal cost may differ in latency on a device.
+
+## Files
+
+| file | what |
+| --- | --- |
+| definition.json | the architecture |
+| recipe.json | the recipe |
+| weights.safetensors | trained weights (the averaged ones if the recipe keeps an average) |
+| model.onnx | the network with its weights for other runtimes{
+        "" if onnx.status not in ("skipped", "failed") else ": absent"
+    } | | preprocessing.json | class names, mean, standard deviation, resolution, resize |
+| emission.json | budget, statistics, accuracies, versions, checksums |
+| timm_args.yaml, timm_model.py | to train this pair with timm's script |
+
+Candidate `{found.candidate}`.
+"""

@@ -1,0 +1,137 @@
+"""Writing one found network as a folder that can be used without the run it came from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import narsfast
+from narsfast.arch import WEIGHTS_FILE, Definition, Network, Padding, save_weights
+from narsfast.files import replacing_directory
+from narsfast.space import Recipe
+
+from ._card import model_card
+from ._facts import DataFacts, Measurements
+from ._load import Preprocessing
+from ._notation import block_notation
+from ._onnx import OnnxCheck, export_and_check
+from ._timm import model_name, timm_arguments, timm_model
+
+
+@dataclass(frozen=True)
+class Emission:
+    """What `emit` wrote.
+
+    Attributes:
+        directory: the folder.
+        files: names of the files in it, sorted.
+        onnx: how the ONNX file compares with torch, or why there is none.
+    """
+
+    directory: Path
+    files: tuple[str, ...]
+    onnx: OnnxCheck
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+
+
+def _manifest(
+    folder: Path, definition: Definition, data: DataFacts, found: Measurements, onnx: OnnxCheck
+) -> str:
+    checksums = {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.iterdir())
+        if path.is_file()
+    }
+    return _json(
+        {
+            "format": 1,
+            **asdict(found),
+            "statistics": {name: int(value) for name, value in found.statistics.items()},
+            "blocks": block_notation(definition),
+            "data": asdict(data),
+            "onnx": onnx.to_dict(),
+            "versions": {
+                "narsfast": narsfast.__version__,
+                "torch": torch.__version__,
+                "python": platform.python_version(),
+            },
+            "sha256": checksums,
+        }
+    )
+
+
+def emit(
+    directory: str | Path,
+    network: Network,
+    recipe: Recipe,
+    data: DataFacts,
+    found: Measurements,
+    *,
+    test_batches: Iterable[tuple[Tensor, Tensor]] | None = None,
+    padding: Padding = "published",
+) -> Emission:
+    """Write one found network into `directory`, whole or not at all.
+
+    The folder holds definition.json, recipe.json, weights.safetensors, model.onnx (with the ``[onnx]``
+    extra), preprocessing.json, timm_args.yaml, timm_model.py, README.md (the model card) and emission.json
+    (all measurements, versions and the SHA-256 of every other file). An existing folder of that name is
+    replaced.
+
+    Args:
+        directory: the folder to write.
+        network: the trained network, as `narsfast.create` builds it (it knows its `definition`); not changed.
+        recipe: the recipe it was trained with.
+        data: what must be known of the data to use the network.
+        found: budget, statistics and accuracies.
+        test_batches: pairs (images (b, C, H, W) float32 normalised, labels (b,)) on which the ONNX file is
+            compared with torch; None leaves it unchecked.
+        padding: the padding mode the network was created with.
+
+    Returns:
+        The folder, its files and the outcome of the ONNX check.
+    """
+    target = Path(directory)
+    definition = network.definition
+    preprocessing = Preprocessing(
+        classes=data.classes,
+        in_chans=data.in_chans,
+        resolution=definition.resolution,
+        crop=data.crop,
+        resize=data.resize(definition.resolution),
+        mean=data.mean,
+        std=data.std,
+        padding=padding,
+    )
+    registered = model_name(f"{data.name.rstrip('/').rsplit('/', 1)[-1]}_{found.candidate[:8]}")
+    with replacing_directory(target) as folder:
+
+        def write(name: str, text: str) -> None:
+            (folder / name).write_text(text, encoding="utf-8")
+
+        write("definition.json", definition.to_json())
+        write("recipe.json", recipe.model_dump_json(indent=2) + "\n")
+        write("preprocessing.json", preprocessing.model_dump_json(indent=2) + "\n")
+        save_weights(network, folder / WEIGHTS_FILE)
+        onnx = export_and_check(
+            network, folder / "model.onnx", definition.resolution, data.in_chans, test_batches
+        )
+        write(
+            "timm_args.yaml",
+            timm_arguments(definition, recipe, data, name=registered, epochs=found.epochs, seed=found.seed),
+        )
+        write("timm_model.py", timm_model(registered, padding))
+        write("README.md", model_card(target.name, definition, recipe, data=data, found=found, onnx=onnx))
+        write("emission.json", _manifest(folder, definition, data, found, onnx))
+        files = tuple(sorted(path.name for path in folder.iterdir()))
+    return Emission(target, files, onnx)

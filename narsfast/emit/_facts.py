@@ -1,0 +1,89 @@
+"""What an emitted folder states about its data and its measurements."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from narsfast.data import Dataset
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What a network must know of the data it was trained on to be used elsewhere.
+
+    Attributes:
+        name: the data as the user named it, ``digits`` or a folder.
+        classes: class names in the order of the logits.
+        in_chans: channels of an image, 1 (grey) or 3 (RGB).
+        mean: per-channel mean subtracted from images scaled to 0..1.
+        std: per-channel standard deviation the images are divided by afterwards.
+        crop: side of the centred square that is looked at, as a share of the image's shorter side.
+        mirror: whether training may flip images left to right.
+        area: smallest and largest share of the image's area that a training crop takes.
+        ratio: smallest and largest width / height of a training crop.
+        images: number of images of each split, ``{"train": n, "val": n, "test": n}``.
+        chance: percent of the validation split that its largest class holds, None where unknown.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    in_chans: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    crop: float = 0.875
+    mirror: bool = True
+    area: tuple[float, float] = (0.35, 1.0)
+    ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    images: Mapping[str, int] = field(default_factory=dict)
+    chance: float | None = None
+
+    def resize(self, resolution: int) -> int:
+        """Return the shorter side in pixels whose centre `resolution` square is what the network sees."""
+        return round(resolution / self.crop)
+
+
+def describe_data(data: Dataset) -> DataFacts:
+    """Return what an emitted network must know of `data`."""
+    preprocess = data.preprocess
+    splits = (data.train, data.val, data.test)
+    return DataFacts(
+        name=data.name,
+        classes=data.classes,
+        in_chans=data.in_chans,
+        mean=preprocess.mean,
+        std=preprocess.std,
+        crop=preprocess.evaluation_crop,
+        mirror=preprocess.mirror,
+        area=preprocess.area,
+        ratio=preprocess.ratio,
+        images={split.name: len(split) for split in splits},
+        chance=data.chance,
+    )
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """What is known of one found network when it is emitted. Accuracies are in percent.
+
+    Attributes:
+        budget: label of the budget it was found for, ``macs<=1M``.
+        statistics: name -> value, as counted; ``peak_memory`` in bytes at float32, batch 1.
+        predicted: what the predictor promised (accuracy at the early-stop epoch on the validation split).
+        validation: accuracy on the validation split after the full training.
+        test: accuracy on the test split, measured once.
+        epochs: epochs of the full training.
+        seed: seed of the full training.
+        candidate: id of the candidate.
+        seconds: duration of the full training.
+    """
+
+    budget: str
+    statistics: Mapping[str, int]
+    predicted: float | None
+    validation: float | None
+    test: float | None
+    epochs: int
+    seed: int
+    candidate: str
+    seconds: float | None = None

@@ -1,0 +1,136 @@
+"""From an emitted folder back to a trained network."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from torch import Tensor, nn
+
+from narsfast.arch import WEIGHTS_FILE, create, load_weights, read_definition
+from narsfast.errors import UserError
+
+
+class Preprocessing(BaseModel):
+    """preprocessing.json: what an image must go through, and what the logits mean.
+
+    Attributes:
+        classes: class names in the order of the logits.
+        in_chans: channels of the input.
+        resolution: height and width of the input in pixels.
+        crop: side of the centred square that is looked at, as a share of the image's shorter side.
+        resize: for pipelines that resize the shorter side and then crop the centre: the pixels to resize it
+            to.
+        mean: per channel, on values 0..1.
+        std: per channel.
+        padding: padding mode of the network, ``published`` or ``half``.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    classes: tuple[str, ...] = Field(min_length=1)
+    in_chans: int = Field(ge=1)
+    resolution: int = Field(ge=1)
+    crop: float = Field(gt=0, le=1)
+    resize: int = Field(ge=1)
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    padding: str
+
+
+def read_json(directory: Path, name: str) -> Any:
+    """Read one JSON file of an emitted folder.
+
+    Raises:
+        UserError: the folder or the file is missing, or the file is not JSON.
+    """
+    if not directory.is_dir():
+        raise UserError(
+            f"{directory} is not a folder; give the folder of one network, as `narsfast best` lists them"
+        )
+    path = directory / name
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; {directory} is not a folder written by narsfast emit") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid JSON ({error}); emit the network again") from None
+
+
+def read_preprocessing(directory: str | Path) -> Preprocessing:
+    """Read preprocessing.json of an emitted folder.
+
+    Raises:
+        UserError: a missing or broken file, with its name.
+    """
+    directory = Path(directory)
+    try:
+        return Preprocessing.model_validate(read_json(directory, "preprocessing.json"))
+    except ValidationError as error:
+        raise UserError(
+            f"{directory / 'preprocessing.json'} is broken: {_first(error)}; emit again"
+        ) from None
+
+
+def _first(error: ValidationError) -> str:
+    problem = error.errors()[0]
+    return f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}"
+
+
+def load(directory: str | Path) -> nn.Module:
+    """Return the trained network of an emitted folder.
+
+    Args:
+        directory: a folder written by `emit`.
+
+    Returns:
+        The network on the CPU, in eval mode, with the trained weights.
+
+    Raises:
+        UserError: a missing or broken file, with its name.
+    """
+    directory = Path(directory)
+    preprocessing = read_preprocessing(directory)
+    definition = read_definition(directory / "definition.json")
+    network = create(
+        definition,
+        num_classes=len(preprocessing.classes),
+        in_chans=preprocessing.in_chans,
+        padding=preprocessing.padding,
+    )
+    load_weights(network, directory / WEIGHTS_FILE)
+    return network.eval()
+
+
+def load_transform(directory: str | Path) -> Callable[[Image.Image], Tensor]:
+    """Return what turns an image into the network's input, exactly as validation and test did.
+
+    Args:
+        directory: a folder written by `emit`.
+
+    Returns:
+        A function: PIL image of any size and mode -> (in_chans, resolution, resolution) float32, normalised.
+
+    Raises:
+        UserError: a missing or broken preprocessing.json.
+    """
+    facts = read_preprocessing(directory)
+    mean = torch.tensor(facts.mean).view(-1, 1, 1)
+    std = torch.tensor(facts.std).view(-1, 1, 1)
+
+    def transform(image: Image.Image) -> Tensor:
+        image = image.convert("L" if facts.in_chans == 1 else "RGB")
+        side = min(image.size) * facts.crop
+        left, top = ((length - side) / 2 for length in image.size)
+        box = (left, top, left + side, top + side)
+        resized = image.resize((facts.resolution, facts.resolution), Image.Resampling.BILINEAR, box=box)
+        pixels = torch.from_numpy(np.array(resized)).view(facts.resolution, facts.resolution, facts.in_chans)
+        return (pixels.permute(2, 0, 1).float() / 255 - mean) / std
+
+    return transform

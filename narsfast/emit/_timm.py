@@ -1,0 +1,208 @@
+"""The recipe as arguments of timm's training script, and the network as a model that timm can create."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from narsfast.arch import Definition
+from narsfast.space import Recipe
+
+from ._facts import DataFacts
+
+RMSPROP_EPSILON = 1e-3
+"""Epsilon inside the root of RMSProp, as the trainer has it."""
+
+INTERPOLATION = "bilinear"
+"""How images are resized, as the loader does it."""
+
+Argument = tuple[str, Any, str]
+"""Name, value and comment (may be empty) of one argument."""
+
+_HEADER = """\
+# The recipe of this network as arguments of timm's training script (timm 1.0.x, train.py):
+#
+#   python -c "import timm_model, runpy; runpy.run_path('train.py', run_name='__main__')" \\
+#       --config timm_args.yaml --data-dir DATA
+#
+# run in this folder with train.py of timm copied beside it; timm_model.py registers the network under the name
+# below. Every key is a long option of the script, with underscores.
+"""
+
+
+def model_name(name: str) -> str:
+    """Return `name` as an identifier that timm can register a model under."""
+    return "narsfast_" + re.sub(r"\W+", "_", name).strip("_").lower()
+
+
+def _optimizer(recipe: Recipe) -> list[Argument]:
+    momentum = ("momentum", recipe.momentum, "")
+    decay = ("weight_decay", recipe.weight_decay, "not on norms and biases, here and there")
+    if recipe.optimizer == "rmsprop":
+        return [
+            ("opt", "rmsproptf", "epsilon inside the root"),
+            ("opt_eps", RMSPROP_EPSILON, ""),
+            ("lr", recipe.learning_rate, ""),
+            momentum,
+            decay,
+        ]
+    return [
+        ("opt", "sgd", "with Nesterov momentum") if recipe.momentum else ("opt", "momentum", "SGD"),
+        (
+            "lr",
+            recipe.learning_rate * recipe.sgd_factor,
+            f"{recipe.learning_rate:g} times {recipe.sgd_factor:g}",
+        ),
+        momentum,
+        decay,
+    ]
+
+
+def _schedule(recipe: Recipe, epochs: int) -> list[Argument]:
+    return [
+        ("epochs", epochs, ""),
+        ("sched", "step", "nearest to this recipe's exponential decay, which goes on at every step"),
+        ("sched_on_updates", True, "so that warm-up goes on at every step"),
+        ("decay_epochs", 1, ""),
+        (
+            "decay_rate",
+            recipe.lr_final ** (1 / epochs),
+            f"{recipe.lr_final:g} of the rate is left at the end",
+        ),
+        ("warmup_epochs", recipe.warmup_epochs, "linear"),
+        ("warmup_lr", 0.0, ""),
+        ("cooldown_epochs", 0, ""),
+    ]
+
+
+def _augmentation(recipe: Recipe, data: DataFacts) -> list[Argument]:
+    if recipe.augmentation == "none":
+        return [("no_aug", True, "")]
+    lines: list[Argument] = [
+        ("scale", list(data.area), "share of the area"),
+        ("ratio", list(data.ratio), "width / height"),
+        ("hflip", 0.5 if data.mirror else 0.0, ""),
+        ("vflip", 0.0, ""),
+        ("color_jitter", 0.0, "off; the script's default is not"),
+        ("reprob", 0.0, ""),
+    ]
+    if recipe.augmentation == "randaugment":
+        lines.append(("aa", "rand-m3-n2-p1.0", "nearest to two operations at magnitude 9 of 30"))
+    elif recipe.augmentation == "autoaugment":
+        lines.append(("aa", "original", "the policy found on ImageNet"))
+    return lines
+
+
+def _regularisation(recipe: Recipe) -> list[Argument]:
+    lines: list[Argument] = [
+        ("mixup", recipe.mixup, "alpha; 0 is off"),
+        ("mixup_prob", 1.0, ""),
+        ("cutmix", 0.0, ""),
+        ("smoothing", recipe.label_smoothing, ""),
+        ("drop", recipe.dropout, "before the classifier"),
+        ("drop_path", recipe.drop_path, "of the last block, rising linearly from 0 at the first"),
+        ("model_ema", recipe.ema, ""),
+    ]
+    if recipe.ema:
+        lines += [
+            ("model_ema_decay", recipe.ema_decay, ""),
+            ("model_ema_warmup", True, "nearest to min(decay, (1 + t) / (10 + t)), which has no counterpart"),
+        ]
+    return lines
+
+
+def _yaml(value: Any) -> str:
+    """Return a scalar or a list as YAML; a float always has a point, or YAML 1.1 reads 1e-05 as text."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(_yaml, value))}]"
+    if isinstance(value, float):
+        return re.sub(r"^(-?\d+)e", r"\1.0e", repr(value))
+    return json.dumps(value)
+
+
+def timm_arguments(
+    definition: Definition, recipe: Recipe, data: DataFacts, *, name: str, epochs: int, seed: int
+) -> str:
+    """Write the recipe as YAML for ``--config`` of timm's train.py (argument names of timm 1.0.x).
+
+    Args:
+        definition: the architecture.
+        recipe: the recipe.
+        data: classes, channels and normalisation.
+        name: the name timm_model.py registers (`model_name`).
+        epochs: epochs of the full training.
+        seed: seed of the full training.
+
+    Returns:
+        The YAML text, with a comment where a value needs explaining and where something has no counterpart.
+    """
+    resolution = definition.resolution
+    sections: dict[str, list[Argument]] = {
+        "model": [
+            ("model", name, ""),
+            ("num_classes", len(data.classes), ""),
+            ("in_chans", data.in_chans, ""),
+        ],
+        "data": [
+            ("input_size", [data.in_chans, resolution, resolution], ""),
+            ("img_size", resolution, ""),
+            (
+                "crop_pct",
+                resolution / data.resize(resolution),
+                f"shorter side to {data.resize(resolution)}, then the centre",
+            ),
+            ("interpolation", INTERPOLATION, ""),
+            ("train_interpolation", INTERPOLATION, ""),
+            ("mean", list(data.mean), ""),
+            ("std", list(data.std), ""),
+            ("batch_size", recipe.batch_size, "in all; divide by the number of processes"),
+            ("seed", seed, "does not give the same random numbers there"),
+        ],
+        "optimiser": _optimizer(recipe),
+        "schedule": _schedule(recipe, epochs),
+        "augmentation": _augmentation(recipe, data),
+        "regularisation": _regularisation(recipe),
+    }
+    lines = [_HEADER]
+    for title, entries in sections.items():
+        lines.append(f"# {title}")
+        lines += [f"{key}: {_yaml(value)}" + (f"  # {why}" if why else "") for key, value, why in entries]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def timm_model(name: str, padding: str) -> str:
+    """Write the module that registers the network of this folder with timm.
+
+    Args:
+        name: the name to register (`model_name`).
+        padding: the padding mode the network was built with.
+
+    Returns:
+        Python source; importing it needs narsfast and timm, and it reads definition.json beside it.
+    """
+    return f'''"""Registers the network of this folder with timm, untrained, as ``{name}``."""
+
+from pathlib import Path
+
+import narsfast
+from timm.models import register_model
+
+_DEFINITION = Path(__file__).with_name("definition.json")
+
+
+@register_model
+def {name}(pretrained=False, num_classes=1000, in_chans=3, drop_rate=0.0, drop_path_rate=0.0, **_):
+    """The architecture of definition.json."""
+    network = narsfast.create(
+        _DEFINITION,
+        num_classes=num_classes,
+        in_chans=in_chans,
+        padding="{padding}",
+        dropout=drop_rate,
+        drop_path=drop_path_rate,
+    )
+    network.num_classes = num_classes
+    return network
+'''

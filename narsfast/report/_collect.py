@@ -1,0 +1,232 @@
+"""Everything the page shows, read from a run as plain JSON types."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from narsfast.trial import Trial
+
+from ._importance import field_importance
+
+if TYPE_CHECKING:
+    from narsfast.runs import Batch, Run
+
+
+def collect(run: Run) -> dict[str, Any]:
+    """Read a run, however far it is.
+
+    Args:
+        run: the run, opened for reading or writing.
+
+    Returns:
+        JSON types. ``label_epoch`` is the epoch all trials are compared at: the early-stop epoch, or the last
+        epoch of the first batch while that is unknown, or None before any batch. Accuracies are in percent.
+    """
+    batches = run.batches()
+    trials = {trial.candidate: trial for trial in run.trials("search")}
+    chance = run.fact("chance")
+    early_stop_epoch = run.fact("early_stop_epoch")
+    label_epoch = (
+        early_stop_epoch if early_stop_epoch is not None else (batches[0].epochs if batches else None)
+    )
+    rows = _trial_rows(batches, trials, run.fact("statistics") or {}, label_epoch, chance)
+    return {
+        "name": run.path.name,
+        "config": run.config,
+        "versions": run.fact("versions") or {},
+        "chance": chance,
+        "early_stop_epoch": early_stop_epoch,
+        "label_epoch": label_epoch,
+        "expected_trials": sum(len(batch.members) for batch in batches),
+        "trials": rows,
+        "batches": batch_means(rows),
+        "prediction": prediction_quality(rows),
+        "early_stopping": early_stopping(rows, run.config.get("correlation", "spearman")),
+        "fits": _fits(run.fact("fits")),
+        "pretraining": run.fact("predictor_pretraining") or {},
+        "importance": field_importance(run.config.get("space"), batches, rows),
+        "finals": _final_rows(run),
+        "results": [
+            {
+                "budget": result.budget,
+                "candidate": result.candidate,
+                "macs": result.macs,
+                "params": result.params,
+                "predicted": result.predicted,
+                "validation": result.validation,
+                "test": result.test,
+                "directory": result.directory,
+            }
+            for result in run.results()
+        ],
+    }
+
+
+def _trial_rows(
+    batches: Sequence[Batch],
+    trials: Mapping[str, Trial],
+    statistics: Mapping[str, Mapping[str, float]],
+    label_epoch: int | None,
+    chance: float | None,
+) -> list[dict[str, Any]]:
+    """One row a trial that has ended, in the order of the batches."""
+    rows = []
+    for batch in batches:
+        for member in batch.members:
+            trial = trials.get(member.candidate)
+            if trial is None:
+                continue
+            known = statistics.get(member.candidate, {})
+            rows.append(
+                {
+                    "candidate": member.candidate,
+                    "batch": batch.index,
+                    "score": member.score,
+                    "label": _label(trial, label_epoch, chance),
+                    "curve": [_number(accuracy) for accuracy in trial.curve],
+                    "outcome": trial.outcome,
+                    "message": trial.message,
+                    "epochs": trial.epochs,
+                    "seconds": trial.seconds,
+                    "macs": known.get("macs"),
+                    "params": known.get("params"),
+                }
+            )
+    return rows
+
+
+def _label(trial: Trial, epoch: int | None, chance: float | None) -> float | None:
+    if epoch is None or (chance is None and len(trial.curve) < epoch):
+        return None
+    return _number(trial.label(epoch, chance if chance is not None else math.nan))
+
+
+def _number(value: float | None) -> float | None:
+    """Return `value` as a float that JSON knows, None for what is not finite."""
+    return float(value) if value is not None and math.isfinite(value) else None
+
+
+def _labels(rows: Sequence[Mapping[str, Any]]) -> list[float]:
+    return [row["label"] for row in rows if row["label"] is not None]
+
+
+def batch_means(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Compare each batch with a random batch of the same size.
+
+    The first batch is drawn at random from the pool. The mean of k random members is expected at its mean,
+    with the standard error s / sqrt(k), where s is the standard deviation within the first batch.
+
+    Args:
+        rows: trials with ``batch`` and ``label`` (percent at the label epoch, None where unknown).
+
+    Returns:
+        One row a batch: ``batch``, ``trials`` (k), ``mean``, ``error`` (standard error), ``best``,
+        ``random_mean`` and ``random_error``; None where it cannot be computed.
+    """
+    first = _labels([row for row in rows if row["batch"] == 0])
+    means = []
+    for index in sorted({row["batch"] for row in rows}):
+        labels = _labels([row for row in rows if row["batch"] == index])
+        count = len(labels)
+        if not count:
+            continue
+        means.append(
+            {
+                "batch": index,
+                "trials": count,
+                "mean": float(np.mean(labels)),
+                "error": float(np.std(labels, ddof=1) / math.sqrt(count)) if count > 1 else None,
+                "best": max(labels),
+                "random_mean": float(np.mean(first)) if first else None,
+                "random_error": float(np.std(first, ddof=1) / math.sqrt(count)) if len(first) > 1 else None,
+            }
+        )
+    return means
+
+
+def kendall_tau(left: Sequence[float], right: Sequence[float]) -> float | None:
+    """Return Kendall's tau-b; None where it is undefined (fewer than two values, or all equal)."""
+    from scipy.stats import kendalltau
+
+    if len(left) < 2:
+        return None
+    return _number(kendalltau(left, right).statistic)
+
+
+def prediction_quality(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Compare what picked a candidate with what its training gave.
+
+    Only the score given before the candidate was trained counts, so members of the first batch, which nothing
+    predicted, are left out.
+
+    Args:
+        rows: trials with ``batch``, ``score`` and ``label``.
+
+    Returns:
+        ``trials``, ``tau`` and ``mean_absolute_error`` (points) over all of them, and ``batches``: the same
+        for each.
+    """
+    scored = [row for row in rows if row["score"] is not None and row["label"] is not None]
+
+    def quality(part: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        scores, labels = [row["score"] for row in part], [row["label"] for row in part]
+        error = float(np.mean(np.abs(np.subtract(scores, labels)))) if part else None
+        return {"trials": len(part), "tau": kendall_tau(scores, labels), "mean_absolute_error": error}
+
+    batches = sorted({row["batch"] for row in scored})
+    return quality(scored) | {
+        "batches": [{"batch": b} | quality([row for row in scored if row["batch"] == b]) for b in batches]
+    }
+
+
+def early_stopping(rows: Sequence[Mapping[str, Any]], correlation: str) -> list[float | None]:
+    """Correlate the ranking of the first batch at each epoch with its ranking at the last epoch.
+
+    Args:
+        rows: trials; only those of batch 0 that reached the last epoch count.
+        correlation: ``spearman`` or ``kendall``.
+
+    Returns:
+        One value an epoch, None where undefined; empty with fewer than three full curves.
+    """
+    from scipy.stats import kendalltau, spearmanr
+
+    first = [row for row in rows if row["batch"] == 0]
+    length = max((row["epochs"] for row in first), default=0)
+    curves = np.array(
+        [row["curve"] for row in first if len(row["curve"]) == length and None not in row["curve"]],
+        dtype=float,
+    )
+    if len(curves) < 3:
+        return []
+    measure = kendalltau if correlation == "kendall" else spearmanr
+    values = []
+    for epoch in range(length):
+        constant = np.ptp(curves[:, epoch]) == 0 or np.ptp(curves[:, -1]) == 0
+        values.append(None if constant else _number(measure(curves[:, epoch], curves[:, -1]).statistic))
+    return values
+
+
+def _fits(fits: Any) -> list[dict[str, Any]]:
+    return [
+        {"trials": fit["trials"], "taus": {name: _number(tau) for name, tau in fit["taus"].items()}}
+        for fit in fits or []
+    ]
+
+
+def _final_rows(run: Run) -> list[dict[str, Any]]:
+    return [
+        {
+            "candidate": trial.candidate,
+            "curve": [_number(accuracy) for accuracy in trial.curve],
+            "outcome": trial.outcome,
+            "message": trial.message,
+            "epochs": trial.epochs,
+            "seconds": trial.seconds,
+        }
+        for trial in run.trials("final")
+    ]

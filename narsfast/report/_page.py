@@ -1,0 +1,136 @@
+"""The page: one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ._collect import collect
+from ._figures import FIGURES
+from ._html import amount, number
+from ._sections import SECTIONS
+
+if TYPE_CHECKING:
+    from narsfast.runs import Run
+
+
+def write_report(run: Run, path: str | Path) -> Path:
+    """Write the report of a run, finished or not, as one HTML file.
+
+    The file holds its plots' data, style and scripts, and asks nothing of the network. All numbers stand in
+    it as JSON in the element ``report-data``.
+
+    Args:
+        run: the run, opened for reading or writing.
+        path: the file to write; it appears whole or not at all.
+
+    Returns:
+        `path`.
+    """
+    from narsfast.files import write_file
+
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_file(path, render_report(collect(run), run.path, path))
+    return path
+
+
+def render_report(data: Mapping[str, Any], folder: Path, page: Path) -> str:
+    """Return the HTML text for what `collect` returned.
+
+    Args:
+        data: what `collect` returned.
+        folder: the run's directory.
+        page: where the page will be, for relative links.
+    """
+    from plotly.offline import get_plotlyjs
+
+    figures = {name: drawn for name, draw in FIGURES.items() if (drawn := draw(data)) is not None}
+    places = set(figures), folder.absolute(), page.absolute()
+    sections = "\n".join(
+        f'<section id="{identifier}"><h2>{escape(title)}</h2>\n{body(data, *places)}</section>'
+        for identifier, title, body in SECTIONS
+    )
+    links = " ".join(f'<a href="#{identifier}">{escape(title)}</a>' for identifier, title, _ in SECTIONS)
+    assets = files(__package__) / "assets"
+    style = (assets / "page.css").read_text(encoding="utf-8")
+    script = (assets / "page.js").read_text(encoding="utf-8")
+    versions = ", ".join(f"{name} {version}" for name, version in data["versions"].items())
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{escape(data["name"])} - narsfast report</title>
+<link rel="icon" href="data:,">
+<style>
+{style}</style>
+</head>
+<body>
+<header>
+<p class="soft">narsfast report</p>
+<h1>{escape(data["name"])}</h1>
+<p class="soft">{escape(_state(data))}</p>
+<ul class="tiles">{_tiles(data)}</ul>
+<nav aria-label="Sections">{links}</nav>
+</header>
+<main>
+<br>
+{sections}
+</main>
+<footer><p>Written by {escape(versions) if versions else "narsfast"}. All numbers of this page are in it as
+JSON, in the element <code>report-data</code>.</p></footer>
+<noscript><p>The plots need JavaScript; the tables do not.</p></noscript>
+<script type="application/json" id="report-data">{_embedded(data)}</script>
+<script type="application/json" id="report-figures">{_embedded(figures)}</script>
+<script>{get_plotlyjs()}</script>
+<script>
+{script}</script>
+</body>
+</html>
+"""
+
+
+def _embedded(value: Any) -> str:
+    """Return JSON that cannot end the script element it stands in."""
+    return json.dumps(value, allow_nan=False).replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def _state(data: Mapping[str, Any]) -> str:
+    done, expected = len(data["trials"]), data["expected_trials"]
+    budgets = len(data["config"].get("budgets", []))
+    found = len(data["results"])
+    text = f"{done} of {expected} picked trials have ended" if done < expected else f"{done} trials"
+    return f"Data {data['config'].get('data', 'unknown')}. {text}; networks for {found} of {budgets} budgets."
+
+
+def _tiles(data: Mapping[str, Any]) -> str:
+    labels = [row["label"] for row in data["trials"] if row["label"] is not None]
+    seconds = sum(row["seconds"] for row in [*data["trials"], *data["finals"]])
+    best = max(data["results"], key=lambda result: float(result["test"]), default=None)
+    tiles = [
+        (str(len(data["trials"])), "trials"),
+        (number(max(labels), 2, " %") if labels else None, f"best trial at epoch {data['label_epoch']}"),
+        (str(data["early_stop_epoch"]) if data["early_stop_epoch"] else None, "early-stop epoch"),
+        (number(data["prediction"]["tau"], 2), "Kendall tau of the picks"),
+        (
+            number(best["test"], 2, " %") if best else None,
+            f"best test, {amount(best['macs'])} MACs" if best else "best test",
+        ),
+        (_duration(seconds) if seconds else None, "training time, all trials"),
+    ]
+    return "".join(
+        f"<li><b>{escape(value) if value else '&ndash;'}</b><span>{escape(text)}</span></li>"
+        for value, text in tiles
+    )
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,165 @@
+"""The SQLite file of a run: its tables, opening it for writing or reading, JSON in its columns."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from narsfast.errors import UserError
+
+DATABASE_FILE = "run.db"
+VERSION = 1
+_APPLICATION = 0x6E617273  # "nars", in the header of the file
+_TIMEOUT = 30.0  # seconds to wait for a lock of SQLite's own
+
+_TABLES = (
+    "CREATE TABLE config (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE facts (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE batches (number INTEGER PRIMARY KEY, epochs INTEGER NOT NULL)",
+    """CREATE TABLE members (
+        batch INTEGER NOT NULL REFERENCES batches, position INTEGER NOT NULL, candidate TEXT NOT NULL,
+        genes TEXT NOT NULL, architecture TEXT NOT NULL, recipe TEXT NOT NULL, score REAL,
+        PRIMARY KEY (batch, position)) WITHOUT ROWID""",
+    """CREATE TABLE trials (
+        purpose TEXT NOT NULL CHECK (purpose IN ('search', 'final')), candidate TEXT NOT NULL,
+        epochs INTEGER NOT NULL, curve TEXT NOT NULL, outcome TEXT NOT NULL, seconds REAL NOT NULL,
+        message TEXT NOT NULL, PRIMARY KEY (purpose, candidate)) WITHOUT ROWID""",
+    """CREATE TABLE in_flight (
+        purpose TEXT NOT NULL CHECK (purpose IN ('search', 'final')), candidate TEXT NOT NULL,
+        epochs INTEGER NOT NULL, since REAL NOT NULL, PRIMARY KEY (purpose, candidate)) WITHOUT ROWID""",
+    """CREATE TABLE results (
+        position INTEGER PRIMARY KEY, budget TEXT NOT NULL UNIQUE, candidate TEXT NOT NULL, macs INTEGER NOT
+        NULL, params INTEGER NOT NULL,
+        predicted REAL NOT NULL, validation REAL NOT NULL, test REAL NOT NULL, directory TEXT NOT NULL)""",
+    "CREATE TABLE updated (only INTEGER PRIMARY KEY CHECK (only = 0), time REAL NOT NULL)",
+)
+
+
+def connect_for_writing(file: Path) -> sqlite3.Connection:
+    """Opens or creates `file`: write-ahead log, every commit on the disk before it returns.
+
+    Raises:
+        UserError: the file is no SQLite database.
+    """
+    connection = _connect(file, "rwc")
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        raise _not_a_run(file, error) from error
+    return connection
+
+
+def connect_for_reading(file: Path) -> sqlite3.Connection:
+    """Opens `file` read only, while a driver writes, after it was killed, and from a read-only directory.
+
+    Raises:
+        UserError: the file is no SQLite database.
+    """
+    try:
+        connection = _connect(file, "ro")
+        try:
+            connection.execute("SELECT count(*) FROM sqlite_master")
+        except sqlite3.OperationalError:
+            # A directory that cannot be written to has no place for the shared index of a write-ahead log;
+            # without a log there is nothing in it either.
+            connection.close()
+            if file.with_name(file.name + "-wal").exists():
+                raise
+            connection = _connect(file, "ro&immutable=1")
+            connection.execute("SELECT count(*) FROM sqlite_master")
+    except sqlite3.DatabaseError as error:
+        raise _not_a_run(file, error) from error
+    return connection
+
+
+def initialise(connection: sqlite3.Connection, config: Mapping[str, Any]) -> None:
+    """Makes the tables and stores the configuration, in one transaction."""
+    with writing(connection):
+        for statement in _TABLES:
+            connection.execute(statement)
+        connection.execute(f"PRAGMA application_id = {_APPLICATION}")
+        connection.execute(f"PRAGMA user_version = {VERSION}")
+        connection.executemany(
+            "INSERT INTO config VALUES (?, ?)", [(key, dump(config[key])) for key in config]
+        )
+
+
+def is_initialised(connection: sqlite3.Connection, file: Path) -> bool:
+    """Whether `initialise` was done, by this version of the store.
+
+    Raises:
+        UserError: the tables are another program's or another version's.
+    """
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if (application, version, tables) == (0, 0, 0):
+        return False
+    if application != _APPLICATION:
+        raise _not_a_run(file, "another program's database")
+    if version != VERSION:
+        raise UserError(
+            f"{file} has format {version} and this narsfast reads format {VERSION}: "
+            "use the narsfast that made the run"
+        )
+    return True
+
+
+@contextmanager
+def writing(connection: sqlite3.Connection) -> Iterator[None]:
+    """One transaction that writes; notes the time."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("INSERT OR REPLACE INTO updated VALUES (0, ?)", (time.time(),))
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:  # SQLite has already rolled back when, for one, the disk is full
+            connection.execute("ROLLBACK")
+        raise
+
+
+@contextmanager
+def reading(connection: sqlite3.Connection) -> Iterator[None]:
+    """Several queries on one state of the database."""
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        connection.execute("COMMIT")
+
+
+def dump(value: Any) -> str:
+    """Canonical JSON text; numpy scalars and arrays become numbers and lists."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"cannot be stored as JSON: {value!r}")
+
+
+def _connect(file: Path, mode: str) -> sqlite3.Connection:
+    # The store guards its connection with a lock of its own, so that any thread may use it.
+    return sqlite3.connect(
+        f"{file.absolute().as_uri()}?mode={mode}",
+        uri=True,
+        timeout=_TIMEOUT,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+
+
+def _not_a_run(file: Path, reason: object) -> UserError:
+    return UserError(
+        f"{file} cannot be used as the database of a run ({reason}): name the directory of a run"
+    )

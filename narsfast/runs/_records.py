@@ -1,0 +1,147 @@
+"""What a run stores besides facts and trials: batches of candidates, and the table of results."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import PurePath
+from typing import Any, Literal
+
+Purpose = Literal["search", "final"]
+Value = int | float | str | bool
+
+
+@dataclass(frozen=True)
+class BatchMember:
+    """One candidate of a batch, with the score that picked it.
+
+    Attributes:
+        candidate: id of the candidate.
+        genes: (fields,) the canonical genes.
+        architecture: the active architecture values by name.
+        recipe: the active recipe values by name.
+        score: accuracy in percent that the predictor expected when it picked the candidate, before any
+            training of it; None in the first batch, which no predictor picked.
+    """
+
+    candidate: str
+    genes: tuple[int, ...]
+    architecture: Mapping[str, Value]
+    recipe: Mapping[str, Value]
+    score: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.score is not None and math.isnan(self.score):
+            raise ValueError(f"score of candidate {self.candidate} is not a number")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The candidates that one iteration of the optimisation trains, in the order picked.
+
+    Attributes:
+        index: number of the iteration, from 0.
+        epochs: epochs each candidate is trained for.
+        members: the candidates.
+    """
+
+    index: int
+    epochs: int
+    members: tuple[BatchMember, ...]
+
+
+@dataclass(frozen=True)
+class Result:
+    """One line of the final table: the network found for one budget.
+
+    Attributes:
+        budget: label of the budget.
+        candidate: id of the candidate.
+        macs: multiply-adds of its convolutions and linear layers, one image.
+        params: number of parameters.
+        predicted: accuracy in percent that the predictor expected.
+        validation: accuracy in percent on the validation split.
+        test: accuracy in percent on the test split, measured once.
+        directory: where its files are, relative to the run's directory.
+    """
+
+    budget: str
+    candidate: str
+    macs: int
+    params: int
+    predicted: float
+    validation: float
+    test: float
+    directory: str
+
+    def __post_init__(self) -> None:
+        if PurePath(self.directory).is_absolute():
+            raise ValueError(f"directory of a result is relative to the run, got {self.directory}")
+
+
+@dataclass(frozen=True)
+class InFlight:
+    """A training that has started and not ended.
+
+    Attributes:
+        candidate: id of the candidate.
+        purpose: ``search`` or ``final``.
+        epochs: epochs asked for.
+        since: when it started, in seconds since 1970.
+    """
+
+    candidate: str
+    purpose: Purpose
+    epochs: int
+    since: float
+
+
+@dataclass(frozen=True)
+class BatchState:
+    """How far a batch is.
+
+    Attributes:
+        index: number of the iteration, from 0.
+        epochs: epochs each candidate is trained for.
+        done: trials that have ended, whatever the outcome.
+        expected: candidates in the batch.
+    """
+
+    index: int
+    epochs: int
+    done: int
+    expected: int
+
+
+@dataclass(frozen=True)
+class RunState:
+    """Where a run stands, read in one transaction.
+
+    Attributes:
+        stage: the stage it is in, None before the first.
+        batches: one entry a batch stored.
+        early_stop_epoch: None until it is known.
+        outcomes: number of search trials by outcome.
+        in_flight: trainings under way; without a living driver, those that were when it ended.
+        finals: number of final trials that have ended.
+        finals_expected: number of final trials there will be, None until it is known.
+        results: number of results.
+        driver: process id of the living driver, None when nobody drives the run.
+        updated: time of the last write, in seconds since 1970.
+    """
+
+    stage: str | None
+    batches: tuple[BatchState, ...]
+    early_stop_epoch: int | None
+    outcomes: Mapping[str, int]
+    in_flight: tuple[InFlight, ...]
+    finals: int
+    finals_expected: int | None
+    results: int
+    driver: int | None
+    updated: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it in JSON types."""
+        return asdict(self)

@@ -1,0 +1,362 @@
+"""The run directory: everything one search did, in SQLite, resumable at any moment.
+
+One driver writes, each fact in a transaction of its own that is on the disk before the call returns; a second
+driver is refused. Readers may look at any time, also while the driver runs and after it was killed. The
+database is the only truth for going on: whatever is not in it did not happen.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, get_args
+
+from narsfast.errors import UserError
+from narsfast.files import remove_partial, replacing
+from narsfast.trial import Trial
+
+from . import _database as database
+from ._config import differences
+from ._lock import LOCK_FILE, DriverLock, driver_of
+from ._records import Batch, BatchMember, BatchState, InFlight, Purpose, Result, RunState
+
+_RESULT = ", ".join(field.name for field in fields(Result))
+
+
+class RunConflict(RuntimeError):  # noqa: N818
+    """What is to be stored contradicts what is: going on gave another batch, trial or result than before."""
+
+
+class Run:
+    """A run directory, opened by `Run.open` (to drive it) or `Run.read`.
+
+    A context manager that closes it; any thread may use it. `state` reads the facts ``stage``,
+    ``early_stop_epoch`` and ``finals_expected``.
+    """
+
+    def __init__(self, path: Path, connection: sqlite3.Connection, lock: DriverLock | None) -> None:
+        self._path = path
+        self._connection = connection
+        self._lock = lock
+        self._mutex = threading.RLock()
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str], config: Mapping[str, Any] | None) -> Run:
+        """Starts a run in `path`, or goes on with the one that is there, as its only driver.
+
+        Args:
+            path: directory of the run; made when it is not there.
+            config: configuration in JSON types; None goes on with whatever is stored.
+
+        Raises:
+            UserError: the run has another driver, another configuration (every difference is named) or
+                another format; the directory holds other things; or there is no run and `config` is None.
+        """
+        path = Path(path)
+        given = None if config is None else json.loads(database.dump(dict(config)))
+        try:
+            _check_directory(path, create=given is not None)
+            path.mkdir(parents=True, exist_ok=True)
+            lock = DriverLock(path)
+        except OSError as error:
+            raise UserError(f"{path} cannot hold a run ({error}): name a directory to write to") from error
+        try:
+            connection = database.connect_for_writing(path / database.DATABASE_FILE)
+            try:
+                run = cls(path, connection, lock)
+                run._begin(given)
+            except BaseException:
+                connection.close()
+                raise
+        except BaseException:
+            lock.release()
+            raise
+        return run
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> Run:
+        """Opens the run in `path` for reading.
+
+        Raises:
+            UserError: there is no run, or one of another format.
+        """
+        path = Path(path)
+        file = path / database.DATABASE_FILE
+        if not file.is_file():
+            raise UserError(f"{path} holds no run: name a directory that `narsfast run` made")
+        connection = database.connect_for_reading(file)
+        try:
+            if not database.is_initialised(connection, file):
+                raise UserError(f"{path} holds a run that stopped before it began: start it again")
+        except BaseException:
+            connection.close()
+            raise
+        return cls(path, connection, None)
+
+    @classmethod
+    def stored_config(cls, path: str | os.PathLike[str]) -> dict[str, Any] | None:
+        """The configuration of the run in `path`, None when there is no run.
+
+        Raises:
+            UserError: it is one of another format.
+        """
+        file = Path(path) / database.DATABASE_FILE
+        if not file.is_file():
+            return None
+        with closing(database.connect_for_reading(file)) as connection:
+            if not database.is_initialised(connection, file):
+                return None
+            return cls(Path(path), connection, None).config
+
+    def _begin(self, given: Mapping[str, Any] | None) -> None:
+        if not database.is_initialised(self._connection, self._path / database.DATABASE_FILE):
+            if given is None:
+                raise UserError(f"{self._path} holds no run to go on with: start one with a configuration")
+            database.initialise(self._connection, given)
+        elif given is not None and (different := differences(self.config, given)):
+            raise UserError(
+                f"{self._path} holds a run of another configuration: {'; '.join(different)}; "
+                "give the stored values or name another directory"
+            )
+        with database.writing(self._connection):
+            self._connection.execute("DELETE FROM in_flight")
+        remove_partial(self._path)
+
+    def close(self) -> None:
+        """Closes the database and lets go of the run; a second call does nothing."""
+        with self._mutex:
+            self._connection.close()
+            if self._lock is not None:
+                self._lock.release()
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def path(self) -> Path:
+        """The run's directory."""
+        return self._path
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The configuration, as JSON types."""
+        return {key: json.loads(value) for key, value in self._rows("SELECT key, value FROM config")}
+
+    def fact(self, key: str) -> Any:
+        """The fact stored under `key`, as JSON types; None when there is none."""
+        rows = self._rows("SELECT value FROM facts WHERE key = ?", key)
+        return json.loads(rows[0][0]) if rows else None
+
+    def put_fact(self, key: str, value: Any) -> None:
+        """Stores a fact in JSON types (numpy numbers and arrays are converted); the last value holds."""
+        with self._writing() as execute:
+            execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (key, database.dump(value)))
+
+    def add_batch(self, index: int, epochs: int, candidates: Sequence[BatchMember]) -> None:
+        """Stores a batch; does nothing when the same is stored already.
+
+        Raises:
+            RunConflict: the batch is stored with other content.
+        """
+        rows = [
+            (
+                index,
+                position,
+                member.candidate,
+                database.dump([int(gene) for gene in member.genes]),
+                database.dump(dict(member.architecture)),
+                database.dump(dict(member.recipe)),
+                None if member.score is None else float(member.score),
+            )
+            for position, member in enumerate(candidates)
+        ]
+        with self._writing() as execute:
+            known = execute("SELECT epochs FROM batches WHERE number = ?", (index,)).fetchone()
+            if known is None:
+                execute("INSERT INTO batches VALUES (?, ?)", (index, epochs))
+                for row in rows:
+                    execute("INSERT INTO members VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+                return
+            stored = execute("SELECT * FROM members WHERE batch = ? ORDER BY position", (index,)).fetchall()
+            if known[0] != epochs or stored != rows:
+                raise RunConflict(f"batch {index} of {self._path} is stored with other content")
+
+    def batches(self) -> list[Batch]:
+        """The batches in order."""
+        with self._mutex, database.reading(self._connection):
+            batches = self._rows("SELECT number, epochs FROM batches ORDER BY number")
+            members: dict[int, list[BatchMember]] = {number: [] for number, _ in batches}
+            for batch, candidate, genes, architecture, recipe, score in self._rows(
+                "SELECT batch, candidate, genes, architecture, recipe, score FROM members"
+                " ORDER BY batch, position"
+            ):
+                members[batch].append(
+                    BatchMember(
+                        candidate,
+                        tuple(json.loads(genes)),
+                        json.loads(architecture),
+                        json.loads(recipe),
+                        score,
+                    )
+                )
+        return [Batch(number, epochs, tuple(members[number])) for number, epochs in batches]
+
+    def started(self, candidate: str, purpose: Purpose, epochs: int) -> None:
+        """Notes that a training is under way, for `state`, until it ends or the run is opened again."""
+        with self._writing() as execute:
+            execute(
+                "INSERT OR REPLACE INTO in_flight VALUES (?, ?, ?, ?)",
+                (purpose, candidate, epochs, time.time()),
+            )
+
+    def add_trial(self, trial: Trial, purpose: Purpose) -> None:
+        """Stores a training that has ended; does nothing when it is stored with the same curve and outcome.
+
+        Raises:
+            RunConflict: the candidate is stored for this purpose with another curve, outcome or number of
+                epochs.
+        """
+        curve = database.dump([float(accuracy) for accuracy in trial.curve])
+        with self._writing() as execute:
+            execute("DELETE FROM in_flight WHERE purpose = ? AND candidate = ?", (purpose, trial.candidate))
+            stored = execute(
+                "SELECT epochs, curve, outcome FROM trials WHERE purpose = ? AND candidate = ?",
+                (purpose, trial.candidate),
+            ).fetchone()
+            if stored is None:
+                execute(
+                    "INSERT INTO trials VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    (
+                        purpose,
+                        trial.candidate,
+                        trial.epochs,
+                        curve,
+                        trial.outcome,
+                        trial.seconds,
+                        trial.message,
+                    ),
+                )
+            elif stored != (trial.epochs, curve, trial.outcome):
+                raise RunConflict(
+                    f"the {purpose} trial of candidate {trial.candidate} in {self._path} "
+                    "is stored with other content"
+                )
+
+    def trials(self, purpose: Purpose) -> list[Trial]:
+        """The trials for one purpose, sorted by candidate id (so that the order of ending does not show)."""
+        if purpose not in get_args(Purpose):
+            raise ValueError(f"purpose is one of {get_args(Purpose)}, got {purpose!r}")
+        rows = self._rows(
+            "SELECT candidate, curve, outcome, epochs, seconds, message FROM trials"
+            " WHERE purpose = ? ORDER BY candidate",
+            purpose,
+        )
+        return [Trial(candidate, tuple(json.loads(curve)), *rest) for candidate, curve, *rest in rows]
+
+    def add_result(self, result: Result) -> None:
+        """Stores a line of the final table; does nothing when the same is stored.
+
+        Raises:
+            RunConflict: the budget has another result.
+        """
+        row = (
+            result.budget,
+            result.candidate,
+            int(result.macs),
+            int(result.params),
+            float(result.predicted),
+            float(result.validation),
+            float(result.test),
+            result.directory,
+        )
+        with self._writing() as execute:
+            stored = execute(f"SELECT {_RESULT} FROM results WHERE budget = ?", (result.budget,)).fetchone()
+            if stored is None:
+                execute(f"INSERT INTO results ({_RESULT}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+            elif stored != row:
+                raise RunConflict(
+                    f"the result of budget {result.budget} in {self._path} is stored with other content"
+                )
+
+    def results(self) -> list[Result]:
+        """The final table, in the order added."""
+        return [Result(*row) for row in self._rows(f"SELECT {_RESULT} FROM results ORDER BY position")]
+
+    def state(self) -> RunState:
+        """Where the run stands."""
+        with self._mutex, database.reading(self._connection):
+            batches = self._rows(
+                "SELECT number, batches.epochs, count(trials.candidate), count(members.candidate)"
+                " FROM batches LEFT JOIN members ON batch = number"
+                " LEFT JOIN trials ON trials.candidate = members.candidate AND purpose = 'search'"
+                " GROUP BY number ORDER BY number"
+            )
+            in_flight = self._rows(
+                "SELECT candidate, purpose, epochs, since FROM in_flight ORDER BY since, candidate"
+            )
+            outcomes = self._rows(
+                "SELECT outcome, count(*) FROM trials WHERE purpose = 'search'"
+                " GROUP BY outcome ORDER BY outcome"
+            )
+            ((finals,),) = self._rows("SELECT count(*) FROM trials WHERE purpose = 'final'")
+            ((results,),) = self._rows("SELECT count(*) FROM results")
+            ((updated,),) = self._rows("SELECT time FROM updated")
+            return RunState(
+                stage=self.fact("stage"),
+                batches=tuple(BatchState(*row) for row in batches),
+                early_stop_epoch=self.fact("early_stop_epoch"),
+                outcomes=dict(outcomes),
+                in_flight=tuple(InFlight(*row) for row in in_flight),
+                finals=finals,
+                finals_expected=self.fact("finals_expected"),
+                results=results,
+                driver=driver_of(self._path),
+                updated=updated,
+            )
+
+    def copy_to(self, file: str | os.PathLike[str]) -> None:
+        """Writes a copy of the database to `file`, one consistent state even while the driver writes.
+
+        Raises:
+            UserError: `file` exists.
+        """
+        file = Path(file)
+        if file.exists():
+            raise UserError(f"{file} exists: name a file that does not")
+        with replacing(file) as temporary, closing(sqlite3.connect(temporary)) as copy:
+            with self._mutex:
+                self._connection.backup(copy)
+            copy.execute("PRAGMA journal_mode = DELETE")  # a single file, readable from a read-only directory
+
+    def _rows(self, query: str, *values: Any) -> list[Any]:
+        with self._mutex:
+            return self._connection.execute(query, values).fetchall()
+
+    @contextmanager
+    def _writing(self) -> Iterator[Any]:
+        if self._lock is None:
+            raise RuntimeError(f"{self._path} was opened for reading")
+        with self._mutex, database.writing(self._connection):
+            yield self._connection.execute
+
+
+def _check_directory(path: Path, *, create: bool) -> None:
+    """Refuses what is not a run's directory and cannot become one."""
+    if path.exists() and not path.is_dir():
+        raise UserError(f"{path} is a file: name a directory for the run")
+    if (path / database.DATABASE_FILE).exists():
+        return
+    if not create:
+        raise UserError(f"{path} holds no run to go on with: start one with a configuration")
+    if path.exists() and any(entry.name != LOCK_FILE for entry in path.iterdir()):
+        raise UserError(f"{path} holds other files and no run: name a new or an empty directory")

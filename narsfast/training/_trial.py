@@ -1,0 +1,98 @@
+"""One trial as an executor runs it: everything it needs travels in one picklable task."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from narsfast.arch import WEIGHTS_FILE, Definition, save_weights
+from narsfast.data import shared_data
+from narsfast.space import Recipe
+from narsfast.trial import Outcome, Trial
+
+from ._train import train
+
+_MEMORY_MESSAGES = ("can't allocate memory", "not enough memory", "out of memory")
+
+
+@dataclass(frozen=True)
+class TrialTask:
+    """What to train.
+
+    Attributes:
+        candidate: id of the candidate.
+        definition: the architecture, as `Definition.to_json` writes it.
+        recipe: fields of `narsfast.space.Recipe`; what is not named keeps its default.
+        data: what `narsfast.data.load_data` takes: ``digits`` or a folder.
+        epochs: to train.
+        schedule_epochs: length of the learning-rate schedule.
+        seed: of the trial.
+        threads: torch threads.
+        output: folder that gets ``weights.safetensors``; None keeps nothing.
+        resolution: the largest resolution of the run, pixels: data that is loaded for it serves all its
+            trials.
+        mirror: whether a mirrored image keeps its class.
+    """
+
+    candidate: str
+    definition: str
+    recipe: Mapping[str, Any]
+    data: str
+    epochs: int
+    schedule_epochs: int
+    seed: int
+    threads: int = 1
+    output: str | None = None
+    resolution: int = 320
+    mirror: bool = True
+
+
+def run_trial(task: TrialTask, report: Callable[[float], None] | None = None) -> Trial:
+    """Trains one candidate.
+
+    The data is loaded once a process. Divergence, lack of memory and any other failure of the training are
+    outcomes; the learning curve of a training that fell over is lost, as nothing of it can be trusted.
+
+    Args:
+        task: what to train.
+        report: called with the share done, 0..1.
+
+    Raises:
+        UserError: the data or the recipe cannot be used; then no trial of the run could.
+    """
+    start = time.perf_counter()
+    data = shared_data(task.data, task.resolution, task.mirror)
+    recipe = Recipe.of(task.recipe)
+    curve: tuple[float, ...] = ()
+    outcome: Outcome
+    try:
+        training = train(
+            Definition.from_json(task.definition),
+            recipe,
+            data,
+            task.epochs,
+            task.seed,
+            schedule_epochs=task.schedule_epochs,
+            threads=task.threads,
+            report=report,
+            keep_network=task.output is not None,
+        )
+        if task.output is not None and training.network is not None:
+            save_weights(training.network, Path(task.output, WEIGHTS_FILE))
+        curve, outcome, message = training.curve, training.outcome, training.message
+    except Exception as error:
+        outcome, message = _classify(error)
+    return Trial(task.candidate, curve, outcome, task.epochs, time.perf_counter() - start, message)
+
+
+def _classify(error: Exception) -> tuple[Outcome, str]:
+    text = f"{type(error).__name__}: {error}".splitlines()[0]
+    memory = isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and any(part in str(error).lower() for part in _MEMORY_MESSAGES)
+    )
+    return ("out_of_memory" if memory else "failed"), text
