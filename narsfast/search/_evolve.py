@@ -22,20 +22,19 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from narsfast import _native
 from narsfast.cost import Budget, Counter, format_number
 from narsfast.errors import UserError
-from narsfast.space import Space
+from narsfast.predictor import PredictorWeights, Statistics
+from narsfast.space import Genes
 
+from ._pool import Pool
 from ._reference import (
     PURPOSE,
     Floats,
-    Genes,
     ReferenceEvolution,
     Settings,
-    Weights,
     philox,
     predict_reference,
     within,
@@ -47,24 +46,6 @@ Score = Callable[[Genes], Floats]
 """Canonical genes (n, F) int16 to scores (n,), higher is better."""
 
 
-class Statistics(Protocol):
-    """What evolution needs of a counter: a `Counter`, a `TableCounter`, or any callable with names."""
-
-    @property
-    def space(self) -> Space:
-        """The space of the genes."""
-        ...
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the columns."""
-        ...
-
-    def __call__(self, genes: Genes, /) -> NDArray[Any]:
-        """Canonical genes (n, F) to statistics (n, len(names))."""
-        ...
-
-
 @runtime_checkable
 class Scoring(Protocol):
     """What evolution needs of a predictor."""
@@ -74,22 +55,8 @@ class Scoring(Protocol):
         """Names of the statistics that it reads, in order."""
         ...
 
-    def weights(self) -> Weights:
+    def weights(self) -> PredictorWeights:
         """Its weights."""
-        ...
-
-
-class Sampled(Protocol):
-    """What evolution needs of a pool."""
-
-    @property
-    def genes(self) -> Genes:
-        """(n, F), canonical."""
-        ...
-
-    @property
-    def statistics(self) -> NDArray[Any]:
-        """(n, S), the counter's columns."""
         ...
 
 
@@ -130,7 +97,7 @@ class _Scorer:
         self.columns: list[int] = []
         self._space = counter.space
         self._function: Score | None = None
-        self._weights: Weights | None = None
+        self._weights: PredictorWeights | None = None
         self.native: Any = None
         if not isinstance(source, Scoring):
             self._function = self.native = source
@@ -161,11 +128,11 @@ class _Scorer:
         return self.both(genes, statistics)[0]
 
 
-def evolve(  # noqa: PLR0917
+def evolve(
     predictor: Scoring | Score,
     counter: Statistics,
     budgets: Sequence[Budget],
-    pool: Sampled,
+    pool: Pool,
     trained: Genes,
     seed: int,
     *,
@@ -229,7 +196,7 @@ def evolve(  # noqa: PLR0917
 class _Candidates:
     """The pool and the trained candidates, scored once for all budgets."""
 
-    def __init__(self, counter: Statistics, scorer: _Scorer, pool: Sampled, trained: Genes) -> None:
+    def __init__(self, counter: Statistics, scorer: _Scorer, pool: Pool, trained: Genes) -> None:
         self._names = counter.names
         self._pool_genes = np.ascontiguousarray(pool.genes, np.int16)
         self._pool = np.asarray(pool.statistics, np.float64)

@@ -7,34 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from narsfast.space import Space
+from narsfast.predictor import PredictorWeights
+from narsfast.space import Genes, Space
 
-Genes = NDArray[np.int16]
 Floats = NDArray[np.float64]
 Words = NDArray[np.uint32]
-Layers = Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]]
 
 PURPOSE = 0x65766F6C
 """Key of the random numbers of evolution among those of one seed."""
 
 UNIT = 65536.0
 """Probabilities are compared with 16 random bits."""
-
-
-class Weights(Protocol):
-    """What inference reads of `narsfast.predictor.PredictorWeights`."""
-
-    statistic_mean: NDArray[np.float32]
-    statistic_std: NDArray[np.float32]
-    encoder: Layers
-    head: Layers
-    output_mean: float
-    output_scale: float
 
 
 def philox(seed: int, purpose: int, counters: Words) -> Words:
@@ -57,7 +44,7 @@ def philox(seed: int, purpose: int, counters: Words) -> Words:
 
 
 def predict_reference(
-    space: Space, weights: Weights, genes: Genes, statistics: Floats
+    space: Space, weights: PredictorWeights, genes: Genes, statistics: Floats
 ) -> tuple[Floats, Floats]:
     """Mean and standard deviation over the members, both (n,) float64 in percent.
 

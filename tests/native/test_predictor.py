@@ -1,12 +1,11 @@
 """Native inference of the predictor, every instruction set, against the numpy twin."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
 
 from narsfast import _native
+from narsfast.predictor import PredictorWeights
 from narsfast.search._reference import predict_reference
 from narsfast.space import Space, load_space
 
@@ -52,7 +51,7 @@ def random_weights(space, statistics, encoder, head, members):
     recipe = space.features(genes, "recipe").shape[1]
     architecture = space.features(genes, "architecture").shape[1]
     embedding = encoder[-1] if encoder else 0
-    return SimpleNamespace(
+    return PredictorWeights(
         statistic_mean=rng.uniform(3, 6, statistics).astype(np.float32),
         statistic_std=np.array([0.0, 1.5, 2.0, 1.0][:statistics], np.float32),
         encoder=layers(architecture, encoder),

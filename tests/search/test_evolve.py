@@ -1,7 +1,6 @@
 """Evolution, native and reference: the same genes, and what every result must keep."""
 
 import re
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +11,8 @@ from hypothesis import strategies as st
 from narsfast import _native
 from narsfast.cost import Budget, Counter, format_number
 from narsfast.errors import UserError
-from narsfast.search import TableCounter, evolve
+from narsfast.predictor import PredictorWeights
+from narsfast.search import Pool, TableCounter, evolve
 from narsfast.space import Space, load_space
 
 
@@ -31,7 +31,7 @@ def weighted_score(space, seed=0):
 
 def make_pool(counter, n=300, seed=1):
     genes = np.unique(counter.space.random(n, seed), axis=0)
-    return SimpleNamespace(genes=genes, statistics=counter(genes))
+    return Pool(genes, counter(genes))
 
 
 def quantiles(pool, counter, *shares):
@@ -199,7 +199,7 @@ class LinearPredictor:
                 rng.standard_normal((2, outputs)).astype(np.float32),
             )
 
-        self._weights = SimpleNamespace(
+        self._weights = PredictorWeights(
             statistic_mean=np.array([11, 14], np.float32),
             statistic_std=np.array([1, 2], np.float32),
             encoder=[layer(architecture, 20)],
@@ -281,7 +281,7 @@ def scattered(fields=24, values=40, shown=3):
         members.append(genes)
     genes = np.array(members, np.int16)
     assert ((genes == right).any(axis=0) == (np.arange(fields) < fields - 1)).all()
-    pool = SimpleNamespace(genes=genes, statistics=counter(genes))
+    pool = Pool(genes, counter(genes))
     return counter, pool, lambda candidates: (candidates == right).sum(axis=1).astype(np.float64)
 
 
@@ -391,8 +391,8 @@ def test_trained_candidates_alone_are_enough():
     score = weighted_score(counter.space)
     genes = counter.space.random(200, 2)
     smallest = counter(genes)[:, 0].argmin()
-    pool = SimpleNamespace(genes=np.delete(genes, smallest, axis=0), statistics=None)
-    pool.statistics = counter(pool.genes)
+    rest = np.delete(genes, smallest, axis=0)
+    pool = Pool(rest, counter(rest))
     budget = Budget({"macs": (0.0, float(counter(genes)[smallest, 0]))})
     result = evolve(score, counter, [budget], pool, genes, 0, generations=5)[0]
     check_result(result, counter, score, pool)
