@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from . import __version__
-from .arch import Definition, create, definition_of
+from .arch import WEIGHTS_FILE, Definition, create, definition_of, load_weights
 from .config import RunConfig, resolve_config
 from .cost import Budget, Counter
 from .data import Dataset, batches, shared_data
@@ -36,7 +36,7 @@ from .search import evolve as evolve_candidates
 from .search import optimise as optimise_candidates
 from .seeds import derive_seed
 from .space import Candidate, Recipe, Space
-from .training import WEIGHTS_FILE, TrialTask, evaluate, load_weights, run_trial
+from .training import TrialTask, evaluate, run_trial
 from .trial import Trial
 
 _STAGES = ("pretrain", "optimise", "evolve", "train", "emit", "done")

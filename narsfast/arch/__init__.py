@@ -12,6 +12,7 @@ from ._rows import (
     lower_genes,
     require_stages,
 )
+from ._weights import WEIGHTS_FILE, load_weights, save_weights
 from ._width import round_width, squeezed_width
 from ._zoo import zoo, zoo_definition
 
@@ -19,6 +20,7 @@ __all__ = [
     "FEATURE_STRIDES",
     "HEADER_COLUMNS",
     "ROW_COLUMNS",
+    "WEIGHTS_FILE",
     "ConvNorm",
     "Definition",
     "FeatureInfo",
@@ -31,12 +33,14 @@ __all__ = [
     "check_padding",
     "create",
     "definition_of",
+    "load_weights",
     "lower_definitions",
     "lower_genes",
     "read_definition",
     "require_stages",
     "resolve_definition",
     "round_width",
+    "save_weights",
     "squeezed_width",
     "zoo",
     "zoo_definition",

@@ -1,6 +1,5 @@
 """What a user takes home: one folder per found network, and the way back from it."""
 
-from ._atomic import atomic_directory
 from ._emission import Emission, emit
 from ._facts import DataFacts, Measurements, describe_data
 from ._load import Preprocessing, load, load_transform, read_preprocessing
@@ -14,7 +13,6 @@ __all__ = [
     "Measurements",
     "OnnxCheck",
     "Preprocessing",
-    "atomic_directory",
     "block_notation",
     "compare_onnx",
     "describe_data",

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 import narsfast
-from narsfast.arch import Definition, Network, Padding
+from narsfast.arch import WEIGHTS_FILE, Definition, Network, Padding, save_weights
+from narsfast.files import replacing_directory
 from narsfast.space import Recipe
 
-from ._atomic import atomic_directory
 from ._card import model_card
 from ._facts import DataFacts, Measurements
 from ._load import Preprocessing
@@ -43,15 +43,6 @@ class Emission:
 
 def _json(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
-
-
-def _save_weights(network: nn.Module, path: Path) -> None:
-    from safetensors.torch import save_file
-
-    state = {
-        name: tensor.detach().cpu().clone().contiguous() for name, tensor in network.state_dict().items()
-    }
-    save_file(state, path, metadata={"format": "pt", "writer": f"narsfast {narsfast.__version__}"})
 
 
 def _manifest(
@@ -123,7 +114,7 @@ def emit(
         padding=padding,
     )
     registered = model_name(f"{data.name.rstrip('/').rsplit('/', 1)[-1]}_{found.candidate[:8]}")
-    with atomic_directory(target) as folder:
+    with replacing_directory(target) as folder:
 
         def write(name: str, text: str) -> None:
             (folder / name).write_text(text, encoding="utf-8")
@@ -131,7 +122,7 @@ def emit(
         write("definition.json", definition.to_json())
         write("recipe.json", recipe.model_dump_json(indent=2) + "\n")
         write("preprocessing.json", preprocessing.model_dump_json(indent=2) + "\n")
-        _save_weights(network, folder / "weights.safetensors")
+        save_weights(network, folder / WEIGHTS_FILE)
         onnx = export_and_check(
             network, folder / "model.onnx", definition.resolution, data.in_chans, test_batches
         )

@@ -11,11 +11,9 @@ import numpy as np
 import torch
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from narsfast.arch import create, read_definition
+from narsfast.arch import WEIGHTS_FILE, create, load_weights, read_definition
 from narsfast.errors import UserError
 
 
@@ -106,17 +104,7 @@ def load(directory: str | Path) -> nn.Module:
         in_chans=preprocessing.in_chans,
         padding=preprocessing.padding,
     )
-    path = directory / "weights.safetensors"
-    try:
-        weights = load_file(path)
-    except (FileNotFoundError, SafetensorError, OSError) as error:
-        reason = "is missing" if not path.exists() else f"cannot be read ({error})"
-        raise UserError(f"{path} {reason}; emit the network again") from None
-    try:
-        network.load_state_dict(weights)
-    except RuntimeError as error:
-        detail = str(error).strip().splitlines()[-1].strip()
-        raise UserError(f"{path} does not fit definition.json beside it ({detail}); emit again") from None
+    load_weights(network, directory / WEIGHTS_FILE)
     return network.eval()
 
 

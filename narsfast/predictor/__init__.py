@@ -1,1 +1,17 @@
-"""predictor."""
+"""The accuracy predictor: pretraining on statistics, fitting to labels, members, baselines, storage."""
+
+from ._baselines import baselines
+from ._inputs import Statistics
+from ._predictor import Predictor, pretrain
+from ._pretraining import PretrainingReport, StatisticReport
+from ._weights import PredictorWeights
+
+__all__ = [
+    "Predictor",
+    "PredictorWeights",
+    "PretrainingReport",
+    "StatisticReport",
+    "Statistics",
+    "baselines",
+    "pretrain",
+]

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError
+from narsfast.errors import UserError
 
 DATABASE_FILE = "run.db"
 VERSION = 1
@@ -160,4 +160,6 @@ def _connect(file: Path, mode: str) -> sqlite3.Connection:
 
 
 def _not_a_run(file: Path, reason: object) -> UserError:
-    return UserError(f"{file} is not the database of a run ({reason}): name the directory of a run")
+    return UserError(
+        f"{file} cannot be used as the database of a run ({reason}): name the directory of a run"
+    )

@@ -22,7 +22,8 @@ from multiprocessing.connection import Connection, Pipe
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
-from ..errors import UserError
+from narsfast.errors import UserError
+
 from ._executor import Executor, Report, TrialTimedOut, WorkerLost
 from ._worker import ERROR, REPORT, RESULT, STARTED, RemoteTraceback
 
@@ -64,8 +65,9 @@ class Processes(Executor):
     ) -> Future[_T]:
         """See `Executor.submit`."""
         if getattr(function, "__module__", None) == "__main__":
+            name = getattr(function, "__qualname__", function)
             raise UserError(
-                f"function {getattr(function, '__qualname__', function)} is defined in the main script: move it into a module, "
+                f"function {name} is defined in the main script: move it into a module, "
                 "so that worker processes can import it"
             )
         return self._pool.submit(self._run, pickle.dumps((function, args)), report, timeout)

@@ -125,7 +125,9 @@ class _Scorer:
             return
         missing = [name for name in source.names if name not in counter.names]
         if missing:
-            raise UserError(f"statistic {missing[0]!r} of the predictor is not counted; counted: {counter.names}")
+            raise UserError(
+                f"statistic {missing[0]!r} of the predictor is not counted; counted: {counter.names}"
+            )
         self.columns = [counter.names.index(name) for name in source.names]
         self._weights = source.weights()
         if native:
@@ -250,7 +252,9 @@ class _Candidates:
         counters[:, 0] = pool  # generation 0 draws for the start
         chosen = pool[np.argsort(philox(seed, PURPOSE, counters)[:, 0], kind="stable")[:randoms]]
         best = pool[np.lexsort((self._pool_keys[pool], -self._pool_scores[pool]))[:1]]
-        return np.concatenate([self._trained_genes[best_trained], self._pool_genes[chosen], self._pool_genes[best]])
+        return np.concatenate(
+            [self._trained_genes[best_trained], self._pool_genes[chosen], self._pool_genes[best]]
+        )
 
     def _nothing_inside(self, budget: Budget, bounds: Bounds) -> str:
         spans = []
@@ -260,7 +264,9 @@ class _Candidates:
                 return f"budget {budget.label()}: the pool is empty; sample one inside the budget"
             largest = f", the largest {values.max():g}" if low > 0 else ""
             spans.append(f"the smallest {self._names[column]} in the pool is {values.min():g}{largest}")
-        return f"budget {budget.label()} has no candidate to start from: {'; '.join(spans)}; loosen the budget"
+        return (
+            f"budget {budget.label()} has no candidate to start from: {'; '.join(spans)}; loosen the budget"
+        )
 
 
 def _columns(budget: Budget, names: tuple[str, ...]) -> Bounds:

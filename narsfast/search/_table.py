@@ -22,7 +22,9 @@ class TableCounter:
     def __init__(self, space: Space, names: tuple[str, ...], table: NDArray[np.float64]) -> None:
         wanted = (len(space.fields), int(space.sizes.max(initial=0)), len(names))
         if table.shape != wanted:
-            raise UserError(f"table has shape {table.shape}; {space.name} with {len(names)} names needs {wanted}")
+            raise UserError(
+                f"table has shape {table.shape}; {space.name} with {len(names)} names needs {wanted}"
+            )
         self.space = space
         self.names = names
         self.table = np.ascontiguousarray(table, np.float64)

@@ -10,12 +10,11 @@ from typing import Any
 
 import torch
 
-from narsfast.arch import Definition
+from narsfast.arch import WEIGHTS_FILE, Definition, save_weights
 from narsfast.data import shared_data
 from narsfast.space import Recipe
 from narsfast.trial import Outcome, Trial
 
-from ._files import WEIGHTS_FILE, save_weights
 from ._train import train
 
 _MEMORY_MESSAGES = ("can't allocate memory", "not enough memory", "out of memory")

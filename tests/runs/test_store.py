@@ -246,7 +246,7 @@ def test_directories_that_are_no_run(tmp_path):
 def test_foreign_databases_are_refused(tmp_path):
     file = tmp_path / "run.db"
     file.write_bytes(b"something else that is long enough to be looked at" * 100)
-    foreign = pytest.raises(UserError, match="not the database of a run")
+    foreign = pytest.raises(UserError, match="cannot be used as the database of a run")
     with foreign:
         Run.read(tmp_path)
     with foreign:

@@ -2,9 +2,9 @@ import pytest
 import torch
 from safetensors import torch as safetensors_torch
 
-from narsfast.arch import create
+from narsfast.arch import _weights, create, load_weights, save_weights
 from narsfast.errors import UserError
-from narsfast.training import FlatWeights, _files, load_weights, save_weights
+from narsfast.training import FlatWeights
 
 
 def build(small, classes=10, seed=0):
@@ -31,7 +31,7 @@ def test_a_crash_while_writing_leaves_the_old_file(small, tmp_path, monkeypatch)
         file.write_bytes(b"half")
         raise OSError("disk full")
 
-    monkeypatch.setattr(_files, "save_file", crash)
+    monkeypatch.setattr(_weights, "save_file", crash)
     with pytest.raises(OSError, match="disk full"):
         save_weights(build(small, seed=1), path)
     assert path.read_bytes() == before

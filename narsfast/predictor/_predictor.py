@@ -1,0 +1,220 @@
+"""The accuracy predictor: pretrained on statistics, fitted to labels, several members (section 3 of FBNetV3).
+
+Encoder, proxy head, accuracy head and the order of training are how the paper's method is commonly described; members, sizes and the
+statistics as inputs of the accuracy head are this project's choice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from narsfast import _native
+from narsfast.errors import UserError
+from narsfast.progress import Progress, silent
+from narsfast.seeds import derive_seed
+from narsfast.space import Genes, Space
+
+from ._fitting import Fitted, fit_members
+from ._inputs import Inputs, Scaling, Statistics
+from ._network import Layer, new_layers, one_thread
+from ._pretraining import PretrainingReport, pretrain_encoder
+from ._weights import ArrayLayer, PredictorWeights
+
+MEMBERS = 4
+ENCODER = (256, 128, 32)
+HEAD = (64,)
+FEWEST = 5
+"""Candidates that pretraining needs, so that one can be held out."""
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """Predicts the accuracy of candidates in percent; made by `pretrain`, fitted by `fit`. Never changes.
+
+    Attributes:
+        counter: counts the statistics that the predictor reads.
+        scaling: standardisation of the statistics.
+        members: number of members (M).
+        encoder: pretrained layers, empty where the space searches no architecture.
+        proxy: the linear proxy head, empty without pretraining.
+        head_widths: hidden widths of the accuracy head.
+        pretraining: how well the statistics were learnt.
+        fitted: weights after the last fit, None before any.
+    """
+
+    counter: Statistics
+    scaling: Scaling
+    members: int
+    encoder: tuple[Layer, ...] = field(repr=False)
+    proxy: tuple[Layer, ...] = field(repr=False)
+    head_widths: tuple[int, ...]
+    pretraining: PretrainingReport
+    fitted: Fitted | None = field(default=None, repr=False)
+
+    @property
+    def space(self) -> Space:
+        """The space whose candidates are predicted."""
+        return self.counter.space
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the statistics that the predictor reads, in order."""
+        return self.counter.names
+
+    def fit(self, genes: ArrayLike, labels: ArrayLike, seed: int) -> Predictor:
+        """Learn labels, always from the pretrained weights: earlier fits leave no trace.
+
+        The encoder is frozen first, then everything is trained at a lower rate, by the Huber loss with the switch
+        at 1 percent. On one thread; the same arguments give the same weights.
+
+        Args:
+            genes: (n, F) canonical, n at least 1.
+            labels: (n,) accuracy in percent.
+            seed: of initial weights and of the order of samples.
+
+        Returns:
+            The fitted predictor.
+
+        Raises:
+            ValueError: there is no label, one is not finite, or their number is not that of the genes.
+        """
+        inputs, percent = self.learning_set(genes, labels)
+        every = torch.arange(len(percent))
+        generator = torch.Generator().manual_seed(derive_seed(seed, "fit"))
+        with one_thread():
+            fitted = fit_members(
+                self.encoder, self.head_widths, inputs, percent, [every] * self.members, generator
+            )
+        return replace(self, fitted=fitted)
+
+    def learning_set(self, genes: ArrayLike, labels: ArrayLike) -> tuple[Inputs, torch.Tensor]:
+        """Inputs of the genes, and the labels as (n,) float32; raises as `fit` does."""
+        array = np.asarray(genes, np.int16)
+        percent = np.asarray(labels, np.float32)
+        if len(percent) == 0 or percent.shape != (len(array),) or not np.isfinite(percent).all():
+            raise ValueError(
+                f"labels have shape {percent.shape} for {len(array)} candidates; "
+                "there must be one finite label a candidate, and at least one"
+            )
+        return Inputs.of(self.counter, self.scaling, array), torch.from_numpy(percent)
+
+    def predict(self, genes: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Predict canonical genes (n, F): mean and standard deviation over the members, (n,) each, percent.
+
+        Native inference: a candidate's result depends neither on the rest of the batch nor on threads.
+
+        Raises:
+            RuntimeError: no labels were fitted yet.
+        """
+        array = np.ascontiguousarray(genes, np.int16)
+        statistics = np.ascontiguousarray(self.counter(array), np.float64)
+        mean, std = self._native.score(array, statistics)
+        return mean, std
+
+    def scores(self, genes: ArrayLike) -> NDArray[np.float64]:
+        """The mean of `predict`, (n,) percent: what candidates are ranked by."""
+        return self.predict(genes)[0]
+
+    @cached_property
+    def _native(self) -> Any:
+        return _native.Predictor(self.space.tables(), self.weights())
+
+    def weights(self) -> PredictorWeights:
+        """The fitted weights as arrays.
+
+        Raises:
+            RuntimeError: no labels were fitted yet.
+        """
+        if self.fitted is None:
+            raise RuntimeError("the predictor has no labels yet; call fit first")
+        return PredictorWeights(
+            self.scaling.mean,
+            self.scaling.std,
+            _arrays(self.fitted.encoder),
+            _arrays(self.fitted.head),
+            float(self.fitted.mean[0]),
+            float(self.fitted.scale[0]),
+        )
+
+    def save(self, directory: str | Path) -> None:
+        """Write ``predictor.safetensors`` and ``predictor.json`` (schema of the space and sizes) into a directory."""
+        from ._storage import save_predictor
+
+        save_predictor(self, Path(directory))
+
+    @staticmethod
+    def load(directory: str | Path, space: Space, counter: Statistics | None = None) -> Predictor:
+        """Read what `save` wrote.
+
+        Args:
+            directory: where it is.
+            space: the space it is to be used on.
+            counter: statistics to use; default is the `narsfast.cost.Counter` it was made with.
+
+        Raises:
+            UserError: there is none, it was made for another space or other statistics, or the files are damaged.
+        """
+        from ._storage import load_predictor
+
+        return load_predictor(Path(directory), space, counter)
+
+
+def pretrain(
+    counter: Statistics,
+    genes: ArrayLike,
+    seed: int,
+    progress: Progress = silent,
+    *,
+    members: int = MEMBERS,
+    encoder: Sequence[int] = ENCODER,
+    head: Sequence[int] = HEAD,
+) -> Predictor:
+    """Make a predictor and pretrain its encoder on statistics (80 % train, 20 % validate).
+
+    A space that searches no architecture gets no encoder, and one without statistics an untrained one; in both
+    pretraining is skipped and the report is empty. On one thread; the same arguments give the same weights.
+
+    Args:
+        counter: statistics to learn.
+        genes: (n, F) canonical; their statistics set the scaling.
+        seed: of every random choice.
+        progress: told of the steps.
+        members: members (M).
+        encoder: widths of the encoder, the embedding last.
+        head: hidden widths of the accuracy head.
+
+    Raises:
+        UserError: fewer than 5 candidates, or a size below 1.
+    """
+    array = np.asarray(genes, np.int16)
+    if len(array) < FEWEST:
+        raise UserError(f"pretraining got {len(array)} candidates; it needs at least {FEWEST}")
+    for name, sizes in (("members", [members]), ("encoder", encoder), ("head", head)):
+        if min(sizes, default=1) < 1:
+            raise UserError(f"{name} of the predictor is {min(sizes)}; it should be at least 1")
+    scaling = Scaling.of(counter(array))
+    layers: list[Layer] = []
+    proxy: list[Layer] = []
+    report = PretrainingReport()
+    if counter.space.searches_architecture and encoder:
+        inputs = Inputs.of(counter, scaling, array)
+        generator = torch.Generator().manual_seed(derive_seed(seed, "encoder"))
+        layers = new_layers([inputs.architecture.shape[1], *encoder], members, generator)
+        if scaling.varies.any():
+            with one_thread():
+                proxy, report = pretrain_encoder(
+                    layers, inputs, scaling.varies, counter.names, seed, progress
+                )
+    return Predictor(counter, scaling, members, tuple(layers), tuple(proxy), tuple(head), report)
+
+
+def _arrays(layers: Sequence[Layer]) -> list[ArrayLayer]:
+    return [(weight.contiguous().numpy(), bias.contiguous().numpy()) for weight, bias in layers]

@@ -1,0 +1,136 @@
+"""Pretraining on statistics, which cost nothing: the proxy task of FBNetV3 (section 3).
+
+The encoder and a linear proxy head learn to tell an architecture's statistics from its features; four fifths of the candidates
+train, one fifth validates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.stats import spearmanr
+from torch import Tensor
+
+from narsfast.progress import Progress, silent
+from narsfast.seeds import derive_seed
+
+from ._descent import Schedule, batch_order, minimise
+from ._inputs import Inputs
+from ._network import Layer, apply_layers, new_layers
+
+VALIDATION_SHARE = 0.2
+SCHEDULE = Schedule(steps=1600, batch=64, rate=1e-2, weight_decay=0.5, average=0.3)
+BATCHES = (64, 160)
+"""Samples of a step, from few to many candidates: a hundredth of them within these limits."""
+REPORT_EVERY = 20
+
+
+@dataclass(frozen=True)
+class StatisticReport:
+    """How well one statistic was learnt, on the candidates held out.
+
+    Attributes:
+        name: the statistic.
+        error: root mean square error of its standardised logarithm; 1 is as bad as knowing nothing.
+        rank_correlation: Spearman's, between estimated and counted.
+    """
+
+    name: str
+    error: float
+    rank_correlation: float
+
+
+@dataclass(frozen=True)
+class PretrainingReport:
+    """Outcome of a pretraining.
+
+    Attributes:
+        statistics: one report a statistic that is not constant; none if there was nothing to learn.
+        trained: candidates that trained.
+        validated: candidates held out.
+    """
+
+    statistics: tuple[StatisticReport, ...] = ()
+    trained: int = 0
+    validated: int = 0
+
+    def to_dict(self) -> dict[str, dict[str, float]]:
+        """Statistic to ``{"error": ..., "rank_correlation": ...}``."""
+        return {
+            row.name: {"error": row.error, "rank_correlation": row.rank_correlation}
+            for row in self.statistics
+        }
+
+    @classmethod
+    def from_dict(
+        cls, data: Mapping[str, Mapping[str, float]], trained: int, validated: int
+    ) -> PretrainingReport:
+        """The inverse of `to_dict`."""
+        rows = tuple(StatisticReport(name, **row) for name, row in data.items())
+        return cls(rows, trained, validated)
+
+
+def pretrain_encoder(
+    encoder: Sequence[Layer],
+    inputs: Inputs,
+    varies: NDArray[np.bool_],
+    names: Sequence[str],
+    seed: int,
+    progress: Progress = silent,
+) -> tuple[list[Layer], PretrainingReport]:
+    """Train the encoder in place, with a proxy head on top of it.
+
+    Args:
+        encoder: new layers of M members.
+        inputs: of n candidates.
+        varies: (S,) which statistics are not constant; only these are learnt.
+        names: the S statistics.
+        seed: of the proxy head's initial weights, of the split and the order.
+        progress: told of the steps.
+
+    Returns:
+        The proxy head (one layer, an output for each statistic that varies), and the report.
+    """
+    generator = torch.Generator().manual_seed(derive_seed(seed, "proxy"))
+    targets = inputs.statistics[:, torch.from_numpy(varies)]
+    members, width = encoder[-1][1].shape
+    proxy = new_layers([width, targets.shape[1]], members, generator)
+    shuffled = torch.randperm(len(targets), generator=generator)
+    held_out, training = shuffled.tensor_split([max(1, int(VALIDATION_SHARE * len(targets)))])
+    batch = min(max(BATCHES[0], len(training) // 100), BATCHES[1])
+    schedule = replace(SCHEDULE, batch=batch)
+    order = batch_order([training] * members, schedule, generator)
+
+    def estimate(rows: Tensor) -> Tensor:
+        return apply_layers(proxy, apply_layers(encoder, inputs.architecture[rows], True), False)
+
+    def loss(step: int) -> Tensor:
+        return (estimate(order[step]) - targets[order[step]]).square().mean() * members
+
+    def report(done: int) -> None:
+        if done % REPORT_EVERY == 0 or done == schedule.steps:
+            progress("pretrain", done, schedule.steps)
+
+    minimise([*encoder, *proxy], loss, schedule, report)
+    learnt = [name for name, counts in zip(names, varies, strict=True) if counts]
+    rows = _reports(learnt, estimate(held_out).mean(dim=0).numpy(), targets[held_out].numpy())
+    return proxy, PretrainingReport(rows, len(training), len(held_out))
+
+
+def _reports(
+    names: Sequence[str], estimates: NDArray[np.float32], targets: NDArray[np.float32]
+) -> tuple[StatisticReport, ...]:
+    """One report a column of (n, S); statistics that do not vary among the n are left out."""
+    return tuple(
+        StatisticReport(
+            name,
+            float(np.sqrt(np.mean((estimate - target) ** 2))),
+            float(spearmanr(estimate, target).statistic) if np.ptp(estimate) else 0.0,
+        )
+        for name, estimate, target in zip(names, estimates.T, targets.T, strict=True)
+        if np.ptp(target)
+    )

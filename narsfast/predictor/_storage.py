@@ -1,0 +1,138 @@
+"""Predictors on disk: weights as safetensors, and a JSON schema that ties them to a space."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from narsfast.cost import Counter
+from narsfast.errors import UserError
+from narsfast.space import Space
+
+from ._fitting import Fitted
+from ._inputs import Scaling, Statistics
+from ._network import Layer
+from ._predictor import Predictor
+from ._pretraining import PretrainingReport
+
+WEIGHTS = "predictor.safetensors"
+SCHEMA = "predictor.json"
+FORMAT = 1
+
+
+def save_predictor(predictor: Predictor, directory: Path) -> None:
+    """Write both files, the schema last; the directory is made if needed."""
+    directory.mkdir(parents=True, exist_ok=True)
+    tensors = {
+        "statistics.mean": torch.from_numpy(predictor.scaling.mean),
+        "statistics.std": torch.from_numpy(predictor.scaling.std),
+        "statistics.varies": torch.from_numpy(predictor.scaling.varies),
+        **_named("encoder", predictor.encoder),
+        **_named("proxy", predictor.proxy),
+    }
+    if predictor.fitted is not None:
+        tensors["fitted.mean"] = predictor.fitted.mean
+        tensors["fitted.scale"] = predictor.fitted.scale
+        tensors |= _named("fitted.encoder", predictor.fitted.encoder)
+        tensors |= _named("fitted.head", predictor.fitted.head)
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, directory / WEIGHTS)
+    counter = predictor.counter
+    counts_networks = isinstance(counter, Counter)
+    schema = {
+        "format": FORMAT,
+        "space": {"fingerprint": predictor.space.fingerprint(), **predictor.space.to_dict()},
+        "statistics": list(predictor.names),
+        "in_chans": counter.in_chans if counts_networks else None,
+        "num_classes": counter.num_classes if counts_networks else None,
+        "members": predictor.members,
+        "head_widths": list(predictor.head_widths),
+        "unit": "percent",
+        "pretraining": predictor.pretraining.to_dict(),
+        "trained": predictor.pretraining.trained,
+        "validated": predictor.pretraining.validated,
+    }
+    (directory / SCHEMA).write_text(json.dumps(schema, indent=2) + "\n")
+
+
+def load_predictor(directory: Path, space: Space, counter: Statistics | None) -> Predictor:
+    """Read both files; see `Predictor.load`."""
+    schema, tensors = _read(directory)
+    made_for = schema["space"]
+    if made_for["fingerprint"] != space.fingerprint():
+        raise UserError(
+            f"the predictor in {directory} was made for space {made_for['name']!r} "
+            f"({made_for['fingerprint']}), not for {space.name!r} ({space.fingerprint()}); "
+            "use it with its own space, or pretrain another"
+        )
+    if counter is None:
+        if schema["in_chans"] is None:
+            raise UserError(
+                f"the predictor in {directory} reads {schema['statistics']}, which are no counts of networks; "
+                "give the counter that it was made with"
+            )
+        counter = Counter(space, schema["in_chans"], schema["num_classes"])
+    if list(counter.names) != schema["statistics"]:
+        raise UserError(
+            f"the predictor in {directory} reads the statistics {schema['statistics']}, "
+            f"not {list(counter.names)}; give the counter that it was made with"
+        )
+    fitted = None
+    if "fitted.mean" in tensors:
+        fitted = Fitted(
+            _layers("fitted.encoder", tensors),
+            _layers("fitted.head", tensors),
+            tensors["fitted.mean"],
+            tensors["fitted.scale"],
+        )
+    return Predictor(
+        counter,
+        Scaling(
+            tensors["statistics.mean"].numpy(),
+            tensors["statistics.std"].numpy(),
+            tensors["statistics.varies"].numpy().astype(np.bool_),
+        ),
+        schema["members"],
+        tuple(_layers("encoder", tensors)),
+        tuple(_layers("proxy", tensors)),
+        tuple(schema["head_widths"]),
+        PretrainingReport.from_dict(schema["pretraining"], schema["trained"], schema["validated"]),
+        fitted,
+    )
+
+
+def _read(directory: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    try:
+        schema = json.loads((directory / SCHEMA).read_text())
+        tensors = load_file(directory / WEIGHTS)
+    except FileNotFoundError as error:
+        raise UserError(f"{directory} holds no predictor: {error.filename} is missing") from error
+    except (ValueError, SafetensorError) as error:
+        raise UserError(f"the predictor in {directory} cannot be read ({error}); pretrain another") from error
+    if schema.get("format") != FORMAT:
+        raise UserError(
+            f"the predictor in {directory} has format {schema.get('format')}; this version reads format {FORMAT}"
+        )
+    return schema, tensors
+
+
+def _named(prefix: str, layers: Sequence[Layer]) -> dict[str, Tensor]:
+    tensors = {}
+    for number, (weight, bias) in enumerate(layers):
+        tensors[f"{prefix}.{number}.weight"] = weight
+        tensors[f"{prefix}.{number}.bias"] = bias
+    return tensors
+
+
+def _layers(prefix: str, tensors: Mapping[str, Tensor]) -> list[Layer]:
+    layers: list[Layer] = []
+    while (name := f"{prefix}.{len(layers)}") + ".weight" in tensors:
+        layers.append((tensors[f"{name}.weight"], tensors[f"{name}.bias"]))
+    return layers

@@ -1,0 +1,39 @@
+"""The weights of a fitted predictor as plain arrays: what native inference is handed once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+ArrayLayer = tuple[Floats, Floats]
+"""Weight (M, in, out) and bias (M, out), float32, C-contiguous."""
+
+
+@dataclass(frozen=True)
+class PredictorWeights:
+    """Everything that inference needs, M members.
+
+    The input z of a statistic is ``(log(max(statistic, 1)) - statistic_mean) / statistic_std``. The encoder reads the
+    architecture's features, with a ReLU after every layer; its last output is the embedding. The head reads
+    embedding, z and the recipe's features side by side, with a ReLU between layers. A member predicts
+    ``output_mean + output_scale * head`` percent; a candidate's score is the mean over the members, its uncertainty
+    their (population) standard deviation.
+
+    Attributes:
+        statistic_mean: (S,) float32.
+        statistic_std: (S,) float32, never 0.
+        encoder: layers; empty where the space searches no architecture.
+        head: layers, the last with one output.
+        output_mean: percent.
+        output_scale: percent.
+    """
+
+    statistic_mean: Floats
+    statistic_std: Floats
+    encoder: list[ArrayLayer]
+    head: list[ArrayLayer]
+    output_mean: float
+    output_scale: float

@@ -1,0 +1,52 @@
+"""The early-stop epoch: how long later batches need to train to be ranked well (Algorithm 1 of FBNetV3).
+
+The rule and the example threshold 0.92 are how the paper is commonly described; which correlation it means is open, so both are offered.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.stats import kendalltau, spearmanr
+
+from narsfast.errors import UserError
+
+FEWEST_CURVES = 3
+"""Fewer curves always agree, or never do: the last epoch is taken (this project's choice)."""
+
+
+def early_stop_epoch(
+    curves: ArrayLike, threshold: float = 0.92, correlation: Literal["spearman", "kendall"] = "spearman"
+) -> int:
+    """Find the first epoch that ranks the trials as the last one does.
+
+    Args:
+        curves: (m, E) accuracy of m trials after each of E epochs.
+        threshold: rank correlation with the last epoch that an epoch must reach, in (0, 1].
+        correlation: which rank correlation.
+
+    Returns:
+        The epoch, 1-based; E if no earlier one reaches the threshold, if there are fewer than three curves, or if no
+        correlation can be computed because all trials end equal.
+
+    Raises:
+        UserError: the threshold is outside (0, 1], or the correlation is unknown.
+    """
+    measures = {"spearman": spearmanr, "kendall": kendalltau}
+    if not 0 < threshold <= 1:
+        raise UserError(f"threshold is {threshold}; it should be above 0 and at most 1")
+    if correlation not in measures:
+        raise UserError(f"correlation is {correlation!r}; it should be spearman or kendall")
+    array = np.asarray(curves, np.float64)
+    epochs: int = array.shape[1]
+    final = array[:, -1]
+    if len(array) < FEWEST_CURVES or np.ptp(final) == 0:
+        return epochs
+    for epoch in range(1, epochs):
+        accuracy = array[:, epoch - 1]
+        # Rounding may leave a perfect correlation a hair below 1.
+        if np.ptp(accuracy) > 0 and measures[correlation](accuracy, final).statistic >= threshold - 1e-9:
+            return epoch
+    return epochs
