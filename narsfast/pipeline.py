@@ -23,7 +23,7 @@ from .arch import WEIGHTS_FILE, Definition, create, definition_of, load_weights
 from .config import RunConfig, resolve_config
 from .cost import Budget, Counter
 from .data import Dataset, batches, shared_data
-from .emit import DataFacts, Measurements
+from .emit import Measurements, describe_data
 from .emit import emit as emit_network
 from .errors import UserError
 from .predictor import Predictor
@@ -395,7 +395,7 @@ def _emit_family(search: Search, family: Mapping[str, Any], trial: Trial) -> Res
         search.run.path / directory,
         network.eval(),
         Recipe.of(task.recipe),
-        _data_facts(data, definition.resolution),
+        describe_data(data),
         Measurements(
             budget=family["label"],
             statistics=best["statistics"],
@@ -418,20 +418,6 @@ def _emit_family(search: Search, family: Mapping[str, Any], trial: Trial) -> Res
         validation=trial.curve[-1],
         test=tested.accuracy,
         directory=str(directory),
-    )
-
-
-def _data_facts(data: Dataset, resolution: int) -> DataFacts:
-    return DataFacts(
-        name=data.name,
-        classes=tuple(data.classes),
-        in_chans=data.in_chans,
-        mean=data.preprocess.mean,
-        std=data.preprocess.std,
-        resize=round(resolution / data.preprocess.evaluation_crop),
-        mirror=data.preprocess.mirror,
-        images={split.name: len(split) for split in (data.train, data.val, data.test)},
-        chance=data.chance,
     )
 
 
