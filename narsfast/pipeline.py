@@ -211,6 +211,7 @@ def optimise(search: Search) -> Predictor:
         threshold=config.threshold,
         correlation=config.correlation,
         on_fit=lambda fits, early_stop_epoch: _store_fits(search, fits, early_stop_epoch),
+        progress=search.progress,
     )
     outcome.predictor.save(folder)
     search.run.put_fact("stage", "evolve")
@@ -370,7 +371,7 @@ def _family(search: Search, budget: Budget, evolved: Evolved) -> dict[str, Any]:
                 "statistics": dict(zip(names, statistics, strict=True)),
             }
             for candidate, score, statistics in zip(
-                candidates[:_KEPT], evolved.scores, evolved.statistics.tolist(), strict=False
+                candidates[:_KEPT], evolved.scores, evolved.statistics.astype(int).tolist(), strict=False
             )
         ],
     }
