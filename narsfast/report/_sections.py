@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from ._figures import BASELINES, batch_name
+from ._figures import BASELINES, accuracy_range, batch_name
 from ._html import Markup, amount, figure, link, missing, number, paragraph, table
 
 Data = Mapping[str, Any]
@@ -89,6 +89,10 @@ def macs(data: Data, drawn: set[str], folder: Path, page: Path) -> str:
             "epoch counts "
             f"as a constant guess ({number(data['chance'], 2, ' %') or 'unknown'})."
         )
+    lowest = accuracy_range(data)[0]
+    below = sum(row["label"] is not None and row["label"] < lowest for row in data["trials"])
+    if below:
+        text += f" {below} below the plotted range (double-click the plot to see all)."
     return paragraph(text) + figure(
         "macs", "Accuracy against multiply-adds of all trials and the found networks"
     )
@@ -145,7 +149,7 @@ def batches(data: Data, drawn: set[str], folder: Path, page: Path) -> str:
             "to reach; its "
             "spread gives the standard error for each batch's size. All trials are compared at epoch "
             f"{data['label_epoch']}. "
-            "Bars on the bars are one standard error."
+            "The thin lines are one standard error to each side."
         )
         + figure("batches", "Mean measured accuracy of each batch beside a random batch of the same size")
         + table(
@@ -208,8 +212,8 @@ def importance(data: Data, drawn: set[str], folder: Path, page: Path) -> str:
     if found is None:
         return missing("Too few trials have ended to say anything about fields.")
     worth = (
-        "The forest predicts no better than a constant, so read nothing into the bars."
-        if found["error"] >= found["constant_error"]
+        "That is hardly better, so read nothing into the bars."
+        if found["error"] >= 0.95 * found["constant_error"]
         else "With this few trials only the largest bars mean something."
     )
     return paragraph(

@@ -23,12 +23,9 @@ class Page(HTMLParser):
     def handle_starttag(self, tag, attributes):
         given = dict(attributes)
         self.ids.add(given.get("id"))
-        if (
-            tag in ("script", "img", "link", "iframe")
-            and (given.get("src") or given.get("href", "data:")) != "data:,"
-        ):
-            if given.get("src") or given.get("href"):
-                self.external.append(given)
+        loaded = given.get("src") or (given.get("href") if tag == "link" else None)
+        if loaded and not loaded.startswith("data:"):
+            self.external.append(loaded)
         if tag == "a":
             self.links.append(given["href"])
         if tag == "table":
