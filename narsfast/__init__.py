@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .arch import create as create
     from .arch import zoo as zoo
+    from .emit import load as load
 
 __version__ = "0.1.0"
 
 # Where each public name lives. Loaded on first use, so that `import narsfast` alone stays light.
 _HOMES = {
     "create": "narsfast.arch",
+    "load": "narsfast.emit",
     "zoo": "narsfast.arch",
 }
 

@@ -22,6 +22,8 @@ from .progress import Progress as Report
 
 _STEP = 0.2  # share of a stage between two lines where there is no terminal
 
+_WIDTH = 200  # columns of a table where stdout is no terminal
+
 
 @contextmanager
 def progress_bars() -> Iterator[Report]:
@@ -78,7 +80,10 @@ def print_table(title: str, rows: Sequence[dict[str, Any]]) -> None:
         )
     for row in rows:
         table.add_row(*(f"{value:,}" if isinstance(value, int) else str(value) for value in row.values()))
-    Console().print(table)
+    console = Console()
+    if not console.is_terminal:
+        console.width = _WIDTH
+    console.print(table)
 
 
 def _is_number(value: Any) -> bool:

@@ -19,11 +19,11 @@ import numpy as np
 import torch
 
 from . import __version__
-from .arch import Definition, create, definition_of
+from .arch import WEIGHTS_FILE, Definition, create, definition_of, load_weights
 from .config import RunConfig, resolve_config
 from .cost import Budget, Counter
 from .data import Dataset, batches, shared_data
-from .emit import DataFacts, Measurements
+from .emit import Measurements, describe_data
 from .emit import emit as emit_network
 from .errors import UserError
 from .predictor import Predictor
@@ -36,7 +36,7 @@ from .search import evolve as evolve_candidates
 from .search import optimise as optimise_candidates
 from .seeds import derive_seed
 from .space import Candidate, Recipe, Space
-from .training import WEIGHTS_FILE, TrialTask, evaluate, load_weights, run_trial
+from .training import TrialTask, evaluate, run_trial
 from .trial import Trial
 
 _STAGES = ("pretrain", "optimise", "evolve", "train", "emit", "done")
@@ -211,6 +211,7 @@ def optimise(search: Search) -> Predictor:
         threshold=config.threshold,
         correlation=config.correlation,
         on_fit=lambda fits, early_stop_epoch: _store_fits(search, fits, early_stop_epoch),
+        progress=search.progress,
     )
     outcome.predictor.save(folder)
     search.run.put_fact("stage", "evolve")
@@ -370,7 +371,7 @@ def _family(search: Search, budget: Budget, evolved: Evolved) -> dict[str, Any]:
                 "statistics": dict(zip(names, statistics, strict=True)),
             }
             for candidate, score, statistics in zip(
-                candidates[:_KEPT], evolved.scores, evolved.statistics.tolist(), strict=False
+                candidates[:_KEPT], evolved.scores, evolved.statistics.astype(int).tolist(), strict=False
             )
         ],
     }
@@ -395,7 +396,7 @@ def _emit_family(search: Search, family: Mapping[str, Any], trial: Trial) -> Res
         search.run.path / directory,
         network.eval(),
         Recipe.of(task.recipe),
-        _data_facts(data, definition.resolution),
+        describe_data(data),
         Measurements(
             budget=family["label"],
             statistics=best["statistics"],
@@ -418,20 +419,6 @@ def _emit_family(search: Search, family: Mapping[str, Any], trial: Trial) -> Res
         validation=trial.curve[-1],
         test=tested.accuracy,
         directory=str(directory),
-    )
-
-
-def _data_facts(data: Dataset, resolution: int) -> DataFacts:
-    return DataFacts(
-        name=data.name,
-        classes=tuple(data.classes),
-        in_chans=data.in_chans,
-        mean=data.preprocess.mean,
-        std=data.preprocess.std,
-        resize=round(resolution / data.preprocess.evaluation_crop),
-        mirror=data.preprocess.mirror,
-        images={split.name: len(split) for split in (data.train, data.val, data.test)},
-        chance=data.chance,
     )
 
 

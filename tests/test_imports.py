@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "narsfast"
-LEAVES = {"errors", "trial", "seeds", "progress", "_native"}
+LEAVES = {"errors", "trial", "files", "seeds", "progress", "_native"}
 ALLOWED = {
     "space": set(),
     "ops": set(),

@@ -1,5 +1,6 @@
 // Compiled once per instruction set; NARSFAST_ISA names the namespace. It includes nothing that has inline
-// functions with external linkage: the linker could otherwise give a fast copy to code that must run anywhere.
+// functions with external linkage: the linker could otherwise give a fast copy to code that must run
+// anywhere.
 #include "search/kernels.h"
 
 #if defined(__SSE2__)
@@ -29,6 +30,10 @@ inline __attribute__((always_inline)) Vector load(const float* at) {
   return *reinterpret_cast<const Unaligned*>(at);
 }
 
+// All lanes the same. Subtracting 0 changes no float, so that this is a plain broadcast; adding 0 would not
+// be.
+inline __attribute__((always_inline)) Vector broadcast(float value) { return value - Vector{}; }
+
 inline __attribute__((always_inline)) void store(float* at, Vector value) {
   *reinterpret_cast<Unaligned*>(at) = value;
 }
@@ -40,13 +45,13 @@ void dense_block(const float* weights, const float* bias, const float* input, in
                  float* output) {
   Vector sum[kRows][2];
 #pragma GCC unroll 12
-  for (int r = 0; r < kRows; ++r) sum[r][0] = sum[r][1] = Vector{} + bias[r];
+  for (int r = 0; r < kRows; ++r) sum[r][0] = sum[r][1] = broadcast(bias[r]);
   for (int64_t k = 0; k < inputs; ++k) {
     const Vector left = load(input + k * kTile);
     const Vector right = load(input + k * kTile + kLanes);
 #pragma GCC unroll 12
     for (int r = 0; r < kRows; ++r) {
-      const Vector weight = Vector{} + weights[k * kRows + r];
+      const Vector weight = broadcast(weights[k * kRows + r]);
       sum[r][0] += weight * left;
       sum[r][1] += weight * right;
     }

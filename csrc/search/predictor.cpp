@@ -14,6 +14,15 @@ namespace {
 // Candidates that go through all layers together: their activations stay in the second-level cache.
 constexpr int64_t kChunk = 64;
 
+// A thread's buffer of floats, on a cache line; valid until the thread's next call.
+float* scratch(int64_t floats) {
+  constexpr size_t kLine = 64 / sizeof(float);
+  thread_local std::vector<float> buffer;
+  if (buffer.size() < static_cast<size_t>(floats) + kLine) buffer.resize(static_cast<size_t>(floats) + kLine);
+  const size_t past = reinterpret_cast<uintptr_t>(buffer.data()) / sizeof(float) % kLine;
+  return buffer.data() + (past == 0 ? 0 : kLine - past);
+}
+
 void require_width(const char* layer, int64_t got, int64_t wanted) {
   if (got != wanted) {
     throw std::invalid_argument(std::string(layer) + " has " + std::to_string(got) + " inputs, expected " +
@@ -98,10 +107,7 @@ void Predictor::score_chunk(const int16_t* genes, const double* statistics, int6
   const int64_t joint = joint_width * tile;
   const int64_t layer = widest_ * tile;
 
-  thread_local std::vector<float> scratch;
-  const size_t needed = static_cast<size_t>(tiles * (features + joint + 2 * layer));
-  if (scratch.size() < needed) scratch.resize(needed);
-  float* const architecture = scratch.data();
+  float* const architecture = scratch(tiles * (features + joint + 2 * layer));
   float* const head_input = architecture + tiles * features;
   float* const buffers[2] = {head_input + tiles * joint, head_input + tiles * (joint + layer)};
 
@@ -115,7 +121,8 @@ void Predictor::score_chunk(const int16_t* genes, const double* statistics, int6
     for (int32_t s = 0; s < statistics_; ++s, column += tile) {
       const double* value = statistics + t * tile * statistics_ + s;
       for (int64_t i = 0; i < tile; ++i) {
-        const double z = i < in_tile ? std::log(std::max(value[i * statistics_], 1.0)) - statistic_mean_[s] : 0.0;
+        const double z =
+            i < in_tile ? std::log(std::max(value[i * statistics_], 1.0)) - statistic_mean_[s] : 0.0;
         column[i] = static_cast<float>(z * statistic_scale_[s]);
       }
     }

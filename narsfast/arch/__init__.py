@@ -2,7 +2,7 @@
 
 from ._blocks import ConvNorm, InvertedResidual
 from ._definition import Definition, Padding, Row, check_padding, read_definition
-from ._network import FeatureInfo, FeatureNetwork, Network, create, resolve_definition
+from ._network import FEATURE_STRIDES, FeatureInfo, FeatureNetwork, Network, create, resolve_definition
 from ._rows import (
     HEADER_COLUMNS,
     ROW_COLUMNS,
@@ -12,12 +12,15 @@ from ._rows import (
     lower_genes,
     require_stages,
 )
+from ._weights import WEIGHTS_FILE, load_weights, save_weights
 from ._width import round_width, squeezed_width
 from ._zoo import zoo, zoo_definition
 
 __all__ = [
+    "FEATURE_STRIDES",
     "HEADER_COLUMNS",
     "ROW_COLUMNS",
+    "WEIGHTS_FILE",
     "ConvNorm",
     "Definition",
     "FeatureInfo",
@@ -30,12 +33,14 @@ __all__ = [
     "check_padding",
     "create",
     "definition_of",
+    "load_weights",
     "lower_definitions",
     "lower_genes",
     "read_definition",
     "require_stages",
     "resolve_definition",
     "round_width",
+    "save_weights",
     "squeezed_width",
     "zoo",
     "zoo_definition",

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, get_args
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictInt, ValidationError
 
@@ -11,6 +11,8 @@ from narsfast.errors import UserError
 
 Padding = Literal["published", "half"]
 """How depthwise convolutions are padded: by the row's own padding, or always by kernel // 2."""
+
+PADDINGS: tuple[Padding, ...] = ("published", "half")
 
 
 def _odd(kernel: int) -> int:
@@ -116,10 +118,10 @@ def read_definition(path: str | Path) -> Definition:
 
 def check_padding(padding: str) -> Padding:
     """The padding mode, if it is one; else a UserError that lists both."""
-    for known in get_args(Padding):
+    for known in PADDINGS:
         if padding == known:
-            return known  # type: ignore[no-any-return]
-    raise UserError(f"padding is {padding!r}; it should be one of {', '.join(get_args(Padding))}")
+            return known
+    raise UserError(f"padding is {padding!r}; it should be one of {', '.join(PADDINGS)}")
 
 
 def _sentence(error: ValidationError, name: object) -> str:

@@ -135,9 +135,11 @@ def resolve_definition(source: Source) -> Definition:
         return source
     if isinstance(source, Mapping):
         return Definition.from_dict(source)
-    if isinstance(source, Path) or source.endswith(".json"):
+    if isinstance(source, Path) or (isinstance(source, str) and source.endswith(".json")):
         return read_definition(source)
-    return zoo_definition(source)
+    if isinstance(source, str):
+        return zoo_definition(source)
+    raise UserError(f"{source!r} is no architecture; give a name of the zoo, a definition, or a .json file")
 
 
 @overload

@@ -120,4 +120,6 @@ def _row(
 
 def _read_row(row: list[int]) -> Row:
     kernel, expansion, channels, stride, repeats, se, padding = row
-    return Row(kernel, expansion, channels, stride, repeats, bool(se), None if padding < 0 else padding)  # type: ignore[arg-type]
+    return Row._make(
+        [kernel, expansion, channels, stride, repeats, bool(se), None if padding < 0 else padding]
+    )

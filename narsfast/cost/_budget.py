@@ -94,7 +94,9 @@ class Budget:
                 parts.append(f"{lower}{name}<={format_number(high)}")
         return ",".join(parts)
 
-    def within(self, statistics: NDArray[np.int64], names: Sequence[str] = STATISTICS) -> NDArray[np.bool_]:
+    def within(
+        self, statistics: NDArray[np.int64] | NDArray[np.float64], names: Sequence[str] = STATISTICS
+    ) -> NDArray[np.bool_]:
         """Which of n architectures keep every bound: statistics (n, len(names)) to (n,) bool.
 
         Raises:

@@ -15,8 +15,8 @@ def count_rows_reference(lowered: Rows, in_chans: int = 3, num_classes: int = 10
     resolution, stem, head_expansion, features = lowered.header.astype(np.int64).T
     totals = _Totals(len(lowered.header))
     side = (resolution - 1) // 2 + 1
-    everywhere = np.ones_like(stem)
-    totals.conv(everywhere, np.full_like(stem, in_chans), stem, 3, resolution, side)
+    one = np.ones_like(stem)
+    totals.conv(one, in_chans * one, stem, 3 * one, resolution, side)
     totals.others += 2 * stem
     channels = stem
     for row in np.moveaxis(lowered.rows.astype(np.int64), 1, 0):
@@ -27,10 +27,10 @@ def count_rows_reference(lowered: Rows, in_chans: int = 3, num_classes: int = 10
         channels, side = _count_blocks(totals, np.maximum(repeats - 1, 0), rest, channels, side)
 
     middle = _round_width(channels * head_expansion)
-    totals.conv(everywhere, channels, middle, 1, side, side)
+    totals.conv(one, channels, middle, one, side, side)
     totals.others += 2 * middle
     totals.pooled += middle * side**2 + features
-    totals.conv(everywhere, middle, features, 1, 1, 1)
+    totals.conv(one, middle, features, one, one, one)
     classifier = features * num_classes
     totals.macs += classifier
     totals.weights += classifier
@@ -60,16 +60,17 @@ class _Totals:
         times: Counts,
         inputs: Counts,
         outputs: Counts,
-        kernel: Counts | int,
-        side: Counts | int,
-        out_side: Counts | int,
-        held: Counts | int = 0,
+        kernel: Counts,
+        side: Counts,
+        out_side: Counts,
+        held: Counts | None = None,
         depthwise: bool = False,
     ) -> None:
         """`times` equal convolutions on square maps; `held` are a waiting shortcut's elements."""
-        weights = outputs * (1 if depthwise else inputs) * kernel * kernel
+        fan_in = np.where(depthwise, 1, inputs)
+        weights = outputs * fan_in * kernel * kernel
         elements = outputs * out_side * out_side
-        alive = inputs * side * side + elements + held
+        alive = inputs * side * side + elements + (0 if held is None else held)
         self.macs += times * weights * out_side * out_side
         self.weights += times * weights
         self.activations += times * elements
@@ -96,12 +97,13 @@ def _count_blocks(
     held = np.where(shortcut, channels * side**2, 0)
     expands = middle != channels
 
-    totals.conv(times * expands, channels, middle, 1, side, side)
-    totals.conv(times, middle, middle, kernel, side, out_side, np.where(expands, held, 0), depthwise=True)
+    one = np.ones_like(times)
+    totals.conv(times * expands, channels, middle, one, side, side)
+    totals.conv(times, middle, middle, kernel, side, out_side, held * expands, depthwise=True)
     squeezed = _round_width(middle // (4 * expansion))
-    totals.conv(times * se, middle, squeezed, 1, 1, 1, held)
-    totals.conv(times * se, squeezed, middle, 1, 1, 1, held)
-    totals.conv(times, middle, outputs, 1, out_side, out_side, held)
+    totals.conv(times * se, middle, squeezed, one, one, one, held)
+    totals.conv(times * se, squeezed, middle, one, one, one, held)
+    totals.conv(times, middle, outputs, one, out_side, out_side, held)
     totals.pooled += times * se * middle * out_side**2
     totals.others += times * (2 * middle * (1 + expands) + se * (squeezed + middle) + 2 * outputs)
     return np.where(present, outputs, channels), np.where(present, out_side, side)

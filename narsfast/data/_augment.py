@@ -22,8 +22,8 @@ def training_crops(
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Random resized crops: area uniform, ratio log-uniform, position uniform.
 
-    A side longer than the image's is cut to it (torchvision draws again instead; one draw keeps this a function of
-    the sample alone).
+    A side longer than the image's is cut to it (torchvision draws again instead; one draw keeps this a
+    function of the sample alone).
 
     Args:
         sizes: (b, 2) heights and widths.
@@ -71,13 +71,14 @@ def apply_policy(
     policy: str,
     samples: NDArray[np.int64],
     preprocess: Preprocess,
+    *,
     seed: int,
     epoch: int,
 ) -> list[Image.Image]:
     """RandAugment (2 operations, magnitude 9) or AutoAugment (ImageNet's policy), torchvision's defaults.
 
-    The transforms draw from torch's global generator; it is seeded for each sample and restored afterwards. Empty
-    corners are filled with the mean colour.
+    The transforms draw from torch's global generator; it is seeded for each sample and restored afterwards.
+    Empty corners are filled with the mean colour.
     """
     transform = _policy(policy, tuple(round(255 * value) for value in preprocess.mean))
     seeds = random_bits(Purpose.POLICY, seed, epoch, samples) >> np.uint64(1)

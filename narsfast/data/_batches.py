@@ -1,4 +1,4 @@
-"""Batches of normalised float images, for training (shuffled, augmented) and evaluation (in order, centre crops)."""
+"""Batches of normalised float images: shuffled and augmented for training, in order for evaluation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ._dataset import Preprocess, Split
 from ._random import Purpose, derived_seed, random_bits
 
 AUGMENTATIONS = ("none", "crop", *POLICIES)
-"""What a recipe may ask for: nothing, random crops (and mirroring where it keeps the class), or these and a policy."""
+"""What a recipe may ask for: nothing, random crops (mirrored where that keeps the class), or a policy too."""
 
 _EVALUATION_CACHE = 2**28  # bytes of resized evaluation images a split keeps
 
@@ -32,8 +32,8 @@ def batches(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """One pass over a split.
 
-    Order and augmentation are functions of (seed, epoch, sample): neither the batch size nor anything drawn before
-    changes what happens to an image.
+    Order and augmentation are functions of (seed, epoch, sample): neither the batch size nor anything drawn
+    before changes what happens to an image.
 
     Args:
         split: where the images are.
@@ -41,13 +41,13 @@ def batches(
         batch_size: images a batch.
         seed: of the trial; read in training only.
         epoch: counted from 0; read in training only.
-        training: shuffled and augmented, without a last incomplete batch (the next epoch has another order); otherwise
-            in order and complete.
+        training: shuffled and augmented, without a last incomplete batch (the next epoch has another order);
+            otherwise in order and complete.
         augmentation: one of `AUGMENTATIONS`; read in training only.
 
     Yields:
-        Images, float32 (b, channels, resolution, resolution) in channels-last layout, normalised by the data set's mean
-        and std; labels, int64 (b,).
+        Images, float32 (b, channels, resolution, resolution) in channels-last layout, normalised by the data
+        set's mean and std; labels, int64 (b,).
     """
     n = len(split)
     if not training:
@@ -61,7 +61,7 @@ def batches(
     batch_size = min(batch_size, n)
     for start in range(0, n - batch_size + 1, batch_size):
         part = order[start : start + batch_size]
-        pixels = _augmented(split, part, resolution, seed, epoch, augmentation)
+        pixels = _augmented(split, part, resolution, seed=seed, epoch=epoch, augmentation=augmentation)
         yield normalise(pixels, split.preprocess), torch.from_numpy(split.labels[part])
 
 
@@ -71,7 +71,7 @@ def steps_per_epoch(split: Split, batch_size: int) -> int:
 
 
 def normalise(pixels: NDArray[np.uint8], preprocess: Preprocess) -> Tensor:
-    """Pixels (b, height, width, channels) uint8 to a float32 (b, channels, height, width) tensor, channels last."""
+    """Pixels (b, height, width, channels) uint8 to float32 (b, channels, height, width), channels last."""
     count, height, width, channels = pixels.shape
     # Rows of width x channels: the innermost loop is long, and the channels stay last.
     mean = torch.tensor(preprocess.mean, dtype=torch.float32).mul(255).repeat(width)
@@ -87,12 +87,15 @@ def normalise(pixels: NDArray[np.uint8], preprocess: Preprocess) -> Tensor:
 
 
 def mixed(images: Tensor, targets: Tensor, alpha: float, seed: int, step: int) -> tuple[Tensor, Tensor]:
-    """Mixup (Zhang et al., ICLR 2018): each image is blended with its mirror in the batch's order, and so is its target.
+    """Mixup (Zhang et al., ICLR 2018): blends each image, and its target, with another one of the batch.
+
+    The other one is the image at the same place from the batch's end.
 
     Args:
         images: (b, ...) float.
         targets: (b, classes) float: shares of the classes.
-        alpha: of the Beta(alpha, alpha) that the blend is drawn from, once a batch; 0 leaves everything as it is.
+        alpha: of the Beta(alpha, alpha) that the blend is drawn from, once a batch; 0 leaves everything as it
+            is.
         seed: of the trial.
         step: counted over the whole training.
 
@@ -140,14 +143,14 @@ def _evaluation_pixels(split: Split, resolution: int) -> NDArray[np.uint8] | Non
 
 
 def _augmented(
-    split: Split, part: NDArray[np.int64], resolution: int, seed: int, epoch: int, augmentation: str
+    split: Split, part: NDArray[np.int64], resolution: int, *, seed: int, epoch: int, augmentation: str
 ) -> NDArray[np.uint8]:
     if augmentation == "none":
         return _evaluate(split, part, resolution)
     boxes, mirror = training_crops(split.images.sizes[part], part, split.preprocess, seed, epoch)
     images = _resized(split.images.read(part), boxes, resolution, Image.Resampling.BILINEAR)
     if augmentation in POLICIES:
-        images = apply_policy(images, augmentation, part, split.preprocess, seed, epoch)
+        images = apply_policy(images, augmentation, part, split.preprocess, seed=seed, epoch=epoch)
     pixels = _stacked(images, resolution, split.preprocess.in_chans)
     pixels[mirror] = pixels[mirror, :, ::-1]
     return pixels

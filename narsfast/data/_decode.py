@@ -18,8 +18,10 @@ CACHE_BYTES = 2**30
 """Decoded images of one data set that are kept in memory, per process (this project's choice: 1 GiB)."""
 
 KEPT_SIDE = 1.5
-"""Short side kept of a larger image, as a multiple of the largest resolution (this project's choice): training crops
-below two thirds of the side are enlarged a little, everything else is never enlarged."""
+"""Short side kept of a larger image, as a multiple of the largest resolution (this project's choice).
+
+Training crops below two thirds of the side are enlarged a little, everything else is never enlarged.
+"""
 
 
 def decode(path: Path, mode: str, short_side: int) -> NDArray[np.uint8]:

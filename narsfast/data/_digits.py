@@ -14,7 +14,7 @@ SIDE = 32
 """Pixels of the resized images (8 x 8 originally)."""
 
 SHARES = (0.6, 0.2, 0.2)
-"""Train, validation and test (this project's choice): 360 validation images rank candidates to about 0.3 points."""
+"""Train, validation and test (this project's choice): one of 359 validation images is 0.28 points."""
 
 
 @lru_cache(maxsize=1)
@@ -47,4 +47,4 @@ def load_digits() -> Dataset:
         Split(name, labels[part], CachedImages([pixels[i] for i in part]), preprocess)
         for name, part in zip(("train", "val", "test"), (train, val, test), strict=True)
     ]
-    return Dataset("digits", classes, *splits, preprocess=preprocess)
+    return Dataset("digits", classes, train=splits[0], val=splits[1], test=splits[2], preprocess=preprocess)

@@ -23,9 +23,10 @@ _STATISTICS_IMAGES = 2048  # images that mean and std are taken from
 def load_folder(root: Path, resolution: int, mirror: bool, cache_bytes: int = CACHE_BYTES) -> Dataset:
     """Loads an image folder.
 
-    Three layouts: ``root/{train,val,test}/CLASS/...`` (``validation`` and ``valid`` mean ``val``); the same without
-    ``test`` or ``val``, where 15 % of each class of ``train`` become the missing split (70/15/15 if both are missing);
-    ``root/CLASS/...``, split 70/15/15 within each class. Images may lie in folders below the class folder.
+    Three layouts: ``root/{train,val,test}/CLASS/...`` (``validation`` and ``valid`` mean ``val``); the same
+    without ``test`` or ``val``, where 15 % of each class of ``train`` become the missing split (70/15/15 if
+    both are missing); ``root/CLASS/...``, split 70/15/15 within each class. Images may lie in folders below
+    the class folder.
 
     Args:
         root: the folder.
@@ -90,8 +91,8 @@ def _classes(folders: dict[str, Path]) -> tuple[str, ...]:
             here = sorted(set(classes) - set(by_split[other]))
             there = sorted(set(by_split[other]) - set(classes))
             raise UserError(
-                f"the splits must have the same classes, but {str(folders[first])!r} and {str(folders[other])!r}"
-                f" differ: only in the first {here}, only in the second {there}"
+                f"the splits must have the same classes, but {str(folders[first])!r} and"
+                f" {str(folders[other])!r} differ: only in the first {here}, only in the second {there}"
             )
     if len(classes) < 2:
         found = f"one class folder, {classes[0]!r}" if classes else "no class folders"
@@ -131,8 +132,8 @@ def _check_counts(
         if empty:
             unreadable = f" ({skipped} unreadable file(s) were skipped)" if skipped else ""
             raise UserError(
-                f"data {str(folder)!r} has no image in class folder(s) {empty}{unreadable}; add images or remove the"
-                " folder"
+                f"data {str(folder)!r} has no image in class folder(s) {empty}{unreadable};"
+                " add images or remove the folder"
             )
 
 

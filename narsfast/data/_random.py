@@ -1,7 +1,7 @@
-"""Counter-based random numbers: every draw is a hash of its keys, so no draw depends on what was drawn before.
+"""Counter-based random numbers: every draw is a hash of its keys and depends on no draw before.
 
-The hash chains the finaliser of SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators",
-OOPSLA 2014) over the keys. It serves augmentation and splits, not cryptography.
+The hash chains the finaliser of SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number
+generators", OOPSLA 2014) over the keys. It serves augmentation and splits, not cryptography.
 """
 
 from __future__ import annotations

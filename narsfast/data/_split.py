@@ -15,13 +15,13 @@ def stratified(
 ) -> list[NDArray[np.int64]]:
     """Splits samples so that every class has the same share in each part.
 
-    The split depends on the labels and their order alone (and `seed`), so the same files give the same split on every
-    machine and in every run.
+    The split depends on the labels and their order alone (and `seed`), so the same files give the same split
+    on every machine and in every run.
 
     Args:
         labels: (n,) int64.
-        shares: share of the first, second, ... part; they sum to 1. Each part gets at least one image a class; rounding
-            goes to the first part.
+        shares: share of the first, second, ... part; they sum to 1. Each part gets at least one image a
+            class; rounding goes to the first part.
         classes: class names, for the error.
         seed: another seed gives another split.
 
@@ -36,8 +36,8 @@ def stratified(
         members = np.flatnonzero(labels == label)
         if len(members) < len(shares):
             raise UserError(
-                f"class {name!r} has {len(members)} image(s), but splitting into {len(shares)} parts needs at least"
-                f" {len(shares)} images a class"
+                f"class {name!r} has {len(members)} image(s), but splitting into {len(shares)} parts needs"
+                f" at least {len(shares)} images a class"
             )
         keys = random_bits(Purpose.SPLIT, seed, label, np.arange(len(members), dtype=np.uint64))
         members = members[np.argsort(keys, kind="stable")]

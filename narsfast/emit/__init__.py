@@ -1,12 +1,11 @@
 """What a user takes home: one folder per found network, and the way back from it."""
 
-from ._atomic import atomic_directory, atomic_write
 from ._emission import Emission, emit
-from ._facts import DataFacts, Measurements
-from ._load import Preprocessing, load, read_preprocessing, transform
+from ._facts import DataFacts, Measurements, describe_data
+from ._load import Preprocessing, load, load_transform, read_preprocessing
 from ._notation import block_notation
 from ._onnx import OnnxCheck, compare_onnx, export_onnx
-from ._timm import timm_arguments
+from ._timm import model_name, timm_arguments
 
 __all__ = [
     "DataFacts",
@@ -14,14 +13,14 @@ __all__ = [
     "Measurements",
     "OnnxCheck",
     "Preprocessing",
-    "atomic_directory",
-    "atomic_write",
     "block_notation",
     "compare_onnx",
+    "describe_data",
     "emit",
     "export_onnx",
     "load",
+    "load_transform",
+    "model_name",
     "read_preprocessing",
     "timm_arguments",
-    "transform",
 ]

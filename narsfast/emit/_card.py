@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+
+from narsfast.arch import Definition
+from narsfast.space import Recipe
 
 from ._facts import DataFacts, Measurements
 from ._notation import block_notation, notation_text
 from ._onnx import OnnxCheck
-
-if TYPE_CHECKING:
-    from narsfast.arch import Definition
-    from narsfast.space import Recipe
 
 STATISTIC_TEXTS = {
     "macs": ("multiply-adds", "convolutions and linear layers, one image"),
@@ -91,10 +89,11 @@ def _loading(definition: Definition, data: DataFacts, check: OnnxCheck) -> str:
     return f"""```python
 import narsfast
 import torch
+from narsfast.emit import load_transform
 from PIL import Image
 
 network = narsfast.load("this/folder")  # torch.nn.Module, eval mode
-transform = narsfast.emit.transform("this/folder")  # preprocessing.json as a torchvision transform
+transform = load_transform("this/folder")  # preprocessing.json as a function
 images = transform(Image.open("photo.jpg")).unsqueeze(0)
 with torch.inference_mode():
     percent = 100 * network(images).softmax(1)
@@ -107,8 +106,11 @@ def _preprocessing(definition: Definition, data: DataFacts) -> str:
         return ", ".join(f"{value:.6g}" for value in values)
 
     return (
-        f"{'Grey' if data.in_chans == 1 else 'RGB'} image; shorter side to {data.resize} pixels "
-        f"({data.interpolation}), centre {definition.resolution} x {definition.resolution}; values 0 to 1, "
+        f"{'Grey' if data.in_chans == 1 else 'RGB'} image; the centred square of {100 * data.crop:g} % of "
+        "the shorter "
+        f"side, resized to {definition.resolution} x {definition.resolution} pixels (antialiased bilinear), "
+        "which is "
+        f"nearly the shorter side to {data.resize(definition.resolution)} and a centre crop; values 0 to 1, "
         f"minus mean ({numbers(data.mean)}), divided by standard deviation ({numbers(data.std)})."
     )
 
@@ -119,7 +121,13 @@ def _statistics(statistics: Mapping[str, int]) -> str:
 
 
 def model_card(
-    title: str, definition: Definition, recipe: Recipe, data: DataFacts, found: Measurements, onnx: OnnxCheck
+    title: str,
+    definition: Definition,
+    recipe: Recipe,
+    *,
+    data: DataFacts,
+    found: Measurements,
+    onnx: OnnxCheck,
 ) -> str:
     """Write the model card as Markdown.
 
@@ -174,8 +182,8 @@ The same as arguments of timm's training script: [timm_args.yaml](timm_args.yaml
 ## Architecture
 
 Input {definition.resolution} x {definition.resolution}, stem of {definition.stem_channels} channels, head of
-{definition.head_features} features. Stages in timm's block notation (repeats, kernel, stride, expansion, channels,
-squeeze-excite of the block's input), hard-swish throughout:
+{definition.head_features} features. Stages in timm's block notation (repeats, kernel, stride, expansion,
+channels, squeeze-excite of the block's input), hard-swish throughout:
 
 ```
 {notation_text(block_notation(definition))}
@@ -195,8 +203,9 @@ squeeze-excite of the block's input), hard-swish throughout:
 | definition.json | the architecture |
 | recipe.json | the recipe |
 | weights.safetensors | trained weights (the averaged ones if the recipe keeps an average) |
-| model.onnx | the network with its weights for other runtimes{"" if onnx.status not in ("skipped", "failed") else ": absent"} |
-| preprocessing.json | class names, mean, standard deviation, resolution, resize |
+| model.onnx | the network with its weights for other runtimes{
+        "" if onnx.status not in ("skipped", "failed") else ": absent"
+    } | | preprocessing.json | class names, mean, standard deviation, resolution, resize |
 | emission.json | budget, statistics, accuracies, versions, checksums |
 | timm_args.yaml, timm_model.py | to train this pair with timm's script |
 

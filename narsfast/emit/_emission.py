@@ -8,24 +8,22 @@ import platform
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 import narsfast
+from narsfast.arch import WEIGHTS_FILE, Definition, Network, Padding, save_weights
+from narsfast.files import replacing_directory
+from narsfast.space import Recipe
 
-from ._atomic import atomic_directory
 from ._card import model_card
 from ._facts import DataFacts, Measurements
 from ._load import Preprocessing
 from ._notation import block_notation
 from ._onnx import OnnxCheck, export_and_check
 from ._timm import model_name, timm_arguments, timm_model
-
-if TYPE_CHECKING:
-    from narsfast.arch import Definition
-    from narsfast.space import Recipe
 
 
 @dataclass(frozen=True)
@@ -45,13 +43,6 @@ class Emission:
 
 def _json(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
-
-
-def _save_weights(network: nn.Module, path: Path) -> None:
-    from safetensors.torch import save_file
-
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    save_file(state, path, metadata={"format": "pt", "writer": f"narsfast {narsfast.__version__}"})
 
 
 def _manifest(
@@ -82,19 +73,20 @@ def _manifest(
 
 def emit(
     directory: str | Path,
-    network: nn.Module,
+    network: Network,
     recipe: Recipe,
     data: DataFacts,
     found: Measurements,
     *,
     test_batches: Iterable[tuple[Tensor, Tensor]] | None = None,
-    padding: str = "half",
+    padding: Padding = "published",
 ) -> Emission:
     """Write one found network into `directory`, whole or not at all.
 
-    The folder holds definition.json, recipe.json, weights.safetensors, model.onnx (with the ``[onnx]`` extra),
-    preprocessing.json, timm_args.yaml, timm_model.py, README.md (the model card) and emission.json (all
-    measurements, versions and the SHA-256 of every other file). An existing folder of that name is replaced.
+    The folder holds definition.json, recipe.json, weights.safetensors, model.onnx (with the ``[onnx]``
+    extra), preprocessing.json, timm_args.yaml, timm_model.py, README.md (the model card) and emission.json
+    (all measurements, versions and the SHA-256 of every other file). An existing folder of that name is
+    replaced.
 
     Args:
         directory: the folder to write.
@@ -102,35 +94,35 @@ def emit(
         recipe: the recipe it was trained with.
         data: what must be known of the data to use the network.
         found: budget, statistics and accuracies.
-        test_batches: pairs (images (b, C, H, W) float32 normalised, labels (b,)) on which the ONNX file is compared
-            with torch; None leaves it unchecked.
-        padding: the padding mode the network was created with, ``half`` or ``published``.
+        test_batches: pairs (images (b, C, H, W) float32 normalised, labels (b,)) on which the ONNX file is
+            compared with torch; None leaves it unchecked.
+        padding: the padding mode the network was created with.
 
     Returns:
         The folder, its files and the outcome of the ONNX check.
     """
     target = Path(directory)
-    definition: Definition = network.definition  # type: ignore[assignment]
+    definition = network.definition
     preprocessing = Preprocessing(
         classes=data.classes,
         in_chans=data.in_chans,
         resolution=definition.resolution,
-        resize=data.resize,
-        interpolation=data.interpolation,
+        crop=data.crop,
+        resize=data.resize(definition.resolution),
         mean=data.mean,
         std=data.std,
         padding=padding,
     )
     registered = model_name(f"{data.name.rstrip('/').rsplit('/', 1)[-1]}_{found.candidate[:8]}")
-    with atomic_directory(target) as folder:
+    with replacing_directory(target) as folder:
 
         def write(name: str, text: str) -> None:
             (folder / name).write_text(text, encoding="utf-8")
 
-        write("definition.json", definition.model_dump_json(indent=2) + "\n")
+        write("definition.json", definition.to_json())
         write("recipe.json", recipe.model_dump_json(indent=2) + "\n")
         write("preprocessing.json", preprocessing.model_dump_json(indent=2) + "\n")
-        _save_weights(network, folder / "weights.safetensors")
+        save_weights(network, folder / WEIGHTS_FILE)
         onnx = export_and_check(
             network, folder / "model.onnx", definition.resolution, data.in_chans, test_batches
         )
@@ -139,7 +131,7 @@ def emit(
             timm_arguments(definition, recipe, data, name=registered, epochs=found.epochs, seed=found.seed),
         )
         write("timm_model.py", timm_model(registered, padding))
-        write("README.md", model_card(target.name, definition, recipe, data, found, onnx))
+        write("README.md", model_card(target.name, definition, recipe, data=data, found=found, onnx=onnx))
         write("emission.json", _manifest(folder, definition, data, found, onnx))
         files = tuple(sorted(path.name for path in folder.iterdir()))
     return Emission(target, files, onnx)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from narsfast.data import Dataset
+
 
 @dataclass(frozen=True)
 class DataFacts:
@@ -16,11 +18,12 @@ class DataFacts:
         in_chans: channels of an image, 1 (grey) or 3 (RGB).
         mean: per-channel mean subtracted from images scaled to 0..1.
         std: per-channel standard deviation the images are divided by afterwards.
-        resize: the shorter side in pixels to which an image is resized before the centre crop to the resolution.
+        crop: side of the centred square that is looked at, as a share of the image's shorter side.
         mirror: whether training may flip images left to right.
+        area: smallest and largest share of the image's area that a training crop takes.
+        ratio: smallest and largest width / height of a training crop.
         images: number of images of each split, ``{"train": n, "val": n, "test": n}``.
-        chance: percent of the validation split that its largest class holds.
-        interpolation: how images are resized.
+        chance: percent of the validation split that its largest class holds, None where unknown.
     """
 
     name: str
@@ -28,11 +31,35 @@ class DataFacts:
     in_chans: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    resize: int
-    mirror: bool
+    crop: float = 0.875
+    mirror: bool = True
+    area: tuple[float, float] = (0.35, 1.0)
+    ratio: tuple[float, float] = (3 / 4, 4 / 3)
     images: Mapping[str, int] = field(default_factory=dict)
-    chance: float = 0.0
-    interpolation: str = "bilinear"
+    chance: float | None = None
+
+    def resize(self, resolution: int) -> int:
+        """Return the shorter side in pixels whose centre `resolution` square is what the network sees."""
+        return round(resolution / self.crop)
+
+
+def describe_data(data: Dataset) -> DataFacts:
+    """Return what an emitted network must know of `data`."""
+    preprocess = data.preprocess
+    splits = (data.train, data.val, data.test)
+    return DataFacts(
+        name=data.name,
+        classes=data.classes,
+        in_chans=data.in_chans,
+        mean=preprocess.mean,
+        std=preprocess.std,
+        crop=preprocess.evaluation_crop,
+        mirror=preprocess.mirror,
+        area=preprocess.area,
+        ratio=preprocess.ratio,
+        images={split.name: len(split) for split in splits},
+        chance=data.chance,
+    )
 
 
 @dataclass(frozen=True)

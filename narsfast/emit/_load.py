@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
+import torch
+from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 
+from narsfast.arch import WEIGHTS_FILE, create, load_weights, read_definition
 from narsfast.errors import UserError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 class Preprocessing(BaseModel):
@@ -22,8 +24,9 @@ class Preprocessing(BaseModel):
         classes: class names in the order of the logits.
         in_chans: channels of the input.
         resolution: height and width of the input in pixels.
-        resize: the shorter side in pixels before the centre crop to `resolution`.
-        interpolation: ``bilinear`` or ``bicubic``.
+        crop: side of the centred square that is looked at, as a share of the image's shorter side.
+        resize: for pipelines that resize the shorter side and then crop the centre: the pixels to resize it
+            to.
         mean: per channel, on values 0..1.
         std: per channel.
         padding: padding mode of the network, ``published`` or ``half``.
@@ -34,8 +37,8 @@ class Preprocessing(BaseModel):
     classes: tuple[str, ...] = Field(min_length=1)
     in_chans: int = Field(ge=1)
     resolution: int = Field(ge=1)
+    crop: float = Field(gt=0, le=1)
     resize: int = Field(ge=1)
-    interpolation: str
     mean: tuple[float, ...]
     std: tuple[float, ...]
     padding: str
@@ -92,60 +95,42 @@ def load(directory: str | Path) -> nn.Module:
     Raises:
         UserError: a missing or broken file, with its name.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    from narsfast.arch import Definition, create
-
     directory = Path(directory)
     preprocessing = read_preprocessing(directory)
-    try:
-        definition = Definition.model_validate(read_json(directory, "definition.json"))
-    except ValidationError as error:
-        raise UserError(f"{directory / 'definition.json'} is broken: {_first(error)}; emit again") from None
+    definition = read_definition(directory / "definition.json")
     network = create(
         definition,
         num_classes=len(preprocessing.classes),
         in_chans=preprocessing.in_chans,
         padding=preprocessing.padding,
     )
-    path = directory / "weights.safetensors"
-    try:
-        weights = load_file(path)
-    except (FileNotFoundError, SafetensorError, OSError) as error:
-        reason = "is missing" if not path.exists() else f"cannot be read ({error})"
-        raise UserError(f"{path} {reason}; emit the network again") from None
-    try:
-        network.load_state_dict(weights)
-    except RuntimeError as error:
-        detail = str(error).strip().splitlines()[-1].strip()
-        raise UserError(f"{path} does not fit definition.json beside it ({detail}); emit again") from None
+    load_weights(network, directory / WEIGHTS_FILE)
     return network.eval()
 
 
-def transform(directory: str | Path) -> Callable[[Any], Tensor]:
-    """Return what turns a PIL image or a tensor (C, H, W) into the network's input.
+def load_transform(directory: str | Path) -> Callable[[Image.Image], Tensor]:
+    """Return what turns an image into the network's input, exactly as validation and test did.
 
     Args:
         directory: a folder written by `emit`.
 
     Returns:
-        A torchvision transform: image -> (in_chans, resolution, resolution) float32, normalised.
+        A function: PIL image of any size and mode -> (in_chans, resolution, resolution) float32, normalised.
 
     Raises:
         UserError: a missing or broken preprocessing.json.
     """
-    import torch
-    from torchvision.transforms import InterpolationMode, v2
-
     facts = read_preprocessing(directory)
-    return v2.Compose(  # type: ignore[no-any-return]
-        [
-            v2.ToImage(),
-            v2.Grayscale(1) if facts.in_chans == 1 else v2.RGB(),
-            v2.Resize(facts.resize, interpolation=InterpolationMode(facts.interpolation), antialias=True),
-            v2.CenterCrop(facts.resolution),
-            v2.ToDtype(torch.float32, scale=True),
-            v2.Normalize(list(facts.mean), list(facts.std)),
-        ]
-    )
+    mean = torch.tensor(facts.mean).view(-1, 1, 1)
+    std = torch.tensor(facts.std).view(-1, 1, 1)
+
+    def transform(image: Image.Image) -> Tensor:
+        image = image.convert("L" if facts.in_chans == 1 else "RGB")
+        side = min(image.size) * facts.crop
+        left, top = ((length - side) / 2 for length in image.size)
+        box = (left, top, left + side, top + side)
+        resized = image.resize((facts.resolution, facts.resolution), Image.Resampling.BILINEAR, box=box)
+        pixels = torch.from_numpy(np.array(resized)).view(facts.resolution, facts.resolution, facts.in_chans)
+        return (pixels.permute(2, 0, 1).float() / 255 - mean) / std
+
+    return transform

@@ -3,16 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from narsfast.arch import Definition, Row
-
-
-def _round8(value: float) -> int:
-    """Return the nearest multiple of 8, at least 8, never under 95 % of `value`."""
-    rounded = max(8, int(value / 8 + 0.5) * 8)
-    return rounded + 8 if rounded < 0.95 * value else rounded
+from narsfast.arch import Definition, Row, round_width
 
 
 def _block(row: Row, kind: str, stride: int, repeats: int) -> str:
@@ -24,7 +16,7 @@ def _row(row: Row, width: int) -> list[str]:
     """Return one row as blocks; the first of them stands apart where it alone has (or lacks) an expansion."""
 
     def kind(in_channels: int) -> str:
-        return "ds" if _round8(in_channels * row.expansion) == in_channels else "ir"
+        return "ds" if round_width(in_channels * row.expansion) == in_channels else "ir"
 
     first, rest = kind(width), kind(row.channels)
     if first == rest or row.repeats == 1:
@@ -35,9 +27,10 @@ def _row(row: Row, width: int) -> list[str]:
 def block_notation(definition: Definition) -> list[list[str]]:
     """Write the stages of `definition` in timm's block notation, the last convolution of the head included.
 
-    ``ir`` is an inverted residual, ``ds`` one without expansion, then repeats, kernel, stride, expansion, channels
-    and the squeeze-excite ratio (of the block's input). Activations are hard-swish and gates hard-sigmoid
-    throughout. Paddings other than half the kernel have no counterpart in this notation.
+    ``ir`` is an inverted residual, ``ds`` one without expansion, then repeats, kernel, stride, expansion,
+    channels and the squeeze-excite ratio (of the block's input). Activations are hard-swish and gates
+    hard-sigmoid throughout. Paddings other than half the kernel have no counterpart in this notation, and timm rounds
+    channels to multiples of 8.
 
     Args:
         definition: the architecture.
@@ -53,7 +46,7 @@ def block_notation(definition: Definition) -> list[list[str]]:
             blocks += _row(row, width)
             width = row.channels
         stages.append(blocks)
-    return [*stages, [f"cn_r1_k1_s1_c{_round8(width * definition.head_expansion)}"]]
+    return [*stages, [f"cn_r1_k1_s1_c{round_width(width * definition.head_expansion)}"]]
 
 
 def notation_text(stages: Sequence[Sequence[str]]) -> str:

@@ -23,8 +23,8 @@ class OnnxCheck:
     """How the exported file compares with the torch module it came from.
 
     Attributes:
-        status: ``equal`` (same top-1 class for every image), ``differs``, ``unchecked`` (exported, but no images
-            were given to compare on), ``skipped`` (not exported) or ``failed`` (the exporter gave up).
+        status: ``equal`` (same top-1 class for every image), ``differs``, ``unchecked`` (exported, but no
+            images were given to compare on), ``skipped`` (not exported) or ``failed`` (the exporter gave up).
         reason: one line on ``skipped``, ``unchecked`` and ``failed``, else empty.
         images: number of images compared.
         same_top1: number of them with the same top-1 class.
@@ -66,7 +66,8 @@ def missing_packages() -> tuple[str, ...]:
 def export_onnx(network: nn.Module, path: Path, resolution: int, in_chans: int) -> None:
     """Write `network` in eval mode as ONNX with a free batch dimension.
 
-    Input ``images`` (batch, in_chans, resolution, resolution) float32, output ``logits`` (batch, classes) float32.
+    Input ``images`` (batch, in_chans, resolution, resolution) float32, output ``logits`` (batch, classes)
+    float32.
 
     Args:
         network: the trained module; it is copied to the CPU and not changed.
@@ -110,8 +111,8 @@ def compare_onnx(network: nn.Module, path: Path, batches: Iterable[tuple[Tensor,
     module = copy.deepcopy(network).cpu().eval()
     images_seen, same, largest = 0, 0, 0.0
     with torch.no_grad():
-        for images, _ in batches:
-            images = images.cpu().float()
+        for batch, _ in batches:
+            images = batch.cpu().float()
             ours = module(images)
             theirs = torch.from_numpy(session.run(["logits"], {"images": images.numpy()})[0])
             images_seen += len(images)
@@ -129,9 +130,10 @@ def export_and_check(
     in_chans: int,
     batches: Iterable[tuple[Tensor, Tensor]] | None,
 ) -> OnnxCheck:
-    """Export `network` to `path` and compare; a missing extra or a failing exporter is a result, not an error.
+    """Export `network` to `path` and compare; a missing extra or a failing exporter is a result, no error.
 
-    The weights and the recipe of a long training are worth more than its ONNX twin, so neither may be lost to it.
+    The weights and the recipe of a long training are worth more than its ONNX twin, so neither may be lost to
+    it.
 
     Args:
         network: the trained module.

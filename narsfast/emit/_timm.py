@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from narsfast.arch import Definition
+from narsfast.space import Recipe
 
 from ._facts import DataFacts
 
-if TYPE_CHECKING:
-    from narsfast.arch import Definition
-    from narsfast.space import Recipe
+RMSPROP_EPSILON = 1e-3
+"""Epsilon inside the root of RMSProp, as the trainer has it."""
 
-RMSPROP_EPS = 1e-3
-"""Epsilon inside the root of RMSProp; the value the trainer uses."""
+INTERPOLATION = "bilinear"
+"""How images are resized, as the loader does it."""
+
+Argument = tuple[str, Any, str]
+"""Name, value and comment (may be empty) of one argument."""
 
 _HEADER = """\
 # The recipe of this network as arguments of timm's training script (timm 1.0.x, train.py):
@@ -21,8 +26,8 @@ _HEADER = """\
 #   python -c "import timm_model, runpy; runpy.run_path('train.py', run_name='__main__')" \\
 #       --config timm_args.yaml --data-dir DATA
 #
-# run in this folder with train.py of timm copied beside it; timm_model.py registers the network under the name below.
-# Every key is the long option of the script with underscores.
+# run in this folder with train.py of timm copied beside it; timm_model.py registers the network under the name
+# below. Every key is a long option of the script, with underscores.
 """
 
 
@@ -31,46 +36,57 @@ def model_name(name: str) -> str:
     return "narsfast_" + re.sub(r"\W+", "_", name).strip("_").lower()
 
 
-def _optimizer(recipe: Recipe) -> list[tuple[str, Any, str]]:
-    sgd = recipe.optimizer == "sgd"
-    rate = recipe.learning_rate * (recipe.sgd_factor if sgd else 1.0)
-    lines: list[tuple[str, Any, str]] = [
+def _optimizer(recipe: Recipe) -> list[Argument]:
+    momentum = ("momentum", recipe.momentum, "")
+    decay = ("weight_decay", recipe.weight_decay, "not on norms and biases, here and there")
+    if recipe.optimizer == "rmsprop":
+        return [
+            ("opt", "rmsproptf", "epsilon inside the root"),
+            ("opt_eps", RMSPROP_EPSILON, ""),
+            ("lr", recipe.learning_rate, ""),
+            momentum,
+            decay,
+        ]
+    return [
+        ("opt", "sgd", "with Nesterov momentum") if recipe.momentum else ("opt", "momentum", "SGD"),
         (
-            "opt",
-            "sgd" if sgd else "rmsproptf",
-            "SGD with Nesterov momentum" if sgd else "epsilon inside the root",
+            "lr",
+            recipe.learning_rate * recipe.sgd_factor,
+            f"{recipe.learning_rate:g} times {recipe.sgd_factor:g}",
         ),
-        ("lr", rate, "already scaled for SGD" if sgd else ""),
-        ("momentum", recipe.momentum, ""),
-        ("weight_decay", recipe.weight_decay, "not on norms and biases, here and there"),
+        momentum,
+        decay,
     ]
-    if not sgd:
-        lines.insert(1, ("opt_eps", RMSPROP_EPS, ""))
-    return lines
 
 
-def _schedule(recipe: Recipe, epochs: int) -> list[tuple[str, Any, str]]:
-    decay = recipe.lr_final ** (1 / epochs)
+def _schedule(recipe: Recipe, epochs: int) -> list[Argument]:
     return [
         ("epochs", epochs, ""),
-        ("sched", "step", "a step every epoch is the exponential decay of this recipe"),
+        ("sched", "step", "nearest to this recipe's exponential decay, which goes on at every step"),
+        ("sched_on_updates", True, "so that warm-up goes on at every step"),
         ("decay_epochs", 1, ""),
-        ("decay_rate", decay, f"{recipe.lr_final:g} of the rate is left after {epochs} epochs"),
+        (
+            "decay_rate",
+            recipe.lr_final ** (1 / epochs),
+            f"{recipe.lr_final:g} of the rate is left at the end",
+        ),
         ("warmup_epochs", recipe.warmup_epochs, "linear"),
         ("warmup_lr", 0.0, ""),
         ("cooldown_epochs", 0, ""),
     ]
 
 
-def _augmentation(recipe: Recipe, mirror: bool) -> list[tuple[str, Any, str]]:
-    lines: list[tuple[str, Any, str]] = [
-        ("hflip", 0.5 if mirror and recipe.augmentation != "none" else 0.0, ""),
+def _augmentation(recipe: Recipe, data: DataFacts) -> list[Argument]:
+    if recipe.augmentation == "none":
+        return [("no_aug", True, "")]
+    lines: list[Argument] = [
+        ("scale", list(data.area), "share of the area"),
+        ("ratio", list(data.ratio), "width / height"),
+        ("hflip", 0.5 if data.mirror else 0.0, ""),
         ("vflip", 0.0, ""),
-        ("color_jitter", 0.0, "timm's default is 0.4"),
+        ("color_jitter", 0.0, "off; the script's default is not"),
         ("reprob", 0.0, ""),
     ]
-    if recipe.augmentation == "none":
-        return [("no_aug", True, ""), *lines]
     if recipe.augmentation == "randaugment":
         lines.append(("aa", "rand-m3-n2-p1.0", "nearest to two operations at magnitude 9 of 30"))
     elif recipe.augmentation == "autoaugment":
@@ -78,8 +94,8 @@ def _augmentation(recipe: Recipe, mirror: bool) -> list[tuple[str, Any, str]]:
     return lines
 
 
-def _regularisation(recipe: Recipe) -> list[tuple[str, Any, str]]:
-    lines: list[tuple[str, Any, str]] = [
+def _regularisation(recipe: Recipe) -> list[Argument]:
+    lines: list[Argument] = [
         ("mixup", recipe.mixup, "alpha; 0 is off"),
         ("mixup_prob", 1.0, ""),
         ("cutmix", 0.0, ""),
@@ -97,10 +113,11 @@ def _regularisation(recipe: Recipe) -> list[tuple[str, Any, str]]:
 
 
 def _yaml(value: Any) -> str:
-    """Return a scalar or a flat list as YAML; floats always carry a point, so that YAML reads them as numbers."""
+    """Return a scalar or a list as YAML; a float always has a point, or YAML 1.1 reads 1e-05 as text."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(_yaml, value))}]"
     if isinstance(value, float):
-        text = repr(value)
-        return re.sub(r"^(-?\d+)e", r"\1.0e", text)
+        return re.sub(r"^(-?\d+)e", r"\1.0e", repr(value))
     return json.dumps(value)
 
 
@@ -121,7 +138,7 @@ def timm_arguments(
         The YAML text, with a comment where a value needs explaining and where something has no counterpart.
     """
     resolution = definition.resolution
-    sections: dict[str, list[tuple[str, Any, str]]] = {
+    sections: dict[str, list[Argument]] = {
         "model": [
             ("model", name, ""),
             ("num_classes", len(data.classes), ""),
@@ -130,9 +147,13 @@ def timm_arguments(
         "data": [
             ("input_size", [data.in_chans, resolution, resolution], ""),
             ("img_size", resolution, ""),
-            ("crop_pct", resolution / data.resize, f"shorter side to {data.resize}, then the centre"),
-            ("interpolation", data.interpolation, ""),
-            ("train_interpolation", data.interpolation, ""),
+            (
+                "crop_pct",
+                resolution / data.resize(resolution),
+                f"shorter side to {data.resize(resolution)}, then the centre",
+            ),
+            ("interpolation", INTERPOLATION, ""),
+            ("train_interpolation", INTERPOLATION, ""),
             ("mean", list(data.mean), ""),
             ("std", list(data.std), ""),
             ("batch_size", recipe.batch_size, "in all; divide by the number of processes"),
@@ -140,7 +161,7 @@ def timm_arguments(
         ],
         "optimiser": _optimizer(recipe),
         "schedule": _schedule(recipe, epochs),
-        "augmentation": _augmentation(recipe, data.mirror),
+        "augmentation": _augmentation(recipe, data),
         "regularisation": _regularisation(recipe),
     }
     lines = [_HEADER]
@@ -166,7 +187,6 @@ def timm_model(name: str, padding: str) -> str:
 from pathlib import Path
 
 import narsfast
-from narsfast.arch import Definition
 from timm.models import register_model
 
 _DEFINITION = Path(__file__).with_name("definition.json")
@@ -175,9 +195,8 @@ _DEFINITION = Path(__file__).with_name("definition.json")
 @register_model
 def {name}(pretrained=False, num_classes=1000, in_chans=3, drop_rate=0.0, drop_path_rate=0.0, **_):
     """The architecture of definition.json."""
-    definition = Definition.model_validate_json(_DEFINITION.read_text())
     network = narsfast.create(
-        definition,
+        _DEFINITION,
         num_classes=num_classes,
         in_chans=in_chans,
         padding="{padding}",

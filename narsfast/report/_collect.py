@@ -23,8 +23,8 @@ def collect(run: Run) -> dict[str, Any]:
         run: the run, opened for reading or writing.
 
     Returns:
-        JSON types. ``label_epoch`` is the epoch all trials are compared at: the early-stop epoch, or the last epoch of
-        the first batch while that is unknown, or None before any batch. Accuracies are in percent.
+        JSON types. ``label_epoch`` is the epoch all trials are compared at: the early-stop epoch, or the last
+        epoch of the first batch while that is unknown, or None before any batch. Accuracies are in percent.
     """
     batches = run.batches()
     trials = {trial.candidate: trial for trial in run.trials("search")}
@@ -117,15 +117,15 @@ def _labels(rows: Sequence[Mapping[str, Any]]) -> list[float]:
 def batch_means(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Compare each batch with a random batch of the same size.
 
-    The first batch is drawn at random from the pool. The mean of k random members is expected at its mean, with the
-    standard error s / sqrt(k), where s is the standard deviation within the first batch.
+    The first batch is drawn at random from the pool. The mean of k random members is expected at its mean,
+    with the standard error s / sqrt(k), where s is the standard deviation within the first batch.
 
     Args:
         rows: trials with ``batch`` and ``label`` (percent at the label epoch, None where unknown).
 
     Returns:
-        One row a batch: ``batch``, ``trials`` (k), ``mean``, ``error`` (standard error), ``best``, ``random_mean`` and
-        ``random_error``; None where it cannot be computed.
+        One row a batch: ``batch``, ``trials`` (k), ``mean``, ``error`` (standard error), ``best``,
+        ``random_mean`` and ``random_error``; None where it cannot be computed.
     """
     first = _labels([row for row in rows if row["batch"] == 0])
     means = []
@@ -149,7 +149,7 @@ def batch_means(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def kendall_tau(left: Sequence[float], right: Sequence[float]) -> float | None:
-    """Return Kendall's tau-b of two sequences, None where it is undefined (fewer than two values, or all equal)."""
+    """Return Kendall's tau-b; None where it is undefined (fewer than two values, or all equal)."""
     from scipy.stats import kendalltau
 
     if len(left) < 2:
@@ -167,7 +167,8 @@ def prediction_quality(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         rows: trials with ``batch``, ``score`` and ``label``.
 
     Returns:
-        ``trials``, ``tau`` and ``mean_absolute_error`` (points) over all of them, and ``batches``: the same for each.
+        ``trials``, ``tau`` and ``mean_absolute_error`` (points) over all of them, and ``batches``: the same
+        for each.
     """
     scored = [row for row in rows if row["score"] is not None and row["label"] is not None]
 
@@ -218,7 +219,9 @@ def _fits(fits: Any) -> list[dict[str, Any]]:
 
 
 def _final_rows(run: Run) -> list[dict[str, Any]]:
-    return [
+    """One row a full training, in the order of the results, then those without a result yet."""
+    order = {result.candidate: position for position, result in enumerate(run.results())}
+    rows: list[dict[str, Any]] = [
         {
             "candidate": trial.candidate,
             "curve": [_number(accuracy) for accuracy in trial.curve],
@@ -229,3 +232,4 @@ def _final_rows(run: Run) -> list[dict[str, Any]]:
         }
         for trial in run.trials("final")
     ]
+    return sorted(rows, key=lambda row: order.get(row["candidate"], len(order)))

@@ -1,13 +1,17 @@
 """The plots, as plain Plotly figures.
 
-Colours are names (``@text``, ``@c1``, ...) that the page replaces by those of its light or dark theme. The series
-colours are those of Okabe and Ito, told apart with any kind of colour vision; symbols and dashes say the same again.
+Colours are names (``@text``, ``@c1``, ...) that the page replaces by those of its light or dark theme. The
+series colours are those of Okabe and Ito, told apart with any kind of colour vision; symbols and dashes say
+the same again.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from ._html import amount
 
 Figure = dict[str, Any]
 Data = Mapping[str, Any]
@@ -84,16 +88,40 @@ def accuracy_against_macs(data: Data) -> Figure | None:
                     "hovertemplate": "%{text}<br>%{x:.4s} MACs<br>%{y:.2f} %<extra></extra>",
                 }
             )
+    costs = [row["macs"] for row in [*rows, *data["results"]]]
+    ticks = log_ticks(min(costs), max(costs))
+    x = {
+        "title": _title("multiply-adds of one image (MACs)"),
+        "type": "log",
+        "tickmode": "array",
+        "tickvals": ticks,
+    }
     return _figure(
         traces,
-        {
-            "title": _title("multiply-adds of one image (MACs)"),
-            "type": "log",
-            "exponentformat": "SI",
-            "dtick": "D2",
-        },
-        {"title": _title("accuracy (%)")},
+        x | {"ticktext": [amount(tick) for tick in ticks]},
+        {"title": _title("accuracy (%)"), "range": accuracy_range(data)},
     )
+
+
+def log_ticks(lowest: float, highest: float) -> list[float]:
+    """Return round numbers on a logarithmic axis: the coarsest series that puts four between the ends."""
+    decades = range(math.floor(math.log10(lowest)) - 1, math.ceil(math.log10(highest)) + 1)
+    ticks: list[float] = []
+    for series in ((1,), (1, 3), (1, 2, 5), (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9)):
+        ticks = [step * 10.0**decade for decade in decades for step in series]
+        if sum(lowest <= tick <= highest for tick in ticks) >= 4:
+            break
+    return ticks
+
+
+def accuracy_range(data: Data) -> list[float]:
+    """Return a range of accuracies in percent that holds every trial that ended well, and every result."""
+    trials = [row for row in data["trials"] if row["label"] is not None and row["macs"]]
+    well = [row["label"] for row in trials if row["outcome"] == "ok"]
+    found = [result[kind] for result in data["results"] for kind in ("validation", "test")]
+    values = [*(well or [row["label"] for row in trials]), *found]
+    margin = max(1.0, 0.06 * (max(values) - min(values)))
+    return [max(0.0, min(values) - margin), min(101.0, max(values) + margin)]
 
 
 def predicted_against_measured(data: Data) -> Figure | None:
@@ -142,9 +170,7 @@ def means_of_batches(data: Data) -> Figure | None:
         return None
     picked = [mean for mean in means if mean["batch"] > 0]
 
-    def bars(
-        name: str, rows: Sequence[Data], mean: str, error: str, colour: str, pattern: str
-    ) -> dict[str, Any]:
+    def bars(name: str, rows: Sequence[Data], *, mean: str, error: str, colour: str) -> dict[str, Any]:
         return {
             "type": "bar",
             "name": name,
@@ -156,19 +182,21 @@ def means_of_batches(data: Data) -> Figure | None:
                 "color": "@text",
                 "thickness": 1.5,
             },
-            "marker": {
-                "color": colour,
-                "pattern": {"shape": pattern, "fgcolor": "@paper", "size": 6, "solidity": 0.3},
-            },
+            "marker": {"color": colour},
             "customdata": [row["trials"] for row in rows],
             "hovertemplate": "%{x}<br>mean of %{customdata} trials: %{y:.2f} %<extra>" + name + "</extra>",
         }
 
-    traces = [bars("random batch of the same size", means, "random_mean", "random_error", "@grey", "/")]
+    name = "random batch of the same size"
+    traces = [bars(name, means, mean="random_mean", error="random_error", colour="@grey")]
     if picked:
-        traces.append(bars("picked by the predictor", picked, "mean", "error", "@c1", ""))
-    lowest = min(row[key] - (row[error] or 0) for row in means for key, error in _MEANS)
-    highest = max(row[key] + (row[error] or 0) for row in means for key, error in _MEANS)
+        name = "picked by the predictor"
+        traces.append(bars(name, picked, mean="mean", error="error", colour="@c1"))
+    known = [
+        (row[mean], row[error] or 0.0) for row in means for mean, error in _MEANS if row[mean] is not None
+    ]
+    lowest = min(mean - error for mean, error in known)
+    highest = max(mean + error for mean, error in known)
     margin = max(1.0, 0.25 * (highest - lowest))
     order = [batch_name(row["batch"]) for row in means]
     return _figure(
@@ -179,14 +207,14 @@ def means_of_batches(data: Data) -> Figure | None:
             "range": [max(0.0, lowest - margin), min(100.0, highest + margin)],
         },
         barmode="group",
-        bargap=0.35,
+        bargap=0.35 if len(means) > 1 else 0.75,
     )
 
 
 _MEANS = (("mean", "error"), ("random_mean", "random_error"))
 
 
-def _curve(row: Data, name: str, group: int, colour: str, dash: str, show: bool) -> dict[str, Any]:
+def _curve(row: Data, name: str, *, group: int, colour: str, dash: str, show: bool) -> dict[str, Any]:
     return {
         "type": "scatter",
         "mode": "lines" if len(row["curve"]) > 1 else "markers",
@@ -210,8 +238,8 @@ def learning_curves(data: Data) -> Figure | None:
     traces, shown = [], set()
     for row in rows:
         batch = row["batch"]
-        dash = DASHES[batch % len(DASHES)]
-        traces.append(_curve(row, batch_name(batch), batch, _colour(batch), dash, batch not in shown))
+        style = {"group": batch, "colour": _colour(batch), "dash": DASHES[batch % len(DASHES)]}
+        traces.append(_curve(row, batch_name(batch), **style, show=batch not in shown))
         shown.add(batch)
     layout: dict[str, Any] = {}
     if data["early_stop_epoch"] is not None:
@@ -237,7 +265,9 @@ def _note(epoch: int) -> dict[str, Any]:
         "x": epoch,
         "y": 1,
         "yref": "paper",
-        "yanchor": "bottom",
+        "yanchor": "top",
+        "xanchor": "left",
+        "xshift": 4,
         "text": f"early-stop epoch {epoch}",
         "showarrow": False,
         "font": {"color": "@accent"},
@@ -281,7 +311,7 @@ def early_stop_choice(data: Data) -> Figure | None:
     return _figure(
         [trace],
         {"title": _title("epoch"), "rangemode": "tozero", "tickformat": "d"},
-        {"title": _title(f"rank correlation with the last epoch ({name})")},
+        {"title": _title(f"rank correlation ({name})")},
         showlegend=False,
         **layout,
     )
@@ -294,7 +324,14 @@ def final_curves(data: Data) -> Figure | None:
         return None
     budgets = {result["candidate"]: result["budget"] for result in data["results"]}
     traces = [
-        _curve(row, budgets.get(row["candidate"], row["candidate"]), i, f"@c{i % 7 + 1}", DASHES[i % 4], True)
+        _curve(
+            row,
+            budgets.get(row["candidate"], row["candidate"]),
+            group=i,
+            colour=f"@c{i % 7 + 1}",
+            dash=DASHES[i % 4],
+            show=True,
+        )
         for i, row in enumerate(finals)
     ]
     return _figure(
@@ -332,7 +369,7 @@ def importance(data: Data) -> Figure | None:
         )
     return _figure(
         traces,
-        {"title": _title("growth of the mean absolute error when the field is shuffled (points)")},
+        {"title": _title("growth of the error when shuffled (points)")},
         {
             "type": "category",
             "categoryorder": "array",

@@ -61,16 +61,18 @@ def table(
     titles = "".join(cell("th", i, title) for i, title in enumerate(head))
     body = "\n".join(f"<tr>{''.join(cell('td', i, v) for i, v in enumerate(row))}</tr>" for row in rows)
     name = f' id="{identifier}"' if identifier else ""
-    return f'<div class="scroll"><table{name}><thead><tr>{titles}</tr></thead><tbody>\n{body}\n</tbody></table></div>'
+    content = f"<thead><tr>{titles}</tr></thead><tbody>\n{body}\n</tbody>"
+    return f'<div class="scroll"><table{name}>{content}</table></div>'
 
 
 def figure(identifier: str, description: str) -> str:
     """Return the place of a plot."""
-    return f'<div class="figure" id="figure-{escape(identifier)}" role="img" aria-label="{escape(description)}"></div>'
+    label = f'role="img" aria-label="{escape(description)}"'
+    return f'<div class="figure" id="figure-{escape(identifier)}" {label}></div>'
 
 
 def number(value: float | None, digits: int = 2, unit: str = "") -> str | None:
-    """Return a number with thin grouping, None for None."""
+    """Return a number with grouped thousands, None for None."""
     return None if value is None else f"{value:,.{digits}f}{unit}"
 
 

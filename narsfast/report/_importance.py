@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 FEWEST_TRIALS = 8
 """Fewer trials than this say nothing about fields (our default)."""
 
-FOLDS, REPEATS, TREES, SHUFFLES = 4, 3, 100, 10
+FOLDS, REPEATS, TREES, SHUFFLES = 4, 2, 50, 10
 """Folds of a cross-validation, its repeats, trees of a forest, shuffles of a field (our defaults)."""
 
 
@@ -25,23 +25,24 @@ def field_importance(
 
     Args:
         space: the space as plain data, as a run's configuration holds it.
-        batches: the batches, whose members hold the genes.
+        batches: the batches, whose members hold the values of each candidate.
         rows: trials with ``candidate`` and ``label`` (percent, None where unknown).
 
     Returns:
-        ``trials``, ``error`` (mean absolute error of the forest on held-out trials, points), ``constant_error`` (of a
-        constant guess, the training folds' mean) and ``fields``: ``name``, ``part``, ``importance`` (by how many points
-        the error grows when the field is shuffled) and ``deviation`` over the folds, most important first. None with
-        too few trials, and before a configuration with a space is known.
+        ``trials``, ``error`` (mean absolute error of the forest on held-out trials, points),
+        ``constant_error`` (of a constant guess, the training folds' mean) and ``fields``: ``name``, ``part``,
+        ``importance`` (by how many points the error grows when the field is shuffled) and ``deviation`` over
+        the folds, most important first. None with too few trials, and before a configuration with a space is
+        known.
     """
     labels = {row["candidate"]: row["label"] for row in rows if row["label"] is not None}
     members = [member for batch in batches for member in batch.members if member.candidate in labels]
     if space is None or len(members) < FEWEST_TRIALS:
         return None
-    from narsfast.space import Space
+    from narsfast.space import Candidate, Space
 
     parsed = Space.from_dict(dict(space))
-    genes = np.array([member.genes for member in members], dtype=np.int16)
+    genes = parsed.encode([Candidate(dict(m.architecture), dict(m.recipe)) for m in members])
     columns = np.where(parsed.active(genes), genes, -1).astype(np.float32)
     varying = [i for i in range(len(parsed.fields)) if np.ptp(columns[:, i]) > 0]
     target = np.array([labels[member.candidate] for member in members])
@@ -71,7 +72,8 @@ def _permute(
         target: (n,) accuracy in percent.
 
     Returns:
-        Mean absolute error of the forests and of a constant guess, and (folds, k) growth of the forests' error.
+        Mean absolute error of the forests and of a constant guess, and (folds, k) growth of the forests'
+        error.
     """
     from sklearn.ensemble import RandomForestRegressor
     from sklearn.model_selection import RepeatedKFold

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 def write_report(run: Run, path: str | Path) -> Path:
     """Write the report of a run, finished or not, as one HTML file.
 
-    The file holds its plots' data, style and scripts, and asks nothing of the network. All numbers stand in it as JSON
-    in the element ``report-data``.
+    The file holds its plots' data, style and scripts, and asks nothing of the network. All numbers stand in
+    it as JSON in the element ``report-data``.
 
     Args:
         run: the run, opened for reading or writing.
@@ -31,7 +31,7 @@ def write_report(run: Run, path: str | Path) -> Path:
     Returns:
         `path`.
     """
-    from narsfast.runs import write_file
+    from narsfast.files import write_file
 
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -50,9 +50,9 @@ def render_report(data: Mapping[str, Any], folder: Path, page: Path) -> str:
     from plotly.offline import get_plotlyjs
 
     figures = {name: drawn for name, draw in FIGURES.items() if (drawn := draw(data)) is not None}
+    places = set(figures), folder.absolute(), page.absolute()
     sections = "\n".join(
-        f'<section id="{identifier}"><h2>{escape(title)}</h2>\n{body(data, set(figures), folder.absolute(), page.absolute())}'
-        "</section>"
+        f'<section id="{identifier}"><h2>{escape(title)}</h2>\n{body(data, *places)}</section>'
         for identifier, title, body in SECTIONS
     )
     links = " ".join(f'<a href="#{identifier}">{escape(title)}</a>' for identifier, title, _ in SECTIONS)
@@ -83,8 +83,8 @@ def render_report(data: Mapping[str, Any], folder: Path, page: Path) -> str:
 <br>
 {sections}
 </main>
-<footer><p>Written by {escape(versions) if versions else "narsfast"}. All numbers of this page are in it as JSON, in the
-element <code>report-data</code>.</p></footer>
+<footer><p>Written by {escape(versions) if versions else "narsfast"}. All numbers of this page are in it as
+JSON, in the element <code>report-data</code>.</p></footer>
 <noscript><p>The plots need JavaScript; the tables do not.</p></noscript>
 <script type="application/json" id="report-data">{_embedded(data)}</script>
 <script type="application/json" id="report-figures">{_embedded(figures)}</script>

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from ._figures import BASELINES, batch_name
+from ._figures import BASELINES, accuracy_range, batch_name
 from ._html import Markup, amount, figure, link, missing, number, paragraph, table
 
 Data = Mapping[str, Any]
@@ -65,8 +65,10 @@ def results(data: Data, drawn: set[str], folder: Path, page: Path) -> str:
         numbers=range(1, 6),
         identifier="results",
     ) + paragraph(
-        "Predicted is for a training cut short at the early-stop epoch, on the validation split; validation and test are "
-        "of the full training. The search chose by the validation split, so it flatters; test was looked at once.",
+        "Predicted is for a training cut short at the early-stop epoch, on the validation split; validation "
+        "and test are "
+        "of the full training. The search chose by the validation split, so it flatters; test was looked at "
+        "once.",
         soft=True,
     )
 
@@ -83,9 +85,14 @@ def macs(data: Data, drawn: set[str], folder: Path, page: Path) -> str:
     failed = [row for row in data["trials"] if row["outcome"] != "ok"]
     if failed:
         text += (
-            f" {len(failed)} of {len(data['trials'])} trials did not end well; one that did not reach this epoch counts "
+            f" {len(failed)} of {len(data['trials'])} trials did not end well; one that did not reach this "
+            "epoch counts "
             f"as a constant guess ({number(data['chance'], 2, ' %') or 'unknown'})."
         )
+    lowest = accuracy_range(data)[0]
+    below = sum(row["label"] is not None and row["label"] < lowest for row in data["trials"])
+    if below:
+        text += f" {below} below the plotted range (double-click the plot to see all)."
     return paragraph(text) + figure(
         "macs", "Accuracy against multiply-adds of all trials and the found networks"
     )
@@ -103,9 +110,12 @@ def prediction(data: Data, drawn: set[str], folder: Path, page: Path) -> str:
     rows.append(("all", found["trials"], number(found["tau"], 3), number(found["mean_absolute_error"])))
     return (
         paragraph(
-            f"For each trial, only the score that picked it, given before it was trained: {found['trials']} trials, Kendall "
-            f"tau {number(found['tau'], 3) or 'undefined'}. The first batch was picked at random and has no score. Picked "
-            "candidates are all expected to be good, so their order is harder to tell than that of a random sample."
+            f"For each trial, only the score that picked it, given before it was trained: {found['trials']} "
+            "trials, Kendall "
+            f"tau {number(found['tau'], 3) or 'undefined'}. The first batch was picked at random and has no "
+            "score. Picked "
+            "candidates are all expected to be good, so their order is harder to tell than that of a random "
+            "sample."
         )
         + figure("prediction", "Predicted against measured accuracy of the picked candidates")
         + table(
@@ -135,9 +145,11 @@ def batches(data: Data, drawn: set[str], folder: Path, page: Path) -> str:
     ]
     return (
         paragraph(
-            "The first batch is random members of the pool, so its mean is what a random batch is expected to reach; its "
-            f"spread gives the standard error for each batch's size. All trials are compared at epoch {data['label_epoch']}. "
-            "Bars on the bars are one standard error."
+            "The first batch is random members of the pool, so its mean is what a random batch is expected "
+            "to reach; its "
+            "spread gives the standard error for each batch's size. All trials are compared at epoch "
+            f"{data['label_epoch']}. "
+            "The thin lines are one standard error to each side."
         )
         + figure("batches", "Mean measured accuracy of each batch beside a random batch of the same size")
         + table(
@@ -164,10 +176,12 @@ def curves(data: Data, drawn: set[str], folder: Path, page: Path) -> str:
     epoch = data["early_stop_epoch"]
     parts = [
         paragraph(
-            f"Trainings after the first batch end at epoch {epoch}: the first epoch that ranks the first batch nearly as its "
+            f"Trainings after the first batch end at epoch {epoch}: the first epoch that ranks the first "
+            "batch nearly as its "
             "last epoch does."
             if epoch is not None
-            else "The early-stop epoch is not known yet; it follows from the curves of the complete first batch."
+            else "The early-stop epoch is not known yet; it follows from the curves of the complete first "
+            "batch."
         ),
         figure("curves", "Validation accuracy of every trial after each epoch"),
         "<h3>How the early-stop epoch was chosen</h3>",
@@ -198,13 +212,15 @@ def importance(data: Data, drawn: set[str], folder: Path, page: Path) -> str:
     if found is None:
         return missing("Too few trials have ended to say anything about fields.")
     worth = (
-        "The forest predicts no better than a constant, so read nothing into the bars."
-        if found["error"] >= found["constant_error"]
+        "That is hardly better, so read nothing into the bars."
+        if found["error"] >= 0.95 * found["constant_error"]
         else "With this few trials only the largest bars mean something."
     )
     return paragraph(
-        f"Permutation importance of a random forest fitted to the {found['trials']} trials: how much its mean absolute error "
-        "on held-out trials grows when one field is shuffled (repeated 4-fold cross-validation; lines are one standard "
+        f"Permutation importance of a random forest fitted to the {found['trials']} trials: how much its "
+        "mean absolute error "
+        "on held-out trials grows when one field is shuffled (repeated 4-fold cross-validation; lines are "
+        "one standard "
         f"deviation over the folds). Its error is {found['error']:.2f} points, that of a constant guess "
         f"{found['constant_error']:.2f}. {worth}"
     ) + figure("importance", "Importance of the fields of the space")
@@ -220,7 +236,8 @@ def quality(data: Data, drawn: set[str], folder: Path, page: Path) -> str:
         ]
         parts += [
             paragraph(
-                "Kendall tau between predicted and measured accuracy on trials left out of the fit, the same folds for all. "
+                "Kendall tau between predicted and measured accuracy on trials left out of the fit, the "
+                "same folds for all. "
                 "A predictor is worth its name only above the baselines."
             ),
             figure("fits", "Kendall tau of the predictor and the baselines at each fit"),
@@ -307,7 +324,8 @@ def configuration(data: Data, drawn: set[str], folder: Path, page: Path) -> str:
     if space is not None:
         name = space.get("name", "unnamed") if isinstance(space, Mapping) else str(space)
         parts.append(
-            f"<details><summary>Space {_escape(name)}</summary><pre>{_escape(json.dumps(space, indent=1))}</pre></details>"
+            "<details><summary>Space "
+            f"{_escape(name)}</summary><pre>{_escape(json.dumps(space, indent=1))}</pre></details>"
         )
     parts.append("<h3>Versions</h3>")
     if data["versions"]:

@@ -1,7 +1,6 @@
 """Run directories and executors: what keeps a search going, wherever and however often it is interrupted."""
 
 from ._executor import Executor, Report, Task, TrialTimedOut, WorkerLost, run_trials
-from ._files import replacing, write_file
 from ._in_process import InProcess
 from ._processes import Processes
 from ._records import Batch, BatchMember, BatchState, InFlight, Purpose, Result, RunState
@@ -24,7 +23,5 @@ __all__ = [
     "Task",
     "TrialTimedOut",
     "WorkerLost",
-    "replacing",
     "run_trials",
-    "write_file",
 ]

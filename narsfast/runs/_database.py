@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError
+from narsfast.errors import UserError
 
 DATABASE_FILE = "run.db"
 VERSION = 1
@@ -66,7 +66,7 @@ def connect_for_reading(file: Path) -> sqlite3.Connection:
     try:
         connection = _connect(file, "ro")
         try:
-            connection.execute("SELECT count(*) FROM sqlite_schema")
+            connection.execute("SELECT count(*) FROM sqlite_master")
         except sqlite3.OperationalError:
             # A directory that cannot be written to has no place for the shared index of a write-ahead log;
             # without a log there is nothing in it either.
@@ -74,7 +74,7 @@ def connect_for_reading(file: Path) -> sqlite3.Connection:
             if file.with_name(file.name + "-wal").exists():
                 raise
             connection = _connect(file, "ro&immutable=1")
-            connection.execute("SELECT count(*) FROM sqlite_schema")
+            connection.execute("SELECT count(*) FROM sqlite_master")
     except sqlite3.DatabaseError as error:
         raise _not_a_run(file, error) from error
     return connection
@@ -100,7 +100,7 @@ def is_initialised(connection: sqlite3.Connection, file: Path) -> bool:
     """
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if (application, version, tables) == (0, 0, 0):
         return False
     if application != _APPLICATION:
@@ -160,4 +160,6 @@ def _connect(file: Path, mode: str) -> sqlite3.Connection:
 
 
 def _not_a_run(file: Path, reason: object) -> UserError:
-    return UserError(f"{file} is not the database of a run ({reason}): name the directory of a run")
+    return UserError(
+        f"{file} cannot be used as the database of a run ({reason}): name the directory of a run"
+    )

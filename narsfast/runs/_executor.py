@@ -8,11 +8,11 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from typing import Any, Generic, Protocol, TypeVar
 
-from ..errors import UserError
-from ..trial import Outcome, Trial
+from narsfast.errors import UserError
+from narsfast.trial import Outcome, Trial
 
 Report = Callable[[float], None]
 """Is told how far a function is, as a fraction from 0 to 1."""
@@ -105,6 +105,7 @@ def run_trials(
 
     Raises:
         UserError: as raised by `function`; what the user must mend is no property of a candidate.
+        CancelledError: the executor was shut down.
     """
     watches = {}
     for task in tasks:
@@ -152,7 +153,7 @@ def _trial_of(watch: _Watch[Any], future: Future[Trial]) -> Trial:
     outcome: Outcome
     try:
         return future.result()
-    except UserError:
+    except (UserError, CancelledError):
         raise
     except Exception as error:
         if isinstance(error, WorkerLost):

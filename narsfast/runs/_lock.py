@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from weakref import WeakSet
 
-from ..errors import UserError
+from narsfast.errors import UserError
 
 LOCK_FILE = "run.lock"
 _PATIENCE = 0.5  # seconds; `driver_of` holds the lock for an instant when it looks

@@ -22,7 +22,8 @@ from multiprocessing.connection import Connection, Pipe
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
-from ..errors import UserError
+from narsfast.errors import UserError
+
 from ._executor import Executor, Report, TrialTimedOut, WorkerLost
 from ._worker import ERROR, REPORT, RESULT, STARTED, RemoteTraceback
 
@@ -64,8 +65,9 @@ class Processes(Executor):
     ) -> Future[_T]:
         """See `Executor.submit`."""
         if getattr(function, "__module__", None) == "__main__":
+            name = getattr(function, "__qualname__", function)
             raise UserError(
-                f"function {function.__qualname__} is defined in the main script: move it into a module, "
+                f"function {name} is defined in the main script: move it into a module, "
                 "so that worker processes can import it"
             )
         return self._pool.submit(self._run, pickle.dumps((function, args)), report, timeout)
@@ -147,20 +149,22 @@ class _Slot:
         self._open = True
 
     def run(self, payload: bytes, report: Report, timeout: float | None) -> Any:
-        process, connection = self._worker()
-        try:
-            kind, value = _Exchange(process, connection, timeout).run(payload, report)
-        except BaseException:
-            _kill(process)
-            process.wait()
-            raise
-        finally:
+        while True:
+            warm = self._process is not None
+            exchange = _Exchange(*self._worker(), timeout)
+            try:
+                kind, value = exchange.run(payload, report)
+            except BaseException as reason:
+                self._end()
+                if warm and isinstance(reason, WorkerLost) and not exchange.begun:
+                    continue  # it had died before it got this task
+                raise
             with self._mutex:
                 self._busy = False
-        if kind == ERROR:
-            error, text = value
-            raise error from RemoteTraceback(text)
-        return value
+            if kind == ERROR:
+                error, text = value
+                raise error from RemoteTraceback(text)
+            return value
 
     def close(self) -> None:
         """Tells an idle worker to end, kills a busy one; from any thread."""
@@ -173,24 +177,32 @@ class _Slot:
 
     def wait(self) -> None:
         """Returns when the worker has ended; after `close`."""
-        if self._process is None:
+        process = self._process
+        if process is None:
             return
         try:
-            self._process.wait(_GRACE)
+            process.wait(_GRACE)
         except subprocess.TimeoutExpired:
-            _kill(self._process)
-            self._process.wait()
+            _kill(process)
+            process.wait()
 
     def _worker(self) -> tuple[subprocess.Popen[bytes], Connection]:
         with self._mutex:
             if not self._open:
                 raise CancelledError
-            if self._process is None or self._connection is None or self._process.poll() is not None:
-                if self._connection is not None:
-                    self._connection.close()
+            if self._process is None or self._connection is None:
                 self._process, self._connection = _start(self._environment)
             self._busy = True
             return self._process, self._connection
+
+    def _end(self) -> None:
+        with self._mutex:
+            if self._process is not None and self._connection is not None:
+                _kill(self._process)
+                self._process.wait()
+                self._connection.close()
+            self._process = self._connection = None
+            self._busy = False
 
 
 class _Exchange:
@@ -238,6 +250,11 @@ class _Exchange:
         if left <= 0:
             raise TrialTimedOut(f"ran longer than {self._timeout:g} s")
         return min(left, _GLANCE)
+
+    @property
+    def begun(self) -> bool:
+        """Whether the function was called."""
+        return self._start is not None
 
     def _lost(self) -> WorkerLost:
         try:

@@ -18,11 +18,12 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args
 
-from ..errors import UserError
-from ..trial import Trial
+from narsfast.errors import UserError
+from narsfast.files import remove_partial, replacing
+from narsfast.trial import Trial
+
 from . import _database as database
 from ._config import differences
-from ._files import remove_partial, replacing
 from ._lock import LOCK_FILE, DriverLock, driver_of
 from ._records import Batch, BatchMember, BatchState, InFlight, Purpose, Result, RunState
 
@@ -60,9 +61,12 @@ class Run:
         """
         path = Path(path)
         given = None if config is None else json.loads(database.dump(dict(config)))
-        _check_directory(path, create=given is not None)
-        path.mkdir(parents=True, exist_ok=True)
-        lock = DriverLock(path)
+        try:
+            _check_directory(path, create=given is not None)
+            path.mkdir(parents=True, exist_ok=True)
+            lock = DriverLock(path)
+        except OSError as error:
+            raise UserError(f"{path} cannot hold a run ({error}): name a directory to write to") from error
         try:
             connection = database.connect_for_writing(path / database.DATABASE_FILE)
             try:

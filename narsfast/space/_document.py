@@ -242,6 +242,7 @@ def matching(wanted: object, values: tuple[Value, ...]) -> tuple[tuple[Value, ..
         Those of `values`, in their order; and what the entry names without meeting any value.
     """
     comparison = _COMPARISON.fullmatch(wanted) if isinstance(wanted, str) else None
+    found: tuple[Value, ...]
     if comparison is not None:
         test, limit = _TESTS[comparison.group(1)], float(comparison.group(2))
         found = tuple(value for value in values if isinstance(value, int | float) and test(value, limit))

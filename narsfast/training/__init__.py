@@ -1,7 +1,6 @@
 """The trainer: a definition, a recipe and data become a learning curve and weights."""
 
 from ._evaluate import Evaluation, evaluate, torch_threads
-from ._files import WEIGHTS_FILE, load_weights, save_weights
 from ._optimizer import RMSpropTF, build_optimizer, peak_rate
 from ._schedule import learning_rate
 from ._train import Training, train, train_network
@@ -9,7 +8,6 @@ from ._trial import TrialTask, run_trial
 from ._weights import FlatWeights, MovingAverage, ema_decay
 
 __all__ = [
-    "WEIGHTS_FILE",
     "Evaluation",
     "FlatWeights",
     "MovingAverage",
@@ -20,10 +18,8 @@ __all__ = [
     "ema_decay",
     "evaluate",
     "learning_rate",
-    "load_weights",
     "peak_rate",
     "run_trial",
-    "save_weights",
     "torch_threads",
     "train",
     "train_network",

@@ -19,7 +19,9 @@ RMSPROP_EPSILON = 1e-3
 
 
 class RMSpropTF(Optimizer):
-    """RMSProp as TensorFlow's `RMSPropOptimizer` documents it: epsilon inside the root, learning rate inside momentum.
+    """RMSProp in TensorFlow's form: epsilon inside the root, learning rate inside the momentum.
+
+    The formula is the one that TensorFlow documents for its `RMSPropOptimizer`.
 
     With gradient g (weight decay added to it) and mean square s, which starts at one::
 
@@ -27,8 +29,8 @@ class RMSpropTF(Optimizer):
         v = momentum * v + lr * g / sqrt(s + eps)
         w = w - v
 
-    torch.optim.RMSprop puts epsilon outside the root, starts s at zero and multiplies by the learning rate after the
-    momentum.
+    torch.optim.RMSprop puts epsilon outside the root, starts s at zero and multiplies by the learning rate
+    after the momentum.
 
     Args:
         params: parameters or parameter groups.
@@ -43,6 +45,7 @@ class RMSpropTF(Optimizer):
         self,
         params: Iterable[Tensor] | Iterable[dict[str, Any]],
         lr: float,
+        *,
         alpha: float = RMSPROP_ALPHA,
         eps: float = RMSPROP_EPSILON,
         momentum: float = 0.9,

@@ -10,8 +10,9 @@ from ._optimizer import peak_rate
 def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int, schedule_epochs: int) -> float:
     """Linear warm-up times exponential decay.
 
-    The decay is ``lr_final ** (1 / schedule_epochs)`` an epoch, spread evenly over its steps and already going on during
-    warm-up. A training that is stopped early keeps the long schedule: it is a prefix of the full training.
+    The decay is ``lr_final ** (1 / schedule_epochs)`` an epoch, spread evenly over its steps and already
+    going on during warm-up. A training that is stopped early keeps the long schedule: it is a prefix of the
+    full training.
 
     Args:
         recipe: learning rate, warm-up and decay.

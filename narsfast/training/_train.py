@@ -39,8 +39,8 @@ class Training:
         outcome: ``ok`` or ``diverged``.
         seconds: wall-clock time.
         message: one line on an outcome other than ``ok``, else empty.
-        network: with the final weights (the averaged ones where the recipe says so), in evaluation mode; None unless
-            asked for or diverged.
+        network: with the final weights (the averaged ones where the recipe says so), in evaluation mode; None
+            unless asked for or diverged.
     """
 
     curve: tuple[float, ...]
@@ -69,9 +69,9 @@ def train(
 ) -> Training:
     """Trains the network of a definition from scratch.
 
-    The same arguments and versions give the same result on the same kind of machine: initial weights, dropout and drop
-    path come from a generator seeded by `seed` (torch's global state is restored), order and augmentation are keyed by
-    (seed, epoch, sample).
+    The same arguments and versions give the same result on the same kind of machine: initial weights, dropout
+    and drop path come from a generator seeded by `seed` (torch's global state is restored), order and
+    augmentation are keyed by (seed, epoch, sample).
 
     Args:
         definition: the architecture; its resolution is trained and evaluated at.
@@ -99,8 +99,8 @@ def train(
         definition.resolution,
         recipe,
         data,
-        epochs,
-        seed,
+        epochs=epochs,
+        seed=seed,
         schedule_epochs=schedule_epochs,
         threads=threads,
         report=report,
@@ -113,9 +113,9 @@ def train_network(
     resolution: int,
     recipe: Recipe,
     data: Dataset,
+    *,
     epochs: int,
     seed: int,
-    *,
     schedule_epochs: int | None = None,
     threads: int = 1,
     report: Report | None = None,
@@ -133,7 +133,16 @@ def train_network(
     with torch_threads(threads), torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(seed))
         network = build()
-        loop = _Loop(network, resolution, recipe, data, seed, epochs, schedule_epochs, report)
+        loop = _Loop(
+            network,
+            resolution,
+            recipe,
+            data,
+            seed=seed,
+            epochs=epochs,
+            schedule_epochs=schedule_epochs,
+            report=report,
+        )
         try:
             for epoch in range(epochs):
                 losses.append(loop.epoch(epoch))
@@ -153,6 +162,7 @@ class _Loop:
         resolution: int,
         recipe: Recipe,
         data: Dataset,
+        *,
         seed: int,
         epochs: int,
         schedule_epochs: int,
@@ -213,7 +223,7 @@ class _Loop:
         loss = functional.cross_entropy(
             self._network(images), targets, label_smoothing=recipe.label_smoothing
         )
-        loss.backward()
+        torch.autograd.backward(loss)
         self._optimizer.step()
         if self._average is not None:
             self._average.update()

@@ -10,12 +10,11 @@ from typing import Any
 
 import torch
 
-from narsfast.arch import Definition
+from narsfast.arch import WEIGHTS_FILE, Definition, save_weights
 from narsfast.data import shared_data
 from narsfast.space import Recipe
 from narsfast.trial import Outcome, Trial
 
-from ._files import WEIGHTS_FILE, save_weights
 from ._train import train
 
 _MEMORY_MESSAGES = ("can't allocate memory", "not enough memory", "out of memory")
@@ -35,7 +34,8 @@ class TrialTask:
         seed: of the trial.
         threads: torch threads.
         output: folder that gets ``weights.safetensors``; None keeps nothing.
-        resolution: the largest resolution of the run, pixels: data that is loaded for it serves all its trials.
+        resolution: the largest resolution of the run, pixels: data that is loaded for it serves all its
+            trials.
         mirror: whether a mirrored image keeps its class.
     """
 
@@ -55,8 +55,8 @@ class TrialTask:
 def run_trial(task: TrialTask, report: Callable[[float], None] | None = None) -> Trial:
     """Trains one candidate.
 
-    The data is loaded once a process. Divergence, lack of memory and any other failure of the training are outcomes; the
-    learning curve of a training that fell over is lost, as nothing of it can be trusted.
+    The data is loaded once a process. Divergence, lack of memory and any other failure of the training are
+    outcomes; the learning curve of a training that fell over is lost, as nothing of it can be trusted.
 
     Args:
         task: what to train.

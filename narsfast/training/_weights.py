@@ -1,4 +1,4 @@
-"""A network's weights as a few flat vectors, so that one step costs a handful of operations; their moving average."""
+"""A network's weights as a few flat vectors, and their moving average."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ _ALIGNMENT = 16  # elements; keeps every view on a 64-byte boundary
 
 
 class FlatWeights:
-    """Lays a network's parameters and float buffers into flat vectors and makes the network's tensors views of them.
+    """A network's parameters and float buffers in flat vectors, of which its tensors become views.
 
-    A small network has some hundred small tensors, and an optimiser that visits each pays more for calls than for
-    arithmetic.
+    A small network has some hundred small tensors, and an optimiser that visits each pays more for calls than
+    for arithmetic.
 
     Args:
         network: changed in place: its tensors share memory afterwards (`state_dict` works as before).
 
     Attributes:
-        decayed: parameters of two and more dimensions (weights of convolutions and linear layers), one flat vector.
+        decayed: parameters of two and more dimensions (weights of convolutions and linear layers), one flat
+            vector.
         plain: the other parameters (norms and biases), the same.
         buffers: float buffers (running statistics of the norms), the same.
     """
@@ -67,8 +68,8 @@ def _flatten(tensors: list[Tensor]) -> Tensor:
 class MovingAverage:
     """Exponential moving average of weights and buffers.
 
-    At step t (counted from 1) the average keeps the share ``min(decay, (1 + t) / (10 + t))`` of itself. The bound is
-    this project's choice: without it a short training would be judged by its initial weights.
+    At step t (counted from 1) the average keeps the share ``min(decay, (1 + t) / (10 + t))`` of itself. The
+    bound is this project's choice: without it a short training would be judged by its initial weights.
 
     Args:
         weights: what is averaged.

@@ -34,13 +34,13 @@ def fail(text, report):
     raise ValueError(text)
 
 
-class TwoArguments(Exception):
+class TwoArgumentsError(Exception):
     def __init__(self, first, second):
         super().__init__(f"{first} and {second}")
 
 
 def fail_unpicklable(report):
-    raise TwoArguments("this", "that")
+    raise TwoArgumentsError("this", "that")
 
 
 def return_unpicklable(report):

@@ -157,6 +157,14 @@ def test_a_mistake_of_the_user_is_no_trial(executor):
         list(run_trials(executor, tasks.train, [tasks.Work("a", 1, "user"), *WORKS]))
 
 
+def test_what_a_shutdown_ends_is_no_trial(executor):
+    trials = run_trials(executor, tasks.train, [tasks.Work("a", 1), *[tasks.Work("b", 1, "hang")] * 4])
+    assert next(trials).candidate == "a"
+    executor.shutdown()
+    with pytest.raises(CancelledError):
+        next(trials)
+
+
 def test_a_dead_worker_becomes_a_lost_trial_and_others_go_on(processes):
     works = [tasks.Work("a", 2), tasks.Work("b", 2, "die"), tasks.Work("c", 2), tasks.Work("d", 2)]
     outcomes = {trial.candidate: trial.outcome for trial in run_trials(processes, tasks.train, works)}

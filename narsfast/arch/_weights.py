@@ -1,8 +1,7 @@
-"""Weights as safetensors files."""
+"""A network's weights as a safetensors file."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import torch
@@ -11,9 +10,10 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from narsfast.errors import UserError
+from narsfast.files import replacing
 
 WEIGHTS_FILE = "weights.safetensors"
-"""Name of the weights in the folder of a training."""
+"""Name of the weights in the folder of a training or of an emitted network."""
 
 
 def save_weights(network: nn.Module, path: str | Path) -> None:
@@ -26,15 +26,8 @@ def save_weights(network: nn.Module, path: str | Path) -> None:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    # A name that only this process uses: two writers of one path leave one whole file.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        save_file(state, temporary)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as temporary:
+        save_file(state, temporary, metadata={"format": "pt"})
 
 
 def load_weights(network: nn.Module, path: str | Path) -> None:

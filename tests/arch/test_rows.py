@@ -1,0 +1,76 @@
+import numpy as np
+import pytest
+
+from narsfast.arch import ROW_COLUMNS, definition_of, lower_definitions, lower_genes, zoo
+from narsfast.errors import UserError
+from narsfast.space import builtin_spaces, load_space
+
+
+@pytest.fixture(params=builtin_spaces())
+def space(request):
+    return load_space(request.param)
+
+
+def test_definitions_are_padded_with_absent_rows():
+    a0, b = zoo()["FBNetV3_A0"], zoo()["FBNetV3_B"]
+    short = a0.model_copy(update={"stages": a0.stages[:2]})
+    header, rows = lower_definitions([short, b])
+    assert header.tolist() == [[224, 12, 5, 1984], [248, 16, 6, 1984]]
+    assert rows.shape == (2, 12, 7)
+    assert header.dtype == rows.dtype == np.int32
+    assert not rows[0, 3:].any()
+    assert rows[0, 2].tolist() == [3, 2, 24, 1, 2, 0, -1]
+
+
+def test_padding_modes():
+    published = lower_definitions([zoo()["FBNetV3_B"]]).rows[0, :, 6].tolist()
+    half = lower_definitions([zoo()["FBNetV3_B"]], padding="half").rows[0, :, 6].tolist()
+    assert published == [-1, -1, -1, -1, -1, 1, -1, -1, -1, 0, -1, -1]
+    assert half == [-1] * 12
+
+
+def test_genes_lower_to_the_values_of_the_candidate(space):
+    genes = space.random(50, seed=1)
+    header, rows = lower_genes(space, genes)
+    assert rows.shape == (50, 2 * space.stages, len(ROW_COLUMNS))
+    for candidate, got_header, got_rows in zip(space.decode(genes), header, rows, strict=True):
+        a = candidate.architecture
+        names = ("resolution", "stem.channels", "head.expansion", "head.features")
+        assert got_header.tolist() == [a[name] for name in names]
+        for index, (first, rest) in enumerate(got_rows.reshape(-1, 2, 7).tolist(), start=1):
+            get = {name: a.get(f"stage{index}.{name}") for name in ("channels", "depth", "stride", "se")}
+            depth, se = get["depth"], int(get["se"])
+            kernel, expansion = a[f"stage{index}.kernel.first"], a[f"stage{index}.expansion.first"]
+            assert first == [kernel, expansion, get["channels"], get["stride"], 1, se, -1]
+            if depth == 1:
+                assert rest == [0] * 7
+            else:
+                kernel, expansion = a[f"stage{index}.kernel.rest"], a[f"stage{index}.expansion.rest"]
+                assert rest == [kernel, expansion, get["channels"], 1, depth - 1, se, -1]
+
+
+def test_definitions_of_genes_lower_to_the_same_network(space):
+    genes = space.random(50, seed=2)
+    direct = lower_genes(space, genes)
+    definitions = definition_of(space, genes)
+    for i, definition in enumerate(definitions):
+        header, rows = lower_definitions([definition])
+        assert (header[0] == direct.header[i]).all()
+        present = direct.rows[i][direct.rows[i, :, 4] > 0]
+        assert (rows[0] == present).all()
+        assert type(definition).from_json(definition.to_json()) == definition
+
+
+def test_nothing_lowers_to_nothing(space):
+    genes = space.random(0, seed=0)
+    assert lower_genes(space, genes).rows.shape == (0, 2 * space.stages, 7)
+    assert lower_definitions([]).rows.shape == (0, 0, 7)
+    assert definition_of(space, genes) == []
+
+
+def test_a_space_without_stages_is_refused(tmp_path):
+    path = tmp_path / "table.yaml"
+    path.write_text("name: table\narchitecture: {width: {choices: [1, 2]}}\nrecipe: {batch_size: 4}\n")
+    space = load_space(path)
+    with pytest.raises(UserError, match="'table' has no stages"):
+        lower_genes(space, space.random(2, seed=0))

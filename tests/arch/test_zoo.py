@@ -1,0 +1,30 @@
+import pytest
+
+from narsfast.arch import zoo, zoo_definition
+from narsfast.errors import UserError
+
+
+def test_names():
+    assert list(zoo()) == ["FBNetV3_A0", *(f"FBNetV3_{letter}" for letter in "ABCDEFG")]
+    assert all(name == definition.name for name, definition in zoo().items())
+
+
+def test_a_is_b_at_224_pixels():
+    b = zoo()["FBNetV3_B"]
+    assert zoo()["FBNetV3_A"] == b.model_copy(update={"name": "FBNetV3_A", "resolution": 224})
+
+
+@pytest.mark.parametrize("name", ["FBNetV3_A0", "fbnetv3_a0", "A0", "a0", " a0 "])
+def test_spellings(name):
+    assert zoo_definition(name) is zoo()["FBNetV3_A0"]
+
+
+@pytest.mark.parametrize("name", ["FBNetV3_H", "resnet18", ""])
+def test_unknown_name_lists_the_known(name):
+    with pytest.raises(UserError, match=r"FBNetV3_A0, FBNetV3_A, .*FBNetV3_G"):
+        zoo_definition(name)
+
+
+def test_the_returned_dict_is_the_callers_own():
+    zoo().clear()
+    assert len(zoo()) == 8

@@ -1,0 +1,176 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from narsfast.data import AUGMENTATIONS, Preprocess, Split, batches, load_data, mixed, steps_per_epoch
+from narsfast.data._augment import centre_crops, training_crops
+from narsfast.data._dataset import CachedImages
+
+PHOTO = Preprocess(3, (0.5, 0.4, 0.3), (0.2, 0.25, 0.3))
+
+
+def colour_split(n=24, height=40, width=50, preprocess=PHOTO):
+    rng = np.random.default_rng(0)
+    small = rng.integers(0, 256, (n, 5, 5, 3), dtype=np.uint8)
+    pixels = [np.asarray(Image.fromarray(s).resize((width, height), Image.Resampling.BICUBIC)) for s in small]
+    return Split("train", np.arange(n) % 3, CachedImages(pixels), preprocess)
+
+
+def by_sample(split, **options):
+    """Sample -> its training image; the label tells the sample."""
+    unique = dataclasses.replace(split, labels=np.arange(len(split)))
+    images = {}
+    for x, y in batches(unique, 24, options.pop("batch_size", 4), training=True, **options):
+        images.update(zip(y.tolist(), x, strict=True))
+    return images
+
+
+@pytest.mark.parametrize("augmentation", AUGMENTATIONS)
+@pytest.mark.parametrize("name", ["colour", "digits"])
+def test_form_of_training_batches(name, augmentation):
+    split = colour_split() if name == "colour" else load_data("digits").val
+    x, y = next(iter(batches(split, 24, 8, training=True, augmentation=augmentation)))
+    assert x.shape == (8, split.preprocess.in_chans, 24, 24)
+    assert (x.dtype, y.dtype) == (torch.float32, torch.int64)
+    assert x.stride()[1] == 1
+    assert x.isfinite().all()
+
+
+@pytest.mark.parametrize("augmentation", AUGMENTATIONS)
+def test_augmentation_is_a_function_of_seed_epoch_and_sample(augmentation):
+    split = colour_split()
+    torch.manual_seed(1)
+    first = by_sample(split, seed=3, epoch=2, augmentation=augmentation, batch_size=4)
+    torch.manual_seed(2)
+    again = by_sample(split, seed=3, epoch=2, augmentation=augmentation, batch_size=6)
+    assert all(first[i].equal(again[i]) for i in range(24))
+    for options in ({"seed": 4, "epoch": 2}, {"seed": 3, "epoch": 3}):
+        other = by_sample(split, augmentation=augmentation, **options)
+        same = sum(first[i].equal(other[i]) for i in range(24))
+        assert same == 24 if augmentation == "none" else same < 12
+
+
+@pytest.mark.parametrize("augmentation", ["randaugment", "autoaugment"])
+def test_policies_change_images_and_leave_the_global_generator_alone(augmentation):
+    split = colour_split()
+    state = torch.get_rng_state()
+    plain = by_sample(split, augmentation="crop")
+    policy = by_sample(split, augmentation=augmentation)
+    assert torch.get_rng_state().equal(state)
+    assert sum(not plain[i].equal(policy[i]) for i in range(24)) > 12
+
+
+def test_order_changes_with_epoch_and_seed_and_visits_all():
+    split = load_data("digits").val
+    orders = []
+    for seed, epoch in ((0, 0), (0, 1), (1, 0)):
+        unique = dataclasses.replace(split, labels=np.arange(len(split)))
+        orders.append(
+            torch.cat([y for _, y in batches(unique, 8, 10, seed=seed, epoch=epoch, training=True)]).tolist()
+        )
+        assert len(set(orders[-1])) == len(orders[-1]) == 350
+    assert orders[0] != orders[1]
+    assert orders[0] != orders[2]
+
+
+def test_incomplete_last_batch_is_for_evaluation_only():
+    split = load_data("digits").val
+    assert [len(y) for _, y in batches(split, 8, 100)] == [100, 100, 100, 59]
+    assert [len(y) for _, y in batches(split, 8, 100, training=True)] == [100, 100, 100]
+    assert [len(y) for _, y in batches(split, 8, 1000, training=True)] == [359]
+    assert [steps_per_epoch(split, b) for b in (100, 1000)] == [3, 1]
+
+
+def test_evaluation_is_the_normalised_centre():
+    split = colour_split(height=40, width=60)
+    (x, y), *_ = batches(split, 20, 24)
+    image = split.images.read(np.array([5]))[0]
+    expected = image.crop((12, 2, 48, 38)).resize(
+        (20, 20), Image.Resampling.BILINEAR
+    )  # 0.875 * 40 = 35, about 36
+    plain = np.asarray(expected, dtype=np.float32) / 255
+    restored = x[5].permute(1, 2, 0).numpy() * np.array(PHOTO.std) + np.array(PHOTO.mean)
+    assert np.abs(restored - plain).mean() < 0.02
+    assert y.tolist() == split.labels.tolist()
+
+
+@pytest.mark.parametrize("crop", [1.0, 0.875])
+def test_centre_crops_are_centred_squares(crop):
+    boxes = centre_crops(np.array([[40, 60], [50, 30]]), dataclasses.replace(PHOTO, evaluation_crop=crop))
+    sides = boxes[:, 2:] - boxes[:, :2]
+    np.testing.assert_allclose(sides, crop * np.array([[40, 40], [30, 30]]))
+    np.testing.assert_allclose((boxes[:, :2] + boxes[:, 2:]) / 2, [[30, 20], [15, 25]])
+
+
+def test_evaluation_cache_is_not_shared_between_resolutions():
+    split = colour_split()
+    for resolution in (8, 16, 8, 24, 32, 40, 8):
+        x, _ = next(iter(batches(split, resolution, 4)))
+        assert x.shape[-1] == resolution
+
+
+def test_training_crops_keep_their_ranges_and_mirror_half():
+    sizes = np.tile([[60, 60]], (4000, 1))
+    boxes, mirrored = training_crops(sizes, np.arange(4000), PHOTO, seed=0, epoch=0)
+    assert (boxes >= 0).all()
+    assert (boxes <= 60 + 1e-9).all()
+    width, height = (boxes[:, 2:] - boxes[:, :2]).T
+    area = width * height / 3600
+    whole = (width < 60 - 1e-9) & (height < 60 - 1e-9)  # not cut to the image
+    assert (area <= 1 + 1e-9).all()
+    assert area[whole].min() >= 0.35
+    assert area.min() < 0.4
+    assert area.max() > 0.9
+    assert 3 / 4 - 1e-9 <= (width / height).min() < 0.8
+    assert 1.25 < (width / height).max() <= 4 / 3 + 1e-9
+    assert abs(mirrored.mean() - 0.5) < 0.03
+    assert abs(boxes[:, 0].mean() - (60 - boxes[:, 2]).mean()) < 0.5
+
+
+def test_no_mirroring_where_it_changes_the_class():
+    sizes = np.tile([[32, 32]], (100, 1))
+    _, mirrored = training_crops(sizes, np.arange(100), dataclasses.replace(PHOTO, mirror=False), 0, 0)
+    assert not mirrored.any()
+
+
+def test_mirrored_images_are_mirrored():
+    whole = dataclasses.replace(PHOTO, area=(1.0, 1.0), ratio=(1.0, 1.0), evaluation_crop=1.0)
+    split = colour_split(height=40, width=40, preprocess=whole)
+    images = by_sample(split, seed=1)
+    (plain, _), *_ = batches(split, 24, 24)
+    _, mirrored = training_crops(split.images.sizes, np.arange(24), whole, seed=1, epoch=0)
+    assert 4 < mirrored.sum() < 20
+    for i in range(24):
+        assert images[i].equal(plain[i].flip(2) if mirrored[i] else plain[i])
+
+
+def test_mixup_blends_images_and_targets_alike():
+    images = torch.arange(6.0).view(6, 1, 1, 1)
+    targets = torch.nn.functional.one_hot(torch.arange(6)).float()
+    x, t = mixed(images, targets, 0.4, seed=1, step=5)
+    share = float(t[0, 0])
+    assert 0 < share < 1
+    assert not t.equal(targets)
+    torch.testing.assert_close(t.sum(dim=1), torch.ones(6))
+    torch.testing.assert_close(x, share * images + (1 - share) * images.flip(0))
+    torch.testing.assert_close(t, share * targets + (1 - share) * targets.flip(0))
+
+
+def test_mixup_is_keyed_by_seed_and_step_and_off_at_zero():
+    images, targets = torch.rand(4, 3, 2, 2), torch.eye(4)
+    same = [mixed(images, targets, 0.4, 1, 5)[1] for _ in range(2)]
+    assert same[0].equal(same[1])
+    assert not mixed(images, targets, 0.4, 1, 6)[1].equal(same[0])
+    assert not mixed(images, targets, 0.4, 2, 5)[1].equal(same[0])
+    assert mixed(images, targets, 0.0, 1, 5)[0] is images
+
+
+def test_mixup_share_follows_beta():
+    shares = np.array(
+        [float(mixed(torch.zeros(2, 1), torch.eye(2), 0.3, 0, step)[1][0, 0]) for step in range(2000)]
+    )
+    assert abs(shares.mean() - 0.5) < 0.03
+    assert abs(shares.var() - 1 / (4 * (2 * 0.3 + 1))) < 0.01  # variance of Beta(a, a)

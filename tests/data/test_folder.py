@@ -1,0 +1,149 @@
+import logging
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from narsfast.data import batches, load_data
+from narsfast.data._decode import FileImages
+from narsfast.data._folder import load_folder
+from narsfast.errors import UserError
+
+
+def sizes(data):
+    return len(data.train), len(data.val), len(data.test)
+
+
+def pixels(split):
+    return [image.tobytes() for image in split.images.read(np.arange(len(split)))]
+
+
+@pytest.mark.parametrize("validation", ["val", "validation", "valid"])
+def test_three_splits(make_folder, validation):
+    root = make_folder(
+        {"train/a": 4, "train/b": 3, f"{validation}/a": 2, f"{validation}/b": 2, "test/a": 1, "test/b": 2}
+    )
+    data = load_data(root)
+    assert sizes(data) == (7, 4, 3)
+    assert data.classes == ("a", "b")
+    assert data.train.labels.tolist() == [0, 0, 0, 0, 1, 1, 1]
+    assert data.test.labels.tolist() == [0, 1, 1]
+    assert (data.in_chans, data.mirror, data.name) == (3, True, "photos")
+    assert data.chance == 50
+
+
+def test_missing_test_is_split_off_train_and_validation_stays(make_folder):
+    root = make_folder({"train/a": 20, "train/b": 20, "val/a": 5, "val/b": 5})
+    whole = {*pixels(load_data(root).train), *pixels(load_data(root).test)}
+    data = load_data(root)
+    assert sizes(data) == (34, 10, 6)
+    assert len(whole) == 40
+    assert not set(pixels(data.val)) & whole
+
+
+def test_missing_validation_is_split_off_train(make_folder):
+    data = load_data(make_folder({"train/a": 20, "train/b": 20, "test/a": 5, "test/b": 4}))
+    assert sizes(data) == (34, 6, 9)
+
+
+@pytest.mark.parametrize("prefix", ["", "train/"])
+def test_one_folder_is_split_three_ways_the_same_each_time(make_folder, prefix):
+    root = make_folder({f"{prefix}a": 20, f"{prefix}b": 40, f"{prefix}c/deep/er": 20})
+    data, again = load_data(root), load_data(root)
+    assert sizes(data) == (56, 12, 12)
+    assert np.bincount(data.val.labels).tolist() == [3, 6, 3]
+    assert pixels(data.test) == pixels(again.test)
+    assert len({*pixels(data.train), *pixels(data.val), *pixels(data.test)}) == 80
+
+
+def test_broken_files_are_named_skipped_and_reported(make_folder, caplog):
+    root = make_folder({"train/a": 4, "train/b": 4, "val/a": 2, "val/b": 2, "test/a": 2, "test/b": 2})
+    (root / "train/a/notes.txt").write_text("not an image")
+    whole = (root / "val/b/000.jpg").read_bytes()
+    (root / "val/b/cut.jpg").write_bytes(whole[: len(whole) // 2])
+    (root / "test/a/empty.png").write_bytes(b"")
+    with caplog.at_level(logging.WARNING):
+        data = load_data(root)
+    assert sizes(data) == (8, 4, 4)
+    assert {skipped.file for skipped in data.skipped} == {
+        "train/a/notes.txt",
+        "val/b/cut.jpg",
+        "test/a/empty.png",
+    }
+    assert all(skipped.reason for skipped in data.skipped)
+    for name in ("train/a/notes.txt", "val/b/cut.jpg", "test/a/empty.png"):
+        assert name in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("counts", "message"),
+    [
+        ({"train/a": 3, "train/b": 0, "val/a": 1, "val/b": 1}, r"train.*no image in class folder.*\['b'\]"),
+        ({"train/a": 3}, "one class folder, 'a'"),
+        ({}, "no class folders"),
+        ({"train/a": 3, "train/b": 3, "val/a": 1, "val/c": 1}, r"only in the first \['b'\].*second \['c'\]"),
+        ({"a": 5, "b": 2}, "'b' has 2 image.*at least 3"),
+        ({"train/a": 3, "train/b": 3, "val/a": 1, "valid/a": 1}, "more than one validation folder"),
+    ],
+)
+def test_unusable_classes_are_one_clear_error(make_folder, counts, message):
+    with pytest.raises(UserError, match=message):
+        load_data(make_folder(counts))
+
+
+def test_class_whose_files_are_all_broken_is_empty(make_folder):
+    root = make_folder({"a": 4, "b": 0})
+    (root / "b/x.jpg").write_text("no")
+    with pytest.raises(UserError, match=r"\['b'\] \(1 unreadable"):
+        load_data(root)
+
+
+@pytest.mark.parametrize("name", ["missing", "file"])
+def test_missing_folder(tmp_path, name):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(UserError, match=f"{name}' is not a folder; give 'digits'"):
+        load_data(tmp_path / name)
+
+
+def test_beyond_the_cache_limit_files_give_the_same_batches(make_folder):
+    root = make_folder({"a": 8, "b": 8})
+    cached = load_folder(root, 32, True)
+    files = load_folder(root, 32, True, cache_bytes=10_000)
+    assert isinstance(files.train.images, FileImages)
+    assert not isinstance(cached.train.images, FileImages)
+    assert cached.preprocess == files.preprocess
+    for training in (True, False):
+        for (x, y), (u, v) in zip(
+            batches(cached.train, 24, 4, training=training),
+            batches(files.train, 24, 4, training=training),
+            strict=True,
+        ):
+            assert x.equal(u)
+            assert y.equal(v)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+def test_large_images_are_shrunk_once_and_small_ones_kept(make_folder, suffix):
+    root = make_folder({"a": 3, "b": 3}, suffix, size=(300, 400))
+    assert load_data(root, 32).train.images.sizes[0].tolist() == [64, 48]
+    assert load_data(root, 320).train.images.sizes[0].tolist() == [400, 300]
+
+
+def test_grey_palette_and_alpha_images_become_colour(make_folder):
+    root = make_folder({"a": 3, "b": 3})
+    for i, mode in enumerate(["L", "P", "RGBA", "CMYK"]):
+        image = Image.new("RGB", (20, 20), (200, 100, 50)).convert(mode)
+        image.save(root / "a" / f"z{i}.{'jpg' if mode == 'CMYK' else 'png'}")
+    data = load_data(root)
+    assert not data.skipped
+    assert sum(sizes(data)) == 10
+    assert all(image.mode == "RGB" for image in data.train.images.read(np.arange(len(data.train))))
+
+
+def test_mean_and_std_are_those_of_the_training_pixels(make_folder):
+    data = load_data(
+        make_folder({"train/a": 5, "train/b": 5, "val/a": 2, "val/b": 2, "test/a": 2, "test/b": 2})
+    )
+    values = np.stack([np.asarray(i) for i in data.train.images.read(np.arange(10))]).reshape(-1, 3) / 255
+    np.testing.assert_allclose(data.preprocess.mean, values.mean(axis=0), atol=1e-4)
+    np.testing.assert_allclose(data.preprocess.std, values.std(axis=0), atol=1e-4)

@@ -1,0 +1,52 @@
+"""The guides run: every fenced block of sh, python and yaml in docs/, in order, in one directory a page."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).parents[2] / "docs"
+BLOCK = re.compile(r"^```(sh|python|yaml)\n(.*?)^```$", re.M | re.S)
+
+
+def run_sh(text, directory):
+    for line in filter(None, text.splitlines()):
+        command, *arguments = shlex.split(line)
+        assert command == "narsfast"
+        subprocess.run(
+            [sys.executable, "-c", "from narsfast.cli import main; main()", *arguments],
+            cwd=directory,
+            check=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        )
+
+
+def run_yaml(text, directory):
+    from narsfast.space import load_space
+
+    file = directory / "space.yaml"
+    file.write_text(text)
+    space = load_space(file)
+    genes = space.random(20, seed=0)
+    assert (space.encode(space.decode(genes)) == genes).all()
+
+
+@pytest.mark.parametrize("page", sorted(path.name for path in DOCS.glob("*.md")))
+def test_page(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for language, text in BLOCK.findall((DOCS / page).read_text()):
+        if language == "sh":
+            run_sh(text, tmp_path)
+        elif language == "yaml":
+            run_yaml(text, tmp_path)
+        else:
+            exec(compile(text, page, "exec"), names)
+
+
+def test_the_guides_have_blocks():
+    assert len(BLOCK.findall((DOCS / "search.md").read_text())) >= 4

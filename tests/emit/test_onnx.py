@@ -1,0 +1,64 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from narsfast.emit import compare_onnx
+from narsfast.emit._onnx import export_and_check
+
+from .conftest import shaken
+
+ort = pytest.importorskip("onnxruntime", reason="the [onnx] extra is not installed")
+
+
+def session(emitted):
+    return ort.InferenceSession(
+        str(emitted.emission.directory / "model.onnx"), providers=["CPUExecutionProvider"]
+    )
+
+
+def test_the_check_covers_every_test_image(emitted, digits):
+    check = emitted.emission.onnx
+    assert check.status == "equal"
+    assert check.images == check.same_top1 == len(digits.test)
+    assert 0 <= check.max_abs_difference < 1e-3
+
+
+def test_the_recorded_difference_is_the_true_one(emitted):
+    largest = 0.0
+    network = emitted.network.eval()
+    with torch.no_grad():
+        for images, _ in emitted.batches:
+            (logits,) = session(emitted).run(["logits"], {"images": images.contiguous().numpy()})
+            largest = max(largest, float(np.abs(logits - network(images).numpy()).max()))
+    assert emitted.emission.onnx.max_abs_difference == pytest.approx(largest, abs=1e-5)
+
+
+@pytest.mark.parametrize("count", [1, 3, 17])
+def test_the_batch_dimension_is_free(emitted, count):
+    (logits,) = session(emitted).run(None, {"images": np.zeros((count, 1, 32, 32), np.float32)})
+    assert logits.shape == (count, 10)
+
+
+def test_another_network_is_seen_to_differ(emitted):
+    other = shaken(emitted.network.__class__(emitted.network.definition, 10, 1), seed=9)
+    check = compare_onnx(other, emitted.emission.directory / "model.onnx", emitted.batches)
+    assert check.status == "differs"
+    assert check.same_top1 < check.images
+    assert check.max_abs_difference > 1e-3
+
+
+def test_without_images_nothing_is_claimed(emitted):
+    check = compare_onnx(emitted.network, emitted.emission.directory / "model.onnx", [])
+    assert (check.status, check.images, check.max_abs_difference) == ("unchecked", 0, None)
+
+
+def test_a_network_that_cannot_be_exported_is_a_result(tmp_path):
+    class Stubborn(nn.Module):
+        def forward(self, x):
+            return x.sum((1, 2, 3)) if x.sum().item() > 0 else x.mean((1, 2, 3))
+
+    check = export_and_check(Stubborn(), tmp_path / "model.onnx", 8, 1, None)
+    assert check.status == "failed"
+    assert check.reason
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,153 @@
+import importlib.util
+import sys
+from argparse import Namespace
+
+import pytest
+import torch
+import yaml
+from torch import nn
+
+from narsfast.emit import DataFacts, timm_arguments
+from narsfast.emit._timm import RMSPROP_EPSILON
+from narsfast.space import Recipe
+from narsfast.training._optimizer import RMSPROP_EPSILON as TRAINED_WITH
+from narsfast.training._schedule import learning_rate
+
+from .conftest import DEFINITION, RECIPE
+
+FACTS = DataFacts("photos", ("a", "b"), 3, (0.5, 0.5, 0.5), (0.2, 0.2, 0.2), crop=0.8)
+
+
+def arguments(recipe: Recipe, facts: DataFacts = FACTS, epochs: int = 20) -> dict:
+    text = timm_arguments(DEFINITION, recipe, facts, name="narsfast_x", epochs=epochs, seed=3)
+    return yaml.safe_load(text)
+
+
+def test_values_are_numbers_and_true():
+    given = arguments(RECIPE)
+    expected = {
+        "model": "narsfast_x",
+        "num_classes": 2,
+        "input_size": [3, 32, 32],
+        "img_size": 32,
+        "opt": "rmsproptf",
+        "opt_eps": RMSPROP_EPSILON,
+        "lr": 0.02,
+        "weight_decay": 1e-5,
+        "mixup": 0.2,
+        "drop": 0.1,
+        "drop_path": 0.05,
+        "smoothing": 0.1,
+        "model_ema": True,
+        "model_ema_decay": 0.99985,
+        "epochs": 20,
+        "batch_size": 32,
+        "seed": 3,
+        "hflip": 0.5,
+        "crop_pct": 0.8,
+    }
+    assert {key: given[key] for key in expected} == expected
+    assert all(not isinstance(value, str) for key, value in given.items() if key in expected and "lr" in key)
+
+
+def test_epsilon_is_the_trainers():
+    assert RMSPROP_EPSILON == TRAINED_WITH
+
+
+def test_sgd_gets_its_scaled_rate():
+    given = arguments(Recipe(optimizer="sgd", learning_rate=0.01, sgd_factor=4.0))
+    assert given["opt"] == "sgd"
+    assert given["lr"] == pytest.approx(0.04)
+    assert "opt_eps" not in given
+
+
+def test_augmentations():
+    assert arguments(Recipe(augmentation="none"))["no_aug"] is True
+    crop = arguments(Recipe(augmentation="crop"))
+    assert "aa" not in crop
+    assert crop["scale"] == [0.35, 1.0]
+    assert crop["color_jitter"] == 0.0
+    assert arguments(Recipe(augmentation="autoaugment"))["aa"] == "original"
+    still = DataFacts("digits", ("a", "b"), 1, (0.5,), (0.2,), mirror=False)
+    assert arguments(Recipe(augmentation="randaugment"), still)["hflip"] == 0.0
+
+
+def test_without_an_average_its_settings_are_left_out():
+    given = arguments(Recipe(ema=False))
+    assert given["model_ema"] is False
+    assert "model_ema_decay" not in given
+
+
+timm = pytest.importorskip("timm", reason="the [timm] extra is not installed")
+
+
+@pytest.mark.parametrize("optimizer", ["rmsprop", "sgd"])
+@pytest.mark.parametrize("momentum", [0.9, 0.0])
+def test_timm_builds_the_optimiser(optimizer, momentum):
+    from timm.optim import create_optimizer_v2, optimizer_kwargs
+
+    recipe = Recipe(optimizer=optimizer, learning_rate=0.02, momentum=momentum, weight_decay=1e-4)
+    built = create_optimizer_v2(
+        nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4)), **optimizer_kwargs(Namespace(**arguments(recipe)))
+    )
+    decays = {
+        tuple(weight.shape): group["weight_decay"]
+        for group in built.param_groups
+        for weight in group["params"]
+    }
+    assert decays == {(4, 4): 1e-4, (4,): 0.0}
+    for group in built.param_groups:
+        assert group["lr"] == pytest.approx(0.02 if optimizer == "rmsprop" else 0.08)
+        assert group["momentum"] == momentum
+        if optimizer == "sgd":
+            assert group["nesterov"] == (momentum > 0)
+        else:
+            assert group["eps"] == RMSPROP_EPSILON
+
+
+@pytest.mark.parametrize("warmup", [0.0, 2.0, 1.5])
+def test_timm_schedules_our_rate(warmup):
+    from timm.scheduler import create_scheduler_v2
+    from timm.scheduler.scheduler_factory import scheduler_kwargs
+
+    recipe, steps = Recipe(learning_rate=0.02, warmup_epochs=warmup, lr_final=0.1), 10
+    given = arguments(recipe, epochs=12)
+    optimiser = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=given["lr"])
+    kwargs = scheduler_kwargs(Namespace(**given))
+    schedule, epochs = create_scheduler_v2(optimiser, updates_per_epoch=steps, **kwargs)
+    assert epochs == 12
+    for epoch in range(2, 12):
+        schedule.step_update(epoch * steps)
+        ours = learning_rate(recipe, epoch * steps, steps, 12)
+        assert optimiser.param_groups[0]["lr"] == pytest.approx(ours, rel=1e-6), epoch
+
+
+@pytest.mark.parametrize("augmentation", ["randaugment", "autoaugment"])
+def test_timm_knows_the_policy(augmentation):
+    from PIL import Image
+    from timm.data.auto_augment import auto_augment_transform, rand_augment_transform
+
+    policy = arguments(Recipe(augmentation=augmentation))["aa"]
+    make = rand_augment_transform if policy.startswith("rand") else auto_augment_transform
+    transform = make(policy, {"img_mean": (128, 128, 128)})
+    assert transform(Image.new("RGB", (32, 32))).size == (32, 32)
+    if augmentation == "randaugment":
+        assert transform.num_layers == 2
+        assert {(op.prob, op.magnitude) for op in transform.ops} == {(1.0, 3)}
+
+
+def test_timm_creates_the_emitted_network(emitted):
+    path = emitted.emission.directory / "timm_model.py"
+    spec = importlib.util.spec_from_file_location("timm_model", path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["timm_model"] = module
+    try:
+        spec.loader.exec_module(module)
+        name = yaml.safe_load((path.parent / "timm_args.yaml").read_text())["model"]
+        network = timm.create_model(name, pretrained=False, num_classes=10, in_chans=1, drop_path_rate=0.1)
+    finally:
+        del sys.modules["timm_model"]
+    network.load_state_dict(emitted.network.state_dict())
+    images, _ = emitted.batches[0]
+    with torch.no_grad():
+        assert torch.equal(network.eval()(images), emitted.network.eval()(images))

@@ -1,0 +1,124 @@
+"""Runs of known content, made through the store, at several stages."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from narsfast.report import collect, write_report
+from narsfast.runs import BatchMember, Result, Run
+from narsfast.space import load_space
+from narsfast.trial import Trial
+
+EPOCHS, STOP, CHANCE, SIZE = 8, 5, 12.5, 8
+DIVERGED = 3  # position in the first batch
+
+
+@dataclass
+class Made:
+    """A run, and what was put into it."""
+
+    run: Run
+    labels: dict = field(default_factory=dict)  # batch -> labels in order
+    scores: dict = field(default_factory=dict)  # batch -> scores in order
+
+
+def make(path, batches=3, results=3, fits=True, full_config=True) -> Made:
+    space = load_space("tiny")
+    config = {"data": "digits", "seed": 0}
+    if full_config:
+        config |= {
+            "space": space.to_dict(),
+            "budgets": [{"macs": [0, 1e6]}, {"macs": [0, 2e6]}, {"macs": [0, 4e6]}],
+            "threshold": 0.92,
+            "correlation": "spearman",
+        }
+    run = Run.open(path, config)
+    made = Made(run)
+    random = np.random.default_rng(7)
+    genes = space.random(batches * SIZE + results, seed=1)
+    candidates = space.decode(genes)
+    run.put_fact("versions", {"narsfast": "0.1.0", "torch": "2.14.1"})
+    run.put_fact("chance", CHANCE)
+    statistics = {}
+    for batch in range(batches):
+        part = range(batch * SIZE, (batch + 1) * SIZE)
+        epochs = EPOCHS if batch == 0 else STOP
+        labels = 70 + 5 * batch + 8 * random.random(SIZE)
+        scores = [None] * SIZE if batch == 0 else [float(x) for x in labels + random.normal(0, 2, SIZE)]
+        made.scores[batch] = scores
+        members = [
+            BatchMember(
+                candidates[i].id,
+                tuple(int(gene) for gene in genes[i]),
+                candidates[i].architecture,
+                candidates[i].recipe,
+                scores[position],
+            )
+            for position, i in enumerate(part)
+        ]
+        run.add_batch(batch, epochs, members)
+        made.labels[batch] = []
+        for position, member in enumerate(members):
+            diverged = batch == 0 and position == DIVERGED
+            length = 2 if diverged else epochs
+            steps = labels[position] + 4.0 * (np.arange(1, length + 1) - STOP)
+            curve = tuple(float(x) for x in np.minimum(99.0, steps))
+            outcome, message = ("diverged", "loss is <not> a number") if diverged else ("ok", "")
+            run.add_trial(Trial(member.candidate, curve, outcome, epochs, 2.5, message), "search")
+            made.labels[batch].append(CHANCE if diverged else curve[STOP - 1])
+            statistics[member.candidate] = {
+                "macs": 600_000 + 100_000 * position,
+                "params": 20_000 + 1000 * position,
+            }
+    run.put_fact("statistics", statistics)
+    if batches:
+        run.put_fact("early_stop_epoch", STOP)
+    if batches and fits:
+        taus = {"predictor": 0.61, "params": 0.31, "macs": 0.25, "ridge": 0.44, "random_forest": 0.52}
+        run.put_fact(
+            "fits",
+            [{"trials": SIZE * (b + 1), "taus": taus | {"predictor": 0.4 + b / 10}} for b in range(batches)],
+        )
+        pretraining = {"macs": {"error": 0.0123, "rank_correlation": 0.9987}}
+        run.put_fact("predictor_pretraining", pretraining)
+    for i in range(results):
+        candidate = candidates[batches * SIZE + i].id
+        curve = tuple(float(x) for x in np.linspace(60, 96 + i, 12))
+        run.add_trial(Trial(candidate, curve, "ok", 12, 30.0), "final")
+        folder = run.path / "networks" / f"macs {i + 1}M"
+        folder.mkdir(parents=True)
+        (folder / "README.md").touch()
+        (folder / "weights.safetensors").touch()
+        run.add_result(
+            Result(
+                f"macs<={i + 1}M",
+                candidate,
+                900_000 + i,
+                30_000 + i,
+                90.5 + i,
+                96.0 + i,
+                95.25 + i,
+                f"networks/macs {i + 1}M",
+            )
+        )
+    return made
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory):
+    """A finished run; nothing may be written to it."""
+    made = make(tmp_path_factory.mktemp("finished") / "run <b>&")
+    yield made
+    made.run.close()
+
+
+@pytest.fixture(scope="session")
+def collected(made):
+    return collect(made.run)
+
+
+@pytest.fixture(scope="session")
+def report(made):
+    """The page of the finished run, in a folder beside the run's."""
+    return write_report(made.run, made.run.path.parent / "out" / "report.html")

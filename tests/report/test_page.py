@@ -1,0 +1,179 @@
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from narsfast.report import write_report
+from narsfast.report._figures import FIGURES
+
+from .conftest import SIZE, STOP, make
+
+
+class Page(HTMLParser):
+    """Tables by id, links, texts, ids, and what is loaded from elsewhere."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tables, self.links, self.ids, self.external, self.text = {}, [], set(), [], []
+        self._table = self._cell = None
+        self._skip = False
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        given = dict(attributes)
+        self.ids.add(given.get("id"))
+        loaded = given.get("src") or (given.get("href") if tag == "link" else None)
+        if loaded and not loaded.startswith("data:"):
+            self.external.append(loaded)
+        if tag == "a":
+            self.links.append(given["href"])
+        if tag == "table":
+            self._table = self.tables.setdefault(given.get("id"), [])
+        if tag == "tr":
+            self._table.append([])
+        if tag in ("td", "th"):
+            self._table[-1].append("")
+            self._cell = True
+        self._skip = tag in ("script", "style")
+
+    def handle_endtag(self, tag):
+        if tag in ("td", "th"):
+            self._cell = None
+        self._skip = False
+
+    def handle_data(self, data):
+        if self._cell:
+            self._table[-1][-1] += data
+        elif not self._skip:
+            self.text.append(data)
+
+
+def embedded(text, identifier):
+    return json.loads(
+        re.search(rf'<script type="application/json" id="{identifier}">(.*?)</script>', text, re.S)[1]
+    )
+
+
+@pytest.fixture(scope="session")
+def page(report):
+    return report.read_text()
+
+
+def test_a_finished_run_misses_nothing(page):
+    assert 'class="missing"' not in page
+
+
+def test_the_embedded_numbers_are_those_of_the_run(collected, page):
+    assert embedded(page, "report-data") == json.loads(json.dumps(collected))
+
+
+def test_every_figure_is_drawn_from_the_trials(made, page):
+    figures = embedded(page, "report-figures")
+    assert set(figures) == set(FIGURES)
+    points = [trace for trace in figures["prediction"]["data"] if trace["mode"] == "markers"]
+    assert [trace["x"] for trace in points] == [pytest.approx(made.scores[1]), pytest.approx(made.scores[2])]
+    assert [trace["y"] for trace in points] == [pytest.approx(made.labels[1]), pytest.approx(made.labels[2])]
+    trials = [trace for trace in figures["macs"]["data"] if trace["name"].startswith("trials")]
+    assert sum(len(trace["x"]) for trace in trials) == 3 * SIZE
+    found = {
+        trace["name"]: trace["y"] for trace in figures["macs"]["data"] if trace["name"].startswith("found")
+    }
+    assert found["found networks, test"] == [95.25, 96.25, 97.25]
+    assert found["found networks, validation"] == [96.0, 97.0, 98.0]
+    assert len(figures["curves"]["data"]) == 3 * SIZE
+    assert figures["curves"]["layout"]["shapes"][0]["x0"] == STOP
+    taus = {trace["name"]: trace["y"] for trace in figures["fits"]["data"]}
+    assert taus["predictor"] == pytest.approx([0.4, 0.5, 0.6])
+    assert taus["parameters alone"] == [0.31] * 3
+    bars = {trace["name"]: trace["y"] for trace in figures["batches"]["data"]}
+    assert len(bars["picked by the predictor"]) == 2
+    assert len(set(bars["random batch of the same size"])) == 1
+
+
+def test_every_axis_says_what_it_is(page):
+    for name, figure in embedded(page, "report-figures").items():
+        assert figure["layout"]["xaxis"]["title"]["text"], name
+        assert name == "importance" or figure["layout"]["yaxis"]["title"]["text"], name
+
+
+def test_plotly_accepts_the_figures(page):
+    import plotly.graph_objects as go
+
+    text = json.dumps(embedded(page, "report-figures")).replace('"@accent"', '"#000"')
+    for figure in json.loads(re.sub(r'"@\w+"', '"#123456"', text)).values():
+        go.Figure(figure)
+
+
+def test_the_table_holds_the_results_with_links_that_work(page, report):
+    parsed = Page(page)
+    head, *rows = parsed.tables["results"]
+    assert head[:3] == ["budget", "MACs", "params"]
+    assert rows[0][:6] == ["macs<=1M", "900,000", "30,000", "90.50", "96.00", "95.25"]
+    assert len(rows) == 3
+    from urllib.parse import unquote
+
+    files = [link for link in parsed.links if not link.startswith("#")]
+    assert len(files) == 6  # README.md and weights.safetensors of three networks; the others are not there
+    for link in files:
+        assert (report.parent / unquote(link)).exists(), link
+
+
+def test_sections_are_linked_and_there(page):
+    parsed = Page(page)
+    inner = {link[1:] for link in parsed.links if link.startswith("#")}
+    assert len(inner) == 9
+    assert inner <= parsed.ids
+
+
+def test_the_page_asks_nothing_of_the_network(page):
+    assert Page(page).external == []
+    style = re.search(r"<style>(.*?)</style>", page, re.S)[1]
+    assert "url(" not in style
+    assert "@import" not in style
+
+
+def test_text_from_the_run_is_escaped(page):
+    assert "<h1>run &lt;b&gt;&amp;</h1>" in page
+    assert "loss is &lt;not&gt; a number" in page
+    assert "loss is <not>" not in page
+
+
+def test_the_numbers_in_words_agree(collected, page):
+    text = " ".join(" ".join(Page(page).text).split())
+    assert f"{2 * SIZE} trials, Kendall tau {collected['prediction']['tau']:.3f}" in text
+    assert "end at epoch 5" in text
+    assert "first batch is random members of the pool" in text
+    assert f"1 of {3 * SIZE} trials did not end well" in text
+
+
+@pytest.mark.parametrize(
+    ("stage", "missing"),
+    [
+        ({"batches": 0, "results": 0, "full_config": False}, 9),
+        ({"batches": 1, "results": 0, "fits": False}, 5),
+        ({"batches": 3, "results": 0}, 2),
+    ],
+)
+def test_a_partial_run_says_what_is_not_there_yet(tmp_path, stage, missing):
+    made = make(tmp_path / "run", **stage)
+    text = write_report(made.run, tmp_path / "report.html").read_text()
+    made.run.close()
+    assert text.count('class="missing"') == missing, re.findall(r'class="missing">(.*?)<', text)
+    figures = embedded(text, "report-figures")
+    places = {
+        identifier.removeprefix("figure-")
+        for identifier in Page(text).ids
+        if (identifier or "").startswith("figure-")
+    }
+    assert set(figures) == places
+
+
+def test_writing_again_replaces_the_file(tmp_path):
+    made = make(tmp_path / "run", batches=0, results=0)
+    path = tmp_path / "report.html"
+    path.write_text("old")
+    assert write_report(made.run, path) == path
+    assert path.read_text().startswith("<!doctype html>")
+    made.run.close()
+    assert [entry.name for entry in tmp_path.iterdir() if entry.is_file()] == ["report.html"]

@@ -1,0 +1,51 @@
+import pytest
+
+from narsfast.errors import UserError
+from narsfast.space import Recipe
+
+
+def test_missing_values_keep_their_defaults():
+    recipe = Recipe.of({"optimizer": "sgd", "learning_rate": 0.01})
+    assert recipe.model_dump() == Recipe().model_dump() | {"optimizer": "sgd", "learning_rate": 0.01}
+    assert (recipe.sgd_factor, recipe.momentum, recipe.label_smoothing) == (4.0, 0.9, 0.1)
+    assert recipe.ema_decay == 0.99985
+
+
+def test_numbers_take_the_type_of_the_schema():
+    assert isinstance(Recipe.of({"dropout": 0}).dropout, float)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "remedy"),
+    [
+        ("optimizer", "adam", "it must be 'rmsprop' or 'sgd'"),
+        ("learning_rate", 0, "a number above 0"),
+        ("learning_rate", float("nan"), "a number above 0"),
+        ("sgd_factor", -1, "a number above 0"),
+        ("momentum", 1.0, "from 0 to below 1"),
+        ("weight_decay", -1e-5, "at least 0"),
+        ("batch_size", 0, "a whole number of at least 1"),
+        ("batch_size", 2.5, "a whole number of at least 1"),
+        ("warmup_epochs", "long", "a number of at least 0"),
+        ("lr_final", 1.5, "above 0 and at most 1"),
+        ("mixup", -0.1, "at least 0"),
+        ("dropout", 1, "from 0 to below 1"),
+        ("drop_path", -0.2, "from 0 to below 1"),
+        ("label_smoothing", 1.0, "from 0 to below 1"),
+        ("ema", "maybe", "true or false"),
+        ("ema_decay", 1.0, "from 0 to below 1"),
+        ("augmentation", "mosaic", "'none', 'crop', 'randaugment' or 'autoaugment'"),
+        ("epochs", 3, "its fields are optimizer, learning_rate"),
+    ],
+)
+def test_errors_name_field_value_and_remedy(name, value, remedy):
+    with pytest.raises(UserError) as error:
+        Recipe.of({name: value}, source="recipe.json")
+    assert f"recipe.json.{name} is {value!r}; " in str(error.value)
+    assert remedy in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_recipe_does_not_change():
+    with pytest.raises(ValueError, match="frozen"):
+        Recipe().momentum = 0.5

@@ -1,0 +1,38 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from narsfast.arch import Definition
+from narsfast.data import Dataset, load_data
+
+
+def part(split, count):
+    """The first images of a split, all classes among them."""
+    indices = np.concatenate([np.flatnonzero(split.labels == c)[: count // 10] for c in range(10)])
+    images = type(split.images)([np.asarray(i) for i in split.images.read(indices)])
+    return dataclasses.replace(split, labels=split.labels[indices], images=images, _evaluation={})
+
+
+@pytest.fixture(scope="session")
+def few_digits() -> Dataset:
+    """160 training and 80 validation and test digits."""
+    data = load_data("digits")
+    splits = {"train": part(data.train, 160), "val": part(data.val, 80), "test": part(data.test, 80)}
+    return dataclasses.replace(data, **splits)
+
+
+@pytest.fixture(scope="session")
+def small() -> Definition:
+    """A network of 0.1 M MACs with a shortcut and a squeeze-excite."""
+    stages = [[[3, 1, 8, 1, 2, False, None]], [[3, 2, 16, 2, 1, True, None], [3, 2, 16, 1, 1, True, None]]]
+    return Definition.from_dict(
+        {
+            "name": "small",
+            "resolution": 16,
+            "stem_channels": 8,
+            "stages": stages,
+            "head_expansion": 2,
+            "head_features": 32,
+        }
+    )

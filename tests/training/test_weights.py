@@ -1,0 +1,90 @@
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from narsfast.arch import create
+from narsfast.training import FlatWeights, MovingAverage, ema_decay
+
+
+@pytest.fixture
+def network(small):
+    torch.manual_seed(0)
+    return create(small, num_classes=10, in_chans=1, dropout=0.0, drop_path=0.0)
+
+
+def test_flat_weights_keep_values_and_split_by_dimensions(network):
+    before = copy.deepcopy(network.state_dict())
+    flat = FlatWeights(network)
+    after = network.state_dict()
+    assert all(before[name].equal(after[name]) for name in before)
+    inside = {
+        vector: {
+            name
+            for name, tensor in [*network.named_parameters(), *network.named_buffers()]
+            if shares(tensor, v)
+        }
+        for vector, v in zip(("decayed", "plain", "buffers"), flat.vectors(), strict=True)
+    }
+    kinds = {id(p): type(m) for m in network.modules() for p in m.parameters(recurse=False)}
+    for name, parameter in network.named_parameters():
+        weight = kinds[id(parameter)] in (nn.Conv2d, nn.Linear) and name.endswith("weight")
+        assert name in inside["decayed" if weight else "plain"]
+    assert inside["buffers"] == {n for n, b in network.named_buffers() if b.is_floating_point()}
+
+
+def shares(tensor, vector):
+    return tensor.untyped_storage().data_ptr() == vector.untyped_storage().data_ptr()
+
+
+def test_gradients_and_steps_are_the_plain_networks(network):
+    for parameter in network.parameters():
+        nn.init.normal_(parameter, 0.0, 0.3)  # norms of scale 0 would hide gradients
+    plain = copy.deepcopy(network)
+    flat = FlatWeights(network)
+    images, labels = torch.rand(8, 1, 16, 16), torch.arange(8)
+    nn.functional.cross_entropy(plain(images), labels).backward()
+    for _ in range(2):  # gradients of the first pass must not stay
+        flat.zero_grad()
+        nn.functional.cross_entropy(network(images), labels).backward()
+    for (name, a), b in zip(plain.named_parameters(), network.parameters(), strict=True):
+        assert a.grad.abs().sum() > 0, name
+        torch.testing.assert_close(a.grad, b.grad, msg=name)
+    optimizers = [
+        torch.optim.SGD(plain.parameters(), lr=0.1, momentum=0.9),
+        torch.optim.SGD([flat.decayed, flat.plain], lr=0.1, momentum=0.9),
+    ]
+    for optimizer in optimizers:
+        optimizer.step()
+    for (name, a), b in zip(plain.named_parameters(), network.parameters(), strict=True):
+        torch.testing.assert_close(a, b, msg=name)
+
+
+def test_moving_average_of_weights_and_buffers_follows_the_formula(network):
+    flat = FlatWeights(network)
+    average = MovingAverage(flat, decay=0.25)
+    name, buffer = "head.classifier.weight", "stem.1.running_mean"
+    expected = {key: network.state_dict()[key].clone() for key in (name, buffer)}
+    for step in range(1, 6):
+        with torch.no_grad():
+            for vector in flat.vectors():
+                vector.add_(0.1 * step)
+        average.update()
+        kept = min(0.25, (1 + step) / (10 + step))
+        state = network.state_dict()
+        expected = {key: kept * value + (1 - kept) * state[key] for key, value in expected.items()}
+    present = {key: network.state_dict()[key].clone() for key in expected}
+    with average.applied():
+        for key, value in expected.items():
+            torch.testing.assert_close(network.state_dict()[key], value)
+            assert not network.state_dict()[key].equal(present[key])
+    for key in expected:
+        assert network.state_dict()[key].equal(present[key])
+
+
+@pytest.mark.parametrize(
+    ("decay", "step", "kept"), [(0.99985, 1, 2 / 11), (0.99985, 90, 0.91), (0.5, 90, 0.5)]
+)
+def test_decay_is_bounded_in_early_steps(decay, step, kept):
+    assert ema_decay(decay, step) == pytest.approx(kept)
