@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import torch
 from scipy.stats import kendalltau
 
+from narsfast.predictor import _fitting
 from narsfast.predictor._fitting import fit_members
 from narsfast.predictor._network import copy_layers
 
@@ -54,3 +57,16 @@ def test_one_label_is_enough(world):
     _, predicted = fit(world, [torch.arange(1)] * 2)
     assert np.isfinite(predicted).all()
     np.testing.assert_allclose(predicted[:, 0], world.labels[0], atol=0.5)
+
+
+def test_the_encoder_is_frozen_first_and_the_head_learns_meanwhile(world, monkeypatch):
+    monkeypatch.setattr(_fitting, "WHOLE", replace(_fitting.WHOLE, steps=1, rate=0.0))
+    fitted, predicted = fit(world, [torch.arange(40)] * 2)
+    for (w, b), (new_w, new_b) in zip(world.pretrained.encoder, fitted.encoder, strict=True):
+        assert torch.equal(w, new_w)
+        assert torch.equal(b, new_b)
+    assert kendalltau(predicted[:, 100:].mean(axis=0), world.labels[100:]).statistic > 0.5
+
+
+def test_everything_is_trained_at_a_lower_rate():
+    assert 0 < _fitting.WHOLE.rate < _fitting.FROZEN.rate

@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy.stats import kendalltau, spearmanr
+
+from narsfast.errors import UserError
+from narsfast.search import early_stop_epoch
+
+FINAL = np.array([10.0, 20, 30, 40, 50])
+
+
+def curves(*columns):
+    return np.stack([*columns, FINAL], axis=1)
+
+
+def test_the_first_epoch_that_ranks_like_the_last():
+    wrong, right = FINAL[::-1], FINAL / 2
+    assert early_stop_epoch(curves(wrong, right, wrong)) == 2
+    assert early_stop_epoch(curves(wrong, wrong, wrong)) == 4
+    assert early_stop_epoch(curves(right)) == 1
+
+
+def test_the_threshold_decides():
+    swapped = np.array([10.0, 20, 30, 50, 40])  # Spearman 0.9, Kendall 0.8
+    assert early_stop_epoch(curves(swapped, FINAL), threshold=0.9) == 1
+    assert early_stop_epoch(curves(swapped, FINAL), threshold=0.92) == 2
+    assert early_stop_epoch(curves(swapped, FINAL), threshold=0.8, correlation="kendall") == 1
+    assert early_stop_epoch(curves(swapped, FINAL), threshold=0.85, correlation="kendall") == 2
+
+
+def test_a_perfect_correlation_can_be_asked_for():
+    final = np.arange(7.0) + 0.1
+    assert early_stop_epoch(np.stack([final * 0.3, final], axis=1), threshold=1.0) == 1
+
+
+@pytest.mark.parametrize(
+    "unclear",
+    [np.zeros((0, 5)), np.ones((1, 5)), np.array([[1, 2, 3], [2, 3, 4.0]]), np.full((6, 3), 11.0)],
+)
+def test_without_a_correlation_it_is_the_last_epoch(unclear):
+    assert early_stop_epoch(unclear) == unclear.shape[1]
+
+
+def test_epochs_in_which_all_are_equal_are_passed_over():
+    assert early_stop_epoch(curves(np.full(5, 10.0), FINAL, FINAL)) == 2
+
+
+@given(
+    arrays(float, st.tuples(st.integers(3, 8), st.integers(1, 6)), elements=st.integers(0, 20).map(float)),
+    st.sampled_from(["spearman", "kendall"]),
+    st.sampled_from([0.5, 0.92]),
+)
+def test_no_earlier_epoch_would_do(accuracy, correlation, threshold):
+    measure = {"spearman": spearmanr, "kendall": kendalltau}[correlation]
+    epoch = early_stop_epoch(accuracy, threshold, correlation)
+    final = accuracy[:, -1]
+    reached = [
+        np.ptp(column) > 0 and np.ptp(final) > 0 and measure(column, final).statistic >= threshold - 1e-9
+        for column in accuracy.T
+    ]
+    assert not any(reached[: epoch - 1])
+    assert epoch == accuracy.shape[1] or reached[epoch - 1]
+
+
+def test_refusals():
+    for threshold in (0, 1.5, float("nan")):
+        with pytest.raises(UserError, match="threshold"):
+            early_stop_epoch(curves(FINAL), threshold)
+    with pytest.raises(UserError, match="pearson"):
+        early_stop_epoch(curves(FINAL), correlation="pearson")

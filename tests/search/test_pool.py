@@ -1,0 +1,112 @@
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from narsfast.cost import Budget, Counter
+from narsfast.errors import UserError
+from narsfast.search import TableCounter, sample_pool
+from narsfast.space import Space, load_space
+
+COUNTER = Counter(load_space("tiny"), in_chans=1, num_classes=10)
+BOUNDS = Budget(COUNTER.space.pool)
+
+
+def flat(sizes, conditions=None):
+    """A space of a table with ranges a, b, ... and the sum of a's and b's values as its statistic."""
+    fields = {name: {"range": [1, size]} for name, size in zip("abcdef", sizes, strict=False)}
+    for name, when in (conditions or {}).items():
+        fields[name]["when"] = when
+    space = Space.from_dict({"name": "flat", "architecture": fields, "recipe": {}, "pool": {}, "budgets": []})
+    table = np.zeros((len(sizes), max(sizes), 1))
+    table[:2, :, 0] = np.arange(max(sizes)) + 1
+    return TableCounter(space, ("cost",), table)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(1, 700), st.integers(0, 2**32 - 1), st.floats(1e6, 1e7))
+def test_members_are_distinct_canonical_and_inside(n, seed, high):
+    bounds = Budget({"macs": (5e5, high)})
+    pool = sample_pool(COUNTER, bounds, n, seed)
+    assert len(pool) == n
+    COUNTER.space.check(pool.genes)
+    assert len(np.unique(pool.genes, axis=0)) == n
+    np.testing.assert_array_equal(pool.statistics, COUNTER(pool.genes))
+    assert bounds.within(pool.statistics, COUNTER.names).all()
+
+
+def test_the_seed_decides():
+    first, again, other = (sample_pool(COUNTER, BOUNDS, 200, seed).genes for seed in (4, 4, 5))
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_a_larger_pool_goes_on_where_a_smaller_one_ended():
+    small, large = (sample_pool(COUNTER, BOUNDS, n, 7).genes for n in (300, 9000))
+    np.testing.assert_array_equal(large[:300], small)
+
+
+def test_no_point_of_the_sequence_is_drawn_twice(monkeypatch):
+    drawn, sobol = [], Space.sobol
+
+    def spy(space, n, seed, skip=0):
+        drawn.append((skip, n))
+        return sobol(space, n, seed, skip)
+
+    monkeypatch.setattr(Space, "sobol", spy)
+    sample_pool(COUNTER, Budget({"macs": (0, 1.2e6)}), 3000, seed=0)
+    assert len(drawn) > 1
+    assert [skip for skip, _ in drawn] == np.cumsum([0, *(n for _, n in drawn[:-1])]).tolist()
+
+
+def test_the_sample_is_low_in_discrepancy():
+    """Every value of a field that is always active appears almost equally often, unlike in a random sample."""
+    pool = sample_pool(COUNTER, None, 1024, seed=0)
+    columns = [c for c, f in enumerate(COUNTER.space.fields) if not f.conditions and len(f.values) in (2, 4)]
+    assert columns
+    for column in columns:
+        counts = np.bincount(pool.genes[:, column])
+        np.testing.assert_allclose(counts, 1024 / len(counts), rtol=0.03)
+
+
+@pytest.mark.parametrize("n", [1, 20, 24])
+def test_a_small_space_can_be_taken_whole(n):
+    pool = sample_pool(flat([2, 3, 4]), None, n, seed=0)
+    assert len(np.unique(pool.genes, axis=0)) == n
+
+
+def test_more_than_the_space_holds():
+    counter = flat([2, 3, 4], {"c": {"a": [2]}})
+    assert counter.space.size() == 15
+    with pytest.raises(UserError, match="pool size is 16, but flat holds only 15"):
+        sample_pool(counter, None, 16, seed=0)
+
+
+def test_more_than_is_inside():
+    """24 candidates, 4 of them at the least cost."""
+    bounds = Budget({"cost": (0, 2)})
+    assert len(sample_pool(flat([2, 3, 4]), bounds, 4, seed=0)) == 4
+    with pytest.raises(
+        UserError, match=r"only 4 different candidates inside cost<=2 \(a share of 0.17 is inside\)"
+    ):
+        sample_pool(flat([2, 3, 4]), bounds, 5, seed=0)
+
+
+def test_almost_nothing_is_inside():
+    with pytest.raises(UserError, match=re.escape("inside macs<=100 (a share of 0); widen the bounds")):
+        sample_pool(COUNTER, Budget({"macs": (0, 100)}), 10, seed=0)
+    rare = flat([60, 60, 60])
+    with pytest.raises(UserError, match=r"a share of 0\.000\d+\); widen"):
+        sample_pool(rare, Budget({"cost": (0, 3)}), 500, seed=0)
+
+
+def test_an_unknown_statistic_is_named():
+    with pytest.raises(UserError, match="joules"):
+        sample_pool(COUNTER, Budget({"joules": (0, 1)}), 10, seed=0)
+
+
+def test_a_pool_of_nothing():
+    with pytest.raises(UserError, match="pool size is 0"):
+        sample_pool(COUNTER, BOUNDS, 0, seed=0)
