@@ -177,7 +177,8 @@ struct SpaceArrays {
             "condition_parents and condition_masks must have as many entries as the last offset says");
     for (py::ssize_t f = 0; f < fields; ++f) {
       require(sizes.at(f) >= 1 && sizes.at(f) <= numbers.shape(1), "a field's size is outside the table");
-      require(parts.at(f) == narsfast::kArchitecture || parts.at(f) == narsfast::kRecipe, "a part is unknown");
+      require(parts.at(f) == narsfast::kArchitecture || parts.at(f) == narsfast::kRecipe,
+              "a part is unknown");
       require(offsets.at(f) >= 0 && offsets.at(f) <= offsets.at(f + 1), "condition_offsets must not fall");
       for (int32_t c = offsets.at(f); c < offsets.at(f + 1); ++c) {
         require(parents.at(c) >= 0 && parents.at(c) < f && sizes.at(parents.at(c)) <= 64,
@@ -214,7 +215,8 @@ struct SpaceArrays {
   }
 };
 
-// Layers of PredictorWeights, [(weights (M, inputs, outputs), bias (M, outputs)), ...]; `kept` owns the arrays.
+// Layers of PredictorWeights, [(weights (M, inputs, outputs), bias (M, outputs)), ...]; `kept` owns the
+// arrays.
 std::vector<narsfast::LayerWeights> layers(const py::object& list, py::ssize_t members,
                                            std::vector<Array<float>>* kept) {
   std::vector<narsfast::LayerWeights> result;
@@ -241,7 +243,8 @@ struct PredictorHandle {
 
   static narsfast::Predictor make(const SpaceArrays& space, const py::object& weights) {
     const auto head = weights.attr("head").cast<std::vector<std::pair<Array<float>, Array<float>>>>();
-    require(!head.empty() && head[0].first.ndim() == 3, "the head needs layers, weights (M, inputs, outputs)");
+    require(!head.empty() && head[0].first.ndim() == 3,
+            "the head needs layers, weights (M, inputs, outputs)");
     const Array<float> mean(weights.attr("statistic_mean"));
     const Array<float> std(weights.attr("statistic_std"));
     require(mean.size() == std.size(), "statistic_mean and statistic_std must have one length");
@@ -324,11 +327,12 @@ Array<T> as_array(const std::vector<T>& values, std::vector<py::ssize_t> shape) 
 py::dict result_dict(const narsfast::EvolutionResult& result, py::ssize_t fields, py::ssize_t columns) {
   using py::arg;
   const auto size = static_cast<py::ssize_t>(result.size);
-  return py::dict(arg("genes") = as_array(result.genes, {size, fields}),
-                  arg("scores") = as_array(result.scores, {size}), arg("std") = as_array(result.std, {size}),
-                  arg("statistics") = as_array(result.statistics, {size, columns}),
-                  arg("history") = as_array(result.history, {static_cast<py::ssize_t>(result.history.size())}),
-                  arg("bred") = result.bred, arg("scored") = result.scored);
+  return py::dict(
+      arg("genes") = as_array(result.genes, {size, fields}), arg("scores") = as_array(result.scores, {size}),
+      arg("std") = as_array(result.std, {size}),
+      arg("statistics") = as_array(result.statistics, {size, columns}),
+      arg("history") = as_array(result.history, {static_cast<py::ssize_t>(result.history.size())}),
+      arg("bred") = result.bred, arg("scored") = result.scored);
 }
 
 // One evolution a budget. source: (in_chans, num_classes), an additive table (F, V, S) float64, or a callable
@@ -410,8 +414,8 @@ Array<uint32_t> philox_words(uint64_t seed, uint32_t purpose, const Array<uint32
   uint32_t* out = words.mutable_data();
   for (py::ssize_t i = 0; i < counters.shape(0); ++i) {
     const uint32_t* counter = counters.data(i, 0);
-    const narsfast::PhiloxBlock block = narsfast::philox(
-        narsfast::make_key(seed, purpose), {{counter[0], counter[1], counter[2], counter[3]}});
+    const narsfast::PhiloxBlock block = narsfast::philox(narsfast::make_key(seed, purpose),
+                                                         {{counter[0], counter[1], counter[2], counter[3]}});
     std::copy_n(block.word, 4, out + 4 * i);
   }
   return words;
@@ -424,7 +428,8 @@ Array<uint32_t> kernel_words(uint64_t seed, uint32_t purpose, uint32_t child, ui
   const int64_t stride = (static_cast<int64_t>(blocks) + 15) / 16 * 16;
   std::vector<uint32_t> words(static_cast<size_t>(4 * stride));
   narsfast::search_kernels(narsfast::choose_isa())
-      .random_words(narsfast::make_key(seed, purpose), child, parent, generation, blocks, stride, words.data());
+      .random_words(narsfast::make_key(seed, purpose), child, parent, generation, blocks, stride,
+                    words.data());
   Array<uint32_t> out({static_cast<py::ssize_t>(blocks), py::ssize_t{4}});
   for (int32_t b = 0; b < blocks; ++b) {
     for (int w = 0; w < 4; ++w) out.mutable_at(b, w) = words[static_cast<size_t>(w * stride + b)];
@@ -434,13 +439,15 @@ Array<uint32_t> kernel_words(uint64_t seed, uint32_t purpose, uint32_t child, ui
 
 void bind_search(py::module_& m) {
   using py::arg;
-  m.def("isa", [] { return narsfast::isa_name(narsfast::choose_isa()); },
-        "The instruction set that kernels take now: the best, or what NARSFAST_ISA names.");
+  m.def(
+      "isa", [] { return narsfast::isa_name(narsfast::choose_isa()); },
+      "The instruction set that kernels take now: the best, or what NARSFAST_ISA names.");
   m.def(
       "isas",
       [] {
         std::vector<std::string> names;
-        for (const narsfast::Isa isa : narsfast::available_isas()) names.emplace_back(narsfast::isa_name(isa));
+        for (const narsfast::Isa isa : narsfast::available_isas())
+          names.emplace_back(narsfast::isa_name(isa));
         return names;
       },
       "Instruction sets that this build holds and this machine runs, slowest first.");
@@ -450,9 +457,11 @@ void bind_search(py::module_& m) {
         arg("generation"), arg("blocks"), "Words (blocks, 4) uint32 that evolution draws for one child.");
   py::class_<PredictorHandle>(m, "Predictor", "Batched inference of all members of a predictor.")
       .def(py::init<const py::object&, const py::object&>(), arg("tables"), arg("weights"),
-           "Packs the weights (narsfast.predictor.PredictorWeights) for the instruction set that is chosen now.")
+           "Packs the weights (narsfast.predictor.PredictorWeights) for the instruction set that is chosen "
+           "now.")
       .def("score", &PredictorHandle::score, arg("genes").noconvert(), arg("statistics"),
-           "Canonical genes (n, F) int16, statistics (n, S) -> mean and std over members, (n,) float64, percent.")
+           "Canonical genes (n, F) int16, statistics (n, S) -> mean and std over members, (n,) float64, "
+           "percent.")
       .def_property_readonly(
           "isa", [](const PredictorHandle& handle) { return narsfast::isa_name(handle.predictor.isa()); },
           "The instruction set chosen when it was made.");

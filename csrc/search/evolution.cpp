@@ -140,8 +140,8 @@ EvolutionResult Evolution::run(const int16_t* start, int64_t count, const std::v
   return result;
 }
 
-// Srinivas and Patnaik's adaptive form: `a` is 1 at or below the average and falls linearly to 0 for the best.
-// The chance of crossover is crossover * a, that of mutation mutation * (1 + 2 a) / (searched fields).
+// Srinivas and Patnaik's adaptive form: `a` is 1 at or below the average and falls linearly to 0 for the
+// best. The chance of crossover is crossover * a, that of mutation mutation * (1 + 2 a) / (searched fields).
 std::vector<Evolution::Rates> Evolution::rates() const {
   const std::vector<double>& scores = population_.scores;
   const double best = scores[0];
@@ -186,7 +186,8 @@ void Evolution::breed(int32_t generation) {
       kernels_.random_words(key, static_cast<uint32_t>(i % options_.children), static_cast<uint32_t>(parent),
                             static_cast<uint32_t>(generation), (fields + 1) / 2 + 1, stride, words.data());
       // Block 0 picks the mate among the others.
-      int64_t mate = members > 1 ? static_cast<int64_t>(words[0] * static_cast<uint64_t>(members - 1) >> 32) : 0;
+      int64_t mate =
+          members > 1 ? static_cast<int64_t>(words[0] * static_cast<uint64_t>(members - 1) >> 32) : 0;
       mate += members > 1 && mate >= parent;
       const Mating mating{&population_.genes[static_cast<size_t>(parent * fields)],
                           &population_.genes[static_cast<size_t>(mate * fields)],

@@ -20,13 +20,13 @@ struct Bound {
 
 struct EvolutionOptions {
   uint64_t seed = 0;
-  int32_t keep = 80;         // K: size of the population
-  int32_t children = 6;      // children of each member, each generation
-  int32_t generations = 100; // cap
-  double epsilon = 1e-6;     // least gain of the best score over `patience` generations that goes on
+  int32_t keep = 80;          // K: size of the population
+  int32_t children = 6;       // children of each member, each generation
+  int32_t generations = 100;  // cap
+  double epsilon = 1e-6;      // least gain of the best score over `patience` generations that goes on
   int32_t patience = 10;
-  double crossover = 0.5;    // chance a field of a parent at or below the average; 0: off
-  double mutation = 1.0;     // multiplies the chance a field of 1 / (searched fields); 0: off
+  double crossover = 0.5;  // chance a field of a parent at or below the average; 0: off
+  double mutation = 1.0;   // multiplies the chance a field of 1 / (searched fields); 0: off
   std::function<void(int32_t)> each_generation;  // called after each, may throw to end the search
 };
 
@@ -83,14 +83,14 @@ class Evolution {
 
   Population population_;
   Population next_;
-  Population fresh_;                   // children that are new, inside the budget and scored
-  std::vector<int16_t> raw_;           // children as bred, inactive fields not yet 0
-  std::vector<int16_t> children_;      // children, canonical
-  std::vector<uint16_t> priorities_;   // order of repair
-  std::vector<double> statistics_;     // of children
-  std::vector<uint64_t> keys_;         // of children
-  std::vector<uint8_t> lost_;          // children that could not be repaired
-  std::vector<uint64_t> table_;        // open addressing, for doubles
+  Population fresh_;                  // children that are new, inside the budget and scored
+  std::vector<int16_t> raw_;          // children as bred, inactive fields not yet 0
+  std::vector<int16_t> children_;     // children, canonical
+  std::vector<uint16_t> priorities_;  // order of repair
+  std::vector<double> statistics_;    // of children
+  std::vector<uint64_t> keys_;        // of children
+  std::vector<uint8_t> lost_;         // children that could not be repaired
+  std::vector<uint64_t> table_;       // open addressing, for doubles
 };
 
 }  // namespace narsfast

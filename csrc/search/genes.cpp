@@ -66,7 +66,8 @@ void GeneRules::write_features(FieldPart part, const int16_t* genes, int64_t cou
   const size_t conditionals = conditionals_.size();
   thread_local std::vector<uint8_t> activity;
   activity.resize(conditionals * static_cast<size_t>(count));
-  for (int64_t i = 0; i < count; ++i) conditional_activity(genes + i * fields_, activity.data() + i * conditionals);
+  for (int64_t i = 0; i < count; ++i)
+    conditional_activity(genes + i * fields_, activity.data() + i * conditionals);
 
   std::fill(out, out + static_cast<int64_t>(widths_[part]) * stride, 0.0f);
   for (const FeatureField& field : feature_fields_[part]) {

@@ -7,7 +7,8 @@
 
 namespace narsfast {
 
-// What the fields of a space say about genes, prepared from its tables (which it keeps only while it is made).
+// What the fields of a space say about genes, prepared from its tables (which it keeps only while it is
+// made).
 class GeneRules {
  public:
   explicit GeneRules(const SpaceTables& tables);

@@ -1,5 +1,6 @@
 // Compiled once per instruction set; NARSFAST_ISA names the namespace. It includes nothing that has inline
-// functions with external linkage: the linker could otherwise give a fast copy to code that must run anywhere.
+// functions with external linkage: the linker could otherwise give a fast copy to code that must run
+// anywhere.
 #include "search/kernels.h"
 
 #if defined(__SSE2__)
@@ -29,7 +30,8 @@ inline __attribute__((always_inline)) Vector load(const float* at) {
   return *reinterpret_cast<const Unaligned*>(at);
 }
 
-// All lanes the same. Subtracting 0 changes no float, so that this is a plain broadcast; adding 0 would not be.
+// All lanes the same. Subtracting 0 changes no float, so that this is a plain broadcast; adding 0 would not
+// be.
 inline __attribute__((always_inline)) Vector broadcast(float value) { return value - Vector{}; }
 
 inline __attribute__((always_inline)) void store(float* at, Vector value) {

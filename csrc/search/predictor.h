@@ -8,8 +8,8 @@
 
 namespace narsfast {
 
-// A dense layer of every member, as narsfast.predictor.PredictorWeights holds it: weights (M, inputs, outputs),
-// bias (M, outputs), both C-contiguous float32.
+// A dense layer of every member, as narsfast.predictor.PredictorWeights holds it: weights (M, inputs,
+// outputs), bias (M, outputs), both C-contiguous float32.
 struct LayerWeights {
   int64_t inputs;
   int64_t outputs;

@@ -54,7 +54,8 @@ void TableSource::count(const int16_t* genes, int64_t count, double* out, int64_
       double* sums = out + i * stride;
       for (int32_t s = 0; s < columns_; ++s) sums[s] = 0.0;
       for (int32_t f = 0; f < fields_; ++f) {
-        const double* entry = table_ + (static_cast<int64_t>(f) * values_ + genes[i * fields_ + f]) * columns_;
+        const double* entry =
+            table_ + (static_cast<int64_t>(f) * values_ + genes[i * fields_ + f]) * columns_;
         for (int32_t s = 0; s < columns_; ++s) sums[s] += entry[s];
       }
     }

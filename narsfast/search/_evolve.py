@@ -1,7 +1,18 @@
 """Algorithm 2: the best candidates of each budget, evolved under the predictor.
 
-The family (an adaptive genetic algorithm that starts from the best trained and random candidates) is the paper's;
-its rates, its population and the way children are brought back into the budget are this project's choice.
+An adaptive genetic algorithm that starts from the best trained and from random candidates. Its chances and
+sizes and the way children are brought back into the budget are this project's choice.
+
+A generation: every member gets children. A field is taken from a random mate with a chance that falls from
+`crossover` (members at or below the average score) to 0 (the best), the adaptive form of Srinivas and
+Patnaik. Then a field mutates with the chance ``mutation * (1 + 2 a) / (searched fields)``, where `a` falls
+from 1 to 0 likewise. A range field steps by at most half its range, shrinking to 1 with the generations; a
+categorical one takes any of its other values. A child outside the budget gets its parent's architecture
+fields back, one at a time in random order, until it is inside. New children are scored in one batch, and
+the best of all go on.
+
+Every random number is keyed by (seed, generation, parent, child, field): results depend neither on threads
+nor on which other budgets are asked for.
 """
 
 from __future__ import annotations
@@ -11,46 +22,28 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from narsfast import _native
-from narsfast.cost import Budget, Counter
+from narsfast.cost import Budget, Counter, format_number
 from narsfast.errors import UserError
-from narsfast.space import Space
+from narsfast.predictor import PredictorWeights, Statistics
+from narsfast.space import Genes
 
+from ._pool import Pool
 from ._reference import (
     PURPOSE,
     Floats,
-    Genes,
     ReferenceEvolution,
     Settings,
-    Weights,
     philox,
     predict_reference,
+    within,
 )
 from ._table import TableCounter
 
 Bounds = list[tuple[int, float, float]]
 Score = Callable[[Genes], Floats]
 """Canonical genes (n, F) int16 to scores (n,), higher is better."""
-
-
-class Statistics(Protocol):
-    """What evolution needs of a counter: a `Counter`, a `TableCounter`, or any callable with names."""
-
-    @property
-    def space(self) -> Space:
-        """The space of the genes."""
-        ...
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the columns."""
-        ...
-
-    def __call__(self, genes: Genes, /) -> NDArray[Any]:
-        """Canonical genes (n, F) to statistics (n, len(names))."""
-        ...
 
 
 @runtime_checkable
@@ -62,22 +55,8 @@ class Scoring(Protocol):
         """Names of the statistics that it reads, in order."""
         ...
 
-    def weights(self) -> Weights:
+    def weights(self) -> PredictorWeights:
         """Its weights."""
-        ...
-
-
-class Sampled(Protocol):
-    """What evolution needs of a pool."""
-
-    @property
-    def genes(self) -> Genes:
-        """(n, F), canonical."""
-        ...
-
-    @property
-    def statistics(self) -> NDArray[Any]:
-        """(n, S), the counter's columns."""
         ...
 
 
@@ -118,7 +97,7 @@ class _Scorer:
         self.columns: list[int] = []
         self._space = counter.space
         self._function: Score | None = None
-        self._weights: Weights | None = None
+        self._weights: PredictorWeights | None = None
         self.native: Any = None
         if not isinstance(source, Scoring):
             self._function = self.native = source
@@ -153,7 +132,7 @@ def evolve(
     predictor: Scoring | Score,
     counter: Statistics,
     budgets: Sequence[Budget],
-    pool: Sampled,
+    pool: Pool,
     trained: Genes,
     seed: int,
     *,
@@ -170,17 +149,9 @@ def evolve(
 ) -> list[Evolved]:
     """Evolve the best candidates of each budget.
 
-    The start is the `parents` best trained candidates inside the budget (by predicted score), `randoms` members of
-    the pool inside it, and the pool's best inside it, so that the result is never below the pool's best. In each
-    generation every member gets `children`: a field is taken from a random mate with a chance that falls from
-    `crossover` (members at or below the average score) to 0 (the best); then it mutates with a chance of
-    ``mutation * (1 + 2 a) / fields``, a falling from 1 to 0 likewise. A range field steps by at most half its range,
-    shrinking to 1 with the generations; a categorical one takes any other value. A child outside the budget gives
-    back its parent's architecture fields, one at a time in random order. New children are scored in one batch, and
-    the `keep` best of all go on. It ends when the best score gained at most `epsilon` over `patience` generations.
-
-    Every random number is keyed by (seed, generation, parent, child, field): results depend neither on threads nor
-    on which other budgets are asked for.
+    The start is the best trained candidates inside the budget by predicted score, random members of the pool
+    inside it, and the pool's best inside it: the result is never below the pool's best. It ends when the best
+    score gained at most `epsilon` over `patience` generations, or after `generations`.
 
     Args:
         predictor: A predictor, or a function of canonical genes (n, F) to scores (n,).
@@ -225,7 +196,7 @@ def evolve(
 class _Candidates:
     """The pool and the trained candidates, scored once for all budgets."""
 
-    def __init__(self, counter: Statistics, scorer: _Scorer, pool: Sampled, trained: Genes) -> None:
+    def __init__(self, counter: Statistics, scorer: _Scorer, pool: Pool, trained: Genes) -> None:
         self._names = counter.names
         self._pool_genes = np.ascontiguousarray(pool.genes, np.int16)
         self._pool = np.asarray(pool.statistics, np.float64)
@@ -242,10 +213,10 @@ class _Candidates:
         Raises:
             UserError: None is inside.
         """
-        trained = np.flatnonzero(budget.within(self._trained, self._names))
+        trained = np.flatnonzero(within(self._trained, bounds))
         order = np.lexsort((self._trained_keys[trained], -self._trained_scores[trained]))
         best_trained = trained[order[:parents]]
-        pool = np.flatnonzero(budget.within(self._pool, self._names))
+        pool = np.flatnonzero(within(self._pool, bounds))
         if not len(pool) and not len(trained):
             raise UserError(self._nothing_inside(budget, bounds))
         counters = np.zeros((len(pool), 4), np.uint32)
@@ -262,8 +233,9 @@ class _Candidates:
             values = self._pool[:, column]
             if not len(values):
                 return f"budget {budget.label()}: the pool is empty; sample one inside the budget"
-            largest = f", the largest {values.max():g}" if low > 0 else ""
-            spans.append(f"the smallest {self._names[column]} in the pool is {values.min():g}{largest}")
+            smallest, largest = format_number(float(values.min())), format_number(float(values.max()))
+            span = f"the smallest {self._names[column]} in the pool is {smallest}"
+            spans.append(f"{span}, the largest {largest}" if low > 0 else span)
         return (
             f"budget {budget.label()} has no candidate to start from: {'; '.join(spans)}; loosen the budget"
         )

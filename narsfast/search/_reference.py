@@ -7,34 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from narsfast.space import Space
+from narsfast.predictor import PredictorWeights
+from narsfast.space import Genes, Space
 
-Genes = NDArray[np.int16]
 Floats = NDArray[np.float64]
 Words = NDArray[np.uint32]
-Layers = Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]]
 
 PURPOSE = 0x65766F6C
 """Key of the random numbers of evolution among those of one seed."""
 
 UNIT = 65536.0
 """Probabilities are compared with 16 random bits."""
-
-
-class Weights(Protocol):
-    """What inference reads of `narsfast.predictor.PredictorWeights`."""
-
-    statistic_mean: NDArray[np.float32]
-    statistic_std: NDArray[np.float32]
-    encoder: Layers
-    head: Layers
-    output_mean: float
-    output_scale: float
 
 
 def philox(seed: int, purpose: int, counters: Words) -> Words:
@@ -57,7 +44,7 @@ def philox(seed: int, purpose: int, counters: Words) -> Words:
 
 
 def predict_reference(
-    space: Space, weights: Weights, genes: Genes, statistics: Floats
+    space: Space, weights: PredictorWeights, genes: Genes, statistics: Floats
 ) -> tuple[Floats, Floats]:
     """Mean and standard deviation over the members, both (n,) float64 in percent.
 
@@ -114,14 +101,12 @@ class Population:
 
     def joined(self, other: Population) -> Population:
         """The members of both."""
-        pairs = (
-            (self.genes, other.genes),
-            (self.statistics, other.statistics),
-            (self.scores, other.scores),
-            (self.keys, other.keys),
+        return Population(
+            np.concatenate([self.genes, other.genes]),
+            np.concatenate([self.statistics, other.statistics]),
+            np.concatenate([self.scores, other.scores]),
+            np.concatenate([self.keys, other.keys]),
         )
-        genes, statistics, scores, keys = (np.concatenate(pair) for pair in pairs)
-        return Population(genes, statistics, scores, keys)
 
 
 class ReferenceEvolution:
@@ -179,8 +164,10 @@ class ReferenceEvolution:
         first = np.unique(keys, return_index=True)[1]
         new = np.sort(first[~np.isin(keys[first], known)])
         genes, statistics = genes[new], statistics[new]
-        scores = self._score(genes, statistics) if len(new) else np.zeros(0)
-        return Population(genes, statistics, np.asarray(scores, np.float64), keys[new])
+        scores = np.asarray(self._score(genes, statistics) if len(new) else (), np.float64)
+        if not np.isfinite(scores).all():
+            raise ValueError("a score is not finite")
+        return Population(genes, statistics, scores, keys[new])
 
     def _rates(self, population: Population) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Thresholds of crossover and mutation of each member, (n,) in units of 1 / 65536."""
@@ -254,7 +241,7 @@ class ReferenceEvolution:
         parents = np.repeat(population.genes, self._settings.children, axis=0)
         genes = self._space.canonical(raw)
         statistics = np.array(self._count(genes), np.float64)
-        inside = _within(statistics, bounds)
+        inside = within(statistics, bounds)
         outside = np.flatnonzero(~inside)
         while len(outside):
             differs = raw[np.ix_(outside, columns)] != parents[np.ix_(outside, columns)]
@@ -266,7 +253,7 @@ class ReferenceEvolution:
             raw[outside, chosen] = parents[outside, chosen]
             genes[outside] = self._space.canonical(raw[outside])
             statistics[outside] = self._count(genes[outside])
-            inside[outside] = _within(statistics[outside], bounds)
+            inside[outside] = within(statistics[outside], bounds)
             outside = outside[~inside[outside]]
         return genes[inside], statistics[inside]
 
@@ -275,7 +262,8 @@ def _threshold(probability: Floats) -> NDArray[np.int64]:
     return np.floor(np.clip(probability, 0.0, 1.0) * UNIT).astype(np.int64)
 
 
-def _within(statistics: Floats, bounds: Sequence[tuple[int, float, float]]) -> NDArray[np.bool_]:
+def within(statistics: Floats, bounds: Sequence[tuple[int, float, float]]) -> NDArray[np.bool_]:
+    """Which rows of the statistics (n, S) keep every bound (column, low, high), both inclusive."""
     inside = np.ones(len(statistics), np.bool_)
     for column, low, high in bounds:
         inside &= (statistics[:, column] >= low) & (statistics[:, column] <= high)

@@ -15,8 +15,8 @@ class TableCounter:
     Attributes:
         space: The space whose genes are counted.
         names: Names of the result's columns.
-        table: (F, V, len(names)) float64: entry (f, v) is what field f adds with its value v. An inactive field
-            adds its entry 0.
+        table: (F, V, len(names)) float64: entry (f, v) is what field f adds with its value v. An inactive
+            field adds its entry 0.
     """
 
     def __init__(self, space: Space, names: tuple[str, ...], table: NDArray[np.float64]) -> None:

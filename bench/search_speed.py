@@ -1,0 +1,250 @@
+"""How many candidates a second does the search handle on one core?
+
+Scores of the predictor, statistics, and evolution end to end, beside a plain vectorised torch loop that has no
+duplicate removal, no repair and one linear constraint. One thread, methods interleaved, medians over repeats; rates by
+wall clock and by CPU time (the honest one on a shared machine).
+
+    python bench/search_speed.py [--repeats 7] [--out results.json]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import numpy as np
+import torch
+
+from narsfast import _native
+from narsfast.cost import Budget, Counter
+from narsfast.predictor import PredictorWeights, Statistics
+from narsfast.search import Pool, TableCounter, evolve
+from narsfast.space import Space, load_space
+
+BATCH = 16384
+NETS = {"64-wide": (64, 64), "3x400": (400, 400, 400)}
+
+
+@dataclass
+class Work:
+    """Something timed: `run` does it once and says how many candidates it handled."""
+
+    name: str
+    run: Callable[[], int]
+
+
+class Net:
+    """A predictor of one member whose layers are drawn at random."""
+
+    def __init__(self, counter: Statistics, widths: tuple[int, ...]) -> None:
+        self.names = counter.names
+        space = counter.space
+        genes = space.random(1000, 0)
+        logs = np.log(np.maximum(np.asarray(counter(genes), np.float64), 1))
+        rng = np.random.default_rng(0)
+        # All features enter the first layer of the encoder or, if they are the recipe's, of the head; the widths
+        # are the encoder's, so that the multiply-adds are those of the plain network.
+        layers = []
+        inputs = space.features(genes, "architecture").shape[1]
+        for width in widths:
+            layers.append(_layer(rng, inputs, width))
+            inputs = width
+        inputs += len(self.names) + space.features(genes, "recipe").shape[1]
+        self._weights = PredictorWeights(
+            statistic_mean=logs.mean(axis=0).astype(np.float32),
+            statistic_std=np.maximum(logs.std(axis=0), 1e-3).astype(np.float32),
+            encoder=layers,
+            head=[_layer(rng, inputs, 1)],
+            output_mean=70.0,
+            output_scale=5.0,
+        )
+
+    def weights(self) -> PredictorWeights:
+        return self._weights
+
+
+def _layer(rng: np.random.Generator, inputs: int, outputs: int):
+    weights = rng.standard_normal((1, inputs, outputs)) * np.sqrt(2 / inputs)
+    return weights.astype(np.float32), np.zeros((1, outputs), np.float32)
+
+
+def torch_net(inputs: int, widths: tuple[int, ...]) -> torch.nn.Sequential:
+    layers: list[torch.nn.Module] = []
+    for width in widths:
+        layers += [torch.nn.Linear(inputs, width), torch.nn.ReLU()]
+        inputs = width
+    return torch.nn.Sequential(*layers, torch.nn.Linear(inputs, 1))
+
+
+def linear_case() -> TableCounter:
+    """30 fields of 5 values and one linear cost: what a plain torch loop can express."""
+    fields = {f"a{number}": {"range": [0, 4]} for number in range(30)}
+    space = Space.from_dict({"name": "linear", "architecture": fields, "recipe": {}})
+    slope = np.random.default_rng(0).uniform(1, 10, 30)
+    return TableCounter(space, ("cost",), (slope[:, None] * np.arange(5))[..., None])
+
+
+def torch_evolution(widths: tuple[int, ...], children: int, generations: int) -> Callable[[], int]:
+    """The plain loop: keep the best sixth, cross two parents, mutate, forbid what costs too much."""
+    keep = children // 6
+    net = torch_net(30, widths)
+    slope = torch.tensor(np.random.default_rng(0).uniform(1, 10, 30), dtype=torch.float32)
+    limit = 0.4 * 4 * slope.sum()
+
+    def score(genes: torch.Tensor) -> torch.Tensor:
+        scores = net(genes / 4)[:, 0]
+        return torch.where(genes @ slope <= limit, scores, -torch.inf)
+
+    @torch.inference_mode()
+    def run() -> int:
+        torch.manual_seed(0)
+        genes = torch.randint(0, 5, (keep, 30)).float()
+        scores = score(genes)
+        for _ in range(generations):
+            mothers, fathers = genes[torch.randint(0, keep, (2, children))]
+            made = torch.where(torch.rand(children, 30) < 0.5, mothers, fathers)
+            fresh = torch.randint(0, 5, (children, 30)).float()
+            made = torch.where(torch.rand(children, 30) < 1 / 30, fresh, made)
+            genes, scores = torch.cat([genes, made]), torch.cat([scores, score(made)])
+            scores, best = scores.topk(keep)
+            genes = genes[best]
+        return children * generations
+
+    return run
+
+
+def native_evolution(
+    counter: Statistics, net: Net, budget_share: float, keep: int, generations: int
+) -> Callable[[], int]:
+    """Ours: every constraint, repair, duplicate removal; counts children that were new, inside and scored."""
+    genes = np.unique(counter.space.random(2000, 1), axis=0)
+    pool = Pool(genes, counter(genes))
+    bound = float(np.quantile(np.asarray(pool.statistics)[:, 0], budget_share))
+    budget = Budget({counter.names[0]: (0.0, bound)})
+
+    def run() -> int:
+        result = evolve(
+            net,
+            counter,
+            [budget],
+            pool,
+            genes[:0],
+            0,
+            keep=keep,
+            generations=generations,
+            patience=generations,
+        )[0]
+        return result.scored
+
+    return run
+
+
+def all_work() -> list[Work]:
+    mobile = Counter(load_space("mobile"))
+    linear = linear_case()
+    genes = mobile.space.random(BATCH, 2)
+    values = mobile(genes).astype(np.float64)
+    work = [Work("statistics, mobile, MBConv rows", lambda: len(mobile(genes)))]
+    for name, widths in NETS.items():
+        native = _native.Predictor(mobile.space.tables(), Net(mobile, widths).weights())
+        plain = torch_net(native_inputs(mobile), widths)
+        features = torch.rand(BATCH, native_inputs(mobile))
+        work += [
+            Work(f"scores, mobile, {name}, ours", lambda n=native: len(n.score(genes, values)[0])),
+            Work(f"scores, mobile, {name}, torch without features", _torch_scores(plain, features)),
+            Work(
+                f"evolution, linear, {name}, ours, 480 children",
+                native_evolution(linear, Net(linear, widths), 0.4, 80, 100),
+            ),
+            Work(f"evolution, linear, {name}, torch loop, 480 children", torch_evolution(widths, 480, 100)),
+            Work(
+                f"evolution, linear, {name}, ours, 6000 children",
+                native_evolution(linear, Net(linear, widths), 0.4, 1000, 10),
+            ),
+            Work(f"evolution, linear, {name}, torch loop, 6000 children", torch_evolution(widths, 6000, 10)),
+            Work(
+                f"evolution, mobile, {name}, ours, 480 children",
+                native_evolution(mobile, Net(mobile, widths), 0.3, 80, 100),
+            ),
+        ]
+    return work
+
+
+def native_inputs(counter: Counter) -> int:
+    return counter.space.features(counter.space.random(1, 0)).shape[1] + len(counter.names)
+
+
+def _torch_scores(net: torch.nn.Module, features: torch.Tensor) -> Callable[[], int]:
+    @torch.inference_mode()
+    def run() -> int:
+        return len(net(features))
+
+    return run
+
+
+def machine() -> dict[str, str | int | list[float]]:
+    cpu = platform.processor()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if "model name" in line]
+        cpu = names[0] if names else cpu
+    return {
+        "cpu": cpu,
+        "cores": os.cpu_count() or 1,
+        "isa": _native.isa(),
+        "torch": torch.__version__,
+        "torch_isa": torch.backends.cpu.get_cpu_capability(),
+        "python": platform.python_version(),
+        "load": [round(value, 2) for value in os.getloadavg()],
+    }
+
+
+def measure(work: list[Work], repeats: int) -> list[dict[str, str | float]]:
+    """Every repeat runs all of it once, so that a busy moment meets every method."""
+    wall: list[list[float]] = [[] for _ in work]
+    cpu: list[list[float]] = [[] for _ in work]
+    for repeat in range(repeats + 1):
+        for index, item in enumerate(work):
+            started, used = time.perf_counter(), time.process_time()
+            candidates = item.run()
+            wall_rate = candidates / (time.perf_counter() - started)
+            cpu_rate = candidates / max(time.process_time() - used, 1e-9)
+            if repeat:  # the first warms up
+                wall[index].append(wall_rate)
+                cpu[index].append(cpu_rate)
+    return [
+        {"what": item.name, "wall_rate": statistics.median(w), "cpu_rate": statistics.median(c)}
+        for item, w, c in zip(work, wall, cpu, strict=True)
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--out", type=Path, help="write the results as JSON")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    results = {
+        "machine": machine(),
+        "repeats": options.repeats,
+        "rates": measure(all_work(), options.repeats),
+    }
+    print(json.dumps(results["machine"]))
+    print(f"{'candidates a second':60}{'wall':>14}{'CPU time':>14}")
+    for row in results["rates"]:
+        print(f"{row['what']:60}{row['wall_rate']:>14,.0f}{row['cpu_rate']:>14,.0f}")
+    if options.out:
+        options.out.write_text(json.dumps(results, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

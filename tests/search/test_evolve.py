@@ -1,0 +1,451 @@
+"""Evolution, native and reference: the same genes, and what every result must keep."""
+
+import re
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from narsfast import _native
+from narsfast.cost import Budget, Counter, format_number
+from narsfast.errors import UserError
+from narsfast.predictor import PredictorWeights
+from narsfast.search import Pool, TableCounter, evolve
+from narsfast.space import Space, load_space
+
+
+def weighted_score(space, seed=0):
+    """A scoring function of whole numbers: a weight a value, and one for pairs of neighbours."""
+    rng = np.random.default_rng(seed)
+    table = rng.integers(-50, 50, (len(space.fields), int(space.sizes.max())))
+    columns = np.arange(len(space.fields))
+
+    def score(genes):
+        pairs = (genes[:, 1:].astype(np.int64) * genes[:, :-1]).sum(axis=1)
+        return (table[columns, genes].sum(axis=1) + pairs % 7).astype(np.float64)
+
+    return score
+
+
+def make_pool(counter, n=300, seed=1):
+    genes = np.unique(counter.space.random(n, seed), axis=0)
+    return Pool(genes, counter(genes))
+
+
+def quantiles(pool, counter, *shares):
+    """A budget for each share: the first statistic at most its quantile in the pool."""
+    name = counter.names[0]
+    return [Budget({name: (0.0, float(np.quantile(pool.statistics[:, 0], share)))}) for share in shares]
+
+
+def assert_same(left, right):
+    for one, other in zip(left, right, strict=True):
+        for name in ("genes", "scores", "statistics", "history"):
+            assert np.array_equal(getattr(one, name), getattr(other, name)), name
+        assert (one.bred, one.scored) == (other.bred, other.scored)
+
+
+def check_result(result, counter, score, pool):
+    """What must hold of any result."""
+    space = counter.space
+    space.check(result.genes)
+    assert len(np.unique(space.keys(result.genes))) == len(result.genes)
+    assert np.array_equal(result.statistics, counter(result.genes))
+    assert result.budget.within(result.statistics, counter.names).all()
+    assert np.array_equal(result.scores, score(result.genes))
+    assert (np.diff(result.scores) <= 0).all()
+    assert (np.diff(result.history) >= 0).all()
+    assert result.history[-1] == result.scores[0]
+    inside = result.budget.within(pool.statistics, counter.names)
+    if inside.any():
+        assert result.scores[0] >= result.history[0] >= score(pool.genes[inside]).max()
+
+
+# The same genes as the reference
+
+
+@pytest.mark.parametrize("isa", _native.isas())
+@pytest.mark.parametrize("name", ["tiny", "mobile"])
+def test_native_equals_reference_on_networks(monkeypatch, isa, name):
+    monkeypatch.setenv("NARSFAST_ISA", isa)
+    counter = Counter(load_space(name), in_chans=1, num_classes=10)
+    score, pool = weighted_score(counter.space), make_pool(counter)
+    budgets = quantiles(pool, counter, 0.1, 0.6)
+    budgets.append(
+        Budget({"params": (0.0, float(np.median(pool.statistics[:, 2]))), "depth": (10.0, np.inf)})
+    )
+    trained = counter.space.random(30, 9)
+    results = [
+        evolve(score, counter, budgets, pool, trained, 2**63 + 5, engine=engine, generations=12)
+        for engine in ("native", "reference")
+    ]
+    assert_same(*results)
+    for result in results[0]:
+        check_result(result, counter, score, pool)
+
+
+fields = st.one_of(
+    st.integers(1, 5).map(lambda n: {"choices": list(range(n))}),
+    st.integers(1, 9).map(lambda n: {"range": [0, n]}),
+)
+
+
+@st.composite
+def spaces(draw):
+    """Small spaces of any fields, some active only under a condition on an earlier one."""
+    parts = {}
+    for part, least in (("architecture", 1), ("recipe", 0)):
+        parts[part] = {}
+        for number in range(draw(st.integers(least, 6))):
+            field = dict(draw(fields))
+            earlier = [name for name, spec in parts[part].items() if "choices" in spec]
+            if earlier and draw(st.booleans()):
+                parent = draw(st.sampled_from(earlier))
+                values = parts[part][parent]["choices"]
+                field["when"] = {parent: draw(st.lists(st.sampled_from(values), min_size=1, unique=True))}
+            parts[part][f"{part[0]}{number}"] = field
+    return Space.from_dict({"name": "drawn", **parts})
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    space=spaces(),
+    seed=st.integers(0, 2**64 - 1),
+    share=st.floats(0.05, 1.0),
+    options=st.fixed_dictionaries(
+        {
+            "keep": st.integers(1, 12),
+            "children": st.integers(1, 5),
+            "parents": st.integers(0, 5),
+            "randoms": st.integers(0, 5),
+            "patience": st.integers(1, 4),
+            "crossover": st.sampled_from([0.0, 0.5, 1.0]),
+            "mutation": st.sampled_from([0.0, 0.7, 1.0, 100.0]),
+        }
+    ),
+)
+def test_native_equals_reference_on_any_space(space, seed, share, options):
+    rng = np.random.default_rng(seed)
+    table = rng.uniform(0, 1, (len(space.fields), int(space.sizes.max()), 2))
+    counter = TableCounter(space, ("cost", "other"), table)
+    score, pool = weighted_score(space), make_pool(counter, 40)
+    budgets = quantiles(pool, counter, share)
+    trained = space.random(6, 3)
+    results = [
+        evolve(score, counter, budgets, pool, trained, seed, engine=engine, generations=6, **options)
+        for engine in ("native", "reference")
+    ]
+    assert_same(*results)
+    check_result(results[0][0], counter, score, pool)
+
+
+def test_statistics_by_a_callable_equal_those_of_rows():
+    counter = Counter(load_space("tiny"))
+    pool, score = make_pool(counter), weighted_score(counter.space)
+
+    class Wrapped:
+        space, names = counter.space, counter.names
+
+        def __call__(self, genes):
+            return counter(genes)
+
+    budgets = quantiles(pool, counter, 0.2, 0.5)
+    trained = pool.genes[:10]
+    results = [evolve(score, c, budgets, pool, trained, 3, generations=8) for c in (counter, Wrapped())]
+    assert_same(*results)
+
+
+def test_children_outside_are_brought_back_not_dropped():
+    counter = Counter(load_space("mobile"))
+    pool = make_pool(counter)
+    budget = quantiles(pool, counter, 0.2)[0]
+    bred = []
+
+    def larger(genes):
+        return counter(genes)[:, 0].astype(np.float64)
+
+    class Watched:
+        space, names = counter.space, counter.names
+
+        def __call__(self, genes):
+            statistics = counter(genes)
+            if len(genes) == 80 * 6:
+                bred.append(budget.within(statistics, self.names).mean())
+            return statistics
+
+    result = evolve(larger, Watched(), [budget], pool, pool.genes, 0, generations=15)[0]
+    assert np.mean(bred) < 0.6
+    assert result.scored > 0.85 * result.bred
+
+
+# Under a predictor
+
+
+class LinearPredictor:
+    """One layer on the statistics and the recipe after a small encoder, two members."""
+
+    names = ("params", "macs")
+
+    def __init__(self, space):
+        rng = np.random.default_rng(0)
+        genes = space.random(1, 0)
+        architecture, recipe = (space.features(genes, part).shape[1] for part in ("architecture", "recipe"))
+
+        def layer(inputs, outputs):
+            return (
+                rng.standard_normal((2, inputs, outputs)).astype(np.float32),
+                rng.standard_normal((2, outputs)).astype(np.float32),
+            )
+
+        self._weights = PredictorWeights(
+            statistic_mean=np.array([11, 14], np.float32),
+            statistic_std=np.array([1, 2], np.float32),
+            encoder=[layer(architecture, 20)],
+            head=[layer(20 + 2 + recipe, 16), layer(16, 1)],
+            output_mean=60.0,
+            output_scale=3.0,
+        )
+
+    def weights(self):
+        return self._weights
+
+
+def test_a_predictor_is_read_natively_with_its_own_columns():
+    counter = Counter(load_space("tiny"))
+    pool, predictor = make_pool(counter), LinearPredictor(counter.space)
+    budgets = quantiles(pool, counter, 0.3, 0.8)
+    native, reference = (
+        evolve(predictor, counter, budgets, pool, pool.genes[:20], 1, engine=engine)
+        for engine in ("native", "reference")
+    )
+    scorer = _native.Predictor(counter.space.tables(), predictor.weights())
+    for result, other in zip(native, reference, strict=True):
+        picked = result.statistics[:, [counter.names.index(name) for name in predictor.names]]
+        mean, std = scorer.score(result.genes, picked)
+        assert np.array_equal(result.scores, mean)
+        assert np.array_equal(result.std, std)
+        assert std.min() > 0
+        assert result.scores[0] > result.history[0]
+        np.testing.assert_allclose(result.scores[0], other.scores[0], rtol=1e-3)
+        np.testing.assert_allclose(result.history[0], other.history[0], rtol=1e-5)
+
+
+def test_results_depend_neither_on_threads_nor_on_other_budgets():
+    counter = Counter(load_space("mobile"))
+    pool, predictor = make_pool(counter), LinearPredictor(counter.space)
+    budgets = quantiles(pool, counter, 0.1, 0.5, 0.9)
+    trained = pool.genes[:50]
+
+    def run(asked):
+        return evolve(predictor, counter, asked, pool, trained, 5, generations=15)
+
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        alone = [run([budget])[0] for budget in budgets]
+        torch.set_num_threads(3)
+        assert_same(run(budgets), alone)
+        assert_same(run(budgets[::-1]), alone[::-1])
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_the_seed_matters():
+    counter = Counter(load_space("tiny"))
+    pool, score = make_pool(counter), weighted_score(counter.space)
+    budgets = quantiles(pool, counter, 0.5)
+    results = [evolve(score, counter, budgets, pool, pool.genes[:0], seed, generations=3) for seed in (1, 2)]
+    assert not np.array_equal(results[0][0].genes, results[1][0].genes)
+
+
+# Both operators are needed
+
+
+def scattered(fields=24, values=40, shown=3):
+    """A space whose optimum is one value a field, and a pool in which each member has `shown` fields right.
+
+    All right values but that of the last field are somewhere in the pool.
+    """
+    names = {f"a{number}": {"choices": list(range(values))} for number in range(fields)}
+    space = Space.from_dict({"name": "scattered", "architecture": names, "recipe": {}})
+    counter = TableCounter(space, ("cost",), np.zeros((fields, values, 1)))
+    rng = np.random.default_rng(0)
+    right = rng.integers(1, values, fields)
+    members = []
+    for _ in range(40):
+        genes = (right + rng.integers(1, values, fields)) % values
+        known = rng.choice(fields - 1, shown, replace=False)
+        genes[known] = right[known]
+        members.append(genes)
+    genes = np.array(members, np.int16)
+    assert ((genes == right).any(axis=0) == (np.arange(fields) < fields - 1)).all()
+    pool = Pool(genes, counter(genes))
+    return counter, pool, lambda candidates: (candidates == right).sum(axis=1).astype(np.float64)
+
+
+@pytest.mark.parametrize("engine", ["native", "reference"])
+def test_the_optimum_needs_crossover_and_mutation(engine):
+    counter, pool, score = scattered()
+
+    def best(**options):
+        budgets = [Budget({"cost": (0.0, 1.0)})]
+        results = evolve(
+            score,
+            counter,
+            budgets,
+            pool,
+            pool.genes,
+            4,
+            engine=engine,
+            generations=25,
+            patience=25,
+            **options,
+        )
+        return results[0].scores[0]
+
+    assert best() == 24
+    assert best(mutation=0.0) <= 23
+    assert best(crossover=0.0) < 20
+
+
+# When it ends
+
+
+@pytest.mark.parametrize("engine", ["native", "reference"])
+@pytest.mark.parametrize("patience", [1, 4])
+def test_a_plateau_ends_it_after_patience_generations(engine, patience):
+    counter = Counter(load_space("tiny"))
+    pool = make_pool(counter, 50)
+    result = evolve(
+        lambda genes: np.full(len(genes), -3.0),
+        counter,
+        quantiles(pool, counter, 0.9),
+        pool,
+        pool.genes[:0],
+        0,
+        patience=patience,
+        engine=engine,
+    )[0]
+    assert result.generations == patience
+    assert result.history.tolist() == [-3.0] * (patience + 1)
+
+
+@pytest.mark.parametrize("engine", ["native", "reference"])
+def test_gains_above_epsilon_go_on_up_to_the_cap(engine):
+    counter = Counter(load_space("mobile"))
+    pool, score = make_pool(counter, 100), weighted_score(counter.space)
+    budgets = quantiles(pool, counter, 0.9)
+
+    def generations(**options):
+        return evolve(score, counter, budgets, pool, pool.genes[:0], 0, engine=engine, **options)[
+            0
+        ].generations
+
+    assert generations(patience=3, generations=6) == 6
+    assert 3 < generations(patience=3, generations=100) < 100
+    assert generations(patience=3, epsilon=1e9) == 3
+    assert generations(generations=0) == 0
+
+
+def test_negative_scores_are_no_worse_a_start_than_positive_ones():
+    counter = Counter(load_space("tiny"))
+    pool, score = make_pool(counter), weighted_score(counter.space)
+    budgets = quantiles(pool, counter, 0.5)
+    high, low = (
+        evolve(lambda genes, by=by: score(genes) + by, counter, budgets, pool, pool.genes[:0], 0)[0]
+        for by in (0.0, -(2.0**20))
+    )
+    assert np.array_equal(high.genes, low.genes)
+
+
+# The start
+
+
+def test_the_start_takes_what_is_inside_and_never_more_than_asked():
+    counter = Counter(load_space("tiny"))
+    pool, score = make_pool(counter), weighted_score(counter.space)
+    budget = quantiles(pool, counter, 0.5)[0]
+    inside = pool.genes[budget.within(pool.statistics, counter.names)]
+    trained = counter.space.random(60, 17)
+    trained = trained[budget.within(counter(trained), counter.names)]
+
+    def start(**options):
+        result = evolve(score, counter, [budget], pool, trained, 0, generations=0, keep=1000, **options)[0]
+        return result.genes
+
+    everything = start(parents=1000, randoms=1000)
+    assert len(everything) == len(np.unique(np.concatenate([inside, trained]), axis=0))
+    best = inside[[score(inside).argmax()]]
+    assert np.array_equal(start(parents=0, randoms=0), best)
+    top = trained[np.argsort(-score(trained), kind="stable")[:3]]
+    assert {row.tobytes() for row in start(parents=3, randoms=0)} == {
+        row.tobytes() for row in np.concatenate([top, best])
+    }
+    assert 7 <= len(start(parents=0, randoms=7)) <= 8
+
+
+def test_trained_candidates_alone_are_enough():
+    counter = Counter(load_space("tiny"))
+    score = weighted_score(counter.space)
+    genes = counter.space.random(200, 2)
+    smallest = counter(genes)[:, 0].argmin()
+    rest = np.delete(genes, smallest, axis=0)
+    pool = Pool(rest, counter(rest))
+    budget = Budget({"macs": (0.0, float(counter(genes)[smallest, 0]))})
+    result = evolve(score, counter, [budget], pool, genes, 0, generations=5)[0]
+    check_result(result, counter, score, pool)
+
+
+def test_nothing_inside_names_the_budget_and_the_smallest_value():
+    counter = Counter(load_space("tiny"))
+    pool = make_pool(counter)
+    smallest = re.escape(format_number(float(pool.statistics[:, 0].min())))
+    with pytest.raises(UserError, match=f"macs<=10K .*smallest macs in the pool is {smallest};"):
+        evolve(weighted_score(counter.space), counter, [Budget({"macs": (0, 1e4)})], pool, pool.genes, 0)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"keep": 0}, "keep is 0"), ({"children": 0}, "children is 0"), ({"patience": 0}, "patience is 0")],
+)
+def test_sizes_below_one_are_refused(options, message):
+    counter = Counter(load_space("tiny"))
+    pool = make_pool(counter, 50)
+    with pytest.raises(UserError, match=message):
+        evolve(weighted_score(counter.space), counter, [], pool, pool.genes, 0, **options)
+
+
+def test_a_budget_on_what_is_not_counted_is_refused():
+    counter = Counter(load_space("tiny"))
+    pool = make_pool(counter, 50)
+    with pytest.raises(UserError, match="latency is not counted; counted are macs"):
+        evolve(weighted_score(counter.space), counter, [Budget({"latency": (0, 1)})], pool, pool.genes, 0)
+
+
+def test_errors_of_the_scoring_function_come_through():
+    counter = Counter(load_space("tiny"))
+    pool = make_pool(counter, 50)
+    budgets = quantiles(pool, counter, 0.9)
+    calls = []
+
+    def broken(genes):
+        calls.append(len(genes))
+        if len(calls) > 4:
+            raise KeyError("no such score")
+        return np.arange(len(genes), dtype=float)
+
+    with pytest.raises(KeyError, match="no such score"):
+        evolve(broken, counter, budgets, pool, pool.genes[:5], 0)
+    for engine in ("native", "reference"):
+        with pytest.raises(ValueError, match="not finite"):
+            evolve(
+                lambda genes: np.full(len(genes), np.nan),
+                counter,
+                budgets,
+                pool,
+                pool.genes,
+                0,
+                engine=engine,
+            )
