@@ -74,9 +74,10 @@ class _Lines:
 def print_table(title: str, rows: Sequence[dict[str, Any]]) -> None:
     """Print rows as a table on stdout: one column a key, numbers to the right."""
     table = Table(title=title, title_justify="left")
-    for name, value in rows[0].items():
+    for name in rows[0]:
+        number = all(_is_number(row[name]) for row in rows)
         table.add_column(
-            name.replace("_", " "), justify="right" if _is_number(value) else "left", overflow="fold"
+            name.replace("_", " "), justify="right" if number else "left", no_wrap=number, overflow="fold"
         )
     for row in rows:
         table.add_row(*(f"{value:,}" if isinstance(value, int) else str(value) for value in row.values()))
