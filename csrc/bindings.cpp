@@ -425,7 +425,7 @@ Array<uint32_t> philox_words(uint64_t seed, uint32_t purpose, const Array<uint32
 Array<uint32_t> kernel_words(uint64_t seed, uint32_t purpose, uint32_t child, uint32_t parent,
                              uint32_t generation, int32_t blocks) {
   require(blocks >= 1, "blocks must be at least 1");
-  const int64_t stride = (static_cast<int64_t>(blocks) + 15) / 16 * 16;
+  const int64_t stride = narsfast::padded(blocks);
   std::vector<uint32_t> words(static_cast<size_t>(4 * stride));
   narsfast::search_kernels(narsfast::choose_isa())
       .random_words(narsfast::make_key(seed, purpose), child, parent, generation, blocks, stride,

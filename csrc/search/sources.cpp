@@ -49,14 +49,20 @@ void RowsSource::count(const int16_t* genes, int64_t count, double* out, int64_t
 }
 
 void TableSource::count(const int16_t* genes, int64_t count, double* out, int64_t stride) {
+  constexpr int64_t kBlock = 8;  // independent sums hide the latency of the additions
   for_chunks(count, 4 * kChunk, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      double* sums = out + i * stride;
-      for (int32_t s = 0; s < columns_; ++s) sums[s] = 0.0;
-      for (int32_t f = 0; f < fields_; ++f) {
-        const double* entry =
-            table_ + (static_cast<int64_t>(f) * values_ + genes[i * fields_ + f]) * columns_;
-        for (int32_t s = 0; s < columns_; ++s) sums[s] += entry[s];
+    for (int64_t first = begin; first < end; first += kBlock) {
+      const int64_t size = std::min(kBlock, end - first);
+      const int16_t* gene = genes + first * fields_;
+      for (int32_t s = 0; s < columns_; ++s) {
+        double sums[kBlock] = {};
+        for (int32_t f = 0; f < fields_; ++f) {
+          const double* entries = table_ + static_cast<int64_t>(f) * values_ * columns_ + s;
+          for (int64_t i = 0; i < size; ++i) {
+            sums[i] += entries[static_cast<int64_t>(gene[i * fields_ + f]) * columns_];
+          }
+        }
+        for (int64_t i = 0; i < size; ++i) out[(first + i) * stride + s] = sums[i];
       }
     }
   });
