@@ -209,9 +209,11 @@ struct SpaceArrays {
   void check(const Array<int16_t>& genes) const {
     require(genes.ndim() == 2 && genes.shape(1) == view.fields, "genes must be (n, fields) int16");
     const int16_t* gene = genes.data();
-    for (py::ssize_t i = 0; i < genes.size(); ++i) {
-      require(gene[i] >= 0 && gene[i] < view.sizes[i % view.fields], "a gene is outside its field's values");
+    bool outside = false;
+    for (py::ssize_t i = 0; i < genes.shape(0); ++i, gene += view.fields) {
+      for (int32_t f = 0; f < view.fields; ++f) outside |= gene[f] < 0 || gene[f] >= view.sizes[f];
     }
+    require(!outside, "a gene is outside its field's values");
   }
 };
 
