@@ -1,4 +1,4 @@
-"""Cheap rivals of the predictor, judged by the same cross-validation: a predictor that does not beat them is worth nothing."""
+"""Cheap rivals of the predictor, judged by the same cross-validation."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def _regressors(
 
 
 def _tau(scores: Floats, truth: Floats, folds: NDArray[np.int64]) -> float:
-    """Mean over the folds of Kendall's tau inside a fold; folds in which all scores or labels are equal do not count."""
+    """Mean over the folds of Kendall's tau inside a fold, those apart where scores or labels are all equal."""
     taus = []
     for fold in range(folds.max(initial=-1) + 1):
         held_out = folds == fold

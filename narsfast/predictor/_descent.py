@@ -11,13 +11,16 @@ from torch import Tensor
 
 from ._network import Layer
 
+WARM_UP = 0.05
+"""Share of the steps over which the rate rises: large first steps leave members whose units are all dead."""
+
 
 @dataclass(frozen=True)
 class Schedule:
     """How one phase is trained; all of it is this project's choice.
 
     Attributes:
-        steps: optimiser steps (AdamW, the rate falling to 0 as a half cosine).
+        steps: optimiser steps (AdamW, the rate warmed up, then falling to 0 as a half cosine).
         batch: samples of a step, at most.
         rate: learning rate at the start.
         weight_decay: decoupled, times the rate.
@@ -68,7 +71,8 @@ def minimise(
     mean = [torch.zeros_like(tensor) for tensor in tensors]
     averaged = 0
     for step in range(schedule.steps):
-        factor = 0.5 * (1 + math.cos(math.pi * step / schedule.steps))
+        warm = min(1.0, (step + 1) / (WARM_UP * schedule.steps))
+        factor = warm * 0.5 * (1 + math.cos(math.pi * step / schedule.steps))
         optimizer.param_groups[0]["lr"] = schedule.rate * factor
         optimizer.zero_grad()
         loss(step).backward()  # type: ignore[no-untyped-call]

@@ -1,7 +1,7 @@
-"""Fitting the accuracy head, and the encoder below it, to labels (section 3 of FBNetV3).
+"""Fitting the accuracy head, and the encoder below it, to labels.
 
-The Huber loss, the frozen encoder first and everything at a lower rate afterwards are how the paper's method is commonly
-described; the numbers are this project's choice.
+The Huber loss, its switch point, the two phases (the encoder frozen, then everything at a lower rate) and all numbers
+are our defaults.
 """
 
 from __future__ import annotations

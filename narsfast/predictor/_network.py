@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -34,7 +35,7 @@ def new_layers(widths: Sequence[int], members: int, generator: torch.Generator) 
             torch.randn(members, fan_in, fan_out, generator=generator) * (2.0 / max(fan_in, 1)) ** 0.5,
             torch.zeros(members, fan_out),
         )
-        for fan_in, fan_out in zip(widths[:-1], widths[1:], strict=True)
+        for fan_in, fan_out in pairwise(widths)
     ]
 
 

@@ -1,7 +1,7 @@
-"""The accuracy predictor: pretrained on statistics, fitted to labels, several members (section 3 of FBNetV3).
+"""The accuracy predictor of FBNetV3: it scores architecture and recipe jointly and is pretrained on statistics.
 
-Encoder, proxy head, accuracy head and the order of training are how the paper's method is commonly described; members, sizes and the
-statistics as inputs of the accuracy head are this project's choice.
+That much is the paper's. The members, the sizes, and the statistics as further inputs of the accuracy head are our
+defaults.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from narsfast import _native
 from narsfast.errors import UserError
 from narsfast.progress import Progress, silent
 from narsfast.seeds import derive_seed
-from narsfast.space import Genes, Space
+from narsfast.space import Space
 
 from ._fitting import Fitted, fit_members
 from ._inputs import Inputs, Scaling, Statistics
@@ -145,7 +145,7 @@ class Predictor:
         )
 
     def save(self, directory: str | Path) -> None:
-        """Write ``predictor.safetensors`` and ``predictor.json`` (schema of the space and sizes) into a directory."""
+        """Write ``predictor.safetensors`` and ``predictor.json`` (the schema) into a directory."""
         from ._storage import save_predictor
 
         save_predictor(self, Path(directory))
@@ -160,7 +160,7 @@ class Predictor:
             counter: statistics to use; default is the `narsfast.cost.Counter` it was made with.
 
         Raises:
-            UserError: there is none, it was made for another space or other statistics, or the files are damaged.
+            UserError: there is none, it was made for another space or other statistics, or it is damaged.
         """
         from ._storage import load_predictor
 

@@ -44,14 +44,13 @@ def save_predictor(predictor: Predictor, directory: Path) -> None:
         tensors |= _named("fitted.encoder", predictor.fitted.encoder)
         tensors |= _named("fitted.head", predictor.fitted.head)
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, directory / WEIGHTS)
-    counter = predictor.counter
-    counts_networks = isinstance(counter, Counter)
+    counter = predictor.counter if isinstance(predictor.counter, Counter) else None
     schema = {
         "format": FORMAT,
         "space": {"fingerprint": predictor.space.fingerprint(), **predictor.space.to_dict()},
         "statistics": list(predictor.names),
-        "in_chans": counter.in_chans if counts_networks else None,
-        "num_classes": counter.num_classes if counts_networks else None,
+        "in_chans": counter.in_chans if counter else None,
+        "num_classes": counter.num_classes if counter else None,
         "members": predictor.members,
         "head_widths": list(predictor.head_widths),
         "unit": "percent",

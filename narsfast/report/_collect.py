@@ -219,7 +219,9 @@ def _fits(fits: Any) -> list[dict[str, Any]]:
 
 
 def _final_rows(run: Run) -> list[dict[str, Any]]:
-    return [
+    """One row a full training, in the order of the results, then those without a result yet."""
+    order = {result.candidate: position for position, result in enumerate(run.results())}
+    rows: list[dict[str, Any]] = [
         {
             "candidate": trial.candidate,
             "curve": [_number(accuracy) for accuracy in trial.curve],
@@ -230,3 +232,4 @@ def _final_rows(run: Run) -> list[dict[str, Any]]:
         }
         for trial in run.trials("final")
     ]
+    return sorted(rows, key=lambda row: order.get(row["candidate"], len(order)))

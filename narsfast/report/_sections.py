@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from html import escape
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from ._figures import BASELINES, batch_name
+from narsfast.cost import STATISTICS
+
+from ._figures import BASELINES, accuracy_range
 from ._html import Markup, amount, figure, link, missing, number, paragraph, table
+from ._style import batch_name
 
 Data = Mapping[str, Any]
 
@@ -89,6 +93,10 @@ def macs(data: Data, drawn: set[str], folder: Path, page: Path) -> str:
             "epoch counts "
             f"as a constant guess ({number(data['chance'], 2, ' %') or 'unknown'})."
         )
+    lowest = accuracy_range(data)[0]
+    below = sum(row["label"] is not None and row["label"] < lowest for row in data["trials"])
+    if below:
+        text += f" {below} below the plotted range (double-click the plot to see all)."
     return paragraph(text) + figure(
         "macs", "Accuracy against multiply-adds of all trials and the found networks"
     )
@@ -145,7 +153,7 @@ def batches(data: Data, drawn: set[str], folder: Path, page: Path) -> str:
             "to reach; its "
             "spread gives the standard error for each batch's size. All trials are compared at epoch "
             f"{data['label_epoch']}. "
-            "Bars on the bars are one standard error."
+            "The thin lines are one standard error to each side."
         )
         + figure("batches", "Mean measured accuracy of each batch beside a random batch of the same size")
         + table(
@@ -208,8 +216,8 @@ def importance(data: Data, drawn: set[str], folder: Path, page: Path) -> str:
     if found is None:
         return missing("Too few trials have ended to say anything about fields.")
     worth = (
-        "The forest predicts no better than a constant, so read nothing into the bars."
-        if found["error"] >= found["constant_error"]
+        "That is hardly better, so read nothing into the bars."
+        if found["error"] >= 0.95 * found["constant_error"]
         else "With this few trials only the largest bars mean something."
     )
     return paragraph(
@@ -257,7 +265,7 @@ def quality(data: Data, drawn: set[str], folder: Path, page: Path) -> str:
                 ("statistic", "validation error", "rank correlation"),
                 [
                     (name, number(row.get("error"), 4), number(row.get("rank_correlation"), 4))
-                    for name, row in data["pretraining"].items()
+                    for name, row in sorted(data["pretraining"].items(), key=_statistic_order)
                 ],
                 numbers=(1, 2),
                 identifier="pretraining",
@@ -268,6 +276,10 @@ def quality(data: Data, drawn: set[str], folder: Path, page: Path) -> str:
             missing("The encoder has not been pretrained yet, or the space searches no architecture.")
         )
     return "".join(parts)
+
+
+def _statistic_order(item: tuple[str, object]) -> int:
+    return STATISTICS.index(item[0]) if item[0] in STATISTICS else len(STATISTICS)
 
 
 def trials(data: Data, drawn: set[str], folder: Path, page: Path) -> str:
@@ -321,7 +333,7 @@ def configuration(data: Data, drawn: set[str], folder: Path, page: Path) -> str:
         name = space.get("name", "unnamed") if isinstance(space, Mapping) else str(space)
         parts.append(
             "<details><summary>Space "
-            f"{_escape(name)}</summary><pre>{_escape(json.dumps(space, indent=1))}</pre></details>"
+            f"{escape(name)}</summary><pre>{escape(json.dumps(space, indent=1))}</pre></details>"
         )
     parts.append("<h3>Versions</h3>")
     if data["versions"]:
@@ -332,13 +344,7 @@ def configuration(data: Data, drawn: set[str], folder: Path, page: Path) -> str:
 
 
 def _code(value: object) -> str:
-    return _escape(value if isinstance(value, str) else json.dumps(value))
-
-
-def _escape(text: str) -> str:
-    from html import escape
-
-    return escape(text)
+    return escape(value if isinstance(value, str) else json.dumps(value))
 
 
 Section = Callable[[Data, set[str], Path, Path], str]

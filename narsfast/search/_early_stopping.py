@@ -1,6 +1,6 @@
 """The early-stop epoch: how long later batches need to train to be ranked well (Algorithm 1 of FBNetV3).
 
-The rule and the example threshold 0.92 are how the paper is commonly described; which correlation it means is open, so both are offered.
+The threshold 0.92 and Spearman's correlation are our defaults.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ def early_stop_epoch(
         correlation: which rank correlation.
 
     Returns:
-        The epoch, 1-based; E if no earlier one reaches the threshold, if there are fewer than three curves, or if no
-        correlation can be computed because all trials end equal.
+        The epoch, 1-based; E if no earlier one reaches the threshold, if there are fewer than three curves, or if
+        all trials end equal, so that there is no correlation.
 
     Raises:
         UserError: the threshold is outside (0, 1], or the correlation is unknown.

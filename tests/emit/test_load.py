@@ -74,7 +74,7 @@ def test_weights_of_another_network_are_refused(folder):
     facts = json.loads((folder / "preprocessing.json").read_text())
     facts["classes"] = facts["classes"][:7]
     (folder / "preprocessing.json").write_text(json.dumps(facts))
-    with pytest.raises(UserError, match=r"weights.safetensors.*does not fit"):
+    with pytest.raises(UserError, match=r"weights.safetensors.* do not fit"):
         narsfast.load(folder)
 
 

@@ -63,6 +63,13 @@ def test_a_condition_that_always_holds_is_dropped():
     )
 
 
+def test_a_condition_that_never_holds_is_dropped():
+    built = space(
+        {"p": 1, "q": {"choices": [0, 1]}, "x": {"choices": [5, 6], "when": {"p": "> 1", "q": 1}}},
+    )
+    assert built.field("x").conditions == (Condition("q", (1,)),)
+
+
 def test_a_field_that_can_never_count_is_fixed():
     built = space(
         {"p": 1, "x": {"choices": [5, 6], "when": {"p": "> 1"}}, "y": {"choices": [7, 8], "when": {"x": 5}}}

@@ -36,9 +36,11 @@
           font: { color: theme.text, size: narrow.matches ? 12 : 13, family: getComputedStyle(document.body).fontFamily },
           hoverlabel: { bgcolor: theme.paper, bordercolor: theme.grid, font: { color: theme.text } },
           colorway: [theme.c1, theme.c2, theme.c3, theme.c4],
+          showlegend: true,
           height: narrow.matches ? 340 : 420,
-          margin: { l: 56, r: 12, t: 44, b: 48 },
-          legend: { orientation: "h", yanchor: "bottom", y: 1.06, xanchor: "left", x: 0 },
+          margin: { l: 56, r: 12, t: narrow.matches ? 44 : 68, b: 48 },
+          modebar: { bgcolor: "rgba(0,0,0,0)", color: theme.grey, activecolor: theme.text },
+          legend: { orientation: "h", yanchor: "bottom", y: 1.04, xanchor: "left", x: 0 },
         },
         figure.layout
       );
