@@ -23,7 +23,8 @@ SWITCH_POINT = 1.0
 FROZEN = Schedule(steps=200, batch=32, rate=3e-3, weight_decay=1.0, average=0.5)
 WHOLE = Schedule(steps=400, batch=32, rate=1e-3, weight_decay=1.0, average=0.5)
 LAST_LAYER = 0.3
-"""Factor on the initial weights of the head's last layer: members start near the mean label."""
+"""Factor on the initial weights of the head's last layer: members start near the median label."""
+SMALLEST_SCALE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,8 @@ class Fitted:
     Attributes:
         encoder: layers, empty without an encoder.
         head: layers.
-        mean: (M,) float32 percent, mean of the member's labels.
-        scale: (M,) float32 percent, their standard deviation.
+        mean: (M,) float32 percent, centre of the output: the median of the member's labels.
+        scale: (M,) float32 percent, scale of the output: the spread of these labels.
     """
 
     encoder: list[Layer]
@@ -73,9 +74,8 @@ def fit_members(
     beside = inputs.beside
     head = new_layers([embedding_width + beside.shape[1], *head_widths, 1], members, generator)
     head[-1][0].mul_(LAST_LAYER)
-    mean = torch.stack([labels[mine].mean() for mine in rows])
-    scale = torch.stack([labels[mine].std(correction=0) for mine in rows])
-    scale = torch.where(scale > 1e-6, scale, 1.0)
+    mean = torch.stack([labels[mine].median() for mine in rows])
+    scale = torch.stack([_spread(labels[mine]) for mine in rows])
     each = torch.arange(members)[:, None]
 
     def loss(embedding: Tensor | None, picked: Tensor) -> Tensor:
@@ -97,6 +97,18 @@ def fit_members(
 
     minimise([*trained, *head], whole_loss, WHOLE)
     return Fitted(trained, head, mean, scale)
+
+
+def _spread(labels: Tensor) -> Tensor:
+    """Scale of the output: half the span of the middle 68 %, which a few trials at chance do not widen.
+
+    The standard deviation where that span is empty, and 1 where all labels are equal.
+    """
+    low, high = torch.quantile(labels, torch.tensor([0.16, 0.84]))
+    for spread in ((high - low) / 2, labels.std(correction=0)):
+        if spread > SMALLEST_SCALE:
+            return spread
+    return torch.tensor(1.0)
 
 
 def _joined(embedding: Tensor | None, beside: Tensor) -> Tensor:

@@ -35,7 +35,7 @@ FEWEST = 5
 """Candidates that pretraining needs, so that one can be held out."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Predictor:
     """Predicts the accuracy of candidates in percent; made by `pretrain`, fitted by `fit`. Never changes.
 

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -64,6 +63,31 @@ def save_predictor(predictor: Predictor, directory: Path) -> None:
 def load_predictor(directory: Path, space: Space, counter: Statistics | None) -> Predictor:
     """Read both files; see `Predictor.load`."""
     schema, tensors = _read(directory)
+    try:
+        return _assembled(schema, tensors, _checked_counter(directory, schema, space, counter))
+    except KeyError as error:
+        raise UserError(f"the predictor in {directory} lacks {error}; pretrain another") from error
+
+
+def _read(directory: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    try:
+        schema = json.loads((directory / SCHEMA).read_text())
+        tensors = load_file(directory / WEIGHTS)
+    except FileNotFoundError as error:
+        raise UserError(f"{directory} holds no whole predictor ({error}); pretrain one") from error
+    except (ValueError, SafetensorError) as error:
+        raise UserError(f"the predictor in {directory} cannot be read ({error}); pretrain another") from error
+    if schema.get("format") != FORMAT:
+        raise UserError(
+            f"the predictor in {directory} has format {schema.get('format')}; this version reads format {FORMAT}"
+        )
+    return schema, tensors
+
+
+def _checked_counter(
+    directory: Path, schema: Mapping[str, Any], space: Space, counter: Statistics | None
+) -> Statistics:
+    """The counter to use, after a check that space and statistics are those of the predictor."""
     made_for = schema["space"]
     if made_for["fingerprint"] != space.fingerprint():
         raise UserError(
@@ -83,6 +107,12 @@ def load_predictor(directory: Path, space: Space, counter: Statistics | None) ->
             f"the predictor in {directory} reads the statistics {schema['statistics']}, "
             f"not {list(counter.names)}; give the counter that it was made with"
         )
+    return counter
+
+
+def _assembled(
+    schema: Mapping[str, Any], tensors: Mapping[str, Tensor], counter: Statistics
+) -> Predictor:
     fitted = None
     if "fitted.mean" in tensors:
         fitted = Fitted(
@@ -91,13 +121,10 @@ def load_predictor(directory: Path, space: Space, counter: Statistics | None) ->
             tensors["fitted.mean"],
             tensors["fitted.scale"],
         )
+    scaling = [tensors[f"statistics.{part}"].numpy() for part in ("mean", "std", "varies")]
     return Predictor(
         counter,
-        Scaling(
-            tensors["statistics.mean"].numpy(),
-            tensors["statistics.std"].numpy(),
-            tensors["statistics.varies"].numpy().astype(np.bool_),
-        ),
+        Scaling(*scaling),
         schema["members"],
         tuple(_layers("encoder", tensors)),
         tuple(_layers("proxy", tensors)),
@@ -105,21 +132,6 @@ def load_predictor(directory: Path, space: Space, counter: Statistics | None) ->
         PretrainingReport.from_dict(schema["pretraining"], schema["trained"], schema["validated"]),
         fitted,
     )
-
-
-def _read(directory: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    try:
-        schema = json.loads((directory / SCHEMA).read_text())
-        tensors = load_file(directory / WEIGHTS)
-    except FileNotFoundError as error:
-        raise UserError(f"{directory} holds no predictor: {error.filename} is missing") from error
-    except (ValueError, SafetensorError) as error:
-        raise UserError(f"the predictor in {directory} cannot be read ({error}); pretrain another") from error
-    if schema.get("format") != FORMAT:
-        raise UserError(
-            f"the predictor in {directory} has format {schema.get('format')}; this version reads format {FORMAT}"
-        )
-    return schema, tensors
 
 
 def _named(prefix: str, layers: Sequence[Layer]) -> dict[str, Tensor]:

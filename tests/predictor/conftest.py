@@ -1,0 +1,54 @@
+"""A small space with a made-up accuracy, and predictors small enough for tests."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from narsfast.cost import Counter
+from narsfast.predictor import pretrain
+from narsfast.space import load_space
+
+SMALL = {"members": 2, "encoder": (32, 16), "head": (16,)}
+
+
+def accuracy(counter, genes, seed=0):
+    """Percent: rises with MACs, and a little with a random linear function of all features."""
+    features = counter.space.features(genes).astype(float)
+    linear = features @ np.random.default_rng(seed).normal(size=features.shape[1])
+    macs = np.log(counter(genes)[:, 0]) if counter.names else np.zeros(len(genes))
+    return 80 + 5 * np.tanh((macs - macs.mean()) / (macs.std() + 1e-9)) + 0.7 * (linear - linear.mean())
+
+
+@pytest.fixture(scope="session")
+def world():
+    """Counter, 600 candidates, their accuracy, and a small pretrained predictor."""
+    counter = Counter(load_space("tiny"), in_chans=1, num_classes=10)
+    genes = counter.space.random(600, seed=1)
+    return SimpleNamespace(
+        counter=counter,
+        space=counter.space,
+        genes=genes,
+        labels=accuracy(counter, genes),
+        pretrained=pretrain(counter, genes, seed=0, **SMALL),
+    )
+
+
+@pytest.fixture(scope="session")
+def fitted(world):
+    """The small predictor, fitted to 40 labels."""
+    return world.pretrained.fit(world.genes[:40], world.labels[:40], seed=3)
+
+
+@pytest.fixture(scope="session")
+def recipe_only():
+    """Counter of a space that searches no architecture."""
+    space = load_space("tiny")
+    architecture = space.decode(space.random(1, seed=5))[0].architecture
+    return Counter(space.fix(architecture), in_chans=1, num_classes=10)
+
+
+@pytest.fixture(scope="session")
+def small():
+    """Sizes of a small predictor."""
+    return SMALL

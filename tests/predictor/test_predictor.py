@@ -1,0 +1,151 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import kendalltau
+
+from narsfast.predictor import pretrain
+from narsfast.predictor._network import new_layers
+from narsfast.search import TableCounter
+from narsfast.space import Space
+
+
+def twin(space, weights, genes, statistics):
+    """Inference of `PredictorWeights` in numpy: mean and standard deviation over the members."""
+    z = (np.log(np.maximum(statistics, 1.0)) - weights.statistic_mean) / weights.statistic_std
+    beside = np.concatenate([z, space.features(genes, "recipe")], axis=1)
+    values = []
+    for member in range(len(weights.head[0][0])):
+        hidden = space.features(genes, "architecture")
+        for weight, bias in weights.encoder:
+            hidden = np.maximum(hidden @ weight[member] + bias[member], 0)
+        hidden = np.concatenate([hidden, beside], axis=1) if weights.encoder else beside
+        for weight, bias in weights.head[:-1]:
+            hidden = np.maximum(hidden @ weight[member] + bias[member], 0)
+        weight, bias = weights.head[-1]
+        values.append(
+            weights.output_mean + weights.output_scale * (hidden @ weight[member] + bias[member])[:, 0]
+        )
+    return np.mean(values, axis=0), np.std(values, axis=0)
+
+
+def flat_space(**parts):
+    """A space of a table: no stages."""
+    return Space.from_dict(
+        {"name": "flat", "architecture": {}, "recipe": {}, "pool": {}, "budgets": [], **parts}
+    )
+
+
+def test_predictions_are_those_of_the_weights(world, fitted):
+    mean, std = fitted.predict(world.genes)
+    expected = twin(world.space, fitted.weights(), world.genes, world.counter(world.genes))
+    np.testing.assert_allclose(mean, expected[0], atol=1e-3)
+    np.testing.assert_allclose(std, expected[1], atol=1e-3)
+    np.testing.assert_array_equal(fitted.scores(world.genes), mean)
+
+
+def test_weights_are_plain_arrays(world, fitted):
+    weights = fitted.weights()
+    layers = [*weights.encoder, *weights.head]
+    assert all(a.dtype == np.float32 and a.flags.c_contiguous for layer in layers for a in layer)
+    assert [w.shape for w, _ in weights.encoder] == [
+        (2, world.space.features(world.genes[:1], "architecture").shape[1], 32),
+        (2, 32, 16),
+    ]
+    assert weights.head[-1][0].shape == (2, 16, 1)
+
+
+def test_held_out_candidates_are_ranked(world, fitted):
+    assert kendalltau(fitted.scores(world.genes[40:]), world.labels[40:]).statistic > 0.6
+
+
+def test_predictions_are_percent(world, fitted):
+    assert np.abs(fitted.scores(world.genes[:40]) - world.labels[:40]).mean() < 1.0
+
+
+def test_members_differ(world, fitted):
+    assert (fitted.predict(world.genes[40:])[1] > 0).all()
+
+
+def test_a_fit_is_a_function_of_its_arguments(world, fitted):
+    """Earlier fits and torch's thread count leave no trace; the seed and the labels do."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        again = fitted.fit(world.genes[:40], world.labels[:40], seed=3)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    expected = fitted.scores(world.genes)
+    np.testing.assert_array_equal(again.scores(world.genes), expected)
+    other_seed = world.pretrained.fit(world.genes[:40], world.labels[:40], seed=4)
+    other_labels = world.pretrained.fit(world.genes[:40], world.labels[:40] + 1, seed=3)
+    assert not np.array_equal(other_seed.scores(world.genes), expected)
+    np.testing.assert_allclose(other_labels.scores(world.genes), expected + 1, atol=0.05)
+
+
+def test_pretraining_pays(world):
+    """Accuracy depends on statistics, but not simply: 24 labels tell a pretrained encoder more than a new one."""
+    logs = np.log(world.counter(world.genes))
+    z = dict(zip(world.counter.names, ((logs - logs.mean(axis=0)) / logs.std(axis=0)).T, strict=True))
+    labels = 80 + 4 * np.tanh(z["macs"] + z["depth"]) - 2 * z["activations"] * z["params"]
+    widths = [weight.shape[1] for weight, _ in world.pretrained.encoder]
+    new = new_layers([*widths, 16], 2, torch.Generator().manual_seed(0))
+    starts = {"pretrained": world.pretrained, "new": replace(world.pretrained, encoder=tuple(new))}
+    taus = dict.fromkeys(starts, 0.0)
+    for seed in range(3):
+        rows = np.random.default_rng(seed).permutation(600)
+        known, held_out = rows[:24], rows[24:]
+        for name, start in starts.items():
+            scores = start.fit(world.genes[known], labels[known], seed).scores(world.genes[held_out])
+            taus[name] += kendalltau(scores, labels[held_out]).statistic / 3
+    assert taus["pretrained"] > taus["new"] + 0.02
+
+
+def test_recipes_alone(recipe_only, small):
+    genes = recipe_only.space.random(200, seed=0)
+    labels = 60 + 4 * recipe_only.space.features(genes, "recipe").sum(axis=1)
+    predictor = pretrain(recipe_only, genes, seed=0, **small).fit(genes[:40], labels[:40], seed=0)
+    assert predictor.weights().encoder == []
+    assert kendalltau(predictor.scores(genes[40:]), labels[40:]).statistic > 0.6
+
+
+def test_architectures_alone(small):
+    """A flat space with an additive statistic, and no recipe."""
+    space = flat_space(architecture={name: {"range": [1, 5]} for name in "abcd"})
+    table = np.arange(1.0, 6.0)[None, :, None].repeat(4, axis=0)
+    counter = TableCounter(space, ("params",), table)
+    genes = space.random(200, seed=0)
+    labels = counter(genes)[:, 0] + 50
+    predictor = pretrain(counter, genes, seed=0, **small)
+    assert predictor.pretraining.statistics[0].rank_correlation > 0.9
+    assert (
+        kendalltau(predictor.fit(genes[:40], labels[:40], 0).scores(genes[40:]), labels[40:]).statistic > 0.8
+    )
+
+
+def test_without_statistics_the_encoder_stays_as_drawn(small):
+    space = flat_space(
+        architecture={name: {"range": [1, 5]} for name in "abcd"}, recipe={"x": {"range": [0, 9]}}
+    )
+    counter = TableCounter(space, (), np.zeros((5, 10, 0)))
+    genes = space.random(200, seed=0)
+    predictor = pretrain(counter, genes, seed=0, **small)
+    assert predictor.encoder
+    assert predictor.pretraining.statistics == ()
+    labels = 50 + 5 * space.features(genes).sum(axis=1)
+    assert (
+        kendalltau(predictor.fit(genes[:60], labels[:60], 0).scores(genes[60:]), labels[60:]).statistic > 0.6
+    )
+
+
+def test_no_labels_no_prediction(world):
+    with pytest.raises(RuntimeError, match="fit first"):
+        world.pretrained.predict(world.genes[:2])
+
+
+@pytest.mark.parametrize("labels", [[], [1.0], [1.0, float("nan")], [[1.0], [2.0]]])
+def test_labels_are_checked(world, labels):
+    with pytest.raises(ValueError, match="one finite label a candidate"):
+        world.pretrained.fit(world.genes[: 2 if labels else 0], labels, seed=0)
