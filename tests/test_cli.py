@@ -8,7 +8,8 @@ import pytest
 from narsfast import cli, pipeline
 from narsfast.runs import BatchMember, Result, Run
 
-COMMANDS = ["run", "resume", "status", "best", "report", "zoo", "space", "pretrain", "optimise", "evolve", "train", "emit", "export"]
+STAGES = ["pretrain", "optimise", "evolve", "train", "emit"]
+COMMANDS = ["run", "resume", "status", "best", "report", "zoo", "space", *STAGES, "export"]
 
 
 def narsfast(capsys, *arguments):

@@ -5,7 +5,7 @@ from narsfast.seeds import derive_seed
 
 
 def test_seeds_are_the_same_everywhere():
-    assert derive_seed(0, "final", "abc") == 2617331049353120433
+    assert derive_seed(0, "final", "abc") == 8681395494181943224
 
 
 @given(st.integers(0, 2**63), st.text(), st.text())
