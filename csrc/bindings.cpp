@@ -209,9 +209,11 @@ struct SpaceArrays {
   void check(const Array<int16_t>& genes) const {
     require(genes.ndim() == 2 && genes.shape(1) == view.fields, "genes must be (n, fields) int16");
     const int16_t* gene = genes.data();
-    for (py::ssize_t i = 0; i < genes.size(); ++i) {
-      require(gene[i] >= 0 && gene[i] < view.sizes[i % view.fields], "a gene is outside its field's values");
+    bool outside = false;
+    for (py::ssize_t i = 0; i < genes.shape(0); ++i, gene += view.fields) {
+      for (int32_t f = 0; f < view.fields; ++f) outside |= gene[f] < 0 || gene[f] >= view.sizes[f];
     }
+    require(!outside, "a gene is outside its field's values");
   }
 };
 
@@ -425,7 +427,7 @@ Array<uint32_t> philox_words(uint64_t seed, uint32_t purpose, const Array<uint32
 Array<uint32_t> kernel_words(uint64_t seed, uint32_t purpose, uint32_t child, uint32_t parent,
                              uint32_t generation, int32_t blocks) {
   require(blocks >= 1, "blocks must be at least 1");
-  const int64_t stride = (static_cast<int64_t>(blocks) + 15) / 16 * 16;
+  const int64_t stride = narsfast::padded(blocks);
   std::vector<uint32_t> words(static_cast<size_t>(4 * stride));
   narsfast::search_kernels(narsfast::choose_isa())
       .random_words(narsfast::make_key(seed, purpose), child, parent, generation, blocks, stride,

@@ -4,18 +4,34 @@ from __future__ import annotations
 
 import inspect
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+import typer.core
 
 from .console import print_table, progress_bars
 from .errors import UserError
 
+
+class _Commands(typer.core.TyperGroup):
+    """Ends a mistake of the user with one sentence and exit code 1, and Ctrl-C with 130."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except UserError as error:
+            typer.echo(f"narsfast: {error}", err=True)
+            raise typer.Exit(1) from None
+        except KeyboardInterrupt:
+            typer.echo("narsfast: stopped; the same command goes on from here", err=True)
+            raise typer.Exit(130) from None
+
+
 app = typer.Typer(
     name="narsfast",
+    cls=_Commands,
     help="Find small, accurate vision networks together with the recipe that trains them.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -353,12 +369,5 @@ def _print_results(run: Path, results: Any) -> None:
 
 
 def main() -> None:
-    """Entry point: the user's mistakes end with one sentence and exit code 1, Ctrl-C with 130."""
-    try:
-        app()
-    except UserError as error:
-        typer.echo(f"narsfast: {error}", err=True)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        typer.echo("narsfast: stopped; the same command goes on from here", err=True)
-        sys.exit(130)
+    """Entry point of the `narsfast` command."""
+    app()

@@ -20,7 +20,7 @@ from rich.table import Table
 
 from .progress import Progress as Report
 
-_STEP = 0.2  # share of a stage between two lines where there is no terminal
+_STEPS = 5  # lines a stage where there is no terminal
 
 _WIDTH = 200  # columns of a table where stdout is no terminal
 
@@ -55,28 +55,28 @@ class _Lines:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._started: dict[str, float] = {}
-        self._shown: dict[str, float] = {}
+        self._shown: dict[str, int] = {}
 
     def __call__(self, stage: str, done: float, total: float) -> None:
         share = done / total if total else 1.0
         now = time.monotonic()
         start = self._started.setdefault(stage, now)
-        if share < 1 and share < self._shown.get(stage, 0.0) + _STEP:
+        step = int(share * _STEPS + 1e-9)
+        if step <= self._shown.get(stage, 0):
             return
-        if self._shown.get(stage, 0.0) >= 1:
-            return
-        self._shown[stage] = share
+        self._shown[stage] = step
         spent = now - start
-        left = f", {spent * (1 - share) / share:.0f} s left" if 0 < share < 1 else ""
+        left = f", {spent * (1 - share) / share:.0f} s left" if share < 1 else ""
         self._console.print(f"{stage}: {share:.0%} after {spent:.0f} s{left}", highlight=False)
 
 
 def print_table(title: str, rows: Sequence[dict[str, Any]]) -> None:
     """Print rows as a table on stdout: one column a key, numbers to the right."""
     table = Table(title=title, title_justify="left")
-    for name, value in rows[0].items():
+    for name in rows[0]:
+        number = all(_is_number(row[name]) for row in rows)
         table.add_column(
-            name.replace("_", " "), justify="right" if _is_number(value) else "left", overflow="fold"
+            name.replace("_", " "), justify="right" if number else "left", no_wrap=number, overflow="fold"
         )
     for row in rows:
         table.add_row(*(f"{value:,}" if isinstance(value, int) else str(value) for value in row.values()))

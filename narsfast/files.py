@@ -24,6 +24,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     temporary = _partial(path)
     try:
         yield temporary
+        temporary.chmod(0o666 & ~_umask())  # some writers keep a new file to themselves
         _sync(temporary)
         os.replace(temporary, path)
         _sync(path.parent)
@@ -49,7 +50,12 @@ def replacing_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
         _sync(temporary)
         if path.exists():
             path.rename(old)
-        temporary.rename(path)
+        try:
+            temporary.rename(path)
+        except OSError:
+            if old.exists():
+                old.rename(path)
+            raise
         _sync(path.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -73,6 +79,12 @@ def remove_partial(directory: Path) -> None:
 
 def _partial(path: Path) -> Path:
     return path.with_name(f"{_PREFIX}{secrets.token_hex(4)}-{path.name}")
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def _sync(path: Path) -> None:

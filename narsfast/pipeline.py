@@ -39,7 +39,7 @@ from .space import Candidate, Recipe, Space
 from .training import TrialTask, evaluate, run_trial
 from .trial import Trial
 
-_STAGES = ("pretrain", "optimise", "evolve", "train", "emit", "done")
+_AFTER_OPTIMISE = ("evolve", "train", "emit", "done")  # stages of a run whose predictor is final
 _KEPT = 10  # candidates of a budget that the run keeps
 
 
@@ -193,7 +193,7 @@ def optimise(search: Search) -> Predictor:
     Trials that the run already holds are not trained again.
     """
     folder = search.run.path / "predictor"
-    if search.run.fact("stage") in _STAGES[2:]:
+    if search.run.fact("stage") in _AFTER_OPTIMISE:
         return Predictor.load(folder, search.space)
     pretrained = pretrain(search)
     search.run.put_fact("stage", "optimise")
@@ -250,19 +250,46 @@ def evolve(search: Search, added: Sequence[str] = ()) -> list[dict[str, Any]]:
     return list(families.values())
 
 
-def train(search: Search) -> list[Trial]:
-    """Train the best candidate of every budget fully. What was trained before is kept."""
-    best = {}
-    for family in evolve(search):
-        top = family["candidates"][0]
-        best[top["id"]] = Candidate(top["architecture"], top["recipe"])
-    search.run.put_fact("finals_expected", len(best))
+def train(search: Search) -> dict[str, Trial]:
+    """Train the best candidate of every budget fully; where that ends badly, the next best one.
+
+    What was trained before is kept.
+
+    Returns:
+        The trial of each budget's network, by the budget's text.
+
+    Raises:
+        UserError: every candidate that the run keeps for a budget ended badly.
+    """
+    families = evolve(search)
+    rank = dict.fromkeys(range(len(families)), 0)
     epochs = search.config.final_epochs
-    tasks = [search.task(candidate, epochs, epochs, "final") for candidate in best.values()]
-    trials = {trial.candidate: trial for trial in _trials(search, tasks, "final", "train")}
+    trials: dict[str, Trial] = {}
+    while True:
+        wanted = {}
+        for family, place in zip(families, rank.values(), strict=True):
+            top = family["candidates"][place]
+            wanted[top["id"]] = Candidate(top["architecture"], top["recipe"])
+        if wanted.keys() <= trials.keys():
+            break
+        search.run.put_fact("finals_expected", len(wanted.keys() | trials.keys()))
+        tasks = [search.task(candidate, epochs, epochs, "final") for candidate in wanted.values()]
+        trials |= {trial.candidate: trial for trial in _trials(search, tasks, "final", "train")}
+        for index, family in enumerate(families):
+            trial = trials[family["candidates"][rank[index]]["id"]]
+            if trial.outcome != "ok":
+                rank[index] += 1
+                if rank[index] == len(family["candidates"]):
+                    raise UserError(
+                        f"budget {family['label']}: all of its {rank[index]} final trainings ended badly, the last "
+                        f"as {trial.outcome} ({trial.message}); look at the recipes of the space"
+                    )
     if search.run.fact("stage") == "train":
         search.run.put_fact("stage", "emit")
-    return [trials[identifier] for identifier in best]
+    return {
+        family["budget"]: trials[family["candidates"][place]["id"]]
+        for family, place in zip(families, rank.values(), strict=True)
+    }
 
 
 def emit(search: Search) -> list[Result]:
@@ -270,17 +297,14 @@ def emit(search: Search) -> list[Result]:
 
     Returns:
         One result a budget.
-
-    Raises:
-        UserError: a final training did not end well.
     """
-    trials = {trial.candidate: trial for trial in train(search)}
+    trials = train(search)
     families = evolve(search)
     known = {result.budget: result for result in search.run.results()}
     for index, family in enumerate(families):
         search.progress("test and emit", index, len(families))
         if family["label"] not in known:
-            result = _emit_family(search, family, trials[family["candidates"][0]["id"]])
+            result = _emit_family(search, family, trials[family["budget"]])
             search.run.add_result(result)
             known[result.budget] = result
     search.progress("test and emit", len(families), len(families))
@@ -313,9 +337,15 @@ def _evaluate(search: Search, batch: PickedBatch) -> Iterator[Trial]:
     search.run.put_fact("statistics", known)
     epochs = search.config.epochs
     tasks = [search.task(candidate, batch.epochs, epochs, "search") for candidate in candidates]
-    yield from _trials(
-        search, tasks, "search", f"optimise: batch {batch.index + 1} of {search.config.iterations}"
-    )
+    stage = f"optimise: batch {batch.index + 1} of {search.config.iterations}"
+    failed: list[Trial] = []
+    for trial in _trials(search, tasks, "search", stage):
+        failed += [trial] if trial.outcome == "failed" else []
+        yield trial
+    if len(failed) == len(tasks):
+        raise UserError(
+            f"every training of batch {batch.index + 1} failed, the first with {failed[0].message!r}"
+        )
 
 
 def _trials(search: Search, tasks: Sequence[TrialTask], purpose: Purpose, stage: str) -> Iterator[Trial]:
@@ -367,7 +397,7 @@ def _family(search: Search, budget: Budget, evolved: Evolved) -> dict[str, Any]:
                 "id": candidate.id,
                 "architecture": candidate.architecture,
                 "recipe": candidate.recipe,
-                "predicted": float(score),
+                "predicted": float(np.clip(score, 0, 100)),
                 "statistics": dict(zip(names, statistics, strict=True)),
             }
             for candidate, score, statistics in zip(
@@ -379,12 +409,7 @@ def _family(search: Search, budget: Budget, evolved: Evolved) -> dict[str, Any]:
 
 def _emit_family(search: Search, family: Mapping[str, Any], trial: Trial) -> Result:
     """Test the network of one budget and write its folder."""
-    if trial.outcome != "ok":
-        raise UserError(
-            f"budget {family['label']}: the final training of {trial.candidate} ended as {trial.outcome} "
-            f"({trial.message}); run again with another --seed or --out"
-        )
-    best = family["candidates"][0]
+    best = next(found for found in family["candidates"] if found["id"] == trial.candidate)
     candidate = Candidate(best["architecture"], best["recipe"])
     task = search.task(candidate, trial.epochs, trial.epochs, "final")
     data, definition = search.data, Definition.from_json(task.definition)

@@ -91,3 +91,29 @@ def test_a_kill_leaves_nothing_under_the_name_and_is_cleaned_up(tmp_path):
     assert len(list(tmp_path.iterdir())) == 1
     remove_partial(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_files_are_as_readable_as_the_umask_says(tmp_path):
+    file = tmp_path / "a"
+    with replacing(file) as temporary:
+        temporary.touch(mode=0o600)
+    mask = os.umask(0)
+    os.umask(mask)
+    assert file.stat().st_mode & 0o777 == 0o666 & ~mask
+
+
+def test_a_folder_that_cannot_take_the_name_leaves_the_earlier_one(tmp_path, monkeypatch):
+    target = tmp_path / "a"
+    with replacing_directory(target) as folder:
+        (folder / "old").touch()
+    rename = type(target).rename
+
+    def refuse(self, other):
+        if self.name.startswith(".partial") and not (self / "old").exists():
+            raise OSError("no")
+        return rename(self, other)
+
+    monkeypatch.setattr(type(target), "rename", refuse)
+    with pytest.raises(OSError, match="no"), replacing_directory(target) as folder:
+        (folder / "new").touch()
+    assert [path.name for path in target.iterdir()] == ["old"]

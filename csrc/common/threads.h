@@ -4,13 +4,21 @@
 
 namespace narsfast {
 
-// Calls body(begin, end) for every chunk of [0, count). The chunks follow from the shape alone, never from
-// the number of threads; without OpenMP they run one after the other. The body must not throw.
+// Work below this is done by the calling thread: waking others, and waiting for them on a busy machine, costs
+// more than it saves.
+constexpr double kLeastParallelNanoseconds = 2e5;
+
+// Calls body(begin, end) for every chunk of [0, count), on several threads if the work of all, at about
+// `nanoseconds` an item, is worth it. The chunks and this choice follow from the shape alone, never from the
+// number of threads; without OpenMP they run one after the other. The body must not throw.
 template <class Body>
-void for_chunks(int64_t count, int64_t chunk, const Body& body) {
+void for_chunks(int64_t count, int64_t chunk, double nanoseconds, const Body& body) {
   const int64_t chunks = (count + chunk - 1) / chunk;
 #ifdef _OPENMP
-#pragma omp parallel for schedule(dynamic) if (chunks > 1)
+  const bool parallel = chunks > 1 && static_cast<double>(count) * nanoseconds > kLeastParallelNanoseconds;
+#pragma omp parallel for schedule(dynamic) if (parallel)
+#else
+  static_cast<void>(nanoseconds);
 #endif
   for (int64_t i = 0; i < chunks; ++i) {
     const int64_t begin = i * chunk;

@@ -12,15 +12,18 @@ namespace narsfast {
 namespace {
 
 constexpr uint32_t kPurpose = 0x65766F6C;  // "evol": the key of evolution's random numbers
-constexpr int64_t kChunk = 32;             // children that a thread takes at once
-constexpr double kUnit = 65536.0;          // probabilities are compared with 16 random bits
+constexpr int64_t kChunk = 64;             // children that a thread takes at once
+constexpr double kBreedNanoseconds = 150;  // of one child, measured with about 60 fields
+constexpr double kRevertNanoseconds = 60;
+constexpr double kKeyNanoseconds = 50;
+constexpr double kUnit = 65536.0;  // probabilities are compared with 16 random bits
 
 uint32_t threshold(double probability) {
   return static_cast<uint32_t>(std::floor(std::min(std::max(probability, 0.0), 1.0) * kUnit));
 }
 
-// The words of one child's random numbers, in a row a word; a multiple of 16.
-int64_t word_stride(int32_t fields) { return ((fields + 1) / 2 + 1 + 15) / 16 * 16; }
+// From one row of a child's random words to the next.
+int64_t word_stride(int32_t fields) { return padded(fields) + kStrip; }
 
 // A set of hashes of known size; 0 is stood for by 1.
 class KeySet {
@@ -57,7 +60,7 @@ void require_finite(const std::vector<double>& scores, int64_t count) {
 
 void Evolution::Population::resize(int64_t members, int32_t fields, int32_t columns) {
   size = members;
-  genes.resize(static_cast<size_t>(members * fields));
+  genes.resize(static_cast<size_t>(members * fields + kStrip));  // the last row is read as a padded one
   statistics.resize(static_cast<size_t>(members * columns));
   scores.resize(static_cast<size_t>(members));
   keys.resize(static_cast<size_t>(members));
@@ -70,11 +73,17 @@ Evolution::Evolution(const SpaceTables& tables, std::vector<StatisticsSource*> s
       scorer_(scorer),
       options_(options),
       kernels_(search_kernels(isa)),
-      reaches_(static_cast<size_t>(tables.fields)) {
+      stride_(padded(tables.fields)),
+      sizes_(static_cast<size_t>(stride_), 1),
+      reaches_(static_cast<size_t>(stride_), 0),
+      revertible_(static_cast<size_t>(stride_), 0) {
   if (options.keep < 1 || options.children < 1 || options.patience < 1) {
     throw std::invalid_argument("keep, children and patience must be at least 1");
   }
+  if (tables.fields >= 1 << 14) throw std::invalid_argument("a space may have at most 16383 fields");
   for (const StatisticsSource* source : sources_) columns_ += source->columns();
+  std::copy(rules_.sizes().begin(), rules_.sizes().end(), sizes_.begin());
+  for (const int32_t f : rules_.architecture_fields()) revertible_[f] = 1;
 }
 
 void Evolution::count(const int16_t* genes, int64_t count, double* out) {
@@ -131,7 +140,8 @@ EvolutionResult Evolution::run(const int16_t* start, int64_t count, const std::v
     }
   }
   result.size = population_.size;
-  result.genes = population_.genes;
+  result.genes.assign(population_.genes.begin(),
+                      population_.genes.begin() + population_.size * rules_.fields());
   result.statistics = population_.statistics;
   result.scores = population_.scores;
   result.std.resize(static_cast<size_t>(population_.size));
@@ -164,9 +174,9 @@ void Evolution::breed(int32_t generation) {
   const int32_t fields = rules_.fields();
   const int64_t members = population_.size;
   const int64_t count = members * options_.children;
-  raw_.resize(static_cast<size_t>(count * fields));
-  children_.resize(raw_.size());
+  raw_.resize(static_cast<size_t>(count * stride_));
   priorities_.resize(raw_.size());
+  children_.resize(static_cast<size_t>(count * fields));
   for (int32_t f = 0; f < fields; ++f) {
     const int64_t range = rules_.ranges()[f];
     const int64_t left = std::max(options_.generations - generation, 0);
@@ -174,11 +184,11 @@ void Evolution::breed(int32_t generation) {
     const int64_t reach = (range - 1) * left / (2 * static_cast<int64_t>(std::max(options_.generations, 1)));
     reaches_[f] = range > 0 ? static_cast<int32_t>(std::max<int64_t>(reach, 1)) : 0;
   }
-  const BreedFields breed_fields{fields, rules_.sizes().data(), reaches_.data()};
+  const BreedFields breed_fields{fields, sizes_.data(), reaches_.data()};
   const std::vector<Rates> rates = this->rates();
   const PhiloxKey key = make_key(options_.seed, kPurpose);
   const int64_t stride = word_stride(fields);
-  for_chunks(count, kChunk, [&](int64_t begin, int64_t end) {
+  for_chunks(count, kChunk, kBreedNanoseconds, [&](int64_t begin, int64_t end) {
     thread_local std::vector<uint32_t> words;
     words.resize(static_cast<size_t>(4 * stride));
     for (int64_t i = begin; i < end; ++i) {
@@ -193,9 +203,9 @@ void Evolution::breed(int32_t generation) {
                           &population_.genes[static_cast<size_t>(mate * fields)],
                           rates[static_cast<size_t>(parent)].crossover,
                           rates[static_cast<size_t>(parent)].mutation};
-      int16_t* raw = &raw_[static_cast<size_t>(i * fields)];
+      int16_t* raw = &raw_[static_cast<size_t>(i * stride_)];
       kernels_.breed(breed_fields, mating, words.data(), stride, raw,
-                     &priorities_[static_cast<size_t>(i * fields)]);
+                     &priorities_[static_cast<size_t>(i * stride_)]);
       int16_t* child = &children_[static_cast<size_t>(i * fields)];
       std::copy(raw, raw + fields, child);
       rules_.canonical(child);
@@ -207,21 +217,19 @@ void Evolution::breed(int32_t generation) {
 // child's genes have changed. False when nothing is left to give back.
 bool Evolution::revert(int64_t child) {
   const int32_t fields = rules_.fields();
-  const size_t first = static_cast<size_t>(child * fields);
-  const size_t parent = static_cast<size_t>(child / options_.children * fields);
+  int16_t* raw = &raw_[static_cast<size_t>(child * stride_)];
+  const uint16_t* priorities = &priorities_[static_cast<size_t>(child * stride_)];
+  const int16_t* parent = &population_.genes[static_cast<size_t>(child / options_.children * fields)];
+  int16_t* genes = &children_[static_cast<size_t>(child * fields)];
   for (;;) {
-    int32_t chosen = -1;
-    for (const int32_t f : rules_.architecture_fields()) {
-      if (raw_[first + f] == population_.genes[parent + f]) continue;
-      if (chosen < 0 || priorities_[first + f] < priorities_[first + chosen]) chosen = f;
-    }
-    if (chosen < 0) return false;
-    raw_[first + chosen] = population_.genes[parent + chosen];
-    const int16_t before = children_[first + chosen];
-    std::copy(&raw_[first], &raw_[first] + fields, &children_[first]);
-    rules_.canonical(&children_[first]);
+    const int32_t f = kernels_.next_revert(fields, raw, parent, priorities, revertible_.data());
+    if (f < 0) return false;
+    raw[f] = parent[f];
+    const int16_t before = genes[f];
+    std::copy(raw, raw + fields, genes);
+    rules_.canonical(genes);
     // A field that is inactive before and after changes nothing.
-    if (children_[first + chosen] != before) return true;
+    if (genes[f] != before) return true;
   }
 }
 
@@ -240,12 +248,13 @@ void Evolution::repair(const std::vector<Bound>& bounds) {
   std::vector<int16_t> genes;
   std::vector<double> statistics;
   while (!outside.empty()) {
-    for_chunks(static_cast<int64_t>(outside.size()), kChunk, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) {
-        const int64_t child = outside[static_cast<size_t>(i)];
-        lost_[static_cast<size_t>(child)] = !revert(child);
-      }
-    });
+    for_chunks(static_cast<int64_t>(outside.size()), kChunk, kRevertNanoseconds,
+               [&](int64_t begin, int64_t end) {
+                 for (int64_t i = begin; i < end; ++i) {
+                   const int64_t child = outside[static_cast<size_t>(i)];
+                   lost_[static_cast<size_t>(child)] = !revert(child);
+                 }
+               });
     outside.erase(std::remove_if(outside.begin(), outside.end(),
                                  [&](int64_t child) { return lost_[static_cast<size_t>(child)] != 0; }),
                   outside.end());
@@ -265,7 +274,7 @@ void Evolution::repair(const std::vector<Bound>& bounds) {
     outside.resize(left);
   }
   keys_.resize(static_cast<size_t>(count));
-  for_chunks(count, 4 * kChunk, [&](int64_t begin, int64_t end) {
+  for_chunks(count, kChunk, kKeyNanoseconds, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       keys_[static_cast<size_t>(i)] = gene_key(&children_[static_cast<size_t>(i * fields)], fields);
     }

@@ -79,7 +79,10 @@ class Evolution {
   EvolutionOptions options_;
   const SearchKernels& kernels_;
   int32_t columns_ = 0;
-  std::vector<int32_t> reaches_;
+  int64_t stride_;                   // padded(F), of raw_ and priorities_
+  std::vector<int32_t> sizes_;       // (stride_,)
+  std::vector<int32_t> reaches_;     // (stride_,) of this generation
+  std::vector<int16_t> revertible_;  // (stride_,) 1 for architecture fields
 
   Population population_;
   Population next_;

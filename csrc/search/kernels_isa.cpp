@@ -149,45 +149,74 @@ void random_words(PhiloxKey key, uint32_t child, uint32_t parent, uint32_t gener
   }
 }
 
-// The fields [begin, end) of a child; choice[f] decides crossover (upper half) and mutation (lower half),
-// value[f] the new value (upper half) and the order of repair (lower half).
-void breed_fields(const BreedFields& fields, const Mating& mating, int32_t begin, int32_t end,
-                  const uint32_t* __restrict choice, const uint32_t* __restrict value,
-                  int16_t* __restrict child, uint16_t* __restrict priorities) {
-  for (int32_t f = begin; f < end; ++f) {
-    const int32_t size = fields.sizes[f];
-    const int32_t reach = fields.reaches[f];
+// One strip of a child's fields. choice decides crossover (upper half) and mutation (lower half), value holds
+// the new value (upper half) and the order of repair (lower half).
+inline __attribute__((always_inline)) void breed_strip(
+    const int32_t* __restrict sizes, const int32_t* __restrict reaches, const int16_t* __restrict parent,
+    const int16_t* __restrict mate, int32_t crossover, int32_t mutation, const uint32_t* __restrict choice,
+    const uint32_t* __restrict value, int16_t* __restrict child, uint16_t* __restrict priorities) {
+  for (int f = 0; f < kStrip; ++f) {
+    const int32_t size = sizes[f];
+    const int32_t reach = reaches[f];
     const int32_t draw = static_cast<int32_t>(value[f] >> 16);
-    const int32_t from_parent = mating.parent[f];
-    const int32_t from_mate = mating.mate[f];
-    const int32_t gene = (choice[f] >> 16) < mating.crossover ? from_mate : from_parent;
+    const int32_t from_parent = parent[f];
+    const int32_t from_mate = mate[f];
+    const int32_t gene = static_cast<int32_t>(choice[f] >> 16) < crossover ? from_mate : from_parent;
     // A range field steps by 1 .. reach to the side that the lowest bit names, or to the other at the border.
     const int32_t step = 1 + (((draw >> 1) * reach) >> 15);
     const int32_t up = gene + step;
     const int32_t down = gene - step;
-    const bool upward = (draw & 1) != 0 ? up < size : down < 0;
-    const int32_t stepped = upward ? up : down;
+    const int32_t if_up = up < size ? up : down;
+    const int32_t if_down = down < 0 ? up : down;
+    const int32_t stepped = (draw & 1) != 0 ? if_up : if_down;
     // A categorical field takes one of the other values.
-    const int32_t next = gene + 1 + static_cast<int32_t>((static_cast<uint32_t>(draw) * (size - 1u)) >> 16);
+    const uint32_t others = static_cast<uint32_t>(draw) * static_cast<uint32_t>(size - 1);
+    const int32_t next = gene + 1 + static_cast<int32_t>(others >> 16);
     const int32_t other = next >= size ? next - size : next;
     const int32_t mutated = reach > 0 ? stepped : other;
-    child[f] = static_cast<int16_t>((choice[f] & 0xFFFFu) < mating.mutation ? mutated : gene);
+    child[f] = static_cast<int16_t>(static_cast<int32_t>(choice[f] & 0xFFFFu) < mutation ? mutated : gene);
     priorities[f] = static_cast<uint16_t>(value[f] & 0xFFFFu);
   }
 }
 
-void breed(const BreedFields& fields, const Mating& mating, const uint32_t* words, int64_t stride,
-           int16_t* child, uint16_t* priorities) {
+void breed(const BreedFields& fields, const Mating& mating, uint32_t* words, int64_t stride, int16_t* child,
+           uint16_t* priorities) {
   const int32_t half = (fields.fields + 1) / 2;
-  breed_fields(fields, mating, 0, half, words + 1, words + stride + 1, child, priorities);
-  breed_fields(fields, mating, half, fields.fields, words + 2 * stride + 1 - half,
-               words + 3 * stride + 1 - half, child, priorities);
+  uint32_t* choice = words + 1;
+  uint32_t* value = words + stride + 1;
+  for (int32_t f = half; f < fields.fields; ++f) {
+    choice[f] = words[2 * stride + 1 + f - half];
+    value[f] = words[3 * stride + 1 + f - half];
+  }
+  for (int32_t f = 0; f < fields.fields; f += kStrip) {
+    breed_strip(fields.sizes + f, fields.reaches + f, mating.parent + f, mating.mate + f,
+                static_cast<int32_t>(mating.crossover), static_cast<int32_t>(mating.mutation), choice + f,
+                value + f, child + f, priorities + f);
+  }
+}
+
+int32_t next_revert(int32_t fields, const int16_t* child, const int16_t* parent, const uint16_t* priorities,
+                    const int16_t* revertible) {
+  // Priority and column in one number that is positive as int32: baseline x86 has no unsigned minimum.
+  constexpr int32_t kNone = INT32_MAX;
+  int32_t best[kStrip];
+  for (int l = 0; l < kStrip; ++l) best[l] = kNone;
+  for (int32_t f = 0; f < fields; f += kStrip) {
+    for (int l = 0; l < kStrip; ++l) {
+      const bool differs = child[f + l] != parent[f + l] && revertible[f + l] != 0;
+      const int32_t rank = differs ? static_cast<int32_t>(priorities[f + l]) << 14 | (f + l) : kNone;
+      best[l] = rank < best[l] ? rank : best[l];
+    }
+  }
+  int32_t least = kNone;
+  for (int l = 0; l < kStrip; ++l) least = best[l] < least ? best[l] : least;
+  return least == kNone ? -1 : least & 0x3FFF;
 }
 
 }  // namespace
 
 extern const SearchKernels kSearchKernels;
-const SearchKernels kSearchKernels = {kTile, kNeurons, dense, random_words, breed};
+const SearchKernels kSearchKernels = {kTile, kNeurons, dense, random_words, breed, next_revert};
 
 }  // namespace NARSFAST_ISA
 }  // namespace narsfast

@@ -52,7 +52,7 @@ class Predictor {
     std::vector<float> bias;     // (M, outputs)
     DenseLayer of(int32_t member) const;
   };
-  Packed pack(const LayerWeights& layer, bool relu, int64_t first_input) const;
+  Packed pack(const LayerWeights& layer, bool relu, int64_t first_input);
   void score_chunk(const int16_t* genes, const double* statistics, int64_t count, double* mean,
                    double* std) const;
 
@@ -63,6 +63,7 @@ class Predictor {
   int32_t statistics_;
   int64_t embedding_ = 0;
   int64_t widest_ = 1;
+  int64_t multiplications_ = 0;  // of all layers and members, a candidate
   double output_mean_;
   double output_scale_;
   std::vector<double> statistic_mean_;

@@ -116,7 +116,9 @@ def _preprocessing(definition: Definition, data: DataFacts) -> str:
 
 
 def _statistics(statistics: Mapping[str, int]) -> str:
-    rows = [(*STATISTIC_TEXTS.get(name, (name, "")), f"{value:,}") for name, value in statistics.items()]
+    names = [name for name in STATISTIC_TEXTS if name in statistics]
+    names += [name for name in statistics if name not in STATISTIC_TEXTS]
+    rows = [(*STATISTIC_TEXTS.get(name, (name, "")), f"{statistics[name]:,}") for name in names]
     return _table(("statistic", "value", "counted"), [(name, value, how) for name, how, value in rows])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import shutil
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -123,6 +124,9 @@ def emit(
         write("recipe.json", recipe.model_dump_json(indent=2) + "\n")
         write("preprocessing.json", preprocessing.model_dump_json(indent=2) + "\n")
         save_weights(network, folder / WEIGHTS_FILE)
+        shutil.copymode(
+            folder / "definition.json", folder / WEIGHTS_FILE
+        )  # safetensors allows its owner only
         onnx = export_and_check(
             network, folder / "model.onnx", definition.resolution, data.in_chans, test_batches
         )

@@ -157,7 +157,7 @@ def timm_arguments(
             ("mean", list(data.mean), ""),
             ("std", list(data.std), ""),
             ("batch_size", recipe.batch_size, "in all; divide by the number of processes"),
-            ("seed", seed, "does not give the same random numbers there"),
+            ("seed", seed % 2**31, "of 32 bits there; does not give the same random numbers"),
         ],
         "optimiser": _optimizer(recipe),
         "schedule": _schedule(recipe, epochs),

@@ -1,23 +1,15 @@
-"""The plots, as plain Plotly figures.
-
-Colours are names (``@text``, ``@c1``, ...) that the page replaces by those of its light or dark theme. The
-series colours are those of Okabe and Ito, told apart with any kind of colour vision; symbols and dashes say
-the same again.
-"""
+"""The plots of the page, as plain Plotly figures."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+from ._curves import early_stop_choice, final_curves, learning_curves
 from ._html import amount
+from ._style import DASHES, SYMBOLS, Data, Figure, batch_colour, batch_name, plot, range_around, title
 
-Figure = dict[str, Any]
-Data = Mapping[str, Any]
-
-SYMBOLS = ("circle-open", "circle", "diamond", "square", "triangle-up", "cross", "star", "hexagon")
-DASHES = ("solid", "dash", "dot", "dashdot")
 BASELINES = {
     "predictor": "predictor",
     "params": "parameters alone",
@@ -26,26 +18,6 @@ BASELINES = {
     "random_forest": "random forest",
 }
 MOST_FIELDS = 15
-
-
-def batch_name(index: int) -> str:
-    """Return what a batch is called on the page."""
-    return "batch 1 (random)" if index == 0 else f"batch {index + 1}"
-
-
-def _colour(index: int) -> str:
-    """Return the colour of a batch; the random one is grey."""
-    return "@grey" if index == 0 else f"@c{(index - 1) % 7 + 1}"
-
-
-def _figure(
-    traces: list[dict[str, Any]], x: Mapping[str, Any], y: Mapping[str, Any], **layout: Any
-) -> Figure:
-    return {"data": traces, "layout": {"xaxis": dict(x), "yaxis": dict(y), **layout}}
-
-
-def _title(text: str) -> dict[str, str]:
-    return {"text": text}
 
 
 def _batches(rows: Sequence[Data]) -> list[int]:
@@ -68,7 +40,7 @@ def accuracy_against_macs(data: Data) -> Figure | None:
                 "x": [row["macs"] for row in part],
                 "y": [row["label"] for row in part],
                 "text": [f"{row['candidate']}<br>{row['outcome']}" for row in part],
-                "marker": {"color": _colour(batch), "symbol": SYMBOLS[batch % len(SYMBOLS)], "size": 8},
+                "marker": {"color": batch_colour(batch), "symbol": SYMBOLS[batch % len(SYMBOLS)], "size": 8},
                 "hovertemplate": "%{text}<br>%{x:.4s} MACs<br>%{y:.2f} %<extra></extra>",
             }
         )
@@ -91,15 +63,15 @@ def accuracy_against_macs(data: Data) -> Figure | None:
     costs = [row["macs"] for row in [*rows, *data["results"]]]
     ticks = log_ticks(min(costs), max(costs))
     x = {
-        "title": _title("multiply-adds of one image (MACs)"),
+        "title": title("multiply-adds of one image (MACs)"),
         "type": "log",
         "tickmode": "array",
         "tickvals": ticks,
     }
-    return _figure(
+    return plot(
         traces,
         x | {"ticktext": [amount(tick) for tick in ticks]},
-        {"title": _title("accuracy (%)"), "range": accuracy_range(data)},
+        {"title": title("accuracy (%)"), "range": accuracy_range(data)},
     )
 
 
@@ -120,8 +92,7 @@ def accuracy_range(data: Data) -> list[float]:
     well = [row["label"] for row in trials if row["outcome"] == "ok"]
     found = [result[kind] for result in data["results"] for kind in ("validation", "test")]
     values = [*(well or [row["label"] for row in trials]), *found]
-    margin = max(1.0, 0.06 * (max(values) - min(values)))
-    return [max(0.0, min(values) - margin), min(101.0, max(values) + margin)]
+    return range_around(values)
 
 
 def predicted_against_measured(data: Data) -> Figure | None:
@@ -129,8 +100,8 @@ def predicted_against_measured(data: Data) -> Figure | None:
     rows = [row for row in data["trials"] if row["score"] is not None and row["label"] is not None]
     if not rows:
         return None
-    values = [value for row in rows for value in (row["score"], row["label"])]
-    ends = [min(values), max(values)]
+    x, y = (range_around([row[key] for row in rows]) for key in ("score", "label"))
+    ends = [min(x[0], y[0]), max(x[1], y[1])]
     traces: list[dict[str, Any]] = [
         {
             "type": "scatter",
@@ -152,14 +123,14 @@ def predicted_against_measured(data: Data) -> Figure | None:
                 "x": [row["score"] for row in part],
                 "y": [row["label"] for row in part],
                 "text": [row["candidate"] for row in part],
-                "marker": {"color": _colour(batch), "symbol": SYMBOLS[batch % len(SYMBOLS)], "size": 9},
+                "marker": {"color": batch_colour(batch), "symbol": SYMBOLS[batch % len(SYMBOLS)], "size": 9},
                 "hovertemplate": "%{text}<br>predicted %{x:.2f} %<br>measured %{y:.2f} %<extra></extra>",
             }
         )
-    return _figure(
+    return plot(
         traces,
-        {"title": _title("predicted accuracy, before training (%)")},
-        {"title": _title("measured accuracy (%)")},
+        {"title": title("predicted accuracy, before training (%)"), "range": x},
+        {"title": title("measured accuracy (%)"), "range": y},
     )
 
 
@@ -199,11 +170,11 @@ def means_of_batches(data: Data) -> Figure | None:
     highest = max(mean + error for mean, error in known)
     margin = max(1.0, 0.25 * (highest - lowest))
     order = [batch_name(row["batch"]) for row in means]
-    return _figure(
+    return plot(
         traces,
-        {"title": _title("batch"), "type": "category", "categoryorder": "array", "categoryarray": order},
+        {"title": title("batch"), "type": "category", "categoryorder": "array", "categoryarray": order},
         {
-            "title": _title("mean accuracy (%)"),
+            "title": title("mean accuracy (%)"),
             "range": [max(0.0, lowest - margin), min(100.0, highest + margin)],
         },
         barmode="group",
@@ -212,133 +183,6 @@ def means_of_batches(data: Data) -> Figure | None:
 
 
 _MEANS = (("mean", "error"), ("random_mean", "random_error"))
-
-
-def _curve(row: Data, name: str, *, group: int, colour: str, dash: str, show: bool) -> dict[str, Any]:
-    return {
-        "type": "scatter",
-        "mode": "lines" if len(row["curve"]) > 1 else "markers",
-        "name": name,
-        "legendgroup": str(group),
-        "showlegend": show,
-        "x": list(range(1, len(row["curve"]) + 1)),
-        "y": row["curve"],
-        "line": {"color": colour, "dash": dash, "width": 1.5},
-        "marker": {"color": colour, "size": 6},
-        "opacity": 0.85,
-        "hovertemplate": f"{row['candidate']}<br>epoch %{{x}}: %{{y:.2f}} %<extra></extra>",
-    }
-
-
-def learning_curves(data: Data) -> Figure | None:
-    """Show the curve of every trial, with the early-stop epoch; None before any trial."""
-    rows = [row for row in data["trials"] if row["curve"]]
-    if not rows:
-        return None
-    traces, shown = [], set()
-    for row in rows:
-        batch = row["batch"]
-        style = {"group": batch, "colour": _colour(batch), "dash": DASHES[batch % len(DASHES)]}
-        traces.append(_curve(row, batch_name(batch), **style, show=batch not in shown))
-        shown.add(batch)
-    layout: dict[str, Any] = {}
-    if data["early_stop_epoch"] is not None:
-        layout = {
-            "shapes": [_vertical(data["early_stop_epoch"])],
-            "annotations": [_note(data["early_stop_epoch"])],
-        }
-    return _figure(
-        traces,
-        {"title": _title("epoch"), "rangemode": "tozero", "tickformat": "d"},
-        {"title": _title("validation accuracy (%)")},
-        **layout,
-    )
-
-
-def _vertical(epoch: int) -> dict[str, Any]:
-    line = {"color": "@accent", "width": 2, "dash": "dash"}
-    return {"type": "line", "x0": epoch, "x1": epoch, "y0": 0, "y1": 1, "yref": "paper", "line": line}
-
-
-def _note(epoch: int) -> dict[str, Any]:
-    return {
-        "x": epoch,
-        "y": 1,
-        "yref": "paper",
-        "yanchor": "top",
-        "xanchor": "left",
-        "xshift": 4,
-        "text": f"early-stop epoch {epoch}",
-        "showarrow": False,
-        "font": {"color": "@accent"},
-    }
-
-
-def early_stop_choice(data: Data) -> Figure | None:
-    """Show how well each epoch ranks the first batch; None with too few curves."""
-    values = data["early_stopping"]
-    if not values:
-        return None
-    layout: dict[str, Any] = {"shapes": []}
-    threshold = data["config"].get("threshold")
-    if threshold is not None:
-        line = {"color": "@grey", "width": 1.5, "dash": "dot"}
-        layout["shapes"].append(
-            {
-                "type": "line",
-                "x0": 0,
-                "x1": 1,
-                "xref": "paper",
-                "y0": threshold,
-                "y1": threshold,
-                "line": line,
-            }
-        )
-    if data["early_stop_epoch"] is not None:
-        layout["shapes"].append(_vertical(data["early_stop_epoch"]))
-        layout["annotations"] = [_note(data["early_stop_epoch"])]
-    trace = {
-        "type": "scatter",
-        "mode": "lines+markers",
-        "name": "first batch",
-        "x": list(range(1, len(values) + 1)),
-        "y": values,
-        "line": {"color": "@c1", "width": 2},
-        "marker": {"color": "@c1", "size": 8},
-        "hovertemplate": "epoch %{x}: %{y:.3f}<extra></extra>",
-    }
-    name = "Kendall" if data["config"].get("correlation") == "kendall" else "Spearman"
-    return _figure(
-        [trace],
-        {"title": _title("epoch"), "rangemode": "tozero", "tickformat": "d"},
-        {"title": _title(f"rank correlation ({name})")},
-        showlegend=False,
-        **layout,
-    )
-
-
-def final_curves(data: Data) -> Figure | None:
-    """Show the curves of the final trainings; None before any."""
-    finals = [row for row in data["finals"] if row["curve"]]
-    if not finals:
-        return None
-    budgets = {result["candidate"]: result["budget"] for result in data["results"]}
-    traces = [
-        _curve(
-            row,
-            budgets.get(row["candidate"], row["candidate"]),
-            group=i,
-            colour=f"@c{i % 7 + 1}",
-            dash=DASHES[i % 4],
-            show=True,
-        )
-        for i, row in enumerate(finals)
-    ]
-    return _figure(
-        traces,
-        {"title": _title("epoch"), "rangemode": "tozero", "tickformat": "d"},
-        {"title": _title("validation accuracy (%)")},
-    )
 
 
 def importance(data: Data) -> Figure | None:
@@ -367,9 +211,9 @@ def importance(data: Data) -> Figure | None:
                 "hovertemplate": "%{y}<br>%{x:.3f} points<extra></extra>",
             }
         )
-    return _figure(
+    return plot(
         traces,
-        {"title": _title("growth of the error when shuffled (points)")},
+        {"title": title("growth of the error when shuffled (points)")},
         {
             "type": "category",
             "categoryorder": "array",
@@ -406,14 +250,14 @@ def predictor_quality(data: Data) -> Figure | None:
                 "hovertemplate": "%{x} trials: tau %{y:.3f}<extra>" + BASELINES.get(name, name) + "</extra>",
             }
         )
-    return _figure(
+    return plot(
         traces,
         {
-            "title": _title("trials the fit knew"),
+            "title": title("trials the fit knew"),
             "tickmode": "array",
             "tickvals": [fit["trials"] for fit in fits],
         },
-        {"title": _title("Kendall tau, cross-validated")},
+        {"title": title("Kendall tau, cross-validated")},
     )
 
 

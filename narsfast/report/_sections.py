@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from html import escape
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from ._figures import BASELINES, accuracy_range, batch_name
+from narsfast.cost import STATISTICS
+
+from ._figures import BASELINES, accuracy_range
 from ._html import Markup, amount, figure, link, missing, number, paragraph, table
+from ._style import batch_name
 
 Data = Mapping[str, Any]
 
@@ -261,7 +265,7 @@ def quality(data: Data, drawn: set[str], folder: Path, page: Path) -> str:
                 ("statistic", "validation error", "rank correlation"),
                 [
                     (name, number(row.get("error"), 4), number(row.get("rank_correlation"), 4))
-                    for name, row in data["pretraining"].items()
+                    for name, row in sorted(data["pretraining"].items(), key=_statistic_order)
                 ],
                 numbers=(1, 2),
                 identifier="pretraining",
@@ -272,6 +276,10 @@ def quality(data: Data, drawn: set[str], folder: Path, page: Path) -> str:
             missing("The encoder has not been pretrained yet, or the space searches no architecture.")
         )
     return "".join(parts)
+
+
+def _statistic_order(item: tuple[str, object]) -> int:
+    return STATISTICS.index(item[0]) if item[0] in STATISTICS else len(STATISTICS)
 
 
 def trials(data: Data, drawn: set[str], folder: Path, page: Path) -> str:
@@ -325,7 +333,7 @@ def configuration(data: Data, drawn: set[str], folder: Path, page: Path) -> str:
         name = space.get("name", "unnamed") if isinstance(space, Mapping) else str(space)
         parts.append(
             "<details><summary>Space "
-            f"{_escape(name)}</summary><pre>{_escape(json.dumps(space, indent=1))}</pre></details>"
+            f"{escape(name)}</summary><pre>{escape(json.dumps(space, indent=1))}</pre></details>"
         )
     parts.append("<h3>Versions</h3>")
     if data["versions"]:
@@ -336,13 +344,7 @@ def configuration(data: Data, drawn: set[str], folder: Path, page: Path) -> str:
 
 
 def _code(value: object) -> str:
-    return _escape(value if isinstance(value, str) else json.dumps(value))
-
-
-def _escape(text: str) -> str:
-    from html import escape
-
-    return escape(text)
+    return escape(value if isinstance(value, str) else json.dumps(value))
 
 
 Section = Callable[[Data, set[str], Path, Path], str]

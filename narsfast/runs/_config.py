@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
-
-from ._database import dump
 
 _ABSENT = object()
 
@@ -25,8 +24,12 @@ def _walk(stored: Mapping[str, Any], given: Mapping[str, Any], prefix: str) -> I
         old, new = stored.get(key, _ABSENT), given.get(key, _ABSENT)
         if isinstance(old, Mapping) and isinstance(new, Mapping):
             yield from _walk(old, new, f"{prefix}{key}.")
-        elif _ABSENT in (old, new) or dump(old) != dump(new):
+        elif _ABSENT in (old, new) or _canonical(old) != _canonical(new):
             yield f"{prefix}{key} ({_said('stored', old)}, {_said('given', new)})"
+
+
+def _canonical(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)  # tells true from 1, as == does not
 
 
 def _said(verb: str, value: Any) -> str:

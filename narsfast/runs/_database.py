@@ -138,8 +138,8 @@ def reading(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def dump(value: Any) -> str:
-    """Canonical JSON text; numpy scalars and arrays become numbers and lists."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), default=_plain)
+    """JSON text in the order of the keys, which may mean something; numpy scalars and arrays become plain."""
+    return json.dumps(value, separators=(",", ":"), default=_plain)
 
 
 def _plain(value: Any) -> Any:

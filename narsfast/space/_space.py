@@ -61,7 +61,7 @@ class Space:
         return f"Space({self.name!r}, {len(self.fields)} fields, {self.size():.3g} candidates)"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Space) and self.to_dict() == other.to_dict()
+        return isinstance(other, Space) and self.fields == other.fields and self.to_dict() == other.to_dict()
 
     def __hash__(self) -> int:
         return hash(self.fingerprint())
@@ -367,8 +367,8 @@ class Space:
         return cls(parse_document(data, str(data.get("name", "space"))))
 
     def fingerprint(self) -> str:
-        """16 hex digits of a hash of `to_dict`."""
-        return digest(self.to_dict())
+        """16 hex digits of a hash of `to_dict` and of the order of the fields, which genes depend on."""
+        return digest([[field.name for field in self.fields], self.to_dict()])
 
 
 def _agreed(field: Field, values: Mapping[str, Value]) -> int:

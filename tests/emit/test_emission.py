@@ -35,6 +35,11 @@ def test_the_folder_holds_exactly_what_the_emission_lists(emitted):
     assert sorted(path.name for path in emitted.emission.directory.iterdir()) == list(FILES)
 
 
+def test_every_file_can_be_read_by_whom_the_others_can(emitted):
+    modes = {path.stat().st_mode for path in emitted.emission.directory.iterdir()}
+    assert len(modes) == 1
+
+
 def test_definition_and_recipe_come_back(emitted):
     assert Definition.from_json(read(emitted, "definition.json")) == DEFINITION
     assert Recipe(**json.loads(read(emitted, "recipe.json"))) == RECIPE
@@ -65,6 +70,7 @@ def test_card_states_the_numbers_and_every_file(emitted, digits):
         assert text in card, text
     assert f"{len(digits.train)} train, {len(digits.val)} val, {len(digits.test)} test" in card
     assert f"all {len(digits.test)} test images" in card
+    assert card.index("multiply-adds") < card.index("parameters") < card.index("peak activation memory")
     for name in FILES[1:]:
         assert name in card, name
     for name, value in RECIPE.model_dump().items():

@@ -50,6 +50,11 @@ def test_values_are_numbers_and_true():
     assert all(not isinstance(value, str) for key, value in given.items() if key in expected and "lr" in key)
 
 
+def test_the_seed_fits_the_script():
+    text = timm_arguments(DEFINITION, RECIPE, FACTS, name="x", epochs=3, seed=2**62 + 5)
+    assert yaml.safe_load(text)["seed"] == 5  # numpy's global generator takes 32 bits
+
+
 def test_epsilon_is_the_trainers():
     assert RMSPROP_EPSILON == TRAINED_WITH
 

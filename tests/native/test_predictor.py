@@ -90,7 +90,7 @@ def test_native_equals_reference(monkeypatch, isa, shape, make_space):
 def test_score_depends_on_the_candidate_alone(monkeypatch, isa):
     monkeypatch.setenv("NARSFAST_ISA", isa)
     space = load_space("tiny")
-    predictor = _native.Predictor(space.tables(), random_weights(space, 3, [64, 24], [48], 2))
+    predictor = _native.Predictor(space.tables(), random_weights(space, 3, [256, 128], [48], 2))
     genes, statistics = space.random(300, 1), random_statistics(300, 3)
     threads = torch.get_num_threads()
     try:

@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 import pytest
 
 from narsfast.report import write_report
-from narsfast.report._figures import FIGURES
+from narsfast.report._figures import FIGURES, log_ticks
 
 from .conftest import SIZE, STOP, make
 
@@ -95,6 +95,27 @@ def test_every_axis_says_what_it_is(page):
     for name, figure in embedded(page, "report-figures").items():
         assert figure["layout"]["xaxis"]["title"]["text"], name
         assert name == "importance" or figure["layout"]["yaxis"]["title"]["text"], name
+
+
+def test_epochs_are_whole_numbers(page):
+    figures = embedded(page, "report-figures")
+    assert [figures[name]["layout"]["xaxis"]["dtick"] for name in ("curves", "early-stop", "finals")] == [
+        1,
+        1,
+        2,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("ends", "expected"),
+    [
+        ((6e5, 1.3e6), [6e5, 7e5, 8e5, 9e5, 1e6, 1.2e6]),
+        ((1e6, 1e9), [1e6, 1e7, 1e8, 1e9]),
+        ((2e6, 1.5e8), [3e6, 1e7, 3e7, 1e8]),
+    ],
+)
+def test_ticks_are_few_and_round(ends, expected):
+    assert [tick for tick in log_ticks(*ends) if ends[0] <= tick <= ends[1]] == pytest.approx(expected)
 
 
 def test_plotly_accepts_the_figures(page):

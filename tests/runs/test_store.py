@@ -422,3 +422,13 @@ def test_kill_loses_at_most_what_is_in_flight(tmp_path):
         assert all(len(batch.members) == 50 for batch in batches)
         assert len(state.in_flight) <= 1
     assert told > 1
+
+
+def test_the_order_of_keys_is_kept(tmp_path):
+    config = {"space": {"b": 1, "a": 2}}
+    with Run.open(tmp_path / "run", config) as run:
+        run.put_fact("fact", {"d": 1, "c": 2})
+        assert list(run.config["space"]) == ["b", "a"]
+        assert list(run.fact("fact")) == ["d", "c"]
+    with Run.open(tmp_path / "run", {"space": {"a": 2, "b": 1}}) as run:
+        assert list(run.config["space"]) == ["b", "a"]

@@ -239,7 +239,7 @@ def test_results_depend_neither_on_threads_nor_on_other_budgets():
     trained = pool.genes[:50]
 
     def run(asked):
-        return evolve(predictor, counter, asked, pool, trained, 5, generations=15)
+        return evolve(predictor, counter, asked, pool, trained, 5, generations=8, keep=1500)
 
     threads = torch.get_num_threads()
     try:

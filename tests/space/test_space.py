@@ -199,3 +199,11 @@ def test_builtin_round_trips(name):
     assert len(set(space.keys(genes).tolist())) == len(set(space.ids(genes))) == 300
     np.testing.assert_array_equal(space.encode(space.decode(genes)), genes)
     np.testing.assert_array_equal(space.from_features(space.features(genes)), genes)
+
+
+def test_the_order_of_the_fields_counts():
+    space = load_space("tiny")
+    data = space.to_dict()
+    other = Space.from_dict({**data, "recipe": dict(reversed(data["recipe"].items()))})
+    assert other != space
+    assert other.fingerprint() != space.fingerprint()

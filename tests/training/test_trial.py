@@ -4,10 +4,10 @@ import pickle
 import pytest
 import torch
 
-from narsfast.arch import create
+from narsfast.arch import create, load_weights
 from narsfast.data import shared_data
 from narsfast.errors import UserError
-from narsfast.training import TrialTask, _trial, evaluate, load_weights, run_trial
+from narsfast.training import TrialTask, _trial, evaluate, run_trial
 
 
 @pytest.fixture

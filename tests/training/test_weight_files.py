@@ -27,7 +27,7 @@ def test_a_crash_while_writing_leaves_the_old_file(small, tmp_path, monkeypatch)
     save_weights(build(small), path)
     before = path.read_bytes()
 
-    def crash(state, file):
+    def crash(state, file, metadata):
         file.write_bytes(b"half")
         raise OSError("disk full")
 

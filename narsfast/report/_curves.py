@@ -1,0 +1,145 @@
+"""Plots over epochs: learning curves, and how the early-stop epoch was chosen."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ._style import DASHES, Data, Figure, batch_colour, batch_name, plot, title
+
+
+def _curve(row: Data, name: str, *, group: int, colour: str, dash: str, show: bool) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "mode": "lines" if len(row["curve"]) > 1 else "markers",
+        "name": name,
+        "legendgroup": str(group),
+        "showlegend": show,
+        "x": list(range(1, len(row["curve"]) + 1)),
+        "y": row["curve"],
+        "line": {"color": colour, "dash": dash, "width": 1.5},
+        "marker": {"color": colour, "size": 6},
+        "opacity": 0.85,
+        "hovertemplate": f"{row['candidate']}<br>epoch %{{x}}: %{{y:.2f}} %<extra></extra>",
+    }
+
+
+def learning_curves(data: Data) -> Figure | None:
+    """Show the curve of every trial, with the early-stop epoch; None before any trial."""
+    rows = [row for row in data["trials"] if row["curve"]]
+    if not rows:
+        return None
+    traces, shown = [], set()
+    for row in rows:
+        batch = row["batch"]
+        style = {"group": batch, "colour": batch_colour(batch), "dash": DASHES[batch % len(DASHES)]}
+        traces.append(_curve(row, batch_name(batch), **style, show=batch not in shown))
+        shown.add(batch)
+    layout: dict[str, Any] = {}
+    if data["early_stop_epoch"] is not None:
+        layout = {
+            "shapes": [_vertical(data["early_stop_epoch"])],
+            "annotations": [_note(data["early_stop_epoch"])],
+        }
+    return plot(
+        traces,
+        _epochs(max(len(row["curve"]) for row in rows)),
+        {"title": title("validation accuracy (%)")},
+        **layout,
+    )
+
+
+def _epochs(longest: int) -> dict[str, Any]:
+    """Return the axis of epochs: whole numbers, about ten of them."""
+    return {
+        "title": title("epoch"),
+        "rangemode": "tozero",
+        "tick0": 0,
+        "dtick": max(1, math.ceil(longest / 10)),
+    }
+
+
+def _vertical(epoch: int) -> dict[str, Any]:
+    line = {"color": "@accent", "width": 2, "dash": "dash"}
+    return {"type": "line", "x0": epoch, "x1": epoch, "y0": 0, "y1": 1, "yref": "paper", "line": line}
+
+
+def _note(epoch: int) -> dict[str, Any]:
+    return {
+        "x": epoch,
+        "y": 1,
+        "yref": "paper",
+        "yanchor": "top",
+        "xanchor": "left",
+        "xshift": 4,
+        "text": f"early-stop epoch {epoch}",
+        "showarrow": False,
+        "font": {"color": "@accent"},
+    }
+
+
+def early_stop_choice(data: Data) -> Figure | None:
+    """Show how well each epoch ranks the first batch; None with too few curves."""
+    values = data["early_stopping"]
+    if not values:
+        return None
+    layout: dict[str, Any] = {"shapes": []}
+    threshold = data["config"].get("threshold")
+    if threshold is not None:
+        line = {"color": "@grey", "width": 1.5, "dash": "dot"}
+        layout["shapes"].append(
+            {
+                "type": "line",
+                "x0": 0,
+                "x1": 1,
+                "xref": "paper",
+                "y0": threshold,
+                "y1": threshold,
+                "line": line,
+            }
+        )
+    if data["early_stop_epoch"] is not None:
+        layout["shapes"].append(_vertical(data["early_stop_epoch"]))
+        layout["annotations"] = [_note(data["early_stop_epoch"])]
+    trace = {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "name": "first batch",
+        "x": list(range(1, len(values) + 1)),
+        "y": values,
+        "line": {"color": "@c1", "width": 2},
+        "marker": {"color": "@c1", "size": 8},
+        "hovertemplate": "epoch %{x}: %{y:.3f}<extra></extra>",
+    }
+    name = "Kendall" if data["config"].get("correlation") == "kendall" else "Spearman"
+    return plot(
+        [trace],
+        _epochs(len(values)),
+        {"title": title(f"rank correlation ({name})")},
+        showlegend=False,
+        **layout,
+    )
+
+
+def final_curves(data: Data) -> Figure | None:
+    """Show the curves of the final trainings; None before any."""
+    finals = [row for row in data["finals"] if row["curve"]]
+    if not finals:
+        return None
+    budgets = {result["candidate"]: result["budget"] for result in data["results"]}
+    traces = [
+        _curve(
+            row,
+            budgets.get(row["candidate"], row["candidate"]),
+            group=i,
+            colour=f"@c{i % 7 + 1}",
+            dash=DASHES[i % 4],
+            show=True,
+        )
+        for i, row in enumerate(finals)
+    ]
+    return plot(
+        traces,
+        _epochs(max(len(row["curve"]) for row in finals)),
+        {"title": title("validation accuracy (%)")},
+    )

@@ -1,0 +1,38 @@
+import io
+
+from rich.console import Console
+
+from narsfast import console
+
+
+def test_without_a_terminal_there_is_a_line_a_fifth(capsys):
+    with console.progress_bars() as report:
+        for done in range(101):
+            report("train", done, 100)
+        report("train", 100, 100)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(" after")[0] for line in lines] == [f"train: {n}%" for n in (20, 40, 60, 80, 100)]
+    assert "left" in lines[0]
+    assert "left" not in lines[-1]
+
+
+def test_on_a_terminal_there_is_a_bar_with_the_time_left(monkeypatch):
+    screen = io.StringIO()
+    terminal = Console(file=screen, force_terminal=True, width=100)
+    monkeypatch.setattr(console, "Console", lambda **_: terminal)
+    with console.progress_bars() as report:
+        report("train", 1, 4)
+        report("evolve", 1, 1)
+    text = screen.getvalue()
+    assert "train" in text
+    assert "25%" in text
+    assert "left" in text
+    assert "100%" in text
+
+
+def test_numbers_stand_to_the_right(capsys):
+    console.print_table("t", [{"name": "a", "count": 1_000}, {"name": "bb", "count": 20}])
+    out = capsys.readouterr().out
+    assert "1,000 │" in out
+    assert "   20 │" in out
+    assert "│ a  " in out

@@ -1,0 +1,217 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import narsfast
+from narsfast import pipeline
+from narsfast.errors import UserError
+from narsfast.runs import Run
+from narsfast.space import Space, load_space
+from narsfast.trial import Trial
+
+SMALL = Path(__file__).parent / "small.yaml"
+OPTIONS = {
+    "space": str(SMALL),
+    "pool_size": 128,
+    "batch": 4,
+    "iterations": 2,
+    "epochs": 3,
+    "final_epochs": 4,
+    "members": 2,
+    "seed": 5,
+}
+
+
+def table(path):
+    """What must be equal however a run went: batches, curves and results."""
+    with Run.read(path) as run:
+        return (
+            [(b.index, b.epochs, b.members) for b in run.batches()],
+            [(t.candidate, t.curve) for t in (*run.trials("search"), *run.trials("final"))],
+            run.fact("early_stop_epoch"),
+            run.fact("families"),
+            run.results(),
+        )
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    path = tmp_path_factory.mktemp("runs") / "small"
+    results = pipeline.run(path, OPTIONS, workers=1)
+    return path, results
+
+
+def test_one_result_a_budget_inside_it(finished):
+    path, results = finished
+    assert [result.budget for result in results] == ["macs<=200K", "macs<=400K"]
+    for result, limit in zip(results, (200_000, 400_000), strict=True):
+        assert 100_000 <= result.macs <= limit
+        assert 0 <= result.predicted <= 100
+        assert 0 <= result.test <= 100
+        network = narsfast.load(path / result.directory)
+        assert sum(p.numel() for p in network.parameters()) == result.params
+        assert network(torch.zeros(2, 1, 16, 16)).shape == (2, 10)
+    assert (path / "report.html").stat().st_size > 100_000
+
+
+def test_the_method_was_followed(finished):
+    path, _ = finished
+    with Run.read(path) as run:
+        space = Space.from_dict(run.config["space"])
+        first, second = run.batches()
+        stop = run.fact("early_stop_epoch")
+        assert (len(first.members), len(second.members)) == (4, 4)
+        assert (first.epochs, second.epochs) == (3, stop)
+        assert all(member.score is None for member in first.members)
+        scores = [member.score for member in second.members]
+        assert scores == sorted(scores, reverse=True)
+        assert len({member.candidate for batch in (first, second) for member in batch.members}) == 8
+        for member in first.members:
+            assert space.encode(space.decode(np.array([member.genes], np.int16))).tolist() == [
+                list(member.genes)
+            ]
+        assert [fit["trials"] for fit in run.fact("fits")] == [4, 8]
+        assert {len(trial.curve) for trial in run.trials("final")} == {4}
+        assert run.state().stage == "done"
+
+
+def test_a_finished_run_is_free(finished, monkeypatch):
+    path, results = finished
+    monkeypatch.setattr(pipeline, "run_trials", None)
+    monkeypatch.setattr(pipeline, "evaluate", None)
+    assert pipeline.run(path) == results
+
+
+def test_processes_give_the_same_table(finished, tmp_path):
+    path, _ = finished
+    pipeline.run(tmp_path / "run", OPTIONS, workers=2)
+    assert table(tmp_path / "run") == table(path)
+
+
+def _trials_of(path, purpose):
+    if not (path / "run.db").exists():
+        return 0
+    try:
+        with Run.read(path) as run:
+            return len(run.trials(purpose))
+    except UserError:
+        return 0
+
+
+def _kill_when(path, condition):
+    """Start the run in a process of its own and kill it with -9 once the condition holds."""
+    code = f"from narsfast import pipeline; pipeline.run({str(path)!r}, {OPTIONS!r}, workers=1)"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    process = subprocess.Popen([sys.executable, "-c", code], env=environment)
+    try:
+        deadline = time.monotonic() + 120
+        while not condition():
+            assert process.poll() is None, "the run ended before it was killed"
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+
+def test_killed_twice_it_gives_the_same_table(finished, tmp_path):
+    path, _ = finished
+    killed = tmp_path / "run"
+    _kill_when(killed, lambda: _trials_of(killed, "search") >= 2)
+    assert 2 <= _trials_of(killed, "search") < 8
+    _kill_when(killed, lambda: _trials_of(killed, "final") >= 1)
+    with Run.read(killed) as run:
+        assert run.results() == []
+    pipeline.run(killed)
+    assert table(killed) == table(path)
+
+
+def test_another_configuration_is_refused(finished):
+    path, _ = finished
+    with pytest.raises(UserError, match=r"seed \(stored 5, given 6\)"):
+        pipeline.open_search(path, {"seed": 6})
+    pipeline.open_search(path, {"seed": 5, "batch": 4}).close()
+
+
+def test_going_on_needs_a_run(tmp_path):
+    with pytest.raises(UserError, match="is no run directory"):
+        pipeline.open_search(tmp_path / "none")
+
+
+def test_a_further_budget_costs_one_training(finished, tmp_path):
+    path, results = finished
+    copy = tmp_path / "run"
+    subprocess.run(["cp", "-r", path, copy], check=True)
+    with pipeline.open_search(copy, workers=1) as search:
+        before = len(search.run.trials("search"))
+        families = pipeline.evolve(search, ["macs=150K"])
+        assert families[-1]["label"] == "macs<=150K"
+        assert families[-1]["candidates"][0]["statistics"]["macs"] <= 150_000
+        more = pipeline.emit(search)
+        assert len(search.run.trials("search")) == before
+    assert more[:2] == results
+    assert more[2].budget == "macs<=150K"
+
+
+def test_a_final_training_that_ends_badly_gives_way_to_the_next(finished, tmp_path, monkeypatch):
+    path, _ = finished
+    copy = tmp_path / "run"
+    subprocess.run(["cp", "-r", path, copy], check=True)
+    monkeypatch.setattr(pipeline, "run_trials", lambda *a, **k: pytest.fail("nothing is left to train"))
+    with pipeline.open_search(copy, workers=1) as search:
+        families = pipeline.evolve(search)
+        first, second = (candidate["id"] for candidate in families[0]["candidates"][:2])
+        good = search.run.trials("final")[0]
+
+        def stored(purpose):
+            others = [replace(good, candidate=c["id"]) for f in families for c in f["candidates"]]
+            return [replace(t, outcome="diverged", curve=()) if t.candidate == first else t for t in others]
+
+        monkeypatch.setattr(search.run, "trials", stored)
+        assert pipeline.train(search)[families[0]["budget"]].candidate == second
+        monkeypatch.setattr(
+            search.run,
+            "trials",
+            lambda purpose: [
+                Trial(c["id"], (), "diverged", 4, 0.0, "the loss is not finite")
+                for f in families
+                for c in f["candidates"]
+            ],
+        )
+        with pytest.raises(UserError, match="final trainings ended badly"):
+            pipeline.train(search)
+
+
+def test_a_batch_that_fails_whole_is_the_users_to_know(tmp_path, monkeypatch):
+    def fail(executor, function, tasks, **_):
+        return iter(
+            [Trial(task.candidate, (), "failed", task.epochs, 0.0, "no such thing") for task in tasks]
+        )
+
+    monkeypatch.setattr(pipeline, "run_trials", fail)
+    with pytest.raises(UserError, match="every training of batch 1 failed, the first with 'no such thing'"):
+        pipeline.run(tmp_path / "run", OPTIONS, workers=1)
+
+
+@pytest.mark.parametrize("part", ["architecture", "recipe"])
+def test_one_part_alone(tmp_path, part):
+    """Architecture-only and recipe-only: the other part is fixed, field by field."""
+    space = load_space(SMALL)
+    candidate = space.decode(space.sobol(1, seed=1))[0]
+    fixed = candidate.recipe if part == "architecture" else candidate.architecture
+    options = {**OPTIONS, "fix": fixed, "budgets": ["macs=1M"], "pool_bounds": "macs=1K:1M"}
+    options |= {"pool_size": 16, "batch": 2, "epochs": 1, "final_epochs": 1}
+    (result,) = pipeline.run(tmp_path / "run", options, workers=1)
+    with Run.read(tmp_path / "run") as run:
+        (family,) = run.fact("families")
+    best = family["candidates"][0]
+    assert best["recipe" if part == "architecture" else "architecture"] == fixed
+    assert result.candidate == best["id"]
