@@ -29,8 +29,8 @@ class Trial:
     message: str = ""
 
     def label(self, epoch: int, chance: float) -> float:
-        """What the predictor learns: accuracy in percent at `epoch` (1-based), or `chance` if never reached.
+        """What the predictor learns: accuracy in percent at `epoch` (1-based).
 
-        A training that diverged or failed is worth a constant guess and is never dropped.
+        A training that did not end well, or earlier, is worth a constant guess (`chance`), and is never dropped.
         """
-        return self.curve[epoch - 1] if len(self.curve) >= epoch else chance
+        return self.curve[epoch - 1] if self.outcome == "ok" and len(self.curve) >= epoch else chance

@@ -113,11 +113,6 @@ def next_batch(
     return open_rows[best], scores[best]
 
 
-def label_of(trial: Trial, epoch: int, chance: float) -> float:
-    """Accuracy in percent at an epoch (1-based); `chance` if the trial did not end well, or earlier."""
-    return trial.label(epoch, chance) if trial.outcome == "ok" else chance
-
-
 def optimise(
     pool: Pool,
     predictor: Predictor,
@@ -228,5 +223,5 @@ def _learning_set(
 ) -> tuple[Genes, NDArray[np.float64]]:
     """Genes (n, F) and labels (n,) of all trials, sorted by candidate id."""
     ordered = [trials[identifier] for identifier in sorted(trials)]
-    labels = np.array([label_of(trial, epoch, chance) for trial, _ in ordered])
+    labels = np.array([trial.label(epoch, chance) for trial, _ in ordered])
     return np.stack([genes for _, genes in ordered]), labels

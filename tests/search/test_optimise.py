@@ -7,7 +7,6 @@ from narsfast.cost import Budget, Counter
 from narsfast.errors import UserError
 from narsfast.predictor import pretrain
 from narsfast.search import Pool, first_batch, next_batch, optimise, sample_pool
-from narsfast.search._optimise import label_of
 from narsfast.seeds import derive_seed
 from narsfast.space import load_space
 from narsfast.trial import Trial
@@ -169,7 +168,7 @@ def test_without_complete_curves_nothing_is_cut_short(world):
     ],
 )
 def test_labels(curve, outcome, expected):
-    assert label_of(Trial("c", curve, outcome, 2, 1.0), epoch=2, chance=10.0) == expected
+    assert Trial("c", curve, outcome, 2, 1.0).label(epoch=2, chance=10.0) == expected
 
 
 def test_the_first_batch_is_random_and_seeded(world):
