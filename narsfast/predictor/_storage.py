@@ -110,9 +110,7 @@ def _checked_counter(
     return counter
 
 
-def _assembled(
-    schema: Mapping[str, Any], tensors: Mapping[str, Tensor], counter: Statistics
-) -> Predictor:
+def _assembled(schema: Mapping[str, Any], tensors: Mapping[str, Tensor], counter: Statistics) -> Predictor:
     fitted = None
     if "fitted.mean" in tensors:
         fitted = Fitted(
