@@ -67,9 +67,14 @@ class Search:
 
     def close(self) -> None:
         """End the workers and let go of the run directory."""
+        self.end_workers()
+        self.run.close()
+
+    def end_workers(self) -> None:
+        """End the processes that train, and free their memory; the next training starts new ones."""
         if "executor" in self.__dict__:
             self.executor.shutdown()
-        self.run.close()
+            del self.executor
 
     @cached_property
     def space(self) -> Space:
@@ -299,6 +304,7 @@ def emit(search: Search) -> list[Result]:
         One result a budget.
     """
     trials = train(search)
+    search.end_workers()
     families = evolve(search)
     known = {result.budget: result for result in search.run.results()}
     for index, family in enumerate(families):
