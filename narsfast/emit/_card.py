@@ -149,6 +149,7 @@ def model_card(
     )
     duration = f", {found.seconds:,.0f} s" if found.seconds is not None else ""
     counts = ", ".join(f"{count} {split}" for split, count in data.images.items())
+    onnx_written = onnx.status not in ("skipped", "failed")
     recipe_rows = [(name, str(value)) for name, value in recipe.model_dump(mode="json").items()]
     return f"""# {title}
 
@@ -205,9 +206,8 @@ channels, squeeze-excite of the block's input), hard-swish throughout:
 | definition.json | the architecture |
 | recipe.json | the recipe |
 | weights.safetensors | trained weights (the averaged ones if the recipe keeps an average) |
-| model.onnx | the network with its weights for other runtimes{
-        "" if onnx.status not in ("skipped", "failed") else ": absent"
-    } | | preprocessing.json | class names, mean, standard deviation, resolution, resize |
+| model.onnx | {"the network with its weights for other runtimes" if onnx_written else "absent"} |
+| preprocessing.json | class names, mean, standard deviation, resolution, resize |
 | emission.json | budget, statistics, accuracies, versions, checksums |
 | timm_args.yaml, timm_model.py | to train this pair with timm's script |
 

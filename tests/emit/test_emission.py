@@ -40,6 +40,13 @@ def test_every_file_can_be_read_by_whom_the_others_can(emitted):
     assert len(modes) == 1
 
 
+def test_every_row_of_a_table_of_the_card_has_the_columns_of_its_head(emitted):
+    columns = 0
+    for line in read(emitted, "README.md").splitlines():
+        columns = 0 if not line.startswith("|") else columns or line.count("|")
+        assert line.count("|") == columns, line
+
+
 def test_definition_and_recipe_come_back(emitted):
     assert Definition.from_json(read(emitted, "definition.json")) == DEFINITION
     assert Recipe(**json.loads(read(emitted, "recipe.json"))) == RECIPE
