@@ -56,18 +56,20 @@ class Preprocess:
         in_chans: 1 (grey) or 3 (RGB).
         mean, std: per channel, of pixels scaled to 0..1; taken from the training split.
         mirror: whether a mirrored image keeps its class, so that training may mirror.
-        area: smallest and largest share of the image's area that a training crop takes.
+        area: smallest and largest share of the image's area that a training crop takes (this project's choice;
+            crops down to 8 %, as usual for long trainings, cost small networks more than they teach).
         ratio: smallest and largest width / height of a training crop.
-        evaluation_crop: side of the centred square that evaluation sees, as a share of the short side.
+        evaluation_crop: side of the centred square that evaluation sees, as a share of the short side. The usual
+            0.875 wastes pixels where images are small: on photos of 80 px the whole square was 6 points better.
     """
 
     in_chans: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
     mirror: bool = True
-    area: tuple[float, float] = (0.35, 1.0)
+    area: tuple[float, float] = (0.5, 1.0)
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
-    evaluation_crop: float = 0.875
+    evaluation_crop: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from narsfast.data import AUGMENTATIONS, Preprocess, Split, batches, load_data, 
 from narsfast.data._augment import centre_crops, training_crops
 from narsfast.data._dataset import CachedImages
 
-PHOTO = Preprocess(3, (0.5, 0.4, 0.3), (0.2, 0.25, 0.3))
+PHOTO = Preprocess(3, (0.5, 0.4, 0.3), (0.2, 0.25, 0.3), area=(0.35, 1.0), evaluation_crop=0.875)
 
 
 def colour_split(n=24, height=40, width=50, preprocess=PHOTO):
