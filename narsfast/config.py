@@ -74,11 +74,12 @@ def resolve_config(options: Mapping[str, Any], stored: Mapping[str, Any] | None 
     fixed = given.pop("fix", None) or {}
     data = str(given.pop("data", config.get("data", "digits")))
     config["data"] = data if data == "digits" else str(Path(data).expanduser().resolve())
-    if "space" in given or fixed or "space" not in config:
+    if "space" in given or "space" not in config:
         space = load_space(given.pop("space", "tiny" if data == "digits" else "mobile"))
-        space = space.fix(fixed)
-        config["space"] = space.to_dict()
-    space = Space.from_dict(config["space"])
+    else:
+        space = Space.from_dict(config["space"])
+    space = space.fix(fixed)
+    config["space"] = space.to_dict()
     bounds = given.pop("pool_bounds", None) or config.get("pool_bounds") or Budget(space.pool).text()
     budgets = given.pop("budgets", None) or config.get("budgets") or [Budget(b).text() for b in space.budgets]
     config["pool_bounds"] = Budget.parse(bounds).text()

@@ -53,3 +53,10 @@ def test_the_same_said_another_way_is_the_same():
 def test_mistakes_name_the_field_and_the_value(options, said):
     with pytest.raises(UserError, match=said):
         resolve_config(options)
+
+
+def test_fixing_the_same_again_changes_nothing():
+    stored = resolve_config({"fix": {"optimizer": "sgd"}}).model_dump(mode="json")
+    assert resolve_config({"fix": {"optimizer": "sgd"}}, stored).model_dump(mode="json") == stored
+    with pytest.raises(UserError, match="rmsprop"):
+        resolve_config({"fix": {"optimizer": "rmsprop"}}, stored)

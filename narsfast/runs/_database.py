@@ -87,9 +87,19 @@ def initialise(connection: sqlite3.Connection, config: Mapping[str, Any]) -> Non
             connection.execute(statement)
         connection.execute(f"PRAGMA application_id = {_APPLICATION}")
         connection.execute(f"PRAGMA user_version = {VERSION}")
-        connection.executemany(
-            "INSERT INTO config VALUES (?, ?)", [(key, dump(config[key])) for key in config]
-        )
+        _store_config(connection, config)
+
+
+def restart(connection: sqlite3.Connection, config: Mapping[str, Any]) -> None:
+    """Stores another configuration and forgets all facts, in one transaction."""
+    with writing(connection):
+        connection.execute("DELETE FROM config")
+        connection.execute("DELETE FROM facts")
+        _store_config(connection, config)
+
+
+def _store_config(connection: sqlite3.Connection, config: Mapping[str, Any]) -> None:
+    connection.executemany("INSERT INTO config VALUES (?, ?)", [(key, dump(config[key])) for key in config])
 
 
 def is_initialised(connection: sqlite3.Connection, file: Path) -> bool:

@@ -51,6 +51,8 @@ class Run:
     def open(cls, path: str | os.PathLike[str], config: Mapping[str, Any] | None) -> Run:
         """Starts a run in `path`, or goes on with the one that is there, as its only driver.
 
+        A run that has picked no batch yet has nothing to lose: it begins anew with another configuration.
+
         Args:
             path: directory of the run; made when it is not there.
             config: configuration in JSON types; None goes on with whatever is stored.
@@ -121,6 +123,9 @@ class Run:
                 raise UserError(f"{self._path} holds no run to go on with: start one with a configuration")
             database.initialise(self._connection, given)
         elif given is not None and (different := differences(self.config, given)):
+            if not self.batches():
+                database.restart(self._connection, given)
+                return
             raise UserError(
                 f"{self._path} holds a run of another configuration: {'; '.join(different)}; "
                 "give the stored values or name another directory"

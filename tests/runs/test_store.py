@@ -154,8 +154,17 @@ def test_what_cannot_be_stored_is_refused_and_leaves_no_trace(tmp_path):
         Result("b", "a", 1, 1, 0.0, 0.0, 0.0, "/tmp/b")
 
 
+def test_before_the_first_batch_another_configuration_begins_anew(tmp_path):
+    with Run.open(tmp_path / "run", {"data": "a typo", "seed": 1}) as run:
+        run.put_fact("stage", "pretrain")
+    with Run.open(tmp_path / "run", {"data": "photos"}) as run:
+        assert run.config == {"data": "photos"}
+        assert run.fact("stage") is None
+
+
 def test_another_configuration_is_refused_with_every_difference(tmp_path):
-    Run.open(tmp_path / "run", CONFIG).close()
+    with Run.open(tmp_path / "run", CONFIG) as run:
+        run.add_batch(0, 1, [])
     other = {"seed": True, "data": {"name": "photos", "mirror": False}, "epochs": 8}
     with pytest.raises(UserError) as refusal:
         Run.open(tmp_path / "run", other)
