@@ -230,7 +230,8 @@ def test_a_fork_does_not_let_go_of_the_run(tmp_path):
 
 
 def test_a_refused_configuration_leaves_the_run_free(tmp_path):
-    Run.open(tmp_path / "run", CONFIG).close()
+    with Run.open(tmp_path / "run", CONFIG) as run:
+        run.add_batch(0, 1, [])
     with pytest.raises(UserError):
         Run.open(tmp_path / "run", {})
     Run.open(tmp_path / "run", CONFIG).close()
