@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import json
+import math
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,7 +13,7 @@ from typing import Annotated, Any
 import typer
 import typer.core
 
-from .console import print_table, progress_bars
+from .console import print_state, print_table, progress_bars
 from .errors import UserError
 
 
@@ -168,6 +170,7 @@ def run(out: Path, options: dict[str, Any], workers: int | None) -> None:
 
     with progress_bars() as progress:
         results = run_search(out, options, workers=workers, progress=progress)
+    _print_predictor(out)
     _print_results(out, results)
 
 
@@ -178,24 +181,18 @@ def pretrain(out: Path, options: dict[str, Any], workers: int | None) -> None:
     from . import pipeline
 
     with progress_bars() as progress, pipeline.open_search(out, options, workers, progress) as search:
-        predictor = pipeline.pretrain(search)
-    for name, row in predictor.pretraining.to_dict().items():
-        typer.echo(
-            f"{name}: validation error {row['error']:.4f}, rank correlation {row['rank_correlation']:.4f}"
-        )
-
-
-def _existing_stage(out: Path, stage: str, workers: int | None) -> None:
-    from . import pipeline
-
-    with progress_bars() as progress, pipeline.open_search(out, None, workers, progress) as search:
-        getattr(pipeline, stage)(search)
+        pipeline.pretrain(search)
+    _print_predictor(out)
 
 
 @app.command()
 def optimise(run: RunPath, workers: Workers = None) -> None:
     """Stage 2: train batches of promising candidates, refitting the predictor after each."""
-    _existing_stage(run, "optimise", workers)
+    from . import pipeline
+
+    with progress_bars() as progress, pipeline.open_search(run, None, workers, progress) as search:
+        pipeline.optimise(search)
+    _print_predictor(run)
 
 
 @app.command()
@@ -220,15 +217,39 @@ def evolve(
 
 
 @app.command()
-def train(run: RunPath, workers: Workers = None) -> None:
+def train(run: RunPath, workers: Workers = None, as_json: Json = False) -> None:
     """Stage 4: train the best candidate of every budget fully."""
-    _existing_stage(run, "train", workers)
+    from . import pipeline
+
+    with progress_bars() as progress, pipeline.open_search(run, None, workers, progress) as search:
+        trials = pipeline.train(search)
+    rows = [
+        {
+            "budget": budget,
+            "candidate": trial.candidate,
+            "validation": trial.curve[-1],
+            "seconds": trial.seconds,
+        }
+        for budget, trial in trials.items()
+    ]
+    if as_json:
+        typer.echo(json.dumps(rows))
+        return
+    for row in rows:
+        typer.echo(f"{row['budget']}: validation {row['validation']:.2f} % after {row['seconds']:.0f} s")
 
 
 @app.command()
-def emit(run: RunPath) -> None:
+def emit(run: RunPath, as_json: Json = False) -> None:
     """Stage 5: test each network once, and write its folder: weights, definition, recipe, ONNX, card."""
-    _existing_stage(run, "emit", 1)
+    from . import pipeline
+
+    with progress_bars() as progress, pipeline.open_search(run, None, 1, progress) as search:
+        results = pipeline.emit(search)
+    if as_json:
+        typer.echo(_results_as_json(run, results))
+    else:
+        _print_results(run, results)
 
 
 @app.command()
@@ -238,6 +259,7 @@ def resume(run: RunPath, workers: Workers = None) -> None:
 
     with progress_bars() as progress:
         results = run_search(run, None, workers=workers, progress=progress)
+    _print_predictor(run)
     _print_results(run, results)
 
 
@@ -251,8 +273,7 @@ def status(run: RunPath, as_json: Json = False) -> None:
     if as_json:
         typer.echo(json.dumps(state))
         return
-    for name, value in state.items():
-        typer.echo(f"{name.replace('_', ' ')}: {value}")
+    print_state(state)
 
 
 @app.command()
@@ -263,18 +284,7 @@ def best(run: RunPath, as_json: Json = False) -> None:
     with Run.read(run) as opened:
         results = opened.results()
     if as_json:
-        rows = [
-            {
-                "budget": result.budget,
-                "macs": result.macs,
-                "params": result.params,
-                "predicted": result.predicted,
-                "measured": result.test,
-                "dir": str(run / result.directory),
-            }
-            for result in results
-        ]
-        typer.echo(json.dumps({"results": rows}))
+        typer.echo(_results_as_json(run, results))
         return
     if not results:
         raise UserError(f"run: {run} has no result yet; `narsfast status {run}` shows how far it is")
@@ -288,7 +298,12 @@ def report(run: RunPath, out: Annotated[Path | None, typer.Option(help="Where to
     from .runs import Run
 
     with Run.read(run) as opened:
-        typer.echo(str(write_report(opened, out or run / "report.html")))
+        file = out or run / "report.html"
+        try:
+            write_report(opened, file)
+        except OSError as error:
+            raise UserError(f"out: {file} cannot be written ({error.strerror}); name another file") from None
+    typer.echo(str(file))
 
 
 @app.command()
@@ -297,7 +312,10 @@ def export(run: RunPath, file: Annotated[Path, typer.Argument(help="The copy to 
     from .runs import Run
 
     with Run.read(run) as opened:
-        opened.copy_to(file)
+        try:
+            opened.copy_to(file)
+        except (OSError, sqlite3.Error) as error:
+            raise UserError(f"file: {file} cannot be written ({error}); name another file") from None
     typer.echo(str(file))
 
 
@@ -346,9 +364,53 @@ def space(
     print_table(f"{loaded.name}: {loaded.size()} candidates", rows)
 
 
+def _results_as_json(run: Path, results: Any) -> str:
+    rows = [
+        {
+            "budget": result.budget,
+            "macs": result.macs,
+            "params": result.params,
+            "predicted": result.predicted,
+            "measured": result.test,
+            "dir": str(run / result.directory),
+        }
+        for result in results
+    ]
+    return json.dumps({"results": rows})
+
+
 def _values(values: tuple[Any, ...]) -> str:
     shown = [str(value) for value in values]
     return ", ".join(shown) if len(shown) <= 6 else f"{shown[0]}, {shown[1]}, ... {shown[-1]}"
+
+
+def _print_predictor(path: Path) -> None:
+    """How well the predictor learnt the statistics, and how it ranks trials beside its rivals."""
+    from .runs import Run
+
+    with Run.read(path) as opened:
+        pretraining, fits = opened.fact("predictor_pretraining"), opened.fact("fits")
+    if pretraining:
+        rows = [
+            {
+                "statistic": name,
+                "error": f"{row['error']:.4f}",
+                "rank correlation": f"{row['rank_correlation']:.4f}",
+            }
+            for name, row in pretraining.items()
+        ]
+        print_table("Pretraining (held-out fifth; error in standard deviations of the logarithm)", rows)
+    if fits:
+        rows = [
+            {"trials": fit["trials"]}
+            | {name.replace("_", " "): _tau(tau) for name, tau in fit["taus"].items()}
+            for fit in fits
+        ]
+        print_table("Kendall tau of the predictor and its rivals (cross-validated)", rows)
+
+
+def _tau(value: float | None) -> str:
+    return "-" if value is None or math.isnan(value) else f"{value:.2f}"
 
 
 def _print_results(run: Path, results: Any) -> None:
@@ -360,12 +422,24 @@ def _print_results(run: Path, results: Any) -> None:
             "predicted %": f"{result.predicted:.2f}",
             "validation %": f"{result.validation:.2f}",
             "test %": f"{result.test:.2f}",
+            "ONNX": _onnx(run / result.directory),
             "files": str(run / result.directory),
         }
         for result in results
     ]
     print_table("Found (predicted: validation accuracy at the early-stop epoch)", rows)
     typer.echo(f"report: {run / 'report.html'}")
+
+
+def _onnx(directory: Path) -> str:
+    """What the check of the ONNX file against torch said."""
+    try:
+        check = json.loads((directory / "emission.json").read_text())["onnx"]
+    except (OSError, KeyError, ValueError):
+        return "-"
+    if check["status"] == "equal":
+        return f"same top-1 on {check['images']}, max difference {check['max_abs_difference']:.1e}"
+    return f"{check['status']}: {check['reason']}" if check.get("reason") else str(check["status"])
 
 
 def main() -> None:

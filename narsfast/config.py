@@ -22,7 +22,7 @@ class RunConfig(BaseModel):
     Attributes:
         data: ``digits`` or a folder of images (absolute path).
         space: the space as plain data (`Space.to_dict`), with fixed fields already applied.
-        pool_bounds: bounds of the pool on statistics, as in ``macs=2M:40M``.
+        pool_bounds: bounds of the pool on statistics, as in ``macs=2M:40M``; None is the whole space.
         budgets: bounds for each network asked for, as in ``macs=50M,params=3M``.
         mirror: whether a mirrored image keeps its class.
         pool_size: n of Algorithm 1.
@@ -42,7 +42,7 @@ class RunConfig(BaseModel):
 
     data: str
     space: dict[str, Any]
-    pool_bounds: str
+    pool_bounds: str | None
     budgets: tuple[str, ...]
     mirror: bool = True
     pool_size: int = Field(2048, ge=16)
@@ -71,23 +71,36 @@ def resolve_config(options: Mapping[str, Any], stored: Mapping[str, Any] | None 
     """
     given = dict(options)
     config: dict[str, Any] = dict(stored or {})
-    fixed = given.pop("fix", None) or {}
     data = str(given.pop("data", config.get("data", "digits")))
+    if not data:
+        raise UserError("data is empty; give `digits` or a folder of images")
     config["data"] = data if data == "digits" else str(Path(data).expanduser().resolve())
     if "space" in given or "space" not in config:
         space = load_space(given.pop("space", "tiny" if data == "digits" else "mobile"))
     else:
         space = Space.from_dict(config["space"])
-    space = space.fix(fixed)
+    if not space.stages:
+        raise UserError(f"space {space.name} has no stages to build networks from; a run needs them")
+    space = space.fix(given.pop("fix", None) or {})
     config["space"] = space.to_dict()
-    bounds = given.pop("pool_bounds", None) or config.get("pool_bounds") or Budget(space.pool).text()
+    pool = given.pop("pool_bounds", None) or config.get("pool_bounds")
+    if pool is None and space.pool:
+        pool = Budget(space.pool).text()
+    config["pool_bounds"] = pool and Budget.parse(pool).text()
     budgets = given.pop("budgets", None) or config.get("budgets") or [Budget(b).text() for b in space.budgets]
-    config["pool_bounds"] = Budget.parse(bounds).text()
-    config["budgets"] = [Budget.parse(text).text() for text in budgets]
+    if not budgets:
+        raise UserError(f"space {space.name} has no budgets; give some, as in --budget macs=50M")
+    config["budgets"] = list(dict.fromkeys(Budget.parse(text).text() for text in budgets))
     config.update(given)
     try:
-        return RunConfig.model_validate(config)
+        resolved = RunConfig.model_validate(config)
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
         raise UserError(f"{name}: {first['input']!r} is not valid: {first['msg'].lower()}") from None
+    if resolved.batch * resolved.iterations > resolved.pool_size:
+        raise UserError(
+            f"pool_size is {resolved.pool_size}; {resolved.iterations} batches of {resolved.batch} need at least "
+            f"{resolved.batch * resolved.iterations}"
+        )
+    return resolved

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -84,6 +84,33 @@ def print_table(title: str, rows: Sequence[dict[str, Any]]) -> None:
     if not console.is_terminal:
         console.width = _WIDTH
     console.print(table)
+
+
+def print_state(state: Mapping[str, Any]) -> None:
+    """Print how far a run is (`narsfast.runs.RunState.to_dict`), in sentences."""
+    print(f"stage: {state['stage'] or 'not begun'}")
+    driver = state["driver"]
+    print("process: none, the run stands still" if driver is None else f"process: {driver} is at work")
+    for batch in state["batches"]:
+        print(
+            f"batch {batch['index'] + 1}: {batch['done']} of {batch['expected']} trials, {batch['epochs']} epochs each"
+        )
+    if state["early_stop_epoch"] is not None:
+        print(f"early-stop epoch: {state['early_stop_epoch']}")
+    if state["outcomes"]:
+        counts = ", ".join(
+            f"{count} {outcome.replace('_', ' ')}" for outcome, count in state["outcomes"].items()
+        )
+        print(f"outcomes: {counts}")
+    for trial in state["in_flight"]:
+        minutes = (time.time() - trial["since"]) / 60
+        print(
+            f"in flight: {trial['candidate']} ({trial['purpose']}, {trial['epochs']} epochs) for {minutes:.1f} min"
+        )
+    if state["finals_expected"] is not None:
+        print(f"final trainings: {state['finals']} of {state['finals_expected']}")
+    print(f"networks written: {state['results']}")
+    print(f"last change: {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(state['updated']))}")
 
 
 def _is_number(value: Any) -> bool:

@@ -6,6 +6,7 @@ free, and a run that was stopped anywhere goes on. The order is pretrain, optimi
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import re
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from . import __version__
+from . import __version__, _native
 from .arch import WEIGHTS_FILE, Definition, create, definition_of, load_weights
 from .config import RunConfig, resolve_config
 from .cost import Budget, Counter
@@ -41,6 +42,13 @@ from .trial import Trial
 
 _AFTER_OPTIMISE = ("evolve", "train", "emit", "done")  # stages of a run whose predictor is final
 _KEPT = 10  # candidates of a budget that the run keeps
+_REMEDIES = {
+    "diverged": "with a space of lower learning rates",
+    "out_of_memory": "with fewer --workers, or a space of smaller networks",
+    "timed_out": "with a longer --trial-timeout",
+    "failed": "when that is mended",
+    "lost": "with fewer --workers, if it was memory that ran out",
+}
 
 
 class Search:
@@ -83,8 +91,26 @@ class Search:
 
     @cached_property
     def data(self) -> Dataset:
-        """The images in three splits."""
-        return shared_data(self.config.data, self._resolution, self.config.mirror)
+        """The images in three splits.
+
+        Raises:
+            UserError: they are not those that the run began with.
+        """
+        data = shared_data(self.config.data, self._resolution, self.config.mirror)
+        found = data.fingerprint()
+        began_with = self.run.fact("data")
+        if began_with is None:
+            self.run.put_fact("data", found)
+        elif began_with != found:
+            different = "; ".join(
+                f"{key} was {began_with[key]}, is {found[key]}"
+                for key in found
+                if found[key] != began_with[key]
+            )
+            raise UserError(
+                f"data: {self.config.data} has changed since the run began ({different}); begin another run"
+            )
+        return data
 
     @cached_property
     def _resolution(self) -> int:
@@ -136,7 +162,7 @@ def open_search(
     Args:
         out: the run directory.
         options: what the user said (`narsfast.config.resolve_config`); None to go on with what is stored.
-        workers: trials at once, each in a process of its own; None is one a core (one a GPU where there are any).
+        workers: trials at once, each in a process of its own; None is one a core.
         progress: told of every long stage.
 
     Raises:
@@ -147,10 +173,43 @@ def open_search(
     if stored is None and options is None:
         raise UserError(f"run: {out} is no run directory; `narsfast run --out {out}` makes one")
     config = resolve_config(options or {}, stored)
+    if options and stored is not None and not _has_batches(out):
+        config = resolve_config(options)
     run = Run.open(out, config.model_dump(mode="json"))
-    if run.fact("versions") is None:
-        run.put_fact("versions", _versions())
+    try:
+        _check_environment(run)
+    except UserError:
+        run.close()
+        raise
     return Search(run, workers or _default_workers(), progress)
+
+
+def _has_batches(out: Path) -> bool:
+    with Run.read(out) as run:
+        return bool(run.batches())
+
+
+def _check_environment(run: Run) -> None:
+    """Store what trainings depend on, or refuse to go on where it differs."""
+    here = {
+        "narsfast": __version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "instruction_set": _native.isa(),
+    }
+    began_with = run.fact("versions")
+    if began_with is None:
+        run.put_fact("versions", here)
+    elif began_with != here and run.fact("stage") != "done":
+        different = "; ".join(
+            f"{key} was {began_with.get(key)}, is {here[key]}"
+            for key in here
+            if began_with.get(key) != here[key]
+        )
+        raise UserError(
+            f"run: {run.path} began in another environment ({different}); go on in that one, or begin another run"
+        )
 
 
 def run(
@@ -179,6 +238,8 @@ def pretrain(search: Search) -> Predictor:
         return Predictor.load(folder, search.space)
     search.run.put_fact("stage", "pretrain")
     pool = _pool(search)
+    for text in search.config.budgets:
+        _check_budget(search, Budget.parse(text), pool)
     predictor = pretrain_predictor(
         search.counter,
         pool.genes,
@@ -239,20 +300,46 @@ def evolve(search: Search, added: Sequence[str] = ()) -> list[dict[str, Any]]:
     missing = {budget.text(): budget for budget in budgets if budget.text() not in families}
     if missing:
         pool = _pool(search)
+        for budget in missing.values():
+            _check_budget(search, budget, pool)
         trained = np.array(
             [member.genes for batch in search.run.batches() for member in batch.members], np.int16
         )
         search.progress("evolve", 0, 1)
         evolved = evolve_candidates(
-            predictor, search.counter, list(missing.values()), pool, trained, search.seed("evolve")
+            predictor,
+            search.counter,
+            [_inside_pool(search, budget) for budget in missing.values()],
+            pool,
+            trained,
+            search.seed("evolve"),
         )
         search.progress("evolve", 1, 1)
         for budget, result in zip(missing.values(), evolved, strict=True):
             families[budget.text()] = _family(search, budget, result)
         search.run.put_fact("families", list(families.values()))
-    if search.run.fact("stage") == "evolve":
         search.run.put_fact("stage", "train")
     return list(families.values())
+
+
+def _inside_pool(search: Search, budget: Budget) -> Budget:
+    """The budget, not below the pool: the predictor knows nothing of candidates smaller than those."""
+    pool = Budget.parse(search.config.pool_bounds).bounds if search.config.pool_bounds else {}
+    lowest = {name: low for name, (low, _) in pool.items() if low > 0}
+    bounds = {name: (low, math.inf) for name, low in lowest.items()} | dict(budget.bounds)
+    return Budget({name: (max(low, lowest.get(name, 0.0)), high) for name, (low, high) in bounds.items()})
+
+
+def _check_budget(search: Search, budget: Budget, pool: Pool) -> None:
+    """Refuse a budget that no member of the pool keeps, before anything is trained for it."""
+    names = search.counter.names
+    if not budget.within(pool.statistics, names).any():
+        columns = {name: pool.statistics[:, names.index(name)] for name in budget.bounds}
+        spans = ", ".join(f"{name} {column.min():,} to {column.max():,}" for name, column in columns.items())
+        raise UserError(
+            f"budget {budget.label()}: no member of the pool keeps it (the pool has {spans}); "
+            "change it, or the pool's bounds"
+        )
 
 
 def train(search: Search) -> dict[str, Trial]:
@@ -286,8 +373,8 @@ def train(search: Search) -> dict[str, Trial]:
                 rank[index] += 1
                 if rank[index] == len(family["candidates"]):
                     raise UserError(
-                        f"budget {family['label']}: all of its {rank[index]} final trainings ended badly, the last "
-                        f"as {trial.outcome} ({trial.message}); look at the recipes of the space"
+                        f"budget {family['label']}: none of its {rank[index]} final trainings ended well, the last "
+                        f"{_ended(trial)}"
                     )
     if search.run.fact("stage") == "train":
         search.run.put_fact("stage", "emit")
@@ -322,7 +409,7 @@ def emit(search: Search) -> list[Result]:
 def _pool(search: Search) -> Pool:
     """The pool: a function of the configuration, so it is sampled again rather than stored."""
     if search.pool is None:
-        bounds = Budget.parse(search.config.pool_bounds)
+        bounds = Budget.parse(search.config.pool_bounds) if search.config.pool_bounds else None
         search.progress("sample the pool", 0, 1)
         search.pool = sample_pool(search.counter, bounds, search.config.pool_size, search.seed("pool"))
         search.progress("sample the pool", 1, 1)
@@ -344,14 +431,12 @@ def _evaluate(search: Search, batch: PickedBatch) -> Iterator[Trial]:
     epochs = search.config.epochs
     tasks = [search.task(candidate, batch.epochs, epochs, "search") for candidate in candidates]
     stage = f"optimise: batch {batch.index + 1} of {search.config.iterations}"
-    failed: list[Trial] = []
+    bad: list[Trial] = []
     for trial in _trials(search, tasks, "search", stage):
-        failed += [trial] if trial.outcome == "failed" else []
+        bad += [trial] if trial.outcome != "ok" else []
         yield trial
-    if len(failed) == len(tasks):
-        raise UserError(
-            f"every training of batch {batch.index + 1} failed, the first with {failed[0].message!r}"
-        )
+    if len(bad) == len(tasks):
+        raise UserError(f"no training of batch {batch.index + 1} ended well, the first {_ended(bad[0])}")
 
 
 def _trials(search: Search, tasks: Sequence[TrialTask], purpose: Purpose, stage: str) -> Iterator[Trial]:
@@ -453,9 +538,11 @@ def _emit_family(search: Search, family: Mapping[str, Any], trial: Trial) -> Res
     )
 
 
+def _ended(trial: Trial) -> str:
+    """How a training ended, and what to do about it."""
+    said = f" ({trial.message})" if trial.message else ""
+    return f"{trial.outcome.replace('_', ' ')}{said}: begin another run {_REMEDIES[trial.outcome]}"
+
+
 def _default_workers() -> int:
-    return torch.cuda.device_count() or len(os.sched_getaffinity(0))
-
-
-def _versions() -> dict[str, str]:
-    return {"narsfast": __version__, "torch": torch.__version__, "python": platform.python_version()}
+    return len(os.sched_getaffinity(0))

@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -191,3 +192,61 @@ def test_import_is_light():
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
     )
     assert out.stdout == "False False\n"
+
+
+def test_status_in_sentences(capsys, stored):
+    with Run.open(stored, None) as run:
+        run.put_fact("early_stop_epoch", 2)
+        run.started("a" * 16, "search", 2)
+    _, out, _ = narsfast(capsys, "status", stored)
+    assert "batch 1: 0 of 1 trials, 2 epochs each" in out
+    assert "early-stop epoch: 2" in out
+    assert f"in flight: {'a' * 16} (search, 2 epochs) for 0.0 min" in out
+    assert "the run stands still" in out
+
+
+@pytest.mark.parametrize(
+    ("check", "said"),
+    [
+        (
+            {"status": "equal", "images": 30, "max_abs_difference": 1.25e-5},
+            "same top-1 on 30, max difference 1.2e-05",
+        ),
+        ({"status": "skipped", "reason": "onnx is not installed"}, "skipped: onnx is not installed"),
+    ],
+)
+def test_the_check_of_the_onnx_file_is_in_the_table(capsys, stored, check, said):
+    folder = stored / "family/macs-1M"
+    folder.mkdir(parents=True)
+    (folder / "emission.json").write_text(json.dumps({"onnx": check}))
+    assert said in narsfast(capsys, "best", stored)[1]
+
+
+@pytest.mark.parametrize("command", ["report", "export"])
+def test_a_file_that_cannot_be_written_is_named(capsys, stored, command):
+    target = "/proc/nowhere/file"
+    arguments = [stored, "--out", target] if command == "report" else [stored, target]
+    code, _, err = narsfast(capsys, command, *arguments)
+    assert code == 1
+    assert f"{target} cannot be written" in err
+    assert "Traceback" not in err
+
+
+SCRIPTS = [".ci/run", "README.md", "docker/README.md", "docs/search.md"]
+
+
+@pytest.mark.parametrize("file", SCRIPTS)
+def test_every_command_that_is_written_down_exists(capsys, file):
+    text = (Path(__file__).parent.parent / file).read_text().replace("\\\n", " ")
+    lines = re.findall(
+        r"^(?:    |  )?(?:.*&& |docker run.*:(?:cpu|cuda) |)(?:narsfast )?((?:run|best|report|pretrain"
+        r"|optimise|evolve|train|emit|status|resume|zoo|space) .*?)(?:  +#.*)?$",
+        text,
+        re.M,
+    )
+    assert lines
+    for line in lines:
+        command = line.split()[0]
+        _, out, _ = narsfast(capsys, command, "--help")
+        for option in re.findall(r"--[a-z-]+", line):
+            assert f"{option} " in out, f"{file}: {line}"

@@ -1,4 +1,5 @@
 import pytest
+import yaml
 
 from narsfast.config import resolve_config
 from narsfast.errors import UserError
@@ -48,6 +49,8 @@ def test_the_same_said_another_way_is_the_same():
         ({"threshold": 2}, "threshold: 2 is not valid"),
         ({"sead": 1}, "sead: 1 is not valid"),
         ({"budgets": ["macs"]}, "budget 'macs' should be"),
+        ({"data": ""}, "data is empty"),
+        ({"batch": 100, "pool_size": 256}, "pool_size is 256; 3 batches of 100 need at least 300"),
     ],
 )
 def test_mistakes_name_the_field_and_the_value(options, said):
@@ -60,3 +63,35 @@ def test_fixing_the_same_again_changes_nothing():
     assert resolve_config({"fix": {"optimizer": "sgd"}}, stored).model_dump(mode="json") == stored
     with pytest.raises(UserError, match="rmsprop"):
         resolve_config({"fix": {"optimizer": "rmsprop"}}, stored)
+
+
+def _file(tmp_path, change):
+    data = load_space("tiny").to_dict()
+    change(data)
+    file = tmp_path / "space.yaml"
+    file.write_text(yaml.safe_dump(data, sort_keys=False))
+    return str(file)
+
+
+def test_a_space_without_budgets_needs_some(tmp_path):
+    file = _file(tmp_path, lambda data: data.pop("budgets"))
+    with pytest.raises(UserError, match="space tiny has no budgets; give some, as in --budget macs=50M"):
+        resolve_config({"space": file})
+    assert resolve_config({"space": file, "budgets": ["macs=1M"]}).budgets == ("macs=1M",)
+
+
+def test_a_space_without_a_pool_is_sampled_whole(tmp_path):
+    file = _file(tmp_path, lambda data: data.pop("pool"))
+    assert resolve_config({"space": file}).pool_bounds is None
+
+
+def test_a_space_of_a_table_is_no_space_for_networks(tmp_path):
+    file = tmp_path / "space.yaml"
+    file.write_text("name: table\narchitecture: {width: {choices: [1, 2]}}\nrecipe: {}\n")
+    with pytest.raises(UserError, match="space table has no stages"):
+        resolve_config({"space": str(file)})
+
+
+def test_the_same_budget_twice_is_one():
+    given = ["macs=1M,params=1M", "params=1M,macs=1M"]
+    assert resolve_config({"budgets": given}).budgets == ("macs=1M,params=1M",)

@@ -1,7 +1,6 @@
 """Budgets: bounds on statistics that an architecture must keep, all of them at once."""
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,15 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from narsfast.errors import UserError
+from narsfast.space import parse_quantity
 
 from ._statistics import STATISTICS
 
 UNITS = {"K": 1e3, "M": 1e6, "G": 1e9}
 """Suffixes of a bound, powers of 1000; of bytes too, where a B may follow (512KB = 512,000 bytes)."""
-
-_NUMBER = re.compile(
-    r"(?P<number>\d+(\.\d*)?|\.\d+)(?P<exponent>e[+-]?\d+)?(?P<unit>[KMG]?)(?P<byte>B?)", re.I
-)
 
 
 @dataclass(frozen=True)
@@ -25,7 +21,8 @@ class Budget:
     """One conjunction of bounds.
 
     Attributes:
-        bounds: Statistic to (lowest, highest), both inclusive; lowest 0 and highest inf stand for no bound.
+        bounds: Statistic to (lowest, highest), both inclusive, in the order of the names; lowest 0 and highest inf
+            stand for no bound.
 
     Raises:
         UserError: No bounds, or one that nothing can keep.
@@ -36,6 +33,7 @@ class Budget:
     def __post_init__(self) -> None:
         if not self.bounds:
             raise UserError("a budget needs at least one bound, as in macs=50M")
+        object.__setattr__(self, "bounds", dict(sorted(self.bounds.items())))
         for name, (low, high) in self.bounds.items():
             if not 0 <= low <= high:
                 raise UserError(
@@ -126,8 +124,11 @@ def _check_known(name: str, known: Sequence[str]) -> None:
 
 
 def _parse_number(text: str, part: str) -> float:
-    match = _NUMBER.fullmatch(text)
-    if match is None or (match["byte"] and not part.startswith("peak_memory")):
-        raise UserError(f"bound {text!r} of budget {part!r} should be a number such as 50M, 3.5M, 800K or 12")
-    number = float(match["number"] + (match["exponent"] or ""))
-    return number * UNITS.get(match["unit"].upper(), 1.0)
+    try:
+        if text.upper().endswith("B") and not part.startswith("peak_memory"):
+            raise UserError("only memory is counted in bytes")
+        return parse_quantity(text)
+    except UserError:
+        raise UserError(
+            f"bound {text!r} of budget {part!r} should be a number such as 50M, 3.5M, 800K or 12"
+        ) from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -124,6 +124,14 @@ class Dataset:
     def mirror(self) -> bool:
         """Whether training may mirror images."""
         return self.preprocess.mirror
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What tells this data from other data: classes, images of each split, and the mean of the training pixels."""
+        return {
+            "classes": list(self.classes),
+            **{split.name: len(split) for split in (self.train, self.val, self.test)},
+            "mean": [round(value, 6) for value in self.preprocess.mean],
+        }
 
     @property
     def chance(self) -> float:

@@ -27,11 +27,15 @@ from ._config import differences
 from ._lock import LOCK_FILE, DriverLock, driver_of
 from ._records import Batch, BatchMember, BatchState, InFlight, Purpose, Result, RunState
 
+_CHANGED = "the machine, the versions or the data changed since the run began: begin another run"
 _RESULT = ", ".join(field.name for field in fields(Result))
 
 
-class RunConflict(RuntimeError):  # noqa: N818
-    """What is to be stored contradicts what is: going on gave another batch, trial or result than before."""
+class RunConflict(UserError):  # noqa: N818
+    """What is to be stored contradicts what is: going on gave another batch, trial or result than before.
+
+    So the machine, the versions or the data are not those that the run began with.
+    """
 
 
 class Run:
@@ -123,13 +127,12 @@ class Run:
                 raise UserError(f"{self._path} holds no run to go on with: start one with a configuration")
             database.initialise(self._connection, given)
         elif given is not None and (different := differences(self.config, given)):
-            if not self.batches():
-                database.restart(self._connection, given)
-                return
-            raise UserError(
-                f"{self._path} holds a run of another configuration: {'; '.join(different)}; "
-                "give the stored values or name another directory"
-            )
+            if self.batches():
+                raise UserError(
+                    f"{self._path} holds a run of another configuration: {'; '.join(different)}; "
+                    "give the stored values or name another directory"
+                )
+            database.restart(self._connection, given)
         with database.writing(self._connection):
             self._connection.execute("DELETE FROM in_flight")
         remove_partial(self._path)
@@ -194,7 +197,7 @@ class Run:
                 return
             stored = execute("SELECT * FROM members WHERE batch = ? ORDER BY position", (index,)).fetchall()
             if known[0] != epochs or stored != rows:
-                raise RunConflict(f"batch {index} of {self._path} is stored with other content")
+                raise RunConflict(f"batch {index} of {self._path} is stored with other content; {_CHANGED}")
 
     def batches(self) -> list[Batch]:
         """The batches in order."""
@@ -254,7 +257,7 @@ class Run:
             elif stored != (trial.epochs, curve, trial.outcome):
                 raise RunConflict(
                     f"the {purpose} trial of candidate {trial.candidate} in {self._path} "
-                    "is stored with other content"
+                    f"is stored with other content; {_CHANGED}"
                 )
 
     def trials(self, purpose: Purpose) -> list[Trial]:

@@ -171,12 +171,13 @@ def optimise(
         trials |= new
         if index == 0:
             length = _early_stop(list(new.values()), epochs, threshold, correlation)
-        progress("fit the predictor", index, iterations)
+        stage = f"fit the predictor, batch {index + 1} of {iterations}"
+        progress(stage, 0, 1)
         genes, labels = _learning_set(trials, length, chance)
         predictor = predictor.fit(genes, labels, derive_seed(seed, "fit", index))
         taus = baselines(predictor, genes, labels, derive_seed(seed, "baselines", index))
         fits.append(Fit(len(labels), taus))
-        progress("fit the predictor", index + 1, iterations)
+        progress(stage, 1, 1)
         if on_fit is not None:
             on_fit(fits, length)
     ordered = tuple(trials[identifier][0] for identifier in sorted(trials))
