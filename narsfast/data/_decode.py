@@ -36,6 +36,7 @@ def decode(path: Path, mode: str, short_side: int) -> NDArray[np.uint8]:
         (height, width) or (height, width, 3) uint8.
 
     Raises:
+        ValueError: pixels of which it is not defined what is white (floating point, integers beyond 16 bits).
         Exception: whatever Pillow raises on a file that is broken or not an image.
     """
     with Image.open(path) as file:
@@ -44,10 +45,34 @@ def decode(path: Path, mode: str, short_side: int) -> NDArray[np.uint8]:
         if scale < 1:
             target = (max(1, round(width * scale)), max(1, round(height * scale)))
             file.draft(mode, target)
-            image = file.convert(mode).resize(target, Image.Resampling.BILINEAR)
+            image = _eight_bit(file).convert(mode).resize(target, Image.Resampling.BILINEAR)
         else:
-            image = file.convert(mode)
+            image = _eight_bit(file).convert(mode)
         return np.asarray(image)
+
+
+def _eight_bit(image: Image.Image) -> Image.Image:
+    """Grey pixels of more than 8 bits as 8 bits; every other image as it is.
+
+    Pillow's own conversion cuts such values off at 255. Here 16-bit pixels are divided by 256. 32-bit integers
+    (older releases of Pillow give these for 16-bit PNGs too) are taken as 8-bit where none exceeds 255, else as 16-bit.
+
+    Raises:
+        ValueError: which value is white is not defined: floating-point pixels, or integers beyond 16 bits.
+    """
+    if image.mode == "F":
+        raise ValueError("floating-point pixels are not supported (Pillow mode F): store 8 or 16 bits")
+    if not image.mode.startswith("I"):
+        return image
+    values = np.asarray(image)
+    lowest, highest = int(values.min()), int(values.max())
+    if lowest < 0 or highest > 0xFFFF:
+        raise ValueError(
+            f"pixels from {lowest} to {highest} are not supported (Pillow mode {image.mode}): store 8 or 16 bits"
+        )
+    if image.mode != "I" or highest > 0xFF:
+        values = values >> 8
+    return Image.fromarray(values.astype(np.uint8))
 
 
 class FileImages:

@@ -61,6 +61,14 @@ def test_the_held_shortcut():
     assert count(one_block(e=1, c=16))["peak_memory"] == 4 * max(stem, 64 * (16 + 32))
 
 
+def test_the_shortcut_waits_for_the_projection_of_a_block_that_does_not_expand():
+    """8 channels in, out and held on 8x8 are the most; stem and head stay below that."""
+    definition = one_block(e=1).model_copy(update={"head_expansion": 1})
+    stem, depthwise, projection, head = 256 + 8 * 64, 64 * (8 + 8), 64 * (8 + 8 + 8), 64 * (8 + 8)
+    assert projection > max(stem, depthwise, head)
+    assert count(definition, in_chans=1)["peak_memory"] == 4 * projection
+
+
 def test_classes_and_channels():
     base, more = count(one_block(), num_classes=5), count(one_block(), num_classes=6, in_chans=4)
     assert more["macs"] - base["macs"] == 10 + 9 * 8 * 64

@@ -79,8 +79,11 @@ def test_no_workers():
         Processes(0)
 
 
+# Where the tests run in the background SIGINT is ignored, and children would inherit that.
 DRIVER = """
+import signal
 import sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
 import executor_tasks as tasks
 from narsfast.runs import Processes
 with Processes(2, gpus=0) as executor:

@@ -124,6 +124,14 @@ def timeless(content):
     return replace(content, seconds=0.0, message="") if isinstance(content, Trial) else content
 
 
+def test_what_is_committed_is_on_the_disk(tmp_path):
+    """The setting holds for one connection only, so the driver's own is asked."""
+    with Run.open(tmp_path / "run", CONFIG) as run:
+        (synchronous,) = run._connection.execute("PRAGMA synchronous").fetchone()
+        (journal,) = run._connection.execute("PRAGMA journal_mode").fetchone()
+    assert (synchronous, journal) == (2, "wal")  # 2 is FULL
+
+
 def test_numpy_values_are_stored_as_numbers(tmp_path):
     genes = np.array([3, 0, 1], np.int16)
     with Run.open(tmp_path / "run", CONFIG) as run:

@@ -110,6 +110,29 @@ def test_the_network_handed_back_is_the_one_evaluated(small, few_digits):
         assert len(set(storages)) == len(storages)
 
 
+def test_the_curve_is_of_the_validation_split(small, few_digits, monkeypatch):
+    seen = []
+
+    def recording(network, split, resolution):
+        seen.append(split)
+        return evaluate(network, split, resolution)
+
+    monkeypatch.setattr("narsfast.training._train.evaluate", recording)
+    for ema in (True, False):
+        run(small, few_digits, changed(ema=ema), 2)
+    assert len(seen) == 4
+    assert all(split is few_digits.val for split in seen)
+
+
+def test_the_curve_is_of_the_averaged_weights(small, few_digits):
+    """The training without an average goes through the same raw weights and ends at another accuracy."""
+    averaged, raw = (run(small, few_digits, changed(ema=ema, learning_rate=0.3), 4) for ema in (True, False))
+    assert averaged.losses == raw.losses
+    assert averaged.curve[-1] != raw.curve[-1]
+    assert evaluate(averaged.network, few_digits.val, 16).accuracy == averaged.curve[-1]
+    assert evaluate(raw.network, few_digits.val, 16).accuracy == raw.curve[-1]
+
+
 def test_label_smoothing_is_in_the_loss(few_digits):
     class Constant(nn.Module):
         """Logits 2 for class 0 and 0 for the others."""
