@@ -60,7 +60,7 @@ class Preprocess:
             crops down to 8 %, as usual for long trainings, cost small networks more than they teach).
         ratio: smallest and largest width / height of a training crop.
         evaluation_crop: side of the centred square that evaluation sees, as a share of the short side. The usual
-            0.875 wastes pixels where images are small: on photos of 80 px the whole square was 6 points better.
+            0.875 wastes pixels where images are small.
     """
 
     in_chans: int

@@ -1,7 +1,7 @@
-"""The accuracy predictor of FBNetV3: it scores architecture and recipe jointly and is pretrained on statistics.
+"""The accuracy predictor: it scores architecture and recipe jointly and is pretrained on statistics.
 
-That much is the paper's. The members, the sizes, and the statistics as further inputs of the accuracy head are our
-defaults.
+That idea is FBNetV3's. The networks, where the recipe enters, the members, the statistics as further inputs of the
+accuracy head, and all sizes are our choice.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""Search for candidates: Algorithms 1 and 2 of the paper."""
+"""Search for candidates: iterative optimisation on a pool, then evolution for each budget.
+
+The idea is FBNetV3's: one predictor picks what is trained and then ranks candidates for every budget. The steps and
+all values are our choice. Our names for the two parts are Algorithm 1 and Algorithm 2.
+"""
 
 from ._early_stopping import early_stop_epoch
 from ._evolve import Evolved, evolve

@@ -1,6 +1,6 @@
-"""The early-stop epoch: how long later batches need to train to be ranked well (Algorithm 1 of FBNetV3).
+"""The early-stop epoch: how long later batches need to train to be ranked well (part of Algorithm 1).
 
-The threshold 0.92 and Spearman's correlation are our defaults.
+The rule, the threshold 0.92 and Spearman's correlation are our choice.
 """
 
 from __future__ import annotations

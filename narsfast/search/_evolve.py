@@ -1,7 +1,8 @@
 """Algorithm 2: the best candidates of each budget, evolved under the predictor.
 
-An adaptive genetic algorithm that starts from the best trained and from random candidates. Its chances and
-sizes and the way children are brought back into the budget are this project's choice.
+An adaptive genetic algorithm that starts from the best trained and from random candidates. An
+evolutionary search on the predictor, one predictor for every budget, is FBNetV3's idea; its steps, chances and sizes
+are this project's choice.
 
 A generation: every member gets children. A field is taken from a random mate with a chance that falls from
 `crossover` (members at or below the average score) to 0 (the best), the adaptive form of Srinivas and

@@ -1,7 +1,8 @@
-"""Constrained iterative optimisation: Algorithm 1 of FBNetV3, as pure steps and a driver.
+"""Constrained iterative optimisation: Algorithm 1, as pure steps and a driver.
 
 The first batch is drawn from the pool at random, later ones are the best predicted candidates not yet trained;
-after each batch the predictor is fitted anew to all labels. Nothing here trains a network: `evaluate` does.
+after each batch the predictor is fitted anew to all labels. These steps are our choice; that a predictor chooses what
+is trained is FBNetV3's idea. Nothing here trains a network: `evaluate` does.
 """
 
 from __future__ import annotations

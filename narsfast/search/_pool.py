@@ -1,4 +1,4 @@
-"""The pool: a quasi Monte-Carlo sample of the space inside bounds (Algorithm 1 of FBNetV3, step 2)."""
+"""The pool: a quasi Monte-Carlo sample of the space inside bounds (step 2 of Algorithm 1), our choice."""
 
 from __future__ import annotations
 
