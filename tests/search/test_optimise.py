@@ -110,8 +110,8 @@ def test_every_fit_is_told(outcome):
     assert [fit.trials for fit in result.fits] == [8, 16, 24]
     assert set(result.fits[0].taus) == {"params", "macs", "ridge", "random_forest", "predictor"}
     assert [(len(fits), epoch) for fits, epoch in outcome.fits] == [(1, 3), (2, 3), (3, 3)]
-    assert outcome.told[0][1:] == (0, 3)
-    assert outcome.told[-1][1:] == (3, 3)
+    stages = [f"fit the predictor, batch {number} of 3" for number in (1, 2, 3)]
+    assert outcome.told == [(stage, done, 1) for stage in stages for done in (0, 1)]
 
 
 def test_the_predictor_learnt_all_labels(world, outcome):
