@@ -124,7 +124,7 @@ def test_bounds_are_read_as_amounts():
     space = Space.from_dict(
         {"name": "s", "pool": {"macs": ["0.5M", "10M"], "peak_memory": "512KB"}, "budgets": [{"macs": "1M"}]}
     )
-    assert space.pool == {"macs": (5e5, 1e7), "peak_memory": (0, 524288)}
+    assert space.pool == {"macs": (5e5, 1e7), "peak_memory": (0, 512_000)}
     assert space.budgets == ({"macs": (0, 1e6)},)
 
 
