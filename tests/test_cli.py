@@ -211,8 +211,8 @@ def test_status_in_sentences(capsys, stored):
     ("check", "said"),
     [
         (
-            {"status": "equal", "images": 30, "max_abs_difference": 1.25e-5},
-            "equal on 30 (1.2e-05)",
+            {"status": "equal", "images": 30, "max_abs_difference": 1.5e-5},
+            "equal on 30 (1.5e-05)",
         ),
         ({"status": "skipped", "reason": "onnx is not installed"}, "skipped: onnx is not installed"),
     ],
