@@ -1,29 +1,24 @@
 """The stages of a search as functions: what the command line and users call.
 
-Each stage takes a run, does what is not yet done, and leaves its outcome in the run; so a stage called again is
-free, and a run that was stopped anywhere goes on. The order is pretrain, optimise, evolve, train, emit.
+Each stage takes a search (`open_search`), does what is not yet done, and leaves its outcome in the run; so a stage
+called again is free, and a run that was stopped anywhere goes on. The order is pretrain, optimise, evolve, train, emit.
 """
 
 from __future__ import annotations
 
 import math
-import os
-import platform
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from . import __version__, _native
-from .arch import WEIGHTS_FILE, Definition, create, definition_of, load_weights
-from .config import RunConfig, resolve_config
-from .cost import Budget, Counter
-from .data import Dataset, batches, shared_data
+from .arch import WEIGHTS_FILE, Definition, create, load_weights
+from .context import Search, open_search
+from .cost import Budget
+from .data import batches
 from .emit import Measurements, describe_data
 from .emit import emit as emit_network
 from .errors import UserError
@@ -31,14 +26,15 @@ from .predictor import Predictor
 from .predictor import pretrain as pretrain_predictor
 from .progress import Progress, silent
 from .report import write_report
-from .runs import BatchMember, Executor, InProcess, Processes, Purpose, Result, Run, run_trials
+from .runs import BatchMember, Purpose, Result, run_trials
 from .search import Evolved, Fit, PickedBatch, Pool, sample_pool
 from .search import evolve as evolve_candidates
 from .search import optimise as optimise_candidates
-from .seeds import derive_seed
-from .space import Candidate, Recipe, Space
+from .space import Candidate, Recipe
 from .training import TrialTask, evaluate, run_trial
 from .trial import Trial
+
+__all__ = ["Search", "emit", "evolve", "open_search", "optimise", "pretrain", "run", "train"]
 
 _AFTER_OPTIMISE = ("evolve", "train", "emit", "done")  # stages of a run whose predictor is final
 _KEPT = 10  # candidates of a budget that the run keeps
@@ -49,167 +45,6 @@ _REMEDIES = {
     "failed": "when that is mended",
     "lost": "with fewer --workers, if it was memory that ran out",
 }
-
-
-class Search:
-    """What the stages of one run share: its space, data, statistics and executor, each made when first used.
-
-    Attributes:
-        run: the run directory, opened for writing.
-        config: its configuration.
-        progress: told of every long stage.
-    """
-
-    def __init__(self, run: Run, workers: int = 1, progress: Progress = silent) -> None:
-        self.run = run
-        self.config = RunConfig.model_validate(run.config)
-        self.progress = progress
-        self.pool: Pool | None = None
-        self._workers = workers
-
-    def __enter__(self) -> Search:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """End the workers and let go of the run directory."""
-        self.end_workers()
-        self.run.close()
-
-    def end_workers(self) -> None:
-        """End the processes that train, and free their memory; the next training starts new ones."""
-        if "executor" in self.__dict__:
-            self.executor.shutdown()
-            del self.executor
-
-    @cached_property
-    def space(self) -> Space:
-        """The space, with the fields that the user fixed."""
-        return Space.from_dict(self.config.space)
-
-    @cached_property
-    def data(self) -> Dataset:
-        """The images in three splits.
-
-        Raises:
-            UserError: they are not those that the run began with.
-        """
-        data = shared_data(self.config.data, self._resolution, self.config.mirror)
-        found = data.fingerprint()
-        began_with = self.run.fact("data")
-        if began_with is None:
-            self.run.put_fact("data", found)
-        elif began_with != found:
-            different = "; ".join(
-                f"{key} was {began_with[key]}, is {found[key]}"
-                for key in found
-                if found[key] != began_with[key]
-            )
-            raise UserError(
-                f"data: {self.config.data} has changed since the run began ({different}); begin another run"
-            )
-        return data
-
-    @cached_property
-    def _resolution(self) -> int:
-        """The largest resolution of the space, in pixels."""
-        return max(int(value) for value in self.space.values("resolution"))
-
-    @cached_property
-    def counter(self) -> Counter:
-        """Statistics of genes for networks that fit the data."""
-        return Counter(self.space, in_chans=self.data.in_chans, num_classes=len(self.data.classes))
-
-    @cached_property
-    def executor(self) -> Executor:
-        """Where trials run."""
-        threads = self.config.threads_per_trial
-        return InProcess() if self._workers <= 1 else Processes(self._workers, threads_per_trial=threads)
-
-    def seed(self, *purpose: str | int) -> int:
-        """Seed for one purpose of this run."""
-        return derive_seed(self.config.seed, *purpose)
-
-    def task(self, candidate: Candidate, epochs: int, schedule_epochs: int, purpose: str) -> TrialTask:
-        """The training of one candidate as a message to an executor."""
-        genes = self.space.encode([candidate])
-        output = str(self.run.path / "weights" / candidate.id) if purpose == "final" else None
-        return TrialTask(
-            candidate=candidate.id,
-            definition=definition_of(self.space, genes)[0].to_json(),
-            recipe=candidate.recipe,
-            data=self.config.data,
-            epochs=epochs,
-            schedule_epochs=schedule_epochs,
-            seed=self.seed(purpose, candidate.id),
-            threads=self.config.threads_per_trial,
-            output=output,
-            resolution=self._resolution,
-            mirror=self.config.mirror,
-        )
-
-
-def open_search(
-    out: str | Path,
-    options: Mapping[str, Any] | None = None,
-    workers: int | None = None,
-    progress: Progress = silent,
-) -> Search:
-    """Open a run directory for writing: a new one, or one that goes on.
-
-    Args:
-        out: the run directory.
-        options: what the user said (`narsfast.config.resolve_config`); None to go on with what is stored.
-        workers: trials at once, each in a process of its own; None is one a core.
-        progress: told of every long stage.
-
-    Raises:
-        UserError: another process writes to the run, or the run was made with other options.
-    """
-    out = Path(out)
-    stored = Run.stored_config(out)
-    if stored is None and options is None:
-        raise UserError(f"run: {out} is no run directory; `narsfast run --out {out}` makes one")
-    config = resolve_config(options or {}, stored)
-    if options and stored is not None and not _has_batches(out):
-        config = resolve_config(options)
-    run = Run.open(out, config.model_dump(mode="json"))
-    try:
-        _check_environment(run)
-    except UserError:
-        run.close()
-        raise
-    return Search(run, workers or _default_workers(), progress)
-
-
-def _has_batches(out: Path) -> bool:
-    with Run.read(out) as run:
-        return bool(run.batches())
-
-
-def _check_environment(run: Run) -> None:
-    """Store what trainings depend on, or refuse to go on where it differs."""
-    here = {
-        "narsfast": __version__,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "instruction_set": _native.isa(),
-    }
-    began_with = run.fact("versions")
-    if began_with is None:
-        run.put_fact("versions", here)
-    elif began_with != here and run.fact("stage") != "done":
-        different = "; ".join(
-            f"{key} was {began_with.get(key)}, is {here[key]}"
-            for key in here
-            if began_with.get(key) != here[key]
-        )
-        raise UserError(
-            f"run: {run.path} began in another environment ({different}); go on in that one, or begin another run"
-        )
 
 
 def run(
@@ -542,7 +377,3 @@ def _ended(trial: Trial) -> str:
     """How a training ended, and what to do about it."""
     said = f" ({trial.message})" if trial.message else ""
     return f"{trial.outcome.replace('_', ' ')}{said}: begin another run {_REMEDIES[trial.outcome]}"
-
-
-def _default_workers() -> int:
-    return len(os.sched_getaffinity(0))

@@ -20,8 +20,9 @@ ALLOWED = {
     "emit": {"runs", "arch", "data", "space", "cost"},
     "report": {"runs", "space", "cost"},
     "config": {"space", "cost"},
+    "context": {"config", "space", "arch", "cost", "data", "search", "training", "runs"},
     "pipeline": {
-        "config",
+        "context",
         "space",
         "arch",
         "cost",
