@@ -187,11 +187,16 @@ def test_ctrl_c_says_how_to_go_on(capsys, monkeypatch, tmp_path):
     assert "goes on from here" in err
 
 
-def test_import_is_light():
+def test_import_is_light(tmp_path):
     code = "import sys, narsfast, narsfast.cli; print('torch' in sys.modules, 'plotly' in sys.modules)"
     environment = {"PYTHONPATH": ":".join(filter(None, sys.path))}
     out = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert out.stdout == "False False\n"
 

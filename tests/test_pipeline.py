@@ -111,7 +111,7 @@ def _kill_when(path, condition):
     """Start the run in a process of its own and kill it with -9 once the condition holds."""
     code = f"from narsfast import pipeline; pipeline.run({str(path)!r}, {OPTIONS!r}, workers=1)"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    process = subprocess.Popen([sys.executable, "-c", code], env=environment)
+    process = subprocess.Popen([sys.executable, "-c", code], env=environment, cwd=path.parent)
     try:
         deadline = time.monotonic() + 120
         while not condition():
