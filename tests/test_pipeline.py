@@ -230,6 +230,27 @@ def test_a_further_budget_costs_one_training(finished, tmp_path):
     assert more[2].budget == "macs<=150K"
 
 
+def test_evolution_stays_above_the_lower_bounds_of_the_pool(finished, tmp_path, monkeypatch):
+    path, _ = finished
+    copy = tmp_path / "run"
+    subprocess.run(["cp", "-r", path, copy], check=True)
+    asked = []
+    evolve = pipeline.evolve_candidates
+
+    def recording(predictor, counter, budgets, *rest):
+        asked.extend(dict(budget.bounds) for budget in budgets)
+        return evolve(predictor, counter, budgets, *rest)
+
+    monkeypatch.setattr(pipeline, "evolve_candidates", recording)
+    with pipeline.open_search(copy, workers=1) as search:
+        families = pipeline.evolve(search, ["macs=150K", "params=1M"])
+    assert asked[0] == {"macs": (100_000, 150_000)}
+    assert asked[1]["macs"][0] == 100_000
+    assert asked[1]["params"] == (0, 1_000_000)
+    for family in families[-2:]:
+        assert all(candidate["statistics"]["macs"] >= 100_000 for candidate in family["candidates"])
+
+
 def test_a_final_training_that_ends_badly_gives_way_to_the_next(finished, tmp_path, monkeypatch):
     path, _ = finished
     copy = tmp_path / "run"
