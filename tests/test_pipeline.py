@@ -129,6 +129,7 @@ def test_killed_twice_it_gives_the_same_table(finished, tmp_path):
     _kill_when(killed, lambda: _trials_of(killed, "search") >= 2)
     assert 2 <= _trials_of(killed, "search") < 8
     _kill_when(killed, lambda: _trials_of(killed, "final") >= 1)
+    assert _trials_of(killed, "final") == 1  # the other final training was under way
     with Run.read(killed) as run:
         assert run.results() == []
     pipeline.run(killed)
