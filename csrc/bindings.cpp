@@ -1,4 +1,5 @@
-// The only file that knows Python: checks shapes, releases the GIL, and calls the plain C++ of the core.
+// With bindings_depthwise.cpp all that knows Python: checks shapes, releases the GIL, and calls the plain C++
+// of the core.
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
@@ -11,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "bindings_depthwise.h"
 #include "common/dispatch.h"
 #include "common/random.h"
 #include "common/version.h"
@@ -480,4 +482,5 @@ PYBIND11_MODULE(_native, m) {
   m.def("abi_version", &narsfast::abi_version);
   bind_statistics(m);
   bind_search(m);
+  bind_depthwise(m);
 }

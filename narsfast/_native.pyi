@@ -63,3 +63,57 @@ def evolve(
     crossover: float,
     mutation: float,
 ) -> list[dict[str, Any]]: ...
+
+# Depthwise squeeze-excite: addresses (0 = left out) and sizes, in the order of csrc/depthwise_se/arguments.h
+_Affine = tuple[int, int, int]
+_Excite = tuple[int, int, int, int, int, int]
+_Window = tuple[int, int, int, int, int, int, int]
+_NormGradient = tuple[int, int, int, int, int, int, int]
+_Shape = tuple[int, int, int]
+
+def depthwise_convolve(
+    dtype: int, window: _Window, x: int, input: _Affine, weight: int, y: int, mean: int, m2: int
+) -> None: ...
+def depthwise_convolve_gradient(
+    dtype: int,
+    window: _Window,
+    gradient: _NormGradient,
+    norm: _Affine,
+    x: int,
+    input: _Affine,
+    input_mean: int,
+    weight: int,
+    d_x: int,
+    d_weight: int,
+    d_input_sum: int,
+    d_input_x_sum: int,
+) -> None: ...
+def depthwise_infer(
+    dtype: int, window: _Window, x: int, input: _Affine, weight: int, norm: _Affine, excite: _Excite, out: int
+) -> None: ...
+def depthwise_moments(dtype: int, shape: _Shape, y: int, mean: int, m2: int) -> None: ...
+def depthwise_normalise(
+    dtype: int,
+    shape: _Shape,
+    y: int,
+    norm: _Affine,
+    excite: _Excite,
+    out: int,
+    pooled: int,
+    hidden: int,
+    gate: int,
+) -> None: ...
+def depthwise_reduce(
+    dtype: int,
+    shape: _Shape,
+    y: int,
+    d_out: int,
+    norm: _Affine,
+    mean: int,
+    excite: _Excite,
+    saved: tuple[int, ...],
+    out: tuple[int, ...],
+) -> None: ...
+def depthwise_norm_gradient(
+    dtype: int, shape: _Shape, gradient: _NormGradient, norm: _Affine, d_y: int
+) -> None: ...

@@ -95,6 +95,10 @@ Mirror = Annotated[
 Threads = Annotated[
     int | None, typer.Option("--threads-per-trial", help="CPU threads of a training. Default 1.")
 ]
+OpsName = Annotated[
+    str | None,
+    typer.Option("--ops", help="Kernels of the networks in training: fused (default) or torch."),
+]
 Timeout = Annotated[
     float | None, typer.Option("--trial-timeout", help="Seconds after which a trial is ended.")
 ]
@@ -118,6 +122,7 @@ def _collect(
     mirror: Mirror = None,
     seed: Seed = None,
     threads_per_trial: Threads = None,
+    ops: OpsName = None,
     trial_timeout: Timeout = None,
 ) -> tuple[Path, dict[str, Any]]:
     """The run directory and the options that the user gave, in the names of `resolve_config`."""

@@ -35,6 +35,7 @@ class RunConfig(BaseModel):
         members: members of the predictor.
         seed: seed of the run.
         threads_per_trial: CPU threads of one training.
+        ops: path of the networks in trainings: this project's kernels (``fused``) or torch's modules (``torch``).
         trial_timeout: seconds after which a trial is ended, or None.
     """
 
@@ -55,6 +56,7 @@ class RunConfig(BaseModel):
     members: int = Field(4, ge=1)
     seed: int = Field(0, ge=0)
     threads_per_trial: int = Field(1, ge=1)
+    ops: Literal["fused", "torch"] = "fused"
     trial_timeout: float | None = Field(None, gt=0)
 
 

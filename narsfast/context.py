@@ -122,6 +122,7 @@ class Search:
             output=output,
             resolution=self._resolution,
             mirror=self.config.mirror,
+            ops=self.config.ops,
         )
 
 

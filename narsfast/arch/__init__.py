@@ -1,5 +1,7 @@
 """Architectures: definitions, the zoo, torch networks, and the rows that statistics are counted on."""
 
+from narsfast.ops import Ops, plain_ops, set_ops
+
 from ._blocks import ConvNorm, InvertedResidual
 from ._definition import Definition, Padding, Row, check_padding, read_definition
 from ._network import FEATURE_STRIDES, FeatureInfo, FeatureNetwork, Network, create, resolve_definition
@@ -27,6 +29,7 @@ __all__ = [
     "FeatureNetwork",
     "InvertedResidual",
     "Network",
+    "Ops",
     "Padding",
     "Row",
     "Rows",
@@ -36,11 +39,13 @@ __all__ = [
     "load_weights",
     "lower_definitions",
     "lower_genes",
+    "plain_ops",
     "read_definition",
     "require_stages",
     "resolve_definition",
     "round_width",
     "save_weights",
+    "set_ops",
     "squeezed_width",
     "zoo",
     "zoo_definition",

@@ -2,16 +2,17 @@
 
 import math
 
+import torch
 from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
-from narsfast.ops import DepthwiseSE
+from narsfast.ops import DepthwiseSE, Fusable, batch_norm, norm_act, update_buffers
 
 from ._definition import Padding, Row
 from ._width import round_width, squeezed_width
 
 
-class ConvNorm(nn.Sequential):
+class ConvNorm(Fusable, nn.Sequential):
     """A convolution without bias, batch norm, and hard-swish where `act`."""
 
     def __init__(
@@ -22,6 +23,20 @@ class ConvNorm(nn.Sequential):
             nn.BatchNorm2d(out_channels),
         ]
         super().__init__(*layers, *([nn.Hardswish()] if act else []))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, in_channels, h, w) to (n, out_channels, h', w')."""
+        y: Tensor = self[0](x)
+        if not self.takes(y):
+            for layer in list(self)[1:]:
+                y = layer(y)
+            return y
+        norm = self[1]
+        assert isinstance(norm, nn.BatchNorm2d)
+        act = "hard_swish" if len(self) > 2 else "none"
+        y, statistics = norm_act(y.contiguous(memory_format=torch.channels_last), batch_norm(norm, act))
+        update_buffers(norm, statistics)
+        return y
 
 
 class InvertedResidual(nn.Module):
@@ -47,7 +62,12 @@ class InvertedResidual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, in_channels, h, w) to (n, channels, h', w')."""
-        result: Tensor = self.project(self.depthwise(self.expand(x)))
+        if isinstance(self.expand, ConvNorm):
+            # The expansion's norm and activation are left to the depthwise convolution, which reads their input.
+            y = self.depthwise(self.expand[0](x), before=self.expand[1])
+        else:
+            y = self.depthwise(x)
+        result: Tensor = self.project(y)
         return x + self.drop_path(result) if self.shortcut else result
 
 

@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple, overload
 from torch import Tensor, nn
 
 from narsfast.errors import UserError
+from narsfast.ops import set_ops
 
 from ._blocks import ConvNorm, Head, build_row, initialise
 from ._definition import Definition, Padding, check_padding, read_definition
@@ -151,6 +152,7 @@ def create(
     features_only: Literal[False] = ...,
     dropout: float = ...,
     drop_path: float = ...,
+    ops: str = ...,
 ) -> Network: ...
 @overload
 def create(
@@ -162,6 +164,7 @@ def create(
     features_only: Literal[True],
     dropout: float = ...,
     drop_path: float = ...,
+    ops: str = ...,
 ) -> FeatureNetwork: ...
 def create(
     name_or_definition: Source,
@@ -171,6 +174,7 @@ def create(
     features_only: bool = False,
     dropout: float = 0.0,
     drop_path: float = 0.0,
+    ops: str = "fused",
 ) -> Network | FeatureNetwork:
     """Build a network with fresh weights (drawn from torch's global generator).
 
@@ -183,6 +187,8 @@ def create(
         dropout: Rate before the classifier, in [0, 1).
         drop_path: Rate at which the last residual branch is dropped, in [0, 1); the rate grows linearly from
             0 at the first block (our default).
+        ops: "fused" runs norms, activations, depthwise convolutions and squeeze-excite by this project's kernels
+            where they support the input, "torch" by torch's; the parameters are the same.
 
     Raises:
         UserError: An unknown name, a wrong definition, or an argument out of range.
@@ -195,6 +201,10 @@ def create(
     for field, rate in (("dropout", dropout), ("drop_path", drop_path)):
         if not 0 <= rate < 1:
             raise UserError(f"{field} is {rate}; it should be at least 0 and below 1")
-    if features_only:
-        return FeatureNetwork(definition, in_chans, mode, drop_path)
-    return Network(definition, num_classes, in_chans, mode, dropout, drop_path)
+    network = (
+        FeatureNetwork(definition, in_chans, mode, drop_path)
+        if features_only
+        else Network(definition, num_classes, in_chans, mode, dropout, drop_path)
+    )
+    set_ops(network, ops)
+    return network

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from narsfast.arch import InvertedResidual, Network
+from narsfast.arch import InvertedResidual, Network, plain_ops
 
 
 def count_module(network: Network) -> NDArray[np.int64]:
@@ -24,7 +24,7 @@ def count_module(network: Network) -> NDArray[np.int64]:
         stem = network.get_parameter("stem.0.weight")
         side = network.definition.resolution
         network.eval()
-        with torch.no_grad():
+        with torch.no_grad(), plain_ops(network):
             network(torch.zeros(1, stem.shape[1], side, side, device=stem.device, dtype=stem.dtype))
     finally:
         network.train(training)

@@ -15,6 +15,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from narsfast.arch import set_ops
+
 NEEDS = ("onnx", "onnxscript", "onnxruntime")
 
 
@@ -76,6 +78,7 @@ def export_onnx(network: nn.Module, path: Path, resolution: int, in_chans: int) 
         in_chans: channels of the input.
     """
     module = copy.deepcopy(network).cpu().eval()
+    set_ops(module, "torch")
     example = torch.zeros(2, in_chans, resolution, resolution)
     with _quiet_exporter(), torch.no_grad():
         torch.onnx.export(

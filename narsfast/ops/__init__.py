@@ -1,5 +1,21 @@
-"""The building blocks of the networks that deserve kernels of their own, in plain torch."""
+"""The building blocks of the networks that have kernels of their own: plain torch modules with a fused path."""
 
 from ._depthwise_se import DepthwiseSE, SqueezeExcite
+from ._functions import Excite, Norm, Statistics, depthwise_se, norm_act
+from ._modules import Fusable, Ops, batch_norm, plain_ops, set_ops, update_buffers
 
-__all__ = ["DepthwiseSE", "SqueezeExcite"]
+__all__ = [
+    "DepthwiseSE",
+    "Excite",
+    "Fusable",
+    "Norm",
+    "Ops",
+    "SqueezeExcite",
+    "Statistics",
+    "batch_norm",
+    "depthwise_se",
+    "norm_act",
+    "plain_ops",
+    "set_ops",
+    "update_buffers",
+]

@@ -1,6 +1,10 @@
 """The inner half of an inverted residual: depthwise convolution, norm, activation, squeeze-excite."""
 
+import torch
 from torch import Tensor, nn
+
+from ._functions import depthwise_se
+from ._modules import Fusable, batch_norm, excite, update_buffers
 
 
 class SqueezeExcite(nn.Module):
@@ -23,7 +27,7 @@ class SqueezeExcite(nn.Module):
         return x * gate
 
 
-class DepthwiseSE(nn.Module):
+class DepthwiseSE(Fusable):
     """Depthwise convolution, batch norm, hard-swish, and squeeze-excite where `squeezed` is given.
 
     Args:
@@ -49,7 +53,30 @@ class DepthwiseSE(nn.Module):
         self.act = nn.Hardswish()
         self.se = nn.Identity() if squeezed is None else SqueezeExcite(channels, squeezed)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(n, channels, h, w) to (n, channels, (h + 2 * padding - kernel) // stride + 1, w likewise)."""
-        result: Tensor = self.se(self.act(self.norm(self.conv(x))))
+    def forward(self, x: Tensor, before: nn.BatchNorm2d | None = None) -> Tensor:
+        """(n, channels, h, w) to (n, channels, (h + 2 * padding - kernel) // stride + 1, w likewise).
+
+        Args:
+            x: The map.
+            before: A batch norm that, with a hard-swish, is applied to x first.
+        """
+        kernel, stride, padding = self.conv.kernel_size[0], self.conv.stride[0], int(self.conv.padding[0])
+        if not self.takes(x, kernel, stride):
+            x = x if before is None else self.act(before(x))
+            result: Tensor = self.se(self.act(self.norm(self.conv(x))))
+            return result
+        result, in_statistics, statistics = depthwise_se(
+            x.contiguous(memory_format=torch.channels_last),
+            self.conv.weight,
+            batch_norm(self.norm, "hard_swish"),
+            excite(self.se.reduce, self.se.expand, "hard_swish")
+            if isinstance(self.se, SqueezeExcite)
+            else None,
+            stride,
+            padding,
+            None if before is None else batch_norm(before, "hard_swish"),
+        )
+        if before is not None:
+            update_buffers(before, in_statistics)
+        update_buffers(self.norm, statistics)
         return result

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from narsfast.arch import Definition, create
+from narsfast.arch import Definition, Ops, create
 from narsfast.data import Dataset, batches, derived_seed, mixed, steps_per_epoch
 from narsfast.errors import UserError
 from narsfast.space import Recipe
@@ -64,6 +64,7 @@ def train(
     *,
     schedule_epochs: int | None = None,
     threads: int = 1,
+    ops: Ops = "fused",
     report: Report | None = None,
     keep_network: bool = False,
 ) -> Training:
@@ -81,6 +82,7 @@ def train(
         seed: of the trial.
         schedule_epochs: length of the learning-rate schedule, at least `epochs` (default: `epochs`).
         threads: torch threads.
+        ops: "fused" or "torch", as in `narsfast.create`.
         report: called with the share done, 0..1, every now and then.
         keep_network: hand back the trained network.
     """
@@ -92,6 +94,7 @@ def train(
             in_chans=data.in_chans,
             dropout=recipe.dropout,
             drop_path=recipe.drop_path,
+            ops=ops,
         )
 
     return train_network(

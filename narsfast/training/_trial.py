@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from narsfast.arch import WEIGHTS_FILE, Definition, save_weights
+from narsfast.arch import WEIGHTS_FILE, Definition, Ops, save_weights
 from narsfast.data import shared_data
 from narsfast.space import Recipe
 from narsfast.trial import Outcome, Trial
@@ -37,6 +37,7 @@ class TrialTask:
         resolution: the largest resolution of the run, pixels: data that is loaded for it serves all its
             trials.
         mirror: whether a mirrored image keeps its class.
+        ops: "fused" or "torch", as in `narsfast.create`.
     """
 
     candidate: str
@@ -50,6 +51,7 @@ class TrialTask:
     output: str | None = None
     resolution: int = 320
     mirror: bool = True
+    ops: Ops = "fused"
 
 
 def run_trial(task: TrialTask, report: Callable[[float], None] | None = None) -> Trial:
@@ -80,6 +82,7 @@ def run_trial(task: TrialTask, report: Callable[[float], None] | None = None) ->
             schedule_epochs=task.schedule_epochs,
             threads=task.threads,
             report=report,
+            ops=task.ops,
             keep_network=task.output is not None,
         )
         if task.output is not None and training.network is not None:

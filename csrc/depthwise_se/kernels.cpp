@@ -1,0 +1,38 @@
+#include "depthwise_se/kernels.h"
+
+namespace narsfast {
+
+#define NARSFAST_DECLARE(isa)                                                                       \
+  namespace isa {                                                                                   \
+  void convolve(const ConvolveArguments&);                                                          \
+  void convolve_gradient(const ConvolveGradientArguments&);                                         \
+  void infer(const InferArguments&);                                                                \
+  void moments(const MomentsArguments&);                                                            \
+  void normalise(const NormaliseArguments&);                                                        \
+  void reduce(const ReduceArguments&);                                                              \
+  void norm_gradient(const NormGradientArguments&);                                                 \
+  static const DepthwiseKernels kKernels = {convolve, convolve_gradient, infer, moments, normalise, \
+                                            reduce,   norm_gradient};                               \
+  }
+
+NARSFAST_DECLARE(baseline)
+#ifdef NARSFAST_X86
+NARSFAST_DECLARE(avx2)
+NARSFAST_DECLARE(avx512)
+#endif
+#undef NARSFAST_DECLARE
+
+const DepthwiseKernels& depthwise_kernels(Isa isa) {
+  switch (isa) {
+#ifdef NARSFAST_X86
+    case Isa::kAvx2:
+      return avx2::kKernels;
+    case Isa::kAvx512:
+      return avx512::kKernels;
+#endif
+    default:
+      return baseline::kKernels;
+  }
+}
+
+}  // namespace narsfast

@@ -1,0 +1,22 @@
+#pragma once
+
+#include "common/dispatch.h"
+#include "depthwise_se/arguments.h"
+
+namespace narsfast {
+
+// Functions compiled once per instruction set from one source. On the CPU `workspace` is not used, and dtype
+// is kFloat32, kBfloat16 or kFloat64.
+struct DepthwiseKernels {
+  void (*convolve)(const ConvolveArguments&);
+  void (*convolve_gradient)(const ConvolveGradientArguments&);
+  void (*infer)(const InferArguments&);
+  void (*moments)(const MomentsArguments&);
+  void (*normalise)(const NormaliseArguments&);
+  void (*reduce)(const ReduceArguments&);
+  void (*norm_gradient)(const NormGradientArguments&);
+};
+
+const DepthwiseKernels& depthwise_kernels(Isa isa);
+
+}  // namespace narsfast

@@ -1,0 +1,38 @@
+#pragma once
+
+// What the sources of one instruction set define for each other.
+
+#include "depthwise_se/kernels.h"
+#include "depthwise_se/vector.h"
+
+namespace narsfast {
+namespace NARSFAST_ISA {
+
+void convolve(const ConvolveArguments& arguments);
+void convolve_gradient(const ConvolveGradientArguments& arguments);
+void infer(const InferArguments& arguments);
+void moments(const MomentsArguments& arguments);
+void normalise(const NormaliseArguments& arguments);
+void reduce(const ReduceArguments& arguments);
+void norm_gradient(const NormGradientArguments& arguments);
+
+namespace {
+
+// Calls body(accumulator, element) with values of the two types.
+template <class Body>
+NARSFAST_INLINE void with_types(Dtype dtype, const Body& body) {
+  switch (dtype) {
+    case Dtype::kBfloat16:
+      body(float{}, Bfloat16{});
+      break;
+    case Dtype::kFloat64:
+      body(double{}, double{});
+      break;
+    default:
+      body(float{}, float{});
+  }
+}
+
+}  // namespace
+}  // namespace NARSFAST_ISA
+}  // namespace narsfast

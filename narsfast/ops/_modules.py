@@ -1,0 +1,106 @@
+"""What turns torch's modules into arguments of the fused block, and moves their buffers as torch does."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, distributed, nn
+
+from narsfast.errors import UserError
+
+from ._functions import Excite, Norm, Statistics
+from ._library import supports
+
+Ops = Literal["fused", "torch"]
+
+_reported: set[str] = set()
+
+
+class Fusable(nn.Module):
+    """A module that has a fused path beside the plain one. Both read the same parameters and buffers.
+
+    Attributes:
+        ops: "fused" takes this project's kernels where they support the input, "torch" always the plain modules.
+    """
+
+    ops: Ops = "fused"
+
+    def takes(self, x: Tensor, kernel: int = 3, stride: int = 1) -> bool:
+        """Whether the fused path is taken; the first time that it is wanted and cannot be, a warning says why."""
+        if self.ops != "fused" or x.is_meta:
+            return False
+        if supports(x, kernel, stride):
+            return True
+        reason = f"{x.dtype} on {x.device.type}, kernel {kernel}, stride {stride}"
+        if reason not in _reported:
+            _reported.add(reason)
+            warnings.warn(
+                f"narsfast has no fused kernels for {reason}; plain torch runs instead", stacklevel=3
+            )
+        return False
+
+
+def set_ops(network: nn.Module, ops: str) -> None:
+    """Choose the path of every block of a network.
+
+    Raises:
+        UserError: `ops` is neither "fused" nor "torch".
+    """
+    if ops not in ("fused", "torch"):
+        raise UserError(f"ops is {ops!r}; it should be 'fused' or 'torch'")
+    for module in network.modules():
+        if isinstance(module, Fusable):
+            module.ops = ops  # type: ignore[assignment]
+
+
+@contextmanager
+def plain_ops(network: nn.Module) -> Iterator[None]:
+    """Inside, every block runs its plain modules, so that hooks on them see what passes."""
+    blocks = [module for module in network.modules() if isinstance(module, Fusable)]
+    before = [block.ops for block in blocks]
+    try:
+        set_ops(network, "torch")
+        yield
+    finally:
+        for block, ops in zip(blocks, before, strict=True):
+            block.ops = ops
+
+
+def batch_norm(module: nn.BatchNorm2d, act: str) -> Norm:
+    """A norm and the activation after it as data."""
+    own = module.training or module.running_mean is None
+    group: Any = None
+    if isinstance(module, nn.SyncBatchNorm) and module.training and distributed.is_initialized():
+        group = module.process_group or distributed.group.WORLD
+    return Norm(
+        module.weight,
+        module.bias,
+        None if own else module.running_mean,
+        None if own else module.running_var,
+        module.eps,
+        act,
+        group,
+    )
+
+
+def excite(reduce: nn.Conv2d, expand: nn.Conv2d, act: str) -> Excite:
+    """The 1x1 convolutions of a squeeze-excite as data."""
+    assert reduce.bias is not None
+    assert expand.bias is not None
+    return Excite(reduce.weight.flatten(1), reduce.bias, expand.weight.flatten(1), expand.bias, act)
+
+
+@torch.no_grad()
+def update_buffers(module: nn.BatchNorm2d, statistics: Statistics | None) -> None:
+    """Move the running statistics as torch's batch norm does (momentum None: the plain average)."""
+    if statistics is None or not module.training or module.running_mean is None or module.running_var is None:
+        return
+    assert module.num_batches_tracked is not None
+    module.num_batches_tracked.add_(1)
+    share = 1.0 / float(module.num_batches_tracked) if module.momentum is None else module.momentum
+    module.running_mean.lerp_(statistics.mean.to(module.running_mean.dtype), share)
+    module.running_var.lerp_(statistics.unbiased_var.to(module.running_var.dtype), share)

@@ -1,0 +1,197 @@
+import copy
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from narsfast.ops import Norm, norm_act
+
+from .conftest import ACTIVATIONS, Case, compare, gradients
+
+SHAPES = [
+    Case(kernel=3, padding=1),
+    Case(kernel=3, stride=2, padding=0, squeezed=6, before=True),
+    Case(kernel=5, stride=2, padding=1, c=37, squeezed=5, before=True),
+    Case(kernel=5, stride=1, padding=2, c=24, h=14, w=14, squeezed=8),
+    Case(kernel=5, stride=1, padding=0, c=3, h=8, w=6),
+    Case(kernel=7, stride=1, padding=3, c=33, h=8, w=17, squeezed=4, before=True),
+    Case(kernel=7, stride=2, padding=3, c=16, h=13, w=3, before=True),
+    Case(kernel=5, stride=1, padding=2, n=9, c=40, h=2, w=2, squeezed=8, before=True),
+    Case(kernel=3, stride=2, padding=1, n=4, c=8, h=1, w=1),
+    Case(kernel=3, stride=1, padding=3, n=2, c=20, h=4, w=3, squeezed=2),
+    Case(kernel=3, stride=2, padding=1, n=2, c=1, h=33, w=31),
+]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("case", SHAPES, ids=str)
+def test_training_equals_plain_torch(case, dtype, isa):
+    compare(case, dtype)
+
+
+@pytest.mark.parametrize("act", list(ACTIVATIONS))
+@pytest.mark.parametrize("inner", ["relu", "hard_swish"])
+@pytest.mark.parametrize("training", [True, False])
+def test_activations_and_constant_statistics(act, inner, training):
+    case = Case(act=act, inner=inner, training=training, squeezed=6, before=True, kernel=5, padding=2)
+    compare(case, torch.float32)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("case", SHAPES, ids=str)
+@pytest.mark.parametrize("n", [1, 9])
+def test_inference_equals_training_with_the_same_statistics(case, dtype, isa, n):
+    case = Case(**{**case.__dict__, "training": False, "n": n})
+    leaves = case.leaves()
+    leaves["x"] = leaves["x"].to(dtype)
+    leaves = {
+        name: leaf if name == "x" else leaf.to(torch.promote_types(dtype, torch.float32))
+        for name, leaf in leaves.items()
+    }
+    expected = case.plain({name: leaf.double() for name, leaf in leaves.items()})
+    with torch.no_grad():
+        found = case.fused(leaves)
+    assert found.dtype == dtype
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    error = float((found.double() - expected).abs().max())
+    assert error <= 32 * torch.finfo(dtype).eps * float(expected.abs().max())
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.builds(
+        Case,
+        n=st.integers(2, 5),
+        c=st.integers(1, 40),
+        h=st.integers(3, 19),
+        w=st.integers(3, 19),
+        kernel=st.sampled_from([3, 5, 7]),
+        stride=st.sampled_from([1, 2]),
+        padding=st.integers(2, 4),
+        squeezed=st.integers(0, 9),
+        before=st.booleans(),
+        seed=st.integers(0, 1000),
+    )
+)
+def test_random_shapes(case):
+    compare(case, torch.float32)
+
+
+def test_gradcheck_of_the_float64_kernels():
+    case = Case(n=2, c=3, h=5, w=4, kernel=3, stride=2, squeezed=2, before=True)
+    leaves = case.leaves()
+    names = list(leaves)
+
+    def block(*values):
+        return case.fused(dict(zip(names, values, strict=True)))
+
+    inputs = tuple(leaf.requires_grad_() for leaf in leaves.values())
+    assert torch.autograd.gradcheck(block, inputs)
+
+
+def test_statistics_far_from_zero():
+    # Constant weights keep the mean; without padding there is no border.
+    for padding in (0, 1):
+        case = Case(n=8, c=20, h=24, w=24, kernel=3, padding=padding, offset=1000.0, before=False)
+        compare(case, torch.float32)
+    y = 1000 + torch.randn(16, 20, 30, 30, generator=torch.Generator().manual_seed(0))
+    y = y.contiguous(memory_format=torch.channels_last)
+    mean, m2 = torch.ops.narsfast.moments(y)
+    exact = y.double()
+    torch.testing.assert_close(mean.double(), exact.mean((0, 2, 3)), rtol=3e-7, atol=0)
+    torch.testing.assert_close(
+        m2.double() / (16 * 900), exact.var((0, 2, 3), correction=0), rtol=1e-4, atol=0
+    )
+
+
+@pytest.mark.parametrize("act", list(ACTIVATIONS))
+@pytest.mark.parametrize("shape", [(4, 20, 5, 3), (2, 3, 1, 1), (1, 37, 31, 17)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_norm_with_activation(act, shape, dtype, isa):
+    draw = torch.Generator().manual_seed(0)
+    leaves = {
+        "y": torch.randn(shape, generator=draw, dtype=torch.float64),
+        "weight": 1 + 0.1 * torch.randn(shape[1], generator=draw, dtype=torch.float64),
+        "bias": torch.randn(shape[1], generator=draw, dtype=torch.float64),
+    }
+
+    def plain(leaves):
+        y = leaves["y"]
+        z = torch.nn.functional.batch_norm(y, None, None, leaves["weight"], leaves["bias"], training=True)
+        return ACTIVATIONS[act](z)
+
+    def fused(leaves):
+        y = leaves["y"].contiguous(memory_format=torch.channels_last)
+        return norm_act(y, Norm(leaves["weight"], leaves["bias"], None, None, 1e-5, act))[0]
+
+    d_out = torch.randn(shape, generator=draw, dtype=torch.float64)
+    exact = gradients(plain, leaves, d_out)
+    found = gradients(fused, {name: leaf.to(dtype) for name, leaf in leaves.items()}, d_out)
+    for name, value in exact.items():
+        tolerance = 200 * torch.finfo(dtype).eps * max(1.0, float(value.abs().max()))
+        torch.testing.assert_close(found[name].double(), value, rtol=0, atol=tolerance)
+
+
+def test_derivatives_at_the_kinks_are_torchs():
+    y = torch.tensor([-3.0, 0.0, 3.0, float("nan"), float("inf"), -float("inf")])
+    y = y.view(6, 1, 1, 1).contiguous(memory_format=torch.channels_last)
+    one, zero = torch.ones(1), torch.zeros(1)
+    for act, plain in (("hard_swish", torch.nn.functional.hardswish), ("relu", torch.relu)):
+        x = y.clone().requires_grad_()
+        expected = plain(x)
+        (d_expected,) = torch.autograd.grad(expected.sum(), x)
+        out = torch.ops.narsfast.normalise(y, one, zero, act, None, None, None, None, "none")[0]
+        torch.testing.assert_close(out, expected.detach(), equal_nan=True)
+        d_out = torch.ones_like(y)
+        d_y = torch.ops.narsfast.norm_gradient(
+            d_out, torch.nan_to_num(y, 5, 5, -5), one, zero, act, None, None, one, zero, zero
+        )
+        torch.testing.assert_close(d_y[:3], d_expected[:3])
+
+
+def test_the_same_bits_for_any_number_of_threads():
+    case = Case(n=16, c=72, h=20, w=20, kernel=5, padding=2, squeezed=16, before=True)
+    leaves = {name: leaf.float() for name, leaf in case.leaves().items()}
+    d_out = torch.randn(case.fused(leaves).shape)
+    threads = torch.get_num_threads()
+    results = []
+    try:
+        for number in (1, 2, 3):
+            torch.set_num_threads(number)
+            results.append(gradients(case.fused, leaves, d_out))
+    finally:
+        torch.set_num_threads(threads)
+    for other in results[1:]:
+        for name, value in results[0].items():
+            assert torch.equal(other[name], value), name
+
+
+def test_no_images():
+    case = Case(n=0, squeezed=4, before=True)
+    found = gradients(
+        case.fused, {name: leaf.float() for name, leaf in case.leaves().items()}, torch.empty(0, 16, 9, 7)
+    )
+    assert found["out"].shape == (0, 16, 9, 7)
+    assert float(found["kernel"].abs().max()) == 0
+
+
+def test_one_value_a_channel_is_refused_as_torch_does():
+    with pytest.raises(ValueError, match="Expected more than 1 value per channel"):
+        Case(n=1, h=1, w=1).fused({name: leaf.float() for name, leaf in Case(n=1, h=1, w=1).leaves().items()})
+
+
+def test_a_second_derivative_is_refused():
+    case = Case(squeezed=4)
+    leaves = {name: leaf.float().requires_grad_() for name, leaf in case.leaves().items()}
+    (d_x,) = torch.autograd.grad(case.fused(leaves).sum(), leaves["x"], create_graph=True)
+    with pytest.raises(RuntimeError, match="differentiat"):
+        torch.autograd.grad(d_x.sum(), leaves["x"])
+
+
+def test_inputs_are_left_as_they_were():
+    case = Case(squeezed=4, before=True)
+    leaves = {name: leaf.float() for name, leaf in case.leaves().items()}
+    before = copy.deepcopy(leaves)
+    gradients(case.fused, leaves, torch.randn(3, 16, 9, 7))
+    assert all(torch.equal(leaves[name], value) for name, value in before.items())
