@@ -121,6 +121,14 @@ def _channels_last(x: Tensor) -> Tensor:
     return x.contiguous(memory_format=torch.channels_last)
 
 
+def _refuse_second_derivative() -> None:
+    # create_graph=True runs the backward with gradients on.
+    if torch.is_grad_enabled() and not torch.compiler.is_compiling():
+        raise RuntimeError(
+            "the fused ops cannot be differentiated twice; build the network with ops='torch' for create_graph=True"
+        )
+
+
 def _values_per_channel(y: Tensor) -> int:
     count = y.shape[0] * y.shape[2] * y.shape[3]
     if count == 1:
@@ -157,6 +165,7 @@ class _NormAct(Function):
 
     @staticmethod
     def backward(ctx: Any, d_out: Tensor, *_: Any) -> Any:
+        _refuse_second_derivative()
         y, *saved = ctx.saved_tensors
         affine = _Affine(*saved)
         d_out = _channels_last(d_out)
@@ -263,6 +272,7 @@ class _DepthwiseSE(Function):
 
     @staticmethod
     def backward(ctx: Any, d_out: Tensor, *_: Any) -> Any:
+        _refuse_second_derivative()
         saved = ctx.saved_tensors
         x, y, kernel = saved[:3]
         first, affine = _Affine(*saved[3:7]), _Affine(*saved[7:11])

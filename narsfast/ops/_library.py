@@ -37,6 +37,9 @@ def supports(x: Tensor, kernel: int, stride: int) -> bool:
 
 
 def out_size(size: int, kernel: int, stride: int, padding: int) -> int:
+    """Of a convolution along one side."""
+    if size + 2 * padding < kernel:
+        raise ValueError(f"a side of {size} padded by {padding} is smaller than the kernel of {kernel}")
     return (size + 2 * padding - kernel) // stride + 1
 
 

@@ -1,0 +1,161 @@
+"""The operators as torch sees them: schemas, fakes, compile, export, autocast."""
+
+import copy
+
+import pytest
+import torch
+
+from narsfast.ops import DepthwiseSE, plain_ops, set_ops
+
+OPS = torch.ops.narsfast
+
+
+def channels_last(*shape, dtype=torch.float32):
+    return torch.randn(shape).to(dtype).contiguous(memory_format=torch.channels_last)
+
+
+def arguments(name):
+    """Arguments of one operator, for 8 channels."""
+    torch.manual_seed(0)
+    x, y, d_out = channels_last(3, 8, 6, 5), channels_last(3, 8, 6, 5), channels_last(3, 8, 6, 5)
+    v = [torch.rand(8) for _ in range(8)]
+    excite = (torch.randn(4, 8), torch.randn(4), torch.randn(8, 4), torch.randn(8), "relu")
+    state = (torch.randn(3, 8), torch.randn(3, 4), torch.randn(3, 8))
+    weight = torch.randn(8, 1, 3, 3)
+    gradient = (d_out, y, v[0], v[1], "hard_swish", state[2], state[0], *v[2:5])
+    return {
+        "convolve": (x, weight, v[0], v[1], "relu", 1, 1),
+        "convolve_gradient": (*gradient, x, weight, v[5], v[6], "relu", v[7], 1, 1),
+        "moments": (y,),
+        "normalise": (y, v[0], v[1], "hard_swish", *excite),
+        "reduce": (d_out, y, v[0], v[1], "hard_swish", v[2], *state, *excite),
+        "norm_gradient": gradient,
+        "infer": (x, weight, v[0], v[1], "relu", v[2], v[3], "hard_swish", *excite, 1, 1),
+    }[name]
+
+
+NAMES = ("convolve", "convolve_gradient", "moments", "normalise", "reduce", "norm_gradient", "infer")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_opcheck(name):
+    result = torch.library.opcheck(getattr(OPS, name), arguments(name))
+    assert set(result.values()) == {"SUCCESS"}
+
+
+def test_a_contiguous_map_is_refused():
+    x = torch.randn(2, 8, 6, 5)
+    with pytest.raises(ValueError, match=r"y of shape \(2, 8, 6, 5\) .* channels_last"):
+        OPS.moments(x)
+
+
+def test_an_unsupported_kernel_or_dtype_is_refused():
+    x = channels_last(2, 8, 9, 9)
+    with pytest.raises(ValueError, match="kernel must be 3, 5 or 7"):
+        OPS.convolve(x, torch.randn(8, 1, 9, 9), None, None, "none", 1, 4)
+    with pytest.raises(ValueError, match="smaller than the kernel"):
+        OPS.convolve(channels_last(2, 8, 3, 3), torch.randn(8, 1, 7, 7), None, None, "none", 1, 0)
+    with pytest.raises(TypeError, match="float16"):
+        OPS.moments(channels_last(2, 8, 3, 3, dtype=torch.float16))
+
+
+def block(**options):
+    torch.manual_seed(0)
+    return DepthwiseSE(16, 5, options.get("stride", 1), 2, 8)
+
+
+def run(module, x):
+    x = x.clone().requires_grad_()
+    out = module(x)
+    out.square().sum().backward()
+    return [out.detach(), x.grad, *(p.grad for p in module.parameters()), *module.buffers()]
+
+
+def test_compiled_without_a_break_it_gives_the_same():
+    eager = block()
+    compiled = copy.deepcopy(eager)
+    x = channels_last(4, 16, 8, 8)
+    expected = run(eager, x)
+    found = run(torch.compile(compiled, fullgraph=True), x)[:2] + run_state(compiled)
+    for one, other in zip(expected, found, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def run_state(module):
+    return [*(p.grad for p in module.parameters()), *module.buffers()]
+
+
+def test_exported_it_gives_the_same():
+    module = block().eval()
+    x = channels_last(2, 16, 8, 8)
+    with torch.no_grad():
+        exported = torch.export.export(module, (x,))
+        assert "narsfast.infer.default" in {str(node.target) for node in exported.graph.nodes}
+        torch.testing.assert_close(exported.module()(x), module(x))
+
+
+def test_functional_call_and_deepcopy():
+    module = block()
+    x = channels_last(2, 16, 8, 8)
+    state = {name: value * 2 for name, value in module.state_dict().items() if value.is_floating_point()}
+    doubled = copy.deepcopy(module)
+    doubled.load_state_dict(state, strict=False)
+    module.eval(), doubled.eval()
+    torch.testing.assert_close(torch.func.functional_call(module, state, (x,)), doubled(x))
+
+
+@pytest.mark.parametrize("momentum", [0.1, 0.3, None])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_both_paths_train_the_same_and_move_the_same_buffers(momentum, stride):
+    fused = block(stride=stride)
+    fused.norm.momentum = momentum
+    plain = copy.deepcopy(fused)
+    set_ops(plain, "torch")
+    for _ in range(3):
+        x = channels_last(4, 16, 9, 8)
+        for one, other in zip(run(fused, x), run(plain, x), strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+    assert fused.norm.num_batches_tracked == 3
+    assert fused.state_dict().keys() == plain.state_dict().keys()
+
+
+def test_gradients_with_constant_statistics():
+    fused = block().eval()
+    plain = copy.deepcopy(fused)
+    set_ops(plain, "torch")
+    x = channels_last(3, 16, 6, 6)
+    for one, other in zip(run(fused, x), run(plain, x), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
+def test_bfloat16_under_autocast():
+    module = block()
+    with torch.autocast("cpu", torch.bfloat16):
+        out = module(channels_last(4, 16, 8, 8, dtype=torch.bfloat16))
+    assert out.dtype == torch.bfloat16
+    torch.autograd.backward(out.float().sum())
+    assert all(p.grad.dtype == torch.float32 for p in module.parameters())
+
+
+def test_what_is_not_supported_runs_plain_and_is_reported_once(recwarn):
+    module = block().half()
+    x = channels_last(4, 16, 8, 8, dtype=torch.float16)
+    for _ in range(2):
+        module(x)
+    messages = [str(w.message) for w in recwarn if "no fused kernels" in str(w.message)]
+    assert messages == [
+        "narsfast has no fused kernels for torch.float16 on cpu, kernel 5, stride 1; plain torch runs instead"
+    ]
+
+
+def test_hooks_see_the_plain_modules_inside_plain_ops():
+    module = block().eval()
+    seen = []
+    module.conv.register_forward_hook(lambda *_: seen.append(1))
+    x = channels_last(1, 16, 8, 8)
+    module(x)
+    assert not seen
+    with plain_ops(module):
+        module(x)
+    assert seen
+    assert module.ops == "fused"
