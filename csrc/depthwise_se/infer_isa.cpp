@@ -8,12 +8,16 @@ namespace narsfast {
 namespace NARSFAST_ISA {
 namespace {
 
+constexpr int64_t kSlabBytes = 3 << 16;  // scratch that stays in a core's cache
+
 template <class Real, class Storage>
 struct Inference {
   const InferArguments& arguments;
   const Window& window;
   int64_t blocks, taps, out_pixels;
   Buffer<Real> weights, shifts, pooled, hidden, inner, gate;
+  Affines<Real> inputs;
+  PlaneConvolution<Real> convolution;
 
   explicit Inference(const InferArguments& given)
       : arguments(given),
@@ -26,10 +30,18 @@ struct Inference {
         pooled(window.images * window.channels),
         hidden(window.images * given.excite.squeezed),
         inner(window.images * given.excite.squeezed),
-        gate(window.images * window.channels) {
+        gate(window.images * window.channels),
+        inputs(given.input, window.channels),
+        convolution(window, weights.at) {
     pack_weights(given.weight, given.norm.scale, window.channels, taps, weights.at);
     std::memset(shifts.at, 0, static_cast<size_t>(blocks * kBlock<Real>) * sizeof(Real));
     std::memcpy(shifts.at, given.norm.shift, static_cast<size_t>(window.channels) * sizeof(Real));
+  }
+
+  Window one_image() const {
+    Window one = window;
+    one.images = 1;
+    return one;
   }
 
   Storage* image(int64_t n) const {
@@ -37,15 +49,14 @@ struct Inference {
   }
 
   template <Activation kActivation>
-  NARSFAST_INLINE void convolve_block(int64_t n, int64_t index) const {
-    const Block block = block_at<Real>(index, window.channels);
-    const BlockAffine<Real> input = load_affine<Real>(arguments.input, block.first, window.channels);
-    const PlaneConvolution<Real> convolution(window, weights.at + index * kBlock<Real> * taps);
+  void convolve_slab(int64_t n, const Slab& slab) const {
     const Storage* x =
         static_cast<const Storage*>(arguments.x) + n * window.height * window.width * window.channels;
-    Vector<Real> total[kVectors] = {};
-    convolution.run(x + block.first, block, input, shifts.at + block.first,
-                    [&](int64_t row, const Real* packed, int64_t plane) {
+    Buffer<Vector<Real>> total(slab.count * kVectors);
+    for (int64_t i = 0; i < slab.count * kVectors; ++i) total.at[i] = Vector<Real>{};
+    convolution.run(x, slab, inputs.blocks.at + slab.first, shifts.at,
+                    [&](int64_t b, int64_t row, const Real* packed, int64_t plane) {
+                      const Block block = block_at<Real>(slab.first + b, window.channels);
                       Vector<Real> sum[kVectors] = {};
                       unpack_row<Real>(packed, plane, window.out_width, block,
                                        image(n) + row * window.out_width * window.channels + block.first,
@@ -54,10 +65,14 @@ struct Inference {
                                          sum[v] += value;
                                          return value;
                                        });
-                      for (int v = 0; v < kVectors; ++v) total[v] += sum[v];
+                      for (int v = 0; v < kVectors; ++v) total.at[b * kVectors + v] += sum[v];
                     });
-    for (int v = 0; v < kVectors; ++v) total[v] = total[v] / static_cast<Real>(out_pixels);
-    store_block<Real>(total, pooled.at + n * window.channels, block.first, window.channels);
+    for (int64_t i = 0; i < slab.count * kVectors; ++i) {
+      const int64_t c = slab.first * kBlock<Real> + i * kLanes<Real>;
+      if (c >= window.channels) break;
+      store_some<Real>(pooled.at + n * window.channels + c, total.at[i] / static_cast<Real>(out_pixels),
+                       window.channels - c);
+    }
   }
 
   void excite(int64_t n, int64_t images) const {
@@ -85,14 +100,18 @@ struct Inference {
 
   template <Activation kActivation>
   void run() const {
-    const double each = static_cast<double>(out_pixels * taps * kBlock<Real>) / 8;
+    const double each = static_cast<double>(out_pixels * taps * window.channels) / 32;
     const bool gated = arguments.excite.squeezed > 0;
     // Few large images are split by channels; otherwise some images at a time go through all of it, so that
     // their maps are still in the cache when they are gated.
     constexpr int64_t kFew = 4;
     if (window.images < kFew) {
-      for_chunks(window.images * blocks, 1, each,
-                 [&](int64_t task, int64_t) { convolve_block<kActivation>(task / blocks, task % blocks); });
+      // Each image is split alike, however many there are.
+      const Split split = split_work(one_image(), blocks, convolution.row_bytes());
+      for_chunks(window.images * split.slabs, 1, each / static_cast<double>(split.slabs),
+                 [&](int64_t task, int64_t) {
+                   convolve_slab<kActivation>(task / split.slabs, split.slab(task % split.slabs));
+                 });
       if (!gated) return;
       excite(0, window.images);
       for_chunks(window.images * out_pixels, 64, static_cast<double>(window.channels) / 8,
@@ -102,9 +121,12 @@ struct Inference {
     constexpr int64_t kCached = 1 << 16;
     const int64_t fitting = kCached / (out_pixels * window.channels + 1);
     const int64_t together = fitting < 1 ? 1 : fitting > 8 ? 8 : fitting;
-    for_chunks(window.images, together, each * static_cast<double>(blocks), [&](int64_t begin, int64_t end) {
+    const int64_t most = kSlabBytes / convolution.row_bytes() + 1;
+    for_chunks(window.images, together, each, [&](int64_t begin, int64_t end) {
       for (int64_t n = begin; n < end; ++n) {
-        for (int64_t index = 0; index < blocks; ++index) convolve_block<kActivation>(n, index);
+        for (int64_t first = 0; first < blocks; first += most) {
+          convolve_slab<kActivation>(n, {first, first + most < blocks ? most : blocks - first});
+        }
       }
       if (!gated) return;
       excite(begin, end - begin);

@@ -27,14 +27,27 @@ struct Moments {
   // `values` vectors that lie `step` elements apart.
   NARSFAST_INLINE void add(const Real* values, int64_t number) {
     const Vector<Real> origin = load(values + number / 2 * kLanes<Real>);
-    Vector<Real> sum{};
-    Vector<Real> squares{};
-    for (int64_t i = 0; i < number; ++i) {
-      const Vector<Real> offset = load(values + i * kLanes<Real>) - origin;
-      sum += offset;
-      squares += offset * offset;
+    // Several sums at a time: one would wait for itself.
+    constexpr int kChains = 4;
+    Vector<Real> sums[kChains] = {};
+    Vector<Real> squares[kChains] = {};
+    int64_t i = 0;
+    for (; i + kChains <= number; i += kChains) {
+#pragma GCC unroll 4
+      for (int chain = 0; chain < kChains; ++chain) {
+        const Vector<Real> offset = load(values + (i + chain) * kLanes<Real>) - origin;
+        sums[chain] += offset;
+        squares[chain] += offset * offset;
+      }
     }
-    join_sums(origin, sum, squares, static_cast<Real>(number));
+    for (; i < number; ++i) {
+      const Vector<Real> offset = load(values + i * kLanes<Real>) - origin;
+      sums[0] += offset;
+      squares[0] += offset * offset;
+    }
+    const Vector<Real> sum = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+    const Vector<Real> square = (squares[0] + squares[1]) + (squares[2] + squares[3]);
+    join_sums(origin, sum, square, static_cast<Real>(number));
   }
 
   NARSFAST_INLINE void join_sums(Vector<Real> origin, Vector<Real> sum, Vector<Real> squares, Real number) {

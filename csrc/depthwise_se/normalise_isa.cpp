@@ -15,7 +15,7 @@ void moments_typed(const MomentsArguments& arguments) {
   const int64_t blocks = count_blocks<Real>(channels);
   const int64_t total = arguments.images * arguments.pixels;
   const int64_t chunks = (total + kPixelChunk - 1) / kPixelChunk;
-  const int64_t groups = count_groups(chunks, 1);
+  const int64_t groups = count_groups(chunks);
   Buffer<Real> means(groups * channels);
   Buffer<Real> m2s(groups * channels);
   Buffer<Real> counts(groups);

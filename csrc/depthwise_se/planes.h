@@ -1,6 +1,6 @@
 #pragma once
 
-// The convolution of one block of channels of one image, row by row.
+// The convolution of a slab of one image, row by row.
 
 #include "depthwise_se/rows.h"
 #include "depthwise_se/tiles.h"
@@ -12,7 +12,7 @@ namespace {
 template <class Real>
 struct PlaneConvolution {
   Window window;
-  const Real* weights;  // (vectors, kernel * kernel, lanes)
+  const Real* weights;  // (blocks, vectors, kernel * kernel, lanes)
   ConvolveRow<Real> convolve_row;
   int64_t plane;  // elements of one vector's row of outputs
 
@@ -22,40 +22,51 @@ struct PlaneConvolution {
         convolve_row(row_convolution<Real>(shape.kernel, shape.stride)),
         plane(shape.out_width * kLanes<Real>) {}
 
-  // Calls emit(row, packed, plane) for each row of outputs. image: the block's first element. bias: (vectors,
-  // lanes), null = 0. Uses the thread's scratch.
+  // Bytes of scratch that one block needs.
+  int64_t row_bytes() const {
+    return (RowRing<Real>::size(window.kernel, 1, window.width, window.padding) + kVectors * plane) *
+           static_cast<int64_t>(sizeof(Real));
+  }
+
+  // Calls emit(block, row, packed, plane) for each row of outputs and block of the slab (counted from its
+  // first). inputs: one for each block of the slab. bias: (blocks, vectors, lanes), null = 0. Uses the
+  // thread's scratch.
   template <class Storage, class Emit>
-  NARSFAST_INLINE void run(const Storage* image, const Block& block, const BlockAffine<Real>& input,
+  NARSFAST_INLINE void run(const Storage* image, const Slab& slab, const BlockAffine<Real>* inputs,
                            const Real* bias, const Emit& emit) const {
-    const int64_t ring_size = RowRing<Real>::size(window.kernel, window.width, window.padding);
+    const int64_t taps = window.kernel * window.kernel;
+    const int64_t ring_size = RowRing<Real>::size(window.kernel, slab.count, window.width, window.padding);
     Real* scratch =
         static_cast<Real*>(thread_scratch(static_cast<size_t>(ring_size + kVectors * plane) * sizeof(Real)));
-    RowRing<Real> ring(scratch, window.kernel, window.width, window.padding);
+    RowRing<Real> ring(scratch, window.kernel, slab.count, window.width, window.padding);
     Real* packed = scratch + ring_size;
-    const int64_t used =
-        block.left < kBlock<Real> ? (block.left + kLanes<Real> - 1) / kLanes<Real> : kVectors;
     for (int64_t row = 0; row < window.out_height; ++row) {
       const int64_t top = row * window.stride - window.padding;
       const int64_t from = top < 0 ? 0 : top;
       const int64_t last = top + window.kernel - 1;
       const int64_t to = last < window.height ? last : window.height - 1;
-      ring.advance(from, to, image, window.height, window.width, block, input);
-      for (int v = 0; v < used; ++v) {
-        RowTaps<Real> taps;
-        taps.count = 0;
-        for (int64_t i = from; i <= to; ++i) {
-          taps.rows[taps.count] = ring.row(i, v);
-          taps.weights[taps.count] =
-              weights + (v * window.kernel * window.kernel + (i - top) * window.kernel) * kLanes<Real>;
-          ++taps.count;
+      ring.advance(from, to, image, window.width, window.channels, slab, inputs);
+      for (int64_t b = 0; b < slab.count; ++b) {
+        const Block block = block_at<Real>(slab.first + b, window.channels);
+        for (int v = 0; v < kVectors; ++v) {
+          if (v * kLanes<Real> >= block.left) {
+            std::memset(packed + v * plane, 0, static_cast<size_t>(plane) * sizeof(Real));
+            continue;
+          }
+          const int64_t vector = (slab.first + b) * kVectors + v;
+          RowTaps<Real> row_taps;
+          row_taps.count = 0;
+          for (int64_t i = from; i <= to; ++i) {
+            row_taps.rows[row_taps.count] = ring.row(i, b * kVectors + v);
+            row_taps.weights[row_taps.count] =
+                weights + (vector * taps + (i - top) * window.kernel) * kLanes<Real>;
+            ++row_taps.count;
+          }
+          convolve_row(row_taps, window.out_width, bias == nullptr ? nullptr : bias + vector * kLanes<Real>,
+                       packed + v * plane, 1);
         }
-        convolve_row(taps, window.out_width, bias == nullptr ? nullptr : bias + v * kLanes<Real>,
-                     packed + v * plane, 1);
+        emit(b, row, packed, plane);
       }
-      for (int64_t v = used; v < kVectors; ++v) {
-        std::memset(packed + v * plane, 0, static_cast<size_t>(plane) * sizeof(Real));
-      }
-      emit(row, packed, plane);
     }
   }
 };

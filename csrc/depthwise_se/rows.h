@@ -104,33 +104,59 @@ NARSFAST_INLINE void unpack_row(const Real* packed, int64_t plane, int64_t width
   }
 }
 
-// The last rows of one block, packed with `pad` columns of zeros on each side: as many as the kernel is high.
+// Blocks [first, first + count) of a map, handled together row by row: memory is met in its own order.
+struct Slab {
+  int64_t first, count;
+};
+
+// The last rows of a slab, packed with `pad` columns of zeros on each side: as many as the kernel is high.
 template <class Real>
 struct RowRing {
   Real* memory;
-  int64_t depth;   // rows
-  int64_t pad;     // columns
-  int64_t plane;   // elements of one vector's row
-  int64_t packed;  // rows [0, packed) of the image have been packed
+  int64_t depth;    // rows
+  int64_t vectors;  // of the slab
+  int64_t pad;      // columns
+  int64_t plane;    // elements of one vector's row
+  int64_t packed;   // rows [0, packed) of the image have been packed
 
-  RowRing(Real* at, int64_t rows, int64_t width, int64_t padding)
-      : memory(at), depth(rows), pad(padding), plane(size(1, width, padding) / kVectors), packed(0) {
-    std::memset(memory, 0, static_cast<size_t>(rows * kVectors * plane) * sizeof(Real));
+  RowRing(Real* at, int64_t rows, int64_t blocks, int64_t width, int64_t padding)
+      : memory(at),
+        depth(rows),
+        vectors(blocks * kVectors),
+        pad(padding),
+        plane((width + 2 * padding) * kLanes<Real>),
+        packed(0) {
+    std::memset(memory, 0, static_cast<size_t>(depth * vectors * plane) * sizeof(Real));
   }
-  static int64_t size(int64_t rows, int64_t width, int64_t padding) {
-    return rows * kVectors * (width + 2 * padding) * kLanes<Real>;
+  static int64_t size(int64_t rows, int64_t blocks, int64_t width, int64_t padding) {
+    return rows * blocks * kVectors * (width + 2 * padding) * kLanes<Real>;
   }
   // Column -pad of a row's vector v.
-  Real* row(int64_t index, int v) const { return memory + ((index % depth) * kVectors + v) * plane; }
+  Real* row(int64_t index, int64_t v) const { return memory + ((index % depth) * vectors + v) * plane; }
 
-  // Packs rows up to and including `last` of an image of `height` rows; those above `first` are skipped.
+  // Packs rows up to and including `last` of an image (width, channels) x height; those above `first` are
+  // skipped. inputs: one for each block of the slab.
   template <class Storage>
-  void advance(int64_t first, int64_t last, const Storage* image, int64_t height, int64_t width,
-               const Block& block, const BlockAffine<Real>& input) {
+  void advance(int64_t first, int64_t last, const Storage* image, int64_t width, int64_t channels,
+               const Slab& slab, const BlockAffine<Real>* inputs) {
     if (packed < first) packed = first;
-    for (; packed <= last && packed < height; ++packed) {
-      pack_row<Real>(image + packed * width * block.channels, width, block, input,
-                     row(packed, 0) + pad * kLanes<Real>, plane);
+    for (; packed <= last; ++packed) {
+      for (int64_t b = 0; b < slab.count; ++b) {
+        const Block block = block_at<Real>(slab.first + b, channels);
+        pack_row<Real>(image + packed * width * channels + block.first, width, block, inputs[b],
+                       row(packed, b * kVectors) + pad * kLanes<Real>, plane);
+      }
+    }
+  }
+};
+
+// An affine map of all channels, block by block.
+template <class Real>
+struct Affines {
+  Buffer<BlockAffine<Real>> blocks;
+  Affines(const Affine& affine, int64_t channels) : blocks(count_blocks<Real>(channels)) {
+    for (int64_t b = 0; b < count_blocks<Real>(channels); ++b) {
+      blocks.at[b] = load_affine<Real>(affine, b * kBlock<Real>, channels);
     }
   }
 };
@@ -154,13 +180,41 @@ void pack_weights(const void* weight, const void* scale, int64_t channels, int64
   }
 }
 
-// Images are handled in this many groups, each by one thread after the other, and their sums added in order:
-// a number that follows from the shape alone.
-NARSFAST_INLINE int64_t count_groups(int64_t images, int64_t blocks) {
+// How the work of a convolution is split, from the shape alone: images into groups, blocks of channels into
+// slabs. Each pair is done by one thread, and what groups sum up is added in order.
+struct Split {
+  int64_t groups, slabs, blocks;
+
+  int64_t tasks() const { return groups * slabs; }
+  Slab slab(int64_t task) const {
+    const int64_t index = task % slabs;
+    const int64_t first = blocks * index / slabs;
+    return {first, blocks * (index + 1) / slabs - first};
+  }
+  int64_t group(int64_t task) const { return task / slabs; }
+};
+
+// row_bytes: scratch that one block needs.
+NARSFAST_INLINE Split split_work(const Window& window, int64_t blocks, int64_t row_bytes) {
   constexpr int64_t kTasks = 32;
-  const int64_t wanted = (kTasks + blocks - 1) / blocks;
-  const int64_t groups = wanted < images ? wanted : images;
-  return groups < 1 ? 1 : groups;
+  constexpr int64_t kCache = 3 << 16;  // bytes of scratch that stay in a core's cache
+  // A group has sums of its own for every weight: they should stay small beside its maps.
+  const int64_t values = window.images * window.out_height * window.out_width;
+  const int64_t bearable = values / (4 * window.kernel * window.kernel);
+  int64_t groups = window.images < kTasks ? window.images : kTasks;
+  if (groups > bearable) groups = bearable;
+  if (groups < 1) groups = 1;
+  const int64_t together = kCache / row_bytes < 1 ? 1 : kCache / row_bytes;
+  const int64_t wanted = (kTasks + groups - 1) / groups;
+  const int64_t needed = (blocks + together - 1) / together;
+  const int64_t slabs = wanted > needed ? wanted : needed;
+  return {groups, slabs < blocks ? slabs : blocks, blocks};
+}
+
+// Groups of something that is only summed.
+NARSFAST_INLINE int64_t count_groups(int64_t items) {
+  constexpr int64_t kTasks = 32;
+  return items < 1 ? 1 : items < kTasks ? items : kTasks;
 }
 
 }  // namespace
