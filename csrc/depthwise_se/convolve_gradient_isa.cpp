@@ -45,7 +45,7 @@ class Gradient {
         d_weights_(split_.groups * blocks_ * kBlock<Real> * taps_),
         sums_(split_.groups * channels_),
         x_sums_(split_.groups * channels_),
-        inputs_(given.input, channels_),
+        input_(given.input, channels_),
         correlate_rows_(row_correlation<Real>(window_.kernel, window_.stride)) {
     for (int64_t first = 0; first < window_.stride; ++first) {
       convolve_row_[first] = row_convolution<Real>(parity_taps(window_, first), 1);
@@ -76,10 +76,10 @@ class Gradient {
 
   // What one task works on.
   struct Task {
-    Slab slab;
-    Lane* lanes;     // (blocks, vectors)
+    Slab<Real> slab;
+    Lane* lanes;     // (vectors,)
     Real* d_weight;  // (blocks, vectors, kernel * kernel, lanes)
-    Real* d_x;       // (vectors, width, lanes): one row of one block
+    Real* d_x;       // (vectors, width, lanes): one row
   };
 
   // Scratch of one block: its rows of x and of d_y.
@@ -92,15 +92,14 @@ class Gradient {
   template <Activation kActivation>
   void run_task(int64_t index) {
     const int64_t group = split_.group(index);
-    Task task;
-    task.slab = split_.slab(index);
-    Buffer<Lane> lanes(task.slab.count * kVectors);
+    Task task{split_.template slab<Real>(index, channels_), nullptr, nullptr, nullptr};
+    Buffer<Lane> lanes(task.slab.vectors);
     task.lanes = lanes.at;
     load_lanes(task);
     const int64_t x_size =
         RowRing<Real>::size(window_.kernel, task.slab.count, window_.width, window_.padding);
     const int64_t d_y_size = RowRing<Real>::size(window_.kernel, task.slab.count, window_.out_width, pad_);
-    const int64_t d_x_size = kVectors * window_.width * kLanes<Real>;
+    const int64_t d_x_size = task.slab.vectors * window_.width * kLanes<Real>;
     Real* scratch =
         static_cast<Real*>(thread_scratch(static_cast<size_t>(x_size + d_y_size + d_x_size) * sizeof(Real)));
     task.d_x = scratch + x_size + d_y_size;
@@ -114,8 +113,8 @@ class Gradient {
       RowRing<Real> d_y_rows(scratch + x_size, window_.kernel, task.slab.count, window_.out_width, pad_);
       load_gates(task, n);
       const int64_t offset = n * window_.height * window_.width * channels_;
-      const Storage* x = static_cast<const Storage*>(arguments_.x) + offset;
-      Storage* d_x = static_cast<Storage*>(arguments_.d_x) + offset;
+      const Storage* x = static_cast<const Storage*>(arguments_.x) + offset + task.slab.channel;
+      Storage* d_x = static_cast<Storage*>(arguments_.d_x) + offset + task.slab.channel;
       int64_t done = 0;
       for (int64_t row = 0; row < window_.out_height; ++row) {
         pack_gradient<kActivation>(task, d_y_rows, n, row);
@@ -126,31 +125,29 @@ class Gradient {
       }
       for (; done < window_.height; ++done) input_row(task, d_y_rows, x, d_x, done);
     }
-    for (int64_t i = 0; i < task.slab.count * kVectors; ++i) {
-      const int64_t c = task.slab.first * kBlock<Real> + i * kLanes<Real>;
-      if (c >= channels_) break;
-      store_some<Real>(sums_.at + group * channels_ + c, task.lanes[i].sum, channels_ - c);
-      store_some<Real>(x_sums_.at + group * channels_ + c, task.lanes[i].x_sum, channels_ - c);
+    for (int64_t i = 0; i < task.slab.vectors; ++i) {
+      const int64_t at = group * channels_ + task.slab.channel + i * kLanes<Real>;
+      store_some<Real>(sums_.at + at, task.lanes[i].sum, task.slab.left(i));
+      store_some<Real>(x_sums_.at + at, task.lanes[i].x_sum, task.slab.left(i));
     }
   }
 
-  Vector<Real> load_channels(const void* values, int64_t c) const {
-    const int64_t left = channels_ - c;
-    return load_some<Real>(static_cast<const Real*>(values) + (left > 0 ? c : 0), left);
+  // Vector i of the slab from (channels,).
+  static Vector<Real> load_channels(const void* values, const Slab<Real>& slab, int64_t i) {
+    return load_some<Real>(static_cast<const Real*>(values) + slab.channel + i * kLanes<Real>, slab.left(i));
   }
 
   void load_lanes(const Task& task) const {
     const NormGradient& norm = arguments_.norm;
-    for (int64_t i = 0; i < task.slab.count * kVectors; ++i) {
-      const int64_t c = task.slab.first * kBlock<Real> + i * kLanes<Real>;
+    for (int64_t i = 0; i < task.slab.vectors; ++i) {
       Lane& lane = task.lanes[i];
       lane = Lane{};
-      lane.norm.scale = load_channels(norm.norm.scale, c);
-      lane.norm.shift = load_channels(norm.norm.shift, c);
-      lane.norm.by_z = load_channels(norm.by_z, c);
-      lane.norm.by_y = load_channels(norm.by_y, c);
-      lane.norm.constant = load_channels(norm.constant, c);
-      if (arguments_.input.scale != nullptr) lane.input_mean = load_channels(arguments_.input_mean, c);
+      lane.norm.scale = load_channels(norm.norm.scale, task.slab, i);
+      lane.norm.shift = load_channels(norm.norm.shift, task.slab, i);
+      lane.norm.by_z = load_channels(norm.by_z, task.slab, i);
+      lane.norm.by_y = load_channels(norm.by_y, task.slab, i);
+      lane.norm.constant = load_channels(norm.constant, task.slab, i);
+      if (input_.active) lane.input_mean = load_channels(arguments_.input_mean, task.slab, i);
     }
   }
 
@@ -158,32 +155,25 @@ class Gradient {
     if (arguments_.norm.gate == nullptr) return;
     const Real* gate = static_cast<const Real*>(arguments_.norm.gate) + n * channels_;
     const Real* d_pooled = static_cast<const Real*>(arguments_.norm.d_pooled) + n * channels_;
-    for (int64_t i = 0; i < task.slab.count * kVectors; ++i) {
-      const int64_t c = task.slab.first * kBlock<Real> + i * kLanes<Real>;
-      task.lanes[i].norm.set_gate(load_channels(gate, c), load_channels(d_pooled, c),
+    for (int64_t i = 0; i < task.slab.vectors; ++i) {
+      task.lanes[i].norm.set_gate(load_channels(gate, task.slab, i), load_channels(d_pooled, task.slab, i),
                                   window_.out_height * window_.out_width);
     }
   }
 
   template <Activation kActivation>
   void pack_gradient(const Task& task, const RowRing<Real>& rows, int64_t n, int64_t row) const {
-    const int64_t start = (n * window_.out_height + row) * window_.out_width * channels_;
+    const int64_t start = (n * window_.out_height + row) * window_.out_width * channels_ + task.slab.channel;
     const bool gated = arguments_.norm.gate != nullptr;
-    for (int64_t b = 0; b < task.slab.count; ++b) {
-      const Block block = block_at<Real>(task.slab.first + b, channels_);
-      const Storage* y = static_cast<const Storage*>(arguments_.norm.y) + start + block.first;
-      const Storage* d_out = static_cast<const Storage*>(arguments_.norm.d_out) + start + block.first;
-      Real* packed = rows.row(row, b * kVectors) + pad_ * kLanes<Real>;
-      const Lane* lanes = task.lanes + b * kVectors;
-      const bool whole = block.left >= kBlock<Real>;
-      read_row<Real>(y, window_.out_width, block, [&](int64_t column, int v, Vector<Real> value) {
-        const Storage* at = d_out + column * channels_ + v * kLanes<Real>;
-        const Vector<Real> gradient =
-            whole ? load_map<Real>(at) : load_some<Real>(at, block.left - v * kLanes<Real>);
-        store(packed + v * rows.plane + column * kLanes<Real>,
-              lanes[v].norm.template apply<kActivation>(gradient, value, gated));
-      });
-    }
+    const Storage* d_out = static_cast<const Storage*>(arguments_.norm.d_out) + start;
+    Real* packed = rows.row(row, 0) + pad_ * kLanes<Real>;
+    read_row<Real>(static_cast<const Storage*>(arguments_.norm.y) + start, window_.out_width, task.slab,
+                   [&](int64_t column, int64_t i, Vector<Real> value) {
+                     const Vector<Real> gradient =
+                         load_vector<Real>(d_out + column * channels_, task.slab, i);
+                     store(packed + i * rows.plane + column * kLanes<Real>,
+                           task.lanes[i].norm.template apply<kActivation>(gradient, value, gated));
+                   });
   }
 
   void weight_row(const Task& task, RowRing<Real>& x_rows, const RowRing<Real>& d_y_rows, const Storage* x,
@@ -193,9 +183,8 @@ class Gradient {
     const int64_t last = top + window_.kernel - 1;
     const int64_t to = last < window_.height ? last : window_.height - 1;
     if (to < from) return;
-    x_rows.advance(from, to, x, window_.width, channels_, task.slab, inputs_.blocks.at + task.slab.first);
-    for (int64_t i = 0; i < task.slab.count * kVectors; ++i) {
-      if (task.slab.first * kBlock<Real> + i * kLanes<Real> >= channels_) break;
+    x_rows.advance(from, to, x, window_.width, task.slab, input_);
+    for (int64_t i = 0; i < task.slab.vectors; ++i) {
       const Real* rows[kLongestKernel];
       Real* d_weight[kLongestKernel];
       int count = 0;
@@ -215,68 +204,54 @@ class Gradient {
     const int64_t stride = window_.stride;
     const int64_t first = (row + window_.padding) % stride;
     const int64_t start = (row + window_.padding) / stride;
-    for (int64_t b = 0; b < task.slab.count; ++b) {
-      const Block block = block_at<Real>(task.slab.first + b, channels_);
-      for (int64_t v = 0; v * kLanes<Real> < block.left && v < kVectors; ++v) {
-        const Real* weights = reversed_.at + ((task.slab.first + b) * kVectors + v) * taps_ * kLanes<Real>;
-        int64_t weight_offset = 0;
-        for (int64_t parity = 0; parity < stride; ++parity) {
-          const int64_t taps = parity_taps(window_, parity);
-          const int64_t column = (parity + stride - window_.padding % stride) % stride;
-          const int64_t columns = (window_.width - column + stride - 1) / stride;
-          RowTaps<Real> row_taps;
-          row_taps.count = 0;
-          for (int64_t t = 0; first + stride * t < kernel; ++t) {
-            const int64_t q = start - t;
-            if (q < 0 || q >= window_.out_height) continue;
-            row_taps.rows[row_taps.count] =
-                d_y_rows.row(q, b * kVectors + v) +
-                ((column + window_.padding) / stride - (taps - 1) + pad_) * kLanes<Real>;
-            row_taps.weights[row_taps.count] =
-                weights + ((first + stride * t) * kernel + weight_offset) * kLanes<Real>;
-            ++row_taps.count;
-          }
-          if (columns > 0) {
-            convolve_row_[parity](row_taps, columns, nullptr,
-                                  task.d_x + (v * window_.width + column) * kLanes<Real>, stride);
-          }
-          weight_offset += taps;
+    for (int64_t i = 0; i < task.slab.vectors; ++i) {
+      const Real* weights = reversed_.at + (task.slab.first * kVectors + i) * taps_ * kLanes<Real>;
+      int64_t weight_offset = 0;
+      for (int64_t parity = 0; parity < stride; ++parity) {
+        const int64_t taps = parity_taps(window_, parity);
+        const int64_t column = (parity + stride - window_.padding % stride) % stride;
+        const int64_t columns = (window_.width - column + stride - 1) / stride;
+        RowTaps<Real> row_taps;
+        row_taps.count = 0;
+        for (int64_t t = 0; first + stride * t < kernel; ++t) {
+          const int64_t q = start - t;
+          if (q < 0 || q >= window_.out_height) continue;
+          row_taps.rows[row_taps.count] =
+              d_y_rows.row(q, i) + ((column + window_.padding) / stride - (taps - 1) + pad_) * kLanes<Real>;
+          row_taps.weights[row_taps.count] =
+              weights + ((first + stride * t) * kernel + weight_offset) * kLanes<Real>;
+          ++row_taps.count;
         }
+        if (columns > 0) {
+          convolve_row_[parity](row_taps, columns, nullptr,
+                                task.d_x + (i * window_.width + column) * kLanes<Real>, stride);
+        }
+        weight_offset += taps;
       }
-      const int64_t at = row * window_.width * channels_ + block.first;
-      emit_row(task, b, block, x + at, d_x + at);
     }
+    emit_row(task, x + row * window_.width * channels_, d_x + row * window_.width * channels_);
   }
 
-  void emit_row(const Task& task, int64_t b, const Block& block, const Storage* x, Storage* d_x) const {
+  void emit_row(const Task& task, const Storage* x, Storage* d_x) const {
     const int64_t plane = window_.width * kLanes<Real>;
-    const BlockAffine<Real>& input = inputs_.blocks.at[task.slab.first + b];
-    if (!input.active) {
-      unpack_row<Real>(task.d_x, plane, window_.width, block, d_x,
-                       [](int64_t, int, Vector<Real> value) { return value; });
+    if (!input_.active) {
+      unpack_row<Real>(task.d_x, plane, window_.width, task.slab, d_x,
+                       [](int64_t, int64_t, Vector<Real> value) { return value; });
       return;
     }
-    Lane* lanes = task.lanes + b * kVectors;
-    const bool whole = block.left >= kBlock<Real>;
-    Vector<Real> sums[kVectors] = {};
-    Vector<Real> x_sums[kVectors] = {};
-    with_activation(input.activation, [&](auto activation) {
+    const auto* pairs = input_.pairs.at + task.slab.first * kVectors;
+    with_activation(input_.activation, [&](auto activation) {
       unpack_row<Real>(
-          task.d_x, plane, window_.width, block, d_x, [&](int64_t column, int v, Vector<Real> value) {
-            const Storage* at = x + column * channels_ + v * kLanes<Real>;
-            const Vector<Real> before =
-                whole ? load_map<Real>(at) : load_some<Real>(at, block.left - v * kLanes<Real>);
+          task.d_x, plane, window_.width, task.slab, d_x, [&](int64_t column, int64_t i, Vector<Real> value) {
+            Lane& lane = task.lanes[i];
+            const Vector<Real> before = load_vector<Real>(x + column * channels_, task.slab, i);
             const Vector<Real> gradient =
-                value * derivative<activation.value, Real>(before * input.scale[v] + input.shift[v]);
-            sums[v] += gradient;
-            x_sums[v] += gradient * (before - lanes[v].input_mean);
+                value * derivative<activation.value, Real>(before * pairs[i].scale + pairs[i].shift);
+            lane.sum += gradient;
+            lane.x_sum += gradient * (before - lane.input_mean);
             return gradient;
           });
     });
-    for (int v = 0; v < kVectors; ++v) {
-      lanes[v].sum += sums[v];
-      lanes[v].x_sum += x_sums[v];
-    }
   }
 
   // Sums the groups in order.
@@ -312,7 +287,7 @@ class Gradient {
   int64_t channels_, blocks_, taps_, pad_;
   Split split_;
   Buffer<Real> reversed_, d_weights_, sums_, x_sums_;
-  Affines<Real> inputs_;
+  Affines<Real> input_;
   CorrelateRows<Real> correlate_rows_;
   ConvolveRow<Real> convolve_row_[2];
 };

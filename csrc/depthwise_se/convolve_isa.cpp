@@ -20,7 +20,7 @@ void convolve_typed(const ConvolveArguments& arguments) {
   pack_weights(arguments.weight, nullptr, channels, taps, weights.at);
   const PlaneConvolution<Real> convolution(window, weights.at);
   const Split split = split_work(window, blocks, convolution.row_bytes());
-  const Affines<Real> inputs(arguments.input, channels);
+  const Affines<Real> input(arguments.input, channels);
   Buffer<Real> means(split.groups * channels);
   Buffer<Real> m2s(split.groups * channels);
   Buffer<Real> counts(split.groups);
@@ -28,32 +28,29 @@ void convolve_typed(const ConvolveArguments& arguments) {
   const double nanoseconds = static_cast<double>(window.images * out_pixels * taps * channels) / 32 /
                              static_cast<double>(split.tasks());
   for_chunks(split.tasks(), 1, nanoseconds, [&](int64_t task, int64_t) {
-    const Slab slab = split.slab(task);
+    const Slab<Real> slab = split.template slab<Real>(task, channels);
     const int64_t group = split.group(task);
     const int64_t begin = window.images * group / split.groups;
     const int64_t end = window.images * (group + 1) / split.groups;
-    Buffer<Moments<Real>> moments(slab.count * kVectors);
-    for (int64_t i = 0; i < slab.count * kVectors; ++i) moments.at[i] = Moments<Real>();
+    Buffer<Moments<Real>> moments(slab.vectors);
+    for (int64_t i = 0; i < slab.vectors; ++i) moments.at[i] = Moments<Real>();
     for (int64_t n = begin; n < end; ++n) {
       const Storage* x =
           static_cast<const Storage*>(arguments.x) + n * window.height * window.width * channels;
-      Storage* y = static_cast<Storage*>(arguments.y) + n * out_pixels * channels;
-      convolution.run(x, slab, inputs.blocks.at + slab.first, nullptr,
-                      [&](int64_t b, int64_t row, const Real* packed, int64_t plane) {
-                        const Block block = block_at<Real>(slab.first + b, channels);
-                        for (int v = 0; v < kVectors; ++v) {
-                          moments.at[b * kVectors + v].add(packed + v * plane, window.out_width);
-                        }
-                        unpack_row<Real>(packed, plane, window.out_width, block,
-                                         y + row * window.out_width * channels + block.first,
-                                         [](int64_t, int, Vector<Real> value) { return value; });
-                      });
+      Storage* y = static_cast<Storage*>(arguments.y) + n * out_pixels * channels + slab.channel;
+      convolution.run(x, slab, input, nullptr, [&](int64_t row, const Real* packed) {
+        for (int64_t i = 0; i < slab.vectors; ++i) {
+          moments.at[i].add(packed + i * convolution.plane, window.out_width);
+        }
+        unpack_row<Real>(packed, convolution.plane, window.out_width, slab,
+                         y + row * window.out_width * channels,
+                         [](int64_t, int64_t, Vector<Real> value) { return value; });
+      });
     }
-    for (int64_t i = 0; i < slab.count * kVectors; ++i) {
-      const int64_t c = slab.first * kBlock<Real> + i * kLanes<Real>;
-      if (c >= channels) break;
-      store_some<Real>(means.at + group * channels + c, moments.at[i].mean, channels - c);
-      store_some<Real>(m2s.at + group * channels + c, moments.at[i].m2, channels - c);
+    for (int64_t i = 0; i < slab.vectors; ++i) {
+      const int64_t at = group * channels + slab.channel + i * kLanes<Real>;
+      store_some<Real>(means.at + at, moments.at[i].mean, slab.left(i));
+      store_some<Real>(m2s.at + at, moments.at[i].m2, slab.left(i));
     }
     if (slab.first == 0) counts.at[group] = static_cast<Real>((end - begin) * out_pixels);
   });

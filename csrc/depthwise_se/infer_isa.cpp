@@ -16,7 +16,7 @@ struct Inference {
   const Window& window;
   int64_t blocks, taps, out_pixels;
   Buffer<Real> weights, shifts, pooled, hidden, inner, gate;
-  Affines<Real> inputs;
+  Affines<Real> input;
   PlaneConvolution<Real> convolution;
 
   explicit Inference(const InferArguments& given)
@@ -31,7 +31,7 @@ struct Inference {
         hidden(window.images * given.excite.squeezed),
         inner(window.images * given.excite.squeezed),
         gate(window.images * window.channels),
-        inputs(given.input, window.channels),
+        input(given.input, window.channels),
         convolution(window, weights.at) {
     pack_weights(given.weight, given.norm.scale, window.channels, taps, weights.at);
     std::memset(shifts.at, 0, static_cast<size_t>(blocks * kBlock<Real>) * sizeof(Real));
@@ -49,29 +49,23 @@ struct Inference {
   }
 
   template <Activation kActivation>
-  void convolve_slab(int64_t n, const Slab& slab) const {
+  void convolve_slab(int64_t n, const Slab<Real>& slab) const {
     const Storage* x =
         static_cast<const Storage*>(arguments.x) + n * window.height * window.width * window.channels;
-    Buffer<Vector<Real>> total(slab.count * kVectors);
-    for (int64_t i = 0; i < slab.count * kVectors; ++i) total.at[i] = Vector<Real>{};
-    convolution.run(x, slab, inputs.blocks.at + slab.first, shifts.at,
-                    [&](int64_t b, int64_t row, const Real* packed, int64_t plane) {
-                      const Block block = block_at<Real>(slab.first + b, window.channels);
-                      Vector<Real> sum[kVectors] = {};
-                      unpack_row<Real>(packed, plane, window.out_width, block,
-                                       image(n) + row * window.out_width * window.channels + block.first,
-                                       [&](int64_t, int v, Vector<Real> z) {
-                                         const Vector<Real> value = activate<kActivation, Real>(z);
-                                         sum[v] += value;
-                                         return value;
-                                       });
-                      for (int v = 0; v < kVectors; ++v) total.at[b * kVectors + v] += sum[v];
-                    });
-    for (int64_t i = 0; i < slab.count * kVectors; ++i) {
-      const int64_t c = slab.first * kBlock<Real> + i * kLanes<Real>;
-      if (c >= window.channels) break;
-      store_some<Real>(pooled.at + n * window.channels + c, total.at[i] / static_cast<Real>(out_pixels),
-                       window.channels - c);
+    Buffer<Vector<Real>> sums(slab.vectors);
+    for (int64_t i = 0; i < slab.vectors; ++i) sums.at[i] = Vector<Real>{};
+    convolution.run(x, slab, input, shifts.at, [&](int64_t row, const Real* packed) {
+      unpack_row<Real>(packed, convolution.plane, window.out_width, slab,
+                       image(n) + row * window.out_width * window.channels + slab.channel,
+                       [&](int64_t, int64_t i, Vector<Real> z) {
+                         const Vector<Real> value = activate<kActivation, Real>(z);
+                         sums.at[i] += value;
+                         return value;
+                       });
+    });
+    for (int64_t i = 0; i < slab.vectors; ++i) {
+      store_some<Real>(pooled.at + n * window.channels + slab.channel + i * kLanes<Real>,
+                       sums.at[i] / static_cast<Real>(out_pixels), slab.left(i));
     }
   }
 
@@ -110,7 +104,8 @@ struct Inference {
       const Split split = split_work(one_image(), blocks, convolution.row_bytes());
       for_chunks(window.images * split.slabs, 1, each / static_cast<double>(split.slabs),
                  [&](int64_t task, int64_t) {
-                   convolve_slab<kActivation>(task / split.slabs, split.slab(task % split.slabs));
+                   convolve_slab<kActivation>(task / split.slabs,
+                                              split.template slab<Real>(task % split.slabs, window.channels));
                  });
       if (!gated) return;
       excite(0, window.images);
@@ -125,7 +120,8 @@ struct Inference {
     for_chunks(window.images, together, each, [&](int64_t begin, int64_t end) {
       for (int64_t n = begin; n < end; ++n) {
         for (int64_t first = 0; first < blocks; first += most) {
-          convolve_slab<kActivation>(n, {first, first + most < blocks ? most : blocks - first});
+          convolve_slab<kActivation>(
+              n, Slab<Real>(first, first + most < blocks ? most : blocks - first, window.channels));
         }
       }
       if (!gated) return;

@@ -28,16 +28,15 @@ struct PlaneConvolution {
            static_cast<int64_t>(sizeof(Real));
   }
 
-  // Calls emit(block, row, packed, plane) for each row of outputs and block of the slab (counted from its
-  // first). inputs: one for each block of the slab. bias: (blocks, vectors, lanes), null = 0. Uses the
-  // thread's scratch.
+  // Calls emit(row, packed) for each row of outputs, (vectors, columns, lanes). bias: (blocks, vectors,
+  // lanes), null = 0. Uses the thread's scratch.
   template <class Storage, class Emit>
-  NARSFAST_INLINE void run(const Storage* image, const Slab& slab, const BlockAffine<Real>* inputs,
+  NARSFAST_INLINE void run(const Storage* image, const Slab<Real>& slab, const Affines<Real>& input,
                            const Real* bias, const Emit& emit) const {
     const int64_t taps = window.kernel * window.kernel;
     const int64_t ring_size = RowRing<Real>::size(window.kernel, slab.count, window.width, window.padding);
-    Real* scratch =
-        static_cast<Real*>(thread_scratch(static_cast<size_t>(ring_size + kVectors * plane) * sizeof(Real)));
+    Real* scratch = static_cast<Real*>(
+        thread_scratch(static_cast<size_t>(ring_size + slab.count * kVectors * plane) * sizeof(Real)));
     RowRing<Real> ring(scratch, window.kernel, slab.count, window.width, window.padding);
     Real* packed = scratch + ring_size;
     for (int64_t row = 0; row < window.out_height; ++row) {
@@ -45,28 +44,21 @@ struct PlaneConvolution {
       const int64_t from = top < 0 ? 0 : top;
       const int64_t last = top + window.kernel - 1;
       const int64_t to = last < window.height ? last : window.height - 1;
-      ring.advance(from, to, image, window.width, window.channels, slab, inputs);
-      for (int64_t b = 0; b < slab.count; ++b) {
-        const Block block = block_at<Real>(slab.first + b, window.channels);
-        for (int v = 0; v < kVectors; ++v) {
-          if (v * kLanes<Real> >= block.left) {
-            std::memset(packed + v * plane, 0, static_cast<size_t>(plane) * sizeof(Real));
-            continue;
-          }
-          const int64_t vector = (slab.first + b) * kVectors + v;
-          RowTaps<Real> row_taps;
-          row_taps.count = 0;
-          for (int64_t i = from; i <= to; ++i) {
-            row_taps.rows[row_taps.count] = ring.row(i, b * kVectors + v);
-            row_taps.weights[row_taps.count] =
-                weights + (vector * taps + (i - top) * window.kernel) * kLanes<Real>;
-            ++row_taps.count;
-          }
-          convolve_row(row_taps, window.out_width, bias == nullptr ? nullptr : bias + vector * kLanes<Real>,
-                       packed + v * plane, 1);
+      ring.advance(from, to, image + slab.channel, window.width, slab, input);
+      for (int64_t i = 0; i < slab.vectors; ++i) {
+        const int64_t vector = slab.first * kVectors + i;
+        RowTaps<Real> row_taps;
+        row_taps.count = 0;
+        for (int64_t r = from; r <= to; ++r) {
+          row_taps.rows[row_taps.count] = ring.row(r, i);
+          row_taps.weights[row_taps.count] =
+              weights + (vector * taps + (r - top) * window.kernel) * kLanes<Real>;
+          ++row_taps.count;
         }
-        emit(b, row, packed, plane);
+        convolve_row(row_taps, window.out_width, bias == nullptr ? nullptr : bias + vector * kLanes<Real>,
+                     packed + i * plane, 1);
       }
+      emit(row, packed);
     }
   }
 };

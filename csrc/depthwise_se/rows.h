@@ -42,72 +42,102 @@ NARSFAST_INLINE Block block_at(int64_t index, int64_t channels) {
   return {first, channels, channels - first};
 }
 
-// Calls body(column, vector, value) for one row of a block; `row` is the row's first element of the block.
+// Blocks [first, first + count) of a map, handled together row by row and pixel by pixel, so that memory is
+// met in its own order.
+template <class Real>
+struct Slab {
+  int64_t first, count;  // blocks
+  int64_t channel;       // the first one
+  int64_t channels;      // of the map
+  int64_t vectors;       // that hold channels
+  int64_t whole;         // of them full
+
+  Slab(int64_t first_block, int64_t blocks, int64_t map_channels)
+      : first(first_block), count(blocks), channel(first_block * kBlock<Real>), channels(map_channels) {
+    const int64_t left = channels - channel;
+    const int64_t held = count * kBlock<Real> < left ? count * kBlock<Real> : left;
+    whole = held / kLanes<Real>;
+    vectors = (held + kLanes<Real> - 1) / kLanes<Real>;
+  }
+  // Channels from vector i to the end of the map.
+  int64_t left(int64_t i) const { return channels - channel - i * kLanes<Real>; }
+};
+
+// Vector i of a pixel, whose first channel of the slab lies at `pixel`.
+template <class Real, class Storage>
+NARSFAST_INLINE Vector<Real> load_vector(const Storage* pixel, const Slab<Real>& slab, int64_t i) {
+  if (i < slab.whole) return load_map<Real>(pixel + i * kLanes<Real>);
+  return load_some<Real>(pixel + i * kLanes<Real>, slab.left(i));
+}
+
+// Calls body(column, i, value) for one row; `row` is the row's first element of the slab.
 template <class Real, class Storage, class Body>
-NARSFAST_INLINE void read_row(const Storage* row, int64_t width, const Block& block, const Body& body) {
-  if (block.left >= kBlock<Real>) {
-    for (int64_t column = 0; column < width; ++column) {
-#pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) {
-        body(column, v, load_map<Real>(row + column * block.channels + v * kLanes<Real>));
-      }
+NARSFAST_INLINE void read_row(const Storage* row, int64_t width, const Slab<Real>& slab, const Body& body) {
+  for (int64_t column = 0; column < width; ++column) {
+    const Storage* pixel = row + column * slab.channels;
+    for (int64_t i = 0; i < slab.whole; ++i) body(column, i, load_map<Real>(pixel + i * kLanes<Real>));
+    if (slab.whole < slab.vectors) body(column, slab.whole, load_vector<Real>(pixel, slab, slab.whole));
+  }
+}
+
+// row = transform(column, i, packed).
+template <class Real, class Storage, class Transform>
+NARSFAST_INLINE void unpack_row(const Real* packed, int64_t plane, int64_t width, const Slab<Real>& slab,
+                                Storage* row, const Transform& transform) {
+  for (int64_t column = 0; column < width; ++column) {
+    Storage* pixel = row + column * slab.channels;
+    const Real* from = packed + column * kLanes<Real>;
+    for (int64_t i = 0; i < slab.whole; ++i) {
+      store_map<Real>(pixel + i * kLanes<Real>, transform(column, i, load(from + i * plane)));
     }
-  } else {
-    for (int64_t column = 0; column < width; ++column) {
-      for (int v = 0; v * kLanes<Real> < block.left; ++v) {
-        body(
-            column, v,
-            load_some<Real>(row + column * block.channels + v * kLanes<Real>, block.left - v * kLanes<Real>));
-      }
+    if (slab.whole < slab.vectors) {
+      const int64_t i = slab.whole;
+      store_some<Real>(pixel + i * kLanes<Real>, transform(column, i, load(from + i * plane)), slab.left(i));
     }
   }
 }
 
-// packed = input(row). The vectors past the last channel are left as they are.
+// An affine map with its activation, vector by vector; past the last channel it is 0.
+template <class Real>
+struct Affines {
+  struct Pair {
+    Vector<Real> scale, shift;
+  };
+  bool active;
+  Activation activation;
+  Buffer<Pair> pairs;
+
+  Affines(const Affine& affine, int64_t channels)
+      : active(affine.scale != nullptr),
+        activation(affine.activation),
+        pairs(count_blocks<Real>(channels) * kVectors) {
+    if (!active) return;
+    for (int64_t c = 0, i = 0; i < count_blocks<Real>(channels) * kVectors; ++i, c += kLanes<Real>) {
+      const int64_t at = c < channels ? c : 0;
+      pairs.at[i].scale = load_some<Real>(static_cast<const Real*>(affine.scale) + at, channels - c);
+      pairs.at[i].shift = load_some<Real>(static_cast<const Real*>(affine.shift) + at, channels - c);
+    }
+  }
+};
+
+// packed = input(row).
 template <class Real, class Storage>
-void pack_row(const Storage* row, int64_t width, const Block& block, const BlockAffine<Real>& input,
+void pack_row(const Storage* row, int64_t width, const Slab<Real>& slab, const Affines<Real>& input,
               Real* packed, int64_t plane) {
   if (!input.active) {
-    read_row<Real>(row, width, block, [&](int64_t column, int v, Vector<Real> value) {
-      store(packed + v * plane + column * kLanes<Real>, value);
+    read_row<Real>(row, width, slab, [&](int64_t column, int64_t i, Vector<Real> value) {
+      store(packed + i * plane + column * kLanes<Real>, value);
     });
     return;
   }
+  const auto* pairs = input.pairs.at + slab.first * kVectors;
   with_activation(input.activation, [&](auto activation) {
-    read_row<Real>(row, width, block, [&](int64_t column, int v, Vector<Real> value) {
-      const Vector<Real> z = value * input.scale[v] + input.shift[v];
-      store(packed + v * plane + column * kLanes<Real>, activate<activation.value, Real>(z));
+    read_row<Real>(row, width, slab, [&](int64_t column, int64_t i, Vector<Real> value) {
+      const Vector<Real> z = value * pairs[i].scale + pairs[i].shift;
+      store(packed + i * plane + column * kLanes<Real>, activate<activation.value, Real>(z));
     });
   });
 }
-
-// row = transform(column, vector, packed).
-template <class Real, class Storage, class Transform>
-NARSFAST_INLINE void unpack_row(const Real* packed, int64_t plane, int64_t width, const Block& block,
-                                Storage* row, const Transform& transform) {
-  if (block.left >= kBlock<Real>) {
-    for (int64_t column = 0; column < width; ++column) {
-#pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) {
-        store_map<Real>(row + column * block.channels + v * kLanes<Real>,
-                        transform(column, v, load(packed + v * plane + column * kLanes<Real>)));
-      }
-    }
-  } else {
-    for (int64_t column = 0; column < width; ++column) {
-      for (int v = 0; v * kLanes<Real> < block.left; ++v) {
-        store_some<Real>(row + column * block.channels + v * kLanes<Real>,
-                         transform(column, v, load(packed + v * plane + column * kLanes<Real>)),
-                         block.left - v * kLanes<Real>);
-      }
-    }
-  }
-}
-
-// Blocks [first, first + count) of a map, handled together row by row: memory is met in its own order.
-struct Slab {
-  int64_t first, count;
-};
 
 // The last rows of a slab, packed with `pad` columns of zeros on each side: as many as the kernel is high.
 template <class Real>
@@ -134,29 +164,15 @@ struct RowRing {
   // Column -pad of a row's vector v.
   Real* row(int64_t index, int64_t v) const { return memory + ((index % depth) * vectors + v) * plane; }
 
-  // Packs rows up to and including `last` of an image (width, channels) x height; those above `first` are
-  // skipped. inputs: one for each block of the slab.
+  // Packs rows up to and including `last`; those above `first` are skipped. image: its first element of the
+  // slab.
   template <class Storage>
-  void advance(int64_t first, int64_t last, const Storage* image, int64_t width, int64_t channels,
-               const Slab& slab, const BlockAffine<Real>* inputs) {
+  void advance(int64_t first, int64_t last, const Storage* image, int64_t width, const Slab<Real>& slab,
+               const Affines<Real>& input) {
     if (packed < first) packed = first;
     for (; packed <= last; ++packed) {
-      for (int64_t b = 0; b < slab.count; ++b) {
-        const Block block = block_at<Real>(slab.first + b, channels);
-        pack_row<Real>(image + packed * width * channels + block.first, width, block, inputs[b],
-                       row(packed, b * kVectors) + pad * kLanes<Real>, plane);
-      }
-    }
-  }
-};
-
-// An affine map of all channels, block by block.
-template <class Real>
-struct Affines {
-  Buffer<BlockAffine<Real>> blocks;
-  Affines(const Affine& affine, int64_t channels) : blocks(count_blocks<Real>(channels)) {
-    for (int64_t b = 0; b < count_blocks<Real>(channels); ++b) {
-      blocks.at[b] = load_affine<Real>(affine, b * kBlock<Real>, channels);
+      pack_row<Real>(image + packed * width * slab.channels, width, slab, input,
+                     row(packed, 0) + pad * kLanes<Real>, plane);
     }
   }
 };
@@ -186,10 +202,11 @@ struct Split {
   int64_t groups, slabs, blocks;
 
   int64_t tasks() const { return groups * slabs; }
-  Slab slab(int64_t task) const {
+  template <class Real>
+  Slab<Real> slab(int64_t task, int64_t channels) const {
     const int64_t index = task % slabs;
     const int64_t first = blocks * index / slabs;
-    return {first, blocks * (index + 1) / slabs - first};
+    return Slab<Real>(first, blocks * (index + 1) / slabs - first, channels);
   }
   int64_t group(int64_t task) const { return task / slabs; }
 };
@@ -205,7 +222,8 @@ NARSFAST_INLINE Split split_work(const Window& window, int64_t blocks, int64_t r
   if (groups > bearable) groups = bearable;
   if (groups < 1) groups = 1;
   const int64_t together = kCache / row_bytes < 1 ? 1 : kCache / row_bytes;
-  const int64_t wanted = (kTasks + groups - 1) / groups;
+  constexpr int64_t kEnough = 8;  // tasks; more slabs would break up the runs of memory
+  const int64_t wanted = (kEnough + groups - 1) / groups;
   const int64_t needed = (blocks + together - 1) / together;
   const int64_t slabs = wanted > needed ? wanted : needed;
   return {groups, slabs < blocks ? slabs : blocks, blocks};

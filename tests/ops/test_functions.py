@@ -2,7 +2,7 @@ import copy
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from narsfast.ops import Norm, norm_act
@@ -75,6 +75,9 @@ def test_inference_equals_training_with_the_same_statistics(case, dtype, isa, n)
     )
 )
 def test_random_shapes(case):
+    # The statistics of a few values can be close to 0, and dividing by them makes any rounding large.
+    sides = [(side + 2 * case.padding - case.kernel) // case.stride + 1 for side in (case.h, case.w)]
+    assume(case.n * sides[0] * sides[1] >= 16)
     compare(case, torch.float32)
 
 
