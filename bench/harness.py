@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
+import json
 import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -57,3 +60,43 @@ def measure(work: Sequence[Work], repeats: int) -> list[dict[str, str | float]]:
         {"what": item.name, "wall_rate": statistics.median(w), "cpu_rate": statistics.median(c)}
         for item, w, c in zip(work, wall, cpu, strict=True)
     ]
+
+
+def take_turns(
+    calls: Mapping[str, Callable[[], Any]], rounds: int, at_least: float = 2e-3
+) -> dict[str, float]:
+    """Median seconds of each call over the rounds; in a round each runs once, short ones several times on end."""
+    repeats = {}
+    for name, call in calls.items():
+        call()
+        start = time.perf_counter()
+        call()
+        repeats[name] = max(1, int(at_least / max(time.perf_counter() - start, 1e-7)))
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(rounds):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            for _ in range(repeats[name]):
+                call()
+            times[name].append((time.perf_counter() - start) / repeats[name])
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def arguments(description: str | None) -> argparse.Namespace:
+    """The options that every script has: quick, json."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="less of everything: minutes")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write figures, rows and machine there")
+    return parser.parse_args()
+
+
+def report(figures: Mapping[str, float], rows: Sequence[Mapping[str, Any]], path: Path | None) -> None:
+    """Print the figures; with a path, write them with the rows and the machine."""
+    figures = {name: round(value, 3) for name, value in figures.items()}
+    for name, value in figures.items():
+        print(f"{name:32} {value:8.3f}")
+    if path is not None:
+        document = {"figures": figures, "rows": list(rows), "machine": machine()}
+        path.write_text(json.dumps(document, indent=1) + "\n")

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
-from narsfast.ops import DepthwiseSE, Fusable, batch_norm, norm_act, update_buffers
+from narsfast.ops import DepthwiseSE, Fusable, batch_norm, norm_act, pointwise, update_buffers
 
 from ._definition import Padding, Row
 from ._width import round_width, squeezed_width
@@ -24,9 +24,16 @@ class ConvNorm(Fusable, nn.Sequential):
         ]
         super().__init__(*layers, *([nn.Hardswish()] if act else []))
 
+    def convolve(self, x: Tensor) -> Tensor:
+        """The convolution alone."""
+        conv = self[0]
+        assert isinstance(conv, nn.Conv2d)
+        y: Tensor = pointwise(conv, x) if self.takes(x) else conv(x)
+        return y
+
     def forward(self, x: Tensor) -> Tensor:
         """(n, in_channels, h, w) to (n, out_channels, h', w')."""
-        y: Tensor = self[0](x)
+        y = self.convolve(x)
         if not self.takes(y):
             for layer in list(self)[1:]:
                 y = layer(y)
@@ -64,7 +71,7 @@ class InvertedResidual(nn.Module):
         """(n, in_channels, h, w) to (n, channels, h', w')."""
         if isinstance(self.expand, ConvNorm):
             # The expansion's norm and activation are left to the depthwise convolution, which reads their input.
-            y = self.depthwise(self.expand[0](x), before=self.expand[1])
+            y = self.depthwise(self.expand.convolve(x), before=self.expand[1])
         else:
             y = self.depthwise(x)
         result: Tensor = self.project(y)

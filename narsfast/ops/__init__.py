@@ -3,6 +3,7 @@
 from ._depthwise_se import DepthwiseSE, SqueezeExcite
 from ._functions import Excite, Norm, Statistics, depthwise_se, norm_act
 from ._modules import Fusable, Ops, batch_norm, plain_ops, set_ops, update_buffers
+from ._pointwise import pointwise
 
 __all__ = [
     "DepthwiseSE",
@@ -16,6 +17,7 @@ __all__ = [
     "depthwise_se",
     "norm_act",
     "plain_ops",
+    "pointwise",
     "set_ops",
     "update_buffers",
 ]

@@ -1,0 +1,101 @@
+"""The depthwise layers that are measured: those of real networks, each shape once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from narsfast import create
+from narsfast.arch import Definition, definition_of
+from narsfast.ops import DepthwiseSE, SqueezeExcite
+from narsfast.space import load_space
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One DepthwiseSE: its network and shape."""
+
+    network: str
+    batch: int
+    channels: int
+    height: int
+    width: int
+    kernel: int
+    stride: int
+    padding: int
+    squeezed: int | None
+
+    @property
+    def out_size(self) -> tuple[int, int]:
+        height, width = (
+            (side + 2 * self.padding - self.kernel) // self.stride + 1 for side in (self.height, self.width)
+        )
+        return height, width
+
+    @property
+    def flops(self) -> float:
+        """Of the convolution and the squeeze-excite."""
+        height, width = self.out_size
+        taps = 2.0 * self.kernel**2 * height * width
+        return self.batch * self.channels * (taps + 4.0 * (self.squeezed or 0))
+
+    @property
+    def moved(self) -> int:
+        """Bytes: input, output and weights once, float32."""
+        height, width = self.out_size
+        maps = self.batch * self.channels * (self.height * self.width + height * width)
+        return 4 * (maps + self.channels * (self.kernel**2 + 2 * (self.squeezed or 0)))
+
+    def build(self) -> DepthwiseSE:
+        return DepthwiseSE(self.channels, self.kernel, self.stride, self.padding, self.squeezed)
+
+    def name(self) -> str:
+        gate = f" se{self.squeezed}" if self.squeezed else ""
+        return f"{self.network} {self.channels}x{self.height} k{self.kernel}s{self.stride}{gate}"
+
+
+def layers_of(name: str, network: Definition | str, resolution: int, batch: int) -> list[Layer]:
+    """Each shape of a network at a resolution once, in order."""
+    module = create(network, padding="half").eval()
+    found: list[Layer] = []
+
+    def note(block: torch.nn.Module, inputs: tuple[torch.Tensor, ...], output: object) -> None:
+        assert isinstance(block, DepthwiseSE)
+        channels, height, width = inputs[0].shape[1:]
+        squeezed = block.se.reduce.out_channels if isinstance(block.se, SqueezeExcite) else None
+        layer = Layer(
+            name,
+            batch,
+            channels,
+            height,
+            width,
+            block.conv.kernel_size[0],
+            block.conv.stride[0],
+            int(block.conv.padding[0]),
+            squeezed,
+        )
+        if layer not in found:
+            found.append(layer)
+
+    for block in module.modules():
+        if isinstance(block, DepthwiseSE):
+            block.register_forward_hook(note)
+    with torch.no_grad():
+        module(torch.zeros(1, 3, resolution, resolution))
+    return found
+
+
+def all_layers(quick: bool) -> list[Layer]:
+    """A, B, D, G of the zoo at 128 px and one network of each small space; quick: every fifth of B and tiny."""
+    batch = 8
+    zoo = [layer for name in ("B",) if quick for layer in layers_of(name, name.lower(), 128, batch)[::5]]
+    if not quick:
+        zoo = [layer for name in ("A", "B", "D", "G") for layer in layers_of(name, name.lower(), 128, batch)]
+    small: list[Layer] = []
+    for name, resolution in (("tiny", 32), ("mobile", 64)):
+        space = load_space(name)
+        network = definition_of(space, space.random(1, seed=0))[0]
+        layers = layers_of(name, network, resolution, batch)
+        small += layers[:2] if quick else layers
+    return zoo + small
