@@ -55,10 +55,11 @@ __device__ void reduce_slots(const Lane<T>& lane, float* shared, float (&values)
                              const Join& join) {
   constexpr int kStride = kFields * kSlab;
   float* mine = shared + lane.slot * kStride;
+  __syncthreads();
   for (int distance = 1; distance < Lane<T>::kSlots; distance *= 2) {
-    __syncthreads();
+    // Who has nothing more to join writes nothing: its values may still be read.
     NARSFAST_UNROLL
-    for (int j = 0; j < Lane<T>::kWidth; ++j)
+    for (int j = 0; j < Lane<T>::kWidth && lane.slot % distance == 0; ++j)
       for (int f = 0; f < kFields; ++f) mine[f * kSlab + lane.position(j)] = values[j][f];
     __syncthreads();
     if (lane.slot % (2 * distance) != 0) continue;
