@@ -6,7 +6,7 @@ if(NARSFAST_EMU)
   add_library(narsfast_emu OBJECT ${depthwise_se_cuda} emu/block.cpp emu/counters.cpp emu/fibre.cpp)
   target_include_directories(narsfast_emu PUBLIC ${CMAKE_CURRENT_SOURCE_DIR})
   target_compile_definitions(narsfast_emu PUBLIC NARSFAST_EMU)
-  target_compile_options(narsfast_emu PRIVATE -O1 -Wall -Wextra)
+  target_compile_options(narsfast_emu PRIVATE -O1 -fno-strict-aliasing -Wall -Wextra)
   target_link_libraries(narsfast_emu PUBLIC Threads::Threads)
 
   pybind11_add_module(_emu MODULE EXCLUDE_FROM_ALL emu/bindings.cpp)

@@ -28,6 +28,9 @@ __device__ inline void write(float* address, float value) {
 struct alignas(16) Words {
   uint32_t word[4];
 };
+struct alignas(16) Quad {
+  float value[4];
+};
 
 // Channels of a map come in slabs of 32: a block works on one. A pixel's slab is shared by 32 / width lanes, each of
 // which holds `width` channels, 16 bytes of the map. Where the map's rows are aligned, lane l holds the channels
@@ -125,13 +128,16 @@ struct Lane {
   // The same of 32 floats in shared memory, in quads.
   __device__ void get(const float* shared, float (&values)[kWidth]) const {
     NARSFAST_UNROLL
-    for (int j = 0; j < kWidth; j += 4)
-      memcpy(values + j, __builtin_assume_aligned(shared + position(j), 16), 16);
+    for (int j = 0; j < kWidth; j += 4) {
+      const Quad quad = *reinterpret_cast<const Quad*>(shared + position(j));
+      NARSFAST_UNROLL
+      for (int i = 0; i < 4; ++i) values[j + i] = quad.value[i];
+    }
   }
   __device__ void put(float* shared, const float (&values)[kWidth]) const {
     NARSFAST_UNROLL
     for (int j = 0; j < kWidth; j += 4)
-      memcpy(__builtin_assume_aligned(shared + position(j), 16), values + j, 16);
+      *reinterpret_cast<Quad*>(shared + position(j)) = {values[j], values[j + 1], values[j + 2], values[j + 3]};
   }
 };
 
