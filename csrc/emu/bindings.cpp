@@ -1,5 +1,5 @@
-// The CUDA launchers, run on the CPU: a test aid, in no wheel. Arguments are filled from Python field by field, pointers
-// as integers; who fills them keeps the memory.
+// The CUDA launchers, run on the CPU: a test aid, in no wheel. Arguments are filled from Python field by
+// field, pointers as integers; who fills them keeps the memory.
 #include <pybind11/pybind11.h>
 
 #include <stdexcept>
@@ -19,7 +19,6 @@ void pointer(py::class_<Class>& c, const char* name, Pointer Class::* member) {
       name, [=](const Class& self) { return reinterpret_cast<uintptr_t>(self.*member); },
       [=](Class& self, uintptr_t value) { self.*member = reinterpret_cast<Pointer>(value); });
 }
-
 
 template <typename Class>
 void fields(py::class_<Class>&) {}
@@ -69,8 +68,8 @@ PYBIND11_MODULE(_emu, m) {
   bind<Excite>(m, "Excite", FIELD(Excite, squeezed), FIELD(Excite, activation), FIELD(Excite, reduce_weight),
                FIELD(Excite, reduce_bias), FIELD(Excite, expand_weight), FIELD(Excite, expand_bias));
   using C = ConvolveArguments;
-  bind<C>(m, "ConvolveArguments", FIELD(C, dtype), FIELD(C, window), FIELD(C, x), FIELD(C, input), FIELD(C, weight),
-          FIELD(C, y), FIELD(C, mean), FIELD(C, m2), FIELD(C, workspace));
+  bind<C>(m, "ConvolveArguments", FIELD(C, dtype), FIELD(C, window), FIELD(C, x), FIELD(C, input),
+          FIELD(C, weight), FIELD(C, y), FIELD(C, mean), FIELD(C, m2), FIELD(C, workspace));
   using M = MomentsArguments;
   bind<M>(m, "MomentsArguments", FIELD(M, dtype), FIELD(M, images), FIELD(M, pixels), FIELD(M, channels),
           FIELD(M, y), FIELD(M, mean), FIELD(M, m2), FIELD(M, workspace));
@@ -95,8 +94,8 @@ PYBIND11_MODULE(_emu, m) {
           FIELD(B, input), FIELD(B, input_mean), FIELD(B, weight), FIELD(B, d_x), FIELD(B, d_weight),
           FIELD(B, d_input_sum), FIELD(B, d_input_x_sum), FIELD(B, workspace));
   using I = InferArguments;
-  bind<I>(m, "InferArguments", FIELD(I, dtype), FIELD(I, window), FIELD(I, x), FIELD(I, input), FIELD(I, weight),
-          FIELD(I, norm), FIELD(I, excite), FIELD(I, out), FIELD(I, workspace));
+  bind<I>(m, "InferArguments", FIELD(I, dtype), FIELD(I, window), FIELD(I, x), FIELD(I, input),
+          FIELD(I, weight), FIELD(I, norm), FIELD(I, excite), FIELD(I, out), FIELD(I, workspace));
 
   launcher(m, "convolve", &cuda::convolve, &cuda::convolve_workspace);
   launcher(m, "moments", &cuda::moments, &cuda::moments_workspace);
@@ -117,11 +116,16 @@ PYBIND11_MODULE(_emu, m) {
     emu::counters() = emu::Counters();
     return taken;
   });
-  m.def("diverge", [](bool in_warp) {
-    emu::launch({1}, {64}, 0, [=] {
-      if (emu::current().number % 2 != 0) return;
-      if (in_warp) emu::wait_warp(1);
-      else emu::wait_block(1);
-    });
-  }, "A kernel whose odd threads miss a barrier: must raise.");
+  m.def(
+      "diverge",
+      [](bool in_warp) {
+        emu::launch({1}, {64}, 0, [=] {
+          if (emu::current().number % 2 != 0) return;
+          if (in_warp)
+            emu::wait_warp(1);
+          else
+            emu::wait_block(1);
+        });
+      },
+      "A kernel whose odd threads miss a barrier: must raise.");
 }

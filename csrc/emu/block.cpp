@@ -99,7 +99,9 @@ std::string divergence() {
   for (const State state : {State::kAtBlockBarrier, State::kAtWarpBarrier, State::kEnded}) {
     int count = 0;
     for (int i = 0; i < block().size; ++i) count += block().runners[static_cast<size_t>(i)]->state == state;
-    const char* name = state == State::kEnded ? "ended" : state == State::kAtWarpBarrier ? "in a warp" : "in the block";
+    const char* name = state == State::kEnded           ? "ended"
+                       : state == State::kAtWarpBarrier ? "in a warp"
+                                                        : "in the block";
     message += " " + std::to_string(count) + " " + name;
   }
   return message;

@@ -4,8 +4,8 @@
 #include <cstdint>
 #include <functional>
 
-// CUDA threads on a CPU. Blocks run one after another; the threads of a block are fibres in an order shuffled by
-// a seed, so that what depends on the order shows, or real threads, so that a thread sanitizer sees races.
+// CUDA threads on a CPU. Blocks run one after another; the threads of a block are fibres in an order shuffled
+// by a seed, so that what depends on the order shows, or real threads, so that a thread sanitizer sees races.
 // Shared memory starts as NaN: what is read before it is written shows in the output.
 // Not shown: bank conflicts, occupancy, timing, and the memory model below barriers.
 

@@ -3,9 +3,9 @@
 #include <cstddef>
 #include <cstdint>
 
-// What kernels move, counted where Options::count is set. Maps are counted apart from parameters and partial sums.
-// A warp-instruction is the k-th access at one line by the lanes of one warp: it costs every 32-byte sector it
-// touches, however little of it is used.
+// What kernels move, counted where Options::count is set. Maps are counted apart from parameters and partial
+// sums. A warp-instruction is the k-th access at one line by the lanes of one warp: it costs every 32-byte
+// sector it touches, however little of it is used.
 
 namespace narsfast::emu {
 

@@ -110,7 +110,10 @@ class Calls:
     def norm_gradient(self, y, d_out, norm, **vectors):
         out = {"d_y": torch.full_like(y, NAN)}
         arguments = self.fill(
-            self.emu.NormGradientArguments(), **self.sizes(y), norm=self.norm(y, d_out, norm, **vectors), **out
+            self.emu.NormGradientArguments(),
+            **self.sizes(y),
+            norm=self.norm(y, d_out, norm, **vectors),
+            **out,
         )
         return self.run("norm_gradient", arguments, out)
 
@@ -128,7 +131,9 @@ class Calls:
 
     def infer(self, x, weight, stride, padding, affine, norm, excite):
         window = self.window(x, weight, stride, padding)
-        out = {"out": torch.full((x.shape[0], window.out_height, window.out_width, x.shape[3]), NAN).to(x.dtype)}
+        out = {
+            "out": torch.full((x.shape[0], window.out_height, window.out_width, x.shape[3]), NAN).to(x.dtype)
+        }
         arguments = self.fill(
             self.emu.InferArguments(), dtype=DTYPES[x.dtype], window=window, x=x, input=self.affine(affine),
             weight=weight, norm=self.affine(norm), excite=self.excite(excite), **out,

@@ -20,7 +20,11 @@ def build_emulator(target: str, flags: str = "") -> Path:
     name = f"narsfast_emu_{os.getuid()}_{key}"
     build = Path(os.environ.get("NARSFAST_EMU_BUILD", tempfile.gettempdir())) / name
     configure = ["cmake", "-S", ROOT, "-B", build, "-DNARSFAST_EMU=ON", "-DNARSFAST_CUDA=OFF"]
-    configure += ["-DCMAKE_BUILD_TYPE=None", f"-DCMAKE_CXX_FLAGS={flags}", f"-DPython_EXECUTABLE={sys.executable}"]
+    configure += [
+        "-DCMAKE_BUILD_TYPE=None",
+        f"-DCMAKE_CXX_FLAGS={flags}",
+        f"-DPython_EXECUTABLE={sys.executable}",
+    ]
     configure += [f"-Dpybind11_DIR={pybind11.get_cmake_dir()}"]
     for command in (configure, ["cmake", "--build", build, "--target", target]):
         done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -31,7 +31,9 @@ def everything(calls, x, weight, norm, excite):
     sums, gradients = backward(calls, x, weight, norm, excite, convolved.y, normalised)
     inferred = calls.infer(x, weight, 1, weight.shape[-1] // 2, None, norm, excite)
     moments = calls.moments(x)
-    return [v for part in (convolved, normalised, sums, gradients, inferred, moments) for v in vars(part).values()]
+    return [
+        v for part in (convolved, normalised, sums, gradients, inferred, moments) for v in vars(part).values()
+    ]
 
 
 def same(a, b):
@@ -64,7 +66,13 @@ def test_a_missing_barrier_shows(emu, name, barrier):
     x, weight, norm, excite = inputs(torch.float32, size=9, channels=32)
     convolved, normalised = forward(Calls(emu), x, weight, norm, excite)
     sums = Calls(emu).reduce(convolved.y, x, norm, norm[1], excite, normalised)
-    gradient = {"y": convolved.y, "d_out": x, "norm": norm, "gate": normalised.gate, "d_pooled": sums.d_pooled}
+    gradient = {
+        "y": convolved.y,
+        "d_out": x,
+        "norm": norm,
+        "gate": normalised.gate,
+        "d_pooled": sums.d_pooled,
+    }
     gradient |= {"by_z": norm[0], "by_y": norm[1], "constant": norm[1]}
     run = {
         "convolve": lambda c: c.convolve(x, weight, 1, 2),

@@ -32,10 +32,10 @@ struct alignas(16) Quad {
   float value[4];
 };
 
-// Channels of a map come in slabs of 32: a block works on one. A pixel's slab is shared by 32 / width lanes, each of
-// which holds `width` channels, 16 bytes of the map. Where the map's rows are aligned, lane l holds the channels
-// [l * width, (l + 1) * width) of the slab and moves them at once; else l, l + lanes, ..., one at a time, so
-// that the lanes together still touch whole sectors.
+// Channels of a map come in slabs of 32: a block works on one. A pixel's slab is shared by 32 / width lanes,
+// each of which holds `width` channels, 16 bytes of the map. Where the map's rows are aligned, lane l holds
+// the channels [l * width, (l + 1) * width) of the slab and moves them at once; else l, l + lanes, ..., one
+// at a time, so that the lanes together still touch whole sectors.
 constexpr int kSlab = 32;
 
 template <typename T>
@@ -137,7 +137,8 @@ struct Lane {
   __device__ void put(float* shared, const float (&values)[kWidth]) const {
     NARSFAST_UNROLL
     for (int j = 0; j < kWidth; j += 4)
-      *reinterpret_cast<Quad*>(shared + position(j)) = {values[j], values[j + 1], values[j + 2], values[j + 3]};
+      *reinterpret_cast<Quad*>(shared + position(j)) = {values[j], values[j + 1], values[j + 2],
+                                                        values[j + 3]};
   }
 };
 

@@ -1,5 +1,4 @@
 #include "depthwise_se/cuda/convolve.cuh"
-
 #include "depthwise_se/cuda/launchers.h"
 #include "depthwise_se/cuda/partials.cuh"
 #include "depthwise_se/cuda/reduce_slots.cuh"
@@ -51,7 +50,7 @@ __global__ void __launch_bounds__(kThreads) convolve_kernel(Convolve c, Tiling t
       static_cast<int>(w.out_height - strip_begin < t.strip_rows ? w.out_height - strip_begin : t.strip_rows);
   const int64_t row_origin = strip_begin * kStride - w.padding;
   const int64_t column_origin = place.tile * t.tile_columns * kStride - w.padding;
-  const auto load = [&](int row, int column, float(&values)[kWidth]) {
+  const auto load = [&](int row, int column, float (&values)[kWidth]) {
     const int64_t r = row_origin + row;
     const int64_t q = column_origin + column;
     if (r < 0 || r >= w.height || q < 0 || q >= w.width) {
@@ -142,8 +141,8 @@ size_t convolve_workspace(const ConvolveArguments& a) {
 
 int convolve(const ConvolveArguments& a, void* stream) {
   auto* partials = static_cast<float*>(a.workspace);
-  const int error = enqueue_convolve({a.dtype, a.window, a.x, DeviceAffine(a.input), static_cast<const float*>(a.weight),
-                                      DeviceAffine(), a.y, partials},
+  const int error = enqueue_convolve({a.dtype, a.window, a.x, DeviceAffine(a.input),
+                                      static_cast<const float*>(a.weight), DeviceAffine(), a.y, partials},
                                      stream);
   if (error != 0) return error;
   join_moments(partials, a.window.images * image_partials(a.dtype, a.window), a.window.channels,

@@ -6,7 +6,8 @@
 
 namespace narsfast::cuda {
 
-// y = norm(conv(input(x))) with, for every image, strip and tile, count, mean and m2 of y: (3, partials, channels).
+// y = norm(conv(input(x))) with, for every image, strip and tile, count, mean and m2 of y: (3, partials,
+// channels).
 struct Convolve {
   Dtype dtype;
   Window window;

@@ -3,8 +3,9 @@
 #include "depthwise_se/cuda/reduce_slots.cuh"
 #include "depthwise_se/cuda/ring.cuh"
 
-// Both gradients meet at an input pixel: through tap k it reaches output (pixel + padding - k) / stride, which gives
-// d_x = sum of d_y * w and adds d_y * x to the tap's weight. So d_y needs a halo, x none, and one pass does both.
+// Both gradients meet at an input pixel: through tap k it reaches output (pixel + padding - k) / stride,
+// which gives d_x = sum of d_y * w and adds d_y * x to the tap's weight. So d_y needs a halo, x none, and one
+// pass does both.
 
 namespace narsfast::cuda {
 namespace {
@@ -17,7 +18,8 @@ struct Gradient {
   const float* input_mean;
   const float* weight;
   void* d_x;
-  float* partials;  // (partials, kernel^2 + 2, channels): of every tap, then the sums of d_x and d_x * (x - mean)
+  float* partials;  // (partials, kernel^2 + 2, channels): of every tap, then the sums of d_x and d_x * (x -
+                    // mean)
   int64_t images_each;
 };
 
@@ -53,7 +55,8 @@ __global__ void __launch_bounds__(kThreads) gradient_kernel(Gradient p, Tiling t
 
   float* weights = shared;
   float* vectors = weights + kTaps * kSlab;
-  float* inputs = vectors + DeviceNormGradient::kVectors * kSlab;  // act(x) of the step: (step, tile_columns, 32)
+  float* inputs =
+      vectors + DeviceNormGradient::kVectors * kSlab;  // act(x) of the step: (step, tile_columns, 32)
   const Ring ring{inputs + t.step * t.tile_columns * kSlab, t.ring_rows, t.ring_columns};
   fill_weights<kKernel>(lane, p.weight, weights);
 
@@ -81,7 +84,7 @@ __global__ void __launch_bounds__(kThreads) gradient_kernel(Gradient p, Tiling t
     p.norm.fill(lane, image, w.out_height * w.out_width, vectors);
     __syncthreads();
     const int64_t pixels = image * w.height * w.width;
-    const auto load = [&](int row, int column, float(&values)[kWidth]) {
+    const auto load = [&](int row, int column, float (&values)[kWidth]) {
       const int64_t r = ring_row + row;
       const int64_t q = ring_column + column;
       if (r < 0 || r >= w.out_height || q < 0 || q >= w.out_width) {
@@ -99,7 +102,8 @@ __global__ void __launch_bounds__(kThreads) gradient_kernel(Gradient p, Tiling t
       __syncthreads();
       if (my_row < rows) {
         float d_x[kGroup<T>][kWidth] = {};
-        for (int k = static_cast<int>(strip_begin + row + my_row + padding) % kStride; k < kKernel; k += kStride) {
+        for (int k = static_cast<int>(strip_begin + row + my_row + padding) % kStride; k < kKernel;
+             k += kStride) {
           const float* reached = ring.at(own_row(row + my_row) - k / kStride, my_group * kGroup<T> / kStride);
           float d_y[kM][kWidth];
           NARSFAST_UNROLL
@@ -183,8 +187,8 @@ __global__ void __launch_bounds__(kThreads) gradient_kernel(Gradient p, Tiling t
 
 // Adds the partials up: a thread for a tap, or a sum, and channel.
 __global__ void __launch_bounds__(kThreads)
-    join_gradients_kernel(const float* partials, int64_t count, int64_t taps, int64_t channels, float* d_weight,
-                          float* d_input_sum, float* d_input_x_sum) {
+    join_gradients_kernel(const float* partials, int64_t count, int64_t taps, int64_t channels,
+                          float* d_weight, float* d_input_sum, float* d_input_x_sum) {
   const int64_t index = int64_t{blockIdx.x} * kThreads + threadIdx.x;
   const int64_t plane = (taps + 2) * channels;
   if (index >= plane) return;

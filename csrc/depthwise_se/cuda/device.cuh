@@ -3,8 +3,8 @@
 #include <cstddef>
 #include <cstdint>
 
-// One source for nvcc and, in the tests, for a C++ compiler that runs it on the CPU. What differs is here and in
-// access.cuh and dtype.cuh.
+// One source for nvcc and, in the tests, for a C++ compiler that runs it on the CPU. What differs is here and
+// in access.cuh and dtype.cuh.
 
 #ifdef NARSFAST_EMU
 #include "emu/cuda.h"
@@ -12,7 +12,7 @@
 #define NARSFAST_UNROLL
 #else
 #include <cuda_runtime.h>
-#define NARSFAST_SHARED(type, name)                     \
+#define NARSFAST_SHARED(type, name)                       \
   extern __shared__ __align__(16) char narsfast_shared[]; \
   type* name = reinterpret_cast<type*>(narsfast_shared)
 #define NARSFAST_UNROLL _Pragma("unroll")
@@ -20,9 +20,9 @@
 
 namespace narsfast::cuda {
 
-constexpr int kUnsupported = -1;           // a launcher's answer to a dtype or window it has no kernel for
-constexpr int kThreads = 256;             // of every block
-constexpr int kSharedBytes = 48 * 1024;   // what every device grants without being asked
+constexpr int kUnsupported = -1;         // a launcher's answer to a dtype or window it has no kernel for
+constexpr int kThreads = 256;            // of every block
+constexpr int kSharedBytes = 48 * 1024;  // what every device grants without being asked
 
 // Enqueues kernel(arguments...) with kThreads a block; nothing where there are no blocks.
 template <typename... Parameters, typename... Arguments>
@@ -34,7 +34,7 @@ void launch(void (*kernel)(Parameters...), int64_t blocks, size_t shared_bytes, 
   emu::counters().launches++;
   emu::launch({static_cast<unsigned>(blocks)}, {kThreads}, shared_bytes, [&] { kernel(arguments...); });
 #else
-  kernel<<<static_cast<unsigned>(blocks), kThreads, shared_bytes, static_cast<cudaStream_t>(stream)>>>(
+  kernel<<<static_cast<unsigned>(blocks), kThreads, shared_bytes, static_cast<cudaStream_t>(stream)> > >(
       arguments...);
 #endif
 }

@@ -35,7 +35,8 @@ __global__ void __launch_bounds__(kThreads)
   const Lane<T> lane(chunk.slab, channels, aligned);
   const LaneAffine<T> norm(affine, lane);
   float factor[kWidth];
-  lane.read_channels(gate == nullptr ? nullptr : gate + chunk.image * channels, 3, factor);  // 3 opens it wholly
+  lane.read_channels(gate == nullptr ? nullptr : gate + chunk.image * channels, 3,
+                     factor);  // 3 opens it wholly
   for (int j = 0; j < kWidth; ++j) factor[j] = hard_sigmoid(factor[j]);
   for (int64_t p = chunk.begin + lane.slot; p < chunk.end; p += Lane<T>::kSlots) {
     const int64_t offset = (chunk.image * pixels + p) * channels;
@@ -70,8 +71,8 @@ int apply(const Apply& a, void* stream) {
     using T = decltype(element);
     const auto* y = static_cast<const T*>(a.y);
     auto* out = static_cast<T*>(a.out);
-    launch(apply_kernel<T>, chunk_blocks(a.images, a.pixels, a.channels), 0, stream, y, a.norm, a.gate, out, a.pixels,
-           a.channels, aligned_maps<T>(a.channels, y, out));
+    launch(apply_kernel<T>, chunk_blocks(a.images, a.pixels, a.channels), 0, stream, y, a.norm, a.gate, out,
+           a.pixels, a.channels, aligned_maps<T>(a.channels, y, out));
     return launch_error();
   });
 }
@@ -81,8 +82,8 @@ int norm_gradient(const NormGradientArguments& a, void* stream) {
     using T = decltype(element);
     auto* d_y = static_cast<T*>(a.d_y);
     launch(norm_gradient_kernel<T>, chunk_blocks(a.images, a.pixels, a.channels),
-           sizeof(float) * DeviceNormGradient::kVectors * kSlab, stream, DeviceNormGradient(a.norm), d_y, a.pixels,
-           a.channels, aligned_maps<T>(a.channels, a.norm.y, a.norm.d_out, d_y));
+           sizeof(float) * DeviceNormGradient::kVectors * kSlab, stream, DeviceNormGradient(a.norm), d_y,
+           a.pixels, a.channels, aligned_maps<T>(a.channels, a.norm.y, a.norm.d_out, d_y));
     return launch_error();
   });
 }

@@ -28,7 +28,8 @@ __global__ void __launch_bounds__(kThreads)
 
 }  // namespace
 
-void excite(const DeviceExcite& e, int64_t images, const float* pooled, float* hidden, float* gate, void* stream) {
+void excite(const DeviceExcite& e, int64_t images, const float* pooled, float* hidden, float* gate,
+            void* stream) {
   launch(excite_kernel, images, 0, stream, e, pooled, hidden, gate);
 }
 

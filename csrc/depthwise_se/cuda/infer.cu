@@ -54,7 +54,8 @@ int infer(const InferArguments& a, void* stream) {
   float* pooled = floats + space.pooled;
   launch(join_means_kernel, ceil_div(w.images * w.channels, kThreads), 0, stream, floats, w.images,
          image_partials(a.dtype, w), w.channels, pooled);
-  excite(DeviceExcite(a.excite, w.channels), w.images, pooled, floats + space.hidden, floats + space.gate, stream);
+  excite(DeviceExcite(a.excite, w.channels), w.images, pooled, floats + space.hidden, floats + space.gate,
+         stream);
   return apply({a.dtype, w.images, w.out_height * w.out_width, w.channels, a.out, DeviceAffine(),
                 floats + space.gate, a.out},
                stream);

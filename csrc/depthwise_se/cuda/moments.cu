@@ -40,8 +40,8 @@ int moments(const MomentsArguments& a, void* stream) {
     auto* partials = static_cast<float*>(a.workspace);
     const int64_t pixels = a.images * a.pixels;
     const int64_t parts = ceil_div(pixels, kPart);
-    launch(moments_kernel<T>, parts * ceil_div(a.channels, kSlab), reduce_slots_bytes<T, 3>(), stream, y, pixels,
-           a.channels, aligned_maps<T>(a.channels, y), partials);
+    launch(moments_kernel<T>, parts * ceil_div(a.channels, kSlab), reduce_slots_bytes<T, 3>(), stream, y,
+           pixels, a.channels, aligned_maps<T>(a.channels, y), partials);
     join_moments(partials, parts, a.channels, static_cast<float*>(a.mean), static_cast<float*>(a.m2), stream);
     return launch_error();
   });

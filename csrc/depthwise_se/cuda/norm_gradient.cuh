@@ -4,8 +4,8 @@
 
 namespace narsfast::cuda {
 
-// NormGradient on the device. Its vectors of one slab and image stand in shared memory as [kVectors][32]: held by
-// each thread they would cost 56 registers at 16 bits.
+// NormGradient on the device. Its vectors of one slab and image stand in shared memory as [kVectors][32]:
+// held by each thread they would cost 56 registers at 16 bits.
 struct DeviceNormGradient {
   static constexpr int kVectors = 7;
 
@@ -63,8 +63,7 @@ struct DeviceNormGradient {
     for (int j = 0; j < kWidth; ++j) {
       const float* at = shared + lane.position(j);
       const float z = at[0] * value[j] + at[kSlab];
-      const float d_z =
-          activation_slope(norm.activation, z) * (at[5 * kSlab] * gradient[j] + at[6 * kSlab]);
+      const float d_z = activation_slope(norm.activation, z) * (at[5 * kSlab] * gradient[j] + at[6 * kSlab]);
       d_y[j] = at[2 * kSlab] * d_z + at[3 * kSlab] * value[j] + at[4 * kSlab];
     }
   }

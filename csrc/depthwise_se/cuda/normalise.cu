@@ -34,7 +34,8 @@ int pool(const NormaliseArguments& a, void* stream) {
     using T = decltype(element);
     const auto* y = static_cast<const T*>(a.y);
     launch(pool_kernel<T>, a.images * ceil_div(a.channels, kSlab), reduce_slots_bytes<T, 1>(), stream, y,
-           DeviceAffine(a.norm), static_cast<float*>(a.pooled), a.pixels, a.channels, aligned_maps<T>(a.channels, y));
+           DeviceAffine(a.norm), static_cast<float*>(a.pooled), a.pixels, a.channels,
+           aligned_maps<T>(a.channels, y));
     return launch_error();
   });
 }

@@ -1,5 +1,4 @@
 #include "depthwise_se/cuda/partials.cuh"
-
 #include "depthwise_se/cuda/reduce_slots.cuh"
 
 namespace narsfast::cuda {
@@ -37,9 +36,10 @@ __global__ void __launch_bounds__(kThreads)
 
 }  // namespace
 
-void join_moments(const float* partials, int64_t count, int64_t channels, float* mean, float* m2, void* stream) {
-  launch(join_moments_kernel, ceil_div(channels, kSlab), sizeof(float) * 3 * kThreads, stream, partials, count,
-         channels, mean, m2);
+void join_moments(const float* partials, int64_t count, int64_t channels, float* mean, float* m2,
+                  void* stream) {
+  launch(join_moments_kernel, ceil_div(channels, kSlab), sizeof(float) * 3 * kThreads, stream, partials,
+         count, channels, mean, m2);
 }
 
 }  // namespace narsfast::cuda

@@ -5,14 +5,14 @@
 namespace narsfast::cuda {
 namespace {
 
-// Of every image and channel: the sums over pixels of d_out * a, d_out * act'(z), d_out * act'(z) * (y - mean),
-// act'(z) and act'(z) * (y - mean). All that the gradients need of the maps, in one pass over them.
+// Of every image and channel: the sums over pixels of d_out * a, d_out * act'(z), d_out * act'(z) * (y -
+// mean), act'(z) and act'(z) * (y - mean). All that the gradients need of the maps, in one pass over them.
 constexpr int kSums = 5;
 
 template <typename T>
 __global__ void __launch_bounds__(kThreads)
-    sums_kernel(const T* y, const T* d_out, DeviceAffine affine, const float* mean, int64_t images, int64_t pixels,
-                int64_t channels, bool aligned, float* out) {
+    sums_kernel(const T* y, const T* d_out, DeviceAffine affine, const float* mean, int64_t images,
+                int64_t pixels, int64_t channels, bool aligned, float* out) {
   NARSFAST_SHARED(float, shared);
   constexpr int kWidth = Lane<T>::kWidth;
   const int64_t slabs = ceil_div(channels, kSlab);
@@ -76,7 +76,8 @@ __global__ void __launch_bounds__(kThreads) excite_gradient_kernel(Pass p) {
   __syncthreads();
   for (int64_t c = threadIdx.x; c < e.channels; c += kThreads) {
     float sum = 0;
-    for (int64_t s = 0; s < e.squeezed; ++s) sum += read(e.reduce_weight + s * e.channels + c) * read(d_hidden + s);
+    for (int64_t s = 0; s < e.squeezed; ++s)
+      sum += read(e.reduce_weight + s * e.channels + c) * read(d_hidden + s);
     write(p.d_pooled + row + c, sum);
   }
 }
@@ -138,8 +139,8 @@ int reduce(const ReduceArguments& a, void* stream) {
     const auto* d_out = static_cast<const T*>(a.d_out);
     auto* sums = static_cast<float*>(a.workspace);
     float* d_gate = sums + kSums * a.images * a.channels;
-    launch(sums_kernel<T>, a.images * ceil_div(a.channels, kSlab), reduce_slots_bytes<T, kSums>(), stream, y, d_out,
-           DeviceAffine(a.norm), static_cast<const float*>(a.mean), a.images, a.pixels, a.channels,
+    launch(sums_kernel<T>, a.images * ceil_div(a.channels, kSlab), reduce_slots_bytes<T, kSums>(), stream, y,
+           d_out, DeviceAffine(a.norm), static_cast<const float*>(a.mean), a.images, a.pixels, a.channels,
            aligned_maps<T>(a.channels, y, d_out), sums);
     const Pass pass{DeviceExcite(a.excite, a.channels),
                     a.images,
@@ -157,8 +158,8 @@ int reduce(const ReduceArguments& a, void* stream) {
              static_cast<float*>(a.d_reduce_weight), static_cast<float*>(a.d_reduce_bias),
              static_cast<float*>(a.d_expand_weight), static_cast<float*>(a.d_expand_bias));
     }
-    launch(channel_sums_kernel, ceil_div(a.channels, kThreads), 0, stream, pass, static_cast<float*>(a.d_z_sum),
-           static_cast<float*>(a.d_z_y_sum));
+    launch(channel_sums_kernel, ceil_div(a.channels, kThreads), 0, stream, pass,
+           static_cast<float*>(a.d_z_sum), static_cast<float*>(a.d_z_y_sum));
     return launch_error();
   });
 }

@@ -4,8 +4,8 @@
 
 namespace narsfast::cuda {
 
-// Count, mean and sum of squares around the mean of the values a thread has seen: sums shifted by the first value,
-// which keeps them small where the mean is far from zero.
+// Count, mean and sum of squares around the mean of the values a thread has seen: sums shifted by the first
+// value, which keeps them small where the mean is far from zero.
 struct ShiftedSums {
   float first = 0, sum = 0, squares = 0;
 
@@ -48,8 +48,8 @@ constexpr size_t reduce_slots_bytes() {
   return sizeof(float) * kFields * kSlab * Lane<T>::kSlots;
 }
 
-// Joins the fields of all slots by a tree of fixed shape; slot 0 has the result. `shared` may still be in use by other
-// threads when this is called.
+// Joins the fields of all slots by a tree of fixed shape; slot 0 has the result. `shared` may still be in use
+// by other threads when this is called.
 template <typename T, int kFields, typename Join>
 __device__ void reduce_slots(const Lane<T>& lane, float* shared, float (&values)[Lane<T>::kWidth][kFields],
                              const Join& join) {

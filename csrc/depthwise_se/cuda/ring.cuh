@@ -5,16 +5,14 @@
 namespace narsfast::cuda {
 
 // Rows of one slab of a map in shared memory, as floats: a block walks down a strip of the map and keeps the
-// rows that its window still needs, so that no row is fetched twice. Row and column are relative to the ring's
-// origin; row r stands at r % rows.
+// rows that its window still needs, so that no row is fetched twice. Row and column are relative to the
+// ring's origin; row r stands at r % rows.
 struct Ring {
   float* data;
   int rows;
   int columns;
 
-  __device__ float* at(int row, int column) const {
-    return data + (row % rows * columns + column) * kSlab;
-  }
+  __device__ float* at(int row, int column) const { return data + (row % rows * columns + column) * kSlab; }
 
   // load(row, column, values) fetches one pixel of rows [first, last).
   template <typename T, typename Load>
@@ -29,8 +27,8 @@ struct Ring {
   }
 };
 
-// How a map is cut: into tiles of columns and strips of rows; a block takes `step` rows at once, `group` adjacent
-// columns a thread. Ring rows and columns are what a step needs of the map under the window.
+// How a map is cut: into tiles of columns and strips of rows; a block takes `step` rows at once, `group`
+// adjacent columns a thread. Ring rows and columns are what a step needs of the map under the window.
 struct Tiling {
   int tiles, tile_columns, groups;
   int strips, strip_rows;
@@ -44,7 +42,8 @@ template <typename T>
 constexpr int kGroup = 16 / Lane<T>::kWidth;  // 16 sums a thread
 
 // Cuts rows x columns evenly. ring_columns(columns) and ring_rows(step) say what a tile and a step need;
-// reserved floats of shared memory are taken already, and each step needs `extra` pixels a column and row besides.
+// reserved floats of shared memory are taken already, and each step needs `extra` pixels a column and row
+// besides.
 template <typename T, typename RingColumns, typename RingRows>
 Tiling make_tiling(int64_t rows, int64_t columns, int most_columns, int reserved, int extra,
                    const RingColumns& ring_columns, const RingRows& ring_rows) {
@@ -61,7 +60,8 @@ Tiling make_tiling(int64_t rows, int64_t columns, int most_columns, int reserved
   const int pixels = kSharedBytes / static_cast<int>(sizeof(float)) / kSlab - reserved;
   t.step = Lane<T>::kSlots / t.groups;
   if (t.step > t.strip_rows) t.step = t.strip_rows;
-  while (t.step > 1 && ring_rows(t.step) * t.ring_columns + extra * t.step * t.tile_columns > pixels) --t.step;
+  while (t.step > 1 && ring_rows(t.step) * t.ring_columns + extra * t.step * t.tile_columns > pixels)
+    --t.step;
   t.ring_rows = ring_rows(t.step);
   return t;
 }
