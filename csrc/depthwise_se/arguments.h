@@ -2,14 +2,14 @@
 
 #include <cstdint>
 
-// What the kernels of the depthwise squeeze-excite block take, on the CPU as on CUDA. Plain structs of
-// pointers and sizes: whoever calls owns all memory.
+// What the kernels of the depthwise squeeze-excite block take, on the CPU as on CUDA. Plain structs of pointers
+// and sizes: whoever calls owns all memory.
 //
-// Maps are NHWC without gaps and hold `dtype`. Everything else (weights, per-channel and per-image vectors)
-// holds the accumulator's type: double where dtype is kFloat64, else float; in the comments `Real`.
+// Maps are NHWC without gaps and hold `dtype`. Everything else (weights, per-channel and per-image vectors) holds
+// the accumulator's type: double where dtype is kFloat64, else float; in the comments `Real`.
 //
-// Words: x is the convolution's input, y its output, z = scale * y + shift its normalised output, a = act(z)
-// the activated one, and out = gate * a. A gradient is named after its map: d_out, d_x.
+// Words: x is the convolution's input, y its output, z = scale * y + shift its normalised output, a = act(z) the
+// activated one, and out = gate * a. A gradient is named after its map: d_out, d_x.
 
 namespace narsfast {
 
@@ -24,8 +24,7 @@ struct Affine {
   Activation activation = Activation::kNone;
 };
 
-// A depthwise convolution's shape. out_height = (height + 2 * padding - kernel) / stride + 1, likewise the
-// width.
+// A depthwise convolution's shape. out_height = (height + 2 * padding - kernel) / stride + 1, likewise the width.
 struct Window {
   int64_t images, height, width, channels;
   int64_t out_height, out_width;
@@ -90,9 +89,9 @@ struct ReduceArguments {
   const void* pooled;  // as NormaliseArguments left them
   const void* hidden;
   const void* gate;
-  void* d_z_sum;    // (channels,): sum of d_z
-  void* d_z_y_sum;  // (channels,): sum of d_z * (y - mean)
-  void* d_pooled;   // (images, channels): gradient of the mean of a
+  void* d_z_sum;       // (channels,): sum of d_z
+  void* d_z_y_sum;     // (channels,): sum of d_z * (y - mean)
+  void* d_pooled;      // (images, channels): gradient of the mean of a
   void* d_reduce_weight;
   void* d_reduce_bias;
   void* d_expand_weight;
@@ -120,8 +119,8 @@ struct NormGradientArguments {
   void* d_y;
 };
 
-// Gradients of y = conv(input(x)): d_weight and d_x, where d_y follows from `norm`. Where `input` is there,
-// d_x is the gradient of scale * x + shift instead, and its sums come with it.
+// Gradients of y = conv(input(x)): d_weight and d_x, where d_y follows from `norm`. Where `input` is there, d_x is
+// the gradient of scale * x + shift instead, and its sums come with it.
 struct ConvolveGradientArguments {
   Dtype dtype;
   Window window;
