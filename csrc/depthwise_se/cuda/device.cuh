@@ -34,8 +34,10 @@ void launch(void (*kernel)(Parameters...), int64_t blocks, size_t shared_bytes, 
   emu::counters().launches++;
   emu::launch({static_cast<unsigned>(blocks)}, {kThreads}, shared_bytes, [&] { kernel(arguments...); });
 #else
-  kernel<<<static_cast<unsigned>(blocks), kThreads, shared_bytes, static_cast<cudaStream_t>(stream)> > >(
+  // clang-format off: it would part the >>>
+  kernel<<<static_cast<unsigned>(blocks), kThreads, shared_bytes, static_cast<cudaStream_t>(stream)>>>(
       arguments...);
+  // clang-format on
 #endif
 }
 
