@@ -1,0 +1,19 @@
+#pragma once
+
+#include "depthwise_se/cuda/activation.cuh"
+
+namespace narsfast::cuda {
+
+// out = hard_sigmoid(gate) * norm(y), without the gate where it is null; y may be out.
+struct Apply {
+  Dtype dtype;
+  int64_t images, pixels, channels;
+  const void* y;
+  DeviceAffine norm;
+  const float* gate;  // (images, channels)
+  void* out;
+};
+
+int apply(const Apply& apply, void* stream);
+
+}  // namespace narsfast::cuda

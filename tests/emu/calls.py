@@ -1,0 +1,141 @@
+"""Calls of the emulated launchers on torch tensors: maps (n, h, w, c), vectors in float32."""
+
+from types import SimpleNamespace
+
+import torch
+
+DTYPES = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}
+ACTIVATIONS = {"none": 0, "relu": 1, "hard_swish": 2}
+NAN = float("nan")
+
+
+class Calls:
+    """Fills argument structs; every output and workspace starts as NaN."""
+
+    def __init__(self, emu):
+        self.emu = emu
+        self.kept = []
+
+    def address(self, tensor):
+        self.kept.append(tensor)
+        return 0 if tensor is None else tensor.data_ptr()
+
+    def fill(self, struct, **values):
+        for name, value in values.items():
+            pointer = value is None or isinstance(value, torch.Tensor)
+            setattr(struct, name, self.address(value) if pointer else value)
+        return struct
+
+    def affine(self, affine):
+        """`affine`: None or (scale, shift, activation)."""
+        if affine is None:
+            return self.emu.Affine()
+        scale, shift, activation = affine
+        return self.fill(self.emu.Affine(), scale=scale, shift=shift, activation=ACTIVATIONS[activation])
+
+    def excite(self, excite):
+        """`excite`: None or (reduce_weight, reduce_bias, expand_weight, expand_bias, activation)."""
+        if excite is None:
+            return self.emu.Excite()
+        names = ("reduce_weight", "reduce_bias", "expand_weight", "expand_bias")
+        values = dict(zip(names, excite, strict=False), activation=ACTIVATIONS[excite[4]])
+        return self.fill(self.emu.Excite(), squeezed=excite[0].shape[0], **values)
+
+    def window(self, x, weight, stride, padding):
+        n, h, w, c = x.shape
+        k = weight.shape[-1]
+        out = [(size + 2 * padding - k) // stride + 1 for size in (h, w)]
+        return self.fill(
+            self.emu.Window(), images=n, height=h, width=w, channels=c, out_height=out[0], out_width=out[1],
+            kernel=k, stride=stride, padding=padding,
+        )  # fmt: skip
+
+    def run(self, name, arguments, outputs):
+        if hasattr(self.emu, name + "_workspace"):
+            size = getattr(self.emu, name + "_workspace")(arguments)
+            self.fill(arguments, workspace=torch.full((size // 4 + 1,), NAN))
+        getattr(self.emu, name)(arguments)
+        self.kept.clear()
+        return SimpleNamespace(**outputs)
+
+    def sizes(self, y):
+        n, h, w, c = y.shape
+        return {"dtype": DTYPES[y.dtype], "images": n, "pixels": h * w, "channels": c}
+
+    def convolve(self, x, weight, stride, padding, affine=None):
+        window = self.window(x, weight, stride, padding)
+        c = x.shape[3]
+        y = torch.full((x.shape[0], window.out_height, window.out_width, c), NAN).to(x.dtype)
+        out = {"y": y, "mean": torch.full((c,), NAN), "m2": torch.full((c,), NAN)}
+        arguments = self.fill(
+            self.emu.ConvolveArguments(), dtype=DTYPES[x.dtype], window=window, x=x, input=self.affine(affine),
+            weight=weight, **out,
+        )  # fmt: skip
+        return self.run("convolve", arguments, out)
+
+    def moments(self, y):
+        out = {"mean": torch.full((y.shape[3],), NAN), "m2": torch.full((y.shape[3],), NAN)}
+        return self.run("moments", self.fill(self.emu.MomentsArguments(), **self.sizes(y), y=y, **out), out)
+
+    def normalise(self, y, norm, excite):
+        n, c = y.shape[0], y.shape[3]
+        squeezed = 0 if excite is None else excite[0].shape[0]
+        out = {"out": torch.full_like(y, NAN), "pooled": torch.full((n, c), NAN)}
+        out |= {"hidden": torch.full((n, squeezed), NAN), "gate": torch.full((n, c), NAN)}
+        arguments = self.fill(
+            self.emu.NormaliseArguments(), **self.sizes(y), y=y, norm=self.affine(norm),
+            excite=self.excite(excite), **out,
+        )  # fmt: skip
+        return self.run("normalise", arguments, out)
+
+    def reduce(self, y, d_out, norm, mean, excite, forward):
+        c = y.shape[3]
+        out = {"d_z_sum": torch.full((c,), NAN), "d_z_y_sum": torch.full((c,), NAN)}
+        given = {}
+        if excite is not None:
+            names = ("d_reduce_weight", "d_reduce_bias", "d_expand_weight", "d_expand_bias")
+            out |= {name: torch.full_like(value, NAN) for name, value in zip(names, excite, strict=False)}
+            out["d_pooled"] = torch.full((y.shape[0], c), NAN)
+            given = {"pooled": forward.pooled, "hidden": forward.hidden, "gate": forward.gate}
+        arguments = self.fill(
+            self.emu.ReduceArguments(), **self.sizes(y), y=y, d_out=d_out, norm=self.affine(norm), mean=mean,
+            excite=self.excite(excite), **given, **out,
+        )  # fmt: skip
+        return self.run("reduce", arguments, out)
+
+    def norm(self, y, d_out, norm, **vectors):
+        """`vectors`: gate, d_pooled, by_z, by_y, constant."""
+        return self.fill(self.emu.NormGradient(), y=y, d_out=d_out, norm=self.affine(norm), **vectors)
+
+    def norm_gradient(self, y, d_out, norm, **vectors):
+        out = {"d_y": torch.full_like(y, NAN)}
+        arguments = self.fill(
+            self.emu.NormGradientArguments(),
+            **self.sizes(y),
+            norm=self.norm(y, d_out, norm, **vectors),
+            **out,
+        )
+        return self.run("norm_gradient", arguments, out)
+
+    def convolve_gradient(self, gradient, x, weight, stride, padding, affine=None, input_mean=None):
+        """`gradient`: the arguments of norm()."""
+        c = x.shape[3]
+        out = {"d_x": torch.full_like(x, NAN), "d_weight": torch.full_like(weight, NAN)}
+        out |= {"d_input_sum": torch.full((c,), NAN), "d_input_x_sum": torch.full((c,), NAN)}
+        arguments = self.fill(
+            self.emu.ConvolveGradientArguments(), dtype=DTYPES[x.dtype],
+            window=self.window(x, weight, stride, padding), norm=self.norm(**gradient), x=x,
+            input=self.affine(affine), input_mean=input_mean, weight=weight, **out,
+        )  # fmt: skip
+        return self.run("convolve_gradient", arguments, out)
+
+    def infer(self, x, weight, stride, padding, affine, norm, excite):
+        window = self.window(x, weight, stride, padding)
+        out = {
+            "out": torch.full((x.shape[0], window.out_height, window.out_width, x.shape[3]), NAN).to(x.dtype)
+        }
+        arguments = self.fill(
+            self.emu.InferArguments(), dtype=DTYPES[x.dtype], window=window, x=x, input=self.affine(affine),
+            weight=weight, norm=self.affine(norm), excite=self.excite(excite), **out,
+        )  # fmt: skip
+        return self.run("infer", arguments, out)

@@ -1,0 +1,44 @@
+"""Random inputs of the emulator's tests."""
+
+import torch
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def norm_of(g, channels, activation):
+    scale = torch.rand(channels, generator=g) + 0.5
+    return scale, torch.randn(channels, generator=g), activation
+
+
+def excite_of(g, channels, squeezed, activation="hard_swish"):
+    def draw(*shape):
+        return torch.randn(*shape, generator=g) / shape[-1] ** 0.5
+
+    return draw(squeezed, channels), draw(squeezed), draw(channels, squeezed), draw(channels), activation
+
+
+def map_of(g, shape, dtype):
+    return torch.randn(*shape, generator=g).to(dtype)
+
+
+# kernel, stride, padding, (n, h, w, c): odd sizes, single rows and columns, channels beside the vectors' widths,
+# several tiles and strips, windows larger than the map.
+WINDOWS = [
+    (3, 1, 1, (2, 7, 9, 8)),
+    (3, 2, 1, (2, 7, 9, 40)),
+    (3, 1, 0, (1, 5, 4, 5)),
+    (3, 2, 0, (1, 8, 3, 33)),
+    (5, 1, 2, (2, 6, 35, 16)),
+    (5, 2, 2, (3, 9, 8, 24)),
+    (5, 1, 1, (1, 34, 4, 7)),
+    (5, 2, 1, (1, 37, 36, 3)),
+    (7, 1, 3, (1, 40, 6, 12)),
+    (7, 2, 3, (2, 11, 13, 36)),
+    (7, 2, 1, (1, 7, 33, 1)),
+    (3, 1, 1, (2, 1, 1, 8)),
+    (7, 1, 3, (1, 1, 5, 4)),
+    (5, 2, 5, (1, 3, 2, 8)),
+    (3, 1, 1, (0, 4, 4, 8)),
+]

@@ -1,0 +1,134 @@
+"""What a GPU would punish: order, missing barriers, wasted traffic. And that the emulator sees it."""
+
+import pytest
+import torch
+
+from . import cases
+from .calls import Calls
+
+
+def inputs(dtype, size=14, channels=64, kernel=5, images=2):
+    g = cases.generator()
+    x = cases.map_of(g, (images, size, size, channels), dtype)
+    weight = torch.randn(channels, kernel, kernel, generator=g)
+    return x, weight, cases.norm_of(g, channels, "hard_swish"), cases.excite_of(g, channels, 8)
+
+
+def forward(calls, x, weight, norm, excite):
+    convolved = calls.convolve(x, weight, 1, weight.shape[-1] // 2)
+    return convolved, calls.normalise(convolved.y, norm, excite)
+
+
+def backward(calls, x, weight, norm, excite, y, forward):
+    sums = calls.reduce(y, x, norm, norm[1], excite, forward)
+    vectors = {"gate": forward.gate, "d_pooled": sums.d_pooled, "by_z": norm[0], "by_y": norm[1]}
+    gradient = {"y": y, "d_out": x, "norm": norm, "constant": norm[1], **vectors}
+    return sums, calls.convolve_gradient(gradient, x, weight, 1, weight.shape[-1] // 2, norm, norm[1])
+
+
+def everything(calls, x, weight, norm, excite):
+    convolved, normalised = forward(calls, x, weight, norm, excite)
+    sums, gradients = backward(calls, x, weight, norm, excite, convolved.y, normalised)
+    inferred = calls.infer(x, weight, 1, weight.shape[-1] // 2, None, norm, excite)
+    moments = calls.moments(x)
+    return [
+        v for part in (convolved, normalised, sums, gradients, inferred, moments) for v in vars(part).values()
+    ]
+
+
+def same(a, b):
+    return all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
+def test_thread_order_changes_no_bit(emu, dtype):
+    x, weight, norm, excite = inputs(dtype, size=9, channels=40)
+    results = []
+    for seed in (0, 1, 2):
+        options = emu.Options()
+        options.seed = seed
+        emu.set_options(options)
+        results.append(everything(Calls(emu), x, weight, norm, excite))
+    assert not any(bool(value.isnan().any()) for value in results[0])
+    assert same(results[0], results[1])
+    assert same(results[0], results[2])
+
+
+# Barriers without which a result must change; the others only guard memory that is used again.
+BARRIERS = [
+    ("convolve", 0), ("convolve_gradient", 0), ("convolve_gradient", 1), ("infer", 0),
+    ("moments", 1), ("normalise", 1), ("reduce", 1),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "barrier"), BARRIERS)
+def test_a_missing_barrier_shows(emu, name, barrier):
+    x, weight, norm, excite = inputs(torch.float32, size=9, channels=32)
+    convolved, normalised = forward(Calls(emu), x, weight, norm, excite)
+    sums = Calls(emu).reduce(convolved.y, x, norm, norm[1], excite, normalised)
+    gradient = {
+        "y": convolved.y,
+        "d_out": x,
+        "norm": norm,
+        "gate": normalised.gate,
+        "d_pooled": sums.d_pooled,
+    }
+    gradient |= {"by_z": norm[0], "by_y": norm[1], "constant": norm[1]}
+    run = {
+        "convolve": lambda c: c.convolve(x, weight, 1, 2),
+        "moments": lambda c: c.moments(x),
+        "normalise": lambda c: c.normalise(x, norm, excite),
+        "reduce": lambda c: c.reduce(convolved.y, x, norm, norm[1], excite, normalised),
+        "convolve_gradient": lambda c: c.convolve_gradient(gradient, x, weight, 1, 2),
+        "infer": lambda c: c.infer(x, weight, 1, 2, None, norm, excite),
+    }[name]
+    whole = list(vars(run(Calls(emu))).values())
+    broken = []
+    for seed in (1, 2, 3):
+        options = emu.Options()
+        options.seed, options.dropped_barrier = seed, barrier
+        emu.set_options(options)
+        broken.append(not same(whole, list(vars(run(Calls(emu))).values())))
+    assert any(broken)
+
+
+@pytest.mark.parametrize("in_warp", [False, True])
+def test_divergent_barriers_are_an_error(emu, in_warp):
+    with pytest.raises(RuntimeError, match="divergent barriers"):
+        emu.diverge(in_warp)
+
+
+class Traffic:
+    """Counts what `run` moves: passes over a map of x's size, and the used share of the sectors touched."""
+
+    def __init__(self, emu, x, run):
+        options = emu.Options()
+        options.count = True
+        emu.set_options(options)
+        emu.take_counters()
+        run()
+        taken = emu.take_counters()
+        emu.set_options(emu.Options())
+        moved = taken.map_read + taken.map_written
+        self.passes = moved / (x.numel() * x.element_size())
+        self.efficiency = moved / (32 * taken.map_sectors)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("kernel", [3, 5, 7])
+@pytest.mark.parametrize("size", [14, 28, 40])
+def test_passes_over_the_map(emu, size, kernel, dtype, record_property):
+    x, weight, norm, excite = inputs(dtype, size, kernel=kernel, images=1)
+    padding = kernel // 2
+    convolved, normalised = forward(Calls(emu), x, weight, norm, excite)
+    limits = {
+        "eval": (4, lambda: Calls(emu).infer(x, weight, 1, padding, None, norm, excite)),
+        "forward": (5, lambda: forward(Calls(emu), x, weight, norm, excite)),
+        "backward": (8, lambda: backward(Calls(emu), x, weight, norm, excite, convolved.y, normalised)),
+    }
+    for name, (most, run) in limits.items():
+        traffic = Traffic(emu, x, run)
+        record_property(name, round(traffic.passes, 3))
+        print(name, size, kernel, dtype, round(traffic.passes, 3), round(traffic.efficiency, 3))
+        assert traffic.passes <= most * 1.1
+        assert traffic.efficiency >= 0.9
