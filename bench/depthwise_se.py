@@ -1,6 +1,6 @@
 """The depthwise squeeze-excite block against torch: eager in both layouts, and torch.compile.
 
-    python bench/depthwise_se.py [--quick] [--json FILE]
+    python -m bench.depthwise_se [--quick] [--json FILE]
 
 One thread, all variants in turns on the same inputs, medians. Outputs and gradients are compared before anything is
 timed. Figures are geometric means over the layers of (best torch variant / ours); rows show every layer, those where

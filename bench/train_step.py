@@ -1,6 +1,6 @@
 """A whole training step of FBNetV3-B, fused against torch: images a second, and how much memory it takes.
 
-    python bench/train_step.py [--quick] [--json FILE]
+    python -m bench.train_step [--quick] [--json FILE]
 
 RMSProp, cross-entropy, ten classes, padding `half`, channels_last, one thread; steps of the variants take turns. Without
 --quick torch.compile is among them. Memory is the rise of the peak resident size over the built model in three steps,
