@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, library
 
 from narsfast import _native
 
@@ -22,7 +22,7 @@ KERNELS = (3, 5, 7)
 STRIDES = (1, 2)
 
 _DTYPES = {torch.float32: 0, torch.bfloat16: 1, torch.float64: 3}
-_Library: Any = torch.library.Library  # its methods have no types
+_Library: Any = library.Library  # its methods have no types
 _LIBRARY = _Library("narsfast", "DEF")
 
 
@@ -46,7 +46,7 @@ def out_size(size: int, kernel: int, stride: int, padding: int) -> int:
 def _register(schema: str, cpu: Callable[..., Any], fake: Callable[..., Any]) -> None:
     name = _LIBRARY.define(schema)
     _LIBRARY.impl(name, cpu, "CPU")
-    torch.library.register_fake(f"narsfast::{name}", fake, lib=_LIBRARY)
+    library.register_fake(f"narsfast::{name}", fake, lib=_LIBRARY)
 
 
 def _dtype(x: Tensor) -> int:
@@ -142,15 +142,8 @@ def _convolve_cpu(
     return y, mean, m2
 
 
-def _convolve_fake(
-    x: Tensor,
-    weight: Tensor,
-    in_scale: Tensor | None,
-    in_shift: Tensor | None,
-    in_act: str,
-    stride: int,
-    padding: int,
-) -> tuple[Tensor, Tensor, Tensor]:
+def _convolve_fake(x: Tensor, weight: Tensor, *rest: Any) -> tuple[Tensor, Tensor, Tensor]:
+    stride, padding = rest[-2:]
     return _convolve_outputs(x, weight, stride, padding)
 
 
@@ -236,21 +229,8 @@ def _norm_gradient_values(
     )
 
 
-def _convolve_gradient_fake(
-    d_out: Tensor,
-    y: Tensor,
-    scale: Tensor,
-    shift: Tensor,
-    act: str,
-    gate: Tensor | None,
-    d_pooled: Tensor | None,
-    by_z: Tensor,
-    by_y: Tensor,
-    constant: Tensor,
-    x: Tensor,
-    weight: Tensor,
-    *_: Any,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _convolve_gradient_fake(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    x, weight = arguments[10:12]
     return _convolve_gradient_outputs(x, weight)
 
 
@@ -360,20 +340,8 @@ def _reduce_outputs(y: Tensor, reduce_weight: Tensor | None) -> Reduced:
     )
 
 
-def _reduce_fake(
-    d_out: Tensor,
-    y: Tensor,
-    scale: Tensor,
-    shift: Tensor,
-    act: str,
-    mean: Tensor,
-    pooled: Tensor | None,
-    hidden: Tensor | None,
-    gate: Tensor | None,
-    reduce_weight: Tensor | None,
-    *_: Any,
-) -> Reduced:
-    return _reduce_outputs(y, reduce_weight)
+def _reduce_fake(d_out: Tensor, y: Tensor, *rest: Any) -> Reduced:
+    return _reduce_outputs(y, rest[7])
 
 
 def _reduce_cpu(

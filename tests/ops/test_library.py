@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from torch import library
 
 from narsfast.ops import DepthwiseSE, plain_ops, set_ops
 
@@ -39,7 +40,7 @@ NAMES = ("convolve", "convolve_gradient", "moments", "normalise", "reduce", "nor
 
 @pytest.mark.parametrize("name", NAMES)
 def test_opcheck(name):
-    result = torch.library.opcheck(getattr(OPS, name), arguments(name))
+    result = library.opcheck(getattr(OPS, name), arguments(name))
     assert set(result.values()) == {"SUCCESS"}
 
 
