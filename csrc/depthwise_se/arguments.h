@@ -8,8 +8,8 @@
 // Maps are NHWC without gaps and hold `dtype`. Everything else (weights, per-channel and per-image vectors)
 // holds the accumulator's type: double where dtype is kFloat64, else float; in the comments `Real`.
 //
-// Words: x is the convolution's input, y its output, z = scale * y + shift its normalised output, a = act(z)
-// the activated one, and out = gate * a. A gradient is named after its map: d_out, d_x.
+// Words: x is the convolution's input, y its output, z its normalised output, a = act(z) the activated one, and
+// out = gate * a. A gradient is named after its map: d_out, d_x.
 
 namespace narsfast {
 
@@ -17,10 +17,14 @@ enum class Dtype : int32_t { kFloat32 = 0, kBfloat16, kFloat16, kFloat64 };
 
 enum class Activation : int32_t { kNone = 0, kRelu, kHardSwish };
 
-// act(scale * value + shift) for every channel; identity where scale is null.
-struct Affine {
-  const void* scale = nullptr;  // (channels,)
-  const void* shift = nullptr;  // (channels,)
+// A batch norm and the activation after it: act(weight * (value - mean) / sqrt(var + eps) + bias) for every
+// channel; identity where weight is null.
+struct Norm {
+  const void* weight = nullptr;  // (channels,)
+  const void* bias = nullptr;    // (channels,)
+  const void* mean = nullptr;    // (channels,)
+  const void* var = nullptr;     // (channels,)
+  double eps = 0;
   Activation activation = Activation::kNone;
 };
 
@@ -42,35 +46,35 @@ struct Excite {
   const void* expand_bias = nullptr;    // (channels,)
 };
 
-// y = conv(input(x)) and, over images and pixels, mean(y) and m2 = sum((y - mean)^2).
+// y = conv(input(x)) and, over images and pixels, mean(y) and var(y), the biased variance.
 struct ConvolveArguments {
   Dtype dtype;
   Window window;
   const void* x;
-  Affine input;        // applied to x before it is padded
+  Norm input;          // applied to x before it is padded
   const void* weight;  // (channels, kernel, kernel)
   void* y;
   void* mean;  // (channels,)
-  void* m2;    // (channels,)
+  void* var;   // (channels,)
   void* workspace;
 };
 
-// mean(y) and m2 of a map alone.
+// mean(y) and var(y) of a map alone.
 struct MomentsArguments {
   Dtype dtype;
   int64_t images, pixels, channels;
   const void* y;
   void* mean;  // (channels,)
-  void* m2;    // (channels,)
+  void* var;   // (channels,)
   void* workspace;
 };
 
-// out = gate * act(scale * y + shift).
+// out = gate * act(z).
 struct NormaliseArguments {
   Dtype dtype;
   int64_t images, pixels, channels;
   const void* y;
-  Affine norm;
+  Norm norm;
   Excite excite;
   void* out;
   void* pooled;  // (images, channels): mean of a
@@ -78,21 +82,20 @@ struct NormaliseArguments {
   void* gate;    // (images, channels): before hard_sigmoid
 };
 
-// The sums that the gradient of a norm needs, and all gradients of squeeze-excite.
+// The gradients of the norm's weight and bias, and of squeeze-excite.
 struct ReduceArguments {
   Dtype dtype;
   int64_t images, pixels, channels;
   const void* y;
   const void* d_out;
-  Affine norm;
-  const void* mean;  // (channels,)
+  Norm norm;
   Excite excite;
   const void* pooled;  // as NormaliseArguments left them
   const void* hidden;
   const void* gate;
-  void* d_z_sum;    // (channels,): sum of d_z
-  void* d_z_y_sum;  // (channels,): sum of d_z * (y - mean)
-  void* d_pooled;   // (images, channels): gradient of the mean of a
+  void* d_weight;  // (channels,): sum of d_z * (y - mean) / sqrt(var + eps)
+  void* d_bias;    // (channels,): sum of d_z
+  void* d_pooled;  // (images, channels): gradient of the mean of a
   void* d_reduce_weight;
   void* d_reduce_bias;
   void* d_expand_weight;
@@ -101,16 +104,17 @@ struct ReduceArguments {
 };
 
 // How d_y follows from d_out: d_a = gate * d_out + d_pooled / pixels (gate and d_pooled null: d_a = d_out),
-// d_z = act'(z) * d_a, d_y = by_z * d_z + by_y * y + constant.
+// d_z = act'(z) * d_a, and with inverse = 1 / sqrt(var + eps)
+// d_y = weight * inverse * (d_z - (d_bias + (y - mean) * inverse * d_weight) / count).
 struct NormGradient {
   const void* y;
   const void* d_out;
-  Affine norm;
+  Norm norm;
   const void* gate;      // (images, channels), before hard_sigmoid
   const void* d_pooled;  // (images, channels)
-  const void* by_z;      // (channels,)
-  const void* by_y;      // (channels,)
-  const void* constant;  // (channels,)
+  const void* d_weight;  // (channels,)
+  const void* d_bias;    // (channels,)
+  double count;          // values that mean and var are of; 0: they are constants, d_y = weight * inverse * d_z
 };
 
 struct NormGradientArguments {
@@ -121,30 +125,30 @@ struct NormGradientArguments {
 };
 
 // Gradients of y = conv(input(x)): d_weight and d_x, where d_y follows from `norm`. Where `input` is there,
-// d_x is the gradient of scale * x + shift instead, and its sums come with it.
+// d_x is the gradient of its z instead, before the activation, and the gradients of its weight and bias come
+// with it.
 struct ConvolveGradientArguments {
   Dtype dtype;
   Window window;
   NormGradient norm;
   const void* x;
-  Affine input;
-  const void* input_mean;  // (channels,)
-  const void* weight;      // (channels, kernel, kernel)
+  Norm input;
+  const void* weight;  // (channels, kernel, kernel)
   void* d_x;
   void* d_weight;
-  void* d_input_sum;    // (channels,): sum of d_x
-  void* d_input_x_sum;  // (channels,): sum of d_x * (x - input_mean)
+  void* d_input_weight;  // (channels,)
+  void* d_input_bias;    // (channels,)
   void* workspace;
 };
 
-// act(scale * conv(input(x)) + shift), pooled and gated, in one call.
+// act(z) of the convolution of input(x), pooled and gated, in one call.
 struct InferArguments {
   Dtype dtype;
   Window window;
   const void* x;
-  Affine input;
+  Norm input;
   const void* weight;  // (channels, kernel, kernel)
-  Affine norm;
+  Norm norm;
   Excite excite;
   void* out;
   void* workspace;
