@@ -16,15 +16,18 @@ using narsfast::Activation;
 using narsfast::Dtype;
 
 using Address = uintptr_t;
-using AffineValues = std::tuple<Address, Address, int>;  // scale, shift, activation
+// weight, bias, mean, var, eps, activation
+using NormValues = std::tuple<Address, Address, Address, Address, double, int>;
 using ExciteValues = std::tuple<int64_t, int, Address, Address, Address, Address>;  // as in Excite
-using NormGradientValues = std::array<Address, 7>;  // y, d_out, gate, d_pooled, by_z, by_y, constant
+// y, d_out, gate, d_pooled, d_weight, d_bias, count
+using GradientValues = std::tuple<Address, Address, Address, Address, Address, Address, double>;
 
 void* pointer(Address address) { return reinterpret_cast<void*>(address); }
 
-narsfast::Affine affine(const AffineValues& values) {
-  return {pointer(std::get<0>(values)), pointer(std::get<1>(values)),
-          static_cast<Activation>(std::get<2>(values))};
+narsfast::Norm norm(const NormValues& values) {
+  const auto& [weight, bias, mean, var, eps, activation] = values;
+  return {pointer(weight), pointer(bias), pointer(mean),
+          pointer(var),    eps,           static_cast<Activation>(activation)};
 }
 
 narsfast::Excite excite(const ExciteValues& values) {
@@ -37,9 +40,10 @@ narsfast::Excite excite(const ExciteValues& values) {
           pointer(expand_bias)};
 }
 
-narsfast::NormGradient norm_gradient(const NormGradientValues& values, const AffineValues& norm) {
-  return {pointer(values[0]), pointer(values[1]), affine(norm),       pointer(values[2]),
-          pointer(values[3]), pointer(values[4]), pointer(values[5]), pointer(values[6])};
+narsfast::NormGradient norm_gradient(const GradientValues& values, const NormValues& norm_values) {
+  const auto& [y, d_out, gate, d_pooled, d_weight, d_bias, count] = values;
+  return {pointer(y),        pointer(d_out),    norm(norm_values), pointer(gate),
+          pointer(d_pooled), pointer(d_weight), pointer(d_bias),   count};
 }
 
 using WindowValues = std::array<int64_t, 7>;  // images, height, width, channels, kernel, stride, padding
@@ -58,90 +62,77 @@ narsfast::Window window(const WindowValues& values) {
 
 using Shape = std::array<int64_t, 3>;  // images, pixels, channels
 
-const narsfast::DepthwiseKernels& kernels() { return narsfast::depthwise_kernels(narsfast::choose_isa()); }
+const narsfast::DepthwiseKernels& kernels(int dtype) {
+  return narsfast::depthwise_kernels(narsfast::choose_isa(), static_cast<Dtype>(dtype));
+}
 
-void convolve(int dtype, const WindowValues& shape, Address x, const AffineValues& input, Address weight,
-              Address y, Address mean, Address m2) {
+void convolve(int dtype, const WindowValues& shape, Address x, const NormValues& input, Address weight,
+              Address y, Address mean, Address var) {
   const narsfast::ConvolveArguments arguments{static_cast<Dtype>(dtype),
                                               window(shape),
                                               pointer(x),
-                                              affine(input),
+                                              norm(input),
                                               pointer(weight),
                                               pointer(y),
                                               pointer(mean),
-                                              pointer(m2),
+                                              pointer(var),
                                               nullptr};
   const py::gil_scoped_release release;
-  kernels().convolve(arguments);
+  kernels(dtype).convolve(arguments);
 }
 
-void convolve_gradient(int dtype, const WindowValues& shape, const NormGradientValues& gradient,
-                       const AffineValues& norm, Address x, const AffineValues& input, Address input_mean,
-                       Address weight, Address d_x, Address d_weight, Address d_input_sum,
-                       Address d_input_x_sum) {
+void convolve_gradient(int dtype, const WindowValues& shape, const GradientValues& gradient,
+                       const NormValues& norm_values, Address x, const NormValues& input, Address weight,
+                       const std::array<Address, 4>& out) {
   const narsfast::ConvolveGradientArguments arguments{static_cast<Dtype>(dtype),
                                                       window(shape),
-                                                      norm_gradient(gradient, norm),
+                                                      norm_gradient(gradient, norm_values),
                                                       pointer(x),
-                                                      affine(input),
-                                                      pointer(input_mean),
+                                                      norm(input),
                                                       pointer(weight),
-                                                      pointer(d_x),
-                                                      pointer(d_weight),
-                                                      pointer(d_input_sum),
-                                                      pointer(d_input_x_sum),
+                                                      pointer(out[0]),
+                                                      pointer(out[1]),
+                                                      pointer(out[2]),
+                                                      pointer(out[3]),
                                                       nullptr};
   const py::gil_scoped_release release;
-  kernels().convolve_gradient(arguments);
+  kernels(dtype).convolve_gradient(arguments);
 }
 
-void infer(int dtype, const WindowValues& shape, Address x, const AffineValues& input, Address weight,
-           const AffineValues& norm, const ExciteValues& gate, Address out) {
-  const narsfast::InferArguments arguments{static_cast<Dtype>(dtype),
-                                           window(shape),
-                                           pointer(x),
-                                           affine(input),
-                                           pointer(weight),
-                                           affine(norm),
-                                           excite(gate),
-                                           pointer(out),
-                                           nullptr};
+void infer(int dtype, const WindowValues& shape, Address x, const NormValues& input, Address weight,
+           const NormValues& norm_values, const ExciteValues& gate, Address out) {
+  const narsfast::InferArguments arguments{
+      static_cast<Dtype>(dtype), window(shape), pointer(x),   norm(input), pointer(weight),
+      norm(norm_values),         excite(gate),  pointer(out), nullptr};
   const py::gil_scoped_release release;
-  kernels().infer(arguments);
+  kernels(dtype).infer(arguments);
 }
 
-void moments(int dtype, const Shape& shape, Address y, Address mean, Address m2) {
+void moments(int dtype, const Shape& shape, Address y, Address mean, Address var) {
   const narsfast::MomentsArguments arguments{static_cast<Dtype>(dtype),
                                              shape[0],
                                              shape[1],
                                              shape[2],
                                              pointer(y),
                                              pointer(mean),
-                                             pointer(m2),
+                                             pointer(var),
                                              nullptr};
   const py::gil_scoped_release release;
-  kernels().moments(arguments);
+  kernels(dtype).moments(arguments);
 }
 
-void normalise(int dtype, const Shape& shape, Address y, const AffineValues& norm, const ExciteValues& gating,
-               Address out, Address pooled, Address hidden, Address gate) {
-  const narsfast::NormaliseArguments arguments{static_cast<Dtype>(dtype),
-                                               shape[0],
-                                               shape[1],
-                                               shape[2],
-                                               pointer(y),
-                                               affine(norm),
-                                               excite(gating),
-                                               pointer(out),
-                                               pointer(pooled),
-                                               pointer(hidden),
-                                               pointer(gate)};
+void normalise(int dtype, const Shape& shape, Address y, const NormValues& norm_values,
+               const ExciteValues& gating, Address out, const std::array<Address, 3>& state) {
+  const narsfast::NormaliseArguments arguments{
+      static_cast<Dtype>(dtype), shape[0],       shape[1],     shape[2],          pointer(y),
+      norm(norm_values),         excite(gating), pointer(out), pointer(state[0]), pointer(state[1]),
+      pointer(state[2])};
   const py::gil_scoped_release release;
-  kernels().normalise(arguments);
+  kernels(dtype).normalise(arguments);
 }
 
-void reduce(int dtype, const Shape& shape, Address y, Address d_out, const AffineValues& norm, Address mean,
-            const ExciteValues& gating, const std::array<Address, 3>& saved,
+void reduce(int dtype, const Shape& shape, Address y, Address d_out, const NormValues& norm_values,
+            const ExciteValues& gating, const std::array<Address, 3>& state,
             const std::array<Address, 7>& out) {
   const narsfast::ReduceArguments arguments{static_cast<Dtype>(dtype),
                                             shape[0],
@@ -149,12 +140,11 @@ void reduce(int dtype, const Shape& shape, Address y, Address d_out, const Affin
                                             shape[2],
                                             pointer(y),
                                             pointer(d_out),
-                                            affine(norm),
-                                            pointer(mean),
+                                            norm(norm_values),
                                             excite(gating),
-                                            pointer(saved[0]),
-                                            pointer(saved[1]),
-                                            pointer(saved[2]),
+                                            pointer(state[0]),
+                                            pointer(state[1]),
+                                            pointer(state[2]),
                                             pointer(out[0]),
                                             pointer(out[1]),
                                             pointer(out[2]),
@@ -164,15 +154,19 @@ void reduce(int dtype, const Shape& shape, Address y, Address d_out, const Affin
                                             pointer(out[6]),
                                             nullptr};
   const py::gil_scoped_release release;
-  kernels().reduce(arguments);
+  kernels(dtype).reduce(arguments);
 }
 
-void norm_gradient_map(int dtype, const Shape& shape, const NormGradientValues& gradient,
-                       const AffineValues& norm, Address d_y) {
-  const narsfast::NormGradientArguments arguments{
-      static_cast<Dtype>(dtype), shape[0], shape[1], shape[2], norm_gradient(gradient, norm), pointer(d_y)};
+void norm_gradient_map(int dtype, const Shape& shape, const GradientValues& gradient,
+                       const NormValues& norm_values, Address d_y) {
+  const narsfast::NormGradientArguments arguments{static_cast<Dtype>(dtype),
+                                                  shape[0],
+                                                  shape[1],
+                                                  shape[2],
+                                                  norm_gradient(gradient, norm_values),
+                                                  pointer(d_y)};
   const py::gil_scoped_release release;
-  kernels().norm_gradient(arguments);
+  kernels(dtype).norm_gradient(arguments);
 }
 
 }  // namespace

@@ -8,8 +8,8 @@
 // Maps are NHWC without gaps and hold `dtype`. Everything else (weights, per-channel and per-image vectors)
 // holds the accumulator's type: double where dtype is kFloat64, else float; in the comments `Real`.
 //
-// Words: x is the convolution's input, y its output, z its normalised output, a = act(z) the activated one, and
-// out = gate * a. A gradient is named after its map: d_out, d_x.
+// Words: x is the convolution's input, y its output, z its normalised output, a = act(z) the activated one,
+// and out = gate * a. A gradient is named after its map: d_out, d_x.
 
 namespace narsfast {
 
@@ -114,7 +114,7 @@ struct NormGradient {
   const void* d_pooled;  // (images, channels)
   const void* d_weight;  // (channels,)
   const void* d_bias;    // (channels,)
-  double count;          // values that mean and var are of; 0: they are constants, d_y = weight * inverse * d_z
+  double count;  // values that mean and var are of; 0: they are constants, d_y = weight * inverse * d_z
 };
 
 struct NormGradientArguments {

@@ -30,6 +30,60 @@ void reverse_weights(const Window& window, const Real* packed, int64_t vectors, 
   }
 }
 
+// Sums over what the input's norm has in front of it, of one vector of channels.
+template <class Real>
+struct InputSums {
+  Vector<Real> mean{}, sum{}, centred{};  // sum of d_x, of d_x * (x - mean)
+};
+
+// Stores a row of d_x; columns lie `distance` elements apart.
+template <class Real, class Storage>
+struct EmitInputGradient {
+  struct State {
+    Folded<Real> norm;
+    InputSums<Real> sums;
+  };
+  const FoldedNorm<Real>& input;
+  Slab<Real> slab;
+  InputSums<Real>* sums;  // (vectors,)
+  const Storage* x;
+  Storage* d_x;
+  int64_t distance;
+
+  Vector<Real> start(int64_t) const { return Vector<Real>{}; }
+  State begin(int64_t i) const {
+    return input.active ? State{input.vectors.at[slab.first + i], sums[i]} : State{};
+  }
+
+  template <int kColumns>
+  NARSFAST_INLINE void tile(State& state, int64_t i, int64_t column, Vector<Real>* d_a) {
+    const int64_t at = column * distance + i * kLanes<Real>;
+    if (input.active) before_norm<kColumns>(state, x + at, slab.lanes(i), d_a);
+    with_lanes<Real>(slab, i, [&](auto lanes) {
+      Storage* to = d_x + at;
+#pragma GCC unroll 8
+      for (int c = 0; c < kColumns; ++c, to += distance) lanes.store(to, d_a[c]);
+    });
+  }
+
+  // d_a times the activation's slope.
+  template <int kColumns>
+  NARSFAST_INLINE void before_norm(State& state, const Storage* at, int64_t lanes, Vector<Real>* d_a) {
+    with_activation(input.activation, [&](auto activation) {
+#pragma GCC unroll 8
+      for (int c = 0; c < kColumns; ++c, at += distance) {
+        const Vector<Real> value = load_some<Real>(at, lanes);
+        d_a[c] *= derivative<activation.value, Real>(value * state.norm.scale + state.norm.shift);
+        state.sums.sum += d_a[c];
+        state.sums.centred += d_a[c] * (value - state.sums.mean);
+      }
+    });
+  }
+  void end(const State& state, int64_t i) {
+    if (input.active) sums[i] = state.sums;
+  }
+};
+
 template <class Real, class Storage>
 class Gradient {
  public:
@@ -37,117 +91,91 @@ class Gradient {
       : arguments_(given),
         window_(given.window),
         channels_(given.window.channels),
-        blocks_(count_blocks<Real>(channels_)),
+        vectors_(count_vectors<Real>(channels_)),
         taps_(window_.kernel * window_.kernel),
         pad_(window_.kernel - 1),
-        split_(split_work(window_, blocks_, row_bytes())),
-        reversed_(blocks_ * kBlock<Real> * taps_),
-        d_weights_(split_.groups * blocks_ * kBlock<Real> * taps_),
+        split_(window_, line_bytes()),
+        reversed_(vectors_ * kLanes<Real> * taps_),
+        d_weights_(split_.groups * vectors_ * kLanes<Real> * taps_),
         sums_(split_.groups * channels_),
-        x_sums_(split_.groups * channels_),
-        input_(given.input, channels_),
-        correlate_rows_(row_correlation<Real>(window_.kernel, window_.stride)) {
-    for (int64_t first = 0; first < window_.stride; ++first) {
-      convolve_row_[first] = row_convolution<Real>(parity_taps(window_, first), 1);
-    }
-  }
+        centred_(split_.groups * channels_),
+        input_(given.input, channels_) {}
 
   void run() {
     {
-      Buffer<Real> packed(blocks_ * kBlock<Real> * taps_);
+      Buffer<Real> packed(vectors_ * kLanes<Real> * taps_);
       pack_weights<Real>(arguments_.weight, nullptr, channels_, taps_, packed.at);
-      reverse_weights<Real>(window_, packed.at, blocks_ * kVectors, reversed_.at);
+      reverse_weights<Real>(window_, packed.at, vectors_, reversed_.at);
     }
     const double work = static_cast<double>(window_.images * window_.out_height * window_.out_width * taps_) *
                         static_cast<double>(channels_) / 16 / static_cast<double>(split_.tasks());
     for_chunks(split_.tasks(), 1, work, [&](int64_t task, int64_t) {
-      with_activation(arguments_.norm.norm.activation,
-                      [&](auto activation) { run_task<activation.value>(task); });
+      with_window(window_.kernel, window_.stride,
+                  [&](auto kernel, auto stride) { run_task<kernel.value, stride.value>(task); });
     });
     join();
   }
 
  private:
-  // What one vector of channels carries through an image.
-  struct Lane {
-    NormGradientVector<Real> norm;
-    Vector<Real> input_mean, sum, x_sum;
-  };
-
   // What one task works on.
   struct Task {
     Slab<Real> slab;
-    Lane* lanes;     // (vectors,)
-    Real* d_weight;  // (blocks, vectors, kernel * kernel, lanes)
-    Real* d_x;       // (vectors, width, lanes): one row
+    NormGradientVector<Real>* norms;  // (vectors,)
+    InputSums<Real>* sums;            // (vectors,)
+    Real* d_weight;                   // (vectors, kernel * kernel, lanes)
   };
 
-  // Scratch of one block: its rows of x and of d_y.
-  int64_t row_bytes() const {
-    return (RowRing<Real>::size(window_.kernel, 1, window_.width, window_.padding) +
-            RowRing<Real>::size(window_.kernel, 1, window_.out_width, pad_)) *
+  // Scratch of one line of vectors: its rows of x and of d_y.
+  int64_t line_bytes() const {
+    const Slab<Real> line(0, kVectors, kVectors * kLanes<Real>);
+    return (RowRing<Real>::size(window_.kernel, line, window_.width, window_.padding) +
+            RowRing<Real>::size(window_.kernel, line, window_.out_width, pad_)) *
            static_cast<int64_t>(sizeof(Real));
   }
 
-  template <Activation kActivation>
+  template <int kKernel, int kStride>
   void run_task(int64_t index) {
     const int64_t group = split_.group(index);
-    Task task{split_.template slab<Real>(index, channels_), nullptr, nullptr, nullptr};
-    Buffer<Lane> lanes(task.slab.vectors);
-    task.lanes = lanes.at;
-    load_lanes(task);
-    const int64_t x_size =
-        RowRing<Real>::size(window_.kernel, task.slab.count, window_.width, window_.padding);
-    const int64_t d_y_size = RowRing<Real>::size(window_.kernel, task.slab.count, window_.out_width, pad_);
-    const int64_t d_x_size = task.slab.vectors * window_.width * kLanes<Real>;
-    Real* scratch =
-        static_cast<Real*>(thread_scratch(static_cast<size_t>(x_size + d_y_size + d_x_size) * sizeof(Real)));
-    task.d_x = scratch + x_size + d_y_size;
-    std::memset(task.d_x, 0, static_cast<size_t>(d_x_size) * sizeof(Real));
-    task.d_weight = d_weights_.at + (group * blocks_ + task.slab.first) * kBlock<Real> * taps_;
-    std::memset(task.d_weight, 0, static_cast<size_t>(task.slab.count * kBlock<Real> * taps_) * sizeof(Real));
+    const Slab<Real> slab = split_.slab(index);
+    Buffer<NormGradientVector<Real>> norms(slab.vectors);
+    Buffer<InputSums<Real>> sums(slab.vectors);
+    const Task task{slab, norms.at, sums.at,
+                    d_weights_.at + (group * vectors_ + slab.first) * kLanes<Real> * taps_};
+    for (int64_t i = 0; i < slab.vectors; ++i) {
+      norms.at[i] = NormGradientVector<Real>::of(arguments_.norm, slab, i);
+      sums.at[i] = InputSums<Real>();
+      if (input_.active) sums.at[i].mean = load_channels<Real>(arguments_.input.mean, slab, i);
+    }
+    std::memset(task.d_weight, 0, static_cast<size_t>(slab.vectors * kLanes<Real> * taps_) * sizeof(Real));
+    const int64_t x_size = RowRing<Real>::size(kKernel, slab, window_.width, window_.padding);
+    const int64_t d_y_size = RowRing<Real>::size(kKernel, slab, window_.out_width, pad_);
+    Real* scratch = static_cast<Real*>(thread_scratch(static_cast<size_t>(x_size + d_y_size) * sizeof(Real)));
+    RowRing<Real> x_rows(scratch, kKernel, slab, window_.width, window_.padding);
+    RowRing<Real> d_y_rows(scratch + x_size, kKernel, slab, window_.out_width, pad_);
 
-    for (int64_t n = window_.images * group / split_.groups; n < window_.images * (group + 1) / split_.groups;
-         ++n) {
-      RowRing<Real> x_rows(scratch, window_.kernel, task.slab.count, window_.width, window_.padding);
-      RowRing<Real> d_y_rows(scratch + x_size, window_.kernel, task.slab.count, window_.out_width, pad_);
+    for (int64_t n = split_.begin_image(group); n < split_.begin_image(group + 1); ++n) {
+      x_rows.reset();
       load_gates(task, n);
-      const int64_t offset = n * window_.height * window_.width * channels_;
-      const Storage* x = static_cast<const Storage*>(arguments_.x) + offset + task.slab.channel;
-      Storage* d_x = static_cast<Storage*>(arguments_.d_x) + offset + task.slab.channel;
+      const int64_t offset = n * window_.height * window_.width * channels_ + slab.channel;
+      const Storage* x = static_cast<const Storage*>(arguments_.x) + offset;
+      Storage* d_x = static_cast<Storage*>(arguments_.d_x) + offset;
       int64_t done = 0;
       for (int64_t row = 0; row < window_.out_height; ++row) {
-        pack_gradient<kActivation>(task, d_y_rows, n, row);
-        weight_row(task, x_rows, d_y_rows, x, row);
+        pack_gradient(task, d_y_rows, n, row);
+        weight_row<kKernel, kStride>(task, x_rows, d_y_rows, x, row);
         // No later output row reaches these rows of x.
-        const int64_t ready = (row + 1) * window_.stride - window_.padding;
-        for (; done < ready && done < window_.height; ++done) input_row(task, d_y_rows, x, d_x, done);
+        const int64_t ready = (row + 1) * kStride - window_.padding;
+        for (; done < ready && done < window_.height; ++done) {
+          input_row<kKernel, kStride>(task, d_y_rows, x, d_x, done);
+        }
       }
-      for (; done < window_.height; ++done) input_row(task, d_y_rows, x, d_x, done);
+      for (; done < window_.height; ++done) input_row<kKernel, kStride>(task, d_y_rows, x, d_x, done);
     }
-    for (int64_t i = 0; i < task.slab.vectors; ++i) {
-      const int64_t at = group * channels_ + task.slab.channel + i * kLanes<Real>;
-      store_some<Real>(sums_.at + at, task.lanes[i].sum, task.slab.left(i));
-      store_some<Real>(x_sums_.at + at, task.lanes[i].x_sum, task.slab.left(i));
-    }
-  }
-
-  // Vector i of the slab from (channels,).
-  static Vector<Real> load_channels(const void* values, const Slab<Real>& slab, int64_t i) {
-    return load_some<Real>(static_cast<const Real*>(values) + slab.channel + i * kLanes<Real>, slab.left(i));
-  }
-
-  void load_lanes(const Task& task) const {
-    const NormGradient& norm = arguments_.norm;
-    for (int64_t i = 0; i < task.slab.vectors; ++i) {
-      Lane& lane = task.lanes[i];
-      lane = Lane{};
-      lane.norm.scale = load_channels(norm.norm.scale, task.slab, i);
-      lane.norm.shift = load_channels(norm.norm.shift, task.slab, i);
-      lane.norm.by_z = load_channels(norm.by_z, task.slab, i);
-      lane.norm.by_y = load_channels(norm.by_y, task.slab, i);
-      lane.norm.constant = load_channels(norm.constant, task.slab, i);
-      if (input_.active) lane.input_mean = load_channels(arguments_.input_mean, task.slab, i);
+    if (!input_.active) return;
+    for (int64_t i = 0; i < slab.vectors; ++i) {
+      store_channels<Real>(sums_.at + group * channels_, slab, i, sums.at[i].sum);
+      store_channels<Real>(centred_.at + group * channels_, slab, i,
+                           sums.at[i].centred * input_.vectors.at[slab.first + i].inverse);
     }
   }
 
@@ -156,107 +184,107 @@ class Gradient {
     const Real* gate = static_cast<const Real*>(arguments_.norm.gate) + n * channels_;
     const Real* d_pooled = static_cast<const Real*>(arguments_.norm.d_pooled) + n * channels_;
     for (int64_t i = 0; i < task.slab.vectors; ++i) {
-      task.lanes[i].norm.set_gate(load_channels(gate, task.slab, i), load_channels(d_pooled, task.slab, i),
-                                  window_.out_height * window_.out_width);
+      task.norms[i].set_gate(load_channels<Real>(gate, task.slab, i),
+                             load_channels<Real>(d_pooled, task.slab, i),
+                             window_.out_height * window_.out_width);
     }
   }
 
-  template <Activation kActivation>
   void pack_gradient(const Task& task, const RowRing<Real>& rows, int64_t n, int64_t row) const {
-    const int64_t start = (n * window_.out_height + row) * window_.out_width * channels_ + task.slab.channel;
-    const bool gated = arguments_.norm.gate != nullptr;
-    const Storage* d_out = static_cast<const Storage*>(arguments_.norm.d_out) + start;
-    Real* packed = rows.row(row, 0) + pad_ * kLanes<Real>;
-    read_row<Real>(static_cast<const Storage*>(arguments_.norm.y) + start, window_.out_width, task.slab,
-                   [&](int64_t column, int64_t i, Vector<Real> value) {
-                     const Vector<Real> gradient =
-                         load_vector<Real>(d_out + column * channels_, task.slab, i);
-                     store(packed + i * rows.plane + column * kLanes<Real>,
-                           task.lanes[i].norm.template apply<kActivation>(gradient, value, gated));
-                   });
+    with_activation(arguments_.norm.norm.activation, [&](auto activation) {
+      if (arguments_.norm.gate != nullptr) {
+        pack_gradient_row<activation.value, true>(task, rows, n, row);
+      } else {
+        pack_gradient_row<activation.value, false>(task, rows, n, row);
+      }
+    });
   }
 
-  void weight_row(const Task& task, RowRing<Real>& x_rows, const RowRing<Real>& d_y_rows, const Storage* x,
-                  int64_t row) const {
-    const int64_t top = row * window_.stride - window_.padding;
-    const int64_t from = top < 0 ? 0 : top;
-    const int64_t last = top + window_.kernel - 1;
-    const int64_t to = last < window_.height ? last : window_.height - 1;
-    if (to < from) return;
-    x_rows.advance(from, to, x, window_.width, task.slab, input_);
-    for (int64_t i = 0; i < task.slab.vectors; ++i) {
-      const Real* rows[kLongestKernel];
-      Real* d_weight[kLongestKernel];
-      int count = 0;
-      for (int64_t r = from; r <= to; ++r, ++count) {
-        rows[count] = x_rows.row(r, i);
-        d_weight[count] = task.d_weight + (i * taps_ + (r - top) * window_.kernel) * kLanes<Real>;
+  template <Activation kActivation, bool kGated>
+  NARSFAST_APART void pack_gradient_row(const Task& task, const RowRing<Real>& rows, int64_t n,
+                                        int64_t row) const {
+    const Slab<Real> slab = task.slab;
+    const int64_t channels = channels_;
+    const NormGradientVector<Real>* norms = task.norms;
+    const int64_t start = (n * window_.out_height + row) * window_.out_width * channels_ + slab.channel;
+    const Storage* y = static_cast<const Storage*>(arguments_.norm.y) + start;
+    const Storage* d_out = static_cast<const Storage*>(arguments_.norm.d_out) + start;
+    Real* packed = rows.row(row) + pad_ * kLanes<Real>;
+    const int64_t plane = rows.plane;
+    for_tiles<Real>(window_.out_width, slab, [&](int64_t i, auto lanes, int64_t begin, int64_t end) {
+      const NormGradientVector<Real> norm = norms[i];
+      int64_t at = begin * channels + i * kLanes<Real>;
+      for (int64_t column = begin; column < end; ++column, at += channels) {
+        store(packed + i * plane + column * kLanes<Real>,
+              norm.template apply<kActivation, kGated>(lanes.load(d_out + at), lanes.load(y + at)));
       }
-      correlate_rows_(rows, count, d_y_rows.row(row, i) + pad_ * kLanes<Real>, window_.out_width, d_weight);
+    });
+  }
+
+  template <int kKernel, int kStride>
+  NARSFAST_APART void weight_row(const Task& task, RowRing<Real>& x_rows, const RowRing<Real>& d_y_rows,
+                                 const Storage* x, int64_t row) const {
+    const Reach reach(window_, row);
+    if (reach.to < reach.from) return;
+    x_rows.advance(reach.from, reach.to, x, window_.width, task.slab, input_);
+    const Real* rows[kLongestKernel];
+    int count = 0;
+    for (int64_t r = reach.from; r <= reach.to; ++r, ++count) rows[count] = x_rows.row(r);
+    const Real* d_y = d_y_rows.row(row) + pad_ * kLanes<Real>;
+    Real* d_weight = task.d_weight + (reach.from - reach.top) * kKernel * kLanes<Real>;
+    for (int64_t i = 0; i < task.slab.vectors; ++i) {
+      Real* at[kLongestKernel];
+      for (int r = 0; r < count; ++r) at[r] = d_weight + (i * taps_ + r * kKernel) * kLanes<Real>;
+      correlate_rows<Real, kKernel, kStride>(rows, count, d_y + i * d_y_rows.plane, window_.out_width, at);
+      for (int r = 0; r < count; ++r) rows[r] += x_rows.plane;
     }
   }
 
   // Row `row` of d_x: output row q reaches it through kernel row first + stride * t where
   // row + padding = stride * (q + t) + first.
-  void input_row(const Task& task, const RowRing<Real>& d_y_rows, const Storage* x, Storage* d_x,
-                 int64_t row) const {
-    const int64_t kernel = window_.kernel;
-    const int64_t stride = window_.stride;
-    const int64_t first = (row + window_.padding) % stride;
-    const int64_t start = (row + window_.padding) / stride;
-    for (int64_t i = 0; i < task.slab.vectors; ++i) {
-      const Real* weights = reversed_.at + (task.slab.first * kVectors + i) * taps_ * kLanes<Real>;
-      int64_t weight_offset = 0;
-      for (int64_t parity = 0; parity < stride; ++parity) {
-        const int64_t taps = parity_taps(window_, parity);
-        const int64_t column = (parity + stride - window_.padding % stride) % stride;
-        const int64_t columns = (window_.width - column + stride - 1) / stride;
-        RowTaps<Real> row_taps;
-        row_taps.count = 0;
-        for (int64_t t = 0; first + stride * t < kernel; ++t) {
-          const int64_t q = start - t;
-          if (q < 0 || q >= window_.out_height) continue;
-          row_taps.rows[row_taps.count] =
-              d_y_rows.row(q, i) + ((column + window_.padding) / stride - (taps - 1) + pad_) * kLanes<Real>;
-          row_taps.weights[row_taps.count] =
-              weights + ((first + stride * t) * kernel + weight_offset) * kLanes<Real>;
-          ++row_taps.count;
-        }
-        if (columns > 0) {
-          convolve_row_[parity](row_taps, columns, nullptr,
-                                task.d_x + (i * window_.width + column) * kLanes<Real>, stride);
-        }
-        weight_offset += taps;
+  template <int kKernel, int kStride>
+  NARSFAST_APART void input_row(const Task& task, const RowRing<Real>& d_y_rows, const Storage* x,
+                                Storage* d_x, int64_t row) const {
+    const Slab<Real>& slab = task.slab;
+    const int64_t first = (row + window_.padding) % kStride;
+    const int64_t start = (row + window_.padding) / kStride;
+    const Real* weights = reversed_.at + slab.first * taps_ * kLanes<Real>;
+    EmitInputGradient<Real, Storage> emit{input_, slab, task.sums, nullptr, nullptr, kStride * channels_};
+    for (int64_t parity = 0; parity < kStride; ++parity) {
+      const int64_t columns_taps = parity_taps(window_, parity);
+      const int64_t column = (parity + kStride - window_.padding % kStride) % kStride;
+      const int64_t columns = (window_.width - column + kStride - 1) / kStride;
+      RowTaps<Real> taps;
+      taps.count = 0;
+      taps.plane = d_y_rows.plane;
+      taps.weight_plane = taps_ * kLanes<Real>;
+      for (int64_t t = 0; first + kStride * t < kKernel; ++t) {
+        const int64_t q = start - t;
+        if (q < 0 || q >= window_.out_height) continue;
+        taps.rows[taps.count] =
+            d_y_rows.row(q) +
+            ((column + window_.padding) / kStride - (columns_taps - 1) + pad_) * kLanes<Real>;
+        taps.weights[taps.count] = weights + (first + kStride * t) * kKernel * kLanes<Real>;
+        ++taps.count;
+      }
+      weights += columns_taps * kLanes<Real>;
+      if (columns <= 0) continue;
+      const int64_t at = (row * window_.width + column) * channels_;
+      emit.x = x + at;
+      emit.d_x = d_x + at;
+      if constexpr (kStride == 1) {
+        convolve_row<Real, kKernel, 1>(taps, slab, columns, emit);
+      } else if (parity == 0) {
+        convolve_row<Real, (kKernel + 1) / 2, 1>(taps, slab, columns, emit);
+      } else {
+        convolve_row<Real, kKernel / 2, 1>(taps, slab, columns, emit);
       }
     }
-    emit_row(task, x + row * window_.width * channels_, d_x + row * window_.width * channels_);
-  }
-
-  void emit_row(const Task& task, const Storage* x, Storage* d_x) const {
-    const int64_t plane = window_.width * kLanes<Real>;
-    if (!input_.active) {
-      unpack_row<Real>(task.d_x, plane, window_.width, task.slab, d_x,
-                       [](int64_t, int64_t, Vector<Real> value) { return value; });
-      return;
-    }
-    const auto* pairs = input_.pairs.at + task.slab.first * kVectors;
-    with_activation(input_.activation, [&](auto activation) {
-      unpack_row<Real>(
-          task.d_x, plane, window_.width, task.slab, d_x, [&](int64_t column, int64_t i, Vector<Real> value) {
-            Lane& lane = task.lanes[i];
-            const Vector<Real> before = load_vector<Real>(x + column * channels_, task.slab, i);
-            const Vector<Real> gradient =
-                value * derivative<activation.value, Real>(before * pairs[i].scale + pairs[i].shift);
-            lane.sum += gradient;
-            lane.x_sum += gradient * (before - lane.input_mean);
-            return gradient;
-          });
-    });
   }
 
   // Sums the groups in order.
   void join() const {
-    const int64_t size = blocks_ * kBlock<Real> * taps_;
+    const int64_t size = vectors_ * kLanes<Real> * taps_;
     for (int64_t i = 0; i < size; i += kLanes<Real>) {
       Vector<Real> sum = load(d_weights_.at + i);
       for (int64_t g = 1; g < split_.groups; ++g) sum += load(d_weights_.at + g * size + i);
@@ -264,32 +292,28 @@ class Gradient {
     }
     Real* d_weight = static_cast<Real*>(arguments_.d_weight);
     for (int64_t c = 0; c < channels_; ++c) {
-      const int64_t v = c / kLanes<Real>;
-      for (int64_t t = 0; t < taps_; ++t) {
-        d_weight[c * taps_ + t] = d_weights_.at[(v * taps_ + t) * kLanes<Real> + c % kLanes<Real>];
-      }
+      const Real* from = d_weights_.at + c / kLanes<Real> * taps_ * kLanes<Real> + c % kLanes<Real>;
+      for (int64_t t = 0; t < taps_; ++t) d_weight[c * taps_ + t] = from[t * kLanes<Real>];
     }
-    if (arguments_.input.scale == nullptr) return;
+    if (!input_.active) return;
     for (int64_t c = 0; c < channels_; ++c) {
       Real sum = 0;
-      Real x_sum = 0;
+      Real centred = 0;
       for (int64_t g = 0; g < split_.groups; ++g) {
         sum += sums_.at[g * channels_ + c];
-        x_sum += x_sums_.at[g * channels_ + c];
+        centred += centred_.at[g * channels_ + c];
       }
-      static_cast<Real*>(arguments_.d_input_sum)[c] = sum;
-      static_cast<Real*>(arguments_.d_input_x_sum)[c] = x_sum;
+      static_cast<Real*>(arguments_.d_input_bias)[c] = sum;
+      static_cast<Real*>(arguments_.d_input_weight)[c] = centred;
     }
   }
 
   const ConvolveGradientArguments& arguments_;
   const Window& window_;
-  int64_t channels_, blocks_, taps_, pad_;
-  Split split_;
-  Buffer<Real> reversed_, d_weights_, sums_, x_sums_;
-  Affines<Real> input_;
-  CorrelateRows<Real> correlate_rows_;
-  ConvolveRow<Real> convolve_row_[2];
+  int64_t channels_, vectors_, taps_, pad_;
+  Split<Real> split_;
+  Buffer<Real> reversed_, d_weights_, sums_, centred_;
+  FoldedNorm<Real> input_;
 };
 
 }  // namespace

@@ -9,18 +9,58 @@ namespace narsfast {
 namespace NARSFAST_ISA {
 namespace {
 
+// Stores y and sums it up.
+template <class Real, class Storage>
+struct EmitMoments {
+  struct State {
+    Vector<Real> origin, sum, squares;
+  };
+  Slab<Real> slab;
+  int64_t row_size;
+  Moments<Real>* moments;    // (vectors,)
+  Storage* image = nullptr;  // its first element of the slab
+  bool first = true;         // there is no origin yet
+  Storage* out = nullptr;
+
+  void row(int64_t index) {
+    out = image + index * row_size;
+    first = first && index == 0;
+  }
+  Vector<Real> start(int64_t) const { return Vector<Real>{}; }
+  State begin(int64_t i) const { return {moments[i].origin, Vector<Real>{}, Vector<Real>{}}; }
+
+  template <int kColumns>
+  NARSFAST_INLINE void tile(State& state, int64_t i, int64_t column, const Vector<Real>* y) {
+    if (first && column == 0) moments[i].origin = state.origin = y[kColumns / 2];
+    Storage* to = out + column * slab.channels + i * kLanes<Real>;
+    with_lanes<Real>(slab, i, [&](auto lanes) {
+#pragma GCC unroll 8
+      for (int c = 0; c < kColumns; ++c, to += slab.channels) lanes.store(to, y[c]);
+    });
+#pragma GCC unroll 8
+    for (int c = 0; c < kColumns; ++c) {
+      const Vector<Real> offset = y[c] - state.origin;
+      state.sum += offset;
+      state.squares += offset * offset;
+    }
+  }
+  void end(const State& state, int64_t i) {
+    moments[i].sum += state.sum;
+    moments[i].squares += state.squares;
+  }
+};
+
 template <class Real, class Storage>
 void convolve_typed(const ConvolveArguments& arguments) {
   const Window& window = arguments.window;
   const int64_t channels = window.channels;
-  const int64_t blocks = count_blocks<Real>(channels);
   const int64_t taps = window.kernel * window.kernel;
   const int64_t out_pixels = window.out_height * window.out_width;
-  Buffer<Real> weights(blocks * kBlock<Real> * taps);
-  pack_weights(arguments.weight, nullptr, channels, taps, weights.at);
-  const PlaneConvolution<Real> convolution(window, weights.at);
-  const Split split = split_work(window, blocks, convolution.row_bytes());
-  const Affines<Real> input(arguments.input, channels);
+  Buffer<Real> weights(count_vectors<Real>(channels) * kLanes<Real> * taps);
+  pack_weights<Real>(arguments.weight, nullptr, channels, taps, weights.at);
+  const FoldedNorm<Real> input(arguments.input, channels);
+  const PlaneConvolution<Real> convolution{window, input, weights.at};
+  const Split<Real> split(window, convolution.line_bytes());
   Buffer<Real> means(split.groups * channels);
   Buffer<Real> m2s(split.groups * channels);
   Buffer<Real> counts(split.groups);
@@ -28,33 +68,34 @@ void convolve_typed(const ConvolveArguments& arguments) {
   const double nanoseconds = static_cast<double>(window.images * out_pixels * taps * channels) / 32 /
                              static_cast<double>(split.tasks());
   for_chunks(split.tasks(), 1, nanoseconds, [&](int64_t task, int64_t) {
-    const Slab<Real> slab = split.template slab<Real>(task, channels);
+    const Slab<Real> slab = split.slab(task);
     const int64_t group = split.group(task);
-    const int64_t begin = window.images * group / split.groups;
-    const int64_t end = window.images * (group + 1) / split.groups;
+    const int64_t begin = split.begin_image(group);
+    const int64_t end = split.begin_image(group + 1);
     Buffer<Moments<Real>> moments(slab.vectors);
     for (int64_t i = 0; i < slab.vectors; ++i) moments.at[i] = Moments<Real>();
+    RowRing<Real> rows = convolution.ring(slab);
+    EmitMoments<Real, Storage> emit{slab, window.out_width * channels, moments.at};
+    constexpr int64_t kSummed = 256;  // values, at least: joining costs more than adding
+    int64_t summed = 0;
     for (int64_t n = begin; n < end; ++n) {
-      const Storage* x =
-          static_cast<const Storage*>(arguments.x) + n * window.height * window.width * channels;
-      Storage* y = static_cast<Storage*>(arguments.y) + n * out_pixels * channels + slab.channel;
-      convolution.run(x, slab, input, nullptr, [&](int64_t row, const Real* packed) {
-        for (int64_t i = 0; i < slab.vectors; ++i) {
-          moments.at[i].add(packed + i * convolution.plane, window.out_width);
-        }
-        unpack_row<Real>(packed, convolution.plane, window.out_width, slab,
-                         y + row * window.out_width * channels,
-                         [](int64_t, int64_t, Vector<Real> value) { return value; });
-      });
+      emit.image = static_cast<Storage*>(arguments.y) + n * out_pixels * channels + slab.channel;
+      convolution.run(static_cast<const Storage*>(arguments.x) + n * window.height * window.width * channels,
+                      slab, rows, emit);
+      emit.first = false;
+      summed += out_pixels;
+      if (summed >= kSummed || n == end - 1) {
+        for (int64_t i = 0; i < slab.vectors; ++i) moments.at[i].join_sums(static_cast<Real>(summed));
+        summed = 0;
+      }
     }
     for (int64_t i = 0; i < slab.vectors; ++i) {
-      const int64_t at = group * channels + slab.channel + i * kLanes<Real>;
-      store_some<Real>(means.at + at, moments.at[i].mean, slab.left(i));
-      store_some<Real>(m2s.at + at, moments.at[i].m2, slab.left(i));
+      store_channels<Real>(means.at + group * channels, slab, i, moments.at[i].mean);
+      store_channels<Real>(m2s.at + group * channels, slab, i, moments.at[i].m2);
     }
     if (slab.first == 0) counts.at[group] = static_cast<Real>((end - begin) * out_pixels);
   });
-  join_groups<Real>(means.at, m2s.at, counts.at, split.groups, channels, arguments.mean, arguments.m2);
+  join_groups<Real>(means.at, m2s.at, counts.at, split.groups, channels, arguments.mean, arguments.var);
 }
 
 }  // namespace

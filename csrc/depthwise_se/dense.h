@@ -3,6 +3,8 @@
 // The small matrix products of squeeze-excite, row-major. A result depends on its row and column alone, never
 // on how many rows there are.
 
+#include <utility>
+
 #include "common/threads.h"
 #include "depthwise_se/vector.h"
 
@@ -12,58 +14,73 @@ namespace {
 
 constexpr int64_t kDenseRows = 4;
 
-template <class Real>
-NARSFAST_INLINE Real sum_lanes(Vector<Real> value) {
-  Real sum = 0;
-  for (int l = 0; l < kLanes<Real>; ++l) sum += value[l];
-  return sum;
+// Lane pairs of a, then of b, added.
+template <class Real, int... kLane>
+NARSFAST_INLINE Vector<Real> add_pairs(Vector<Real> a, Vector<Real> b, std::integer_sequence<int, kLane...>) {
+  return __builtin_shufflevector(a, b, (2 * kLane)...) + __builtin_shufflevector(a, b, (2 * kLane + 1)...);
+}
+
+// Lane i of the result, i < kCount: the sum of all lanes of values[i]. kCount: a power of 2, at most kLanes.
+template <class Real, int kCount>
+NARSFAST_INLINE Vector<Real> sum_lanes(const Vector<Real>* values) {
+  using Lane = std::make_integer_sequence<int, kLanes<Real>>;
+  Vector<Real> sums[kCount];
+  for (int i = 0; i < kCount; ++i) sums[i] = values[i];
+  int left = kCount;
+  for (int done = 1; done < kLanes<Real>; done *= 2) {
+    for (int i = 0; i < (left + 1) / 2; ++i) {
+      sums[i] = add_pairs<Real>(sums[2 * i], sums[left > 1 ? 2 * i + 1 : 0], Lane{});
+    }
+    left = (left + 1) / 2;
+  }
+  return sums[0];
 }
 
 template <class Real, int kRows, int kColumns>
 NARSFAST_INLINE void dot_tile(const Real* a, const Real* b, const Real* bias, int64_t inner, int64_t columns,
                               Real* out) {
   Vector<Real> sum[kRows][kColumns] = {};
-  for (int64_t k = 0; k < inner; k += kLanes<Real>) {
+  const auto add = [&](int64_t k, const auto& read) {
     Vector<Real> left[kRows];
 #pragma GCC unroll 8
-    for (int r = 0; r < kRows; ++r) left[r] = load_some<Real>(a + r * inner + k, inner - k);
+    for (int r = 0; r < kRows; ++r) left[r] = read(a + r * inner + k);
 #pragma GCC unroll 8
     for (int c = 0; c < kColumns; ++c) {
-      const Vector<Real> right = load_some<Real>(b + c * inner + k, inner - k);
+      const Vector<Real> right = read(b + c * inner + k);
 #pragma GCC unroll 8
       for (int r = 0; r < kRows; ++r) sum[r][c] += left[r] * right;
     }
-  }
+  };
+  int64_t k = 0;
+  for (; k + kLanes<Real> <= inner; k += kLanes<Real>) add(k, [](const Real* at) { return load(at); });
+  if (k < inner) add(k, [&](const Real* at) { return load_some<Real>(at, inner - k); });
   for (int r = 0; r < kRows; ++r) {
-    for (int c = 0; c < kColumns; ++c) out[r * columns + c] = bias[c] + sum_lanes<Real>(sum[r][c]);
+    const Vector<Real> sums = sum_lanes<Real, kColumns>(sum[r]);
+    store_some<Real>(out + r * columns, sums + load_some<Real>(bias, kColumns), kColumns);
   }
+}
+
+template <class Real, int kRows>
+NARSFAST_INLINE void dot_rows(const Real* a, const Real* b, const Real* bias, int64_t columns, int64_t inner,
+                              Real* out) {
+  constexpr int kColumns = kLanes<Real> < 4 ? kLanes<Real> : 4;
+  int64_t c = 0;
+  for (; c + kColumns <= columns; c += kColumns) {
+    dot_tile<Real, kRows, kColumns>(a, b + c * inner, bias + c, inner, columns, out + c);
+  }
+  for (; c < columns; ++c) dot_tile<Real, kRows, 1>(a, b + c * inner, bias + c, inner, columns, out + c);
 }
 
 // out (rows, columns) = a (rows, inner) * b (columns, inner)^T + bias (columns,).
 template <class Real>
 void multiply_transposed(const Real* a, const Real* b, const Real* bias, int64_t rows, int64_t columns,
                          int64_t inner, Real* out) {
+  constexpr int kRows = 2;
   int64_t r = 0;
-  for (; r + kDenseRows <= rows; r += kDenseRows) {
-    int64_t c = 0;
-    for (; c + 2 <= columns; c += 2) {
-      dot_tile<Real, kDenseRows, 2>(a + r * inner, b + c * inner, bias + c, inner, columns,
-                                    out + r * columns + c);
-    }
-    for (; c < columns; ++c) {
-      dot_tile<Real, kDenseRows, 1>(a + r * inner, b + c * inner, bias + c, inner, columns,
-                                    out + r * columns + c);
-    }
+  for (; r + kRows <= rows; r += kRows) {
+    dot_rows<Real, kRows>(a + r * inner, b, bias, columns, inner, out + r * columns);
   }
-  for (; r < rows; ++r) {
-    int64_t c = 0;
-    for (; c + 8 <= columns; c += 8) {
-      dot_tile<Real, 1, 8>(a + r * inner, b + c * inner, bias + c, inner, columns, out + r * columns + c);
-    }
-    for (; c < columns; ++c) {
-      dot_tile<Real, 1, 1>(a + r * inner, b + c * inner, bias + c, inner, columns, out + r * columns + c);
-    }
-  }
+  if (r < rows) dot_rows<Real, 1>(a + r * inner, b, bias, columns, inner, out + r * columns);
 }
 
 // A matrix whose rows and columns lie `row_step` and `inner_step` elements apart.

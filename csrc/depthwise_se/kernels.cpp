@@ -22,7 +22,8 @@ NARSFAST_DECLARE(avx512)
 #endif
 #undef NARSFAST_DECLARE
 
-const DepthwiseKernels& depthwise_kernels(Isa isa) {
+const DepthwiseKernels& depthwise_kernels(Isa isa, Dtype dtype) {
+  if (dtype == Dtype::kFloat64) return baseline::kKernels;
   switch (isa) {
 #ifdef NARSFAST_X86
     case Isa::kAvx2:

@@ -17,6 +17,7 @@ struct DepthwiseKernels {
   void (*norm_gradient)(const NormGradientArguments&);
 };
 
-const DepthwiseKernels& depthwise_kernels(Isa isa);
+// Of an instruction set; those for kFloat64 are the baseline's.
+const DepthwiseKernels& depthwise_kernels(Isa isa, Dtype dtype);
 
 }  // namespace narsfast

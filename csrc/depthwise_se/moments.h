@@ -1,19 +1,21 @@
 #pragma once
 
-// Mean and sum of squared deviations, in one pass and without cancellation: sums about a value near the mean,
-// joined by the rule of Chan, Golub and LeVeque ("Updating formulae and a pairwise algorithm", 1979).
+// Mean and variance, in one pass and without cancellation: sums about a value near the mean, joined by the
+// rule of Chan, Golub and LeVeque ("Updating formulae and a pairwise algorithm", 1979).
 
-#include "depthwise_se/vector.h"
+#include "depthwise_se/slab.h"
 
 namespace narsfast {
 namespace NARSFAST_ISA {
 namespace {
 
+// Of one vector of channels.
 template <class Real>
 struct Moments {
   Vector<Real> mean{};
-  Vector<Real> m2{};
+  Vector<Real> m2{};  // sum of squared deviations
   Real count = 0;
+  Vector<Real> origin{}, sum{}, squares{};  // of the values since the last join, about origin
 
   NARSFAST_INLINE void join(Vector<Real> other_mean, Vector<Real> other_m2, Real other_count) {
     const Real total = count + other_count;
@@ -24,52 +26,30 @@ struct Moments {
     count = total;
   }
 
-  // `values` vectors that lie `step` elements apart.
-  NARSFAST_INLINE void add(const Real* values, int64_t number) {
-    const Vector<Real> origin = load(values + number / 2 * kLanes<Real>);
-    // Several sums at a time: one would wait for itself.
-    constexpr int kChains = 4;
-    Vector<Real> sums[kChains] = {};
-    Vector<Real> squares[kChains] = {};
-    int64_t i = 0;
-    for (; i + kChains <= number; i += kChains) {
-#pragma GCC unroll 4
-      for (int chain = 0; chain < kChains; ++chain) {
-        const Vector<Real> offset = load(values + (i + chain) * kLanes<Real>) - origin;
-        sums[chain] += offset;
-        squares[chain] += offset * offset;
-      }
-    }
-    for (; i < number; ++i) {
-      const Vector<Real> offset = load(values + i * kLanes<Real>) - origin;
-      sums[0] += offset;
-      squares[0] += offset * offset;
-    }
-    const Vector<Real> sum = (sums[0] + sums[1]) + (sums[2] + sums[3]);
-    const Vector<Real> square = (squares[0] + squares[1]) + (squares[2] + squares[3]);
-    join_sums(origin, sum, square, static_cast<Real>(number));
-  }
-
-  NARSFAST_INLINE void join_sums(Vector<Real> origin, Vector<Real> sum, Vector<Real> squares, Real number) {
+  // Joins the `number` values that the sums hold; later ones are taken about the mean so far.
+  NARSFAST_INLINE void join_sums(Real number) {
     const Vector<Real> offset = sum / number;
     const Vector<Real> rest = squares - sum * offset;
-    join(origin + offset, maximum(rest, Vector<Real>{}), number);
+    join(origin + offset, maximum<Real>(rest, Vector<Real>{}), number);
+    origin = mean;
+    sum = squares = Vector<Real>{};
   }
 };
 
 // Joins the moments of groups, (groups, channels) each, in order.
 template <class Real>
 void join_groups(const Real* means, const Real* m2s, const Real* counts, int64_t groups, int64_t channels,
-                 void* mean, void* m2) {
-  for (int64_t c = 0; c < channels; c += kLanes<Real>) {
+                 void* mean, void* var) {
+  const Slab<Real> map(channels);
+  for (int64_t i = 0; i < map.vectors; ++i) {
     Moments<Real> all;
     for (int64_t g = 0; g < groups; ++g) {
       if (counts[g] == 0) continue;
-      all.join(load_some<Real>(means + g * channels + c, channels - c),
-               load_some<Real>(m2s + g * channels + c, channels - c), counts[g]);
+      all.join(load_channels<Real>(means + g * channels, map, i),
+               load_channels<Real>(m2s + g * channels, map, i), counts[g]);
     }
-    store_some<Real>(static_cast<Real*>(mean) + c, all.mean, channels - c);
-    store_some<Real>(static_cast<Real*>(m2) + c, all.m2, channels - c);
+    store_channels<Real>(mean, map, i, all.mean);
+    store_channels<Real>(var, map, i, all.count > 0 ? all.m2 / all.count : Vector<Real>{});
   }
 }
 

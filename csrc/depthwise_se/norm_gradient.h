@@ -3,6 +3,7 @@
 // d_y from d_out and y, for one vector of channels (NormGradient in arguments.h has the formula).
 
 #include "depthwise_se/dense.h"
+#include "depthwise_se/norms.h"
 
 namespace narsfast {
 namespace NARSFAST_ISA {
@@ -10,19 +11,37 @@ namespace {
 
 template <class Real>
 struct NormGradientVector {
-  Vector<Real> scale, shift, by_z, by_y, constant;
-  Vector<Real> gate, d_mean;  // of one image
+  Vector<Real> scale, shift;
+  Vector<Real> by_z, by_y, constant;       // d_y = by_z * d_z + by_y * y + constant
+  Vector<Real> gate = broadcast(Real(1));  // of one image
+  Vector<Real> d_mean{};                   // of one image
 
-  NARSFAST_INLINE void set_gate(Vector<Real> before_sigmoid, Vector<Real> d_pooled, int64_t pixels) {
+  static NormGradientVector of(const NormGradient& gradient, const Slab<Real>& slab, int64_t i) {
+    const Folded<Real> norm = Folded<Real>::of(gradient.norm, slab, i);
+    NormGradientVector vector;
+    vector.scale = vector.by_z = norm.scale;
+    vector.shift = norm.shift;
+    vector.by_y = vector.constant = Vector<Real>{};
+    if (gradient.count > 0) {
+      const Vector<Real> each = norm.scale / static_cast<Real>(-gradient.count);
+      vector.by_y = each * load_channels<Real>(gradient.d_weight, slab, i) * norm.inverse;
+      vector.constant = each * load_channels<Real>(gradient.d_bias, slab, i) -
+                        vector.by_y * load_channels<Real>(gradient.norm.mean, slab, i);
+    }
+    return vector;
+  }
+
+  // before_sigmoid, d_pooled: of the image, at the slab's channels.
+  void set_gate(Vector<Real> before_sigmoid, Vector<Real> d_pooled, int64_t pixels) {
     gate = hard_sigmoid<Real>(before_sigmoid);
     d_mean = d_pooled / static_cast<Real>(pixels);
   }
 
-  template <Activation kActivation>
-  NARSFAST_INLINE Vector<Real> apply(Vector<Real> d_out, Vector<Real> y, bool gated) const {
-    const Vector<Real> d_a = gated ? d_out * gate + d_mean : d_out;
+  template <Activation kActivation, bool kGated>
+  NARSFAST_INLINE Vector<Real> apply(Vector<Real> d_out, Vector<Real> y) const {
+    const Vector<Real> d_a = kGated ? d_out * gate + d_mean : d_out;
     const Vector<Real> d_z = d_a * derivative<kActivation, Real>(y * scale + shift);
-    return by_z * d_z + by_y * y + constant;
+    return by_z * d_z + (by_y * y + constant);
   }
 };
 

@@ -4,7 +4,7 @@
 #include "depthwise_se/dense.h"
 #include "depthwise_se/kernels_isa.h"
 #include "depthwise_se/norm_gradient.h"
-#include "depthwise_se/pixels.h"
+#include "depthwise_se/norms.h"
 
 namespace narsfast {
 namespace NARSFAST_ISA {
@@ -16,36 +16,42 @@ enum Sum { kSlope = 0, kSlopeY, kValue, kBareSlope, kBareSlopeY, kGatedSums };
 constexpr int kPlainSums = 2;
 
 template <class Real, class Storage, Activation kActivation, int kSums>
-void sum_image(const ReduceArguments& arguments, int64_t n, Real* sums) {
-  const int64_t offset = n * arguments.pixels * arguments.channels;
+void sum_image(const ReduceArguments& arguments, const FoldedNorm<Real>& norms, int64_t n, Real* sums) {
+  const int64_t channels = arguments.channels;
+  const Slab<Real> map(channels);
+  const int64_t offset = n * arguments.pixels * channels;
   const Storage* y = static_cast<const Storage*>(arguments.y) + offset;
   const Storage* d_out = static_cast<const Storage*>(arguments.d_out) + offset;
-  const int64_t stride = arguments.images * arguments.channels;
-  for (int64_t b = 0; b < count_blocks<Real>(arguments.channels); ++b) {
-    const Block block = block_at<Real>(b, arguments.channels);
-    const BlockAffine<Real> norm = load_affine<Real>(arguments.norm, block.first, arguments.channels);
-    Vector<Real> mean[kVectors];
-    load_block<Real>(arguments.mean, block.first, arguments.channels, mean);
-    Vector<Real> total[kSums][kVectors];
-    with_whole<Real>(block, [&](auto whole) {
-      sum_pixels<Real, kSums>(arguments.pixels, total, [&](int64_t pixel, int v, Vector<Real>* sum) {
-        const Vector<Real> value = load_pixel<Real, whole.value>(y, pixel, v, block);
-        const Vector<Real> gradient = load_pixel<Real, whole.value>(d_out, pixel, v, block);
-        const Vector<Real> z = value * norm.scale[v] + norm.shift[v];
-        const Vector<Real> centred = value - mean[v];
-        const Vector<Real> slope = derivative<kActivation, Real>(z);
-        sum[kSlope] += gradient * slope;
-        sum[kSlopeY] += gradient * slope * centred;
-        if constexpr (kSums == kGatedSums) {
-          sum[kValue] += gradient * activate<kActivation, Real>(z);
-          sum[kBareSlope] += slope;
-          sum[kBareSlopeY] += slope * centred;
-        }
-      });
-    });
+  struct Sums {
+    Vector<Real> of[kSums];
+  };
+  Buffer<Sums> totals(map.vectors);
+  for (int64_t i = 0; i < map.vectors; ++i) totals.at[i] = Sums{};
+  for_tiles<Real>(arguments.pixels, map, [&](int64_t i, auto lanes, int64_t begin, int64_t end) {
+    const Folded<Real> norm = norms.vectors.at[i];
+    const Vector<Real> mean = load_channels<Real>(arguments.norm.mean, map, i);
+    Sums sum{};
+    for (int64_t pixel = begin; pixel < end; ++pixel) {
+      const int64_t at = pixel * channels + i * kLanes<Real>;
+      const Vector<Real> value = lanes.load(y + at);
+      const Vector<Real> gradient = lanes.load(d_out + at);
+      const Vector<Real> z = value * norm.scale + norm.shift;
+      const Vector<Real> centred = value - mean;
+      const Vector<Real> slope = derivative<kActivation, Real>(z);
+      const Vector<Real> sloped = gradient * slope;
+      sum.of[kSlope] += sloped;
+      sum.of[kSlopeY] += sloped * centred;
+      if constexpr (kSums == kGatedSums) {
+        sum.of[kValue] += gradient * activate<kActivation, Real>(z);
+        sum.of[kBareSlope] += slope;
+        sum.of[kBareSlopeY] += slope * centred;
+      }
+    }
+    for (int s = 0; s < kSums; ++s) totals.at[i].of[s] += sum.of[s];
+  });
+  for (int64_t i = 0; i < map.vectors; ++i) {
     for (int s = 0; s < kSums; ++s) {
-      store_block<Real>(total[s], sums + s * stride + n * arguments.channels, block.first,
-                        arguments.channels);
+      store_channels<Real>(sums + (s * arguments.images + n) * channels, map, i, totals.at[i].of[s]);
     }
   }
 }
@@ -102,13 +108,14 @@ void reduce_typed(const ReduceArguments& arguments) {
   const int64_t channels = arguments.channels;
   const int64_t stride = images * channels;
   const bool gated = arguments.excite.squeezed > 0;
+  const FoldedNorm<Real> norms(arguments.norm, channels);
   Buffer<Real> sums((gated ? int{kGatedSums} : kPlainSums) * stride);
   with_activation(arguments.norm.activation, [&](auto activation) {
     for_chunks(images, 1, static_cast<double>(arguments.pixels * channels) / 2, [&](int64_t n, int64_t) {
       if (gated) {
-        sum_image<Real, Storage, activation.value, kGatedSums>(arguments, n, sums.at);
+        sum_image<Real, Storage, activation.value, kGatedSums>(arguments, norms, n, sums.at);
       } else {
-        sum_image<Real, Storage, activation.value, kPlainSums>(arguments, n, sums.at);
+        sum_image<Real, Storage, activation.value, kPlainSums>(arguments, norms, n, sums.at);
       }
     });
   });
@@ -127,47 +134,35 @@ void reduce_typed(const ReduceArguments& arguments) {
                        });
     }
   }
-  sum_rows<Real>(sums.at + kSlope * stride, images, channels, arguments.d_z_sum);
-  sum_rows<Real>(sums.at + kSlopeY * stride, images, channels, arguments.d_z_y_sum);
+  sum_rows<Real>(sums.at + kSlope * stride, images, channels, arguments.d_bias);
+  Real* d_weight = static_cast<Real*>(arguments.d_weight);
+  sum_rows<Real>(sums.at + kSlopeY * stride, images, channels, d_weight);
+  map_values<Real>(d_weight, channels, d_weight, [&](Vector<Real> value, int64_t i) {
+    return value * norms.vectors.at[i / kLanes<Real>].inverse;
+  });
 }
 
 template <class Real, class Storage>
 void norm_gradient_typed(const NormGradientArguments& arguments) {
   const NormGradient& norm = arguments.norm;
   const int64_t channels = arguments.channels;
-  const Real* scale = static_cast<const Real*>(norm.norm.scale);
-  const Real* shift = static_cast<const Real*>(norm.norm.shift);
-  const Real* by_z = static_cast<const Real*>(norm.by_z);
-  const Real* by_y = static_cast<const Real*>(norm.by_y);
-  const Real* constant = static_cast<const Real*>(norm.constant);
-  const Real* gate = static_cast<const Real*>(norm.gate);
-  const Real* d_pooled = static_cast<const Real*>(norm.d_pooled);
+  const Slab<Real> map(channels);
+  Buffer<NormGradientVector<Real>> vectors(map.vectors);
+  for (int64_t i = 0; i < map.vectors; ++i) vectors.at[i] = NormGradientVector<Real>::of(norm, map, i);
   with_activation(norm.norm.activation, [&](auto activation) {
     for_chunks(arguments.images * arguments.pixels, 64, static_cast<double>(channels) / 4,
                [&](int64_t begin, int64_t end) {
-                 for (int64_t pixel = begin; pixel < end; ++pixel) {
-                   const Storage* y = static_cast<const Storage*>(norm.y) + pixel * channels;
-                   const Storage* d_out = static_cast<const Storage*>(norm.d_out) + pixel * channels;
-                   Storage* d_y = static_cast<Storage*>(arguments.d_y) + pixel * channels;
-                   const int64_t image = pixel / arguments.pixels * channels;
-                   for_channels<Real>(channels, [&](int64_t c, int64_t count) {
-                     NormGradientVector<Real> vector{};
-                     vector.scale = load_some<Real>(scale + c, count);
-                     vector.shift = load_some<Real>(shift + c, count);
-                     vector.by_z = load_some<Real>(by_z + c, count);
-                     vector.by_y = load_some<Real>(by_y + c, count);
-                     vector.constant = load_some<Real>(constant + c, count);
-                     if (gate != nullptr) {
-                       vector.set_gate(load_some<Real>(gate + image + c, count),
-                                       load_some<Real>(d_pooled + image + c, count), arguments.pixels);
-                     }
-                     const Vector<Real> gradient = load_some<Real>(d_out + c, count);
-                     store_some<Real>(d_y + c,
-                                      vector.template apply<activation.value>(
-                                          gradient, load_some<Real>(y + c, count), gate != nullptr),
-                                      count);
-                   });
-                 }
+                 const Storage* y = static_cast<const Storage*>(norm.y) + begin * channels;
+                 const Storage* d_out = static_cast<const Storage*>(norm.d_out) + begin * channels;
+                 Storage* d_y = static_cast<Storage*>(arguments.d_y) + begin * channels;
+                 for_tiles<Real>(end - begin, map, [&](int64_t i, auto lanes, int64_t first, int64_t last) {
+                   const NormGradientVector<Real> vector = vectors.at[i];
+                   for (int64_t pixel = first; pixel < last; ++pixel) {
+                     const int64_t at = pixel * channels + i * kLanes<Real>;
+                     lanes.store(d_y + at, vector.template apply<activation.value, false>(
+                                               lanes.load(d_out + at), lanes.load(y + at)));
+                   }
+                 });
                });
   });
 }

@@ -3,7 +3,7 @@
 #include "depthwise_se/dense.h"
 #include "depthwise_se/kernels_isa.h"
 #include "depthwise_se/moments.h"
-#include "depthwise_se/pixels.h"
+#include "depthwise_se/norms.h"
 
 namespace narsfast {
 namespace NARSFAST_ISA {
@@ -11,101 +11,106 @@ namespace {
 
 template <class Real, class Storage>
 void moments_typed(const MomentsArguments& arguments) {
+  constexpr int64_t kChunk = 256;  // pixels that are summed before they are joined
   const int64_t channels = arguments.channels;
-  const int64_t blocks = count_blocks<Real>(channels);
+  const Slab<Real> map(channels);
   const int64_t total = arguments.images * arguments.pixels;
-  const int64_t chunks = (total + kPixelChunk - 1) / kPixelChunk;
-  const int64_t groups = count_groups(chunks);
+  const int64_t chunks = (total + kChunk - 1) / kChunk;
+  constexpr int64_t kGroups = 32;
+  const int64_t groups = chunks < 1 ? 1 : chunks < kGroups ? chunks : kGroups;
   Buffer<Real> means(groups * channels);
   Buffer<Real> m2s(groups * channels);
   Buffer<Real> counts(groups);
-  const Storage* y = static_cast<const Storage*>(arguments.y);
   for_chunks(groups, 1, static_cast<double>(total * channels / groups) / 4, [&](int64_t group, int64_t) {
-    const int64_t begin = chunks * group / groups * kPixelChunk;
-    const int64_t stop = chunks * (group + 1) / groups * kPixelChunk;
+    const int64_t begin = chunks * group / groups * kChunk;
+    const int64_t stop = chunks * (group + 1) / groups * kChunk;
     const int64_t end = stop < total ? stop : total;
     counts.at[group] = static_cast<Real>(end - begin);
-    Moments<Real>* all = static_cast<Moments<Real>*>(
-        thread_scratch(static_cast<size_t>(blocks * kVectors) * sizeof(Moments<Real>)));
-    for (int64_t i = 0; i < blocks * kVectors; ++i) all[i] = Moments<Real>();
-    for (int64_t first = begin; first < end; first += kPixelChunk) {
-      const int64_t pixels = first + kPixelChunk < end ? kPixelChunk : end - first;
-      const Storage* image = y + first * channels;
-      for (int64_t b = 0; b < blocks; ++b) {
-        const Block block = block_at<Real>(b, channels);
-        with_whole<Real>(block, [&](auto whole) {
-          Vector<Real> origin[kVectors];
-          for (int v = 0; v < kVectors; ++v) {
-            origin[v] = load_pixel<Real, whole.value>(image, pixels / 2, v, block);
-          }
-          Vector<Real> sums[2][kVectors];
-          sum_pixels<Real, 2>(pixels, sums, [&](int64_t pixel, int v, Vector<Real>* sum) {
-            const Vector<Real> offset = load_pixel<Real, whole.value>(image, pixel, v, block) - origin[v];
-            sum[0] += offset;
-            sum[1] += offset * offset;
-          });
-          for (int v = 0; v < kVectors; ++v) {
-            all[b * kVectors + v].join_sums(origin[v], sums[0][v], sums[1][v], static_cast<Real>(pixels));
-          }
+    Buffer<Moments<Real>> moments(map.vectors);
+    for (int64_t i = 0; i < map.vectors; ++i) moments.at[i] = Moments<Real>();
+    for (int64_t first = begin; first < end; first += kChunk) {
+      const int64_t pixels = first + kChunk < end ? kChunk : end - first;
+      const Storage* y = static_cast<const Storage*>(arguments.y) + first * channels;
+      if (first == begin) {
+        for_vectors<Real>(map, [&](int64_t i, auto lanes) {
+          moments.at[i].origin = lanes.load(y + pixels / 2 * channels + i * kLanes<Real>);
         });
       }
+      for_tiles<Real>(pixels, map, [&](int64_t i, auto lanes, int64_t from, int64_t to) {
+        const Vector<Real> origin = moments.at[i].origin;
+        Vector<Real> sum{};
+        Vector<Real> squares{};
+        for (int64_t pixel = from; pixel < to; ++pixel) {
+          const Vector<Real> offset = lanes.load(y + pixel * channels + i * kLanes<Real>) - origin;
+          sum += offset;
+          squares += offset * offset;
+        }
+        moments.at[i].sum += sum;
+        moments.at[i].squares += squares;
+      });
+      for (int64_t i = 0; i < map.vectors; ++i) moments.at[i].join_sums(static_cast<Real>(pixels));
     }
-    for (int64_t i = 0; i * kLanes<Real> < channels; ++i) {
-      const int64_t c = i * kLanes<Real>;
-      store_some<Real>(means.at + group * channels + c, all[i].mean, channels - c);
-      store_some<Real>(m2s.at + group * channels + c, all[i].m2, channels - c);
+    for (int64_t i = 0; i < map.vectors; ++i) {
+      store_channels<Real>(means.at + group * channels, map, i, moments.at[i].mean);
+      store_channels<Real>(m2s.at + group * channels, map, i, moments.at[i].m2);
     }
   });
-  join_groups<Real>(means.at, m2s.at, counts.at, groups, channels, arguments.mean, arguments.m2);
+  join_groups<Real>(means.at, m2s.at, counts.at, groups, channels, arguments.mean, arguments.var);
 }
 
-template <class Real, class Storage>
-void pool_image(const NormaliseArguments& arguments, int64_t n, Real* pooled) {
-  const Storage* y = static_cast<const Storage*>(arguments.y) + n * arguments.pixels * arguments.channels;
-  for (int64_t b = 0; b < count_blocks<Real>(arguments.channels); ++b) {
-    const Block block = block_at<Real>(b, arguments.channels);
-    const BlockAffine<Real> norm = load_affine<Real>(arguments.norm, block.first, arguments.channels);
-    Vector<Real> sums[1][kVectors];
-    with_activation(norm.activation, [&](auto activation) {
-      with_whole<Real>(block, [&](auto whole) {
-        sum_pixels<Real, 1>(arguments.pixels, sums, [&](int64_t pixel, int v, Vector<Real>* sum) {
-          const Vector<Real> value = load_pixel<Real, whole.value>(y, pixel, v, block);
-          sum[0] += activate<activation.value, Real>(value * norm.scale[v] + norm.shift[v]);
-        });
-      });
-    });
-    for (int v = 0; v < kVectors; ++v) sums[0][v] = sums[0][v] / static_cast<Real>(arguments.pixels);
-    store_block<Real>(sums[0], pooled, block.first, arguments.channels);
-  }
-}
-
-// Pixels [begin, end) of the whole map; factor: (channels,), null = 1.
+// Means of the activated map of image n, (channels,).
 template <class Real, class Storage, Activation kActivation>
-void normalise_pixels(const NormaliseArguments& arguments, int64_t begin, int64_t end, const Real* factor) {
-  const Real* scale = static_cast<const Real*>(arguments.norm.scale);
-  const Real* shift = static_cast<const Real*>(arguments.norm.shift);
-  for (int64_t pixel = begin; pixel < end; ++pixel) {
-    const Storage* from = static_cast<const Storage*>(arguments.y) + pixel * arguments.channels;
-    Storage* to = static_cast<Storage*>(arguments.out) + pixel * arguments.channels;
-    for_channels<Real>(arguments.channels, [&](int64_t c, int64_t count) {
-      const Vector<Real> z = load_some<Real>(from + c, count) * load_some<Real>(scale + c, count) +
-                             load_some<Real>(shift + c, count);
-      Vector<Real> value = activate<kActivation, Real>(z);
-      if (factor != nullptr) value *= load_some<Real>(factor + c, count);
-      store_some<Real>(to + c, value, count);
-    });
+void pool_image(const NormaliseArguments& arguments, const FoldedNorm<Real>& norms, int64_t n, Real* pooled) {
+  const int64_t channels = arguments.channels;
+  const Slab<Real> map(channels);
+  const Storage* y = static_cast<const Storage*>(arguments.y) + n * arguments.pixels * channels;
+  Buffer<Vector<Real>> sums(map.vectors);
+  for (int64_t i = 0; i < map.vectors; ++i) sums.at[i] = Vector<Real>{};
+  for_tiles<Real>(arguments.pixels, map, [&](int64_t i, auto lanes, int64_t begin, int64_t end) {
+    const Folded<Real> norm = norms.vectors.at[i];
+    Vector<Real> sum{};
+    for (int64_t pixel = begin; pixel < end; ++pixel) {
+      const Vector<Real> value = lanes.load(y + pixel * channels + i * kLanes<Real>);
+      sum += activate<kActivation, Real>(value * norm.scale + norm.shift);
+    }
+    sums.at[i] += sum;
+  });
+  for (int64_t i = 0; i < map.vectors; ++i) {
+    store_channels<Real>(pooled, map, i, sums.at[i] / static_cast<Real>(arguments.pixels));
   }
+}
+
+// Pixels [begin, end) of the whole map; gate: (channels,), before the sigmoid, null = none.
+template <class Real, class Storage, Activation kActivation>
+void normalise_pixels(const NormaliseArguments& arguments, const FoldedNorm<Real>& norms, int64_t begin,
+                      int64_t end, const Real* gate) {
+  const int64_t channels = arguments.channels;
+  const Slab<Real> map(channels);
+  const Storage* y = static_cast<const Storage*>(arguments.y) + begin * channels;
+  Storage* out = static_cast<Storage*>(arguments.out) + begin * channels;
+  for_tiles<Real>(end - begin, map, [&](int64_t i, auto lanes, int64_t first, int64_t last) {
+    const Folded<Real> norm = norms.vectors.at[i];
+    const Vector<Real> factor =
+        gate == nullptr ? broadcast(Real(1)) : hard_sigmoid<Real>(load_channels<Real>(gate, map, i));
+    for (int64_t pixel = first; pixel < last; ++pixel) {
+      const int64_t at = pixel * channels + i * kLanes<Real>;
+      const Vector<Real> z = lanes.load(y + at) * norm.scale + norm.shift;
+      lanes.store(out + at, activate<kActivation, Real>(z) * factor);
+    }
+  });
 }
 
 template <class Real, class Storage>
 void normalise_typed(const NormaliseArguments& arguments) {
   const int64_t channels = arguments.channels;
   const int64_t pixels = arguments.pixels;
+  const int64_t squeezed = arguments.excite.squeezed;
+  const FoldedNorm<Real> norms(arguments.norm, channels);
   with_activation(arguments.norm.activation, [&](auto activation) {
-    if (arguments.excite.squeezed == 0) {
+    if (squeezed == 0) {
       for_chunks(arguments.images * pixels, 64, static_cast<double>(channels) / 4,
                  [&](int64_t begin, int64_t end) {
-                   normalise_pixels<Real, Storage, activation.value>(arguments, begin, end, nullptr);
+                   normalise_pixels<Real, Storage, activation.value>(arguments, norms, begin, end, nullptr);
                  });
       return;
     }
@@ -114,24 +119,20 @@ void normalise_typed(const NormaliseArguments& arguments) {
     constexpr int64_t kCached = 1 << 16;
     const int64_t fitting = kCached / (pixels * channels + 1);
     const int64_t together = fitting < 1 ? 1 : fitting > 16 ? 16 : fitting;
-    const int64_t squeezed = arguments.excite.squeezed;
     for_chunks(arguments.images, together, static_cast<double>(channels * (pixels + squeezed)) / 2,
                [&](int64_t begin, int64_t end) {
                  Real* pooled = static_cast<Real*>(arguments.pooled) + begin * channels;
                  Real* gate = static_cast<Real*>(arguments.gate) + begin * channels;
                  for (int64_t n = begin; n < end; ++n) {
-                   pool_image<Real, Storage>(arguments, n, pooled + (n - begin) * channels);
+                   pool_image<Real, Storage, activation.value>(arguments, norms, n,
+                                                               pooled + (n - begin) * channels);
                  }
-                 Real* inner = static_cast<Real*>(
-                     thread_scratch(static_cast<size_t>(squeezed * (end - begin) + channels) * sizeof(Real)));
-                 Real* factor = inner + squeezed * (end - begin);
+                 Buffer<Real> inner(squeezed * (end - begin));
                  excite_images<Real>(arguments.excite, end - begin, channels, pooled,
-                                     static_cast<Real*>(arguments.hidden) + begin * squeezed, inner, gate);
+                                     static_cast<Real*>(arguments.hidden) + begin * squeezed, inner.at, gate);
                  for (int64_t n = begin; n < end; ++n) {
-                   map_values<Real>(gate + (n - begin) * channels, channels, factor,
-                                    [](Vector<Real> value, int64_t) { return hard_sigmoid<Real>(value); });
-                   normalise_pixels<Real, Storage, activation.value>(arguments, n * pixels, (n + 1) * pixels,
-                                                                     factor);
+                   normalise_pixels<Real, Storage, activation.value>(
+                       arguments, norms, n * pixels, (n + 1) * pixels, gate + (n - begin) * channels);
                  }
                });
   });

@@ -11,55 +11,45 @@ namespace {
 
 template <class Real>
 struct PlaneConvolution {
-  Window window;
-  const Real* weights;  // (blocks, vectors, kernel * kernel, lanes)
-  ConvolveRow<Real> convolve_row;
-  int64_t plane;  // elements of one vector's row of outputs
+  const Window& window;
+  const FoldedNorm<Real>& input;
+  const Real* weights;  // (vectors, kernel * kernel, lanes)
 
-  PlaneConvolution(const Window& shape, const Real* packed)
-      : window(shape),
-        weights(packed),
-        convolve_row(row_convolution<Real>(shape.kernel, shape.stride)),
-        plane(shape.out_width * kLanes<Real>) {}
-
-  // Bytes of scratch that one block needs.
-  int64_t row_bytes() const {
-    return (RowRing<Real>::size(window.kernel, 1, window.width, window.padding) + kVectors * plane) *
+  int64_t line_bytes() const {
+    const Slab<Real> line(0, kVectors, kVectors * kLanes<Real>);
+    return RowRing<Real>::size(window.kernel, line, window.width, window.padding) *
            static_cast<int64_t>(sizeof(Real));
   }
 
-  // Calls emit(row, packed) for each row of outputs, (vectors, columns, lanes). bias: (blocks, vectors,
-  // lanes), null = 0. Uses the thread's scratch.
+  // In the thread's scratch.
+  RowRing<Real> ring(const Slab<Real>& slab) const {
+    const int64_t size = RowRing<Real>::size(window.kernel, slab, window.width, window.padding);
+    return RowRing<Real>(static_cast<Real*>(thread_scratch(static_cast<size_t>(size) * sizeof(Real))),
+                         window.kernel, slab, window.width, window.padding);
+  }
+
+  // Makes every row of outputs with emit, whose row(r) comes before. image: its first channel.
   template <class Storage, class Emit>
-  NARSFAST_INLINE void run(const Storage* image, const Slab<Real>& slab, const Affines<Real>& input,
-                           const Real* bias, const Emit& emit) const {
-    const int64_t taps = window.kernel * window.kernel;
-    const int64_t ring_size = RowRing<Real>::size(window.kernel, slab.count, window.width, window.padding);
-    Real* scratch = static_cast<Real*>(
-        thread_scratch(static_cast<size_t>(ring_size + slab.count * kVectors * plane) * sizeof(Real)));
-    RowRing<Real> ring(scratch, window.kernel, slab.count, window.width, window.padding);
-    Real* packed = scratch + ring_size;
-    for (int64_t row = 0; row < window.out_height; ++row) {
-      const int64_t top = row * window.stride - window.padding;
-      const int64_t from = top < 0 ? 0 : top;
-      const int64_t last = top + window.kernel - 1;
-      const int64_t to = last < window.height ? last : window.height - 1;
-      ring.advance(from, to, image + slab.channel, window.width, slab, input);
-      for (int64_t i = 0; i < slab.vectors; ++i) {
-        const int64_t vector = slab.first * kVectors + i;
-        RowTaps<Real> row_taps;
-        row_taps.count = 0;
-        for (int64_t r = from; r <= to; ++r) {
-          row_taps.rows[row_taps.count] = ring.row(r, i);
-          row_taps.weights[row_taps.count] =
-              weights + (vector * taps + (r - top) * window.kernel) * kLanes<Real>;
-          ++row_taps.count;
+  NARSFAST_APART void run(const Storage* image, const Slab<Real>& slab, RowRing<Real>& rows,
+                          Emit& emit) const {
+    with_window(window.kernel, window.stride, [&](auto kernel, auto stride) {
+      rows.reset();
+      for (int64_t row = 0; row < window.out_height; ++row) {
+        const Reach reach(window, row);
+        rows.advance(reach.from, reach.to, image + slab.channel, window.width, slab, input);
+        RowTaps<Real> taps;
+        taps.count = 0;
+        taps.plane = rows.plane;
+        taps.weight_plane = kernel.value * kernel.value * kLanes<Real>;
+        for (int64_t r = reach.from; r <= reach.to; ++r, ++taps.count) {
+          taps.rows[taps.count] = rows.row(r);
+          taps.weights[taps.count] =
+              weights + slab.first * taps.weight_plane + (r - reach.top) * kernel.value * kLanes<Real>;
         }
-        convolve_row(row_taps, window.out_width, bias == nullptr ? nullptr : bias + vector * kLanes<Real>,
-                     packed + i * plane, 1);
+        emit.row(row);
+        convolve_row<Real, kernel.value, stride.value>(taps, slab, window.out_width, emit);
       }
-      emit(row, packed);
-    }
+    });
   }
 };
 

@@ -1,8 +1,9 @@
 #pragma once
 
-// The inner loops of a depthwise convolution over packed rows: one vector of channels, columns side by side.
+// The inner loops of a depthwise convolution over rows in scratch: one vector of channels, columns side by
+// side.
 
-#include "depthwise_se/vector.h"
+#include "depthwise_se/slab.h"
 
 namespace narsfast {
 namespace NARSFAST_ISA {
@@ -11,26 +12,25 @@ namespace {
 constexpr int kLongestKernel = 7;
 constexpr int kTile = 8;  // output columns whose sums stay in registers
 
-// What a row of outputs is made from: `count` input rows, each (columns, lanes), with (taps, lanes) weights.
+// What a row of outputs is made from: `count` input rows, (columns, lanes) of the slab's first vector, each
+// with its row of taps, (taps, lanes). The next vector's lie `plane` and `weight_plane` elements further.
 template <class Real>
 struct RowTaps {
   const Real* rows[kLongestKernel];
   const Real* weights[kLongestKernel];
   int count;
+  int64_t plane, weight_plane;
 };
 
-// out[column * step] = bias + sum over rows i and taps t of rows[i][column * kStride + t] * weights[i][t].
+// sum[c] += over rows i and taps t: rows[i][(column + c) * kStride + t] * weights[i][t], for vector v.
 template <class Real, int kTaps, int kStride, int kColumns>
-NARSFAST_INLINE void convolve_tile(const RowTaps<Real>& taps, int64_t column, Vector<Real> bias, Real* out,
-                                   int64_t step) {
-  Vector<Real> sum[kColumns];
-#pragma GCC unroll 8
-  for (int c = 0; c < kColumns; ++c) sum[c] = bias;
+NARSFAST_INLINE void convolve_tile(const RowTaps<Real>& taps, int64_t v, int64_t column, Vector<Real>* sum) {
   for (int i = 0; i < taps.count; ++i) {
-    const Real* row = taps.rows[i] + column * kStride * kLanes<Real>;
+    const Real* row = taps.rows[i] + v * taps.plane + column * kStride * kLanes<Real>;
+    const Real* weights = taps.weights[i] + v * taps.weight_plane;
     Vector<Real> weight[kTaps];
 #pragma GCC unroll 8
-    for (int t = 0; t < kTaps; ++t) weight[t] = load(taps.weights[i] + t * kLanes<Real>);
+    for (int t = 0; t < kTaps; ++t) weight[t] = load(weights + t * kLanes<Real>);
     // Each input column is loaded once and met by every tap that reaches it.
 #pragma GCC unroll 32
     for (int j = 0; j < (kColumns - 1) * kStride + kTaps; ++j) {
@@ -43,66 +43,74 @@ NARSFAST_INLINE void convolve_tile(const RowTaps<Real>& taps, int64_t column, Ve
       }
     }
   }
+}
+
+// For each vector of the slab: state = emit.begin(i), emit.tile(state, i, column, sums) from left to right,
+// emit.end(state, i). emit.start(i) is what the sums start from. Slab and emit are copies, which no store can
+// reach.
+template <class Real, int kTaps, int kStride, class Emit>
+NARSFAST_APART void convolve_row(const RowTaps<Real>& taps, const Slab<Real> slab, int64_t width, Emit emit) {
+  for (int64_t v = 0; v < slab.vectors; ++v) {
+    auto state = emit.begin(v);
+    const Vector<Real> start = emit.start(v);
+    const auto tile = [&](auto columns, int64_t column) {
+      Vector<Real> sum[columns.value];
 #pragma GCC unroll 8
-  for (int c = 0; c < kColumns; ++c) store(out + (column + c) * step * kLanes<Real>, sum[c]);
-}
-
-template <class Real, int kTaps, int kStride, int kColumns>
-void convolve_rest(const RowTaps<Real>& taps, int64_t column, int64_t rest, Vector<Real> bias, Real* out,
-                   int64_t step) {
-  if constexpr (kColumns > 0) {
-    if (rest == kColumns) {
-      convolve_tile<Real, kTaps, kStride, kColumns>(taps, column, bias, out, step);
-    } else {
-      convolve_rest<Real, kTaps, kStride, kColumns - 1>(taps, column, rest, bias, out, step);
+      for (int c = 0; c < columns.value; ++c) sum[c] = start;
+      convolve_tile<Real, kTaps, kStride, columns.value>(taps, v, column, sum);
+      emit.template tile<columns.value>(state, v, column, sum);
+    };
+    int64_t column = 0;
+    for (; column + kTile <= width; column += kTile) tile(std::integral_constant<int, kTile>{}, column);
+    if (width - column >= 4) {
+      tile(std::integral_constant<int, 4>{}, column);
+      column += 4;
     }
-  }
-}
-
-template <class Real, int kTaps, int kStride>
-void convolve_row(const RowTaps<Real>& taps, int64_t width, const Real* bias, Real* out, int64_t step) {
-  const Vector<Real> start = bias == nullptr ? Vector<Real>{} : load(bias);
-  int64_t column = 0;
-  for (; column + kTile <= width; column += kTile) {
-    convolve_tile<Real, kTaps, kStride, kTile>(taps, column, start, out, step);
-  }
-  convolve_rest<Real, kTaps, kStride, kTile - 1>(taps, column, width - column, start, out, step);
-}
-
-template <class Real>
-using ConvolveRow = void (*)(const RowTaps<Real>& taps, int64_t width, const Real* bias, Real* out,
-                             int64_t step);
-
-// For the taps that occur: whole kernels, and at stride 1 their halves in the gradient of stride 2.
-template <class Real>
-ConvolveRow<Real> row_convolution(int64_t taps, int64_t stride) {
-  if (stride == 2) {
-    switch (taps) {
-      case 3:
-        return convolve_row<Real, 3, 2>;
-      case 5:
-        return convolve_row<Real, 5, 2>;
-      default:
-        return convolve_row<Real, 7, 2>;
+    if (width - column >= 2) {
+      tile(std::integral_constant<int, 2>{}, column);
+      column += 2;
     }
+    if (width > column) tile(std::integral_constant<int, 1>{}, column);
+    emit.end(state, v);
   }
+}
+
+// Calls body(taps, stride) with constants, for the taps that occur: whole kernels, and at stride 1 their
+// halves in the gradient of stride 2.
+template <class Body>
+NARSFAST_INLINE void with_window(int64_t taps, int64_t stride, const Body& body) {
+#define NARSFAST_WINDOW(t, s) \
+  case t * 2 + s:             \
+    return body(std::integral_constant<int, t>{}, std::integral_constant<int, s>{})
+  switch (taps * 2 + stride) {
+    NARSFAST_WINDOW(3, 1);
+    NARSFAST_WINDOW(3, 2);
+    NARSFAST_WINDOW(5, 1);
+    NARSFAST_WINDOW(5, 2);
+    NARSFAST_WINDOW(7, 1);
+    NARSFAST_WINDOW(7, 2);
+  }
+#undef NARSFAST_WINDOW
+}
+
+template <class Body>
+NARSFAST_INLINE void with_taps(int64_t taps, const Body& body) {
+#define NARSFAST_TAPS(t) \
+  case t:                \
+    return body(std::integral_constant<int, t>{})
   switch (taps) {
-    case 1:
-      return convolve_row<Real, 1, 1>;
-    case 2:
-      return convolve_row<Real, 2, 1>;
-    case 3:
-      return convolve_row<Real, 3, 1>;
-    case 4:
-      return convolve_row<Real, 4, 1>;
-    case 5:
-      return convolve_row<Real, 5, 1>;
-    default:
-      return convolve_row<Real, 7, 1>;
+    NARSFAST_TAPS(1);
+    NARSFAST_TAPS(2);
+    NARSFAST_TAPS(3);
+    NARSFAST_TAPS(4);
+    NARSFAST_TAPS(5);
+    NARSFAST_TAPS(7);
   }
+#undef NARSFAST_TAPS
 }
 
 // d_weight[i][t] += sum over columns of rows[i][column * kStride + t] * d_out[column], for kRows input rows.
+// All pointers are one vector's.
 template <class Real, int kTaps, int kStride, int kRows>
 NARSFAST_INLINE void correlate(const Real* const* rows, const Real* d_out, int64_t width,
                                Real* const* d_weight) {
@@ -112,16 +120,29 @@ NARSFAST_INLINE void correlate(const Real* const* rows, const Real* d_out, int64
 #pragma GCC unroll 8
     for (int t = 0; t < kTaps; ++t) sum[i][t] = load(d_weight[i] + t * kLanes<Real>);
   }
-  for (int64_t column = 0; column < width; ++column) {
-    const Vector<Real> gradient = load(d_out + column * kLanes<Real>);
+  // Two columns at a time share what they read.
+  const auto columns = [&](auto number, int64_t column) {
+    constexpr int kColumns = decltype(number)::value;
+    Vector<Real> gradient[kColumns];
+#pragma GCC unroll 2
+    for (int c = 0; c < kColumns; ++c) gradient[c] = load(d_out + (column + c) * kLanes<Real>);
 #pragma GCC unroll 8
     for (int i = 0; i < kRows; ++i) {
-#pragma GCC unroll 8
-      for (int t = 0; t < kTaps; ++t) {
-        sum[i][t] += load(rows[i] + (column * kStride + t) * kLanes<Real>) * gradient;
+      const Real* row = rows[i] + column * kStride * kLanes<Real>;
+#pragma GCC unroll 16
+      for (int j = 0; j < (kColumns - 1) * kStride + kTaps; ++j) {
+        const Vector<Real> value = load(row + j * kLanes<Real>);
+#pragma GCC unroll 2
+        for (int c = 0; c < kColumns; ++c) {
+          const int t = j - c * kStride;
+          if (t >= 0 && t < kTaps) sum[i][t] += value * gradient[c];
+        }
       }
     }
-  }
+  };
+  int64_t column = 0;
+  for (; column + 2 <= width; column += 2) columns(std::integral_constant<int, 2>{}, column);
+  if (column < width) columns(std::integral_constant<int, 1>{}, column);
 #pragma GCC unroll 8
   for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 8
@@ -131,36 +152,23 @@ NARSFAST_INLINE void correlate(const Real* const* rows, const Real* d_out, int64
 
 // As many rows at once as have their sums in registers.
 template <class Real, int kTaps, int kStride>
-void correlate_rows(const Real* const* rows, int count, const Real* d_out, int64_t width,
-                    Real* const* d_weight) {
+NARSFAST_APART void correlate_rows(const Real* const* rows, int count, const Real* d_out, int64_t width,
+                                   Real* const* d_weight) {
+#if defined(__AVX512F__)
+  constexpr int kTogether = kTaps == 3 ? 3 : kTaps == 5 ? 5 : 3;
+#else
   constexpr int kTogether = kTaps == 3 ? 3 : kTaps == 5 ? 2 : 1;
+#endif
   int i = 0;
   for (; i + kTogether <= count; i += kTogether) {
     correlate<Real, kTaps, kStride, kTogether>(rows + i, d_out, width, d_weight + i);
   }
-  for (; i < count; ++i) correlate<Real, kTaps, kStride, 1>(rows + i, d_out, width, d_weight + i);
-}
-
-template <class Real>
-using CorrelateRows = void (*)(const Real* const* rows, int count, const Real* d_out, int64_t width,
-                               Real* const* d_weight);
-
-template <class Real>
-CorrelateRows<Real> row_correlation(int64_t taps, int64_t stride) {
-  switch (taps * 2 + stride - 1) {
-    case 6:
-      return correlate_rows<Real, 3, 1>;
-    case 7:
-      return correlate_rows<Real, 3, 2>;
-    case 10:
-      return correlate_rows<Real, 5, 1>;
-    case 11:
-      return correlate_rows<Real, 5, 2>;
-    case 14:
-      return correlate_rows<Real, 7, 1>;
-    default:
-      return correlate_rows<Real, 7, 2>;
+  if constexpr (kTogether > 2) {
+    for (; i + 2 <= count; i += 2) {
+      correlate<Real, kTaps, kStride, 2>(rows + i, d_out, width, d_weight + i);
+    }
   }
+  for (; i < count; ++i) correlate<Real, kTaps, kStride, 1>(rows + i, d_out, width, d_weight + i);
 }
 
 }  // namespace

@@ -3,9 +3,13 @@
 // Vectors of one instruction set, and maps' elements in and out of them. Only for sources that are compiled
 // once per instruction set: everything is internal.
 
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <type_traits>
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
 
 #include "depthwise_se/arguments.h"
 
@@ -14,6 +18,7 @@ namespace NARSFAST_ISA {
 namespace {
 
 #define NARSFAST_INLINE inline __attribute__((always_inline))
+#define NARSFAST_APART __attribute__((noinline))  // one copy of what is long
 
 #if defined(__AVX512F__)
 constexpr int kVectorBytes = 64;
@@ -22,15 +27,11 @@ constexpr int kVectorBytes = 32;
 #else
 constexpr int kVectorBytes = 16;
 #endif
-constexpr int kLineBytes = 64;  // channels are handled by the cache line
-constexpr int kVectors = kLineBytes / kVectorBytes;
+constexpr int kLineBytes = 64;
+constexpr int kVectors = kLineBytes / kVectorBytes;  // in a cache line
 
 template <class Real>
 constexpr int kLanes = kVectorBytes / static_cast<int>(sizeof(Real));
-// Channels in a block: a line of the accumulator's type.
-template <class Real>
-constexpr int kBlock = kLineBytes / static_cast<int>(sizeof(Real));
-
 template <class Real>
 struct VectorOf {
   typedef Real type __attribute__((vector_size(kVectorBytes)));
@@ -55,13 +56,24 @@ NARSFAST_INLINE Vector<Real> broadcast(Real value) {
   return value - Vector<Real>{};
 }
 
-template <class V>
-NARSFAST_INLINE V maximum(V a, V b) {
+// a > b ? a : b, and a < b ? a : b; compilers do not find the instructions themselves.
+template <class Real>
+NARSFAST_INLINE Vector<Real> maximum(Vector<Real> a, Vector<Real> b) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(Real) == sizeof(float)) return (Vector<Real>)_mm512_max_ps((__m512)a, (__m512)b);
+#elif defined(__AVX2__)
+  if constexpr (sizeof(Real) == sizeof(float)) return (Vector<Real>)_mm256_max_ps((__m256)a, (__m256)b);
+#endif
   return a > b ? a : b;
 }
 
-template <class V>
-NARSFAST_INLINE V minimum(V a, V b) {
+template <class Real>
+NARSFAST_INLINE Vector<Real> minimum(Vector<Real> a, Vector<Real> b) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(Real) == sizeof(float)) return (Vector<Real>)_mm512_min_ps((__m512)a, (__m512)b);
+#elif defined(__AVX2__)
+  if constexpr (sizeof(Real) == sizeof(float)) return (Vector<Real>)_mm256_min_ps((__m256)a, (__m256)b);
+#endif
   return a < b ? a : b;
 }
 
@@ -108,24 +120,61 @@ NARSFAST_INLINE void store_map(Bfloat16* at, Vector<Real> value) {
   __builtin_memcpy(at, &halves, sizeof(halves));
 }
 
-// Of the first `count` lanes; the others read as 0 and are not written.
+template <class Real>
+NARSFAST_INLINE Vector<Real> square_root(Vector<Real> value) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(Real) == sizeof(float)) return (Vector<Real>)_mm512_sqrt_ps((__m512)value);
+#elif defined(__AVX2__)
+  if constexpr (sizeof(Real) == sizeof(float)) return (Vector<Real>)_mm256_sqrt_ps((__m256)value);
+#endif
+  for (int l = 0; l < kLanes<Real>; ++l) value[l] = std::sqrt(value[l]);
+  return value;
+}
+
+#if defined(__AVX2__) && !defined(__AVX512F__)
+// All ones in the first `count` lanes.
+NARSFAST_INLINE __m256i first_lanes(int64_t count) {
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)),
+                            _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+#endif
+
+// Of the first `count` lanes, or of all where there are fewer; the others read as 0 and are not touched in
+// memory.
 template <class Real, class Storage>
 NARSFAST_INLINE Vector<Real> load_some(const Storage* at, int64_t count) {
   if (count >= kLanes<Real>) return load_map<Real>(at);
+#if defined(__AVX512F__)
+  const auto mask = static_cast<__mmask16>((1u << count) - 1);
+  if constexpr (std::is_same_v<Storage, float>) return (Vector<Real>)_mm512_maskz_loadu_ps(mask, at);
+  if constexpr (std::is_same_v<Storage, Bfloat16>) {
+    const __m512i words = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, at));
+    return (Vector<Real>)_mm512_slli_epi32(words, 16);
+  }
+#elif defined(__AVX2__)
+  if constexpr (std::is_same_v<Storage, float>) {
+    return (Vector<Real>)_mm256_maskload_ps(at, first_lanes(count));
+  }
+#endif
   Storage values[kLanes<Real>] = {};
-  if (count > 0) std::memcpy(values, at, static_cast<size_t>(count) * sizeof(Storage));
+  for (int64_t l = 0; l < count; ++l) values[l] = at[l];
   return load_map<Real>(values);
 }
 
 template <class Real, class Storage>
 NARSFAST_INLINE void store_some(Storage* at, Vector<Real> value, int64_t count) {
-  if (count >= kLanes<Real>) {
-    store_map<Real>(at, value);
-    return;
+  if (count >= kLanes<Real>) return store_map<Real>(at, value);
+#if defined(__AVX512F__)
+  const auto mask = static_cast<__mmask16>((1u << count) - 1);
+  if constexpr (std::is_same_v<Storage, float>) return _mm512_mask_storeu_ps(at, mask, (__m512)value);
+#elif defined(__AVX2__)
+  if constexpr (std::is_same_v<Storage, float>) {
+    return _mm256_maskstore_ps(at, first_lanes(count), (__m256)value);
   }
+#endif
   Storage values[kLanes<Real>];
   store_map<Real>(values, value);
-  if (count > 0) std::memcpy(at, values, static_cast<size_t>(count) * sizeof(Storage));
+  for (int64_t l = 0; l < count; ++l) at[l] = values[l];
 }
 
 // act(z) and act'(z). At the kinks, and for NaN, the derivatives are torch's.
@@ -135,7 +184,7 @@ NARSFAST_INLINE Vector<Real> activate(Vector<Real> z) {
   if constexpr (kActivation == Activation::kRelu) {
     return z < zero ? zero : z;
   } else if constexpr (kActivation == Activation::kHardSwish) {
-    return z * minimum(maximum(z + Real(3), zero), zero + Real(6)) * Real(1.0 / 6);
+    return z * minimum<Real>(maximum<Real>(z * Real(1.0 / 6) + Real(0.5), zero), zero + Real(1));
   } else {
     return z;
   }
@@ -168,43 +217,6 @@ NARSFAST_INLINE void with_activation(Activation activation, const Body& body) {
     default:
       body(std::integral_constant<Activation, Activation::kNone>{});
   }
-}
-
-// An affine map with its activation for one block of channels; the vectors past the last channel are 0.
-template <class Real>
-struct BlockAffine {
-  bool active;
-  Activation activation;
-  Vector<Real> scale[kVectors];
-  Vector<Real> shift[kVectors];
-};
-
-template <class Real>
-NARSFAST_INLINE void load_block(const void* values, int64_t first, int64_t channels, Vector<Real>* out) {
-  for (int v = 0; v < kVectors; ++v) {
-    const int64_t c = first + v * kLanes<Real>;
-    out[v] = load_some<Real>(static_cast<const Real*>(values) + (c < channels ? c : 0), channels - c);
-  }
-}
-
-template <class Real>
-NARSFAST_INLINE void store_block(const Vector<Real>* values, void* out, int64_t first, int64_t channels) {
-  for (int v = 0; v < kVectors; ++v) {
-    const int64_t c = first + v * kLanes<Real>;
-    if (c < channels) store_some<Real>(static_cast<Real*>(out) + c, values[v], channels - c);
-  }
-}
-
-template <class Real>
-NARSFAST_INLINE BlockAffine<Real> load_affine(const Affine& affine, int64_t first, int64_t channels) {
-  BlockAffine<Real> block{};
-  block.active = affine.scale != nullptr;
-  block.activation = affine.activation;
-  if (block.active) {
-    load_block<Real>(affine.scale, first, channels, block.scale);
-    load_block<Real>(affine.shift, first, channels, block.shift);
-  }
-  return block;
 }
 
 }  // namespace

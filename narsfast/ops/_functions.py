@@ -6,19 +6,18 @@ backward are only the maps before the norms; activations are computed again.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, distributed
 from torch.autograd import Function
 
-from ._library import vector_dtype
-
-_OPS = torch.ops.narsfast
+from ._arguments import vector_dtype
+from ._library import OPS
 
 
 class Norm(NamedTuple):
-    """A batch norm as data.
+    """A batch norm and the activation after it, as data.
 
     `mean` and `var` (channels,) are used as they are; None: those of the batch are taken.
     """
@@ -51,70 +50,43 @@ class Statistics(NamedTuple):
 
 
 class _Batch(NamedTuple):
-    """Mean and sum of squared deviations (channels,) of so many values; a number of 0: m2 is the variance itself."""
+    """Mean and biased variance (channels,) of `count` values each; count 0: they are constants."""
 
     mean: Tensor
-    m2: Tensor
-    number: float
+    var: Tensor
+    count: float
 
-    @property
-    def var(self) -> Tensor:
-        return self.m2 / self.number if self.number else self.m2
-
-    @property
-    def unbiased_var(self) -> Tensor:
-        return self.m2 / (self.number - 1) if self.number else self.m2
+    def statistics(self) -> tuple[Tensor, Tensor] | tuple[None, None]:
+        if not self.count:
+            return None, None
+        return self.mean, self.var * (self.count / (self.count - 1))
 
 
-def _gather(mean: Tensor, m2: Tensor, count: int, group: Any) -> _Batch:
-    """Joins the statistics of the members of a group (of equal or different counts)."""
-    if group is None:
-        return _Batch(mean, m2, count)
-    total = mean.new_tensor([count])
-    distributed.all_reduce(total, group=group)
-    joint = mean * (count / total)
-    distributed.all_reduce(joint, group=group)
-    deviations = m2 + count * (mean - joint) ** 2
-    distributed.all_reduce(deviations, group=group)
-    return _Batch(joint, deviations, float(total))
-
-
-def _sum_over(group: Any, *tensors: Tensor) -> None:
+def _gather(mean: Tensor, var: Tensor, of: Tensor, group: Any) -> _Batch:
+    """The statistics of the map `of`, joined with those of the other members of a group."""
+    count = of.shape[0] * of.shape[2] * of.shape[3]
     if group is not None:
-        for tensor in tensors:
-            distributed.all_reduce(tensor, group=group)
+        total = mean.new_tensor([count])
+        distributed.all_reduce(total, group=group)
+        share = count / total
+        joint = mean * share
+        distributed.all_reduce(joint, group=group)
+        var = share * (var + (mean - joint) ** 2)
+        distributed.all_reduce(var, group=group)
+        mean, count = joint, int(total)
+    if count == 1:
+        raise ValueError(f"Expected more than 1 value per channel when training, got input size {of.shape}")
+    return _Batch(mean, var, count)
 
 
-class _Affine(NamedTuple):
-    """A norm with its statistics: z = scale * y + shift."""
-
-    scale: Tensor
-    shift: Tensor
-    mean: Tensor
-    inverse: Tensor  # 1 / sqrt(var + eps)
-
-
-def _affine(weight: Tensor, bias: Tensor, mean: Tensor, var: Tensor, eps: float) -> _Affine:
-    inverse = torch.rsqrt(var + eps)
-    scale = weight * inverse
-    return _Affine(scale, bias - mean * scale, mean, inverse)
-
-
-class _Slopes(NamedTuple):
-    """d_y = by_z * d_z + by_y * y + constant."""
-
-    by_z: Tensor
-    by_y: Tensor
-    constant: Tensor
-
-
-def _slopes(affine: _Affine, d_sum: Tensor, d_y_sum: Tensor, count: float) -> _Slopes:
-    """From the sums of d_z and d_z * (y - mean) over `count` values; 0: the statistics are constants."""
-    if not count:
-        zero = torch.zeros_like(affine.scale)
-        return _Slopes(affine.scale, zero, zero)
-    by_y = affine.scale * d_y_sum * affine.inverse.square() / -count
-    return _Slopes(affine.scale, by_y, affine.scale * d_sum / -count - by_y * affine.mean)
+def _sum_over(group: Any, *tensors: Tensor) -> tuple[Tensor, ...]:
+    """Sums over the members of a group; the tensors themselves stay."""
+    if group is None:
+        return tensors
+    sums = tuple(tensor.clone() for tensor in tensors)
+    for tensor in sums:
+        distributed.all_reduce(tensor, group=group)
+    return sums
 
 
 def _channels_last(x: Tensor) -> Tensor:
@@ -129,13 +101,6 @@ def _refuse_second_derivative() -> None:
         )
 
 
-def _values_per_channel(y: Tensor) -> int:
-    count = y.shape[0] * y.shape[2] * y.shape[3]
-    if count == 1:
-        raise ValueError(f"Expected more than 1 value per channel when training, got input size {y.shape}")
-    return count
-
-
 class _NormAct(Function):
     @staticmethod
     def forward(
@@ -148,47 +113,30 @@ class _NormAct(Function):
         eps: float,
         act: str,
         group: Any,
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
         if mean is None or var is None:
-            mean, m2 = _OPS.moments(y)
-            stats = _gather(mean, m2, _values_per_channel(y), group)
+            batch = _gather(*OPS.moments(y), y, group)
         else:
-            stats = _Batch(mean, var, 0)
-        ctx.count = stats.number
-        affine = _affine(weight, bias, stats.mean, stats.var, eps)
-        out = _OPS.normalise(y, affine.scale, affine.shift, act, None, None, None, None, "none")[0]
-        ctx.save_for_backward(y, *affine)
-        ctx.act, ctx.group = act, group
-        used = Statistics(stats.mean.clone(), stats.unbiased_var)
-        ctx.mark_non_differentiable(*used)
+            batch = _Batch(mean, var, 0)
+        norm = (weight, bias, batch.mean, batch.var)
+        out = OPS.normalise(y, *norm, eps, act, None, None, None, None, "none")[0]
+        ctx.save_for_backward(y, *norm)
+        ctx.settings = eps, act, group, batch.count
+        used = batch.statistics()
+        ctx.mark_non_differentiable(*(tensor for tensor in used if tensor is not None))
         return out, *used
 
     @staticmethod
     def backward(ctx: Any, d_out: Tensor, *_: Any) -> Any:
         _refuse_second_derivative()
-        y, *saved = ctx.saved_tensors
-        affine = _Affine(*saved)
+        y, *norm = ctx.saved_tensors
+        eps, act, group, count = ctx.settings
         d_out = _channels_last(d_out)
-        d_sum, d_y_sum = _OPS.reduce(
-            d_out,
-            y,
-            affine.scale,
-            affine.shift,
-            ctx.act,
-            affine.mean,
-            None,
-            None,
-            None,
-            None,
-            None,
-            None,
-            None,
-            "none",
+        d_weight, d_bias = OPS.reduce(
+            d_out, y, *norm, eps, act, None, None, None, None, None, "none"
         )[:2]
-        d_weight, d_bias = d_y_sum * affine.inverse, d_sum.clone()
-        _sum_over(ctx.group if ctx.count else None, d_sum, d_y_sum)
-        slopes = _slopes(affine, d_sum, d_y_sum, ctx.count)
-        d_y = _OPS.norm_gradient(d_out, y, affine.scale, affine.shift, ctx.act, None, None, *slopes)
+        sums = _sum_over(group if count else None, d_weight, d_bias)
+        d_y = OPS.norm_gradient(d_out, y, *norm, eps, act, *sums, count)
         return d_y, d_weight, d_bias, None, None, None, None, None
 
 
@@ -221,112 +169,71 @@ class _DepthwiseSE(Function):
         expand_weight: Tensor | None,
         expand_bias: Tensor | None,
         inner_act: str,
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        none = kernel.new_empty(0)
-        first = _Affine(none, none, none, none)
-        in_stats = _Batch(none, none, 0)
-        if in_weight is not None and in_bias is not None:
-            if in_mean is None or in_var is None:
-                x_mean, x_m2 = _OPS.moments(x)
-                in_stats = _gather(x_mean, x_m2, _values_per_channel(x), in_group)
-            else:
-                in_stats = _Batch(in_mean, in_var, 0)
-            first = _affine(in_weight, in_bias, in_stats.mean, in_stats.var, in_eps)
-        ctx.in_count = in_stats.number
-        ctx.prologue = in_weight is not None
-        y, y_mean, y_m2 = _OPS.convolve(
-            x,
-            kernel,
-            first.scale if ctx.prologue else None,
-            first.shift if ctx.prologue else None,
-            in_act,
-            stride,
-            padding,
-        )
+    ) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
+        in_count: float = 0
+        in_used: tuple[Tensor | None, Tensor | None] = None, None
+        if in_weight is not None and in_mean is None:
+            in_batch = _gather(*OPS.moments(x), x, in_group)
+            in_mean, in_var, in_count = in_batch
+            in_used = in_batch.statistics()
+        before = (in_weight, in_bias, in_mean, in_var)
+        y, y_mean, y_var = OPS.convolve(x, kernel, *before, in_eps, in_act, stride, padding)
         if mean is None or var is None:
-            stats = _gather(y_mean, y_m2, _values_per_channel(y), group)
+            batch = _gather(y_mean, y_var, y, group)
         else:
-            stats = _Batch(mean, var, 0)
-        ctx.count = stats.number
-        affine = _affine(weight, bias, stats.mean, stats.var, eps)
-        out, pooled, hidden, gate = _OPS.normalise(
-            y,
-            affine.scale,
-            affine.shift,
-            act,
-            reduce_weight,
-            reduce_bias,
-            expand_weight,
-            expand_bias,
-            inner_act,
+            batch = _Batch(mean, var, 0)
+        norm = (weight, bias, batch.mean, batch.var)
+        excite = (reduce_weight, reduce_bias, expand_weight, expand_bias)
+        out, state = OPS.normalise(y, *norm, eps, act, *excite, inner_act)
+        ctx.save_for_backward(
+            x, kernel, *before, y, *norm, state if reduce_weight is not None else None, *excite
         )
-        ctx.gated = reduce_weight is not None
-        excite = (reduce_weight, reduce_bias, expand_weight, expand_bias) if ctx.gated else ()
-        ctx.save_for_backward(x, y, kernel, *first, *affine, pooled, hidden, gate, *excite)
-        ctx.acts = in_act, act, inner_act
-        ctx.groups = in_group, group
-        ctx.window = stride, padding
-        used = in_stats.mean.clone(), in_stats.unbiased_var, stats.mean.clone(), stats.unbiased_var
-        ctx.mark_non_differentiable(*used)
-        return out, *used
+        ctx.settings = (in_eps, in_act), (stride, padding), (eps, act), inner_act
+        ctx.seams = in_group, in_count, group, batch.count
+        used = batch.statistics()
+        ctx.mark_non_differentiable(*(tensor for tensor in (*in_used, *used) if tensor is not None))
+        return out, *in_used, *used
 
     @staticmethod
     def backward(ctx: Any, d_out: Tensor, *_: Any) -> Any:
         _refuse_second_derivative()
         saved = ctx.saved_tensors
-        x, y, kernel = saved[:3]
-        first, affine = _Affine(*saved[3:7]), _Affine(*saved[7:11])
-        pooled, hidden, gate, *excite = saved[11:]
-        in_act, act, inner_act = ctx.acts
-        in_group, group = ctx.groups
-        stride, padding = ctx.window
+        x, kernel, before, y, norm = saved[0], saved[1], saved[2:6], saved[6], saved[7:11]
+        state, excite = saved[11], saved[12:]
+        in_settings, window, settings, inner_act = ctx.settings
+        in_group, in_count, group, count = ctx.seams
         d_out = _channels_last(d_out)
-        state = (pooled, hidden, gate) if ctx.gated else (None, None, None)
-        weights = tuple(excite) if ctx.gated else (None, None, None, None)
-        d_sum, d_y_sum, d_pooled, *d_excite = _OPS.reduce(
-            d_out, y, affine.scale, affine.shift, act, affine.mean, *state, *weights, inner_act
+        d_weight, d_bias, d_pooled, *d_excite = OPS.reduce(
+            d_out, y, *norm, *settings, state, *excite, inner_act
         )
-        d_weight, d_bias = d_y_sum * affine.inverse, d_sum.clone()
-        _sum_over(group if ctx.count else None, d_sum, d_y_sum)
-        slopes = _slopes(affine, d_sum, d_y_sum, ctx.count)
-        d_x, d_kernel, in_sum, in_x_sum = _OPS.convolve_gradient(
-            d_out,
-            y,
-            affine.scale,
-            affine.shift,
-            act,
-            gate if ctx.gated else None,
-            d_pooled if ctx.gated else None,
-            *slopes,
-            x,
-            kernel,
-            first.scale if ctx.prologue else None,
-            first.shift if ctx.prologue else None,
-            in_act,
-            first.mean if ctx.prologue else None,
-            stride,
-            padding,
+        sums = _sum_over(group if count else None, d_weight, d_bias)
+        d_x, d_kernel, d_in_weight, d_in_bias = OPS.convolve_gradient(
+            *(d_out, y, *norm, *settings, state, None if state is None else d_pooled, *sums, count),
+            *(x, kernel, *before, *in_settings, *window),
         )
-        d_in_weight = d_in_bias = None
-        if ctx.prologue:
-            d_in_weight, d_in_bias = in_x_sum * first.inverse, in_sum.clone()
-            _sum_over(in_group if ctx.in_count else None, in_sum, in_x_sum)
-            in_slopes = _slopes(first, in_sum, in_x_sum, ctx.in_count)
-            d_x = _OPS.norm_gradient(d_x, x, first.scale, first.shift, "none", None, None, *in_slopes)
-        d_excite = d_excite if ctx.gated else [None] * 4
+        if before[0] is None:
+            d_in_weight = d_in_bias = None
+        else:
+            in_sums = _sum_over(in_group if in_count else None, d_in_weight, d_in_bias)
+            d_x = OPS.norm_gradient(d_x, x, *before, in_settings[0], "none", *in_sums, in_count)
         return (
             *(d_x, d_in_weight, d_in_bias, None, None, None, None, None),
             *(d_kernel, None, None),
             *(d_weight, d_bias, None, None, None, None, None),
-            *(*d_excite, None),
+            *(d_excite if state is not None else (None,) * 4),
+            None,
         )
 
 
-_Four = tuple[Tensor, Tensor, Tensor, Tensor]
+def _vectors(dtype: torch.dtype, *tensors: Tensor | None) -> list[Tensor | None]:
+    expected = vector_dtype(dtype)
+    return [t if t is None or t.dtype is expected else t.to(expected) for t in tensors]
 
 
-def _vectors(dtype: torch.dtype, *tensors: Tensor | None) -> tuple[Tensor | None, ...]:
-    return tuple(None if t is None else t.to(vector_dtype(dtype)) for t in tensors)
+def _statistics(mean: Tensor | None, unbiased_var: Tensor | None) -> Statistics | None:
+    if mean is None or unbiased_var is None or not mean.numel():
+        return None
+    return Statistics(mean, unbiased_var)
 
 
 def norm_act(y: Tensor, norm: Norm) -> tuple[Tensor, Statistics | None]:
@@ -339,9 +246,13 @@ def norm_act(y: Tensor, norm: Norm) -> tuple[Tensor, Statistics | None]:
     Returns:
         The map, and the batch statistics that were used, if any.
     """
-    weight, bias, mean, var = _vectors(y.dtype, norm.weight, norm.bias, norm.mean, norm.var)
-    out, *stats = _NormAct.apply(y, weight, bias, mean, var, norm.eps, norm.act, norm.group)
-    return out, Statistics(*stats) if norm.mean is None and y.numel() else None
+    vectors = _vectors(y.dtype, *norm[:4])
+    out, *used = _NormAct.apply(y, *vectors, norm.eps, norm.act, norm.group)
+    return out, _statistics(*used)
+
+
+_NO_NORM = (None, None, None, None, 0.0, "none", None)
+_NO_EXCITE = (None, None, None, None, "none")
 
 
 def depthwise_se(
@@ -368,48 +279,19 @@ def depthwise_se(
         (n, c, h', w') channels_last, and the batch statistics that `before` and `norm` used; None where they used
         none.
     """
-    vectors = _vectors(x.dtype, kernel, norm.weight, norm.bias, norm.mean, norm.var)
-    first = before or Norm(None, None, None, None, 0.0, "none")  # type: ignore[arg-type]
-    in_vectors = _vectors(x.dtype, first.weight, first.bias, first.mean, first.var)
-    constant = all(stats is not None for stats in (norm.mean, first.mean if before else norm.mean))
-    weights = _vectors(x.dtype, *(excite[:4] if excite else (None,) * 4))
-    inner = excite.act if excite else "none"
+    first = before or _NO_NORM
+    *gates, inner_act = excite or _NO_EXCITE
+    own, *vectors = _vectors(x.dtype, kernel, *first[:4], *norm[:4], *gates)
+    in_vectors, norm_vectors, gates = vectors[:4], vectors[4:8], vectors[8:]
+    constant = norm.mean is not None and (before is None or before.mean is not None)
     if constant and not torch.is_grad_enabled():
-        affine = _affine(*cast(_Four, vectors[1:]), norm.eps)
-        entry = _affine(*cast(_Four, in_vectors), first.eps) if before else None
-        out = _OPS.infer(
-            x,
-            vectors[0],
-            entry.scale if entry else None,
-            entry.shift if entry else None,
-            first.act,
-            affine.scale,
-            affine.shift,
-            norm.act,
-            *weights,
-            inner,
-            stride,
-            padding,
+        out = OPS.infer(
+            *(x, own, *in_vectors, *first[4:6], *norm_vectors, norm.eps, norm.act),
+            *(*gates, inner_act, stride, padding),
         )
         return out, None, None
-    out, *stats = _DepthwiseSE.apply(
-        x,
-        *in_vectors,
-        first.eps,
-        first.act,
-        first.group,
-        vectors[0],
-        stride,
-        padding,
-        *vectors[1:],
-        norm.eps,
-        norm.act,
-        norm.group,
-        *weights,
-        inner,
+    out, *used = _DepthwiseSE.apply(
+        *(x, *in_vectors, *first[4:], own, stride, padding),
+        *(*norm_vectors, norm.eps, norm.act, norm.group, *gates, inner_act),
     )
-    return (
-        out,
-        Statistics(*stats[:2]) if before and before.mean is None and x.numel() else None,
-        Statistics(*stats[2:]) if norm.mean is None and out.numel() else None,
-    )
+    return out, _statistics(*used[:2]), _statistics(*used[2:])

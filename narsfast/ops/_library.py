@@ -1,8 +1,7 @@
-"""The kernels as torch operators: checks, outputs, and what torch.compile and torch.export need to know.
+"""The kernels as torch operators: their outputs, and what torch.compile and torch.export need to know.
 
-Operators mutate nothing and know no gradients; `_functions` joins forward and backward. Maps are (n, c, h, w) in
-channels_last memory. Every other tensor (weights, per-channel and per-image vectors) is contiguous, and float32, or
-float64 where the map is float64.
+Operators mutate nothing and know no gradients; `_functions` joins forward and backward. `_arguments` says how tensors
+must lie. A norm is (weight, bias, mean, var, eps, act), in evaluation as in training.
 """
 
 from __future__ import annotations
@@ -15,32 +14,13 @@ from torch import Tensor, library
 
 from narsfast import _native
 
-ACTIVATIONS = {"none": 0, "relu": 1, "hard_swish": 2}
-"""Names of the activations and their numbers in the compiled module."""
+from ._arguments import Vectors, empty_map, empty_vector, map_address, out_size, shape, window
 
-KERNELS = (3, 5, 7)
-STRIDES = (1, 2)
-
-_DTYPES = {torch.float32: 0, torch.bfloat16: 1, torch.float64: 3}
 _Library: Any = library.Library  # its methods have no types
 _LIBRARY = _Library("narsfast", "DEF")
 
-
-def vector_dtype(dtype: torch.dtype) -> torch.dtype:
-    """What everything but the map itself is kept in: float64 for float64 maps, else float32."""
-    return torch.float64 if dtype == torch.float64 else torch.float32
-
-
-def supports(x: Tensor, kernel: int, stride: int) -> bool:
-    """Whether the kernels of this build take the map `x`."""
-    return x.device.type == "cpu" and x.dtype in _DTYPES and kernel in KERNELS and stride in STRIDES
-
-
-def out_size(size: int, kernel: int, stride: int, padding: int) -> int:
-    """Of a convolution along one side."""
-    if size + 2 * padding < kernel:
-        raise ValueError(f"a side of {size} padded by {padding} is smaller than the kernel of {kernel}")
-    return (size + 2 * padding - kernel) // stride + 1
+OPS: Any = torch.ops.narsfast
+"""The operators by name."""
 
 
 def _register(schema: str, cpu: Callable[..., Any], fake: Callable[..., Any]) -> None:
@@ -49,390 +29,341 @@ def _register(schema: str, cpu: Callable[..., Any], fake: Callable[..., Any]) ->
     library.register_fake(f"narsfast::{name}", fake, lib=_LIBRARY)
 
 
-def _dtype(x: Tensor) -> int:
-    if x.dtype not in _DTYPES:
-        names = ", ".join(str(dtype) for dtype in _DTYPES)
-        raise TypeError(f"a map on the CPU is {x.dtype}; it must be one of {names}")
-    return _DTYPES[x.dtype]
+_NORM = "Tensor weight, Tensor bias, Tensor mean, Tensor var, float eps, str act"
+_INPUT = "Tensor? in_weight, Tensor? in_bias, Tensor? in_mean, Tensor? in_var, float in_eps, str in_act"
+_EXCITE = (
+    "Tensor? reduce_weight, Tensor? reduce_bias, Tensor? expand_weight, Tensor? expand_bias, str inner_act"
+)
+_WINDOW = "int stride, int padding"
 
 
-def _map(name: str, x: Tensor) -> int:
-    if not x.is_contiguous(memory_format=torch.channels_last):
-        raise ValueError(
-            f"{name} of shape {tuple(x.shape)} has strides {x.stride()}; it must lie in channels_last memory: "
-            "convert it once with .contiguous(memory_format=torch.channels_last)"
-        )
-    return x.data_ptr()
+# ---- moments: mean and biased variance of every channel ----
 
 
-def _vector(name: str, x: Tensor | None, like: Tensor) -> int:
-    if x is None:
-        return 0
-    if x.dtype != vector_dtype(like.dtype) or not x.is_contiguous():
-        raise ValueError(
-            f"{name} must be contiguous {vector_dtype(like.dtype)}, not {x.dtype} of strides {x.stride()}"
-        )
-    return x.data_ptr()
+def _moments_outputs(y: Tensor) -> tuple[Tensor, Tensor]:
+    channels = y.shape[1]
+    return empty_vector(y, channels), empty_vector(y, channels)
 
 
-def _affine(
-    name: str, scale: Tensor | None, shift: Tensor | None, act: str, like: Tensor
-) -> tuple[int, int, int]:
-    return _vector(f"{name}_scale", scale, like), _vector(f"{name}_shift", shift, like), ACTIVATIONS[act]
-
-
-def _excite(
-    weights: tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None], act: str, like: Tensor
-) -> tuple[int, int, int, int, int, int]:
-    addresses = [_vector("a squeeze-excite weight", weight, like) for weight in weights]
-    squeezed = 0 if weights[0] is None else weights[0].shape[0]
-    return squeezed, ACTIVATIONS[act], addresses[0], addresses[1], addresses[2], addresses[3]
-
-
-def _window(x: Tensor, weight: Tensor, stride: int, padding: int) -> tuple[int, int, int, int, int, int, int]:
-    images, channels, height, width = x.shape
-    return images, height, width, channels, weight.shape[-1], stride, padding
-
-
-def _shape(x: Tensor) -> tuple[int, int, int]:
-    return x.shape[0], x.shape[2] * x.shape[3], x.shape[1]
-
-
-def _empty_map(x: Tensor, height: int, width: int) -> Tensor:
-    return torch.empty(
-        (x.shape[0], x.shape[1], height, width),
-        dtype=x.dtype,
-        device=x.device,
-        memory_format=torch.channels_last,
+def _moments_cpu(y: Tensor) -> tuple[Tensor, Tensor]:
+    mean, var = _moments_outputs(y)
+    _native.depthwise_moments(
+        Vectors(y).dtype, shape(y), map_address("y", y), mean.data_ptr(), var.data_ptr()
     )
+    return mean, var
 
 
-def _empty(x: Tensor, *shape: int) -> Tensor:
-    return x.new_empty(shape, dtype=vector_dtype(x.dtype))
+_register("moments(Tensor y) -> (Tensor, Tensor)", _moments_cpu, _moments_outputs)
 
 
-# ---- convolve: the depthwise convolution and its batch statistics ----
+# ---- convolve: a depthwise convolution, and the moments of its output ----
 
 
-def _convolve_outputs(x: Tensor, weight: Tensor, stride: int, padding: int) -> tuple[Tensor, Tensor, Tensor]:
-    height, width = (out_size(size, weight.shape[-1], stride, padding) for size in x.shape[2:])
-    return _empty_map(x, height, width), _empty(x, x.shape[1]), _empty(x, x.shape[1])
+def _convolve_outputs(x: Tensor, kernel: Tensor, *rest: Any) -> tuple[Tensor, Tensor, Tensor]:
+    stride, padding = rest[-2:]
+    size, channels = kernel.shape[-1], x.shape[1]
+    return (
+        empty_map(
+            x, out_size(x.shape[2], size, stride, padding), out_size(x.shape[3], size, stride, padding)
+        ),
+        empty_vector(x, channels),
+        empty_vector(x, channels),
+    )
 
 
 def _convolve_cpu(
     x: Tensor,
-    weight: Tensor,
-    in_scale: Tensor | None,
-    in_shift: Tensor | None,
+    kernel: Tensor,
+    in_weight: Tensor | None,
+    in_bias: Tensor | None,
+    in_mean: Tensor | None,
+    in_var: Tensor | None,
+    in_eps: float,
     in_act: str,
     stride: int,
     padding: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    y, mean, m2 = _convolve_outputs(x, weight, stride, padding)
+    vectors = Vectors(x)
+    y, mean, var = _convolve_outputs(x, kernel, stride, padding)
     _native.depthwise_convolve(
-        _dtype(x),
-        _window(x, weight, stride, padding),
-        _map("x", x),
-        _affine("in", in_scale, in_shift, in_act, x),
-        _vector("weight", weight, x),
+        vectors.dtype,
+        window(x, kernel, stride, padding),
+        map_address("x", x),
+        vectors.norm(in_weight, in_bias, in_mean, in_var, in_eps, in_act),
+        vectors.address("kernel", kernel),
         y.data_ptr(),
         mean.data_ptr(),
-        m2.data_ptr(),
+        var.data_ptr(),
     )
-    return y, mean, m2
-
-
-def _convolve_fake(x: Tensor, weight: Tensor, *rest: Any) -> tuple[Tensor, Tensor, Tensor]:
-    stride, padding = rest[-2:]
-    return _convolve_outputs(x, weight, stride, padding)
+    return y, mean, var
 
 
 _register(
-    "convolve(Tensor x, Tensor weight, Tensor? in_scale, Tensor? in_shift, str in_act, int stride, int padding)"
-    " -> (Tensor, Tensor, Tensor)",
+    f"convolve(Tensor x, Tensor kernel, {_INPUT}, {_WINDOW}) -> (Tensor, Tensor, Tensor)",
     _convolve_cpu,
-    _convolve_fake,
+    _convolve_outputs,
 )
 
 
-# ---- convolve_gradient ----
+# ---- normalise: norm, activation, squeeze-excite ----
 
 
-def _convolve_gradient_outputs(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    channels = x.shape[1]
-    return (
-        _empty_map(x, x.shape[2], x.shape[3]),
-        torch.empty_like(weight),
-        _empty(x, channels),
-        _empty(x, channels),
-    )
+def _normalise_outputs(y: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
+    reduce_weight = rest[6]
+    size = 0 if reduce_weight is None else y.shape[0] * (2 * y.shape[1] + reduce_weight.shape[0])
+    return empty_map(y, *y.shape[2:]), empty_vector(y, size)
 
 
-def _convolve_gradient_cpu(
-    d_out: Tensor,
-    y: Tensor,
-    scale: Tensor,
-    shift: Tensor,
-    act: str,
-    gate: Tensor | None,
-    d_pooled: Tensor | None,
-    by_z: Tensor,
-    by_y: Tensor,
-    constant: Tensor,
-    x: Tensor,
-    weight: Tensor,
-    in_scale: Tensor | None,
-    in_shift: Tensor | None,
-    in_act: str,
-    in_mean: Tensor | None,
-    stride: int,
-    padding: int,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    d_x, d_weight, in_sum, in_x_sum = _convolve_gradient_outputs(x, weight)
-    if in_scale is None:
-        in_sum.zero_()
-        in_x_sum.zero_()
-    _native.depthwise_convolve_gradient(
-        _dtype(x),
-        _window(x, weight, stride, padding),
-        _norm_gradient_values(d_out, y, gate, d_pooled, by_z, by_y, constant),
-        _affine("norm", scale, shift, act, x),
-        _map("x", x),
-        _affine("in", in_scale, in_shift, in_act, x),
-        _vector("in_mean", in_mean, x),
-        _vector("weight", weight, x),
-        d_x.data_ptr(),
-        d_weight.data_ptr(),
-        in_sum.data_ptr(),
-        in_x_sum.data_ptr(),
-    )
-    return d_x, d_weight, in_sum, in_x_sum
-
-
-def _norm_gradient_values(
-    d_out: Tensor,
-    y: Tensor,
-    gate: Tensor | None,
-    d_pooled: Tensor | None,
-    by_z: Tensor,
-    by_y: Tensor,
-    constant: Tensor,
-) -> tuple[int, int, int, int, int, int, int]:
-    return (
-        _map("y", y),
-        _map("d_out", d_out),
-        _vector("gate", gate, y),
-        _vector("d_pooled", d_pooled, y),
-        _vector("by_z", by_z, y),
-        _vector("by_y", by_y, y),
-        _vector("constant", constant, y),
-    )
-
-
-def _convolve_gradient_fake(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    x, weight = arguments[10:12]
-    return _convolve_gradient_outputs(x, weight)
-
-
-_NORM_GRADIENT = (
-    "Tensor d_out, Tensor y, Tensor scale, Tensor shift, str act, Tensor? gate, Tensor? d_pooled, Tensor by_z, "
-    "Tensor by_y, Tensor constant"
-)
-_register(
-    f"convolve_gradient({_NORM_GRADIENT}, Tensor x, Tensor weight, Tensor? in_scale, Tensor? in_shift, str in_act, "
-    "Tensor? in_mean, int stride, int padding) -> (Tensor, Tensor, Tensor, Tensor)",
-    _convolve_gradient_cpu,
-    _convolve_gradient_fake,
-)
-
-
-# ---- moments: batch statistics of a map ----
-
-
-def _moments_fake(y: Tensor) -> tuple[Tensor, Tensor]:
-    return _empty(y, y.shape[1]), _empty(y, y.shape[1])
-
-
-def _moments_cpu(y: Tensor) -> tuple[Tensor, Tensor]:
-    mean, m2 = _moments_fake(y)
-    _native.depthwise_moments(_dtype(y), _shape(y), _map("y", y), mean.data_ptr(), m2.data_ptr())
-    return mean, m2
-
-
-_register("moments(Tensor y) -> (Tensor, Tensor)", _moments_cpu, _moments_fake)
-
-
-# ---- normalise: affine map, activation, squeeze-excite ----
-
-
-def _normalise_outputs(y: Tensor, reduce_weight: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    images, channels = y.shape[:2] if reduce_weight is not None else (0, 0)
-    squeezed = 0 if reduce_weight is None else reduce_weight.shape[0]
-    return (
-        torch.empty_like(y),
-        _empty(y, images, channels),
-        _empty(y, images, squeezed),
-        _empty(y, images, channels),
-    )
-
-
-def _normalise_fake(
-    y: Tensor, scale: Tensor, shift: Tensor, act: str, reduce_weight: Tensor | None, *_: Any
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    return _normalise_outputs(y, reduce_weight)
+def _state(state: Tensor | None, like: Tensor, vectors: Vectors) -> tuple[int, int, int]:
+    """Addresses of what squeeze-excite keeps of its forward: pooled, hidden, gate, one after the other."""
+    if state is None or not state.numel():
+        return 0, 0, 0
+    pooled = vectors.address("state", state)
+    size = state.element_size() * like.shape[0] * like.shape[1]
+    return pooled, pooled + size, pooled + state.element_size() * state.numel() - size
 
 
 def _normalise_cpu(
     y: Tensor,
-    scale: Tensor,
-    shift: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    mean: Tensor,
+    var: Tensor,
+    eps: float,
     act: str,
     reduce_weight: Tensor | None,
     reduce_bias: Tensor | None,
     expand_weight: Tensor | None,
     expand_bias: Tensor | None,
     inner_act: str,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    address = _map("y", y)
-    out, pooled, hidden, gate = _normalise_outputs(y, reduce_weight)
+) -> tuple[Tensor, Tensor]:
+    vectors = Vectors(y)
+    address = map_address("y", y)
+    out, state = _normalise_outputs(y, weight, bias, mean, var, eps, act, reduce_weight)
     _native.depthwise_normalise(
-        _dtype(y),
-        _shape(y),
+        vectors.dtype,
+        shape(y),
         address,
-        _affine("norm", scale, shift, act, y),
-        _excite((reduce_weight, reduce_bias, expand_weight, expand_bias), inner_act, y),
+        vectors.norm(weight, bias, mean, var, eps, act),
+        vectors.excite(reduce_weight, reduce_bias, expand_weight, expand_bias, inner_act),
         out.data_ptr(),
-        pooled.data_ptr(),
-        hidden.data_ptr(),
-        gate.data_ptr(),
+        _state(state, y, vectors),
     )
-    return out, pooled, hidden, gate
+    return out, state
 
 
-_EXCITE = (
-    "Tensor? reduce_weight, Tensor? reduce_bias, Tensor? expand_weight, Tensor? expand_bias, str inner_act"
-)
 _register(
-    f"normalise(Tensor y, Tensor scale, Tensor shift, str act, {_EXCITE}) -> (Tensor, Tensor, Tensor, Tensor)",
+    f"normalise(Tensor y, {_NORM}, {_EXCITE}) -> (Tensor, Tensor)",
     _normalise_cpu,
-    _normalise_fake,
+    _normalise_outputs,
 )
 
 
-# ---- reduce: the sums that a norm's gradient needs, and the gradients of squeeze-excite ----
+# ---- reduce: the gradients of a norm's weight and bias, and of squeeze-excite ----
 
 Reduced = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 
 
-def _reduce_outputs(y: Tensor, reduce_weight: Tensor | None) -> Reduced:
-    channels = y.shape[1]
-    images, squeezed, excited = (
-        (0, 0, 0) if reduce_weight is None else (y.shape[0], reduce_weight.shape[0], channels)
-    )
+def _reduce_outputs(d_out: Tensor, y: Tensor, *rest: Any) -> Reduced:
+    reduce_weight = rest[7]
+    images, channels = y.shape[:2]
+    squeezed = 0
+    excited = 0
+    if reduce_weight is not None:
+        squeezed, excited = reduce_weight.shape
     return (
-        _empty(y, channels),
-        _empty(y, channels),
-        _empty(y, images, excited),
-        _empty(y, squeezed, excited),
-        _empty(y, squeezed),
-        _empty(y, excited, squeezed),
-        _empty(y, excited),
+        empty_vector(y, channels),
+        empty_vector(y, channels),
+        empty_vector(y, images, excited),
+        empty_vector(y, squeezed, excited),
+        empty_vector(y, squeezed),
+        empty_vector(y, excited, squeezed),
+        empty_vector(y, excited),
     )
-
-
-def _reduce_fake(d_out: Tensor, y: Tensor, *rest: Any) -> Reduced:
-    return _reduce_outputs(y, rest[7])
 
 
 def _reduce_cpu(
     d_out: Tensor,
     y: Tensor,
-    scale: Tensor,
-    shift: Tensor,
-    act: str,
+    weight: Tensor,
+    bias: Tensor,
     mean: Tensor,
-    pooled: Tensor | None,
-    hidden: Tensor | None,
-    gate: Tensor | None,
+    var: Tensor,
+    eps: float,
+    act: str,
+    state: Tensor | None,
     reduce_weight: Tensor | None,
     reduce_bias: Tensor | None,
     expand_weight: Tensor | None,
     expand_bias: Tensor | None,
     inner_act: str,
 ) -> Reduced:
-    outputs = _reduce_outputs(y, reduce_weight)
+    vectors = Vectors(y)
+    outputs = _reduce_outputs(d_out, y, weight, bias, mean, var, eps, act, state, reduce_weight)
     _native.depthwise_reduce(
-        _dtype(y),
-        _shape(y),
-        _map("y", y),
-        _map("d_out", d_out),
-        _affine("norm", scale, shift, act, y),
-        _vector("mean", mean, y),
-        _excite((reduce_weight, reduce_bias, expand_weight, expand_bias), inner_act, y),
-        (_vector("pooled", pooled, y), _vector("hidden", hidden, y), _vector("gate", gate, y)),
+        vectors.dtype,
+        shape(y),
+        map_address("y", y),
+        map_address("d_out", d_out),
+        vectors.norm(weight, bias, mean, var, eps, act),
+        vectors.excite(reduce_weight, reduce_bias, expand_weight, expand_bias, inner_act),
+        _state(state, y, vectors),
         tuple(output.data_ptr() for output in outputs),
     )
     return outputs
 
 
 _register(
-    "reduce(Tensor d_out, Tensor y, Tensor scale, Tensor shift, str act, Tensor mean, Tensor? pooled, "
-    f"Tensor? hidden, Tensor? gate, {_EXCITE}) -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
+    f"reduce(Tensor d_out, Tensor y, {_NORM}, Tensor? state, {_EXCITE}) -> "
+    "(Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
     _reduce_cpu,
-    _reduce_fake,
+    _reduce_outputs,
 )
 
 
-# ---- norm_gradient: the gradient of a norm without a convolution behind it ----
+# ---- norm_gradient: the gradient of a norm's input ----
 
 
-def _norm_gradient_fake(d_out: Tensor, y: Tensor, *_: Any) -> Tensor:
-    return torch.empty_like(y)
+def _norm_gradient_outputs(d_out: Tensor, y: Tensor, *_: Any) -> Tensor:
+    return empty_map(y, *y.shape[2:])
 
 
 def _norm_gradient_cpu(
     d_out: Tensor,
     y: Tensor,
-    scale: Tensor,
-    shift: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    mean: Tensor,
+    var: Tensor,
+    eps: float,
     act: str,
-    gate: Tensor | None,
-    d_pooled: Tensor | None,
-    by_z: Tensor,
-    by_y: Tensor,
-    constant: Tensor,
+    d_weight: Tensor,
+    d_bias: Tensor,
+    count: float,
 ) -> Tensor:
-    d_y = torch.empty_like(y)
+    vectors = Vectors(y)
+    d_y = _norm_gradient_outputs(d_out, y)
     _native.depthwise_norm_gradient(
-        _dtype(y),
-        _shape(y),
-        _norm_gradient_values(d_out, y, gate, d_pooled, by_z, by_y, constant),
-        _affine("norm", scale, shift, act, y),
+        vectors.dtype,
+        shape(y),
+        (
+            map_address("y", y),
+            map_address("d_out", d_out),
+            0,
+            0,
+            vectors.address("d_weight", d_weight),
+            vectors.address("d_bias", d_bias),
+            count,
+        ),
+        vectors.norm(weight, bias, mean, var, eps, act),
         d_y.data_ptr(),
     )
     return d_y
 
 
-_register(f"norm_gradient({_NORM_GRADIENT}) -> Tensor", _norm_gradient_cpu, _norm_gradient_fake)
+_register(
+    f"norm_gradient(Tensor d_out, Tensor y, {_NORM}, Tensor d_weight, Tensor d_bias, float count) -> Tensor",
+    _norm_gradient_cpu,
+    _norm_gradient_outputs,
+)
+
+
+# ---- convolve_gradient: through a norm, squeeze-excite and the convolution before them ----
+
+
+def _convolve_gradient_outputs(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    x, kernel = arguments[13:15]
+    channels = x.shape[1]
+    return (
+        empty_map(x, *x.shape[2:]),
+        empty_vector(x, *kernel.shape),
+        empty_vector(x, channels),
+        empty_vector(x, channels),
+    )
+
+
+def _convolve_gradient_cpu(
+    d_out: Tensor,
+    y: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    mean: Tensor,
+    var: Tensor,
+    eps: float,
+    act: str,
+    state: Tensor | None,
+    d_pooled: Tensor | None,
+    d_weight: Tensor,
+    d_bias: Tensor,
+    count: float,
+    x: Tensor,
+    kernel: Tensor,
+    in_weight: Tensor | None,
+    in_bias: Tensor | None,
+    in_mean: Tensor | None,
+    in_var: Tensor | None,
+    in_eps: float,
+    in_act: str,
+    stride: int,
+    padding: int,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    vectors = Vectors(x)
+    outputs = _convolve_gradient_outputs(*[None] * 13, x, kernel)
+    _native.depthwise_convolve_gradient(
+        vectors.dtype,
+        window(x, kernel, stride, padding),
+        (
+            map_address("y", y),
+            map_address("d_out", d_out),
+            _state(state, y, vectors)[2],
+            vectors.address("d_pooled", d_pooled),
+            vectors.address("d_weight", d_weight),
+            vectors.address("d_bias", d_bias),
+            count,
+        ),
+        vectors.norm(weight, bias, mean, var, eps, act),
+        map_address("x", x),
+        vectors.norm(in_weight, in_bias, in_mean, in_var, in_eps, in_act),
+        vectors.address("kernel", kernel),
+        tuple(output.data_ptr() for output in outputs),
+    )
+    return outputs
+
+
+_register(
+    f"convolve_gradient(Tensor d_out, Tensor y, {_NORM}, Tensor? state, Tensor? d_pooled, Tensor d_weight, "
+    f"Tensor d_bias, float count, Tensor x, Tensor kernel, {_INPUT}, {_WINDOW}) -> "
+    "(Tensor, Tensor, Tensor, Tensor)",
+    _convolve_gradient_cpu,
+    _convolve_gradient_outputs,
+)
 
 
 # ---- infer: the whole block in evaluation ----
 
 
-def _infer_fake(x: Tensor, weight: Tensor, *rest: Any) -> Tensor:
+def _infer_outputs(x: Tensor, kernel: Tensor, *rest: Any) -> Tensor:
     stride, padding = rest[-2:]
-    height, width = (out_size(size, weight.shape[-1], stride, padding) for size in x.shape[2:])
-    return _empty_map(x, height, width)
+    size = kernel.shape[-1]
+    return empty_map(
+        x, out_size(x.shape[2], size, stride, padding), out_size(x.shape[3], size, stride, padding)
+    )
 
 
 def _infer_cpu(
     x: Tensor,
-    weight: Tensor,
-    in_scale: Tensor | None,
-    in_shift: Tensor | None,
+    kernel: Tensor,
+    in_weight: Tensor | None,
+    in_bias: Tensor | None,
+    in_mean: Tensor | None,
+    in_var: Tensor | None,
+    in_eps: float,
     in_act: str,
-    scale: Tensor,
-    shift: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    mean: Tensor,
+    var: Tensor,
+    eps: float,
     act: str,
     reduce_weight: Tensor | None,
     reduce_bias: Tensor | None,
@@ -442,23 +373,23 @@ def _infer_cpu(
     stride: int,
     padding: int,
 ) -> Tensor:
-    out = _infer_fake(x, weight, stride, padding)
+    vectors = Vectors(x)
+    out = _infer_outputs(x, kernel, stride, padding)
     _native.depthwise_infer(
-        _dtype(x),
-        _window(x, weight, stride, padding),
-        _map("x", x),
-        _affine("in", in_scale, in_shift, in_act, x),
-        _vector("weight", weight, x),
-        _affine("norm", scale, shift, act, x),
-        _excite((reduce_weight, reduce_bias, expand_weight, expand_bias), inner_act, x),
+        vectors.dtype,
+        window(x, kernel, stride, padding),
+        map_address("x", x),
+        vectors.norm(in_weight, in_bias, in_mean, in_var, in_eps, in_act),
+        vectors.address("kernel", kernel),
+        vectors.norm(weight, bias, mean, var, eps, act),
+        vectors.excite(reduce_weight, reduce_bias, expand_weight, expand_bias, inner_act),
         out.data_ptr(),
     )
     return out
 
 
 _register(
-    "infer(Tensor x, Tensor weight, Tensor? in_scale, Tensor? in_shift, str in_act, Tensor scale, Tensor shift, "
-    f"str act, {_EXCITE}, int stride, int padding) -> Tensor",
+    f"infer(Tensor x, Tensor kernel, {_INPUT}, {_NORM}, {_EXCITE}, {_WINDOW}) -> Tensor",
     _infer_cpu,
-    _infer_fake,
+    _infer_outputs,
 )

@@ -12,8 +12,8 @@ from torch import Tensor, distributed, nn
 
 from narsfast.errors import UserError
 
+from ._arguments import supports
 from ._functions import Excite, Norm, Statistics
-from ._library import supports
 
 Ops = Literal["fused", "torch"]
 

@@ -19,19 +19,26 @@ def arguments(name):
     """Arguments of one operator, for 8 channels."""
     torch.manual_seed(0)
     x, y, d_out = channels_last(3, 8, 6, 5), channels_last(3, 8, 6, 5), channels_last(3, 8, 6, 5)
-    v = [torch.rand(8) for _ in range(8)]
+
+    def norm(act):
+        return (*(torch.rand(8) for _ in range(4)), 1e-5, act)
+
     excite = (torch.randn(4, 8), torch.randn(4), torch.randn(8, 4), torch.randn(8), "relu")
-    state = (torch.randn(3, 8), torch.randn(3, 4), torch.randn(3, 8))
-    weight = torch.randn(8, 1, 3, 3)
-    gradient = (d_out, y, v[0], v[1], "hard_swish", state[2], state[0], *v[2:5])
+    state = torch.randn(3 * (8 + 4 + 8))
+    kernel = torch.randn(8, 1, 3, 3)
+    gradient = (d_out, y, *norm("hard_swish"))
+    sums = (torch.randn(8), torch.randn(8), 90.0)
     return {
-        "convolve": (x, weight, v[0], v[1], "relu", 1, 1),
-        "convolve_gradient": (*gradient, x, weight, v[5], v[6], "relu", v[7], 1, 1),
+        "convolve": (x, kernel, *norm("relu"), 1, 1),
+        "convolve_gradient": (
+            *(*gradient, state, torch.randn(3, 8), *sums),
+            *(x, kernel, *norm("relu"), 1, 1),
+        ),
         "moments": (y,),
-        "normalise": (y, v[0], v[1], "hard_swish", *excite),
-        "reduce": (d_out, y, v[0], v[1], "hard_swish", v[2], *state, *excite),
-        "norm_gradient": gradient,
-        "infer": (x, weight, v[0], v[1], "relu", v[2], v[3], "hard_swish", *excite, 1, 1),
+        "normalise": (y, *norm("hard_swish"), *excite),
+        "reduce": (*gradient, state, *excite),
+        "norm_gradient": (*gradient, *sums),
+        "infer": (x, kernel, *norm("relu"), *norm("hard_swish"), *excite, 1, 1),
     }[name]
 
 
@@ -53,9 +60,11 @@ def test_a_contiguous_map_is_refused():
 def test_an_unsupported_kernel_or_dtype_is_refused():
     x = channels_last(2, 8, 9, 9)
     with pytest.raises(ValueError, match="kernel must be 3, 5 or 7"):
-        OPS.convolve(x, torch.randn(8, 1, 9, 9), None, None, "none", 1, 4)
+        OPS.convolve(x, torch.randn(8, 1, 9, 9), None, None, None, None, 0.0, "none", 1, 4)
     with pytest.raises(ValueError, match="smaller than the kernel"):
-        OPS.convolve(channels_last(2, 8, 3, 3), torch.randn(8, 1, 7, 7), None, None, "none", 1, 0)
+        OPS.convolve(
+            channels_last(2, 8, 3, 3), torch.randn(8, 1, 7, 7), None, None, None, None, 0.0, "none", 1, 0
+        )
     with pytest.raises(TypeError, match="float16"):
         OPS.moments(channels_last(2, 8, 3, 3, dtype=torch.float16))
 
