@@ -5,6 +5,7 @@
 
 #include <array>
 #include <stdexcept>
+#include <vector>
 
 #include "depthwise_se/kernels.h"
 
@@ -19,6 +20,9 @@ using Address = uintptr_t;
 // weight, bias, mean, var, eps, activation
 using NormValues = std::tuple<Address, Address, Address, Address, double, int>;
 using ExciteValues = std::tuple<int64_t, int, Address, Address, Address, Address>;  // as in Excite
+// What is not there at the end of a list is null.
+Address at(const std::vector<Address>& list, size_t index) { return index < list.size() ? list[index] : 0; }
+
 // y, d_out, gate, d_pooled, d_weight, d_bias, count
 using GradientValues = std::tuple<Address, Address, Address, Address, Address, Address, double>;
 
@@ -83,17 +87,17 @@ void convolve(int dtype, const WindowValues& shape, Address x, const NormValues&
 
 void convolve_gradient(int dtype, const WindowValues& shape, const GradientValues& gradient,
                        const NormValues& norm_values, Address x, const NormValues& input, Address weight,
-                       const std::array<Address, 4>& out) {
+                       const std::vector<Address>& out) {
   const narsfast::ConvolveGradientArguments arguments{static_cast<Dtype>(dtype),
                                                       window(shape),
                                                       norm_gradient(gradient, norm_values),
                                                       pointer(x),
                                                       norm(input),
                                                       pointer(weight),
-                                                      pointer(out[0]),
-                                                      pointer(out[1]),
-                                                      pointer(out[2]),
-                                                      pointer(out[3]),
+                                                      pointer(at(out, 0)),
+                                                      pointer(at(out, 1)),
+                                                      pointer(at(out, 2)),
+                                                      pointer(at(out, 3)),
                                                       nullptr};
   const py::gil_scoped_release release;
   kernels(dtype).convolve_gradient(arguments);
@@ -133,7 +137,7 @@ void normalise(int dtype, const Shape& shape, Address y, const NormValues& norm_
 
 void reduce(int dtype, const Shape& shape, Address y, Address d_out, const NormValues& norm_values,
             const ExciteValues& gating, const std::array<Address, 3>& state,
-            const std::array<Address, 7>& out) {
+            const std::vector<Address>& out) {
   const narsfast::ReduceArguments arguments{static_cast<Dtype>(dtype),
                                             shape[0],
                                             shape[1],
@@ -145,13 +149,13 @@ void reduce(int dtype, const Shape& shape, Address y, Address d_out, const NormV
                                             pointer(state[0]),
                                             pointer(state[1]),
                                             pointer(state[2]),
-                                            pointer(out[0]),
-                                            pointer(out[1]),
-                                            pointer(out[2]),
-                                            pointer(out[3]),
-                                            pointer(out[4]),
-                                            pointer(out[5]),
-                                            pointer(out[6]),
+                                            pointer(at(out, 0)),
+                                            pointer(at(out, 1)),
+                                            pointer(at(out, 2)),
+                                            pointer(at(out, 3)),
+                                            pointer(at(out, 4)),
+                                            pointer(at(out, 5)),
+                                            pointer(at(out, 6)),
                                             nullptr};
   const py::gil_scoped_release release;
   kernels(dtype).reduce(arguments);

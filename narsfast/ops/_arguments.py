@@ -25,7 +25,7 @@ def supports(x: Tensor, kernel: int, stride: int) -> bool:
 
 def vector_dtype(dtype: torch.dtype) -> torch.dtype:
     """What everything but the map itself is kept in: float64 for float64 maps, else float32."""
-    return torch.float64 if dtype == torch.float64 else torch.float32
+    return torch.float64 if dtype is torch.float64 else torch.float32
 
 
 def out_size(size: int, kernel: int, stride: int, padding: int) -> int:
@@ -122,14 +122,12 @@ def shape(x: Tensor) -> tuple[int, int, int]:
 def empty_map(x: Tensor, height: int, width: int) -> Tensor:
     """A map like x of another size."""
     images, channels = x.shape[:2]
-    return torch.empty_strided(
-        (images, channels, height, width),
-        (channels * height * width, 1, width * channels, channels),
-        dtype=x.dtype,
-        device=x.device,
-    )
+    pixel = width * channels
+    return x.new_empty_strided((images, channels, height, width), (height * pixel, 1, pixel, channels))
 
 
 def empty_vector(x: Tensor, *sizes: int) -> Tensor:
     """A tensor of what goes with the map x."""
-    return torch.empty(sizes, dtype=vector_dtype(x.dtype), device=x.device)
+    if x.dtype is torch.bfloat16:
+        return x.new_empty(sizes, dtype=torch.float32)
+    return x.new_empty(sizes)

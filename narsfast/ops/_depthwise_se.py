@@ -48,6 +48,7 @@ class DepthwiseSE(Fusable):
     ) -> None:
         super().__init__()
         padding = kernel // 2 if padding is None else padding
+        self.window = kernel, stride, padding
         self.conv = nn.Conv2d(channels, channels, kernel, stride, padding, groups=channels, bias=False)
         self.norm = nn.BatchNorm2d(channels)
         self.act = nn.Hardswish()
@@ -60,23 +61,22 @@ class DepthwiseSE(Fusable):
             x: The map.
             before: A batch norm that, with a hard-swish, is applied to x first.
         """
-        kernel, stride, padding = self.conv.kernel_size[0], self.conv.stride[0], int(self.conv.padding[0])
+        kernel, stride, padding = self.window
         if not self.takes(x, kernel, stride):
             x = x if before is None else self.act(before(x))
             result: Tensor = self.se(self.act(self.norm(self.conv(x))))
             return result
+        norm, se = self.norm, self.se
         result, in_statistics, statistics = depthwise_se(
             x.contiguous(memory_format=torch.channels_last),
             self.conv.weight,
-            batch_norm(self.norm, "hard_swish"),
-            excite(self.se.reduce, self.se.expand, "hard_swish")
-            if isinstance(self.se, SqueezeExcite)
-            else None,
+            batch_norm(norm, "hard_swish"),
+            excite(se.reduce, se.expand, "hard_swish") if isinstance(se, SqueezeExcite) else None,
             stride,
             padding,
             None if before is None else batch_norm(before, "hard_swish"),
         )
         if before is not None:
             update_buffers(before, in_statistics)
-        update_buffers(self.norm, statistics)
+        update_buffers(norm, statistics)
         return result

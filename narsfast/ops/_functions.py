@@ -184,10 +184,8 @@ class _DepthwiseSE(Function):
             batch = _Batch(mean, var, 0)
         norm = (weight, bias, batch.mean, batch.var)
         excite = (reduce_weight, reduce_bias, expand_weight, expand_bias)
-        out, state = OPS.normalise(y, *norm, eps, act, *excite, inner_act)
-        ctx.save_for_backward(
-            x, kernel, *before, y, *norm, state if reduce_weight is not None else None, *excite
-        )
+        out, *state = OPS.normalise(y, *norm, eps, act, *excite, inner_act)
+        ctx.save_for_backward(x, kernel, *before, y, *norm, state[0] if state else None, *excite)
         ctx.settings = (in_eps, in_act), (stride, padding), (eps, act), inner_act
         ctx.seams = in_group, in_count, group, batch.count
         used = batch.statistics()
@@ -203,24 +201,22 @@ class _DepthwiseSE(Function):
         in_settings, window, settings, inner_act = ctx.settings
         in_group, in_count, group, count = ctx.seams
         d_out = _channels_last(d_out)
-        d_weight, d_bias, d_pooled, *d_excite = OPS.reduce(
-            d_out, y, *norm, *settings, state, *excite, inner_act
-        )
+        d_weight, d_bias, *gates = OPS.reduce(d_out, y, *norm, *settings, state, *excite, inner_act)
+        d_pooled, *d_excite = gates or (None,) * 5
         sums = _sum_over(group if count else None, d_weight, d_bias)
-        d_x, d_kernel, d_in_weight, d_in_bias = OPS.convolve_gradient(
-            *(d_out, y, *norm, *settings, state, None if state is None else d_pooled, *sums, count),
+        d_x, d_kernel, *d_before = OPS.convolve_gradient(
+            *(d_out, y, *norm, *settings, state, d_pooled, *sums, count),
             *(x, kernel, *before, *in_settings, *window),
         )
-        if before[0] is None:
-            d_in_weight = d_in_bias = None
-        else:
+        d_in_weight, d_in_bias = d_before or (None, None)
+        if d_before:
             in_sums = _sum_over(in_group if in_count else None, d_in_weight, d_in_bias)
             d_x = OPS.norm_gradient(d_x, x, *before, in_settings[0], "none", *in_sums, in_count)
         return (
             *(d_x, d_in_weight, d_in_bias, None, None, None, None, None),
             *(d_kernel, None, None),
             *(d_weight, d_bias, None, None, None, None, None),
-            *(d_excite if state is not None else (None,) * 4),
+            *d_excite,
             None,
         )
 

@@ -108,10 +108,14 @@ _register(
 # ---- normalise: norm, activation, squeeze-excite ----
 
 
-def _normalise_outputs(y: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
+def _normalise_outputs(y: Tensor, *rest: Any) -> list[Tensor]:
+    """Without squeeze-excite the map alone, else the map and its state."""
+    images, channels, height, width = y.shape
+    outputs = [empty_map(y, height, width)]
     reduce_weight = rest[6]
-    size = 0 if reduce_weight is None else y.shape[0] * (2 * y.shape[1] + reduce_weight.shape[0])
-    return empty_map(y, *y.shape[2:]), empty_vector(y, size)
+    if reduce_weight is not None:
+        outputs.append(empty_vector(y, images * (2 * channels + reduce_weight.shape[0])))
+    return outputs
 
 
 def _state(state: Tensor | None, like: Tensor, vectors: Vectors) -> tuple[int, int, int]:
@@ -136,24 +140,24 @@ def _normalise_cpu(
     expand_weight: Tensor | None,
     expand_bias: Tensor | None,
     inner_act: str,
-) -> tuple[Tensor, Tensor]:
+) -> list[Tensor]:
     vectors = Vectors(y)
     address = map_address("y", y)
-    out, state = _normalise_outputs(y, weight, bias, mean, var, eps, act, reduce_weight)
+    outputs = _normalise_outputs(y, weight, bias, mean, var, eps, act, reduce_weight)
     _native.depthwise_normalise(
         vectors.dtype,
         shape(y),
         address,
         vectors.norm(weight, bias, mean, var, eps, act),
         vectors.excite(reduce_weight, reduce_bias, expand_weight, expand_bias, inner_act),
-        out.data_ptr(),
-        _state(state, y, vectors),
+        outputs[0].data_ptr(),
+        _state(outputs[1] if reduce_weight is not None else None, y, vectors),
     )
-    return out, state
+    return outputs
 
 
 _register(
-    f"normalise(Tensor y, {_NORM}, {_EXCITE}) -> (Tensor, Tensor)",
+    f"normalise(Tensor y, {_NORM}, {_EXCITE}) -> Tensor[]",
     _normalise_cpu,
     _normalise_outputs,
 )
@@ -161,25 +165,17 @@ _register(
 
 # ---- reduce: the gradients of a norm's weight and bias, and of squeeze-excite ----
 
-Reduced = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 
-
-def _reduce_outputs(d_out: Tensor, y: Tensor, *rest: Any) -> Reduced:
-    reduce_weight = rest[7]
+def _reduce_outputs(d_out: Tensor, y: Tensor, *rest: Any) -> list[Tensor]:
+    """Gradients: of the norm's weight and bias, then of the pooled map and the weights of squeeze-excite, if any."""
     images, channels = y.shape[:2]
-    squeezed = 0
-    excited = 0
+    outputs = [empty_vector(y, channels), empty_vector(y, channels)]
+    reduce_weight = rest[7]
     if reduce_weight is not None:
-        squeezed, excited = reduce_weight.shape
-    return (
-        empty_vector(y, channels),
-        empty_vector(y, channels),
-        empty_vector(y, images, excited),
-        empty_vector(y, squeezed, excited),
-        empty_vector(y, squeezed),
-        empty_vector(y, excited, squeezed),
-        empty_vector(y, excited),
-    )
+        squeezed = reduce_weight.shape[0]
+        sizes = (images, channels), (squeezed, channels), (squeezed,), (channels, squeezed), (channels,)
+        outputs += [empty_vector(y, *size) for size in sizes]
+    return outputs
 
 
 def _reduce_cpu(
@@ -197,7 +193,7 @@ def _reduce_cpu(
     expand_weight: Tensor | None,
     expand_bias: Tensor | None,
     inner_act: str,
-) -> Reduced:
+) -> list[Tensor]:
     vectors = Vectors(y)
     outputs = _reduce_outputs(d_out, y, weight, bias, mean, var, eps, act, state, reduce_weight)
     _native.depthwise_reduce(
@@ -208,14 +204,13 @@ def _reduce_cpu(
         vectors.norm(weight, bias, mean, var, eps, act),
         vectors.excite(reduce_weight, reduce_bias, expand_weight, expand_bias, inner_act),
         _state(state, y, vectors),
-        tuple(output.data_ptr() for output in outputs),
+        [output.data_ptr() for output in outputs],
     )
     return outputs
 
 
 _register(
-    f"reduce(Tensor d_out, Tensor y, {_NORM}, Tensor? state, {_EXCITE}) -> "
-    "(Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
+    f"reduce(Tensor d_out, Tensor y, {_NORM}, Tensor? state, {_EXCITE}) -> Tensor[]",
     _reduce_cpu,
     _reduce_outputs,
 )
@@ -271,15 +266,14 @@ _register(
 # ---- convolve_gradient: through a norm, squeeze-excite and the convolution before them ----
 
 
-def _convolve_gradient_outputs(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    x, kernel = arguments[13:15]
-    channels = x.shape[1]
-    return (
-        empty_map(x, *x.shape[2:]),
-        empty_vector(x, *kernel.shape),
-        empty_vector(x, channels),
-        empty_vector(x, channels),
-    )
+def _convolve_gradient_outputs(*arguments: Any) -> list[Tensor]:
+    """Gradients: of x and the kernel, then of the input norm's weight and bias, if there is one."""
+    x, kernel, in_weight = arguments[13:16]
+    height, width = x.shape[2:]
+    outputs = [empty_map(x, height, width), empty_vector(x, *kernel.shape)]
+    if in_weight is not None:
+        outputs += [empty_vector(x, x.shape[1]), empty_vector(x, x.shape[1])]
+    return outputs
 
 
 def _convolve_gradient_cpu(
@@ -306,9 +300,9 @@ def _convolve_gradient_cpu(
     in_act: str,
     stride: int,
     padding: int,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+) -> list[Tensor]:
     vectors = Vectors(x)
-    outputs = _convolve_gradient_outputs(*[None] * 13, x, kernel)
+    outputs = _convolve_gradient_outputs(*[None] * 13, x, kernel, in_weight)
     _native.depthwise_convolve_gradient(
         vectors.dtype,
         window(x, kernel, stride, padding),
@@ -325,15 +319,14 @@ def _convolve_gradient_cpu(
         map_address("x", x),
         vectors.norm(in_weight, in_bias, in_mean, in_var, in_eps, in_act),
         vectors.address("kernel", kernel),
-        tuple(output.data_ptr() for output in outputs),
+        [output.data_ptr() for output in outputs],
     )
     return outputs
 
 
 _register(
     f"convolve_gradient(Tensor d_out, Tensor y, {_NORM}, Tensor? state, Tensor? d_pooled, Tensor d_weight, "
-    f"Tensor d_bias, float count, Tensor x, Tensor kernel, {_INPUT}, {_WINDOW}) -> "
-    "(Tensor, Tensor, Tensor, Tensor)",
+    f"Tensor d_bias, float count, Tensor x, Tensor kernel, {_INPUT}, {_WINDOW}) -> Tensor[]",
     _convolve_gradient_cpu,
     _convolve_gradient_outputs,
 )

@@ -72,19 +72,12 @@ def plain_ops(network: nn.Module) -> Iterator[None]:
 
 def batch_norm(module: nn.BatchNorm2d, act: str) -> Norm:
     """A norm and the activation after it as data."""
-    own = module.training or module.running_mean is None
+    if not module.training:
+        return Norm(module.weight, module.bias, module.running_mean, module.running_var, module.eps, act)
     group: Any = None
-    if isinstance(module, nn.SyncBatchNorm) and module.training and distributed.is_initialized():
+    if isinstance(module, nn.SyncBatchNorm) and distributed.is_initialized():
         group = module.process_group or distributed.group.WORLD
-    return Norm(
-        module.weight,
-        module.bias,
-        None if own else module.running_mean,
-        None if own else module.running_var,
-        module.eps,
-        act,
-        group,
-    )
+    return Norm(module.weight, module.bias, None, None, module.eps, act, group)
 
 
 def excite(reduce: nn.Conv2d, expand: nn.Conv2d, act: str) -> Excite:
@@ -94,13 +87,14 @@ def excite(reduce: nn.Conv2d, expand: nn.Conv2d, act: str) -> Excite:
     return Excite(reduce.weight.flatten(1), reduce.bias, expand.weight.flatten(1), expand.bias, act)
 
 
-@torch.no_grad()
 def update_buffers(module: nn.BatchNorm2d, statistics: Statistics | None) -> None:
     """Move the running statistics as torch's batch norm does (momentum None: the plain average)."""
-    if statistics is None or not module.training or module.running_mean is None or module.running_var is None:
+    if statistics is None or not module.training:
         return
-    assert module.num_batches_tracked is not None
-    module.num_batches_tracked.add_(1)
-    share = 1.0 / float(module.num_batches_tracked) if module.momentum is None else module.momentum
-    module.running_mean.lerp_(statistics.mean.to(module.running_mean.dtype), share)
-    module.running_var.lerp_(statistics.unbiased_var.to(module.running_var.dtype), share)
+    mean, var, tracked = module.running_mean, module.running_var, module.num_batches_tracked
+    if mean is None or var is None or tracked is None:
+        return
+    tracked.add_(1)
+    share = 1.0 / float(tracked) if module.momentum is None else module.momentum
+    mean.lerp_(statistics.mean.to(mean.dtype), share)
+    var.lerp_(statistics.unbiased_var.to(var.dtype), share)
