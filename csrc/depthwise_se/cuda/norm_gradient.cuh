@@ -11,12 +11,12 @@ struct DeviceNormGradient {
 
   const void* y;
   const void* d_out;
-  DeviceAffine norm;
+  DeviceNorm norm;
   const float* gate;
   const float* d_pooled;
-  const float* by_z;
-  const float* by_y;
-  const float* constant;
+  const float* d_weight;  // null where mean and var are constants, as d_bias
+  const float* d_bias;
+  float share;  // 1 / count
 
   explicit DeviceNormGradient(const NormGradient& g)
       : y(g.y),
@@ -24,28 +24,37 @@ struct DeviceNormGradient {
         norm(g.norm),
         gate(static_cast<const float*>(g.gate)),
         d_pooled(static_cast<const float*>(g.d_pooled)),
-        by_z(static_cast<const float*>(g.by_z)),
-        by_y(static_cast<const float*>(g.by_y)),
-        constant(static_cast<const float*>(g.constant)) {}
+        d_weight(static_cast<const float*>(g.count > 0 ? g.d_weight : nullptr)),
+        d_bias(static_cast<const float*>(g.count > 0 ? g.d_bias : nullptr)),
+        share(g.count > 0 ? static_cast<float>(1 / g.count) : 0) {}
 
-  // Callers wait for all threads between this and load().
+  // The vectors: scale, shift, mean; what d_y takes of y - mean, and without it; gate, and d_pooled / pixels.
+  // All slots read the same, so that no warp parts; each leaves one. Callers wait for all threads between
+  // this and load().
   template <typename T>
   __device__ void fill(const Lane<T>& lane, int64_t image, int64_t pixels, float* shared) const {
     if (lane.slot >= kVectors) return;
-    const int64_t row = image * lane.channels;
-    const float* const vectors[kVectors] = {norm.scale,
-                                            norm.shift,
-                                            by_z,
-                                            by_y,
-                                            constant,
-                                            gate == nullptr ? nullptr : gate + row,
-                                            d_pooled == nullptr ? nullptr : d_pooled + row};
-    const float missing[kVectors] = {1, 0, 1, 0, 0, 3, 0};
-    float values[Lane<T>::kWidth];
-    lane.read_channels(vectors[lane.slot], missing[lane.slot], values);
+    const auto at = [&](const float* vector, int64_t index, float missing) {
+      return vector == nullptr ? missing : read(vector + index);
+    };
+    float values[Lane<T>::kWidth] = {};
     for (int j = 0; j < Lane<T>::kWidth; ++j) {
-      if (lane.slot == 5) values[j] = hard_sigmoid(values[j]);
-      if (lane.slot == 6) values[j] /= static_cast<float>(pixels);
+      if (!lane.holds(j)) continue;
+      const int64_t c = lane.channel(j);
+      const int64_t of_image = image * lane.channels + c;
+      const float mean = at(norm.mean, c, 0);
+      const float inverse = norm.inverse(c);
+      const float scale = at(norm.weight, c, 1) * inverse;
+      const float all[kVectors] = {scale,
+                                   at(norm.bias, c, 0) - mean * scale,
+                                   mean,
+                                   -scale * inverse * share * at(d_weight, c, 0),
+                                   -scale * share * at(d_bias, c, 0),
+                                   hard_sigmoid(at(gate, of_image, 3)),
+                                   at(d_pooled, of_image, 0) / static_cast<float>(pixels)};
+      NARSFAST_UNROLL
+      for (int v = 0; v < kVectors; ++v)
+        if (lane.slot == v) values[j] = all[v];
     }
     lane.put(shared + lane.slot * kSlab, values);
   }
@@ -64,7 +73,7 @@ struct DeviceNormGradient {
       const float* at = shared + lane.position(j);
       const float z = at[0] * value[j] + at[kSlab];
       const float d_z = activation_slope(norm.activation, z) * (at[5 * kSlab] * gradient[j] + at[6 * kSlab]);
-      d_y[j] = at[2 * kSlab] * d_z + at[3 * kSlab] * value[j] + at[4 * kSlab];
+      d_y[j] = at[0] * d_z + at[3 * kSlab] * (value[j] - at[2 * kSlab]) + at[4 * kSlab];
     }
   }
 };
