@@ -20,7 +20,6 @@
 
 namespace narsfast::cuda {
 
-constexpr int kUnsupported = -1;         // a launcher's answer to a dtype or window it has no kernel for
 constexpr int kThreads = 256;            // of every block
 constexpr int kSharedBytes = 48 * 1024;  // what every device grants without being asked
 
