@@ -56,14 +56,18 @@ struct LaneNorm {
   Activation activation;
 
   __device__ LaneNorm(const DeviceNorm& norm, const Lane<T>& lane) : activation(norm.activation) {
-    float mean[Lane<T>::kWidth];
-    lane.read_channels(norm.weight, 1, scale);
-    lane.read_channels(norm.bias, 0, shift);
-    lane.read_channels(norm.mean, 0, mean);
     NARSFAST_UNROLL
     for (int j = 0; j < Lane<T>::kWidth; ++j) {
-      if (lane.holds(j)) scale[j] *= norm.inverse(lane.channel(j));
-      shift[j] -= mean[j] * scale[j];
+      scale[j] = 1;
+      shift[j] = 0;
+    }
+    if (norm.weight == nullptr) return;  // once, and not for each channel: that costs registers
+    NARSFAST_UNROLL
+    for (int j = 0; j < Lane<T>::kWidth; ++j) {
+      if (!lane.holds(j)) continue;
+      const int64_t c = lane.channel(j);
+      scale[j] = read(norm.weight + c) * norm.inverse(c);
+      shift[j] = read(norm.bias + c) - read(norm.mean + c) * scale[j];
     }
   }
   __device__ float z(int j, float value) const { return scale[j] * value + shift[j]; }

@@ -10,12 +10,14 @@
 #include "emu/cuda.h"
 #define NARSFAST_SHARED(type, name) type* name = reinterpret_cast<type*>(::narsfast::emu::shared_memory())
 #define NARSFAST_UNROLL
+#define NARSFAST_ROLL
 #else
 #include <cuda_runtime.h>
 #define NARSFAST_SHARED(type, name)                       \
   extern __shared__ __align__(16) char narsfast_shared[]; \
   type* name = reinterpret_cast<type*>(narsfast_shared)
 #define NARSFAST_UNROLL _Pragma("unroll")
+#define NARSFAST_ROLL _Pragma("unroll 1")  // where unrolling would only take registers
 #endif
 
 namespace narsfast::cuda {
