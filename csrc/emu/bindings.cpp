@@ -61,7 +61,8 @@ void launcher(py::module_& m, const char* name, int (*run)(const Arguments&, voi
 
 PYBIND11_MODULE(_emu, m) {
   m.doc() = "The CUDA kernels of narsfast on an emulated device.";
-  bind<Affine>(m, "Affine", FIELD(Affine, scale), FIELD(Affine, shift), FIELD(Affine, activation));
+  bind<Norm>(m, "Norm", FIELD(Norm, weight), FIELD(Norm, bias), FIELD(Norm, mean), FIELD(Norm, var),
+             FIELD(Norm, eps), FIELD(Norm, activation));
   bind<Window>(m, "Window", FIELD(Window, images), FIELD(Window, height), FIELD(Window, width),
                FIELD(Window, channels), FIELD(Window, out_height), FIELD(Window, out_width),
                FIELD(Window, kernel), FIELD(Window, stride), FIELD(Window, padding));
@@ -69,30 +70,29 @@ PYBIND11_MODULE(_emu, m) {
                FIELD(Excite, reduce_bias), FIELD(Excite, expand_weight), FIELD(Excite, expand_bias));
   using C = ConvolveArguments;
   bind<C>(m, "ConvolveArguments", FIELD(C, dtype), FIELD(C, window), FIELD(C, x), FIELD(C, input),
-          FIELD(C, weight), FIELD(C, y), FIELD(C, mean), FIELD(C, m2), FIELD(C, workspace));
+          FIELD(C, weight), FIELD(C, y), FIELD(C, mean), FIELD(C, var), FIELD(C, workspace));
   using M = MomentsArguments;
   bind<M>(m, "MomentsArguments", FIELD(M, dtype), FIELD(M, images), FIELD(M, pixels), FIELD(M, channels),
-          FIELD(M, y), FIELD(M, mean), FIELD(M, m2), FIELD(M, workspace));
+          FIELD(M, y), FIELD(M, mean), FIELD(M, var), FIELD(M, workspace));
   using N = NormaliseArguments;
   bind<N>(m, "NormaliseArguments", FIELD(N, dtype), FIELD(N, images), FIELD(N, pixels), FIELD(N, channels),
           FIELD(N, y), FIELD(N, norm), FIELD(N, excite), FIELD(N, out), FIELD(N, pooled), FIELD(N, hidden),
           FIELD(N, gate));
   using R = ReduceArguments;
   bind<R>(m, "ReduceArguments", FIELD(R, dtype), FIELD(R, images), FIELD(R, pixels), FIELD(R, channels),
-          FIELD(R, y), FIELD(R, d_out), FIELD(R, norm), FIELD(R, mean), FIELD(R, excite), FIELD(R, pooled),
-          FIELD(R, hidden), FIELD(R, gate), FIELD(R, d_z_sum), FIELD(R, d_z_y_sum), FIELD(R, d_pooled),
-          FIELD(R, d_reduce_weight), FIELD(R, d_reduce_bias), FIELD(R, d_expand_weight),
-          FIELD(R, d_expand_bias), FIELD(R, workspace));
+          FIELD(R, y), FIELD(R, d_out), FIELD(R, norm), FIELD(R, excite), FIELD(R, pooled), FIELD(R, hidden),
+          FIELD(R, gate), FIELD(R, d_weight), FIELD(R, d_bias), FIELD(R, d_pooled), FIELD(R, d_reduce_weight),
+          FIELD(R, d_reduce_bias), FIELD(R, d_expand_weight), FIELD(R, d_expand_bias), FIELD(R, workspace));
   using G = NormGradient;
   bind<G>(m, "NormGradient", FIELD(G, y), FIELD(G, d_out), FIELD(G, norm), FIELD(G, gate), FIELD(G, d_pooled),
-          FIELD(G, by_z), FIELD(G, by_y), FIELD(G, constant));
+          FIELD(G, d_weight), FIELD(G, d_bias), FIELD(G, count));
   using D = NormGradientArguments;
   bind<D>(m, "NormGradientArguments", FIELD(D, dtype), FIELD(D, images), FIELD(D, pixels), FIELD(D, channels),
           FIELD(D, norm), FIELD(D, d_y));
   using B = ConvolveGradientArguments;
   bind<B>(m, "ConvolveGradientArguments", FIELD(B, dtype), FIELD(B, window), FIELD(B, norm), FIELD(B, x),
-          FIELD(B, input), FIELD(B, input_mean), FIELD(B, weight), FIELD(B, d_x), FIELD(B, d_weight),
-          FIELD(B, d_input_sum), FIELD(B, d_input_x_sum), FIELD(B, workspace));
+          FIELD(B, input), FIELD(B, weight), FIELD(B, d_x), FIELD(B, d_weight), FIELD(B, d_input_weight),
+          FIELD(B, d_input_bias), FIELD(B, workspace));
   using I = InferArguments;
   bind<I>(m, "InferArguments", FIELD(I, dtype), FIELD(I, window), FIELD(I, x), FIELD(I, input),
           FIELD(I, weight), FIELD(I, norm), FIELD(I, excite), FIELD(I, out), FIELD(I, workspace));

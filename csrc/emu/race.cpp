@@ -24,10 +24,10 @@ int run() {
   auto v = filled(kChannels), a = v, b = v, c = v, d = v;
   auto workspace = filled(1 << 20);
   const Window window{kImages, kSize, kSize, kChannels, kSize, kSize, kKernel, 1, kKernel / 2};
-  const Affine norm{v.data(), v.data(), Activation::kHardSwish};
+  const Norm norm{v.data(), v.data(), v.data(), v.data(), 1e-5, Activation::kHardSwish};
   const Excite excite{kSqueezed, Activation::kRelu, fc1.data(), v.data(), fc2.data(), v.data()};
   const NormGradient gradient{y.data(),        out.data(), norm,     gate.data(),
-                              d_pooled.data(), v.data(),   v.data(), v.data()};
+                              d_pooled.data(), v.data(),   v.data(), kImages * kSize * kSize};
   const Dtype dtype = Dtype::kFloat32;
   const int64_t pixels = kSize * kSize;
   int error = 0;
@@ -39,14 +39,13 @@ int run() {
   error |= cuda::normalise({dtype, kImages, pixels, kChannels, y.data(), norm, excite, out.data(),
                             pooled.data(), hidden.data(), gate.data()},
                            nullptr);
-  error |= cuda::reduce(
-      {dtype,           kImages,      pixels,        kChannels,     y.data(),    out.data(),      norm,
-       v.data(),        excite,       pooled.data(), hidden.data(), gate.data(), a.data(),        b.data(),
-       d_pooled.data(), d_fc1.data(), c.data(),      d_fc2.data(),  d.data(),    workspace.data()},
-      nullptr);
+  error |= cuda::reduce({dtype, kImages, pixels, kChannels, y.data(), out.data(), norm, excite, pooled.data(),
+                         hidden.data(), gate.data(), a.data(), b.data(), d_pooled.data(), d_fc1.data(),
+                         c.data(), d_fc2.data(), d.data(), workspace.data()},
+                        nullptr);
   error |= cuda::norm_gradient({dtype, kImages, pixels, kChannels, gradient, d_y.data()}, nullptr);
-  error |= cuda::convolve_gradient({dtype, window, gradient, x.data(), norm, v.data(), weight.data(),
-                                    d_x.data(), d_weight.data(), c.data(), d.data(), workspace.data()},
+  error |= cuda::convolve_gradient({dtype, window, gradient, x.data(), norm, weight.data(), d_x.data(),
+                                    d_weight.data(), c.data(), d.data(), workspace.data()},
                                    nullptr);
   error |= cuda::infer(
       {dtype, window, x.data(), norm, weight.data(), norm, excite, out.data(), workspace.data()}, nullptr);

@@ -26,12 +26,12 @@ class Calls:
             setattr(struct, name, self.address(value) if pointer else value)
         return struct
 
-    def affine(self, affine):
-        """`affine`: None or (scale, shift, activation)."""
-        if affine is None:
-            return self.emu.Affine()
-        scale, shift, activation = affine
-        return self.fill(self.emu.Affine(), scale=scale, shift=shift, activation=ACTIVATIONS[activation])
+    def norm(self, norm):
+        """`norm`: None or a cases.Norm."""
+        if norm is None:
+            return self.emu.Norm()
+        values = norm._replace(activation=ACTIVATIONS[norm.activation])
+        return self.fill(self.emu.Norm(), **values._asdict())
 
     def excite(self, excite):
         """`excite`: None or (reduce_weight, reduce_bias, expand_weight, expand_bias, activation)."""
@@ -62,19 +62,19 @@ class Calls:
         n, h, w, c = y.shape
         return {"dtype": DTYPES[y.dtype], "images": n, "pixels": h * w, "channels": c}
 
-    def convolve(self, x, weight, stride, padding, affine=None):
+    def convolve(self, x, weight, stride, padding, norm=None):
         window = self.window(x, weight, stride, padding)
         c = x.shape[3]
         y = torch.full((x.shape[0], window.out_height, window.out_width, c), NAN).to(x.dtype)
-        out = {"y": y, "mean": torch.full((c,), NAN), "m2": torch.full((c,), NAN)}
+        out = {"y": y, "mean": torch.full((c,), NAN), "var": torch.full((c,), NAN)}
         arguments = self.fill(
-            self.emu.ConvolveArguments(), dtype=DTYPES[x.dtype], window=window, x=x, input=self.affine(affine),
+            self.emu.ConvolveArguments(), dtype=DTYPES[x.dtype], window=window, x=x, input=self.norm(norm),
             weight=weight, **out,
         )  # fmt: skip
         return self.run("convolve", arguments, out)
 
     def moments(self, y):
-        out = {"mean": torch.full((y.shape[3],), NAN), "m2": torch.full((y.shape[3],), NAN)}
+        out = {"mean": torch.full((y.shape[3],), NAN), "var": torch.full((y.shape[3],), NAN)}
         return self.run("moments", self.fill(self.emu.MomentsArguments(), **self.sizes(y), y=y, **out), out)
 
     def normalise(self, y, norm, excite):
@@ -83,14 +83,14 @@ class Calls:
         out = {"out": torch.full_like(y, NAN), "pooled": torch.full((n, c), NAN)}
         out |= {"hidden": torch.full((n, squeezed), NAN), "gate": torch.full((n, c), NAN)}
         arguments = self.fill(
-            self.emu.NormaliseArguments(), **self.sizes(y), y=y, norm=self.affine(norm),
+            self.emu.NormaliseArguments(), **self.sizes(y), y=y, norm=self.norm(norm),
             excite=self.excite(excite), **out,
         )  # fmt: skip
         return self.run("normalise", arguments, out)
 
-    def reduce(self, y, d_out, norm, mean, excite, forward):
+    def reduce(self, y, d_out, norm, excite, forward):
         c = y.shape[3]
-        out = {"d_z_sum": torch.full((c,), NAN), "d_z_y_sum": torch.full((c,), NAN)}
+        out = {"d_weight": torch.full((c,), NAN), "d_bias": torch.full((c,), NAN)}
         given = {}
         if excite is not None:
             names = ("d_reduce_weight", "d_reduce_bias", "d_expand_weight", "d_expand_bias")
@@ -98,44 +98,44 @@ class Calls:
             out["d_pooled"] = torch.full((y.shape[0], c), NAN)
             given = {"pooled": forward.pooled, "hidden": forward.hidden, "gate": forward.gate}
         arguments = self.fill(
-            self.emu.ReduceArguments(), **self.sizes(y), y=y, d_out=d_out, norm=self.affine(norm), mean=mean,
+            self.emu.ReduceArguments(), **self.sizes(y), y=y, d_out=d_out, norm=self.norm(norm),
             excite=self.excite(excite), **given, **out,
         )  # fmt: skip
         return self.run("reduce", arguments, out)
 
-    def norm(self, y, d_out, norm, **vectors):
-        """`vectors`: gate, d_pooled, by_z, by_y, constant."""
-        return self.fill(self.emu.NormGradient(), y=y, d_out=d_out, norm=self.affine(norm), **vectors)
+    def gradient(self, y, d_out, norm, **values):
+        """`values`: gate, d_pooled, d_weight, d_bias, count."""
+        return self.fill(self.emu.NormGradient(), y=y, d_out=d_out, norm=self.norm(norm), **values)
 
-    def norm_gradient(self, y, d_out, norm, **vectors):
+    def norm_gradient(self, y, d_out, norm, **values):
         out = {"d_y": torch.full_like(y, NAN)}
         arguments = self.fill(
             self.emu.NormGradientArguments(),
             **self.sizes(y),
-            norm=self.norm(y, d_out, norm, **vectors),
+            norm=self.gradient(y, d_out, norm, **values),
             **out,
         )
         return self.run("norm_gradient", arguments, out)
 
-    def convolve_gradient(self, gradient, x, weight, stride, padding, affine=None, input_mean=None):
-        """`gradient`: the arguments of norm()."""
+    def convolve_gradient(self, gradient, x, weight, stride, padding, norm=None):
+        """`gradient`: the arguments of gradient()."""
         c = x.shape[3]
         out = {"d_x": torch.full_like(x, NAN), "d_weight": torch.full_like(weight, NAN)}
-        out |= {"d_input_sum": torch.full((c,), NAN), "d_input_x_sum": torch.full((c,), NAN)}
+        out |= {"d_input_weight": torch.full((c,), NAN), "d_input_bias": torch.full((c,), NAN)}
         arguments = self.fill(
             self.emu.ConvolveGradientArguments(), dtype=DTYPES[x.dtype],
-            window=self.window(x, weight, stride, padding), norm=self.norm(**gradient), x=x,
-            input=self.affine(affine), input_mean=input_mean, weight=weight, **out,
+            window=self.window(x, weight, stride, padding), norm=self.gradient(**gradient), x=x,
+            input=self.norm(norm), weight=weight, **out,
         )  # fmt: skip
         return self.run("convolve_gradient", arguments, out)
 
-    def infer(self, x, weight, stride, padding, affine, norm, excite):
+    def infer(self, x, weight, stride, padding, first, norm, excite):
         window = self.window(x, weight, stride, padding)
         out = {
             "out": torch.full((x.shape[0], window.out_height, window.out_width, x.shape[3]), NAN).to(x.dtype)
         }
         arguments = self.fill(
-            self.emu.InferArguments(), dtype=DTYPES[x.dtype], window=window, x=x, input=self.affine(affine),
-            weight=weight, norm=self.affine(norm), excite=self.excite(excite), **out,
+            self.emu.InferArguments(), dtype=DTYPES[x.dtype], window=window, x=x, input=self.norm(first),
+            weight=weight, norm=self.norm(norm), excite=self.excite(excite), **out,
         )  # fmt: skip
         return self.run("infer", arguments, out)

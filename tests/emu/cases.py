@@ -1,6 +1,19 @@
 """Random inputs of the emulator's tests."""
 
+from typing import NamedTuple
+
 import torch
+
+
+class Norm(NamedTuple):
+    """As Norm of arguments.h; the vectors (channels,) float32."""
+
+    weight: torch.Tensor
+    bias: torch.Tensor
+    mean: torch.Tensor
+    var: torch.Tensor
+    eps: float
+    activation: str
 
 
 def generator(seed=0):
@@ -8,8 +21,9 @@ def generator(seed=0):
 
 
 def norm_of(g, channels, activation):
-    scale = torch.rand(channels, generator=g) + 0.5
-    return scale, torch.randn(channels, generator=g), activation
+    weight, var = torch.rand(2, channels, generator=g) + 0.5
+    bias, mean = torch.randn(2, channels, generator=g)
+    return Norm(weight, bias, mean, var, 0.01, activation)
 
 
 def excite_of(g, channels, squeezed, activation="hard_swish"):

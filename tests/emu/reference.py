@@ -6,15 +6,25 @@ import torch.nn.functional as F
 ACTIVATIONS = {"none": lambda z: z, "relu": F.relu, "hard_swish": F.hardswish}
 
 
-def apply(affine, value):
-    if affine is None:
-        return value
-    scale, shift, activation = affine
-    return ACTIVATIONS[activation](scale.double() * value + shift.double())
+def inverse(norm):
+    return 1 if norm is None else (norm.var.double() + norm.eps).rsqrt()
 
 
-def convolve(x, weight, stride, padding, affine=None):
-    value = apply(affine, x).permute(0, 3, 1, 2)
+def centred(norm, value):
+    return value.double() if norm is None else value.double() - norm.mean.double()
+
+
+def z(norm, value):
+    """`norm`: None or a cases.Norm."""
+    return norm.weight.double() * centred(norm, value) * inverse(norm) + norm.bias.double()
+
+
+def apply(norm, value):
+    return value if norm is None else ACTIVATIONS[norm.activation](z(norm, value))
+
+
+def convolve(x, weight, stride, padding, norm=None):
+    value = apply(norm, x).permute(0, 3, 1, 2)
     y = F.conv2d(value, weight[:, None], stride=stride, padding=padding, groups=x.shape[3])
     return y.permute(0, 2, 3, 1)
 

@@ -18,31 +18,32 @@ def test_convolve_and_gradient(emu, case, dtype):
     channels = shape[3]
     x = cases.map_of(g, shape, dtype)
     weight = torch.randn(channels, kernel, kernel, generator=g)
-    affine = cases.norm_of(g, channels, ACTIVATIONS[case % 3]) if case % 2 else None
+    first = cases.norm_of(g, channels, ACTIVATIONS[case % 3]) if case % 2 else None
     x64 = x.double().requires_grad_()
     weight64 = weight.double().requires_grad_()
-    truth = reference.convolve(x64, weight64, stride, padding, affine)
-    ours = Calls(emu).convolve(x, weight, stride, padding, affine)
+    truth = reference.convolve(x64, weight64, stride, padding, first)
+    ours = Calls(emu).convolve(x, weight, stride, padding, first)
     pixels = truth[..., 0].numel()
     reference.close(ours.y, truth, dtype, kernel**2)
     if pixels:
         y64 = ours.y.double()
         reference.close(ours.mean, y64.mean((0, 1, 2)), torch.float32, pixels)
-        m2 = (y64 - y64.mean((0, 1, 2))).square().sum((0, 1, 2))
-        reference.close(ours.m2, m2, torch.float32, pixels)
+        reference.close(ours.var, y64.var((0, 1, 2), correction=0), torch.float32, pixels)
+    else:
+        assert not bool(ours.mean.any() | ours.var.any())
 
     d_out = cases.map_of(g, truth.shape, dtype)
-    mean = torch.randn(channels, generator=g)
-    vectors = {name: torch.randn(channels, generator=g) for name in ("by_z", "by_y", "constant")}
-    vectors |= {name: torch.randn(shape[0], channels, generator=g) for name in ("gate", "d_pooled")}
+    values = {name: torch.randn(channels, generator=g) for name in ("d_weight", "d_bias")}
+    values |= {"count": [0.0, 2.5][case // 2 % 2]}
+    values |= {name: torch.randn(shape[0], channels, generator=g) for name in ("gate", "d_pooled")}
     norm = cases.norm_of(g, channels, ACTIVATIONS[(case + 1) % 3])
-    gradient = {"y": ours.y, "d_out": d_out, "norm": norm, **vectors}
+    gradient = {"y": ours.y, "d_out": d_out, "norm": norm, **values}
     d_y = norm_gradient(**gradient)
     truth.backward(d_y)
     d_x, d_weight = x64.grad, weight64.grad
-    back = Calls(emu).convolve_gradient(gradient, x, weight, stride, padding, affine, mean)
-    if affine is not None:
-        d_x = d_x / affine[0].double()
+    back = Calls(emu).convolve_gradient(gradient, x, weight, stride, padding, first)
+    if first is not None:
+        d_x = d_x / (first.weight * reference.inverse(first))
     terms = kernel**2 * 4
     reference.close(back.d_x, d_x, dtype, terms)
     reference.close(back.d_weight, d_weight, torch.float32, pixels * 4)
@@ -50,22 +51,25 @@ def test_convolve_and_gradient(emu, case, dtype):
     if count:
         rounded = back.d_x.double()
         magnitude = rounded.abs().sum((0, 1, 2))
-        distance = x.double() - mean.double()
-        error = (back.d_input_sum.double() - rounded.sum((0, 1, 2))).abs()
+        normalised = reference.centred(first, x) * reference.inverse(first)
+        error = (back.d_input_bias.double() - rounded.sum((0, 1, 2))).abs()
         assert bool((error <= 1e-6 * magnitude + 1e-6).all())
-        error = (back.d_input_x_sum.double() - (rounded * distance).sum((0, 1, 2))).abs()
-        assert bool((error <= 1e-6 * (rounded * distance).abs().sum((0, 1, 2)) + 1e-6).all())
+        error = (back.d_input_weight.double() - (rounded * normalised).sum((0, 1, 2))).abs()
+        assert bool((error <= 1e-6 * (rounded * normalised).abs().sum((0, 1, 2)) + 1e-6).all())
     alone = Calls(emu).norm_gradient(**gradient)
     reference.close(alone.d_y, d_y, dtype, 4)
 
 
-def norm_gradient(y, d_out, norm, by_z, by_y, constant, gate, d_pooled):
+def norm_gradient(y, d_out, norm, d_weight, d_bias, count, gate, d_pooled):
     pixels = max(y.shape[1] * y.shape[2], 1)
-    z = (norm[0].double() * y.double() + norm[1].double()).requires_grad_()
+    z = reference.z(norm, y).requires_grad_()
     d_a = torch.nn.functional.hardsigmoid(gate.double())[:, None, None] * d_out.double()
     d_a = d_a + d_pooled.double()[:, None, None] / pixels
-    (d_z,) = torch.autograd.grad(reference.ACTIVATIONS[norm[2]](z), z, d_a)
-    return by_z.double() * d_z + by_y.double() * y.double() + constant.double()
+    (d_z,) = torch.autograd.grad(reference.ACTIVATIONS[norm.activation](z), z, d_a)
+    inverse = reference.inverse(norm)
+    if count > 0:
+        d_z = d_z - (d_bias.double() + reference.centred(norm, y) * inverse * d_weight.double()) / count
+    return norm.weight.double() * inverse * d_z
 
 
 @pytest.mark.parametrize("excites", [False, True])
@@ -77,29 +81,29 @@ def test_infer(emu, case, dtype, excites):
     channels = shape[3]
     x = cases.map_of(g, shape, dtype)
     weight = torch.randn(channels, kernel, kernel, generator=g) / kernel
-    affine = cases.norm_of(g, channels, "hard_swish") if case % 3 == 0 else None
+    first = cases.norm_of(g, channels, "hard_swish") if case % 3 == 0 else None
     norm = cases.norm_of(g, channels, ACTIVATIONS[case % 3])
     excite = cases.excite_of(g, channels, 1 + case % 9, ["hard_swish", "relu"][case % 2]) if excites else None
-    ours = Calls(emu).infer(x, weight, stride, padding, affine, norm, excite)
-    y = reference.convolve(x.double(), weight.double(), stride, padding, affine)
+    ours = Calls(emu).infer(x, weight, stride, padding, first, norm, excite)
+    y = reference.convolve(x.double(), weight.double(), stride, padding, first)
     truth = reference.gate(reference.apply(norm, y), reference.double(excite))
     reference.close(ours.out, truth, dtype, kernel**2 * 4)
 
 
 @pytest.mark.parametrize("shape", [(2, 5, 5, 8), (3, 40, 30, 5), (1, 1, 1, 40)])
 def test_moments_far_from_zero(emu, shape):
-    """Means near 1000 are stored to 6e-5, which is what m2 can be off by, relative to a deviation of 1."""
+    """Means near 1000 are stored to 6e-5, which is what var can be off by, relative to a deviation of 1."""
     y = cases.map_of(cases.generator(), shape, torch.float32) + 1000
     ours = Calls(emu).moments(y)
     truth = y.double()
     mean = truth.mean((0, 1, 2))
     assert torch.allclose(ours.mean.double(), mean, rtol=1e-7 * 2, atol=0)
-    assert torch.allclose(ours.m2.double(), (truth - mean).square().sum((0, 1, 2)), rtol=1e-4, atol=1e-4)
+    assert torch.allclose(ours.var.double(), truth.var((0, 1, 2), correction=0), rtol=1e-4, atol=1e-6)
     centre = torch.zeros(shape[3], 3, 3)
     centre[:, 1, 1] = 1
     conv = Calls(emu).convolve(y, centre, 1, 1)
     assert torch.allclose(conv.mean.double(), mean, rtol=2e-7, atol=0)
-    assert torch.allclose(conv.m2.double(), (truth - mean).square().sum((0, 1, 2)), rtol=1e-4, atol=1e-4)
+    assert torch.allclose(conv.var.double(), truth.var((0, 1, 2), correction=0), rtol=1e-4, atol=1e-6)
 
 
 def test_unknown_windows_are_refused(emu):

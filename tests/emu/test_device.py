@@ -20,10 +20,16 @@ def forward(calls, x, weight, norm, excite):
 
 
 def backward(calls, x, weight, norm, excite, y, forward):
-    sums = calls.reduce(y, x, norm, norm[1], excite, forward)
-    vectors = {"gate": forward.gate, "d_pooled": sums.d_pooled, "by_z": norm[0], "by_y": norm[1]}
-    gradient = {"y": y, "d_out": x, "norm": norm, "constant": norm[1], **vectors}
-    return sums, calls.convolve_gradient(gradient, x, weight, 1, weight.shape[-1] // 2, norm, norm[1])
+    sums = calls.reduce(y, x, norm, excite, forward)
+    gradient = gradient_of(x, norm, y, forward, sums)
+    return sums, calls.convolve_gradient(gradient, x, weight, 1, weight.shape[-1] // 2, norm)
+
+
+def gradient_of(x, norm, y, forward, sums):
+    """The arguments of calls.Calls.gradient, x standing for d_out."""
+    values = {"gate": forward.gate, "d_pooled": sums.d_pooled, "d_weight": sums.d_weight}
+    values |= {"d_bias": sums.d_bias, "count": y[..., 0].numel()}
+    return {"y": y, "d_out": x, "norm": norm, **values}
 
 
 def everything(calls, x, weight, norm, excite):
@@ -65,20 +71,13 @@ BARRIERS = [
 def test_a_missing_barrier_shows(emu, name, barrier):
     x, weight, norm, excite = inputs(torch.float32, size=9, channels=32)
     convolved, normalised = forward(Calls(emu), x, weight, norm, excite)
-    sums = Calls(emu).reduce(convolved.y, x, norm, norm[1], excite, normalised)
-    gradient = {
-        "y": convolved.y,
-        "d_out": x,
-        "norm": norm,
-        "gate": normalised.gate,
-        "d_pooled": sums.d_pooled,
-    }
-    gradient |= {"by_z": norm[0], "by_y": norm[1], "constant": norm[1]}
+    sums = Calls(emu).reduce(convolved.y, x, norm, excite, normalised)
+    gradient = gradient_of(x, norm, convolved.y, normalised, sums)
     run = {
         "convolve": lambda c: c.convolve(x, weight, 1, 2),
         "moments": lambda c: c.moments(x),
         "normalise": lambda c: c.normalise(x, norm, excite),
-        "reduce": lambda c: c.reduce(convolved.y, x, norm, norm[1], excite, normalised),
+        "reduce": lambda c: c.reduce(convolved.y, x, norm, excite, normalised),
         "convolve_gradient": lambda c: c.convolve_gradient(gradient, x, weight, 1, 2),
         "infer": lambda c: c.infer(x, weight, 1, 2, None, norm, excite),
     }[name]

@@ -23,29 +23,52 @@ __device__ inline float hard_sigmoid(float t) { return fminf(fmaxf(t + 3, 0.0f),
 // 0 at both kinks, as torch has it.
 __device__ inline float hard_sigmoid_slope(float t) { return t > -3 && t < 3 ? 1.0f / 6 : 0.0f; }
 
-// An Affine on the device.
-struct DeviceAffine {
-  const float* scale;
-  const float* shift;
-  Activation activation;
+// A Norm on the device. Where weight is null all vectors are, and each reads as what leaves values alone.
+struct DeviceNorm {
+  const float* weight = nullptr;
+  const float* bias = nullptr;
+  const float* mean = nullptr;
+  const float* var = nullptr;
+  float eps = 0;
+  Activation activation = Activation::kNone;
 
-  DeviceAffine() : scale(nullptr), shift(nullptr), activation(Activation::kNone) {}
-  explicit DeviceAffine(const Affine& affine)
-      : scale(static_cast<const float*>(affine.scale)),
-        shift(static_cast<const float*>(affine.shift)),
-        activation(affine.scale == nullptr ? Activation::kNone : affine.activation) {}
+  DeviceNorm() = default;
+  explicit DeviceNorm(const Norm& norm) {
+    if (norm.weight == nullptr) return;
+    weight = static_cast<const float*>(norm.weight);
+    bias = static_cast<const float*>(norm.bias);
+    mean = static_cast<const float*>(norm.mean);
+    var = static_cast<const float*>(norm.var);
+    eps = static_cast<float>(norm.eps);
+    activation = norm.activation;
+  }
+  // 1 / sqrt(var + eps) of a channel.
+  __device__ float inverse(int64_t channel) const {
+    return 1.0f / sqrtf((var == nullptr ? 1.0f : read(var + channel)) + eps);
+  }
 };
 
-// A DeviceAffine of the channels that one lane holds.
+// A DeviceNorm of the channels that one lane holds, folded: z = scale * value + shift.
 template <typename T>
-struct LaneAffine {
+struct LaneNorm {
   float scale[Lane<T>::kWidth];
   float shift[Lane<T>::kWidth];
   Activation activation;
 
-  __device__ LaneAffine(const DeviceAffine& affine, const Lane<T>& lane) : activation(affine.activation) {
-    lane.read_channels(affine.scale, 1, scale);
-    lane.read_channels(affine.shift, 0, shift);
+  __device__ LaneNorm(const DeviceNorm& norm, const Lane<T>& lane) : activation(norm.activation) {
+    NARSFAST_UNROLL
+    for (int j = 0; j < Lane<T>::kWidth; ++j) {
+      scale[j] = 1;
+      shift[j] = 0;
+    }
+    if (norm.weight == nullptr) return;  // once, and not for each channel: that costs registers
+    NARSFAST_UNROLL
+    for (int j = 0; j < Lane<T>::kWidth; ++j) {
+      if (!lane.holds(j)) continue;
+      const int64_t c = lane.channel(j);
+      scale[j] = read(norm.weight + c) * norm.inverse(c);
+      shift[j] = read(norm.bias + c) - read(norm.mean + c) * scale[j];
+    }
   }
   __device__ float z(int j, float value) const { return scale[j] * value + shift[j]; }
   __device__ float apply(int j, float value) const { return activate(activation, z(j, value)); }

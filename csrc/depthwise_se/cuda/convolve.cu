@@ -36,8 +36,8 @@ __global__ void __launch_bounds__(kThreads) convolve_kernel(Convolve c, Tiling t
   const Window& w = c.window;
   const Place place(ceil_div(w.channels, kSlab), t);
   const Lane<T> lane(place.slab, w.channels, aligned);
-  const LaneAffine<T> input(c.input, lane);
-  const LaneAffine<T> norm(c.norm, lane);
+  const LaneNorm<T> input(c.input, lane);
+  const LaneNorm<T> norm(c.norm, lane);
   const T* x = static_cast<const T*>(c.x) + place.rest * w.height * w.width * w.channels;
   T* y = static_cast<T*>(c.y) + place.rest * w.out_height * w.out_width * w.channels;
 
@@ -141,12 +141,12 @@ size_t convolve_workspace(const ConvolveArguments& a) {
 
 int convolve(const ConvolveArguments& a, void* stream) {
   auto* partials = static_cast<float*>(a.workspace);
-  const int error = enqueue_convolve({a.dtype, a.window, a.x, DeviceAffine(a.input),
-                                      static_cast<const float*>(a.weight), DeviceAffine(), a.y, partials},
+  const int error = enqueue_convolve({a.dtype, a.window, a.x, DeviceNorm(a.input),
+                                      static_cast<const float*>(a.weight), DeviceNorm(), a.y, partials},
                                      stream);
   if (error != 0) return error;
   join_moments(partials, a.window.images * image_partials(a.dtype, a.window), a.window.channels,
-               static_cast<float*>(a.mean), static_cast<float*>(a.m2), stream);
+               static_cast<float*>(a.mean), static_cast<float*>(a.var), stream);
   return launch_error();
 }
 

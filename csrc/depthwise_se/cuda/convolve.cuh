@@ -12,9 +12,9 @@ struct Convolve {
   Dtype dtype;
   Window window;
   const void* x;
-  DeviceAffine input;
+  DeviceNorm input;
   const float* weight;
-  DeviceAffine norm;
+  DeviceNorm norm;
   void* y;
   float* partials;
 };

@@ -14,8 +14,7 @@ struct Gradient {
   Window window;
   DeviceNormGradient norm;
   const void* x;
-  DeviceAffine input;
-  const float* input_mean;
+  DeviceNorm input;
   const float* weight;
   void* d_x;
   float* partials;  // (partials, kernel^2 + 2, channels): of every tap, then the sums of d_x and d_x * (x -
@@ -49,9 +48,9 @@ __global__ void __launch_bounds__(kThreads) gradient_kernel(Gradient p, Tiling t
   const Window& w = p.window;
   const Place place(ceil_div(w.channels, kSlab), t);
   const Lane<T> lane(place.slab, w.channels, aligned);
-  const LaneAffine<T> input(p.input, lane);
+  const LaneNorm<T> input(p.input, lane);
   float means[kWidth];
-  lane.read_channels(p.input_mean, 0, means);
+  lane.read_channels(p.input.mean, 0, means);
 
   float* weights = shared;
   float* vectors = weights + kTaps * kSlab;
@@ -188,7 +187,7 @@ __global__ void __launch_bounds__(kThreads) gradient_kernel(Gradient p, Tiling t
 // Adds the partials up: a thread for a tap, or a sum, and channel.
 __global__ void __launch_bounds__(kThreads)
     join_gradients_kernel(const float* partials, int64_t count, int64_t taps, int64_t channels,
-                          float* d_weight, float* d_input_sum, float* d_input_x_sum) {
+                          DeviceNorm input, float* d_weight, float* d_input_weight, float* d_input_bias) {
   const int64_t index = int64_t{blockIdx.x} * kThreads + threadIdx.x;
   const int64_t plane = (taps + 2) * channels;
   if (index >= plane) return;
@@ -198,9 +197,10 @@ __global__ void __launch_bounds__(kThreads)
   const int64_t c = index % channels;
   if (tap < taps) {
     write(d_weight + c * taps + tap, sum);
+  } else if (tap == taps) {
+    if (d_input_bias != nullptr) write(d_input_bias + c, sum);
   } else {
-    float* out = tap == taps ? d_input_sum : d_input_x_sum;
-    if (out != nullptr) write(out + c, sum);
+    if (d_input_weight != nullptr) write(d_input_weight + c, sum * input.inverse(c));
   }
 }
 
@@ -248,8 +248,7 @@ int convolve_gradient(const ConvolveGradientArguments& a, void* stream) {
       const Gradient gradient{w,
                               DeviceNormGradient(a.norm),
                               a.x,
-                              DeviceAffine(a.input),
-                              static_cast<const float*>(a.input_mean),
+                              DeviceNorm(a.input),
                               static_cast<const float*>(a.weight),
                               a.d_x,
                               static_cast<float*>(a.workspace),
@@ -264,8 +263,8 @@ int convolve_gradient(const ConvolveGradientArguments& a, void* stream) {
              used > kReduced ? used : kReduced, stream, gradient, t,
              aligned_maps<T>(w.channels, a.x, a.d_x, a.norm.y, a.norm.d_out));
       launch(join_gradients_kernel, ceil_div((taps + 2) * w.channels, kThreads), 0, stream, gradient.partials,
-             gradient_partials(w, t), taps, w.channels, static_cast<float*>(a.d_weight),
-             static_cast<float*>(a.d_input_sum), static_cast<float*>(a.d_input_x_sum));
+             gradient_partials(w, t), taps, w.channels, gradient.input, static_cast<float*>(a.d_weight),
+             static_cast<float*>(a.d_input_weight), static_cast<float*>(a.d_input_bias));
       return launch_error();
     });
   });

@@ -10,17 +10,18 @@
 #include "emu/cuda.h"
 #define NARSFAST_SHARED(type, name) type* name = reinterpret_cast<type*>(::narsfast::emu::shared_memory())
 #define NARSFAST_UNROLL
+#define NARSFAST_ROLL
 #else
 #include <cuda_runtime.h>
 #define NARSFAST_SHARED(type, name)                       \
   extern __shared__ __align__(16) char narsfast_shared[]; \
   type* name = reinterpret_cast<type*>(narsfast_shared)
 #define NARSFAST_UNROLL _Pragma("unroll")
+#define NARSFAST_ROLL _Pragma("unroll 1")  // where unrolling would only take registers
 #endif
 
 namespace narsfast::cuda {
 
-constexpr int kUnsupported = -1;         // a launcher's answer to a dtype or window it has no kernel for
 constexpr int kThreads = 256;            // of every block
 constexpr int kSharedBytes = 48 * 1024;  // what every device grants without being asked
 

@@ -3,8 +3,8 @@
 #include <cstdint>
 #include <cstring>
 
-#include "depthwise_se/arguments.h"
 #include "depthwise_se/cuda/device.cuh"
+#include "depthwise_se/cuda/launchers.h"
 #ifndef NARSFAST_EMU
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>

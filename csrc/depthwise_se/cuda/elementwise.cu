@@ -28,12 +28,12 @@ int64_t chunk_blocks(int64_t images, int64_t pixels, int64_t channels) {
 // out = hard_sigmoid(gate) * norm(y); gate (images, channels) may be null. In place where y is out.
 template <typename T>
 __global__ void __launch_bounds__(kThreads)
-    apply_kernel(const T* y, DeviceAffine affine, const float* gate, T* out, int64_t pixels, int64_t channels,
-                 bool aligned) {
+    apply_kernel(const T* y, DeviceNorm device_norm, const float* gate, T* out, int64_t pixels,
+                 int64_t channels, bool aligned) {
   constexpr int kWidth = Lane<T>::kWidth;
   const Chunk chunk(ceil_div(channels, kSlab), pixels);
   const Lane<T> lane(chunk.slab, channels, aligned);
-  const LaneAffine<T> norm(affine, lane);
+  const LaneNorm<T> norm(device_norm, lane);
   float factor[kWidth];
   lane.read_channels(gate == nullptr ? nullptr : gate + chunk.image * channels, 3,
                      factor);  // 3 opens it wholly

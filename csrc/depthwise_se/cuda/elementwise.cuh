@@ -9,7 +9,7 @@ struct Apply {
   Dtype dtype;
   int64_t images, pixels, channels;
   const void* y;
-  DeviceAffine norm;
+  DeviceNorm norm;
   const float* gate;  // (images, channels)
   void* out;
 };

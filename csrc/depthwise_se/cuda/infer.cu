@@ -47,8 +47,8 @@ int infer(const InferArguments& a, void* stream) {
   const Window& w = a.window;
   const Space space(a);
   auto* floats = static_cast<float*>(a.workspace);
-  int error = enqueue_convolve({a.dtype, w, a.x, DeviceAffine(a.input), static_cast<const float*>(a.weight),
-                                DeviceAffine(a.norm), a.out, floats},
+  int error = enqueue_convolve({a.dtype, w, a.x, DeviceNorm(a.input), static_cast<const float*>(a.weight),
+                                DeviceNorm(a.norm), a.out, floats},
                                stream);
   if (error != 0 || a.excite.squeezed == 0) return error;
   float* pooled = floats + space.pooled;
@@ -56,7 +56,7 @@ int infer(const InferArguments& a, void* stream) {
          image_partials(a.dtype, w), w.channels, pooled);
   excite(DeviceExcite(a.excite, w.channels), w.images, pooled, floats + space.hidden, floats + space.gate,
          stream);
-  return apply({a.dtype, w.images, w.out_height * w.out_width, w.channels, a.out, DeviceAffine(),
+  return apply({a.dtype, w.images, w.out_height * w.out_width, w.channels, a.out, DeviceNorm(),
                 floats + space.gate, a.out},
                stream);
 }

@@ -5,10 +5,13 @@
 #include "depthwise_se/arguments.h"
 
 // The CUDA side of arguments.h. All pointers are of the device; `stream` is a cudaStream_t. Work is enqueued,
-// nothing is allocated or waited for. Answers: 0, a cudaError_t, or -1 where there is no kernel for the dtype
-// (float64) or the window. The workspace of a call holds the bytes that the function beside it says.
+// nothing is allocated or waited for. Answers: 0, a cudaError_t, or kUnsupported where there is no kernel
+// for the dtype (float64) or the window. The workspace of a call holds the bytes that the function beside it
+// says.
 
 namespace narsfast::cuda {
+
+constexpr int kUnsupported = -1;
 
 int convolve(const ConvolveArguments& arguments, void* stream);
 size_t convolve_workspace(const ConvolveArguments& arguments);

@@ -42,7 +42,8 @@ int moments(const MomentsArguments& a, void* stream) {
     const int64_t parts = ceil_div(pixels, kPart);
     launch(moments_kernel<T>, parts * ceil_div(a.channels, kSlab), reduce_slots_bytes<T, 3>(), stream, y,
            pixels, a.channels, aligned_maps<T>(a.channels, y), partials);
-    join_moments(partials, parts, a.channels, static_cast<float*>(a.mean), static_cast<float*>(a.m2), stream);
+    join_moments(partials, parts, a.channels, static_cast<float*>(a.mean), static_cast<float*>(a.var),
+                 stream);
     return launch_error();
   });
 }

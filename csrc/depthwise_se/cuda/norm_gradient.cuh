@@ -5,18 +5,18 @@
 namespace narsfast::cuda {
 
 // NormGradient on the device. Its vectors of one slab and image stand in shared memory as [kVectors][32]:
-// held by each thread they would cost 56 registers at 16 bits.
+// held by each thread they would cost 48 registers at 16 bits.
 struct DeviceNormGradient {
-  static constexpr int kVectors = 7;
+  static constexpr int kVectors = 6;
 
   const void* y;
   const void* d_out;
-  DeviceAffine norm;
+  DeviceNorm norm;
   const float* gate;
   const float* d_pooled;
-  const float* by_z;
-  const float* by_y;
-  const float* constant;
+  const float* d_weight;  // null where mean and var are constants, as d_bias
+  const float* d_bias;
+  float share;  // 1 / count
 
   explicit DeviceNormGradient(const NormGradient& g)
       : y(g.y),
@@ -24,30 +24,44 @@ struct DeviceNormGradient {
         norm(g.norm),
         gate(static_cast<const float*>(g.gate)),
         d_pooled(static_cast<const float*>(g.d_pooled)),
-        by_z(static_cast<const float*>(g.by_z)),
-        by_y(static_cast<const float*>(g.by_y)),
-        constant(static_cast<const float*>(g.constant)) {}
+        d_weight(static_cast<const float*>(g.count > 0 ? g.d_weight : nullptr)),
+        d_bias(static_cast<const float*>(g.count > 0 ? g.d_bias : nullptr)),
+        share(g.count > 0 ? static_cast<float>(1 / g.count) : 0) {}
 
-  // Callers wait for all threads between this and load().
+  // The vectors: scale, shift, by_y and constant of d_y = scale * d_z + by_y * y + constant, gate, and
+  // d_pooled / pixels. Each slot makes one. Callers wait for all threads between this and load().
   template <typename T>
   __device__ void fill(const Lane<T>& lane, int64_t image, int64_t pixels, float* shared) const {
     if (lane.slot >= kVectors) return;
     const int64_t row = image * lane.channels;
-    const float* const vectors[kVectors] = {norm.scale,
-                                            norm.shift,
-                                            by_z,
-                                            by_y,
-                                            constant,
+    const float* const vectors[kVectors] = {norm.weight,
+                                            norm.bias,
+                                            d_weight,
+                                            d_weight,
                                             gate == nullptr ? nullptr : gate + row,
                                             d_pooled == nullptr ? nullptr : d_pooled + row};
-    const float missing[kVectors] = {1, 0, 1, 0, 0, 3, 0};
-    float values[Lane<T>::kWidth];
-    lane.read_channels(vectors[lane.slot], missing[lane.slot], values);
+    const float missing[kVectors] = {1, 0, 0, 0, 3, 0};
+    NARSFAST_ROLL
     for (int j = 0; j < Lane<T>::kWidth; ++j) {
-      if (lane.slot == 5) values[j] = hard_sigmoid(values[j]);
-      if (lane.slot == 6) values[j] /= static_cast<float>(pixels);
+      float value = 0;
+      if (lane.holds(j)) {
+        const int64_t c = lane.channel(j);
+        const auto at = [&](const float* vector, float none) {
+          return vector == nullptr ? none : read(vector + c);
+        };
+        value = at(vectors[lane.slot], missing[lane.slot]);
+        const float inverse = norm.inverse(c);
+        const float scale = at(norm.weight, 1) * inverse;
+        const float mean = at(norm.mean, 0);
+        if (lane.slot == 0) value *= inverse;
+        if (lane.slot == 1) value -= mean * scale;
+        if (lane.slot == 2) value *= -scale * inverse * share;
+        if (lane.slot == 3) value = (mean * inverse * value - at(d_bias, 0)) * scale * share;
+        if (lane.slot == 4) value = hard_sigmoid(value);
+        if (lane.slot == 5) value /= static_cast<float>(pixels);
+      }
+      shared[lane.slot * kSlab + lane.position(j)] = value;
     }
-    lane.put(shared + lane.slot * kSlab, values);
   }
 
   // d_y of the pixel at `offset` of the maps.
@@ -63,8 +77,8 @@ struct DeviceNormGradient {
     for (int j = 0; j < kWidth; ++j) {
       const float* at = shared + lane.position(j);
       const float z = at[0] * value[j] + at[kSlab];
-      const float d_z = activation_slope(norm.activation, z) * (at[5 * kSlab] * gradient[j] + at[6 * kSlab]);
-      d_y[j] = at[2 * kSlab] * d_z + at[3 * kSlab] * value[j] + at[4 * kSlab];
+      const float d_z = activation_slope(norm.activation, z) * (at[4 * kSlab] * gradient[j] + at[5 * kSlab]);
+      d_y[j] = at[0] * d_z + at[2 * kSlab] * value[j] + at[3 * kSlab];
     }
   }
 };

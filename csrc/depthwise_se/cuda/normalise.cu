@@ -8,14 +8,14 @@ namespace {
 
 // pooled = mean over pixels of norm(y): a block for a slab of one image.
 template <typename T>
-__global__ void __launch_bounds__(kThreads) pool_kernel(const T* y, DeviceAffine affine, float* pooled,
+__global__ void __launch_bounds__(kThreads) pool_kernel(const T* y, DeviceNorm device_norm, float* pooled,
                                                         int64_t pixels, int64_t channels, bool aligned) {
   NARSFAST_SHARED(float, shared);
   constexpr int kWidth = Lane<T>::kWidth;
   const int64_t slabs = ceil_div(channels, kSlab);
   const int64_t image = blockIdx.x / slabs;
   const Lane<T> lane(blockIdx.x % slabs, channels, aligned);
-  const LaneAffine<T> norm(affine, lane);
+  const LaneNorm<T> norm(device_norm, lane);
   float sums[kWidth][1] = {};
   for (int64_t p = lane.slot; p < pixels; p += Lane<T>::kSlots) {
     float values[kWidth];
@@ -34,7 +34,7 @@ int pool(const NormaliseArguments& a, void* stream) {
     using T = decltype(element);
     const auto* y = static_cast<const T*>(a.y);
     launch(pool_kernel<T>, a.images * ceil_div(a.channels, kSlab), reduce_slots_bytes<T, 1>(), stream, y,
-           DeviceAffine(a.norm), static_cast<float*>(a.pooled), a.pixels, a.channels,
+           DeviceNorm(a.norm), static_cast<float*>(a.pooled), a.pixels, a.channels,
            aligned_maps<T>(a.channels, y));
     return launch_error();
   });
@@ -50,7 +50,7 @@ int normalise(const NormaliseArguments& a, void* stream) {
     excite(DeviceExcite(a.excite, a.channels), a.images, static_cast<const float*>(a.pooled),
            static_cast<float*>(a.hidden), gate, stream);
   }
-  return apply({a.dtype, a.images, a.pixels, a.channels, a.y, DeviceAffine(a.norm),
+  return apply({a.dtype, a.images, a.pixels, a.channels, a.y, DeviceNorm(a.norm),
                 a.excite.squeezed > 0 ? gate : nullptr, a.out},
                stream);
 }

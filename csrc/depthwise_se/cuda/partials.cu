@@ -6,7 +6,7 @@ namespace {
 
 // A block for 32 channels; 8 threads a channel.
 __global__ void __launch_bounds__(kThreads)
-    join_moments_kernel(const float* partials, int64_t count, int64_t channels, float* mean, float* m2) {
+    join_moments_kernel(const float* partials, int64_t count, int64_t channels, float* mean, float* var) {
   NARSFAST_SHARED(float, shared);
   constexpr int kRows = kThreads / kSlab;
   const int column = static_cast<int>(threadIdx.x) % kSlab;
@@ -31,15 +31,15 @@ __global__ void __launch_bounds__(kThreads)
     JoinMoments()(joined, other);
   }
   write(mean + channel, joined[1]);
-  write(m2 + channel, joined[2]);
+  write(var + channel, joined[0] > 0 ? joined[2] / joined[0] : 0);
 }
 
 }  // namespace
 
-void join_moments(const float* partials, int64_t count, int64_t channels, float* mean, float* m2,
+void join_moments(const float* partials, int64_t count, int64_t channels, float* mean, float* var,
                   void* stream) {
   launch(join_moments_kernel, ceil_div(channels, kSlab), sizeof(float) * 3 * kThreads, stream, partials,
-         count, channels, mean, m2);
+         count, channels, mean, var);
 }
 
 }  // namespace narsfast::cuda

@@ -11,16 +11,16 @@ constexpr int kSums = 5;
 
 template <typename T>
 __global__ void __launch_bounds__(kThreads)
-    sums_kernel(const T* y, const T* d_out, DeviceAffine affine, const float* mean, int64_t images,
-                int64_t pixels, int64_t channels, bool aligned, float* out) {
+    sums_kernel(const T* y, const T* d_out, DeviceNorm device_norm, int64_t images, int64_t pixels,
+                int64_t channels, bool aligned, float* out) {
   NARSFAST_SHARED(float, shared);
   constexpr int kWidth = Lane<T>::kWidth;
   const int64_t slabs = ceil_div(channels, kSlab);
   const int64_t image = blockIdx.x / slabs;
   const Lane<T> lane(blockIdx.x % slabs, channels, aligned);
-  const LaneAffine<T> norm(affine, lane);
+  const LaneNorm<T> norm(device_norm, lane);
   float means[kWidth];
-  lane.read_channels(mean, 0, means);
+  lane.read_channels(device_norm.mean, 0, means);
   float sums[kWidth][kSums] = {};
   for (int64_t p = lane.slot; p < pixels; p += Lane<T>::kSlots) {
     const int64_t offset = (image * pixels + p) * channels;
@@ -45,6 +45,7 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 struct Pass {
+  DeviceNorm norm;
   DeviceExcite excite;
   int64_t images, pixels;
   const float* sums;  // (kSums, images, channels)
@@ -106,8 +107,8 @@ __global__ void __launch_bounds__(kThreads)
   if (s == 0) write(d_expand_bias + c, expand_bias);
 }
 
-// Sums over images of d_z and d_z * (y - mean).
-__global__ void __launch_bounds__(kThreads) channel_sums_kernel(Pass p, float* d_z_sum, float* d_z_y_sum) {
+// Sums over images of d_z * (y - mean) / sqrt(var + eps) and d_z.
+__global__ void __launch_bounds__(kThreads) channel_sums_kernel(Pass p, float* d_weight, float* d_bias) {
   const int64_t channels = p.excite.channels;
   const int64_t c = int64_t{blockIdx.x} * kThreads + threadIdx.x;
   if (c >= channels) return;
@@ -122,8 +123,8 @@ __global__ void __launch_bounds__(kThreads) channel_sums_kernel(Pass p, float* d
     sum += gate * read(p.sums + plane + at) + share * read(p.sums + 3 * plane + at);
     y_sum += gate * read(p.sums + 2 * plane + at) + share * read(p.sums + 4 * plane + at);
   }
-  write(d_z_sum + c, sum);
-  write(d_z_y_sum + c, y_sum);
+  write(d_weight + c, y_sum * p.norm.inverse(c));
+  write(d_bias + c, sum);
 }
 
 }  // namespace
@@ -139,10 +140,8 @@ int reduce(const ReduceArguments& a, void* stream) {
     const auto* d_out = static_cast<const T*>(a.d_out);
     auto* sums = static_cast<float*>(a.workspace);
     float* d_gate = sums + kSums * a.images * a.channels;
-    launch(sums_kernel<T>, a.images * ceil_div(a.channels, kSlab), reduce_slots_bytes<T, kSums>(), stream, y,
-           d_out, DeviceAffine(a.norm), static_cast<const float*>(a.mean), a.images, a.pixels, a.channels,
-           aligned_maps<T>(a.channels, y, d_out), sums);
-    const Pass pass{DeviceExcite(a.excite, a.channels),
+    const Pass pass{DeviceNorm(a.norm),
+                    DeviceExcite(a.excite, a.channels),
                     a.images,
                     a.pixels,
                     sums,
@@ -152,6 +151,8 @@ int reduce(const ReduceArguments& a, void* stream) {
                     d_gate,
                     d_gate + a.images * a.channels,
                     static_cast<float*>(a.d_pooled)};
+    launch(sums_kernel<T>, a.images * ceil_div(a.channels, kSlab), reduce_slots_bytes<T, kSums>(), stream, y,
+           d_out, pass.norm, a.images, a.pixels, a.channels, aligned_maps<T>(a.channels, y, d_out), sums);
     if (a.excite.squeezed > 0) {
       launch(excite_gradient_kernel, a.images, 0, stream, pass);
       launch(excite_weights_kernel, ceil_div(a.channels * a.excite.squeezed, kThreads), 0, stream, pass,
@@ -159,7 +160,7 @@ int reduce(const ReduceArguments& a, void* stream) {
              static_cast<float*>(a.d_expand_weight), static_cast<float*>(a.d_expand_bias));
     }
     launch(channel_sums_kernel, ceil_div(a.channels, kThreads), 0, stream, pass,
-           static_cast<float*>(a.d_z_sum), static_cast<float*>(a.d_z_y_sum));
+           static_cast<float*>(a.d_weight), static_cast<float*>(a.d_bias));
     return launch_error();
   });
 }

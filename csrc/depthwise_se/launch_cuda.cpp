@@ -1,0 +1,78 @@
+#include <cuda_runtime_api.h>
+
+#include <stdexcept>
+
+#include "depthwise_se/cuda/launchers.h"
+#include "depthwise_se/launch.h"
+
+namespace narsfast {
+namespace {
+
+template <typename Arguments>
+struct Launcher {
+  int (*enqueue)(const Arguments&, void*);
+  size_t (*workspace)(const Arguments&);  // null where none is needed
+};
+
+constexpr Launcher<ConvolveArguments> launcher(const ConvolveArguments&) {
+  return {cuda::convolve, cuda::convolve_workspace};
+}
+constexpr Launcher<MomentsArguments> launcher(const MomentsArguments&) {
+  return {cuda::moments, cuda::moments_workspace};
+}
+constexpr Launcher<NormaliseArguments> launcher(const NormaliseArguments&) {
+  return {cuda::normalise, nullptr};
+}
+constexpr Launcher<ReduceArguments> launcher(const ReduceArguments&) {
+  return {cuda::reduce, cuda::reduce_workspace};
+}
+constexpr Launcher<NormGradientArguments> launcher(const NormGradientArguments&) {
+  return {cuda::norm_gradient, nullptr};
+}
+constexpr Launcher<ConvolveGradientArguments> launcher(const ConvolveGradientArguments&) {
+  return {cuda::convolve_gradient, cuda::convolve_gradient_workspace};
+}
+constexpr Launcher<InferArguments> launcher(const InferArguments&) {
+  return {cuda::infer, cuda::infer_workspace};
+}
+
+}  // namespace
+
+bool cuda_built() { return true; }
+
+bool has_device() {
+  int count = 0;
+  const bool found = cudaGetDeviceCount(&count) == cudaSuccess && count > 0;
+  cudaGetLastError();  // launchers ask for it: what is missing here is not their failure
+  return found;
+}
+
+template <typename Arguments>
+size_t workspace(const Arguments& arguments) {
+  const auto bytes = launcher(arguments).workspace;
+  return bytes == nullptr ? 0 : bytes(arguments);
+}
+
+template <typename Arguments>
+void launch(const Arguments& arguments, uintptr_t stream) {
+  const int error = launcher(arguments).enqueue(arguments, reinterpret_cast<void*>(stream));
+  if (error == cuda::kUnsupported) throw std::invalid_argument("no kernel for this dtype or window");
+  if (error != 0) throw std::runtime_error(cudaGetErrorString(static_cast<cudaError_t>(error)));
+}
+
+template size_t workspace(const ConvolveArguments&);
+template void launch(const ConvolveArguments&, uintptr_t);
+template size_t workspace(const MomentsArguments&);
+template void launch(const MomentsArguments&, uintptr_t);
+template size_t workspace(const NormaliseArguments&);
+template void launch(const NormaliseArguments&, uintptr_t);
+template size_t workspace(const ReduceArguments&);
+template void launch(const ReduceArguments&, uintptr_t);
+template size_t workspace(const NormGradientArguments&);
+template void launch(const NormGradientArguments&, uintptr_t);
+template size_t workspace(const ConvolveGradientArguments&);
+template void launch(const ConvolveGradientArguments&, uintptr_t);
+template size_t workspace(const InferArguments&);
+template void launch(const InferArguments&, uintptr_t);
+
+}  // namespace narsfast
