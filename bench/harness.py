@@ -9,21 +9,12 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from narsfast import _native
-
-
-@dataclass
-class Work:
-    """Something timed: `run` does it once and says how many candidates it handled."""
-
-    name: str
-    run: Callable[[], int]
 
 
 def machine() -> dict[str, str | int | list[float]]:
@@ -41,25 +32,6 @@ def machine() -> dict[str, str | int | list[float]]:
         "python": platform.python_version(),
         "load": [round(value, 2) for value in os.getloadavg()],
     }
-
-
-def measure(work: Sequence[Work], repeats: int) -> list[dict[str, str | float]]:
-    """Every repeat runs all of it once, so that a busy moment meets every method."""
-    wall: list[list[float]] = [[] for _ in work]
-    cpu: list[list[float]] = [[] for _ in work]
-    for repeat in range(repeats + 1):
-        for index, item in enumerate(work):
-            started, used = time.perf_counter(), time.process_time()
-            candidates = item.run()
-            wall_rate = candidates / (time.perf_counter() - started)
-            cpu_rate = candidates / max(time.process_time() - used, 1e-9)
-            if repeat:  # the first warms up
-                wall[index].append(wall_rate)
-                cpu[index].append(cpu_rate)
-    return [
-        {"what": item.name, "wall_rate": statistics.median(w), "cpu_rate": statistics.median(c)}
-        for item, w, c in zip(work, wall, cpu, strict=True)
-    ]
 
 
 def take_turns(
@@ -96,7 +68,7 @@ def report(figures: Mapping[str, float], rows: Sequence[Mapping[str, Any]], path
     """Print the figures; with a path, write them with the rows and the machine."""
     figures = {name: round(value, 3) for name, value in figures.items()}
     for name, value in figures.items():
-        print(f"{name:32} {value:8.3f}")
+        print(f"{name:36} {value:14,.3f}")
     if path is not None:
         document = {"figures": figures, "rows": list(rows), "machine": machine()}
         path.write_text(json.dumps(document, indent=1) + "\n")
