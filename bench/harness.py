@@ -14,10 +14,11 @@ from typing import Any
 
 import torch
 
+from bench import contention
 from narsfast import _native
 
 
-def machine() -> dict[str, str | int | list[float]]:
+def machine() -> dict[str, Any]:
     cpu = platform.processor()
     info = Path("/proc/cpuinfo")
     if info.exists():
@@ -65,10 +66,27 @@ def arguments(description: str | None) -> argparse.Namespace:
 
 
 def report(figures: Mapping[str, float], rows: Sequence[Mapping[str, Any]], path: Path | None) -> None:
-    """Print the figures; with a path, write them with the rows and the machine."""
-    figures = {name: round(value, 3) for name, value in figures.items()}
-    for name, value in figures.items():
+    """Print the figures; with a path, write them with the rows and the machine.
+
+    Where the cores are contended, figures named `..._2_threads` are left out and every row is marked.
+    """
+    cores = contention.check()
+    kept = {
+        name: round(value, 3)
+        for name, value in figures.items()
+        if not (cores.contended and name.endswith("_2_threads"))
+    }
+    for name, value in kept.items():
         print(f"{name:36} {value:14,.3f}")
+    if cores.contended:
+        print(
+            f"contended: both cores do {cores.speedup:.2f} times the work of one; no figures of two threads"
+        )
     if path is not None:
-        document = {"figures": figures, "rows": list(rows), "machine": machine()}
+        mark = {"contended": True} if cores.contended else {}
+        speedup = None if cores.speedup is None else round(cores.speedup, 3)
+        host = {**machine(), "both_cores_speedup": speedup}
+        if cores.speedup is None:
+            host["both_cores_why_not"] = cores.why_not
+        document = {"figures": kept, "rows": [{**row, **mark} for row in rows], "machine": host}
         path.write_text(json.dumps(document, indent=1) + "\n")
