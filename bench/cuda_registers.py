@@ -1,4 +1,6 @@
-"""Compiles every CUDA source for every device and records registers and spills: `python -m bench.cuda_registers`.
+"""Compiles every CUDA source for every device and records registers and spills.
+
+    python -m bench.cuda_registers [--quick] [--json FILE]
 
 Needs nvcc, no device. The one figure that can be had without a GPU: a kernel that spills is slow wherever it runs.
 """
@@ -8,6 +10,7 @@ import json
 import re
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -17,7 +20,7 @@ SPILLS = re.compile(r"(\d+) bytes spill stores, (\d+) bytes spill loads")
 REGISTERS = re.compile(r"Used (\d+) registers")
 
 
-def compile_source(source: Path, architectures: list[int]) -> str:
+def compile_source(source: Path, architectures: Sequence[int]) -> str:
     """What ptxas says of one source."""
     targets = [f"-gencode=arch=compute_{a},code=sm_{a}" for a in architectures]
     with tempfile.TemporaryDirectory() as scratch:
@@ -54,13 +57,16 @@ def demangle(rows: list[dict[str, object]]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--arch", type=int, nargs="+", default=list(ARCHITECTURES))
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help=f"compile for sm_{ARCHITECTURES[0]} only")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write figures, rows and machine there")
     options = parser.parse_args()
+    architectures = ARCHITECTURES[:1] if options.quick else ARCHITECTURES
     rows: list[dict[str, object]] = []
     for source in sorted((ROOT / "csrc").rglob("*.cu")):
-        rows += rows_of(compile_source(source, options.arch), source.name)
+        rows += rows_of(compile_source(source, architectures), source.name)
     demangle(rows)
     figures = {
         "kernels": len(rows),

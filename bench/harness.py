@@ -9,24 +9,16 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from bench import contention
 from narsfast import _native
 
 
-@dataclass
-class Work:
-    """Something timed: `run` does it once and says how many candidates it handled."""
-
-    name: str
-    run: Callable[[], int]
-
-
-def machine() -> dict[str, str | int | list[float]]:
+def machine() -> dict[str, Any]:
     cpu = platform.processor()
     info = Path("/proc/cpuinfo")
     if info.exists():
@@ -41,25 +33,6 @@ def machine() -> dict[str, str | int | list[float]]:
         "python": platform.python_version(),
         "load": [round(value, 2) for value in os.getloadavg()],
     }
-
-
-def measure(work: Sequence[Work], repeats: int) -> list[dict[str, str | float]]:
-    """Every repeat runs all of it once, so that a busy moment meets every method."""
-    wall: list[list[float]] = [[] for _ in work]
-    cpu: list[list[float]] = [[] for _ in work]
-    for repeat in range(repeats + 1):
-        for index, item in enumerate(work):
-            started, used = time.perf_counter(), time.process_time()
-            candidates = item.run()
-            wall_rate = candidates / (time.perf_counter() - started)
-            cpu_rate = candidates / max(time.process_time() - used, 1e-9)
-            if repeat:  # the first warms up
-                wall[index].append(wall_rate)
-                cpu[index].append(cpu_rate)
-    return [
-        {"what": item.name, "wall_rate": statistics.median(w), "cpu_rate": statistics.median(c)}
-        for item, w, c in zip(work, wall, cpu, strict=True)
-    ]
 
 
 def take_turns(
@@ -93,10 +66,27 @@ def arguments(description: str | None) -> argparse.Namespace:
 
 
 def report(figures: Mapping[str, float], rows: Sequence[Mapping[str, Any]], path: Path | None) -> None:
-    """Print the figures; with a path, write them with the rows and the machine."""
-    figures = {name: round(value, 3) for name, value in figures.items()}
-    for name, value in figures.items():
-        print(f"{name:32} {value:8.3f}")
+    """Print the figures; with a path, write them with the rows and the machine.
+
+    Where the cores are contended, figures named `..._2_threads` are left out and every row is marked.
+    """
+    cores = contention.check()
+    kept = {
+        name: round(value, 3)
+        for name, value in figures.items()
+        if not (cores.contended and name.endswith("_2_threads"))
+    }
+    for name, value in kept.items():
+        print(f"{name:36} {value:14,.3f}")
+    if cores.contended:
+        print(
+            f"contended: both cores do {cores.speedup:.2f} times the work of one; no figures of two threads"
+        )
     if path is not None:
-        document = {"figures": figures, "rows": list(rows), "machine": machine()}
+        mark = {"contended": True} if cores.contended else {}
+        speedup = None if cores.speedup is None else round(cores.speedup, 3)
+        host = {**machine(), "both_cores_speedup": speedup}
+        if cores.speedup is None:
+            host["both_cores_why_not"] = cores.why_not
+        document = {"figures": kept, "rows": [{**row, **mark} for row in rows], "machine": host}
         path.write_text(json.dumps(document, indent=1) + "\n")

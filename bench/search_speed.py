@@ -1,26 +1,23 @@
 """How many candidates a second does the search handle on one core?
 
-Scores of the predictor, statistics, and evolution end to end, beside a plain vectorised torch loop that has no
-duplicate removal, no repair and one linear constraint. One thread, methods interleaved, medians over repeats; rates by
-wall clock and by CPU time (the honest one on a shared machine).
+    python -m bench.search_speed [--quick] [--json FILE]
 
-    python bench/search_speed.py [--repeats 7] [--out results.json]
+Scores of the predictor, statistics, and evolution end to end, beside a plain vectorised torch loop that has no
+duplicate removal, no repair and one linear constraint. One thread, all in turns, medians. For the scores torch is
+given the features, which ours makes of the genes.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Mapping
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import numpy as np
 import torch
-from harness import Work, machine, measure
 
+from bench import harness
 from narsfast import _native
 from narsfast.cost import Budget, Counter
 from narsfast.predictor import PredictorWeights, Statistics
@@ -28,7 +25,8 @@ from narsfast.search import Pool, TableCounter, evolve
 from narsfast.space import Space, load_space
 
 BATCH = 16384
-NETS = {"64-wide": (64, 64), "3x400": (400, 400, 400)}
+NETS = {"2x64": (64, 64), "3x400": (400, 400, 400)}
+EVOLUTIONS = {480: 100, 6000: 10}  # children a generation: generations
 
 
 class Net:
@@ -137,35 +135,43 @@ def native_evolution(
     return run
 
 
-def all_work() -> list[Work]:
+def all_work() -> dict[str, Callable[[], int]]:
+    """Everything timed, by name: a call does it once and returns how many candidates it handled."""
     mobile = Counter(load_space("mobile"))
     linear = linear_case()
     genes = mobile.space.random(BATCH, 2)
     values = mobile(genes).astype(np.float64)
-    work = [Work("statistics, mobile, MBConv rows", lambda: len(mobile(genes)))]
+    work: dict[str, Callable[[], int]] = {"statistics, mobile, MBConv rows": lambda: len(mobile(genes))}
     for name, widths in NETS.items():
         native = _native.Predictor(mobile.space.tables(), Net(mobile, widths).weights())
         plain = torch_net(native_inputs(mobile), widths)
         features = torch.rand(BATCH, native_inputs(mobile))
-        work += [
-            Work(f"scores, mobile, {name}, ours", lambda n=native: len(n.score(genes, values)[0])),
-            Work(f"scores, mobile, {name}, torch without features", _torch_scores(plain, features)),
-            Work(
-                f"evolution, linear, {name}, ours, 480 children",
-                native_evolution(linear, Net(linear, widths), 0.4, 80, 100),
-            ),
-            Work(f"evolution, linear, {name}, torch loop, 480 children", torch_evolution(widths, 480, 100)),
-            Work(
-                f"evolution, linear, {name}, ours, 6000 children",
-                native_evolution(linear, Net(linear, widths), 0.4, 1000, 10),
-            ),
-            Work(f"evolution, linear, {name}, torch loop, 6000 children", torch_evolution(widths, 6000, 10)),
-            Work(
-                f"evolution, mobile, {name}, ours, 480 children",
-                native_evolution(mobile, Net(mobile, widths), 0.3, 80, 100),
-            ),
-        ]
+        work[f"scores, mobile, {name}, ours"] = lambda n=native: len(n.score(genes, values)[0])
+        work[f"scores, mobile, {name}, torch without features"] = _torch_scores(plain, features)
+        for children, generations in EVOLUTIONS.items():
+            what = f"evolution, linear, {name}, {children} children"
+            ours = native_evolution(linear, Net(linear, widths), 0.4, children // 6, generations)
+            work[f"{what}, ours"] = ours
+            work[f"{what}, torch loop"] = torch_evolution(widths, children, generations)
+        ours = native_evolution(mobile, Net(mobile, widths), 0.3, 80, 100)
+        work[f"evolution, mobile, {name}, 480 children, ours"] = ours
     return work
+
+
+def figures_of(rates: Mapping[str, float]) -> dict[str, float]:
+    """Rates of ours and their ratios to torch's."""
+    figures = {"statistics_per_second": rates["statistics, mobile, MBConv rows"]}
+    for name in NETS:
+        scores = rates[f"scores, mobile, {name}, ours"]
+        figures[f"scores_{name}_per_second"] = scores
+        figures[f"scores_{name}_vs_torch"] = scores / rates[f"scores, mobile, {name}, torch without features"]
+        evolution = rates[f"evolution, mobile, {name}, 480 children, ours"]
+        figures[f"evolution_{name}_per_second"] = evolution
+        for children in EVOLUTIONS:
+            what = f"evolution, linear, {name}, {children} children"
+            ratio = rates[f"{what}, ours"] / rates[f"{what}, torch loop"]
+            figures[f"evolution_{name}_{children}_vs_torch_loop"] = ratio
+    return figures
 
 
 def native_inputs(counter: Counter) -> int:
@@ -181,22 +187,16 @@ def _torch_scores(net: torch.nn.Module, features: torch.Tensor) -> Callable[[], 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--out", type=Path, help="write the results as JSON")
-    options = parser.parse_args()
+    options = harness.arguments(__doc__)
     torch.set_num_threads(1)
-    results = {
-        "machine": machine(),
-        "repeats": options.repeats,
-        "rates": measure(all_work(), options.repeats),
-    }
-    print(json.dumps(results["machine"]))
-    print(f"{'candidates a second':60}{'wall':>14}{'CPU time':>14}")
-    for row in results["rates"]:
-        print(f"{row['what']:60}{row['wall_rate']:>14,.0f}{row['cpu_rate']:>14,.0f}")
-    if options.out:
-        options.out.write_text(json.dumps(results, indent=1) + "\n")
+    work = all_work()
+    handled = {name: run() for name, run in work.items()}
+    seconds = harness.take_turns(work, 3 if options.quick else 7)
+    rates = {name: handled[name] / seconds[name] for name in work}
+    rows = [{"what": name, "candidates_per_second": round(rate)} for name, rate in rates.items()]
+    for row in rows:
+        print(f"{row['what']:60}{row['candidates_per_second']:>14,}")
+    harness.report(figures_of(rates), rows, options.json)
 
 
 if __name__ == "__main__":
