@@ -11,6 +11,9 @@ from narsfast.arch import Definition, definition_of
 from narsfast.ops import DepthwiseSE, SqueezeExcite
 from narsfast.space import load_space
 
+SMALL_BATCH = 32
+"""Of the built-in recipes of the small spaces."""
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -87,15 +90,14 @@ def layers_of(name: str, network: Definition | str, resolution: int, batch: int)
 
 
 def all_layers(quick: bool) -> list[Layer]:
-    """A, B, D, G of the zoo at 128 px and one network of each small space; quick: every fifth of B and tiny."""
-    batch = 8
-    zoo = [layer for name in ("B",) if quick for layer in layers_of(name, name.lower(), 128, batch)[::5]]
-    if not quick:
-        zoo = [layer for name in ("A", "B", "D", "G") for layer in layers_of(name, name.lower(), 128, batch)]
-    small: list[Layer] = []
+    """A, B, D, G of the zoo at 128 px, and one network of each small space with the batch of its recipe.
+
+    quick: some of B and of the small ones.
+    """
+    zoo = ("B",) if quick else ("A", "B", "D", "G")
+    layers = [layer for name in zoo for layer in layers_of(name, name.lower(), 128, 8)]
     for name, resolution in (("tiny", 32), ("mobile", 64)):
         space = load_space(name)
         network = definition_of(space, space.random(1, seed=0))[0]
-        layers = layers_of(name, network, resolution, batch)
-        small += layers[:2] if quick else layers
-    return zoo + small
+        layers += layers_of(name, network, resolution, SMALL_BATCH)
+    return layers[::4] if quick else layers

@@ -4,10 +4,12 @@
 #include <pybind11/stl.h>
 
 #include <array>
+#include <optional>
 #include <stdexcept>
 #include <vector>
 
 #include "depthwise_se/kernels.h"
+#include "depthwise_se/launch.h"
 
 namespace py = pybind11;
 
@@ -15,6 +17,11 @@ namespace {
 
 using narsfast::Activation;
 using narsfast::Dtype;
+
+template <class Arguments, class = void>
+struct has_workspace : std::false_type {};
+template <class Arguments>
+struct has_workspace<Arguments, std::void_t<decltype(Arguments::workspace)>> : std::true_type {};
 
 using Address = uintptr_t;
 // weight, bias, mean, var, eps, activation
@@ -66,12 +73,31 @@ narsfast::Window window(const WindowValues& values) {
 
 using Shape = std::array<int64_t, 3>;  // images, pixels, channels
 
-const narsfast::DepthwiseKernels& kernels(int dtype) {
-  return narsfast::depthwise_kernels(narsfast::choose_isa(), static_cast<Dtype>(dtype));
+// None: the CPU. Otherwise a stream of the current CUDA device, and what gives memory there: bytes to
+// address.
+using Where = std::optional<std::tuple<Address, py::function>>;
+
+// Runs `kernel` of the CPU's instruction set, or its counterpart on a CUDA device.
+template <class Arguments>
+void run(void (*narsfast::DepthwiseKernels::*kernel)(const Arguments&), Arguments arguments,
+         const Where& where) {
+  if (!where) {
+    const auto& kernels = narsfast::depthwise_kernels(narsfast::choose_isa(), arguments.dtype);
+    const py::gil_scoped_release release;
+    (kernels.*kernel)(arguments);
+    return;
+  }
+  const auto& [stream, allocate] = *where;
+  if constexpr (has_workspace<Arguments>::value) {
+    const size_t bytes = narsfast::workspace(arguments);
+    arguments.workspace = bytes == 0 ? nullptr : pointer(allocate(bytes).template cast<Address>());
+  }
+  const py::gil_scoped_release release;
+  narsfast::launch(arguments, stream);
 }
 
 void convolve(int dtype, const WindowValues& shape, Address x, const NormValues& input, Address weight,
-              Address y, Address mean, Address var) {
+              Address y, Address mean, Address var, const Where& where) {
   const narsfast::ConvolveArguments arguments{static_cast<Dtype>(dtype),
                                               window(shape),
                                               pointer(x),
@@ -81,13 +107,12 @@ void convolve(int dtype, const WindowValues& shape, Address x, const NormValues&
                                               pointer(mean),
                                               pointer(var),
                                               nullptr};
-  const py::gil_scoped_release release;
-  kernels(dtype).convolve(arguments);
+  run(&narsfast::DepthwiseKernels::convolve, arguments, where);
 }
 
 void convolve_gradient(int dtype, const WindowValues& shape, const GradientValues& gradient,
                        const NormValues& norm_values, Address x, const NormValues& input, Address weight,
-                       const std::vector<Address>& out) {
+                       const std::vector<Address>& out, const Where& where) {
   const narsfast::ConvolveGradientArguments arguments{static_cast<Dtype>(dtype),
                                                       window(shape),
                                                       norm_gradient(gradient, norm_values),
@@ -99,20 +124,18 @@ void convolve_gradient(int dtype, const WindowValues& shape, const GradientValue
                                                       pointer(at(out, 2)),
                                                       pointer(at(out, 3)),
                                                       nullptr};
-  const py::gil_scoped_release release;
-  kernels(dtype).convolve_gradient(arguments);
+  run(&narsfast::DepthwiseKernels::convolve_gradient, arguments, where);
 }
 
 void infer(int dtype, const WindowValues& shape, Address x, const NormValues& input, Address weight,
-           const NormValues& norm_values, const ExciteValues& gate, Address out) {
+           const NormValues& norm_values, const ExciteValues& gate, Address out, const Where& where) {
   const narsfast::InferArguments arguments{
       static_cast<Dtype>(dtype), window(shape), pointer(x),   norm(input), pointer(weight),
       norm(norm_values),         excite(gate),  pointer(out), nullptr};
-  const py::gil_scoped_release release;
-  kernels(dtype).infer(arguments);
+  run(&narsfast::DepthwiseKernels::infer, arguments, where);
 }
 
-void moments(int dtype, const Shape& shape, Address y, Address mean, Address var) {
+void moments(int dtype, const Shape& shape, Address y, Address mean, Address var, const Where& where) {
   const narsfast::MomentsArguments arguments{static_cast<Dtype>(dtype),
                                              shape[0],
                                              shape[1],
@@ -121,23 +144,22 @@ void moments(int dtype, const Shape& shape, Address y, Address mean, Address var
                                              pointer(mean),
                                              pointer(var),
                                              nullptr};
-  const py::gil_scoped_release release;
-  kernels(dtype).moments(arguments);
+  run(&narsfast::DepthwiseKernels::moments, arguments, where);
 }
 
 void normalise(int dtype, const Shape& shape, Address y, const NormValues& norm_values,
-               const ExciteValues& gating, Address out, const std::array<Address, 3>& state) {
+               const ExciteValues& gating, Address out, const std::array<Address, 3>& state,
+               const Where& where) {
   const narsfast::NormaliseArguments arguments{
       static_cast<Dtype>(dtype), shape[0],       shape[1],     shape[2],          pointer(y),
       norm(norm_values),         excite(gating), pointer(out), pointer(state[0]), pointer(state[1]),
       pointer(state[2])};
-  const py::gil_scoped_release release;
-  kernels(dtype).normalise(arguments);
+  run(&narsfast::DepthwiseKernels::normalise, arguments, where);
 }
 
 void reduce(int dtype, const Shape& shape, Address y, Address d_out, const NormValues& norm_values,
-            const ExciteValues& gating, const std::array<Address, 3>& state,
-            const std::vector<Address>& out) {
+            const ExciteValues& gating, const std::array<Address, 3>& state, const std::vector<Address>& out,
+            const Where& where) {
   const narsfast::ReduceArguments arguments{static_cast<Dtype>(dtype),
                                             shape[0],
                                             shape[1],
@@ -157,25 +179,25 @@ void reduce(int dtype, const Shape& shape, Address y, Address d_out, const NormV
                                             pointer(at(out, 5)),
                                             pointer(at(out, 6)),
                                             nullptr};
-  const py::gil_scoped_release release;
-  kernels(dtype).reduce(arguments);
+  run(&narsfast::DepthwiseKernels::reduce, arguments, where);
 }
 
 void norm_gradient_map(int dtype, const Shape& shape, const GradientValues& gradient,
-                       const NormValues& norm_values, Address d_y) {
+                       const NormValues& norm_values, Address d_y, const Where& where) {
   const narsfast::NormGradientArguments arguments{static_cast<Dtype>(dtype),
                                                   shape[0],
                                                   shape[1],
                                                   shape[2],
                                                   norm_gradient(gradient, norm_values),
                                                   pointer(d_y)};
-  const py::gil_scoped_release release;
-  kernels(dtype).norm_gradient(arguments);
+  run(&narsfast::DepthwiseKernels::norm_gradient, arguments, where);
 }
 
 }  // namespace
 
 void bind_depthwise(py::module_& m) {
+  m.def("cuda_built", &narsfast::cuda_built, "Whether this build has CUDA kernels.");
+  m.def("has_cuda", &narsfast::has_device, "Whether there is a device for them; False without a driver.");
   m.def("depthwise_convolve", &convolve);
   m.def("depthwise_convolve_gradient", &convolve_gradient);
   m.def("depthwise_infer", &infer);

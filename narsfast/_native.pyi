@@ -65,55 +65,71 @@ def evolve(
 ) -> list[dict[str, Any]]: ...
 
 # Depthwise squeeze-excite: addresses (0 = left out) and sizes, in the order of csrc/depthwise_se/arguments.h
-_Affine = tuple[int, int, int]
+_Norm = tuple[int, int, int, int, float, int]
 _Excite = tuple[int, int, int, int, int, int]
 _Window = tuple[int, int, int, int, int, int, int]
-_NormGradient = tuple[int, int, int, int, int, int, int]
+_Gradient = tuple[int, int, int, int, int, int, float]
 _Shape = tuple[int, int, int]
+_State = tuple[int, int, int]  # pooled, hidden, gate
+_Where = tuple[int, Callable[[int], int]] | None
 
+def cuda_built() -> bool: ...
+def has_cuda() -> bool: ...
 def depthwise_convolve(
-    dtype: int, window: _Window, x: int, input: _Affine, weight: int, y: int, mean: int, m2: int
+    dtype: int,
+    window: _Window,
+    x: int,
+    input: _Norm,
+    kernel: int,
+    y: int,
+    mean: int,
+    var: int,
+    where: _Where,
 ) -> None: ...
 def depthwise_convolve_gradient(
     dtype: int,
     window: _Window,
-    gradient: _NormGradient,
-    norm: _Affine,
+    gradient: _Gradient,
+    norm: _Norm,
     x: int,
-    input: _Affine,
-    input_mean: int,
-    weight: int,
-    d_x: int,
-    d_weight: int,
-    d_input_sum: int,
-    d_input_x_sum: int,
+    input: _Norm,
+    kernel: int,
+    out: list[int],
+    where: _Where,
 ) -> None: ...
 def depthwise_infer(
-    dtype: int, window: _Window, x: int, input: _Affine, weight: int, norm: _Affine, excite: _Excite, out: int
+    dtype: int,
+    window: _Window,
+    x: int,
+    input: _Norm,
+    kernel: int,
+    norm: _Norm,
+    excite: _Excite,
+    out: int,
+    where: _Where,
 ) -> None: ...
-def depthwise_moments(dtype: int, shape: _Shape, y: int, mean: int, m2: int) -> None: ...
+def depthwise_moments(dtype: int, shape: _Shape, y: int, mean: int, var: int, where: _Where) -> None: ...
 def depthwise_normalise(
     dtype: int,
     shape: _Shape,
     y: int,
-    norm: _Affine,
+    norm: _Norm,
     excite: _Excite,
     out: int,
-    pooled: int,
-    hidden: int,
-    gate: int,
+    state: _State,
+    where: _Where,
 ) -> None: ...
 def depthwise_reduce(
     dtype: int,
     shape: _Shape,
     y: int,
     d_out: int,
-    norm: _Affine,
-    mean: int,
+    norm: _Norm,
     excite: _Excite,
-    saved: tuple[int, ...],
-    out: tuple[int, ...],
+    state: _State,
+    out: list[int],
+    where: _Where,
 ) -> None: ...
 def depthwise_norm_gradient(
-    dtype: int, shape: _Shape, gradient: _NormGradient, norm: _Affine, d_y: int
+    dtype: int, shape: _Shape, gradient: _Gradient, norm: _Norm, d_y: int, where: _Where
 ) -> None: ...

@@ -6,8 +6,12 @@ contiguous, and float32, or float64 where the map is float64.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
+
+from narsfast import _native
 
 ACTIVATIONS = {"none": 0, "relu": 1, "hard_swish": 2}
 """Names of the activations and their numbers in the compiled module."""
@@ -15,12 +19,22 @@ ACTIVATIONS = {"none": 0, "relu": 1, "hard_swish": 2}
 KERNELS = (3, 5, 7)
 STRIDES = (1, 2)
 
-DTYPES = {torch.float32: 0, torch.bfloat16: 1, torch.float64: 3}
+DTYPES = {
+    "cpu": {torch.float32: 0, torch.bfloat16: 1, torch.float64: 3},
+    "cuda": {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2},
+}
+"""What maps hold on each device, and its number in the compiled module."""
+
+Where = tuple[int, Callable[[int], int]] | None
+"""A CUDA stream, and what gives memory on its device: bytes to address. None: the CPU."""
 
 
 def supports(x: Tensor, kernel: int, stride: int) -> bool:
     """Whether the kernels of this build take the map `x`."""
-    return x.device.type == "cpu" and x.dtype in DTYPES and kernel in KERNELS and stride in STRIDES
+    device = x.device.type
+    if x.dtype not in DTYPES.get(device, ()) or kernel not in KERNELS or stride not in STRIDES:
+        return False
+    return device == "cpu" or _native.cuda_built()
 
 
 def vector_dtype(dtype: torch.dtype) -> torch.dtype:
@@ -53,10 +67,11 @@ class Vectors:
     """
 
     def __init__(self, like: Tensor) -> None:
-        if like.dtype not in DTYPES:
-            names = ", ".join(str(dtype) for dtype in DTYPES)
-            raise TypeError(f"a map on the CPU is {like.dtype}; it must be one of {names}")
-        self.dtype = DTYPES[like.dtype]
+        dtypes = DTYPES[like.device.type]
+        if like.dtype not in dtypes:
+            names = ", ".join(str(dtype) for dtype in dtypes)
+            raise TypeError(f"a map on {like.device.type} is {like.dtype}; it must be one of {names}")
+        self.dtype = dtypes[like.dtype]
         self._expected = vector_dtype(like.dtype)
 
     def address(self, name: str, x: Tensor | None) -> int:
@@ -107,6 +122,20 @@ class Vectors:
         )
 
 
+def where(x: Tensor) -> Where:
+    """Where the kernels run that take the map x: on the stream that is current on its device."""
+    if x.device.type == "cpu":
+        return None
+    kept = []
+
+    def allocate(size: int) -> int:
+        # Freed after the launch; later work on the same stream waits for the kernel.
+        kept.append(torch.empty(size, dtype=torch.uint8, device=x.device))
+        return kept[-1].data_ptr()
+
+    return torch.cuda.current_stream(x.device).cuda_stream, allocate
+
+
 def window(x: Tensor, kernel: Tensor, stride: int, padding: int) -> tuple[int, int, int, int, int, int, int]:
     """Shape of a convolution as the compiled module takes it."""
     images, channels, height, width = x.shape
@@ -128,6 +157,6 @@ def empty_map(x: Tensor, height: int, width: int) -> Tensor:
 
 def empty_vector(x: Tensor, *sizes: int) -> Tensor:
     """A tensor of what goes with the map x."""
-    if x.dtype is torch.bfloat16:
-        return x.new_empty(sizes, dtype=torch.float32)
-    return x.new_empty(sizes)
+    if x.dtype is torch.float32:
+        return x.new_empty(sizes)
+    return x.new_empty(sizes, dtype=vector_dtype(x.dtype))

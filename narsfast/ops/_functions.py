@@ -132,9 +132,7 @@ class _NormAct(Function):
         y, *norm = ctx.saved_tensors
         eps, act, group, count = ctx.settings
         d_out = _channels_last(d_out)
-        d_weight, d_bias = OPS.reduce(
-            d_out, y, *norm, eps, act, None, None, None, None, None, "none"
-        )[:2]
+        d_weight, d_bias = OPS.reduce(d_out, y, *norm, eps, act, None, None, None, None, None, "none")[:2]
         sums = _sum_over(group if count else None, d_weight, d_bias)
         d_y = OPS.norm_gradient(d_out, y, *norm, eps, act, *sums, count)
         return d_y, d_weight, d_bias, None, None, None, None, None

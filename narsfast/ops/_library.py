@@ -14,7 +14,7 @@ from torch import Tensor, library
 
 from narsfast import _native
 
-from ._arguments import Vectors, empty_map, empty_vector, map_address, out_size, shape, window
+from ._arguments import Vectors, empty_map, empty_vector, map_address, out_size, shape, where, window
 
 _Library: Any = library.Library  # its methods have no types
 _LIBRARY = _Library("narsfast", "DEF")
@@ -23,10 +23,20 @@ OPS: Any = torch.ops.narsfast
 """The operators by name."""
 
 
-def _register(schema: str, cpu: Callable[..., Any], fake: Callable[..., Any]) -> None:
+def _register(schema: str, run: Callable[..., Any], fake: Callable[..., Any]) -> None:
     name = _LIBRARY.define(schema)
-    _LIBRARY.impl(name, cpu, "CPU")
+    _LIBRARY.impl(name, run, "CPU")
+    if _native.cuda_built():
+        _LIBRARY.impl(name, _on_its_device(run), "CUDA")
     library.register_fake(f"narsfast::{name}", fake, lib=_LIBRARY)
+
+
+def _on_its_device(run: Callable[..., Any]) -> Callable[..., Any]:
+    def guarded(x: Tensor, *rest: Any) -> Any:
+        with torch.cuda.device(x.device):
+            return run(x, *rest)
+
+    return guarded
 
 
 _NORM = "Tensor weight, Tensor bias, Tensor mean, Tensor var, float eps, str act"
@@ -45,15 +55,15 @@ def _moments_outputs(y: Tensor) -> tuple[Tensor, Tensor]:
     return empty_vector(y, channels), empty_vector(y, channels)
 
 
-def _moments_cpu(y: Tensor) -> tuple[Tensor, Tensor]:
+def _moments(y: Tensor) -> tuple[Tensor, Tensor]:
     mean, var = _moments_outputs(y)
     _native.depthwise_moments(
-        Vectors(y).dtype, shape(y), map_address("y", y), mean.data_ptr(), var.data_ptr()
+        Vectors(y).dtype, shape(y), map_address("y", y), mean.data_ptr(), var.data_ptr(), where(y)
     )
     return mean, var
 
 
-_register("moments(Tensor y) -> (Tensor, Tensor)", _moments_cpu, _moments_outputs)
+_register("moments(Tensor y) -> (Tensor, Tensor)", _moments, _moments_outputs)
 
 
 # ---- convolve: a depthwise convolution, and the moments of its output ----
@@ -71,7 +81,7 @@ def _convolve_outputs(x: Tensor, kernel: Tensor, *rest: Any) -> tuple[Tensor, Te
     )
 
 
-def _convolve_cpu(
+def _convolve(
     x: Tensor,
     kernel: Tensor,
     in_weight: Tensor | None,
@@ -94,13 +104,14 @@ def _convolve_cpu(
         y.data_ptr(),
         mean.data_ptr(),
         var.data_ptr(),
+        where(x),
     )
     return y, mean, var
 
 
 _register(
     f"convolve(Tensor x, Tensor kernel, {_INPUT}, {_WINDOW}) -> (Tensor, Tensor, Tensor)",
-    _convolve_cpu,
+    _convolve,
     _convolve_outputs,
 )
 
@@ -127,7 +138,7 @@ def _state(state: Tensor | None, like: Tensor, vectors: Vectors) -> tuple[int, i
     return pooled, pooled + size, pooled + state.element_size() * state.numel() - size
 
 
-def _normalise_cpu(
+def _normalise(
     y: Tensor,
     weight: Tensor,
     bias: Tensor,
@@ -152,13 +163,14 @@ def _normalise_cpu(
         vectors.excite(reduce_weight, reduce_bias, expand_weight, expand_bias, inner_act),
         outputs[0].data_ptr(),
         _state(outputs[1] if reduce_weight is not None else None, y, vectors),
+        where(y),
     )
     return outputs
 
 
 _register(
     f"normalise(Tensor y, {_NORM}, {_EXCITE}) -> Tensor[]",
-    _normalise_cpu,
+    _normalise,
     _normalise_outputs,
 )
 
@@ -178,7 +190,7 @@ def _reduce_outputs(d_out: Tensor, y: Tensor, *rest: Any) -> list[Tensor]:
     return outputs
 
 
-def _reduce_cpu(
+def _reduce(
     d_out: Tensor,
     y: Tensor,
     weight: Tensor,
@@ -205,13 +217,14 @@ def _reduce_cpu(
         vectors.excite(reduce_weight, reduce_bias, expand_weight, expand_bias, inner_act),
         _state(state, y, vectors),
         [output.data_ptr() for output in outputs],
+        where(y),
     )
     return outputs
 
 
 _register(
     f"reduce(Tensor d_out, Tensor y, {_NORM}, Tensor? state, {_EXCITE}) -> Tensor[]",
-    _reduce_cpu,
+    _reduce,
     _reduce_outputs,
 )
 
@@ -223,7 +236,7 @@ def _norm_gradient_outputs(d_out: Tensor, y: Tensor, *_: Any) -> Tensor:
     return empty_map(y, *y.shape[2:])
 
 
-def _norm_gradient_cpu(
+def _norm_gradient(
     d_out: Tensor,
     y: Tensor,
     weight: Tensor,
@@ -252,13 +265,14 @@ def _norm_gradient_cpu(
         ),
         vectors.norm(weight, bias, mean, var, eps, act),
         d_y.data_ptr(),
+        where(y),
     )
     return d_y
 
 
 _register(
     f"norm_gradient(Tensor d_out, Tensor y, {_NORM}, Tensor d_weight, Tensor d_bias, float count) -> Tensor",
-    _norm_gradient_cpu,
+    _norm_gradient,
     _norm_gradient_outputs,
 )
 
@@ -276,7 +290,7 @@ def _convolve_gradient_outputs(*arguments: Any) -> list[Tensor]:
     return outputs
 
 
-def _convolve_gradient_cpu(
+def _convolve_gradient(
     d_out: Tensor,
     y: Tensor,
     weight: Tensor,
@@ -320,6 +334,7 @@ def _convolve_gradient_cpu(
         vectors.norm(in_weight, in_bias, in_mean, in_var, in_eps, in_act),
         vectors.address("kernel", kernel),
         [output.data_ptr() for output in outputs],
+        where(x),
     )
     return outputs
 
@@ -327,7 +342,7 @@ def _convolve_gradient_cpu(
 _register(
     f"convolve_gradient(Tensor d_out, Tensor y, {_NORM}, Tensor? state, Tensor? d_pooled, Tensor d_weight, "
     f"Tensor d_bias, float count, Tensor x, Tensor kernel, {_INPUT}, {_WINDOW}) -> Tensor[]",
-    _convolve_gradient_cpu,
+    _convolve_gradient,
     _convolve_gradient_outputs,
 )
 
@@ -343,7 +358,7 @@ def _infer_outputs(x: Tensor, kernel: Tensor, *rest: Any) -> Tensor:
     )
 
 
-def _infer_cpu(
+def _infer(
     x: Tensor,
     kernel: Tensor,
     in_weight: Tensor | None,
@@ -377,12 +392,13 @@ def _infer_cpu(
         vectors.norm(weight, bias, mean, var, eps, act),
         vectors.excite(reduce_weight, reduce_bias, expand_weight, expand_bias, inner_act),
         out.data_ptr(),
+        where(x),
     )
     return out
 
 
 _register(
     f"infer(Tensor x, Tensor kernel, {_INPUT}, {_NORM}, {_EXCITE}, {_WINDOW}) -> Tensor",
-    _infer_cpu,
+    _infer,
     _infer_outputs,
 )

@@ -103,9 +103,7 @@ def test_statistics_far_from_zero():
     mean, var = torch.ops.narsfast.moments(y)
     exact = y.double()
     torch.testing.assert_close(mean.double(), exact.mean((0, 2, 3)), rtol=3e-7, atol=0)
-    torch.testing.assert_close(
-        var.double(), exact.var((0, 2, 3), correction=0), rtol=1e-4, atol=0
-    )
+    torch.testing.assert_close(var.double(), exact.var((0, 2, 3), correction=0), rtol=1e-4, atol=0)
 
 
 @pytest.mark.parametrize("act", list(ACTIVATIONS))
@@ -148,9 +146,7 @@ def test_derivatives_at_the_kinks_are_torchs():
         out = torch.ops.narsfast.normalise(y, *norm, None, None, None, None, "none")[0]
         torch.testing.assert_close(out, expected.detach(), equal_nan=True)
         d_out = torch.ones_like(y)
-        d_y = torch.ops.narsfast.norm_gradient(
-            d_out, torch.nan_to_num(y, 5, 5, -5), *norm, zero, zero, 0.0
-        )
+        d_y = torch.ops.narsfast.norm_gradient(d_out, torch.nan_to_num(y, 5, 5, -5), *norm, zero, zero, 0.0)
         torch.testing.assert_close(d_y[:3], d_expected[:3])
 
 
