@@ -34,7 +34,10 @@ class Norm(NamedTuple):
 
 
 class Excite(NamedTuple):
-    """The weights of a squeeze-excite: (squeezed, channels), (squeezed,), (channels, squeezed), (channels,)."""
+    """The weights of a squeeze-excite, of 1x1 convolutions or of linear layers.
+
+    (squeezed, channels[, 1, 1]), (squeezed,), (channels, squeezed[, 1, 1]), (channels,).
+    """
 
     reduce_weight: Tensor
     reduce_bias: Tensor

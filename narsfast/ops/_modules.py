@@ -83,7 +83,7 @@ def excite(reduce: nn.Conv2d, expand: nn.Conv2d, act: str) -> Excite:
     """The 1x1 convolutions of a squeeze-excite as data."""
     assert reduce.bias is not None
     assert expand.bias is not None
-    return Excite(reduce.weight.flatten(1), reduce.bias, expand.weight.flatten(1), expand.bias, act)
+    return Excite(reduce.weight, reduce.bias, expand.weight, expand.bias, act)
 
 
 def update_buffers(module: nn.BatchNorm2d, statistics: Statistics | None) -> None:
