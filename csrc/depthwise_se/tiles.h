@@ -155,7 +155,7 @@ template <class Real, int kTaps, int kStride>
 NARSFAST_APART void correlate_rows(const Real* const* rows, int count, const Real* d_out, int64_t width,
                                    Real* const* d_weight) {
 #if defined(__AVX512F__)
-  constexpr int kTogether = kTaps == 3 ? 3 : kTaps == 5 ? 5 : 3;
+  constexpr int kTogether = kTaps == 7 ? 2 : 3;
 #else
   constexpr int kTogether = kTaps == 3 ? 3 : kTaps == 5 ? 2 : 1;
 #endif

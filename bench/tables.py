@@ -1,0 +1,78 @@
+"""Tables of the performance page from the results: `python -m bench.tables` prints them as Markdown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+PASSES = ("eval_forward", "train_forward", "train_backward")
+BEST = ("eager", "eager_nhwc", "compile_nhwc")
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """One Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def figures(name: str) -> str:
+    """The figures of one result file."""
+    found = read(name)["figures"]
+    return table(["figure", "value"], [[f"`{key}`", f"{value:,.2f}"] for key, value in found.items()])
+
+
+def layers() -> str:
+    """Every layer: milliseconds of the best torch variant / ours, and the ratio."""
+    rows = []
+    for row in read("depthwise_se")["rows"]:
+        cells = [row["layer"], str(row["batch"])]
+        for which in PASSES:
+            best = min(row[f"{which}_{variant}_ms"] for variant in BEST)
+            cells.append(f"{best:.2f} / {row[f'{which}_fused_ms']:.2f} = {row[f'{which}_vs_best']:.2f}")
+        rows.append([*cells, f"{row['eval_forward_roofline']:.2f}"])
+    return table(["layer", "batch", *(which.replace("_", " ") for which in PASSES), "share of bound"], rows)
+
+
+def steps() -> str:
+    """Images a second of a training step."""
+    rows = [row for row in read("train_step")["rows"] if "resolution" in row]
+    return table(
+        ["resolution", "batch", "variant", "images a second"],
+        [
+            [str(row["resolution"]), str(row["batch"]), row["variant"], f"{row['images_per_second']:.1f}"]
+            for row in rows
+        ],
+    )
+
+
+def machine(name: str) -> str:
+    """One line on where a result comes from."""
+    host = read(name)["machine"]
+    return (
+        f"{host['cpu']}, {host['cores']} cores, {host['isa']}, torch {host['torch']} ({host['torch_isa']}), "
+        f"both cores together {host['both_cores_speedup']} times one"
+    )
+
+
+def read(name: str) -> dict[str, Any]:
+    """One result file."""
+    document: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text())
+    return document
+
+
+def main() -> None:
+    for name, parts in (
+        ("depthwise_se", [figures("depthwise_se"), layers()]),
+        ("train_step", [figures("train_step"), steps()]),
+        ("ops_accuracy", [figures("ops_accuracy")]),
+        ("search_time", [figures("search_time")]),
+    ):
+        print(f"\n## {name}\n\n{machine(name)}\n")
+        print("\n\n".join(parts))
+
+
+if __name__ == "__main__":
+    main()
