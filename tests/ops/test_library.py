@@ -8,46 +8,14 @@ from torch import library
 
 from narsfast.ops import DepthwiseSE, plain_ops, set_ops
 
+from .conftest import OPERATORS, channels_last, operator_arguments
+
 OPS = torch.ops.narsfast
 
 
-def channels_last(*shape, dtype=torch.float32):
-    return torch.randn(shape).to(dtype).contiguous(memory_format=torch.channels_last)
-
-
-def arguments(name):
-    """Arguments of one operator, for 8 channels."""
-    torch.manual_seed(0)
-    x, y, d_out = channels_last(3, 8, 6, 5), channels_last(3, 8, 6, 5), channels_last(3, 8, 6, 5)
-
-    def norm(act):
-        return (*(torch.rand(8) for _ in range(4)), 1e-5, act)
-
-    excite = (torch.randn(4, 8), torch.randn(4), torch.randn(8, 4), torch.randn(8), "relu")
-    state = torch.randn(3 * (8 + 4 + 8))
-    kernel = torch.randn(8, 1, 3, 3)
-    gradient = (d_out, y, *norm("hard_swish"))
-    sums = (torch.randn(8), torch.randn(8), 90.0)
-    return {
-        "convolve": (x, kernel, *norm("relu"), 1, 1),
-        "convolve_gradient": (
-            *(*gradient, state, torch.randn(3, 8), *sums),
-            *(x, kernel, *norm("relu"), 1, 1),
-        ),
-        "moments": (y,),
-        "normalise": (y, *norm("hard_swish"), *excite),
-        "reduce": (*gradient, state, *excite),
-        "norm_gradient": (*gradient, *sums),
-        "infer": (x, kernel, *norm("relu"), *norm("hard_swish"), *excite, 1, 1),
-    }[name]
-
-
-NAMES = ("convolve", "convolve_gradient", "moments", "normalise", "reduce", "norm_gradient", "infer")
-
-
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", OPERATORS)
 def test_opcheck(name):
-    result = library.opcheck(getattr(OPS, name), arguments(name))
+    result = library.opcheck(getattr(OPS, name), operator_arguments(name))
     assert set(result.values()) == {"SUCCESS"}
 
 
