@@ -5,8 +5,10 @@ import copy
 import pytest
 import torch
 from torch import library
+from torch._subclasses.fake_tensor import FakeTensorMode
 
-from narsfast.ops import DepthwiseSE, plain_ops, set_ops
+from narsfast import _native
+from narsfast.ops import DepthwiseSE, _library, _modules, plain_ops, set_ops
 
 from .conftest import OPERATORS, channels_last, operator_arguments
 
@@ -137,3 +139,38 @@ def test_hooks_see_the_plain_modules_inside_plain_ops():
         module(x)
     assert seen
     assert module.ops == "fused"
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("name", OPERATORS)
+def test_without_a_device_cuda_outputs_are_like_those_of_the_cpu(name, dtype):
+    with FakeTensorMode():
+        found = getattr(OPS, name)(*operator_arguments(name, "cuda", dtype))
+        expected = getattr(OPS, name)(*operator_arguments(name, "cpu", dtype))
+    found, expected = ([x] if isinstance(x, torch.Tensor) else x for x in (found, expected))
+    for one, other in zip(found, expected, strict=True):
+        assert one.device.type == "cuda"
+        assert (one.shape, one.stride(), one.dtype) == (other.shape, other.stride(), other.dtype)
+
+
+@pytest.mark.parametrize("built", [False, True])
+def test_a_map_on_cuda_takes_the_kernels_where_they_are_built(built, monkeypatch, recwarn):
+    monkeypatch.setattr(_native, "cuda_built", lambda: built)
+    monkeypatch.setattr(_modules, "_reported", set())
+    with FakeTensorMode(), torch.device("cuda"):
+        module = block()
+        for _ in range(2):
+            out = module(channels_last(4, 16, 9, 8, device="cuda"))
+    assert (out.device.type, out.shape) == ("cuda", (4, 16, 9, 8))
+    assert ("DepthwiseSE" in type(out.grad_fn).__name__) == built
+    messages = [str(w.message) for w in recwarn if "no fused kernels" in str(w.message)]
+    reason = "narsfast has no fused kernels for torch.float32 on cuda, kernel 5, stride 1; plain torch runs instead"
+    assert messages == ([] if built else [reason])
+
+
+def test_on_cuda_what_lies_elsewhere_is_refused():
+    operator = _library._on_its_device(lambda *_: pytest.fail("was called"))
+    with FakeTensorMode():
+        x, *rest = operator_arguments("convolve", "cuda")
+        with pytest.raises(ValueError, match="must be on cuda:0, where the map is, but one is on cpu"):
+            operator(x, rest[0].cpu(), *rest[1:])
