@@ -1,10 +1,13 @@
-#include <cuda_runtime_api.h>
-
 #include <stdexcept>
 #include <string>
 
 #include "depthwise_se/cuda/launchers.h"
 #include "depthwise_se/launch.h"
+#ifdef NARSFAST_EMU
+#include "emu/runtime.h"
+#else
+#include <cuda_runtime_api.h>
+#endif
 
 namespace narsfast {
 namespace {
