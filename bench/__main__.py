@@ -1,4 +1,4 @@
-"""Runs every benchmark in turn, each in a process of its own: `python -m bench [--quick] [--json DIR]`."""
+"""Runs every benchmark in turn, each in a process of its own: `python -m bench [--quick] [--json DIR] [--data DIR]`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-SCRIPTS = ("depthwise_se", "train_step", "search_speed", "cuda_registers")
+SCRIPTS = (
+    "depthwise_se",
+    "train_step",
+    "ops_accuracy",
+    "search_time",
+    "search_speed",
+    "cuda_registers",
+)
+READ_DATA = ("ops_accuracy",)
 NEEDS = {"cuda_registers": "nvcc"}  # a program on PATH
 _LAST_LINES = 10
 
@@ -34,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="less of everything: minutes")
     parser.add_argument("--json", type=Path, metavar="DIR", help="write a file a script there")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="for the scripts that read tables or photos")
     options = parser.parse_args(arguments)
     if options.json is not None:
         options.json.mkdir(parents=True, exist_ok=True)
@@ -42,6 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         passed_on = ["--quick"] if options.quick else []
         if options.json is not None:
             passed_on += ["--json", str(options.json.resolve() / f"{script}.json")]
+        if options.data is not None and script in READ_DATA:
+            passed_on += ["--data", str(options.data.resolve())]
         if not run(script, passed_on):
             failed.append(script)
     if failed:

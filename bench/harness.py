@@ -7,8 +7,11 @@ import json
 import os
 import platform
 import statistics
+import tarfile
+import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,8 @@ import torch
 
 from bench import contention
 from narsfast import _native
+
+SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 
 
 def machine() -> dict[str, Any]:
@@ -55,14 +60,38 @@ def take_turns(
     return {name: statistics.median(values) for name, values in times.items()}
 
 
-def arguments(description: str | None) -> argparse.Namespace:
-    """The options that every script has: quick, json."""
+def arguments(description: str | None, data: bool = False) -> argparse.Namespace:
+    """The options that every script has: quick, json; with `data` also the folder that it reads."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="less of everything: minutes")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write figures, rows and machine there")
-    return parser.parse_args()
+    if data:
+        parser.add_argument(
+            "--data",
+            type=Path,
+            metavar="DIR",
+            default=SHARED_DATA if SHARED_DATA.is_dir() else None,
+            help="folder of tables and photos (default: ../shared/data where it is)",
+        )
+    options = parser.parse_args()
+    if data and options.data is None:
+        parser.error("there is no ../shared/data here; name a folder with --data")
+    return options
+
+
+@contextmanager
+def photos(folder: Path) -> Iterator[Path]:
+    """A folder with train, validation and test: `folder` itself, or what its clothing_small_80.tar.gz holds."""
+    archive = folder / "clothing_small_80.tar.gz"
+    if not archive.is_file():
+        yield folder
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        with tarfile.open(archive) as packed:
+            packed.extractall(scratch, filter="data")
+        yield next(Path(scratch).rglob("train")).parent
 
 
 def report(figures: Mapping[str, float], rows: Sequence[Mapping[str, Any]], path: Path | None) -> None:

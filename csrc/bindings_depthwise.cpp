@@ -23,6 +23,20 @@ struct has_workspace : std::false_type {};
 template <class Arguments>
 struct has_workspace<Arguments, std::void_t<decltype(Arguments::workspace)>> : std::true_type {};
 
+template <class Arguments, class = void>
+struct has_window : std::false_type {};
+template <class Arguments>
+struct has_window<Arguments, std::void_t<decltype(Arguments::window)>> : std::true_type {};
+
+template <class Arguments>
+int64_t channels_of(const Arguments& arguments) {
+  if constexpr (has_window<Arguments>::value) {
+    return arguments.window.channels;
+  } else {
+    return arguments.channels;
+  }
+}
+
 using Address = uintptr_t;
 // weight, bias, mean, var, eps, activation
 using NormValues = std::tuple<Address, Address, Address, Address, double, int>;
@@ -82,7 +96,8 @@ template <class Arguments>
 void run(void (*narsfast::DepthwiseKernels::*kernel)(const Arguments&), Arguments arguments,
          const Where& where) {
   if (!where) {
-    const auto& kernels = narsfast::depthwise_kernels(narsfast::choose_isa(), arguments.dtype);
+    const auto& kernels =
+        narsfast::depthwise_kernels(narsfast::choose_isa(), arguments.dtype, channels_of(arguments));
     const py::gil_scoped_release release;
     (kernels.*kernel)(arguments);
     return;

@@ -2,33 +2,65 @@
 
 #include <cstdlib>
 #include <new>
+#include <vector>
 
 namespace narsfast {
 namespace {
 
 constexpr size_t kLine = 64;
+constexpr size_t kLeastBlock = size_t{1} << 20;
 
+struct Block {
+  char* memory;
+  size_t bytes;
+};
+
+// Blocks never move while something lies in them; those behind the current one are empty.
 struct Scratch {
-  void* memory = nullptr;
-  size_t bytes = 0;
-  ~Scratch() { std::free(memory); }
+  std::vector<Block> blocks;
+  size_t current = 0;
+  size_t used = 0;  // of the current block
+  ~Scratch() {
+    for (const Block& block : blocks) std::free(block.memory);
+  }
 };
 
 thread_local Scratch scratch;
 
+Block allocate(size_t bytes) {
+  const size_t size = bytes > kLeastBlock ? bytes : kLeastBlock;
+  void* memory = std::aligned_alloc(kLine, size);
+  if (memory == nullptr) throw std::bad_alloc();
+  return {static_cast<char*>(memory), size};
+}
+
 }  // namespace
 
-void* thread_scratch(size_t bytes) {
-  if (bytes > scratch.bytes) {
-    std::free(scratch.memory);
-    scratch.bytes = (bytes + kLine - 1) / kLine * kLine;
-    scratch.memory = std::aligned_alloc(kLine, scratch.bytes);
-    if (scratch.memory == nullptr) {
-      scratch.bytes = 0;
-      throw std::bad_alloc();
+void* take_scratch(size_t bytes, ScratchMark* before) {
+  bytes = (bytes + kLine - 1) / kLine * kLine;
+  *before = {scratch.current, scratch.used};
+  std::vector<Block>& blocks = scratch.blocks;
+  if (blocks.empty()) blocks.push_back(allocate(bytes));
+  if (blocks[scratch.current].bytes - scratch.used < bytes) {
+    const size_t next = scratch.current + 1;
+    if (next == blocks.size()) {
+      blocks.push_back(allocate(bytes));
+    } else if (blocks[next].bytes < bytes) {
+      std::free(blocks[next].memory);
+      blocks[next] = {nullptr, 0};
+      blocks[next] = allocate(bytes);
     }
+    scratch.current = next;
+    scratch.used = 0;
   }
-  return scratch.memory;
+  void* taken = blocks[scratch.current].memory + scratch.used;
+  scratch.used += bytes;
+  return taken;
+}
+
+void give_scratch_back(const ScratchMark& before) {
+  scratch.current = before.block;
+  scratch.used = before.used;
 }
 
 }  // namespace narsfast

@@ -147,11 +147,8 @@ class Gradient {
       if (input_.active) sums.at[i].mean = load_channels<Real>(arguments_.input.mean, slab, i);
     }
     std::memset(task.d_weight, 0, static_cast<size_t>(slab.vectors * kLanes<Real> * taps_) * sizeof(Real));
-    const int64_t x_size = RowRing<Real>::size(kKernel, slab, window_.width, window_.padding);
-    const int64_t d_y_size = RowRing<Real>::size(kKernel, slab, window_.out_width, pad_);
-    Real* scratch = static_cast<Real*>(thread_scratch(static_cast<size_t>(x_size + d_y_size) * sizeof(Real)));
-    RowRing<Real> x_rows(scratch, kKernel, slab, window_.width, window_.padding);
-    RowRing<Real> d_y_rows(scratch + x_size, kKernel, slab, window_.out_width, pad_);
+    RowRing<Real> x_rows(kKernel, slab, window_.width, window_.padding);
+    RowRing<Real> d_y_rows(kKernel, slab, window_.out_width, pad_);
 
     for (int64_t n = split_.begin_image(group); n < split_.begin_image(group + 1); ++n) {
       x_rows.reset();

@@ -12,7 +12,7 @@ namespace narsfast {
 namespace NARSFAST_ISA {
 namespace {
 
-constexpr int64_t kDenseRows = 4;
+constexpr int kDenseRows = 4;
 
 // Lane pairs of a, then of b, added.
 template <class Real, int... kLane>
@@ -75,12 +75,24 @@ NARSFAST_INLINE void dot_rows(const Real* a, const Real* b, const Real* bias, in
 template <class Real>
 void multiply_transposed(const Real* a, const Real* b, const Real* bias, int64_t rows, int64_t columns,
                          int64_t inner, Real* out) {
-  constexpr int kRows = 2;
+#if defined(__AVX512F__)
+  constexpr int kRows = 4;
+#else
+  constexpr int kRows = 2;  // their sums stay in registers
+#endif
   int64_t r = 0;
   for (; r + kRows <= rows; r += kRows) {
     dot_rows<Real, kRows>(a + r * inner, b, bias, columns, inner, out + r * columns);
   }
-  if (r < rows) dot_rows<Real, 1>(a + r * inner, b, bias, columns, inner, out + r * columns);
+  for (; r < rows; ++r) dot_rows<Real, 1>(a + r * inner, b, bias, columns, inner, out + r * columns);
+}
+
+// Images that go through squeeze-excite together: so many that the products have rows, and so few that their
+// maps are still in the cache when they are gated.
+NARSFAST_INLINE int64_t images_together(int64_t values) {
+  constexpr int64_t kCached = 1 << 17;
+  const int64_t fitting = kCached / (values + 1);
+  return fitting >= 2 * kDenseRows ? 2 * kDenseRows : fitting >= kDenseRows ? kDenseRows : 1 + fitting / 2;
 }
 
 // A matrix whose rows and columns lie `row_step` and `inner_step` elements apart.

@@ -126,9 +126,7 @@ struct Inference {
                  [&](int64_t n, int64_t) { apply_gate(n, 0, out_pixels); });
       return;
     }
-    constexpr int64_t kCached = 1 << 16;
-    const int64_t fitting = kCached / (out_pixels * window.channels + 1);
-    const int64_t together = fitting < 1 ? 1 : fitting > 8 ? 8 : fitting;
+    const int64_t together = images_together(out_pixels * window.channels);
     constexpr int64_t kSlabBytes = 96 << 10;  // scratch that stays in a core's cache
     const int64_t most = (kSlabBytes / convolution.line_bytes() + 1) * kVectors;
     const int64_t vectors = count_vectors<Real>(window.channels);

@@ -22,14 +22,17 @@ NARSFAST_DECLARE(avx512)
 #endif
 #undef NARSFAST_DECLARE
 
-const DepthwiseKernels& depthwise_kernels(Isa isa, Dtype dtype) {
+const DepthwiseKernels& depthwise_kernels(Isa isa, Dtype dtype, int64_t channels) {
   if (dtype == Dtype::kFloat64) return baseline::kKernels;
   switch (isa) {
 #ifdef NARSFAST_X86
     case Isa::kAvx2:
       return avx2::kKernels;
-    case Isa::kAvx512:
-      return avx512::kKernels;
+    case Isa::kAvx512: {
+      // Of few channels a half-empty vector is much.
+      const int64_t last = channels % 16;
+      return channels < 32 && last > 0 && last <= 8 ? avx2::kKernels : avx512::kKernels;
+    }
 #endif
     default:
       return baseline::kKernels;

@@ -17,7 +17,7 @@ struct DepthwiseKernels {
   void (*norm_gradient)(const NormGradientArguments&);
 };
 
-// Of an instruction set; those for kFloat64 are the baseline's.
-const DepthwiseKernels& depthwise_kernels(Isa isa, Dtype dtype);
+// The fastest for a map on a machine that has `isa`. Those for kFloat64 are the baseline's.
+const DepthwiseKernels& depthwise_kernels(Isa isa, Dtype dtype, int64_t channels);
 
 }  // namespace narsfast

@@ -114,11 +114,7 @@ void normalise_typed(const NormaliseArguments& arguments) {
                  });
       return;
     }
-    // Images together, so that the small products have rows, but few enough that their maps stay in the
-    // cache.
-    constexpr int64_t kCached = 1 << 16;
-    const int64_t fitting = kCached / (pixels * channels + 1);
-    const int64_t together = fitting < 1 ? 1 : fitting > 16 ? 16 : fitting;
+    const int64_t together = images_together(pixels * channels);
     for_chunks(arguments.images, together, static_cast<double>(channels * (pixels + squeezed)) / 2,
                [&](int64_t begin, int64_t end) {
                  Real* pooled = static_cast<Real*>(arguments.pooled) + begin * channels;

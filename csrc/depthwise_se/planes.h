@@ -21,11 +21,8 @@ struct PlaneConvolution {
            static_cast<int64_t>(sizeof(Real));
   }
 
-  // In the thread's scratch.
   RowRing<Real> ring(const Slab<Real>& slab) const {
-    const int64_t size = RowRing<Real>::size(window.kernel, slab, window.width, window.padding);
-    return RowRing<Real>(static_cast<Real*>(thread_scratch(static_cast<size_t>(size) * sizeof(Real))),
-                         window.kernel, slab, window.width, window.padding);
+    return RowRing<Real>(window.kernel, slab, window.width, window.padding);
   }
 
   // Makes every row of outputs with emit, whose row(r) comes before. image: its first channel.

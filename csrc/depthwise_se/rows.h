@@ -2,7 +2,6 @@
 
 // Rows of maps in scratch, (vectors, columns, lanes), with zeros on both sides.
 
-#include "common/scratch.h"
 #include "depthwise_se/norms.h"
 
 namespace narsfast {
@@ -41,27 +40,27 @@ NARSFAST_APART void pack_row(const Storage* row, int64_t width, const Slab<Real>
 // `pad` columns of zeros on each side.
 template <class Real>
 struct RowRing {
-  Real* memory;
+  Buffer<Real> memory;
   int64_t depth;    // rows
   int64_t vectors;  // of the slab
   int64_t pad;      // columns
   int64_t plane;    // elements of one vector's row
   int64_t packed;   // rows [0, packed) of the image have been packed
 
-  RowRing(Real* at, int64_t rows, const Slab<Real>& slab, int64_t width, int64_t padding)
-      : memory(at),
+  RowRing(int64_t rows, const Slab<Real>& slab, int64_t width, int64_t padding)
+      : memory(size(rows, slab, width, padding)),
         depth(rows),
         vectors(slab.vectors),
         pad(padding),
         plane((width + 2 * padding) * kLanes<Real>),
         packed(0) {
-    std::memset(memory, 0, static_cast<size_t>(depth * vectors * plane) * sizeof(Real));
+    std::memset(memory.at, 0, static_cast<size_t>(depth * vectors * plane) * sizeof(Real));
   }
   static int64_t size(int64_t rows, const Slab<Real>& slab, int64_t width, int64_t padding) {
     return rows * slab.vectors * (width + 2 * padding) * kLanes<Real>;
   }
   // Column -pad of a row of the first vector.
-  Real* row(int64_t index) const { return memory + index % depth * vectors * plane; }
+  Real* row(int64_t index) const { return memory.at + index % depth * vectors * plane; }
   // Begins another image.
   void reset() { packed = 0; }
 

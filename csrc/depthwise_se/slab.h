@@ -2,25 +2,21 @@
 
 // Which channels of a map are handled together.
 
-#include <cstddef>
-#include <cstdlib>
-
+#include "common/scratch.h"
 #include "depthwise_se/vector.h"
 
 namespace narsfast {
 namespace NARSFAST_ISA {
 namespace {
 
-// Memory for one call.
+// Memory of one scope.
 template <class Real>
 struct Buffer {
+  ScratchMark before;
   Real* at;
   explicit Buffer(int64_t count)
-      : at(static_cast<Real*>(std::aligned_alloc(
-            kLineBytes, (static_cast<size_t>(count) * sizeof(Real) / kLineBytes + 1) * kLineBytes))) {
-    if (at == nullptr) std::abort();
-  }
-  ~Buffer() { std::free(at); }
+      : at(static_cast<Real*>(take_scratch(static_cast<size_t>(count) * sizeof(Real), &before))) {}
+  ~Buffer() { give_scratch_back(before); }
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
 };

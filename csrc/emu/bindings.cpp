@@ -61,7 +61,7 @@ void launcher(py::module_& m, const char* name, int (*run)(const Arguments&, voi
 
 // bindings_depthwise.cpp asks for the CPU's kernels too, which are not here.
 Isa narsfast::choose_isa() { return Isa::kBaseline; }
-const DepthwiseKernels& narsfast::depthwise_kernels(Isa, Dtype) {
+const DepthwiseKernels& narsfast::depthwise_kernels(Isa, Dtype, int64_t) {
   throw std::logic_error("the emulator has no kernels of the CPU");
 }
 

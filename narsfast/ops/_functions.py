@@ -6,6 +6,7 @@ backward are only the maps before the norms; activations are computed again.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -36,7 +37,10 @@ class Norm(NamedTuple):
 
 
 class Excite(NamedTuple):
-    """The weights of a squeeze-excite: (squeezed, channels), (squeezed,), (channels, squeezed), (channels,)."""
+    """The weights of a squeeze-excite, of 1x1 convolutions or of linear layers.
+
+    (squeezed, channels[, 1, 1]), (squeezed,), (channels, squeezed[, 1, 1]), (channels,).
+    """
 
     reduce_weight: Tensor
     reduce_bias: Tensor
@@ -53,20 +57,21 @@ class Statistics(NamedTuple):
 
 
 class _Batch(NamedTuple):
-    """Mean and biased variance (channels,) of `count` values each; count 0: they are constants."""
+    """Mean and biased variance (channels,) of so many values each; a number of 0: they are constants."""
 
     mean: Tensor
     var: Tensor
-    count: float
+    number: float
 
     def statistics(self) -> tuple[Tensor, Tensor] | tuple[None, None]:
-        if not self.count:
+        if not self.number:
             return None, None
-        return self.mean, self.var * (self.count / (self.count - 1))
+        return self.mean, self.var * (self.number / (self.number - 1))
 
 
-def _gather(mean: Tensor, var: Tensor, of: Tensor, group: Any) -> _Batch:
-    """The statistics of the map `of`, joined with those of the other members of a group."""
+def _gather(moments: Sequence[Tensor], of: Tensor, group: Any) -> _Batch:
+    """The moments of the map `of`, joined with those of the other members of a group."""
+    mean, var = moments
     count = of.shape[0] * of.shape[2] * of.shape[3]
     if group is not None:
         total = torch.tensor([count], device=mean.device)
@@ -119,13 +124,13 @@ class _NormAct(Function):
         group: Any,
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
         if mean is None or var is None:
-            batch = _gather(*OPS.moments(y), y, group)
+            batch = _gather(OPS.moments(y), y, group)
         else:
             batch = _Batch(mean, var, 0)
         norm = (weight, bias, batch.mean, batch.var)
         out = OPS.normalise(y, *norm, eps, act, None, None, None, None, "none")[0]
         ctx.save_for_backward(y, *norm)
-        ctx.settings = eps, act, group, batch.count
+        ctx.settings = eps, act, group, batch.number
         used = batch.statistics()
         ctx.mark_non_differentiable(*(tensor for tensor in used if tensor is not None))
         return out, *used
@@ -175,13 +180,13 @@ class _DepthwiseSE(Function):
         in_count: float = 0
         in_used: tuple[Tensor | None, Tensor | None] = None, None
         if in_weight is not None and in_mean is None:
-            in_batch = _gather(*OPS.moments(x), x, in_group)
+            in_batch = _gather(OPS.moments(x), x, in_group)
             in_mean, in_var, in_count = in_batch
             in_used = in_batch.statistics()
         before = (in_weight, in_bias, in_mean, in_var)
-        y, y_mean, y_var = OPS.convolve(x, kernel, *before, in_eps, in_act, stride, padding)
+        y, *moments = OPS.convolve(x, kernel, *before, in_eps, in_act, stride, padding)
         if mean is None or var is None:
-            batch = _gather(y_mean, y_var, y, group)
+            batch = _gather(moments, y, group)
         else:
             batch = _Batch(mean, var, 0)
         norm = (weight, bias, batch.mean, batch.var)
@@ -189,7 +194,7 @@ class _DepthwiseSE(Function):
         out, *state = OPS.normalise(y, *norm, eps, act, *excite, inner_act)
         ctx.save_for_backward(x, kernel, *before, y, *norm, state[0] if state else None, *excite)
         ctx.settings = (in_eps, in_act), (stride, padding), (eps, act), inner_act
-        ctx.seams = in_group, in_count, group, batch.count
+        ctx.seams = in_group, in_count, group, batch.number
         used = batch.statistics()
         ctx.mark_non_differentiable(*(tensor for tensor in (*in_used, *used) if tensor is not None))
         return out, *in_used, *used
@@ -212,7 +217,7 @@ class _DepthwiseSE(Function):
         )
         d_in_weight, d_in_bias = d_before or (None, None)
         if d_before:
-            in_sums = _sum_over(in_group if in_count else None, d_in_weight, d_in_bias)
+            in_sums = _sum_over(in_group if in_count else None, *d_before)
             d_x = OPS.norm_gradient(d_x, x, *before, in_settings[0], "none", *in_sums, in_count)
         return (
             *(d_x, d_in_weight, d_in_bias, None, None, None, None, None),
@@ -250,7 +255,7 @@ def norm_act(y: Tensor, norm: Norm) -> tuple[Tensor, Statistics | None]:
 
 
 _NO_NORM = (None, None, None, None, 0.0, "none", None)
-_NO_EXCITE = (None, None, None, None, "none")
+_NO_EXCITE = (None, None, None, None)
 
 
 def depthwise_se(
@@ -278,9 +283,9 @@ def depthwise_se(
         none.
     """
     first = before or _NO_NORM
-    *gates, inner_act = excite or _NO_EXCITE
-    own, *vectors = _vectors(x.dtype, kernel, *first[:4], *norm[:4], *gates)
+    own, *vectors = _vectors(x.dtype, kernel, *first[:4], *norm[:4], *(excite or _NO_EXCITE)[:4])
     in_vectors, norm_vectors, gates = vectors[:4], vectors[4:8], vectors[8:]
+    inner_act = excite.act if excite else "none"
     constant = norm.mean is not None and (before is None or before.mean is not None)
     if constant and not torch.is_grad_enabled():
         out = OPS.infer(

@@ -190,8 +190,7 @@ def _reduce_outputs(d_out: Tensor, y: Tensor, *rest: Any) -> list[Tensor]:
     outputs = [empty_vector(y, channels), empty_vector(y, channels)]
     reduce_weight = rest[7]
     if reduce_weight is not None:
-        squeezed = reduce_weight.shape[0]
-        sizes = (images, channels), (squeezed, channels), (squeezed,), (channels, squeezed), (channels,)
+        sizes = (images, channels), *(weight.shape for weight in rest[7:11])
         outputs += [empty_vector(y, *size) for size in sizes]
     return outputs
 
@@ -213,7 +212,8 @@ def _reduce(
     inner_act: str,
 ) -> list[Tensor]:
     vectors = Vectors(y)
-    outputs = _reduce_outputs(d_out, y, weight, bias, mean, var, eps, act, state, reduce_weight)
+    gates = reduce_weight, reduce_bias, expand_weight, expand_bias
+    outputs = _reduce_outputs(d_out, y, weight, bias, mean, var, eps, act, state, *gates)
     _native.depthwise_reduce(
         vectors.dtype,
         shape(y),

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
-import torch
 from torch import Tensor, distributed, nn
 
 from narsfast.errors import UserError
@@ -85,7 +84,7 @@ def excite(reduce: nn.Conv2d, expand: nn.Conv2d, act: str) -> Excite:
     """The 1x1 convolutions of a squeeze-excite as data."""
     assert reduce.bias is not None
     assert expand.bias is not None
-    return Excite(reduce.weight.flatten(1), reduce.bias, expand.weight.flatten(1), expand.bias, act)
+    return Excite(reduce.weight, reduce.bias, expand.weight, expand.bias, act)
 
 
 def update_buffers(module: BatchNorm, statistics: Statistics | None) -> None:

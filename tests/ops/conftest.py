@@ -177,7 +177,8 @@ def compare(case, dtype, device="cpu"):
         assert (found[name].dtype, found[name].device) == (like.dtype, like.device)
         # Terms are of order one, whatever is left of their sum.
         scale = max(1.0, float(value.abs().max())) if value.numel() else 0.0
-        summed = value.numel() and out.numel() / value.numel() + case.kernel**2 + case.c
+        terms = max(out.numel(), leaves["x"].numel())
+        summed = value.numel() and terms / value.numel() + case.kernel**2 + case.c
         bound = max(
             16 * torch.finfo(dtype).eps * summed**0.5 * scale,
             2 * float((rough[name].double() - value).abs().max()) if value.numel() else 0.0,

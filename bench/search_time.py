@@ -1,0 +1,50 @@
+"""How long a whole `narsfast run` takes with the fused kernels and with torch's modules.
+
+    python -m bench.search_time [--quick] [--json FILE]
+
+The default search on the embedded digits, two workers, in fresh processes one after the other; quick: one small batch.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from bench import harness
+
+SMALL = ("--batch", "4", "--iterations", "1", "--epochs", "2", "--final-epochs", "2")
+RUN = "from narsfast.cli import main; main()"
+
+
+def seconds(ops: str, options: tuple[str, ...]) -> float:
+    """Wall-clock time of one run."""
+    with tempfile.TemporaryDirectory() as scratch:
+        command = [sys.executable, "-c", RUN, "run", "--ops", ops, "--out", str(Path(scratch) / "run")]
+        start = time.perf_counter()
+        subprocess.run(
+            [*command, "--workers", "2", *options],
+            env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"},
+            stdout=subprocess.DEVNULL,
+            check=True,
+        )
+        return time.perf_counter() - start
+
+
+def main() -> None:
+    options = harness.arguments(__doc__)
+    rounds = 1 if options.quick else 2
+    rows = [
+        {"ops": ops, "seconds": seconds(ops, SMALL if options.quick else ())}
+        for _ in range(rounds)
+        for ops in ("fused", "torch")
+    ]
+    least = {ops: min(row["seconds"] for row in rows if row["ops"] == ops) for ops in ("fused", "torch")}
+    harness.report({"search_time_vs_torch_2_threads": least["torch"] / least["fused"]}, rows, options.json)
+
+
+if __name__ == "__main__":
+    main()
