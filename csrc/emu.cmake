@@ -9,7 +9,9 @@ if(NARSFAST_EMU)
   target_compile_options(narsfast_emu PRIVATE -O1 -fno-strict-aliasing -Wall -Wextra)
   target_link_libraries(narsfast_emu PUBLIC Threads::Threads)
 
-  pybind11_add_module(_emu MODULE EXCLUDE_FROM_ALL emu/bindings.cpp)
+  # The launchers by themselves, and as the compiled module has them.
+  pybind11_add_module(_emu MODULE EXCLUDE_FROM_ALL
+    emu/bindings.cpp bindings_depthwise.cpp depthwise_se/launch_cuda.cpp)
   target_link_libraries(_emu PRIVATE narsfast_emu)
   add_executable(narsfast_emu_race EXCLUDE_FROM_ALL emu/race.cpp)
   target_link_libraries(narsfast_emu_race PRIVATE narsfast_emu)

@@ -10,8 +10,9 @@ COPY csrc csrc
 COPY narsfast narsfast
 RUN python -c "import torch, torchvision, importlib.metadata as m; \
 print(*(f'{n}=={m.version(n)}' for n in ('torch', 'torchvision')), sep='\n')" > /tmp/brought.txt \
-    && pip install --no-cache-dir -c /tmp/brought.txt '.[onnx]' \
-    && cd / && python -c "import torch, narsfast._native" && narsfast --help > /dev/null \
+    && pip install --no-cache-dir -c /tmp/brought.txt '.[onnx]' -C cmake.define.NARSFAST_CUDA=ON \
+    && cd / && python -c "import torch; from narsfast import _native; assert _native.cuda_built()" \
+    && narsfast --help > /dev/null \
     && rm -r /source
 # PyPI's apex is another project; this fails where the image's is not NVIDIA's.
 RUN python -c "from apex.optimizers import FusedLAMB, FusedSGD"

@@ -1,9 +1,13 @@
-#include <cuda_runtime_api.h>
-
 #include <stdexcept>
+#include <string>
 
 #include "depthwise_se/cuda/launchers.h"
 #include "depthwise_se/launch.h"
+#ifdef NARSFAST_EMU
+#include "emu/runtime.h"
+#else
+#include <cuda_runtime_api.h>
+#endif
 
 namespace narsfast {
 namespace {
@@ -57,7 +61,10 @@ template <typename Arguments>
 void launch(const Arguments& arguments, uintptr_t stream) {
   const int error = launcher(arguments).enqueue(arguments, reinterpret_cast<void*>(stream));
   if (error == cuda::kUnsupported) throw std::invalid_argument("no kernel for this dtype or window");
-  if (error != 0) throw std::runtime_error(cudaGetErrorString(static_cast<cudaError_t>(error)));
+  if (error != 0) {
+    throw std::runtime_error(std::string("the CUDA kernel was not launched: ") +
+                             cudaGetErrorString(static_cast<cudaError_t>(error)));
+  }
 }
 
 template size_t workspace(const ConvolveArguments&);

@@ -4,7 +4,9 @@
 
 #include <stdexcept>
 
+#include "bindings_depthwise.h"
 #include "depthwise_se/cuda/launchers.h"
+#include "depthwise_se/kernels.h"
 #include "emu/block.h"
 #include "emu/counters.h"
 
@@ -57,9 +59,16 @@ void launcher(py::module_& m, const char* name, int (*run)(const Arguments&, voi
 
 }  // namespace
 
+// bindings_depthwise.cpp asks for the CPU's kernels too, which are not here.
+Isa narsfast::choose_isa() { return Isa::kBaseline; }
+const DepthwiseKernels& narsfast::depthwise_kernels(Isa, Dtype, int64_t) {
+  throw std::logic_error("the emulator has no kernels of the CPU");
+}
+
 #define FIELD(Class, name) #name, &Class::name
 
 PYBIND11_MODULE(_emu, m) {
+  bind_depthwise(m);
   m.doc() = "The CUDA kernels of narsfast on an emulated device.";
   bind<Norm>(m, "Norm", FIELD(Norm, weight), FIELD(Norm, bias), FIELD(Norm, mean), FIELD(Norm, var),
              FIELD(Norm, eps), FIELD(Norm, activation));

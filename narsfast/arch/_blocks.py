@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
-from narsfast.ops import DepthwiseSE, Fusable, batch_norm, norm_act, pointwise, update_buffers
+from narsfast.ops import BatchNorm, DepthwiseSE, Fusable, batch_norm, norm_act, pointwise, update_buffers
 
 from ._definition import Padding, Row
 from ._width import round_width, squeezed_width
@@ -39,7 +39,7 @@ class ConvNorm(Fusable, nn.Sequential):
                 y = layer(y)
             return y
         norm = self[1]
-        assert isinstance(norm, nn.BatchNorm2d)
+        assert isinstance(norm, BatchNorm)
         act = "hard_swish" if len(self) > 2 else "none"
         y, statistics = norm_act(y.contiguous(memory_format=torch.channels_last), batch_norm(norm, act))
         update_buffers(norm, statistics)

@@ -2,10 +2,11 @@
 
 from ._depthwise_se import DepthwiseSE, SqueezeExcite
 from ._functions import Excite, Norm, Statistics, depthwise_se, norm_act
-from ._modules import Fusable, Ops, batch_norm, plain_ops, set_ops, update_buffers
+from ._modules import BatchNorm, Fusable, Ops, batch_norm, plain_ops, set_ops, update_buffers
 from ._pointwise import pointwise
 
 __all__ = [
+    "BatchNorm",
     "DepthwiseSE",
     "Excite",
     "Fusable",

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from ._functions import depthwise_se
-from ._modules import Fusable, batch_norm, excite, update_buffers
+from ._modules import BatchNorm, Fusable, batch_norm, excite, update_buffers
 
 
 class SqueezeExcite(nn.Module):
@@ -54,7 +54,7 @@ class DepthwiseSE(Fusable):
         self.act = nn.Hardswish()
         self.se = nn.Identity() if squeezed is None else SqueezeExcite(channels, squeezed)
 
-    def forward(self, x: Tensor, before: nn.BatchNorm2d | None = None) -> Tensor:
+    def forward(self, x: Tensor, before: BatchNorm | None = None) -> Tensor:
         """(n, channels, h, w) to (n, channels, (h + 2 * padding - kernel) // stride + 1, w likewise).
 
         Args:

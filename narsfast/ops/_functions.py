@@ -30,7 +30,10 @@ class Norm(NamedTuple):
     eps: float
     act: str
     group: Any = None
-    """The torch.distributed process group that shares batch statistics; None: this process alone."""
+    """The torch.distributed process group that shares batch statistics; None: this process alone.
+
+    Members may have different numbers of images, also none, as with torch's SyncBatchNorm; all must take part.
+    """
 
 
 class Excite(NamedTuple):
@@ -71,14 +74,15 @@ def _gather(moments: Sequence[Tensor], of: Tensor, group: Any) -> _Batch:
     mean, var = moments
     count = of.shape[0] * of.shape[2] * of.shape[3]
     if group is not None:
-        total = mean.new_tensor([count])
+        total = torch.tensor([count], device=mean.device)
         distributed.all_reduce(total, group=group)
-        share = count / total
+        together = int(total)
+        share = count / max(together, 1)
         joint = mean * share
         distributed.all_reduce(joint, group=group)
         var = share * (var + (mean - joint) ** 2)
         distributed.all_reduce(var, group=group)
-        mean, count = joint, int(total)
+        mean, count = joint, together
     if count == 1:
         raise ValueError(f"Expected more than 1 value per channel when training, got input size {of.shape}")
     return _Batch(mean, var, count)

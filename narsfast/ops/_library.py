@@ -33,6 +33,12 @@ def _register(schema: str, run: Callable[..., Any], fake: Callable[..., Any]) ->
 
 def _on_its_device(run: Callable[..., Any]) -> Callable[..., Any]:
     def guarded(x: Tensor, *rest: Any) -> Any:
+        for other in rest:
+            # Kernels are handed addresses: what lies elsewhere would end the process's use of the device.
+            if isinstance(other, Tensor) and other.device != x.device:
+                raise ValueError(
+                    f"all tensors must be on {x.device}, where the map is, but one is on {other.device}"
+                )
         with torch.cuda.device(x.device):
             return run(x, *rest)
 

@@ -15,6 +15,7 @@ from ._arguments import supports
 from ._functions import Excite, Norm, Statistics
 
 Ops = Literal["fused", "torch"]
+BatchNorm = nn.BatchNorm2d | nn.SyncBatchNorm
 
 _reported: set[str] = set()
 
@@ -69,7 +70,7 @@ def plain_ops(network: nn.Module) -> Iterator[None]:
             block.ops = ops
 
 
-def batch_norm(module: nn.BatchNorm2d, act: str) -> Norm:
+def batch_norm(module: BatchNorm, act: str) -> Norm:
     """A norm and the activation after it as data."""
     if not module.training:
         return Norm(module.weight, module.bias, module.running_mean, module.running_var, module.eps, act)
@@ -86,7 +87,7 @@ def excite(reduce: nn.Conv2d, expand: nn.Conv2d, act: str) -> Excite:
     return Excite(reduce.weight, reduce.bias, expand.weight, expand.bias, act)
 
 
-def update_buffers(module: nn.BatchNorm2d, statistics: Statistics | None) -> None:
+def update_buffers(module: BatchNorm, statistics: Statistics | None) -> None:
     """Move the running statistics as torch's batch norm does (momentum None: the plain average)."""
     if statistics is None or not module.training:
         return

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional
 
 from narsfast import _native
-from narsfast.ops import Excite, Norm, depthwise_se, norm_act
+from narsfast.ops import Excite, Norm, depthwise_se
 
 ACTIVATIONS = {
     "none": lambda z: z,
@@ -66,23 +66,24 @@ class Case:
             }
         return leaves
 
-    def statistics(self, dtype):
-        """Running mean and variance, of the input norm and of the other."""
+    def statistics(self, like):
+        """Running mean and variance, of the input norm and of the other, where and as `like` is; None in training."""
+        if self.training:
+            return (None, None), (None, None)
         draw = torch.Generator().manual_seed(self.seed + 1)
         means = torch.randn((2, self.c), generator=draw, dtype=torch.float64)
         variances = 0.5 + torch.rand((2, self.c), generator=draw, dtype=torch.float64)
-        return means.to(dtype), variances.to(dtype)
+        return tuple(zip(means.to(like), variances.to(like), strict=True))
 
     def plain(self, leaves):
         """By functional calls; the batch norm by its formula, so that it is exact in float64."""
         act = ACTIVATIONS[self.act]
-        means, variances = self.statistics(leaves["weight"].dtype)
+        statistics = self.statistics(leaves["weight"])
 
         def norm(y, weight, bias, index):
-            if self.training:
+            mean, var = statistics[index]
+            if mean is None:
                 mean, var = y.mean((0, 2, 3)), y.var((0, 2, 3), correction=0)
-            else:
-                mean, var = means[index], variances[index]
             return (
                 functional.batch_norm(y, mean, var, weight, bias)
                 if mean.grad_fn is None
@@ -106,11 +107,14 @@ class Case:
         return a * (functional.relu6(gate + 3) / 6)[:, :, None, None]
 
     def fused(self, leaves):
-        means, variances = self.statistics(leaves["weight"].dtype)
-        norms = [(None, None) if self.training else (means[index], variances[index]) for index in range(2)]
-        before = (
-            Norm(leaves["in_weight"], leaves["in_bias"], *norms[0], 1e-5, self.act) if self.before else None
-        )
+        return self.with_statistics(leaves)[0]
+
+    def with_statistics(self, leaves, group=None):
+        """The fused block's output, and the batch statistics of both norms."""
+        norms = self.statistics(leaves["weight"])
+        before = None
+        if self.before:
+            before = Norm(leaves["in_weight"], leaves["in_bias"], *norms[0], 1e-5, self.act, group)
         excite = None
         if self.squeezed:
             names = ("reduce_weight", "reduce_bias", "expand_weight", "expand_bias")
@@ -118,43 +122,59 @@ class Case:
         return depthwise_se(
             leaves["x"].contiguous(memory_format=torch.channels_last),
             leaves["kernel"],
-            Norm(leaves["weight"], leaves["bias"], *norms[1], 1e-5, self.act),
+            Norm(leaves["weight"], leaves["bias"], *norms[1], 1e-5, self.act, group),
             excite,
             self.stride,
             self.padding,
             before,
-        )[0]
+        )
+
+
+SHAPES = [
+    Case(kernel=3, padding=1),
+    Case(kernel=3, stride=2, padding=0, squeezed=6, before=True),
+    Case(kernel=5, stride=2, padding=1, c=37, squeezed=5, before=True),
+    Case(kernel=5, stride=1, padding=2, c=24, h=14, w=14, squeezed=8),
+    Case(kernel=5, stride=1, padding=0, c=3, h=8, w=6),
+    Case(kernel=7, stride=1, padding=3, c=33, h=8, w=17, squeezed=4, before=True),
+    Case(kernel=7, stride=2, padding=3, c=16, h=13, w=3, before=True),
+    Case(kernel=5, stride=1, padding=2, n=9, c=40, h=2, w=2, squeezed=8, before=True),
+    Case(kernel=3, stride=2, padding=1, n=4, c=8, h=1, w=1),
+    Case(kernel=3, stride=1, padding=3, n=2, c=20, h=4, w=3, squeezed=2),
+    Case(kernel=3, stride=2, padding=1, n=2, c=1, h=33, w=31),
+]
 
 
 def gradients(block, leaves, d_out):
     """Output and gradients by name."""
     leaves = {name: leaf.clone().requires_grad_() for name, leaf in leaves.items()}
     out = block(leaves)
-    found = torch.autograd.grad(out, list(leaves.values()), d_out.to(out.dtype))
+    found = torch.autograd.grad(out, list(leaves.values()), d_out.to(out))
     return {"out": out.detach(), **dict(zip(leaves, found, strict=True))}
 
 
-def compare(case, dtype):
-    """The fused block against float64 on the same rounded inputs.
+def rounded(leaves, dtype, device="cpu"):
+    """Leaves as the fused block takes them for a map of `dtype`."""
+    vectors = torch.promote_types(dtype, torch.float32)
+    return {name: leaf.to(device, dtype if name == "x" else vectors) for name, leaf in leaves.items()}
+
+
+def compare(case, dtype, device="cpu"):
+    """The fused block on a device against float64 on the CPU, on the same rounded inputs.
 
     An error may be twice that of torch in the same dtype, or what `n` roundings of the largest value add up to.
     """
-    leaves = {
-        name: leaf.to(dtype if name == "x" else torch.promote_types(dtype, torch.float32)).double()
-        for name, leaf in case.leaves().items()
-    }
+    leaves = {name: leaf.double() for name, leaf in rounded(case.leaves(), dtype).items()}
     out = case.plain(leaves)
     draw = torch.Generator().manual_seed(case.seed + 2)
     d_out = torch.randn(out.shape, generator=draw, dtype=torch.float64).to(dtype).double()
     exact = gradients(case.plain, leaves, d_out)
-    cast = {
-        name: leaf.to(dtype if name == "x" else torch.promote_types(dtype, torch.float32))
-        for name, leaf in leaves.items()
-    }
+    cast = rounded(leaves, dtype, device)
     found = gradients(case.fused, cast, d_out)
     rough = gradients(case.plain, {name: leaf.to(dtype) for name, leaf in leaves.items()}, d_out)
     for name, value in exact.items():
-        assert found[name].dtype == cast.get(name, cast["x"]).dtype
+        like = cast.get(name, cast["x"])
+        assert (found[name].dtype, found[name].device) == (like.dtype, like.device)
         # Terms are of order one, whatever is left of their sum.
         scale = max(1.0, float(value.abs().max())) if value.numel() else 0.0
         terms = max(out.numel(), leaves["x"].numel())
@@ -163,8 +183,51 @@ def compare(case, dtype):
             16 * torch.finfo(dtype).eps * summed**0.5 * scale,
             2 * float((rough[name].double() - value).abs().max()) if value.numel() else 0.0,
         )
-        error = float((found[name].double() - value).abs().max()) if value.numel() else 0.0
+        error = float((found[name].cpu().double() - value).abs().max()) if value.numel() else 0.0
         assert error <= bound, f"{name}: {error:.3g} above {bound:.3g} (values up to {scale:.3g})"
 
 
-__all__ = ["Case", "compare", "gradients", "norm_act"]
+def compare_inference(case, dtype, device="cpu"):
+    """The fused block without gradients, by constant statistics, against float64 on the CPU."""
+    leaves = rounded(case.leaves(), dtype)
+    expected = case.plain({name: leaf.double() for name, leaf in leaves.items()})
+    with torch.no_grad():
+        found = case.fused(rounded(leaves, dtype, device))
+    assert (found.dtype, found.device.type) == (dtype, device)
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    error = float((found.cpu().double() - expected).abs().max())
+    assert error <= 32 * torch.finfo(dtype).eps * float(expected.abs().max())
+
+
+OPERATORS = ("convolve", "convolve_gradient", "moments", "normalise", "reduce", "norm_gradient", "infer")
+
+
+def channels_last(*shape, dtype=torch.float32, device="cpu"):
+    return torch.randn(shape).to(device, dtype).contiguous(memory_format=torch.channels_last)
+
+
+def operator_arguments(name, device="cpu", dtype=torch.float32):
+    """Arguments of one operator, for 8 channels."""
+    torch.manual_seed(0)
+    x, y, d_out = (channels_last(3, 8, 6, 5, dtype=dtype, device=device) for _ in range(3))
+
+    def normal(*shape):
+        return torch.randn(shape).to(device)
+
+    def norm(act):
+        return (*(torch.rand(8).to(device) for _ in range(4)), 1e-5, act)
+
+    excite = (normal(4, 8), normal(4), normal(8, 4), normal(8), "relu")
+    state = normal(3 * (8 + 4 + 8))
+    kernel = normal(8, 1, 3, 3)
+    gradient = (d_out, y, *norm("hard_swish"))
+    sums = (normal(8), normal(8), 90.0)
+    return {
+        "convolve": (x, kernel, *norm("relu"), 1, 1),
+        "convolve_gradient": (*gradient, state, normal(3, 8), *sums, x, kernel, *norm("relu"), 1, 1),
+        "moments": (y,),
+        "normalise": (y, *norm("hard_swish"), *excite),
+        "reduce": (*gradient, state, *excite),
+        "norm_gradient": (*gradient, *sums),
+        "infer": (x, kernel, *norm("relu"), *norm("hard_swish"), *excite, 1, 1),
+    }[name]

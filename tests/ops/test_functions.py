@@ -7,21 +7,7 @@ from hypothesis import strategies as st
 
 from narsfast.ops import Norm, norm_act
 
-from .conftest import ACTIVATIONS, Case, compare, gradients
-
-SHAPES = [
-    Case(kernel=3, padding=1),
-    Case(kernel=3, stride=2, padding=0, squeezed=6, before=True),
-    Case(kernel=5, stride=2, padding=1, c=37, squeezed=5, before=True),
-    Case(kernel=5, stride=1, padding=2, c=24, h=14, w=14, squeezed=8),
-    Case(kernel=5, stride=1, padding=0, c=3, h=8, w=6),
-    Case(kernel=7, stride=1, padding=3, c=33, h=8, w=17, squeezed=4, before=True),
-    Case(kernel=7, stride=2, padding=3, c=16, h=13, w=3, before=True),
-    Case(kernel=5, stride=1, padding=2, n=9, c=40, h=2, w=2, squeezed=8, before=True),
-    Case(kernel=3, stride=2, padding=1, n=4, c=8, h=1, w=1),
-    Case(kernel=3, stride=1, padding=3, n=2, c=20, h=4, w=3, squeezed=2),
-    Case(kernel=3, stride=2, padding=1, n=2, c=1, h=33, w=31),
-]
+from .conftest import ACTIVATIONS, SHAPES, Case, compare, compare_inference, gradients
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
@@ -43,19 +29,7 @@ def test_activations_and_constant_statistics(act, inner, training):
 @pytest.mark.parametrize("n", [1, 9])
 def test_inference_equals_training_with_the_same_statistics(case, dtype, isa, n):
     case = Case(**{**case.__dict__, "training": False, "n": n})
-    leaves = case.leaves()
-    leaves["x"] = leaves["x"].to(dtype)
-    leaves = {
-        name: leaf if name == "x" else leaf.to(torch.promote_types(dtype, torch.float32))
-        for name, leaf in leaves.items()
-    }
-    expected = case.plain({name: leaf.double() for name, leaf in leaves.items()})
-    with torch.no_grad():
-        found = case.fused(leaves)
-    assert found.dtype == dtype
-    assert found.is_contiguous(memory_format=torch.channels_last)
-    error = float((found.double() - expected).abs().max())
-    assert error <= 32 * torch.finfo(dtype).eps * float(expected.abs().max())
+    compare_inference(case, dtype)
 
 
 @settings(max_examples=60, deadline=None)

@@ -5,49 +5,19 @@ import copy
 import pytest
 import torch
 from torch import library
+from torch._subclasses.fake_tensor import FakeTensorMode
 
-from narsfast.ops import DepthwiseSE, plain_ops, set_ops
+from narsfast import _native
+from narsfast.ops import DepthwiseSE, _library, _modules, plain_ops, set_ops
+
+from .conftest import OPERATORS, channels_last, operator_arguments
 
 OPS = torch.ops.narsfast
 
 
-def channels_last(*shape, dtype=torch.float32):
-    return torch.randn(shape).to(dtype).contiguous(memory_format=torch.channels_last)
-
-
-def arguments(name):
-    """Arguments of one operator, for 8 channels."""
-    torch.manual_seed(0)
-    x, y, d_out = channels_last(3, 8, 6, 5), channels_last(3, 8, 6, 5), channels_last(3, 8, 6, 5)
-
-    def norm(act):
-        return (*(torch.rand(8) for _ in range(4)), 1e-5, act)
-
-    excite = (torch.randn(4, 8), torch.randn(4), torch.randn(8, 4), torch.randn(8), "relu")
-    state = torch.randn(3 * (8 + 4 + 8))
-    kernel = torch.randn(8, 1, 3, 3)
-    gradient = (d_out, y, *norm("hard_swish"))
-    sums = (torch.randn(8), torch.randn(8), 90.0)
-    return {
-        "convolve": (x, kernel, *norm("relu"), 1, 1),
-        "convolve_gradient": (
-            *(*gradient, state, torch.randn(3, 8), *sums),
-            *(x, kernel, *norm("relu"), 1, 1),
-        ),
-        "moments": (y,),
-        "normalise": (y, *norm("hard_swish"), *excite),
-        "reduce": (*gradient, state, *excite),
-        "norm_gradient": (*gradient, *sums),
-        "infer": (x, kernel, *norm("relu"), *norm("hard_swish"), *excite, 1, 1),
-    }[name]
-
-
-NAMES = ("convolve", "convolve_gradient", "moments", "normalise", "reduce", "norm_gradient", "infer")
-
-
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", OPERATORS)
 def test_opcheck(name):
-    result = library.opcheck(getattr(OPS, name), arguments(name))
+    result = library.opcheck(getattr(OPS, name), operator_arguments(name))
     assert set(result.values()) == {"SUCCESS"}
 
 
@@ -169,3 +139,38 @@ def test_hooks_see_the_plain_modules_inside_plain_ops():
         module(x)
     assert seen
     assert module.ops == "fused"
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("name", OPERATORS)
+def test_without_a_device_cuda_outputs_are_like_those_of_the_cpu(name, dtype):
+    with FakeTensorMode():
+        found = getattr(OPS, name)(*operator_arguments(name, "cuda", dtype))
+        expected = getattr(OPS, name)(*operator_arguments(name, "cpu", dtype))
+    found, expected = ([x] if isinstance(x, torch.Tensor) else x for x in (found, expected))
+    for one, other in zip(found, expected, strict=True):
+        assert one.device.type == "cuda"
+        assert (one.shape, one.stride(), one.dtype) == (other.shape, other.stride(), other.dtype)
+
+
+@pytest.mark.parametrize("built", [False, True])
+def test_a_map_on_cuda_takes_the_kernels_where_they_are_built(built, monkeypatch, recwarn):
+    monkeypatch.setattr(_native, "cuda_built", lambda: built)
+    monkeypatch.setattr(_modules, "_reported", set())
+    with FakeTensorMode(), torch.device("cuda"):
+        module = block()
+        for _ in range(2):
+            out = module(channels_last(4, 16, 9, 8, device="cuda"))
+    assert (out.device.type, out.shape) == ("cuda", (4, 16, 9, 8))
+    assert ("DepthwiseSE" in type(out.grad_fn).__name__) == built
+    messages = [str(w.message) for w in recwarn if "no fused kernels" in str(w.message)]
+    reason = "narsfast has no fused kernels for torch.float32 on cuda, kernel 5, stride 1; plain torch runs instead"
+    assert messages == ([] if built else [reason])
+
+
+def test_on_cuda_what_lies_elsewhere_is_refused():
+    operator = _library._on_its_device(lambda *_: pytest.fail("was called"))
+    with FakeTensorMode():
+        x, *rest = operator_arguments("convolve", "cuda")
+        with pytest.raises(ValueError, match="must be on cuda:0, where the map is, but one is on cpu"):
+            operator(x, rest[0].cpu(), *rest[1:])

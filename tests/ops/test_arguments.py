@@ -1,0 +1,91 @@
+"""What kernels are called with, for devices that are not there."""
+
+import weakref
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from narsfast import _native
+from narsfast.ops._arguments import DTYPES, Vectors, supports, where
+
+from .conftest import channels_last
+
+
+def map_on(device, dtype):
+    return SimpleNamespace(device=torch.device(device), dtype=dtype)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.float64])
+@pytest.mark.parametrize("built", [False, True])
+def test_supported_dtypes(dtype, built, monkeypatch):
+    monkeypatch.setattr(_native, "cuda_built", lambda: built)
+    assert supports(map_on("cpu", dtype), 3, 1) == (dtype in DTYPES["cpu"])
+    assert supports(map_on("cuda", dtype), 3, 1) == (built and dtype in DTYPES["cuda"])
+    assert not supports(map_on("mps", dtype), 3, 1)
+
+
+@pytest.mark.parametrize(("kernel", "stride"), [(1, 1), (9, 1), (3, 3)])
+def test_windows_that_are_not_supported(kernel, stride):
+    assert not supports(map_on("cpu", torch.float32), kernel, stride)
+
+
+def test_float64_on_cuda_is_refused_in_a_sentence():
+    with pytest.raises(TypeError, match=r"a map on cuda is torch\.float64; it must be one of torch\.float32"):
+        Vectors(map_on("cuda", torch.float64))
+
+
+def test_kernels_run_on_the_current_stream_and_keep_their_memory(monkeypatch):
+    device = torch.device("cuda", 1)
+    given = []
+
+    def empty(size, **options):
+        assert options == {"dtype": torch.uint8, "device": device}
+        memory = torch.zeros(size, dtype=torch.uint8)
+        given.append(weakref.ref(memory))
+        return memory
+
+    def current_stream(of):
+        assert of == device
+        return SimpleNamespace(cuda_stream=77)
+
+    monkeypatch.setattr(torch.cuda, "current_stream", current_stream)
+    monkeypatch.setattr(torch, "empty", empty)
+    stream, allocate = where(SimpleNamespace(device=device))
+    addresses = [allocate(size) for size in (16, 32)]
+    assert stream == 77
+    assert addresses == [memory().data_ptr() for memory in given]
+    del allocate
+    assert [memory() for memory in given] == [None, None]
+
+
+def test_on_the_cpu_there_is_no_stream():
+    assert where(channels_last(1, 8, 2, 2)) is None
+
+
+@pytest.mark.skipif(_native.cuda_built(), reason="this build has CUDA kernels")
+def test_a_build_without_cuda_says_how_to_get_it():
+    assert not _native.has_cuda()
+    y, vector = channels_last(2, 8, 3, 3), torch.empty(8)
+    with pytest.raises(
+        RuntimeError, match=r"no CUDA kernels; install with -C cmake\.define\.NARSFAST_CUDA=ON"
+    ):
+        _native.depthwise_moments(
+            0, (2, 9, 8), y.data_ptr(), vector.data_ptr(), vector.data_ptr(), (0, lambda size: 0)
+        )
+
+
+@pytest.mark.skipif(
+    not _native.cuda_built() or _native.has_cuda(), reason="needs CUDA kernels and no device for them"
+)
+def test_a_build_with_cuda_says_what_is_missing():
+    y, vector, space = channels_last(2, 8, 3, 3), torch.empty(8), torch.empty(1024)
+    with pytest.raises(RuntimeError, match="the CUDA kernel was not launched: "):
+        _native.depthwise_moments(
+            0,
+            (2, 9, 8),
+            y.data_ptr(),
+            vector.data_ptr(),
+            vector.data_ptr(),
+            (0, lambda size: space.data_ptr()),
+        )

@@ -1,0 +1,91 @@
+"""Batch norms that share statistics: two processes with parts of a batch against one process with the whole batch."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from .member import JOBS, SPLITS
+
+MEMBERS = 2
+SECONDS = 50
+MEMBER = """
+import sys
+from pathlib import Path
+sys.path.append({path!r})
+from ops.member import main
+main({rank}, {members}, Path.cwd())
+"""
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    """What each member found, by its rank."""
+    folder = tmp_path_factory.mktemp("group")
+    environment = {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1", **os.environ}
+    logs = [(folder / f"{rank}.log").open("w+") for rank in range(MEMBERS)]
+    members = [
+        subprocess.Popen(
+            [
+                sys.executable,
+                "-c",
+                MEMBER.format(path=str(Path(__file__).parents[1]), rank=rank, members=MEMBERS),
+            ],
+            cwd=folder,
+            env=environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        for rank, log in enumerate(logs)
+    ]
+    try:
+        codes = [member.wait(SECONDS) for member in members]
+    finally:
+        for member in members:
+            member.kill()
+            member.wait()
+    said = "".join(log.seek(0) or log.read() for log in logs)
+    assert codes == [0] * MEMBERS, said
+    return [torch.load(folder / f"{rank}.pt") for rank in range(MEMBERS)]
+
+
+@pytest.fixture(scope="module")
+def whole():
+    """What one process finds with the whole batch."""
+    return {name: job(slice(None), None) for name, job in JOBS.items()}
+
+
+def joined(name, parts):
+    """The members' values as one process has them: maps one after the other, the rest summed or the same."""
+    if name.startswith("out"):
+        return torch.cat(parts)
+    if name.startswith(("statistics", "buffer")):
+        assert all(torch.equal(part, parts[0]) for part in parts), name
+        return parts[0]
+    return sum(parts)
+
+
+@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("job", JOBS)
+def test_members_together_equal_one_process(job, split, found, whole):
+    parts = [member[job, split] for member in found]
+    assert all(part.keys() == whole[job].keys() for part in parts)
+    for name, value in whole[job].items():
+        together = joined(name, [part[name] for part in parts])
+        torch.testing.assert_close(
+            together, value, rtol=1e-8, atol=1e-8, msg=lambda text, name=name: f"{name}: {text}"
+        )
+
+
+def test_a_single_value_a_channel_in_the_group_is_refused_by_every_member(found):
+    for member in found:
+        assert "Expected more than 1 value per channel" in member["one value"]
+
+
+def test_a_group_without_images_has_no_statistics_and_gradients_of_zero(found):
+    for member in found:
+        assert not any(name.startswith("statistics") for name in member["no images"])
+        assert not any(value.count_nonzero() for value in member["no images"].values())
