@@ -123,10 +123,7 @@ class _NormAct(Function):
         act: str,
         group: Any,
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        if mean is None or var is None:
-            batch = _gather(OPS.moments(y), y, group)
-        else:
-            batch = _Batch(mean, var, 0)
+        batch = _gather(OPS.moments(y), y, group) if mean is None or var is None else _Batch(mean, var, 0)
         norm = (weight, bias, batch.mean, batch.var)
         out = OPS.normalise(y, *norm, eps, act, None, None, None, None, "none")[0]
         ctx.save_for_backward(y, *norm)
@@ -185,10 +182,7 @@ class _DepthwiseSE(Function):
             in_used = in_batch.statistics()
         before = (in_weight, in_bias, in_mean, in_var)
         y, *moments = OPS.convolve(x, kernel, *before, in_eps, in_act, stride, padding)
-        if mean is None or var is None:
-            batch = _gather(moments, y, group)
-        else:
-            batch = _Batch(mean, var, 0)
+        batch = _gather(moments, y, group) if mean is None or var is None else _Batch(mean, var, 0)
         norm = (weight, bias, batch.mean, batch.var)
         excite = (reduce_weight, reduce_bias, expand_weight, expand_bias)
         out, *state = OPS.normalise(y, *norm, eps, act, *excite, inner_act)
