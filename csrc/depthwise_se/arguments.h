@@ -120,8 +120,8 @@ struct NormGradient {
 struct NormGradientArguments {
   Dtype dtype;
   int64_t images, pixels, channels;
-  NormGradient norm;
-  void* d_y;
+  NormGradient norm;  // without a gate on the CPU
+  void* d_y;          // may be norm.d_out itself
 };
 
 // Gradients of y = conv(input(x)): d_weight and d_x, where d_y follows from `norm`. Where `input` is there,

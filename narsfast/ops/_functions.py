@@ -205,13 +205,14 @@ class _DepthwiseSE(Function):
         d_weight, d_bias, *gates = OPS.reduce(d_out, y, *norm, *settings, state, *excite, inner_act)
         d_pooled, *d_excite = gates or (None,) * 5
         sums = _sum_over(group if count else None, d_weight, d_bias)
+        shared = in_group is not None and in_count > 0
         d_x, d_kernel, *d_before = OPS.convolve_gradient(
             *(d_out, y, *norm, *settings, state, d_pooled, *sums, count),
-            *(x, kernel, *before, *in_settings, *window),
+            *(x, kernel, *before, *in_settings, None if shared else in_count, *window),
         )
         d_in_weight, d_in_bias = d_before or (None, None)
-        if d_before:
-            in_sums = _sum_over(in_group if in_count else None, *d_before)
+        if d_before and shared:
+            in_sums = _sum_over(in_group, *d_before)
             d_x = OPS.norm_gradient(d_x, x, *before, in_settings[0], "none", *in_sums, in_count)
         return (
             *(d_x, d_in_weight, d_in_bias, None, None, None, None, None),

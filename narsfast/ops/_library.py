@@ -283,11 +283,15 @@ _register(
 )
 
 
-# ---- convolve_gradient: through a norm, squeeze-excite and the convolution before them ----
+# ---- convolve_gradient: through a norm, squeeze-excite, the convolution and the norm before them ----
 
 
 def _convolve_gradient_outputs(*arguments: Any) -> list[Tensor]:
-    """Gradients: of x and the kernel, then of the input norm's weight and bias, if there is one."""
+    """Gradients: of x and the kernel, then of the input norm's weight and bias, if there is one.
+
+    With an input norm and in_count None, the first is that of the normalised x: a group sums the others before
+    norm_gradient goes on.
+    """
     x, kernel, in_weight = arguments[13:16]
     height, width = x.shape[2:]
     outputs = [empty_map(x, height, width), empty_vector(x, *kernel.shape)]
@@ -318,11 +322,14 @@ def _convolve_gradient(
     in_var: Tensor | None,
     in_eps: float,
     in_act: str,
+    in_count: float | None,
     stride: int,
     padding: int,
 ) -> list[Tensor]:
     vectors = Vectors(x)
     outputs = _convolve_gradient_outputs(*[None] * 13, x, kernel, in_weight)
+    x_address, place = map_address("x", x), where(x)
+    addresses = [output.data_ptr() for output in outputs]
     _native.depthwise_convolve_gradient(
         vectors.dtype,
         window(x, kernel, stride, padding),
@@ -336,18 +343,28 @@ def _convolve_gradient(
             count,
         ),
         vectors.norm(weight, bias, mean, var, eps, act),
-        map_address("x", x),
+        x_address,
         vectors.norm(in_weight, in_bias, in_mean, in_var, in_eps, in_act),
         vectors.address("kernel", kernel),
-        [output.data_ptr() for output in outputs],
-        where(x),
+        addresses,
+        place,
     )
+    if in_weight is not None and in_count is not None:
+        d_x, _, d_in_weight, d_in_bias = addresses
+        _native.depthwise_norm_gradient(
+            vectors.dtype,
+            shape(x),
+            (x_address, d_x, 0, 0, d_in_weight, d_in_bias, in_count),
+            vectors.norm(in_weight, in_bias, in_mean, in_var, in_eps, "none"),
+            d_x,
+            place,
+        )
     return outputs
 
 
 _register(
     f"convolve_gradient(Tensor d_out, Tensor y, {_NORM}, Tensor? state, Tensor? d_pooled, Tensor d_weight, "
-    f"Tensor d_bias, float count, Tensor x, Tensor kernel, {_INPUT}, {_WINDOW}) -> Tensor[]",
+    f"Tensor d_bias, float count, Tensor x, Tensor kernel, {_INPUT}, float? in_count, {_WINDOW}) -> Tensor[]",
     _convolve_gradient,
     _convolve_gradient_outputs,
 )

@@ -224,7 +224,7 @@ def operator_arguments(name, device="cpu", dtype=torch.float32):
     sums = (normal(8), normal(8), 90.0)
     return {
         "convolve": (x, kernel, *norm("relu"), 1, 1),
-        "convolve_gradient": (*gradient, state, normal(3, 8), *sums, x, kernel, *norm("relu"), 1, 1),
+        "convolve_gradient": (*gradient, state, normal(3, 8), *sums, x, kernel, *norm("relu"), 90.0, 1, 1),
         "moments": (y,),
         "normalise": (y, *norm("hard_swish"), *excite),
         "reduce": (*gradient, state, *excite),
