@@ -162,11 +162,18 @@ class Gradient {
         weight_row<kKernel, kStride>(task, x_rows, d_y_rows, x, row);
         // No later output row reaches these rows of x.
         const int64_t ready = (row + 1) * kStride - window_.padding;
+        Ahead ahead;
+        add_ahead(arguments_.norm.y, n, row + 1, slab, &ahead);
+        add_ahead(arguments_.norm.d_out, n, row + 1, slab, &ahead);
+        ahead.add(x, x_rows.packed + 1, window_.height, window_.width, slab, window_.width / kStride);
         for (; done < ready && done < window_.height; ++done) {
-          input_row<kKernel, kStride>(task, d_y_rows, x, d_x, done);
+          input_row<kKernel, kStride>(task, d_y_rows, x, d_x, done, ahead);
+          ahead = Ahead();
         }
       }
-      for (; done < window_.height; ++done) input_row<kKernel, kStride>(task, d_y_rows, x, d_x, done);
+      for (; done < window_.height; ++done) {
+        input_row<kKernel, kStride>(task, d_y_rows, x, d_x, done, Ahead());
+      }
     }
     if (!input_.active) return;
     for (int64_t i = 0; i < slab.vectors; ++i) {
@@ -237,12 +244,20 @@ class Gradient {
     }
   }
 
+  // Row `row` of image n of a map like y.
+  void add_ahead(const void* map, int64_t n, int64_t row, const Slab<Real>& slab, Ahead* ahead) const {
+    const int64_t image = n * window_.out_height * window_.out_width * channels_;
+    ahead->add(static_cast<const Storage*>(map) + image, row, window_.out_height, window_.out_width, slab,
+               window_.width / window_.stride);
+  }
+
   // Row `row` of d_x: output row q reaches it through kernel row first + stride * t where
-  // row + padding = stride * (q + t) + first.
+  // row + padding = stride * (q + t) + first. `ahead`: what to ask for meanwhile, beside the next row of d_x.
   template <int kKernel, int kStride>
   NARSFAST_APART void input_row(const Task& task, const RowRing<Real>& d_y_rows, const Storage* x,
-                                Storage* d_x, int64_t row) const {
+                                Storage* d_x, int64_t row, Ahead ahead) const {
     const Slab<Real>& slab = task.slab;
+    ahead.add(d_x, row + 1, window_.height, window_.width, slab, window_.width / kStride);
     const int64_t first = (row + window_.padding) % kStride;
     const int64_t start = (row + window_.padding) / kStride;
     const Real* weights = reversed_.at + slab.first * taps_ * kLanes<Real>;
@@ -266,6 +281,8 @@ class Gradient {
       }
       weights += columns_taps * kLanes<Real>;
       if (columns <= 0) continue;
+      taps.ahead = ahead;
+      ahead = Ahead();
       const int64_t at = (row * window_.width + column) * channels_;
       emit.x = x + at;
       emit.d_x = d_x + at;

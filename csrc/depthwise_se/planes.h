@@ -43,6 +43,9 @@ struct PlaneConvolution {
           taps.weights[taps.count] =
               weights + slab.first * taps.weight_plane + (r - reach.top) * kernel.value * kLanes<Real>;
         }
+        for (int64_t next = 1; next <= stride.value; ++next) {
+          taps.ahead.add(image, rows.packed + next, window.height, window.width, slab, window.out_width);
+        }
         emit.row(row);
         convolve_row<Real, kernel.value, stride.value>(taps, slab, window.out_width, emit);
       }

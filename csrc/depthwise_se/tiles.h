@@ -12,6 +12,37 @@ namespace {
 constexpr int kLongestKernel = 7;
 constexpr int kTile = 8;  // output columns whose sums stay in registers
 
+// Rows of maps that are worked on soon: their lines are asked for a few at a time, between tiles, because
+// memory is too far for the processor's own foresight, and too slow to be asked for all of them at once.
+struct Ahead {
+  static constexpr int kMost = 4;  // rows
+  const char* at[kMost];
+  const char* end[kMost];
+  int64_t share[kMost];  // bytes a tile
+  int rows = 0;
+
+  // Only rows that are long, and lie in one piece: the others are foreseen. map: the image's first channel,
+  // or the slab's; columns: of the tiles between which the lines are asked for.
+  template <class Real, class Storage>
+  void add(const Storage* map, int64_t row, int64_t height, int64_t width, const Slab<Real>& slab,
+           int64_t columns) {
+    constexpr int64_t kLong = 4096;
+    const int64_t bytes = width * slab.channels * static_cast<int64_t>(sizeof(Storage));
+    if (row < 0 || row >= height || bytes <= kLong || slab.vectors * kLanes<Real> < slab.channels) return;
+    const int64_t tiles = slab.vectors * ((columns + kTile - 1) / kTile);
+    at[rows] = reinterpret_cast<const char*>(map) + row * bytes;
+    end[rows] = at[rows] + bytes;
+    share[rows] = (bytes / tiles / kLineBytes + 1) * kLineBytes;
+    ++rows;
+  }
+  NARSFAST_INLINE void ask() {
+    for (int i = 0; i < rows; ++i) {
+      const char* stop = at[i] + share[i] < end[i] ? at[i] + share[i] : end[i];
+      for (; at[i] < stop; at[i] += kLineBytes) __builtin_prefetch(at[i], 0, 2);
+    }
+  }
+};
+
 // What a row of outputs is made from: `count` input rows, (columns, lanes) of the slab's first vector, each
 // with its row of taps, (taps, lanes). The next vector's lie `plane` and `weight_plane` elements further.
 template <class Real>
@@ -20,6 +51,7 @@ struct RowTaps {
   const Real* weights[kLongestKernel];
   int count;
   int64_t plane, weight_plane;
+  Ahead ahead;
 };
 
 // sum[c] += over rows i and taps t: rows[i][(column + c) * kStride + t] * weights[i][t], for vector v.
@@ -50,10 +82,12 @@ NARSFAST_INLINE void convolve_tile(const RowTaps<Real>& taps, int64_t v, int64_t
 // reach.
 template <class Real, int kTaps, int kStride, class Emit>
 NARSFAST_APART void convolve_row(const RowTaps<Real>& taps, const Slab<Real> slab, int64_t width, Emit emit) {
+  Ahead ahead = taps.ahead;
   for (int64_t v = 0; v < slab.vectors; ++v) {
     auto state = emit.begin(v);
     const Vector<Real> start = emit.start(v);
     const auto tile = [&](auto columns, int64_t column) {
+      ahead.ask();
       Vector<Real> sum[columns.value];
 #pragma GCC unroll 8
       for (int c = 0; c < columns.value; ++c) sum[c] = start;
