@@ -29,7 +29,7 @@ struct Ahead {
     constexpr int64_t kLong = 4096;
     const int64_t bytes = width * slab.channels * static_cast<int64_t>(sizeof(Storage));
     if (row < 0 || row >= height || bytes <= kLong || slab.vectors * kLanes<Real> < slab.channels) return;
-    const int64_t tiles = slab.vectors * ((columns + kTile - 1) / kTile);
+    const int64_t tiles = slab.vectors * (columns / kTile + 1);
     at[rows] = reinterpret_cast<const char*>(map) + row * bytes;
     end[rows] = at[rows] + bytes;
     share[rows] = (bytes / tiles / kLineBytes + 1) * kLineBytes;

@@ -141,6 +141,16 @@ def test_the_same_bits_for_any_number_of_threads():
             assert torch.equal(other[name], value), name
 
 
+@pytest.mark.parametrize("stride", [1, 2])
+def test_long_rows(stride):
+    # Rows above 4 KiB are asked for ahead; of one column, and of many.
+    for case in (
+        Case(n=100, c=1040, h=5, w=1, stride=stride, before=True),
+        Case(n=8, c=72, h=16, w=16, kernel=5, padding=2, stride=stride),
+    ):
+        compare(case, torch.float32)
+
+
 def test_no_images():
     case = Case(n=0, squeezed=4, before=True)
     found = gradients(
