@@ -63,7 +63,7 @@ def read(name: str) -> dict[str, Any]:
     return document
 
 
-def main() -> None:
+def show() -> None:
     for name, parts in (
         ("depthwise_se", [figures("depthwise_se"), layers()]),
         ("train_step", [figures("train_step"), steps()]),
@@ -75,4 +75,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    show()
