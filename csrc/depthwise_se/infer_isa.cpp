@@ -122,8 +122,10 @@ struct Inference {
                  });
       if (!gated) return;
       excite(0, window.images);
-      for_chunks(window.images, 1, static_cast<double>(out_pixels * window.channels) / 8,
-                 [&](int64_t n, int64_t) { apply_gate(n, 0, out_pixels); });
+      for (int64_t n = 0; n < window.images; ++n) {
+        for_chunks(out_pixels, 64, static_cast<double>(window.channels) / 8,
+                   [&](int64_t begin, int64_t end) { apply_gate(n, begin, end); });
+      }
       return;
     }
     const int64_t together = images_together(out_pixels * window.channels);
