@@ -26,4 +26,17 @@ size_t workspace(const Arguments& arguments);
 template <typename Arguments>
 void launch(const Arguments& arguments, uintptr_t stream);
 
+// Both templates for every struct, for the source that defines them.
+#define NARSFAST_INSTANTIATE_LAUNCH(Arguments) \
+  template size_t workspace(const Arguments&); \
+  template void launch(const Arguments&, uintptr_t);
+#define NARSFAST_INSTANTIATE_LAUNCHES                    \
+  NARSFAST_INSTANTIATE_LAUNCH(ConvolveArguments)         \
+  NARSFAST_INSTANTIATE_LAUNCH(MomentsArguments)          \
+  NARSFAST_INSTANTIATE_LAUNCH(NormaliseArguments)        \
+  NARSFAST_INSTANTIATE_LAUNCH(ReduceArguments)           \
+  NARSFAST_INSTANTIATE_LAUNCH(NormGradientArguments)     \
+  NARSFAST_INSTANTIATE_LAUNCH(ConvolveGradientArguments) \
+  NARSFAST_INSTANTIATE_LAUNCH(InferArguments)
+
 }  // namespace narsfast

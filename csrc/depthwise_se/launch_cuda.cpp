@@ -67,19 +67,6 @@ void launch(const Arguments& arguments, uintptr_t stream) {
   }
 }
 
-template size_t workspace(const ConvolveArguments&);
-template void launch(const ConvolveArguments&, uintptr_t);
-template size_t workspace(const MomentsArguments&);
-template void launch(const MomentsArguments&, uintptr_t);
-template size_t workspace(const NormaliseArguments&);
-template void launch(const NormaliseArguments&, uintptr_t);
-template size_t workspace(const ReduceArguments&);
-template void launch(const ReduceArguments&, uintptr_t);
-template size_t workspace(const NormGradientArguments&);
-template void launch(const NormGradientArguments&, uintptr_t);
-template size_t workspace(const ConvolveGradientArguments&);
-template void launch(const ConvolveGradientArguments&, uintptr_t);
-template size_t workspace(const InferArguments&);
-template void launch(const InferArguments&, uintptr_t);
+NARSFAST_INSTANTIATE_LAUNCHES
 
 }  // namespace narsfast
