@@ -48,7 +48,6 @@ class DepthwiseSE(Fusable):
     ) -> None:
         super().__init__()
         padding = kernel // 2 if padding is None else padding
-        self.window = kernel, stride, padding
         self.conv = nn.Conv2d(channels, channels, kernel, stride, padding, groups=channels, bias=False)
         self.norm = nn.BatchNorm2d(channels)
         self.act = nn.Hardswish()
@@ -61,7 +60,8 @@ class DepthwiseSE(Fusable):
             x: The map.
             before: A batch norm that, with a hard-swish, is applied to x first.
         """
-        kernel, stride, padding = self.window
+        conv = self.conv
+        kernel, stride, padding = conv.kernel_size[0], conv.stride[0], int(conv.padding[0])
         if not self.takes(x, kernel, stride):
             x = x if before is None else self.act(before(x))
             result: Tensor = self.se(self.act(self.norm(self.conv(x))))
@@ -69,7 +69,7 @@ class DepthwiseSE(Fusable):
         norm, se = self.norm, self.se
         result, in_statistics, statistics = depthwise_se(
             x.contiguous(memory_format=torch.channels_last),
-            self.conv.weight,
+            conv.weight,
             batch_norm(norm, "hard_swish"),
             excite(se.reduce, se.expand, "hard_swish") if isinstance(se, SqueezeExcite) else None,
             stride,

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from narsfast.ops import DepthwiseSE
+from narsfast.ops import DepthwiseSE, set_ops
 
 
 def by_hand(block, x, stride, padding, squeezed):
@@ -37,3 +37,12 @@ def test_parameters():
     assert sum(p.numel() for p in plain.parameters()) == 16 * 9 + 2 * 16
     gated = DepthwiseSE(16, 3, squeezed=8)
     assert sum(p.numel() for p in gated.parameters()) == 16 * 9 + 2 * 16 + 2 * 16 * 8 + 8 + 16
+
+
+def test_a_stride_changed_later_holds_on_both_paths():
+    module = DepthwiseSE(8, 3, 2).eval()
+    module.conv.stride = (1, 1)
+    x = torch.randn(2, 8, 9, 9)
+    fused = module(x)
+    set_ops(module, "torch")
+    torch.testing.assert_close(fused, module(x))
