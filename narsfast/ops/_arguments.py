@@ -124,7 +124,7 @@ class Vectors:
 
 def where(x: Tensor) -> Where:
     """Where the kernels run that take the map x: on the stream that is current on its device."""
-    if x.device.type == "cpu":
+    if x.is_cpu:
         return None
     kept = []
 
@@ -155,8 +155,9 @@ def empty_map(x: Tensor, height: int, width: int) -> Tensor:
     return x.new_empty_strided((images, channels, height, width), (height * pixel, 1, pixel, channels))
 
 
-def empty_vector(x: Tensor, *sizes: int) -> Tensor:
-    """A tensor of what goes with the map x."""
+def empty_vector(x: Tensor, size: int) -> Tensor:
+    """A vector (size,) of what goes with the map x."""
+    # With strides, and without a dtype, torch looks at its arguments for less time.
     if x.dtype is torch.float32:
-        return x.new_empty(sizes)
-    return x.new_empty(sizes, dtype=vector_dtype(x.dtype))
+        return x.new_empty_strided((size,), (1,))
+    return x.new_empty_strided((size,), (1,), dtype=vector_dtype(x.dtype))

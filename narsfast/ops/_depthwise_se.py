@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from ._functions import depthwise_se
-from ._modules import BatchNorm, Fusable, batch_norm, excite, update_buffers
+from ._modules import BatchNorm, Fusable, batch_norm, child, excite, parameter, update_buffers
 
 
 class SqueezeExcite(nn.Module):
@@ -60,18 +60,19 @@ class DepthwiseSE(Fusable):
             x: The map.
             before: A batch norm that, with a hard-swish, is applied to x first.
         """
-        conv = self.conv
+        conv = child(self, "conv")
         kernel, stride, padding = conv.kernel_size[0], conv.stride[0], int(conv.padding[0])
         if not self.takes(x, kernel, stride):
             x = x if before is None else self.act(before(x))
             result: Tensor = self.se(self.act(self.norm(self.conv(x))))
             return result
-        norm, se = self.norm, self.se
+        norm, se = child(self, "norm"), child(self, "se")
+        gates = (child(se, "reduce"), child(se, "expand")) if isinstance(se, SqueezeExcite) else None
         result, in_statistics, statistics = depthwise_se(
             x.contiguous(memory_format=torch.channels_last),
-            conv.weight,
+            parameter(conv, "weight"),
             batch_norm(norm, "hard_swish"),
-            excite(se.reduce, se.expand, "hard_swish") if isinstance(se, SqueezeExcite) else None,
+            None if gates is None else excite(*gates, "hard_swish"),
             stride,
             padding,
             None if before is None else batch_norm(before, "hard_swish"),

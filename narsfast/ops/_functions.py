@@ -14,7 +14,7 @@ from torch import Tensor, distributed
 from torch.autograd import Function
 
 from ._arguments import vector_dtype
-from ._library import OPS
+from ._library import convolve, convolve_gradient, infer, moments, norm_gradient, normalise, reduce
 
 
 class Norm(NamedTuple):
@@ -123,24 +123,27 @@ class _NormAct(Function):
         act: str,
         group: Any,
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        batch = _gather(OPS.moments(y), y, group) if mean is None or var is None else _Batch(mean, var, 0)
+        batch = _gather(moments(y), y, group) if mean is None or var is None else _Batch(mean, var, 0)
         norm = (weight, bias, batch.mean, batch.var)
-        out = OPS.normalise(y, *norm, eps, act, None, None, None, None, "none")[0]
+        out = normalise(y, *norm, eps, act, None, None, None, None, "none")[0]
         ctx.save_for_backward(y, *norm)
         ctx.settings = eps, act, group, batch.number
+        ctx.set_materialize_grads(False)
         used = batch.statistics()
         ctx.mark_non_differentiable(*(tensor for tensor in used if tensor is not None))
         return out, *used
 
     @staticmethod
-    def backward(ctx: Any, d_out: Tensor, *_: Any) -> Any:
+    def backward(ctx: Any, d_out: Tensor | None, *_: Any) -> Any:
         _refuse_second_derivative()
+        if d_out is None:
+            return (None,) * 8
         y, *norm = ctx.saved_tensors
         eps, act, group, count = ctx.settings
         d_out = _channels_last(d_out)
-        d_weight, d_bias = OPS.reduce(d_out, y, *norm, eps, act, None, None, None, None, None, "none")[:2]
+        d_weight, d_bias = reduce(d_out, y, *norm, eps, act, None, None, None, None, None, "none")[:2]
         sums = _sum_over(group if count else None, d_weight, d_bias)
-        d_y = OPS.norm_gradient(d_out, y, *norm, eps, act, *sums, count)
+        d_y = norm_gradient(d_out, y, *norm, eps, act, *sums, count)
         return d_y, d_weight, d_bias, None, None, None, None, None
 
 
@@ -177,43 +180,46 @@ class _DepthwiseSE(Function):
         in_count: float = 0
         in_used: tuple[Tensor | None, Tensor | None] = None, None
         if in_weight is not None and in_mean is None:
-            in_batch = _gather(OPS.moments(x), x, in_group)
+            in_batch = _gather(moments(x), x, in_group)
             in_mean, in_var, in_count = in_batch
             in_used = in_batch.statistics()
         before = (in_weight, in_bias, in_mean, in_var)
-        y, *moments = OPS.convolve(x, kernel, *before, in_eps, in_act, stride, padding)
-        batch = _gather(moments, y, group) if mean is None or var is None else _Batch(mean, var, 0)
+        y, *found = convolve(x, kernel, *before, in_eps, in_act, stride, padding)
+        batch = _gather(found, y, group) if mean is None or var is None else _Batch(mean, var, 0)
         norm = (weight, bias, batch.mean, batch.var)
         excite = (reduce_weight, reduce_bias, expand_weight, expand_bias)
-        out, *state = OPS.normalise(y, *norm, eps, act, *excite, inner_act)
+        out, *state = normalise(y, *norm, eps, act, *excite, inner_act)
         ctx.save_for_backward(x, kernel, *before, y, *norm, state[0] if state else None, *excite)
         ctx.settings = (in_eps, in_act), (stride, padding), (eps, act), inner_act
         ctx.seams = in_group, in_count, group, batch.number
+        ctx.set_materialize_grads(False)
         used = batch.statistics()
         ctx.mark_non_differentiable(*(tensor for tensor in (*in_used, *used) if tensor is not None))
         return out, *in_used, *used
 
     @staticmethod
-    def backward(ctx: Any, d_out: Tensor, *_: Any) -> Any:
+    def backward(ctx: Any, d_out: Tensor | None, *_: Any) -> Any:
         _refuse_second_derivative()
+        if d_out is None:
+            return (None,) * 23
         saved = ctx.saved_tensors
         x, kernel, before, y, norm = saved[0], saved[1], saved[2:6], saved[6], saved[7:11]
         state, excite = saved[11], saved[12:]
         in_settings, window, settings, inner_act = ctx.settings
         in_group, in_count, group, count = ctx.seams
         d_out = _channels_last(d_out)
-        d_weight, d_bias, *gates = OPS.reduce(d_out, y, *norm, *settings, state, *excite, inner_act)
+        d_weight, d_bias, *gates = reduce(d_out, y, *norm, *settings, state, *excite, inner_act)
         d_pooled, *d_excite = gates or (None,) * 5
         sums = _sum_over(group if count else None, d_weight, d_bias)
         shared = in_group is not None and in_count > 0
-        d_x, d_kernel, *d_before = OPS.convolve_gradient(
+        d_x, d_kernel, *d_before = convolve_gradient(
             *(d_out, y, *norm, *settings, state, d_pooled, *sums, count),
             *(x, kernel, *before, *in_settings, None if shared else in_count, *window),
         )
         d_in_weight, d_in_bias = d_before or (None, None)
         if d_before and shared:
             in_sums = _sum_over(in_group, *d_before)
-            d_x = OPS.norm_gradient(d_x, x, *before, in_settings[0], "none", *in_sums, in_count)
+            d_x = norm_gradient(d_x, x, *before, in_settings[0], "none", *in_sums, in_count)
         return (
             *(d_x, d_in_weight, d_in_bias, None, None, None, None, None),
             *(d_kernel, None, None),
@@ -283,7 +289,7 @@ def depthwise_se(
     inner_act = excite.act if excite else "none"
     constant = norm.mean is not None and (before is None or before.mean is not None)
     if constant and not torch.is_grad_enabled():
-        out = OPS.infer(
+        out = infer(
             *(x, own, *in_vectors, *first[4:6], *norm_vectors, norm.eps, norm.act),
             *(*gates, inner_act, stride, padding),
         )

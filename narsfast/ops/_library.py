@@ -19,16 +19,35 @@ from ._arguments import Vectors, empty_map, empty_vector, map_address, out_size,
 _Library: Any = library.Library  # its methods have no types
 _LIBRARY = _Library("narsfast", "DEF")
 
-OPS: Any = torch.ops.narsfast
-"""The operators by name."""
 
-
-def _register(schema: str, run: Callable[..., Any], fake: Callable[..., Any]) -> None:
+def _register(schema: str, run: Callable[..., Any], fake: Callable[..., Any]) -> Callable[..., Any]:
+    """Define an operator; returned is what calls it, past torch's dispatcher where nobody would notice."""
     name = _LIBRARY.define(schema)
     _LIBRARY.impl(name, run, "CPU")
     if _native.cuda_built():
         _LIBRARY.impl(name, _on_its_device(run), "CUDA")
     library.register_fake(f"narsfast::{name}", fake, lib=_LIBRARY)
+    operator = getattr(torch.ops.narsfast, name).default
+
+    def call(x: Tensor, *rest: Any) -> Any:
+        return operator(x, *rest) if _noticed(x) else run(x, *rest)
+
+    return call
+
+
+def _noticed(x: Tensor) -> bool:
+    """Whether a call with the map x must go through the dispatcher: anything but the CPU's kernels may answer, or look
+    on. For twenty arguments the dispatcher takes longer than all other work around a small map."""
+    return (
+        torch.compiler.is_compiling()
+        or type(x) is not Tensor
+        or not x.is_cpu
+        or torch._C._len_torch_dispatch_stack() > 0
+        or torch._C._len_torch_function_stack() > 0
+        or torch._C._functorch.peek_interpreter_stack() is not None
+        or torch._C._get_tracing_state() is not None
+        or torch._C._autograd._profiler_enabled()
+    )
 
 
 def _on_its_device(run: Callable[..., Any]) -> Callable[..., Any]:
@@ -69,7 +88,7 @@ def _moments(y: Tensor) -> tuple[Tensor, Tensor]:
     return mean, var
 
 
-_register("moments(Tensor y) -> (Tensor, Tensor)", _moments, _moments_outputs)
+moments = _register("moments(Tensor y) -> (Tensor, Tensor)", _moments, _moments_outputs)
 
 
 # ---- convolve: a depthwise convolution, and the moments of its output ----
@@ -115,7 +134,7 @@ def _convolve(
     return y, mean, var
 
 
-_register(
+convolve = _register(
     f"convolve(Tensor x, Tensor kernel, {_INPUT}, {_WINDOW}) -> (Tensor, Tensor, Tensor)",
     _convolve,
     _convolve_outputs,
@@ -127,8 +146,8 @@ _register(
 
 def _normalise_outputs(y: Tensor, *rest: Any) -> list[Tensor]:
     """Without squeeze-excite the map alone, else the map and its state."""
-    images, channels, height, width = y.shape
-    outputs = [empty_map(y, height, width)]
+    images, channels = y.shape[:2]
+    outputs = [torch.empty_like(y)]
     reduce_weight = rest[6]
     if reduce_weight is not None:
         outputs.append(empty_vector(y, images * (2 * channels + reduce_weight.shape[0])))
@@ -174,7 +193,7 @@ def _normalise(
     return outputs
 
 
-_register(
+normalise = _register(
     f"normalise(Tensor y, {_NORM}, {_EXCITE}) -> Tensor[]",
     _normalise,
     _normalise_outputs,
@@ -185,13 +204,11 @@ _register(
 
 
 def _reduce_outputs(d_out: Tensor, y: Tensor, *rest: Any) -> list[Tensor]:
-    """Gradients: of the norm's weight and bias, then of the pooled map and the weights of squeeze-excite, if any."""
+    """Gradients: of the norm's weight and bias; with squeeze-excite also of the pooled map, flat, and its weights."""
     images, channels = y.shape[:2]
-    outputs = [empty_vector(y, channels), empty_vector(y, channels)]
-    reduce_weight = rest[7]
-    if reduce_weight is not None:
-        sizes = (images, channels), *(weight.shape for weight in rest[7:11])
-        outputs += [empty_vector(y, *size) for size in sizes]
+    outputs = [torch.empty_like(vector) for vector in rest[:2]]
+    if rest[7] is not None:
+        outputs += [empty_vector(y, images * channels), *map(torch.empty_like, rest[7:11])]
     return outputs
 
 
@@ -228,7 +245,7 @@ def _reduce(
     return outputs
 
 
-_register(
+reduce = _register(
     f"reduce(Tensor d_out, Tensor y, {_NORM}, Tensor? state, {_EXCITE}) -> Tensor[]",
     _reduce,
     _reduce_outputs,
@@ -239,7 +256,7 @@ _register(
 
 
 def _norm_gradient_outputs(d_out: Tensor, y: Tensor, *_: Any) -> Tensor:
-    return empty_map(y, *y.shape[2:])
+    return torch.empty_like(y)
 
 
 def _norm_gradient(
@@ -276,7 +293,7 @@ def _norm_gradient(
     return d_y
 
 
-_register(
+norm_gradient = _register(
     f"norm_gradient(Tensor d_out, Tensor y, {_NORM}, Tensor d_weight, Tensor d_bias, float count) -> Tensor",
     _norm_gradient,
     _norm_gradient_outputs,
@@ -293,10 +310,9 @@ def _convolve_gradient_outputs(*arguments: Any) -> list[Tensor]:
     norm_gradient goes on.
     """
     x, kernel, in_weight = arguments[13:16]
-    height, width = x.shape[2:]
-    outputs = [empty_map(x, height, width), empty_vector(x, *kernel.shape)]
+    outputs = [torch.empty_like(x), torch.empty_like(kernel)]
     if in_weight is not None:
-        outputs += [empty_vector(x, x.shape[1]), empty_vector(x, x.shape[1])]
+        outputs += [torch.empty_like(in_weight), torch.empty_like(in_weight)]
     return outputs
 
 
@@ -362,7 +378,7 @@ def _convolve_gradient(
     return outputs
 
 
-_register(
+convolve_gradient = _register(
     f"convolve_gradient(Tensor d_out, Tensor y, {_NORM}, Tensor? state, Tensor? d_pooled, Tensor d_weight, "
     f"Tensor d_bias, float count, Tensor x, Tensor kernel, {_INPUT}, float? in_count, {_WINDOW}) -> Tensor[]",
     _convolve_gradient,
@@ -420,7 +436,7 @@ def _infer(
     return out
 
 
-_register(
+infer = _register(
     f"infer(Tensor x, Tensor kernel, {_INPUT}, {_NORM}, {_EXCITE}, {_WINDOW}) -> Tensor",
     _infer,
     _infer_outputs,

@@ -70,28 +70,46 @@ def plain_ops(network: nn.Module) -> Iterator[None]:
             block.ops = ops
 
 
+def parameter(module: nn.Module, name: str) -> Any:
+    """`getattr(module, name)`, in a third of the time where nothing stands in the parameter's place."""
+    found = module._parameters.get(name)
+    return getattr(module, name) if found is None else found
+
+
+def child(module: nn.Module, name: str) -> Any:
+    """`getattr(module, name)` of a submodule, in a third of the time."""
+    return module._modules[name]
+
+
 def batch_norm(module: BatchNorm, act: str) -> Norm:
     """A norm and the activation after it as data."""
+    weight, bias = parameter(module, "weight"), parameter(module, "bias")
     if not module.training:
-        return Norm(module.weight, module.bias, module.running_mean, module.running_var, module.eps, act)
+        buffers = module._buffers
+        return Norm(weight, bias, buffers["running_mean"], buffers["running_var"], module.eps, act)
     group: Any = None
     if isinstance(module, nn.SyncBatchNorm) and distributed.is_initialized():
         group = module.process_group or distributed.group.WORLD
-    return Norm(module.weight, module.bias, None, None, module.eps, act, group)
+    return Norm(weight, bias, None, None, module.eps, act, group)
 
 
 def excite(reduce: nn.Conv2d, expand: nn.Conv2d, act: str) -> Excite:
     """The 1x1 convolutions of a squeeze-excite as data."""
-    assert reduce.bias is not None
-    assert expand.bias is not None
-    return Excite(reduce.weight, reduce.bias, expand.weight, expand.bias, act)
+    return Excite(
+        parameter(reduce, "weight"),
+        parameter(reduce, "bias"),
+        parameter(expand, "weight"),
+        parameter(expand, "bias"),
+        act,
+    )
 
 
 def update_buffers(module: BatchNorm, statistics: Statistics | None) -> None:
     """Move the running statistics as torch's batch norm does (momentum None: the plain average)."""
     if statistics is None or not module.training:
         return
-    mean, var, tracked = module.running_mean, module.running_var, module.num_batches_tracked
+    buffers = module._buffers
+    mean, var, tracked = buffers["running_mean"], buffers["running_var"], buffers["num_batches_tracked"]
     if mean is None or var is None or tracked is None:
         return
     tracked.add_(1)

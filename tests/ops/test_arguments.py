@@ -51,7 +51,7 @@ def test_kernels_run_on_the_current_stream_and_keep_their_memory(monkeypatch):
 
     monkeypatch.setattr(torch.cuda, "current_stream", current_stream)
     monkeypatch.setattr(torch, "empty", empty)
-    stream, allocate = where(SimpleNamespace(device=device))
+    stream, allocate = where(SimpleNamespace(device=device, is_cpu=False))
     addresses = [allocate(size) for size in (16, 32)]
     assert stream == 77
     assert addresses == [memory().data_ptr() for memory in given]

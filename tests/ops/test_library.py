@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import library
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from narsfast import _native
 from narsfast.ops import DepthwiseSE, _library, _modules, plain_ops, set_ops
@@ -72,6 +73,49 @@ def test_exported_it_gives_the_same():
         exported = torch.export.export(module, (x,))
         assert "narsfast.infer.default" in {str(node.target) for node in exported.graph.nodes}
         torch.testing.assert_close(exported.module()(x), module(x))
+
+
+class Listener(TorchDispatchMode):
+    def __init__(self):
+        super().__init__()
+        self.heard = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.heard.add(func)
+        return func(*args, **(kwargs or {}))
+
+
+def test_who_looks_on_sees_the_operators():
+    x = channels_last(2, 16, 8, 8)
+    with Listener() as listener:
+        expected = run(block(), x)
+    forward = {OPS.convolve.default, OPS.normalise.default}
+    assert listener.heard >= forward | {OPS.reduce.default, OPS.convolve_gradient.default}
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        found = run(block(), x)
+    assert {event.key for event in profile.key_averages()} >= {op.name() for op in forward}
+    for one, other, alone in zip(expected, found, run(block(), x), strict=True):
+        assert torch.equal(one, alone)
+        assert torch.equal(other, alone)
+
+
+def test_traced_it_gives_the_same():
+    module = block().eval()
+    x, other = channels_last(2, 16, 8, 8), channels_last(2, 16, 8, 8)
+    with torch.no_grad():
+        traced = torch.jit.trace(module, (x,))
+        assert "narsfast::infer" in str(traced.inlined_graph)
+        torch.testing.assert_close(traced(other), module(other))
+
+
+def test_a_parametrized_weight_is_read_as_it_is_computed():
+    fused = block().eval()
+    torch.nn.utils.parametrizations.weight_norm(fused.conv)
+    plain = copy.deepcopy(fused)
+    set_ops(plain, "torch")
+    x = channels_last(2, 16, 8, 8)
+    with torch.no_grad():
+        torch.testing.assert_close(fused(x), plain(x))
 
 
 def test_functional_call_and_deepcopy():
