@@ -16,9 +16,10 @@ SCRIPTS = (
     "ops_accuracy",
     "search_time",
     "search_speed",
+    "predictor_quality",
     "cuda_registers",
 )
-READ_DATA = ("ops_accuracy",)
+READ_DATA = ("ops_accuracy", "predictor_quality")
 NEEDS = {"cuda_registers": "nvcc"}  # a program on PATH
 _LAST_LINES = 10
 

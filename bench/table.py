@@ -27,7 +27,7 @@ FEWEST = 20
 """Rows that a table must have: with fewer, half of them are too few to rank."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Table:
     """Finished trainings of n different candidates.
 
@@ -193,7 +193,7 @@ def _labels(columns: Cells, target: TargetSpec, names: tuple[str, ...], source: 
 def _curves(columns: Cells, description: Description, source: str) -> Floats | None:
     if description.curves is None:
         return None
-    names = []
+    names: list[str] = []
     while (name := description.curves.replace("{i}", str(len(names) + 1))) in columns:
         names.append(name)
     if not names:
