@@ -17,9 +17,11 @@ SCRIPTS = (
     "search_time",
     "search_speed",
     "predictor_quality",
+    "search_quality",
+    "early_stopping",
     "cuda_registers",
 )
-READ_DATA = ("ops_accuracy", "predictor_quality")
+READ_DATA = ("ops_accuracy", "predictor_quality", "search_quality", "early_stopping")
 NEEDS = {"cuda_registers": "nvcc"}  # a program on PATH
 _LAST_LINES = 10
 

@@ -60,7 +60,7 @@ def judge(table: Table, variant: str, n: int, seed: int) -> Scores | None:
     """Scores of one fit; None where the variant does not apply to the table."""
     order = np.random.default_rng(derive_seed(seed, "rows")).permutation(len(table))
     rows, held_out = order[:n], order[n:]
-    observed = table.targets[:, seed % table.targets.shape[1]]
+    observed = table.seen(seed)
     start = time.perf_counter()
     prediction = PREDICTORS[variant].learn(table, rows, observed[rows], held_out, derive_seed(seed, n))
     seconds = time.perf_counter() - start

@@ -6,7 +6,6 @@ new variant is a new entry.
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -24,6 +23,7 @@ from sklearn.linear_model import RidgeCV
 
 import narsfast.predictor
 from bench.table import Table
+from bench.table_jobs import digest
 from narsfast.predictor import Predictor, pretrain
 from narsfast.seeds import derive_seed
 from narsfast.space import Genes, Space
@@ -158,7 +158,7 @@ class Variant:
         sources = [Path(__file__)]
         if self.ours:
             sources += sorted(Path(narsfast.predictor.__file__).parent.glob("*.py"))
-        return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
+        return digest(sources)
 
 
 PREDICTORS: dict[str, Variant] = {

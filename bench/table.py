@@ -57,6 +57,11 @@ class Table:
         """Whether every candidate of the space has a row."""
         return self.space.size() == len(self)
 
+    def seen(self, seed: int) -> Floats:
+        """(n,) labels of one training seed, each in its turn: what a search with this seed may see."""
+        labels: Floats = self.targets[:, seed % self.targets.shape[1]]
+        return labels
+
 
 class RowCounter:
     """Statistics of a table's candidates, looked up by key.

@@ -169,6 +169,11 @@ def _read(kept: Path | None) -> dict[str, Scores | None]:
     return {row["key"]: row["scores"] for row in rows}
 
 
+def digest(sources: Sequence[Path]) -> str:
+    """16 hex digits of the content of source files."""
+    return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
+
+
 def _fingerprint(table: Table) -> str:
     parts = (table.space.fingerprint(), *table.counter.names)
     arrays = (
@@ -177,7 +182,7 @@ def _fingerprint(table: Table) -> str:
         table.targets,
         *(() if table.curves is None else (table.curves,)),
     )
-    digest = hashlib.sha256("/".join(parts).encode())
+    content = hashlib.sha256("/".join(parts).encode())
     for array in arrays:
-        digest.update(array.tobytes())
-    return digest.hexdigest()[:16]
+        content.update(array.tobytes())
+    return content.hexdigest()[:16]
