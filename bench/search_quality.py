@@ -3,7 +3,7 @@
     python -m bench.search_quality [--table T.yaml ...] [--trainings 20 40 80 160] [--seeds 30] [--variants NAME ...]
                                    [--cache FILE] [--quick] [--json FILE] [--data DIR]
 
-A search trains rows of a table by looking up the labels of one training seed, in batches of 20 where it has batches, and
+A search trains rows of a table by looking up the labels of one training seed, in batches of 10 where it has batches, and
 gives the row that it saw do best. Its rank is among all rows, by the mean over the training seeds, from 0; equal rows
 share the better rank. After k trainings counts what the first k of one search found. Rivals meet the same rows: random
 search, a search by a random forest with the same batches, and where the table is a full grid regularised evolution

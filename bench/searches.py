@@ -29,7 +29,7 @@ from narsfast.trial import Trial
 Rows = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
-BATCH = 20
+BATCH = 10
 POPULATION, TOURNAMENT = 20, 5
 """Of regularised evolution: a population of an eighth of the largest number of trainings, a quarter of it compared."""
 MOST_REPEATS = 100
