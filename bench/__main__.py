@@ -16,9 +16,12 @@ SCRIPTS = (
     "ops_accuracy",
     "search_time",
     "search_speed",
+    "predictor_quality",
+    "search_quality",
+    "early_stopping",
     "cuda_registers",
 )
-READ_DATA = ("ops_accuracy",)
+READ_DATA = ("ops_accuracy", "predictor_quality", "search_quality", "early_stopping")
 NEEDS = {"cuda_registers": "nvcc"}  # a program on PATH
 _LAST_LINES = 10
 

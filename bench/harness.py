@@ -60,8 +60,15 @@ def take_turns(
     return {name: statistics.median(values) for name, values in times.items()}
 
 
-def arguments(description: str | None, data: bool = False) -> argparse.Namespace:
-    """The options that every script has: quick, json; with `data` also the folder that it reads."""
+def arguments(
+    description: str | None,
+    data: bool = False,
+    add: Callable[[argparse.ArgumentParser], None] | None = None,
+) -> argparse.Namespace:
+    """The options that every script has: quick, json; with `data` also the folder that it reads; and what `add` adds.
+
+    A script with an option ``table`` needs no folder where it is given: a table may lie beside its description.
+    """
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -75,8 +82,10 @@ def arguments(description: str | None, data: bool = False) -> argparse.Namespace
             default=SHARED_DATA if SHARED_DATA.is_dir() else None,
             help="folder of tables and photos (default: ../shared/data where it is)",
         )
+    if add is not None:
+        add(parser)
     options = parser.parse_args()
-    if data and options.data is None:
+    if data and options.data is None and not getattr(options, "table", None):
         parser.error("there is no ../shared/data here; name a folder with --data")
     return options
 

@@ -1,4 +1,4 @@
-"""Makes `bench` importable by its place.
+"""Makes `bench` importable by its place, and a table to try its scripts on.
 
 The root on sys.path would do it too, but hide an installed narsfast, with its compiled module, behind the sources.
 """
@@ -6,7 +6,45 @@ The root on sys.path would do it too, but hide an installed narsfast, with its c
 import sys
 from importlib.machinery import PathFinder
 from importlib.util import module_from_spec
+from itertools import product
 from pathlib import Path
+
+import pytest
 
 _SPEC = PathFinder.find_spec("bench", [str(Path(__file__).parents[2])])
 sys.modules["bench"] = module_from_spec(_SPEC)
+
+_DESCRIPTION = """
+name: toy
+file: toy.csv
+architecture: {depth: read, width: [8, 16, 24, 32]}
+recipe: {rate: [0.1, 0.2, 0.3]}
+statistics: {macs: cost}
+target: {columns: [acc0, acc1], sense: maximise}
+curves: e{i}
+"""
+
+
+@pytest.fixture
+def toy(tmp_path):
+    """Description of a full grid of 48 rows: deep and wide is good, at the middle rate; two seeds and three epochs."""
+    lines = ["depth,width,rate,cost,acc0,acc1,e1,e2,e3"]
+    for depth, width, rate in product((1, 2, 3, 4), (8, 16, 24, 32), (0.1, 0.2, 0.3)):
+        acc = 50 + 2 * depth + width / 2 - 40 * abs(rate - 0.2)
+        noise = (depth * width) % 3 / 10
+        cells = (
+            depth,
+            width,
+            rate,
+            1000 * depth * width,
+            acc + noise,
+            acc - noise,
+            10 + depth,
+            acc / 2,
+            acc + noise,
+        )
+        lines.append(",".join(map(str, cells)))
+    (tmp_path / "toy.csv").write_text("\n".join(lines))
+    path = tmp_path / "toy.yaml"
+    path.write_text(_DESCRIPTION)
+    return path

@@ -1,0 +1,86 @@
+"""What does the early-stop rule save, and what does it cost?
+
+    python -m bench.early_stopping [--table T.yaml ...] [--seeds 30] [--quick] [--json FILE] [--data DIR]
+
+On a table with curves (NAAP-440), for batches of 12, 24 and 48 random rows: the epoch at which the rule, with the
+threshold 0.92 and Spearman's or Kendall's correlation, lets later batches stop, and how labels of that epoch rank all
+other rows, and choose the best of as many others as the batch had, against complete trainings.
+
+Figures, means over the seeds by table, batch and correlation: `_saved`, the share of a later training's epochs that is
+saved; `_rank_correlation`, of the labels at that epoch with the final ones, in the correlation of the rule; `_rank`, of
+the chosen row among those that it was chosen from, from 0 (complete trainings choose 0); `_regret`, the final label of
+the best of these less that of the chosen one, in the unit of the labels.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy.stats import kendalltau, spearmanr
+
+from bench import harness
+from bench.table import Table
+from bench.table_jobs import Tables, arguments
+from narsfast.search import early_stop_epoch
+from narsfast.seeds import derive_seed
+
+DEFAULT_TABLES = ("naap",)
+BATCHES = (12, 24, 48)
+CORRELATIONS = {"spearman": spearmanr, "kendall": kendalltau}
+MEASURES = ("saved", "rank_correlation", "rank", "regret")
+
+
+def judge(table: Table, batch: int, correlation: Any, seed: int) -> dict[str, float]:
+    """What the rule does after one first batch."""
+    if table.curves is None:
+        raise SystemExit(f"table {table.name} has no curves; give a description with curves")
+    order = np.random.default_rng(derive_seed(seed, "rows", batch)).permutation(len(table))
+    others = order[batch:]
+    epochs = table.curves.shape[1]
+    epoch = early_stop_epoch(table.curves[order[:batch]], correlation=correlation)
+    early, final = table.curves[others, epoch - 1], table.curves[others, -1]
+    later = slice(0, batch)
+    chosen = final[later][np.argmax(early[later])]
+    return {
+        "epoch": epoch,
+        "saved": 1 - epoch / epochs,
+        "rank_correlation": float(CORRELATIONS[correlation](early, final).statistic),
+        "rank": float((final[later] > chosen).sum()),
+        "regret": float(final[later].max() - chosen),
+    }
+
+
+def rows_of(table: Table, seeds: int) -> list[dict[str, Any]]:
+    """One row a batch and correlation: means over the seeds, and the largest regret."""
+    rows = []
+    for batch in BATCHES:
+        for correlation in CORRELATIONS:
+            found = [judge(table, batch, correlation, seed) for seed in range(seeds)]
+            row: dict[str, Any] = {"table": table.name, "batch": batch, "correlation": correlation}
+            row |= {name: float(np.mean([scores[name] for scores in found])) for name in ("epoch", *MEASURES)}
+            rows.append({**row, "worst_regret": max(scores["regret"] for scores in found), "seeds": seeds})
+    return rows
+
+
+def main() -> None:
+    options = arguments(__doc__, DEFAULT_TABLES, 30)
+    tables = Tables(options.table, options.data)
+    rows = [row for table in tables for row in rows_of(table, options.seeds)]
+    for row in rows:
+        print(
+            "  ".join(
+                f"{key} {round(value, 4) if isinstance(value, float) else value}"
+                for key, value in row.items()
+            )
+        )
+    figures = {
+        f"{row['table']}_{row['batch']}_{row['correlation']}_{measure}": row[measure]
+        for row in rows
+        for measure in MEASURES
+    }
+    harness.report(figures, rows, options.json)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,227 @@
+"""How well does the predictor rank candidates that it has not seen trained?
+
+    python -m bench.predictor_quality [--table T.yaml ...] [--n 50 100 200 500] [--seeds 10] [--variants NAME ...]
+                                      [--cache FILE] [--quick] [--json FILE] [--data DIR]
+
+For each table, seed and N, N rows drawn at random are learnt and all others predicted. Scores are Kendall's tau and
+Spearman's correlation with the held-out rows' labels (means over all training seeds), over all of them and over their
+best tenth, and the share of held-out labels inside the stated interval, mean +- 1.2816 standard deviations (80 %).
+Labels learnt, and those that the interval is to hold, are of one training seed. Nothing is set per table; N above half
+of a table is skipped. Seconds are of one process beside another, and hold the pretraining of a seed's first fit.
+
+Figures, of ours: `<table>_tau_<N>` and `_interval_80_<N>`, means over the seeds; `<table>_tau_margin`, ours less the
+rival that is best on average, paired by seed, one-sided lower 95 % bound by Student's t, the least over N;
+`interval_80_min` and `_max`, over N, of the mean over the tables; `<table>_sample_saving`, the N at which the network
+from scratch without statistics reaches our tau at N = 100, over 100, interpolated in log N, and `_pretrain_saving`,
+for the same model and inputs without pretraining. Where half of the table is not enough, or the least N too much,
+their row tells the bound.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # two processes share the cores
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import kendalltau, spearmanr
+from scipy.stats import t as student
+
+from bench import harness
+from bench.predictors import PREDICTORS
+from bench.table import Table
+from bench.table_jobs import Case, Scores, Tables, arguments, run_cases
+from narsfast.seeds import derive_seed
+
+DEFAULT_TABLES = ("accel", "macro", "fcnet_protein")
+SIZES = (50, 100, 200, 500)
+INTERVAL = 1.2816
+"""Standard deviations on either side that hold 80 % of a normal distribution."""
+BEST_SHARE = 0.1
+SAVING_AT = 100
+SAVINGS = {"sample_saving": "scratch", "pretrain_saving": "no_pretraining"}
+
+MEASURES = ("tau", "spearman", "tau_best_tenth", "spearman_best_tenth", "interval_80")
+
+Found = Mapping[Case, Scores]
+Floats = NDArray[np.float64]
+
+
+def judge(table: Table, variant: str, n: int, seed: int) -> Scores | None:
+    """Scores of one fit; None where the variant does not apply to the table."""
+    order = np.random.default_rng(derive_seed(seed, "rows")).permutation(len(table))
+    rows, held_out = order[:n], order[n:]
+    observed = table.seen(seed)
+    start = time.perf_counter()
+    prediction = PREDICTORS[variant].learn(table, rows, observed[rows], held_out, derive_seed(seed, n))
+    seconds = time.perf_counter() - start
+    if prediction is None:
+        return None
+    mean, std = prediction
+    truth = table.targets[held_out].mean(axis=1)
+    best = np.argsort(-truth, kind="stable")[: max(2, int(BEST_SHARE * len(truth)))]
+    inside = None if std is None else float((np.abs(observed[held_out] - mean) <= INTERVAL * std).mean())
+    return {
+        "tau": _correlation(kendalltau, mean, truth),
+        "spearman": _correlation(spearmanr, mean, truth),
+        "tau_best_tenth": _correlation(kendalltau, mean[best], truth[best]),
+        "spearman_best_tenth": _correlation(spearmanr, mean[best], truth[best]),
+        "interval_80": inside,
+        "seconds": round(seconds, 3),
+    }
+
+
+def _correlation(measure: Callable[..., Any], scores: Floats, truth: Floats) -> float:
+    """0 where the scores or the truth are all equal."""
+    return float(measure(scores, truth).statistic) if np.ptp(scores) > 0 and np.ptp(truth) > 0 else 0.0
+
+
+def over_seeds(found: Found, table: str, variant: str, size: int, measure: str = "tau") -> Floats:
+    """A measure by seed, (seeds,); empty where there is none."""
+    mine = sorted(case for case in found if (case.table, case.variant, case.size) == (table, variant, size))
+    values = [found[case][measure] for case in mine]
+    return np.array([value for value in values if value is not None], np.float64)
+
+
+def margin(found: Found, table: str, size: int) -> float:
+    """Lower 95 % bound of our tau less the best rival's; nan with fewer than two seeds or without rivals."""
+    ours = over_seeds(found, table, "ours", size)
+    rivals = [over_seeds(found, table, name, size) for name, variant in PREDICTORS.items() if variant.rival]
+    rivals = [taus for taus in rivals if len(taus) == len(ours)]
+    if len(ours) < 2 or not rivals:
+        return math.nan
+    gaps = ours - max(rivals, key=lambda taus: float(taus.mean()))
+    return float(gaps.mean() - student.ppf(0.95, len(gaps) - 1) * gaps.std(ddof=1) / math.sqrt(len(gaps)))
+
+
+def needed(curve: Mapping[int, float], wanted: float) -> tuple[float, str]:
+    """The N at which a curve of taus reaches one, between two N on a logarithmic scale.
+
+    Returns:
+        N, and ``exact``, or ``at least`` and ``at most`` where the curve does not reach so far.
+    """
+    sizes = sorted(curve)
+    if curve[sizes[0]] >= wanted:
+        return sizes[0], "exact" if curve[sizes[0]] == wanted else "at most"
+    for before, after in pairwise(sizes):
+        if curve[after] >= wanted:
+            share = (wanted - curve[before]) / (curve[after] - curve[before])
+            return float(before * (after / before) ** share), "exact"
+    return sizes[-1], "at least"
+
+
+def sizes_of(table: Table, sizes: Sequence[int]) -> list[int]:
+    return [size for size in sizes if 2 * size <= len(table)]
+
+
+def larger(sizes: Sequence[int], half: int) -> list[int]:
+    """N beyond the ones asked for: 1000, 2000, 5000, ... and half of the table."""
+    steps = [mantissa * 10**power for power in range(2, 8) for mantissa in (1, 2, 5)]
+    return [size for size in steps if max(sizes) < size < half] + [half] * (half > max(sizes))
+
+
+def savings(
+    found: dict[Case, Scores], tables: Tables, run: Callable[[list[Case]], Found]
+) -> list[dict[str, Any]]:
+    """One row a table and saving; curves are extended, by `run`, until they reach our tau or half of the table."""
+    rows = []
+    for table in tables:
+        seeds = sorted({case.seed for case in found if case.table == table.name})
+        ours = over_seeds(found, table.name, "ours", SAVING_AT)
+        for saving, variant in SAVINGS.items():
+            sizes = sorted({c.size for c in found if (c.table, c.variant) == (table.name, variant)})
+            if not len(ours) or not sizes:
+                continue
+            further = larger(sizes, len(table) // 2)
+            while True:
+                curve = {size: float(over_seeds(found, table.name, variant, size).mean()) for size in sizes}
+                trainings, bound = needed(curve, float(ours.mean()))
+                if bound != "at least" or not further:
+                    break
+                sizes.append(further.pop(0))
+                found |= run([Case(seed, table.name, variant, sizes[-1]) for seed in seeds])
+            rows.append({"figure": f"{table.name}_{saving}", "value": trainings / SAVING_AT, "bound": bound})
+    return rows
+
+
+def figures_of(found: Found, names: Sequence[str], sizes: Sequence[int]) -> dict[str, float]:
+    """All figures but the savings."""
+    figures: dict[str, float] = {}
+    covered: dict[int, list[float]] = {}
+    for name in names:
+        margins = []
+        for size in sizes:
+            if not len(taus := over_seeds(found, name, "ours", size)):
+                continue
+            figures[f"{name}_tau_{size}"] = float(taus.mean())
+            margins.append(margin(found, name, size))
+            inside = float(over_seeds(found, name, "ours", size, "interval_80").mean())
+            figures[f"{name}_interval_80_{size}"] = inside
+            covered.setdefault(size, []).append(inside)
+        if margins and not np.isnan(margins).any():
+            figures[f"{name}_tau_margin"] = min(margins)
+    if covered:
+        means = [float(np.mean(values)) for values in covered.values()]
+        figures |= {"interval_80_min": min(means), "interval_80_max": max(means)}
+    return figures
+
+
+def rows_of(found: Found) -> list[dict[str, Any]]:
+    """One row a table, N and variant: means over the seeds, and tau's standard deviation."""
+    rows = []
+    for table, size, variant in sorted({(case.table, case.size, case.variant) for case in found}):
+        row: dict[str, Any] = {"table": table, "n": size, "variant": variant}
+        for measure in (*MEASURES, "seconds"):
+            values = over_seeds(found, table, variant, size, measure)
+            if len(values):
+                row[measure] = round(float(values.mean()), 4)
+        taus = over_seeds(found, table, variant, size)
+        rows.append({**row, "tau_std": round(float(taus.std()), 4), "seeds": len(taus)})
+    return rows
+
+
+def _add(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--n", type=int, nargs="+", help="rows to learn from (default: 50 100 200 500, quick: 50 100)"
+    )
+    parser.add_argument("--variants", nargs="+", choices=PREDICTORS, metavar="NAME", default=list(PREDICTORS),
+                        help=f"predictors (default: all: {', '.join(PREDICTORS)})")  # fmt: skip
+
+
+def main() -> None:
+    options = arguments(__doc__, DEFAULT_TABLES, 10, _add)
+    sizes = options.n or (SIZES[:2] if options.quick else SIZES)
+    tables = Tables(options.table, options.data)
+
+    def run(cases: list[Case]) -> dict[Case, Scores]:
+        return run_cases(judge, cases, tables, lambda name: PREDICTORS[name].version(), options.cache)
+
+    found = run(
+        [
+            Case(seed, table.name, variant, size)
+            for seed in range(options.seeds)
+            for table in tables
+            for variant in options.variants
+            for size in sizes_of(table, sizes)
+        ]
+    )
+    saved = [] if options.quick else savings(found, tables, run)
+    figures = figures_of(found, [table.name for table in tables], sizes)
+    figures |= {row["figure"]: row["value"] for row in saved}
+    rows = rows_of(found)
+    for row in [*rows, *saved]:
+        print("  ".join(f"{key} {value}" for key, value in row.items()))
+    harness.report(figures, [*rows, *saved], options.json)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,234 @@
+"""Searches of a table: narsfast's, with an ingredient taken away, and its rivals.
+
+A search trains rows of a table one after the other, which is to look their labels up, and sees those of one training
+seed only. `SEARCHES` names all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from unittest.mock import patch
+
+import numpy as np
+from numpy.typing import NDArray
+
+import narsfast.predictor
+import narsfast.search
+from bench.predictors import inputs, no_pretraining, pretrained, regressor
+from bench.table import Table
+from bench.table_jobs import digest
+from narsfast.predictor import Predictor
+from narsfast.search import PickedBatch, Pool, first_batch, optimise
+from narsfast.seeds import derive_seed
+from narsfast.space import Part
+from narsfast.trial import Trial
+
+Rows = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+BATCH = 10
+POPULATION, TOURNAMENT = 20, 5
+"""Of regularised evolution: a population of an eighth of the largest number of trainings, a quarter of it compared."""
+MOST_REPEATS = 100
+"""Trials in a row that name trained candidates, after which a rival has come to its end."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a search trained.
+
+    Attributes:
+        rows: (k,) rows of the table, all different, in the order trained; fewer than asked for where the search had
+            no more candidates.
+        labels: (k,) what the search saw of them.
+        epochs: epochs trained, over those of complete trainings; 1 without curves.
+    """
+
+    rows: Rows
+    labels: Floats
+    epochs: float = 1.0
+
+
+Search = Callable[[Table, int, int], Trained | None]
+"""Table, number of trainings and seed; None where it does not apply."""
+
+
+# Ours
+
+
+def narsfast_search(
+    table: Table,
+    trainings: int,
+    seed: int,
+    *,
+    make: Callable[[Table, int], Predictor] = pretrained,
+    batches: int | None = None,
+    early_stop: bool = True,
+    rows: Rows | None = None,
+) -> Trained:
+    """Algorithm 1 on a pool of rows, all by default, in batches of `BATCH` or in so many.
+
+    Only the cross-validated taus that `optimise` reports after each fit are left out: they decide nothing.
+    """
+    mine = np.arange(len(table)) if rows is None else rows
+    trainings = min(trainings, len(mine))
+    batch = min(BATCH, trainings) if batches is None else -(-trainings // batches)
+    curves = _curves(table, seed, early_stop)
+    pool = Pool(table.genes[mine], table.statistics[mine])
+
+    def evaluate(picked: PickedBatch) -> Iterator[Trial]:
+        for candidate, row in zip(table.space.ids(picked.genes), mine[picked.indices], strict=True):
+            yield Trial(candidate, tuple(curves[row, : picked.epochs].tolist()), "ok", picked.epochs, 0.0)
+
+    with patch("narsfast.search._optimise.baselines", lambda *_: {}):
+        outcome = optimise(
+            pool,
+            make(table, seed),
+            evaluate,
+            batch=batch,
+            iterations=trainings // batch,
+            epochs=curves.shape[1],
+            chance=float(curves.min()),
+            seed=derive_seed(seed, "optimise"),
+        )
+    order = mine[np.concatenate([picked.indices for picked in outcome.batches])]
+    spent = sum(picked.epochs * len(picked.indices) for picked in outcome.batches)
+    return Trained(order, curves[order, outcome.early_stop_epoch - 1], spent / (curves.shape[1] * len(order)))
+
+
+def _curves(table: Table, seed: int, early_stop: bool) -> Floats:
+    """(n, E) what a training shows; one epoch without early stopping."""
+    if table.curves is not None and early_stop:
+        return table.curves
+    return table.seen(seed)[:, None]
+
+
+def without_early_stop(table: Table, trainings: int, seed: int) -> Trained | None:
+    if table.curves is None:
+        return None
+    return narsfast_search(table, trainings, seed, early_stop=False)
+
+
+def only(part: Part, table: Table, trainings: int, seed: int) -> Trained | None:
+    """Search one part of a joint grid, the other one fixed to the middle of each field's values."""
+    space = table.space
+    if not (table.is_grid and space.searches_architecture and space.searches_recipe):
+        return None
+    fixed = space.recipe_fields if part == "architecture" else space.architecture_fields
+    rows = np.flatnonzero((table.genes[:, fixed] == (space.sizes[fixed] - 1) // 2).all(axis=1))
+    return narsfast_search(table, trainings, seed, rows=rows)
+
+
+# Rivals
+
+
+def random_search(table: Table, trainings: int, seed: int) -> Trained:
+    order = np.random.default_rng(derive_seed(seed, "random search")).permutation(len(table))[:trainings]
+    return Trained(order, table.seen(seed)[order])
+
+
+def forest_search(table: Table, trainings: int, seed: int) -> Trained:
+    """The same batches, the first one too, picked by a random forest."""
+    columns, labels = inputs(table), table.seen(seed)
+    pool = Pool(table.genes, table.statistics)
+    order = first_batch(pool, min(BATCH, trainings), derive_seed(seed, "optimise"))
+    while len(order) < trainings:
+        forest = regressor("random_forest", derive_seed(seed, "forest", len(order)))
+        forest.fit(columns[order], labels[order])
+        left = np.setdiff1d(np.arange(len(table)), order)
+        best = np.argsort(-forest.predict(columns[left]), kind="stable")[:BATCH]
+        order = np.concatenate([order, left[best]])
+    return Trained(order[:trainings], labels[order[:trainings]])
+
+
+def evolution(table: Table, trainings: int, seed: int) -> Trained | None:
+    """Regularised evolution: the oldest dies, the best of a few is mutated in one field; trained twice is free."""
+    if not table.is_grid:
+        return None
+    rng = np.random.default_rng(derive_seed(seed, "evolution"))
+    labels, find = table.seen(seed), _finder(table)
+    searched = np.flatnonzero(table.space.sizes > 1)
+    order = rng.permutation(len(table))[: min(POPULATION, trainings)].tolist()
+    alive, repeats = list(order), 0
+    while len(order) < trainings and repeats < MOST_REPEATS:
+        rivals = rng.choice(len(alive), TOURNAMENT, replace=False)
+        child = table.genes[max((alive[rival] for rival in rivals), key=lambda row: labels[row])].copy()
+        field = rng.choice(searched)
+        child[field] = (child[field] + rng.integers(1, table.space.sizes[field])) % table.space.sizes[field]
+        row = find(child)
+        repeats = repeats + 1 if row in order else 0
+        if not repeats:
+            order.append(row)
+        alive = [*alive[1:], row]
+    return Trained(np.array(order), labels[order])
+
+
+def tpe(table: Table, trainings: int, seed: int) -> Trained | None:
+    """Optuna's TPE with its defaults; a candidate that it asks for again is free."""
+    if not table.is_grid:
+        return None
+    try:
+        import optuna
+    except ImportError:
+        raise SystemExit(
+            "variant tpe needs optuna; pip install 'narsfast[bench]', or name other --variants"
+        ) from None
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    labels, find = table.seen(seed), _finder(table)
+    sampler = optuna.samplers.TPESampler(seed=derive_seed(seed, "tpe") % 2**32)
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    order: list[int] = []
+    repeats = 0
+    while len(order) < trainings and repeats < MOST_REPEATS:
+        trial = study.ask()
+        genes = np.zeros(len(table.space.fields), np.int16)
+        for column, field in enumerate(table.space.fields):
+            last = len(field.values) - 1
+            if field.kind == "range":
+                genes[column] = trial.suggest_int(field.name, 0, last)
+            elif field.kind == "categorical":
+                genes[column] = trial.suggest_categorical(field.name, range(last + 1))
+        row = find(genes)
+        study.tell(trial, labels[row])
+        repeats = repeats + 1 if row in order else 0
+        if not repeats:
+            order.append(row)
+    return Trained(np.array(order), labels[order])
+
+
+def _finder(table: Table) -> Callable[[NDArray[np.int16]], int]:
+    """From genes (F,) of a grid, canonical or not, to their row."""
+    keys = table.space.keys(table.genes)
+    by_key = np.argsort(keys)
+    ordered = keys[by_key]
+    return lambda genes: int(by_key[np.searchsorted(ordered, table.space.keys(genes[None]))[0]])
+
+
+SEARCHES: dict[str, Search] = {
+    "narsfast": narsfast_search,
+    "no_pretraining": partial(narsfast_search, make=no_pretraining),
+    "one_shot": partial(narsfast_search, batches=2),
+    "no_early_stop": without_early_stop,
+    "architecture_only": partial(only, "architecture"),
+    "recipe_only": partial(only, "recipe"),
+    "random_search": random_search,
+    "forest_search": forest_search,
+    "evolution": evolution,
+    "tpe": tpe,
+}
+RIVALS = ("random_search", "forest_search", "evolution", "tpe")
+NOT_NESTED = ("one_shot",)
+"""Searches whose first k trainings depend on how many are to come."""
+
+
+def version(name: str) -> str:
+    """A digest of the sources that a search's outcome comes from."""
+    here = Path(__file__)
+    sources = [here, here.with_name("predictors.py")]
+    if name not in RIVALS:
+        sources += sorted(Path(narsfast.predictor.__file__).parent.glob("*.py"))
+        sources += sorted(Path(narsfast.search.__file__).parent.glob("*.py"))
+    return digest(sources)
