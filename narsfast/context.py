@@ -14,7 +14,7 @@ import torch
 from . import __version__, _native
 from .arch import definition_of
 from .config import RunConfig, resolve_config
-from .cost import Counter
+from .cost import Counter, LatencyTable
 from .data import Dataset, shared_data
 from .errors import UserError
 from .progress import Progress, silent
@@ -94,7 +94,15 @@ class Search:
     @cached_property
     def counter(self) -> Counter:
         """Statistics of genes for networks that fit the data."""
-        return Counter(self.space, in_chans=self.data.in_chans, num_classes=len(self.data.classes))
+        table = None
+        if self.config.latency is not None:
+            stored = self.run.fact("latency")
+            if stored is None:
+                raise UserError(
+                    f"latency: {self.run.path} stopped before it had its table; give it again with --latency"
+                )
+            table = LatencyTable.from_dict(stored)
+        return Counter(self.space, self.data.in_chans, len(self.data.classes), table)
 
     @cached_property
     def executor(self) -> Executor:
@@ -153,6 +161,8 @@ def open_search(
     run = Run.open(out, config.model_dump(mode="json"))
     try:
         _check_environment(run)
+        if options and options.get("latency"):
+            run.put_fact("latency", LatencyTable.read(options["latency"]).model_dump(mode="json"))
     except UserError:
         run.close()
         raise

@@ -8,7 +8,7 @@ import re
 from narsfast.errors import UserError
 
 # Powers of 1000, of bytes too (this project's choice).
-_UNITS = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "B": 1, "KB": 1e3, "MB": 1e6, "GB": 1e9}
+_UNITS = {"": 1, "MS": 1, "K": 1e3, "M": 1e6, "G": 1e9, "B": 1, "KB": 1e3, "MB": 1e6, "GB": 1e9}
 _NUMBER = re.compile(r"\s*([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*([A-Za-z]*)\s*")
 QUANTITY_REMEDY = "it must be a number of at least 0, such as 2000000, 2M, 0.5G or 512KB"
 
