@@ -11,13 +11,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from .cost import LATENCY, Budget, LatencyTable
+from .cost import LATENCY, NO_TABLE, Budget, LatencyTable
 from .errors import UserError
 from .space import Space, load_space
-
-NO_TABLE = (
-    "needs a latency table: give one with --latency FILE, made by `narsfast latency measure --out FILE`"
-)
 
 
 class RunConfig(BaseModel):

@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 
-from . import __version__, _native
+from . import __version__, _native, cost
 from .arch import definition_of
-from .config import RunConfig, resolve_config
+from .config import RunConfig, resolve_config, resolve_space
 from .cost import Counter, LatencyTable
 from .data import Dataset, shared_data
 from .errors import UserError
@@ -167,6 +167,34 @@ def open_search(
         run.close()
         raise
     return Search(run, workers or _default_workers(), progress)
+
+
+def measure_latency(
+    options: Mapping[str, Any],
+    batch: int = 1,
+    threads: int = 1,
+    seconds: float = 60.0,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> LatencyTable:
+    """Time the blocks of a run's space on this machine; the other arguments as in `narsfast.cost.measure_latency`.
+
+    Args:
+        options: `data`, `space` and `fix`, as in `open_search`.
+    """
+    folder, space = resolve_space(options)
+    resolution = max(int(value) for value in space.values("resolution"))
+    data = shared_data(folder, resolution, True)
+    return cost.measure_latency(
+        space,
+        data.in_chans,
+        len(data.classes),
+        batch=batch,
+        threads=threads,
+        seconds=seconds,
+        seed=seed,
+        progress=progress,
+    )
 
 
 def _has_batches(out: Path) -> bool:

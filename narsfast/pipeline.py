@@ -15,12 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from . import cost
 from .arch import WEIGHTS_FILE, Definition, create, load_weights
-from .config import NO_TABLE, resolve_space
-from .context import Search, open_search
-from .cost import LATENCY, Budget, LatencyTable, named
-from .data import batches, shared_data
+from .context import Search, measure_latency, open_search
+from .cost import LATENCY, NO_TABLE, Budget, named
+from .data import batches
 from .emit import Measurements, describe_data
 from .emit import emit as emit_network
 from .errors import UserError
@@ -76,34 +74,6 @@ def run(
         evolve(search)
         train(search)
         return emit(search)
-
-
-def measure_latency(
-    options: Mapping[str, Any],
-    batch: int = 1,
-    threads: int = 1,
-    seconds: float = 60.0,
-    seed: int = 0,
-    progress: Progress = silent,
-) -> LatencyTable:
-    """Time the blocks of a run's space on this machine; the other arguments as in `narsfast.cost.measure_latency`.
-
-    Args:
-        options: `data`, `space` and `fix`, as in `open_search`.
-    """
-    folder, space = resolve_space(options)
-    resolution = max(int(value) for value in space.values("resolution"))
-    data = shared_data(folder, resolution, True)
-    return cost.measure_latency(
-        space,
-        data.in_chans,
-        len(data.classes),
-        batch=batch,
-        threads=threads,
-        seconds=seconds,
-        seed=seed,
-        progress=progress,
-    )
 
 
 def pretrain(search: Search) -> Predictor:

@@ -1,7 +1,7 @@
 """What architectures cost: statistics counted without training, and budgets on them."""
 
 from ._budget import Budget, format_number
-from ._latency import LatencyTable
+from ._latency import NO_TABLE, LatencyTable
 from ._measure import measure_latency
 from ._module import count_module
 from ._reference import count_rows_reference
@@ -9,6 +9,7 @@ from ._statistics import LATENCY, STATISTICS, Counter, count_definitions, named
 
 __all__ = [
     "LATENCY",
+    "NO_TABLE",
     "STATISTICS",
     "Budget",
     "Counter",

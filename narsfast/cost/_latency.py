@@ -23,6 +23,10 @@ from narsfast.space import Space
 FORMAT = 1
 PART_COLUMNS = ("kind", "kernel", "expansion", "in", "out", "stride", "se", "side", "repeats")
 """Columns of `NetworkCounter.parts`; kind is 0 stem, 1 block, 2 head, and side is the input's, in pixels."""
+NO_TABLE = (
+    "needs a latency table: give one with --latency FILE, made by `narsfast latency measure --out FILE`"
+)
+"""Ends the message to who bounds a latency that no table gives."""
 RIDGE = 1e-3
 """Penalty on the standardised polynomial, for each timed part (our choice)."""
 

@@ -205,7 +205,7 @@ channels, squeeze-excite of the block's input), hard-swish throughout:
 - It knows the classes above and nothing else: every image is given one of them.
 - Validation accuracy flatters, because the search chose by that split; the test accuracy is the one to quote.
 - Accuracy on images of another origin, under corruption or between groups of people was not measured.
-- The statistics are counted, not timed: two networks of equal cost may differ in latency on a device.
+- The statistics are counted, but for a latency: networks of equal cost may differ in latency on a device.
 
 ## Files
 

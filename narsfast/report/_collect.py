@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from narsfast.cost import LATENCY
 from narsfast.trial import Trial
 
 from ._importance import field_importance
 
 if TYPE_CHECKING:
-    from narsfast.cost import LATENCY
-from narsfast.runs import Batch, Run
+    from narsfast.runs import Batch, Run
 
 
 def collect(run: Run) -> dict[str, Any]:
