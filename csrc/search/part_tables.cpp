@@ -14,7 +14,7 @@ constexpr int64_t kMostParts = int64_t{1} << 19;  // 100 bytes each
 constexpr int64_t kMostPaths = int64_t{1} << 16;
 constexpr double kExact = 9007199254740992.0;  // 2^53: a double holds every whole number up to it
 constexpr int64_t kChunk = 256;
-constexpr int kTogether = 8;           // candidates looked up together, so that memory answers meanwhile
+constexpr int kTogether = 8;            // candidates looked up together, so that memory answers meanwhile
 constexpr double kSlotNanoseconds = 4;  // of looking up one part
 
 using Part = std::array<int32_t, kPartColumns>;
