@@ -19,6 +19,7 @@ SCRIPTS = (
     "predictor_quality",
     "search_quality",
     "early_stopping",
+    "statistics_speed",
     "cuda_registers",
 )
 READ_DATA = ("ops_accuracy", "predictor_quality", "search_quality", "early_stopping")

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import math
 import sqlite3
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 import typer.core
 
+from .cli_latency import latency
+from .cli_options import BudgetTexts, Fix, Json, RunPath, Workers, assignment, creates_run
 from .console import print_state, print_table, progress_bars
 from .errors import UserError
 
@@ -41,131 +41,11 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory, as made by `narsfast run`.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
-Workers = Annotated[
-    int | None,
-    typer.Option(min=1, help="Trials at once, each in a process of its own. Default: one a CPU core."),
-]
-Out = Annotated[
-    Path | None,
-    typer.Option(help="Run directory. One that exists goes on where it stopped. Default: runs/<data>."),
-]
-Data = Annotated[
-    str | None,
-    typer.Option(
-        help="`digits` (embedded), or a folder: train/val/test, train/val, or one folder of class folders."
-    ),
-]
-SpaceName = Annotated[
-    str | None,
-    typer.Option(
-        "--space", help="tiny, mobile, fbnetv3, or a YAML file. Default: tiny for digits, else mobile."
-    ),
-]
-Fix = Annotated[
-    list[str] | None,
-    typer.Option(help="FIELD=VALUE: fix a field of the space, as in resolution=64. May be given again."),
-]
-BudgetTexts = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--budget",
-        help="One network for these bounds, as in macs=50M or macs=100M,params=3M. May be given again.",
-    ),
-]
-PoolBounds = Annotated[
-    str | None, typer.Option("--pool", help="Bounds of the pool, as in macs=2M:40M. Default: from the space.")
-]
-PoolSize = Annotated[int | None, typer.Option(help="n: candidates in the pool. Default 2048.")]
-Batch = Annotated[int | None, typer.Option(help="m: trials in a batch. Default 8.")]
-Iterations = Annotated[int | None, typer.Option(help="T: batches. Default 3.")]
-Epochs = Annotated[int | None, typer.Option(help="Epochs of the first batch's learning curves. Default 8.")]
-FinalEpochs = Annotated[int | None, typer.Option(help="Epochs of the final trainings. Default 30.")]
-Threshold = Annotated[
-    float | None, typer.Option(help="Rank correlation that fixes the early-stop epoch. Default 0.92.")
-]
-Correlation = Annotated[str | None, typer.Option(help="spearman (default) or kendall.")]
-Members = Annotated[int | None, typer.Option(help="Members of the predictor. Default 4.")]
-Seed = Annotated[int | None, typer.Option(help="Seed of every random choice. Default 0.")]
-Mirror = Annotated[
-    bool | None,
-    typer.Option("--mirror/--no-mirror", help="Whether a mirrored image keeps its class. Default: it does."),
-]
-Threads = Annotated[
-    int | None, typer.Option("--threads-per-trial", help="CPU threads of a training. Default 1.")
-]
-OpsName = Annotated[
-    str | None,
-    typer.Option("--ops", help="Kernels of the networks in training: fused (default) or torch."),
-]
-Timeout = Annotated[
-    float | None, typer.Option("--trial-timeout", help="Seconds after which a trial is ended.")
-]
-
-
-def _collect(
-    out: Out = None,
-    data: Data = None,
-    space: SpaceName = None,
-    budgets: BudgetTexts = None,
-    pool_bounds: PoolBounds = None,
-    fix: Fix = None,
-    pool_size: PoolSize = None,
-    batch: Batch = None,
-    iterations: Iterations = None,
-    epochs: Epochs = None,
-    final_epochs: FinalEpochs = None,
-    threshold: Threshold = None,
-    correlation: Correlation = None,
-    members: Members = None,
-    mirror: Mirror = None,
-    seed: Seed = None,
-    threads_per_trial: Threads = None,
-    ops: OpsName = None,
-    trial_timeout: Timeout = None,
-) -> tuple[Path, dict[str, Any]]:
-    """The run directory and the options that the user gave, in the names of `resolve_config`."""
-    options = {name: value for name, value in locals().items() if value is not None and name != "out"}
-    if fix:
-        options["fix"] = dict(_assignment(text) for text in fix)
-    name = "digits" if data in (None, "digits") else Path(data).expanduser().resolve().name
-    return out or Path("runs") / name, options
-
-
-def _assignment(text: str) -> tuple[str, Any]:
-    """FIELD=VALUE, with the value read as JSON where it is JSON and as text where not."""
-    name, separator, value = text.partition("=")
-    if not separator:
-        raise UserError(f"--fix: {text!r} is not FIELD=VALUE, as in resolution=64")
-    try:
-        return name, json.loads(value)
-    except json.JSONDecodeError:
-        return name, value
-
-
-def _creates_run(stage: Callable[[Path, dict[str, Any], int | None], None]) -> Callable[..., None]:
-    """Give a command the options that create a run: those of `_collect`, and the workers."""
-    parameters = list(inspect.signature(_collect, eval_str=True).parameters.values())
-    parameters.append(
-        inspect.Parameter("workers", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Workers)
-    )
-
-    def command(*, workers: int | None = None, **values: Any) -> None:
-        out, options = _collect(**values)
-        stage(out, options, workers)
-
-    command.__name__ = stage.__name__
-    command.__doc__ = stage.__doc__
-    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters]
-    )
-    return command
+app.add_typer(latency, name="latency")
 
 
 @app.command()
-@_creates_run
+@creates_run
 def run(out: Path, options: dict[str, Any], workers: int | None) -> None:
     """Run the whole search: pretrain, optimise, evolve, train, emit, report.
 
@@ -180,7 +60,7 @@ def run(out: Path, options: dict[str, Any], workers: int | None) -> None:
 
 
 @app.command()
-@_creates_run
+@creates_run
 def pretrain(out: Path, options: dict[str, Any], workers: int | None) -> None:
     """Stage 1: make the run, sample the pool, pretrain the predictor on what costs nothing."""
     from . import pipeline
@@ -358,7 +238,7 @@ def space(
     """Check a space and show its fields and its exact size."""
     from .space import load_space
 
-    loaded = load_space(name).fix(dict(_assignment(text) for text in fix or ()))
+    loaded = load_space(name).fix(dict(assignment(text) for text in fix or ()))
     if as_json:
         typer.echo(json.dumps({"name": loaded.name, "size": loaded.size(), "space": loaded.to_dict()}))
         return
@@ -379,6 +259,7 @@ def _results_as_json(run: Path, results: Any) -> str:
             "measured": result.test,
             "dir": str(run / result.directory),
         }
+        | _latency(run / result.directory)
         for result in results
     ]
     return json.dumps({"results": rows})
@@ -424,6 +305,9 @@ def _print_results(run: Path, results: Any) -> None:
             "budget": result.budget,
             "MACs": result.macs,
             "params": result.params,
+        }
+        | {f"{name} ms": f"{value:.2f}" for name, value in _latency(run / result.directory).items()}
+        | {
             "predicted %": f"{result.predicted:.2f}",
             "validation %": f"{result.validation:.2f}",
             "test %": f"{result.test:.2f}",
@@ -436,11 +320,25 @@ def _print_results(run: Path, results: Any) -> None:
     typer.echo(f"report: {run / 'report.html'}")
 
 
+def _latency(directory: Path) -> dict[str, float]:
+    """The latency of an emitted network in milliseconds by its name; nothing where it was no statistic."""
+    statistics = _emission(directory).get("statistics", {})
+    return {name: value for name, value in statistics.items() if name == "latency"}
+
+
+def _emission(directory: Path) -> dict[str, Any]:
+    """What is known of an emitted network; empty where its files are gone."""
+    try:
+        known: dict[str, Any] = json.loads((directory / "emission.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return known
+
+
 def _onnx(directory: Path) -> str:
     """What the check of the ONNX file said: same top-1 as torch on n images (largest difference of a logit)."""
-    try:
-        check = json.loads((directory / "emission.json").read_text())["onnx"]
-    except (OSError, KeyError, ValueError):
+    check = _emission(directory).get("onnx")
+    if check is None:
         return "-"
     if check["status"] == "equal":
         return f"equal on {check['images']} ({check['max_abs_difference']:.1e})"

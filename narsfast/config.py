@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from .cost import Budget
+from .cost import LATENCY, NO_TABLE, Budget, LatencyTable
 from .errors import UserError
 from .space import Space, load_space
 
@@ -24,6 +24,7 @@ class RunConfig(BaseModel):
         space: the space as plain data (`Space.to_dict`), with fixed fields already applied.
         pool_bounds: bounds of the pool on statistics, as in ``macs=2M:40M``; None is the whole space.
         budgets: bounds for each network asked for, as in ``macs=50M,params=3M``.
+        latency: which latency table the run has (`LatencyTable.label`); None is without that statistic.
         mirror: whether a mirrored image keeps its class.
         pool_size: n of Algorithm 1.
         batch: m of Algorithm 1, trials in a batch.
@@ -45,6 +46,7 @@ class RunConfig(BaseModel):
     space: dict[str, Any]
     pool_bounds: str | None
     budgets: tuple[str, ...]
+    latency: str | None = None
     mirror: bool = True
     pool_size: int = Field(2048, ge=16)
     batch: int = Field(8, ge=2)
@@ -65,7 +67,8 @@ def resolve_config(options: Mapping[str, Any], stored: Mapping[str, Any] | None 
 
     Args:
         options: what the user said. Keys of `RunConfig`, with ``space`` a name or a file, ``budgets`` and
-            ``pool_bounds`` as text (``macs=50M``), and ``fix``: a mapping from field to value.
+            ``pool_bounds`` as text (``macs=50M``), ``latency`` the file of a latency table, and ``fix``: a mapping
+            from field to value.
         stored: configuration of a run that goes on: the base for whatever the user did not say.
 
     Raises:
@@ -73,18 +76,12 @@ def resolve_config(options: Mapping[str, Any], stored: Mapping[str, Any] | None 
     """
     given = dict(options)
     config: dict[str, Any] = dict(stored or {})
-    data = str(given.pop("data", config.get("data", "digits")))
-    if not data:
-        raise UserError("data is empty; give `digits` or a folder of images")
-    config["data"] = data if data == "digits" else str(Path(data).expanduser().resolve())
-    if "space" in given or "space" not in config:
-        space = load_space(given.pop("space", "tiny" if data == "digits" else "mobile"))
-    else:
-        space = Space.from_dict(config["space"])
-    if not space.stages:
-        raise UserError(f"space {space.name} has no stages to build networks from; a run needs them")
-    space = space.fix(given.pop("fix", None) or {})
+    config["data"], space = resolve_space(given, config)
+    for name in ("data", "space", "fix"):
+        given.pop(name, None)
     config["space"] = space.to_dict()
+    if latency := given.pop("latency", None):
+        config["latency"] = LatencyTable.read(latency).label()
     pool = given.pop("pool_bounds", None) or config.get("pool_bounds")
     if pool is None and space.pool:
         pool = Budget(space.pool).text()
@@ -93,6 +90,9 @@ def resolve_config(options: Mapping[str, Any], stored: Mapping[str, Any] | None 
     if not budgets:
         raise UserError(f"space {space.name} has no budgets; give some, as in --budget macs=50M")
     config["budgets"] = list(dict.fromkeys(Budget.parse(text).text() for text in budgets))
+    bounded = [text for text in (*config["budgets"], config["pool_bounds"] or "") if LATENCY in text]
+    if bounded and not config.get("latency"):
+        raise UserError(f"budget {bounded[0]} {NO_TABLE}")
     config.update(given)
     try:
         resolved = RunConfig.model_validate(config)
@@ -106,3 +106,26 @@ def resolve_config(options: Mapping[str, Any], stored: Mapping[str, Any] | None 
             f"{resolved.batch * resolved.iterations}"
         )
     return resolved
+
+
+def resolve_space(given: Mapping[str, Any], stored: Mapping[str, Any] | None = None) -> tuple[str, Space]:
+    """The data and the space of these options: `data`, `space` and `fix` as in `resolve_config`.
+
+    Returns:
+        ``digits`` or the folder's absolute path, and the space with what is fixed.
+
+    Raises:
+        UserError: as `resolve_config`.
+    """
+    stored = stored or {}
+    data = str(given.get("data", stored.get("data", "digits")))
+    if not data:
+        raise UserError("data is empty; give `digits` or a folder of images")
+    if "space" in given or "space" not in stored:
+        space = load_space(given.get("space", "tiny" if data == "digits" else "mobile"))
+    else:
+        space = Space.from_dict(stored["space"])
+    if not space.stages:
+        raise UserError(f"space {space.name} has no stages to build networks from; a run needs them")
+    absolute = data if data == "digits" else str(Path(data).expanduser().resolve())
+    return absolute, space.fix(given.get("fix") or {})

@@ -11,10 +11,10 @@ from typing import Any
 
 import torch
 
-from . import __version__, _native
+from . import __version__, _native, cost
 from .arch import definition_of
-from .config import RunConfig, resolve_config
-from .cost import Counter
+from .config import RunConfig, resolve_config, resolve_space
+from .cost import Counter, LatencyTable
 from .data import Dataset, shared_data
 from .errors import UserError
 from .progress import Progress, silent
@@ -94,7 +94,15 @@ class Search:
     @cached_property
     def counter(self) -> Counter:
         """Statistics of genes for networks that fit the data."""
-        return Counter(self.space, in_chans=self.data.in_chans, num_classes=len(self.data.classes))
+        table = None
+        if self.config.latency is not None:
+            stored = self.run.fact("latency")
+            if stored is None:
+                raise UserError(
+                    f"latency: {self.run.path} stopped before it had its table; give it again with --latency"
+                )
+            table = LatencyTable.from_dict(stored)
+        return Counter(self.space, self.data.in_chans, len(self.data.classes), table)
 
     @cached_property
     def executor(self) -> Executor:
@@ -153,10 +161,40 @@ def open_search(
     run = Run.open(out, config.model_dump(mode="json"))
     try:
         _check_environment(run)
+        if options and options.get("latency"):
+            run.put_fact("latency", LatencyTable.read(options["latency"]).model_dump(mode="json"))
     except UserError:
         run.close()
         raise
     return Search(run, workers or _default_workers(), progress)
+
+
+def measure_latency(
+    options: Mapping[str, Any],
+    batch: int = 1,
+    threads: int = 1,
+    seconds: float = 60.0,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> LatencyTable:
+    """Time the blocks of a run's space on this machine; the other arguments as in `narsfast.cost.measure_latency`.
+
+    Args:
+        options: `data`, `space` and `fix`, as in `open_search`.
+    """
+    folder, space = resolve_space(options)
+    resolution = max(int(value) for value in space.values("resolution"))
+    data = shared_data(folder, resolution, True)
+    return cost.measure_latency(
+        space,
+        data.in_chans,
+        len(data.classes),
+        batch=batch,
+        threads=threads,
+        seconds=seconds,
+        seed=seed,
+        progress=progress,
+    )
 
 
 def _has_batches(out: Path) -> bool:

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from .arch import WEIGHTS_FILE, Definition, create, load_weights
-from .context import Search, open_search
-from .cost import Budget
+from .context import Search, measure_latency, open_search
+from .cost import LATENCY, NO_TABLE, Budget, named
 from .data import batches
 from .emit import Measurements, describe_data
 from .emit import emit as emit_network
@@ -34,7 +34,17 @@ from .space import Candidate, Recipe
 from .training import TrialTask, evaluate, run_trial
 from .trial import Trial
 
-__all__ = ["Search", "emit", "evolve", "open_search", "optimise", "pretrain", "run", "train"]
+__all__ = [
+    "Search",
+    "emit",
+    "evolve",
+    "measure_latency",
+    "open_search",
+    "optimise",
+    "pretrain",
+    "run",
+    "train",
+]
 
 _AFTER_OPTIMISE = ("evolve", "train", "emit", "done")  # stages of a run whose predictor is final
 _KEPT = 10  # candidates of a budget that the run keeps
@@ -70,7 +80,7 @@ def pretrain(search: Search) -> Predictor:
     """Sample the pool (Algorithm 1, step 2) and pretrain the predictor on the pool's statistics."""
     folder = search.run.path / "pretrained"
     if search.run.fact("predictor_pretraining") is not None:
-        return Predictor.load(folder, search.space)
+        return Predictor.load(folder, search.space, search.counter)
     search.run.put_fact("stage", "pretrain")
     pool = _pool(search)
     for text in search.config.budgets:
@@ -95,7 +105,7 @@ def optimise(search: Search) -> Predictor:
     """
     folder = search.run.path / "predictor"
     if search.run.fact("stage") in _AFTER_OPTIMISE:
-        return Predictor.load(folder, search.space)
+        return Predictor.load(folder, search.space, search.counter)
     pretrained = pretrain(search)
     search.run.put_fact("stage", "optimise")
     config = search.config
@@ -168,13 +178,22 @@ def _inside_pool(search: Search, budget: Budget) -> Budget:
 def _check_budget(search: Search, budget: Budget, pool: Pool) -> None:
     """Refuse a budget that no member of the pool keeps, before anything is trained for it."""
     names = search.counter.names
+    if LATENCY in budget.bounds and LATENCY not in names:
+        raise UserError(f"budget {budget.label()} {NO_TABLE}, when the run begins")
     if not budget.within(pool.statistics, names).any():
         columns = {name: pool.statistics[:, names.index(name)] for name in budget.bounds}
-        spans = ", ".join(f"{name} {column.min():,} to {column.max():,}" for name, column in columns.items())
+        spans = ", ".join(
+            f"{name} {_amount(name, column.min())} to {_amount(name, column.max())}"
+            for name, column in columns.items()
+        )
         raise UserError(
             f"budget {budget.label()}: no member of the pool keeps it (the pool has {spans}); "
             "change it, or the pool's bounds"
         )
+
+
+def _amount(name: str, value: float) -> str:
+    return f"{value:.3g} ms" if name == LATENCY else f"{value:,}"
 
 
 def train(search: Search) -> dict[str, Trial]:
@@ -260,8 +279,8 @@ def _evaluate(search: Search, batch: PickedBatch) -> Iterator[Trial]:
     ]
     search.run.add_batch(batch.index, batch.epochs, members)
     known = search.run.fact("statistics") or {}
-    for candidate, row in zip(candidates, search.counter(batch.genes).tolist(), strict=True):
-        known[candidate.id] = dict(zip(search.counter.names, row, strict=True))
+    statistics = named(search.counter.names, search.counter(batch.genes))
+    known |= {candidate.id: row for candidate, row in zip(candidates, statistics, strict=True)}
     search.run.put_fact("statistics", known)
     epochs = search.config.epochs
     tasks = [search.task(candidate, batch.epochs, epochs, "search") for candidate in candidates]
@@ -324,10 +343,10 @@ def _family(search: Search, budget: Budget, evolved: Evolved) -> dict[str, Any]:
                 "architecture": candidate.architecture,
                 "recipe": candidate.recipe,
                 "predicted": float(np.clip(score, 0, 100)),
-                "statistics": dict(zip(names, statistics, strict=True)),
+                "statistics": statistics,
             }
             for candidate, score, statistics in zip(
-                candidates[:_KEPT], evolved.scores, evolved.statistics.astype(int).tolist(), strict=False
+                candidates[:_KEPT], evolved.scores, named(names, evolved.statistics), strict=False
             )
         ],
     }

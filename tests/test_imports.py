@@ -35,7 +35,9 @@ ALLOWED = {
         "report",
     },
     "console": set(),
-    "cli": {"pipeline", "console", "space", "arch", "cost", "runs", "report"},
+    "cli_options": set(),
+    "cli_latency": {"cli_options", "console", "pipeline"},
+    "cli": {"cli_options", "cli_latency", "pipeline", "console", "space", "arch", "cost", "runs", "report"},
 }
 
 

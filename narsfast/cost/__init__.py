@@ -1,16 +1,23 @@
 """What architectures cost: statistics counted without training, and budgets on them."""
 
 from ._budget import Budget, format_number
+from ._latency import NO_TABLE, LatencyTable
+from ._measure import measure_latency
 from ._module import count_module
 from ._reference import count_rows_reference
-from ._statistics import STATISTICS, Counter, count_definitions
+from ._statistics import LATENCY, STATISTICS, Counter, count_definitions, named
 
 __all__ = [
+    "LATENCY",
+    "NO_TABLE",
     "STATISTICS",
     "Budget",
     "Counter",
+    "LatencyTable",
     "count_definitions",
     "count_module",
     "count_rows_reference",
     "format_number",
+    "measure_latency",
+    "named",
 ]

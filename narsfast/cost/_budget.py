@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from narsfast.errors import UserError
 from narsfast.space import parse_quantity
 
-from ._statistics import STATISTICS
+from ._statistics import LATENCY, STATISTICS
 
 UNITS = {"K": 1e3, "M": 1e6, "G": 1e9}
 """Suffixes of a bound, powers of 1000; of bytes too, where a B may follow (512KB = 512,000 bytes)."""
@@ -44,11 +44,12 @@ class Budget:
         return hash(frozenset(self.bounds.items()))
 
     @classmethod
-    def parse(cls, text: str, known: Sequence[str] = STATISTICS) -> "Budget":
+    def parse(cls, text: str, known: Sequence[str] = (*STATISTICS, LATENCY)) -> "Budget":
         """Read "macs=50M,params=3M" (upper bounds) or "macs=10M:50M" (both; either side may be left out).
 
         Args:
-            text: Bounds joined by commas; numbers take K, M, G (powers of 1000), peak_memory also KB, MB, GB.
+            text: Bounds joined by commas; numbers take K, M, G (powers of 1000), peak_memory also KB, MB, GB,
+                latency also ms.
             known: Statistics that may be bounded.
 
         Raises:
@@ -77,8 +78,8 @@ class Budget:
         """What `parse` reads: "macs=50M", "macs=10M:50M", bounds joined by commas."""
         parts = []
         for name, (low, high) in self.bounds.items():
-            lower = f"{format_number(low)}:" if low > 0 or math.isinf(high) else ""
-            parts.append(f"{name}={lower}{'' if math.isinf(high) else format_number(high)}")
+            lower = f"{format_bound(name, low)}:" if low > 0 or math.isinf(high) else ""
+            parts.append(f"{name}={lower}{'' if math.isinf(high) else format_bound(name, high)}")
         return ",".join(parts)
 
     def label(self) -> str:
@@ -86,10 +87,10 @@ class Budget:
         parts = []
         for name, (low, high) in self.bounds.items():
             if math.isinf(high):
-                parts.append(f"{name}>={format_number(low)}")
+                parts.append(f"{name}>={format_bound(name, low)}")
             else:
-                lower = f"{format_number(low)}<=" if low > 0 else ""
-                parts.append(f"{lower}{name}<={format_number(high)}")
+                lower = f"{format_bound(name, low)}<=" if low > 0 else ""
+                parts.append(f"{lower}{name}<={format_bound(name, high)}")
         return ",".join(parts)
 
     def within(
@@ -106,6 +107,13 @@ class Budget:
             column = statistics[:, list(names).index(name)]
             keeps &= (column >= low) & (column <= high)
         return keeps
+
+
+def format_bound(name: str, value: float) -> str:
+    """A bound of a statistic, to be read back: 50M, and 8ms of a latency."""
+    if name == LATENCY:
+        return repr(float(value)).removesuffix(".0") + "ms"
+    return format_number(value)
 
 
 def format_number(value: float) -> str:
@@ -127,6 +135,8 @@ def _parse_number(text: str, part: str) -> float:
     try:
         if text.upper().endswith("B") and not part.startswith("peak_memory"):
             raise UserError("only memory is counted in bytes")
+        if text.upper().endswith("MS") and not part.startswith(LATENCY):
+            raise UserError("only the latency is in milliseconds")
         return parse_quantity(text)
     except UserError:
         raise UserError(

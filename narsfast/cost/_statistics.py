@@ -15,6 +15,8 @@ depth: Number of convolutions.
 """
 
 from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +25,8 @@ from narsfast import _native
 from narsfast.arch import Definition, Padding, lower_definitions
 from narsfast.errors import UserError
 from narsfast.space import Space
+
+from ._latency import LatencyTable
 
 STATISTICS = (
     "macs",
@@ -34,6 +38,9 @@ STATISTICS = (
     "depth",
 )
 
+LATENCY = "latency"
+"""A further statistic where there is a latency table: milliseconds, float."""
+
 
 class Counter:
     """Counts the statistics of candidates of one space.
@@ -44,30 +51,49 @@ class Counter:
         space: The space whose genes are counted.
         in_chans: Channels of the images.
         num_classes: Outputs of the classifier.
+        latency: Where the further statistic `LATENCY` comes from, in milliseconds; None is without it.
         names: Names of the result's columns.
     """
 
-    def __init__(self, space: Space, in_chans: int = 3, num_classes: int = 1000) -> None:
+    def __init__(
+        self, space: Space, in_chans: int = 3, num_classes: int = 1000, latency: LatencyTable | None = None
+    ) -> None:
         _check_sizes(in_chans, num_classes)
+        if latency is not None:
+            latency.check(space, in_chans, num_classes)
         self.space = space
         self.in_chans = in_chans
         self.num_classes = num_classes
+        self.latency = latency
         self.names: tuple[str, ...] = STATISTICS if space.stages else ()
-        self._tables = space.tables()
+        if latency is not None:
+            self.names = (*STATISTICS, LATENCY)
 
-    def __call__(self, genes: NDArray[np.int16]) -> NDArray[np.int64]:
-        """Canonical genes (n, fields) int16 to statistics (n, len(names)) int64."""
+    @cached_property
+    def native(self) -> _native.NetworkCounter:
+        """The count in C++; it tables what every part of a network costs that the space offers."""
+        native = _native.NetworkCounter(self.space.tables(), self.in_chans, self.num_classes)
+        if self.latency is not None:
+            parts = native.parts
+            if parts is None:
+                raise UserError(f"space {self.space.name} has too many different blocks for a latency table")
+            native.add_cost(self.latency.cost(parts))
+        return native
+
+    def __call__(self, genes: NDArray[np.int16]) -> NDArray[np.int64] | NDArray[np.float64]:
+        """Canonical genes (n, fields) int16 to statistics (n, len(names)) int64, with a latency float64."""
         if not self.names:
             return np.zeros((len(genes), 0), np.int64)
-        tables = self._tables
-        return _native.count_genes(
-            tables.numbers,
-            tables.header_columns,
-            tables.stage_columns,
-            np.ascontiguousarray(genes, dtype=np.int16),
-            self.in_chans,
-            self.num_classes,
-        )
+        array = np.ascontiguousarray(genes, dtype=np.int16)
+        return self.native.whole(array) if self.latency is None else self.native.real(array)
+
+
+def named(names: Sequence[str], statistics: NDArray[Any]) -> list[dict[str, int | float]]:
+    """Statistics (n, len(names)) by name, in JSON types: whole numbers, but for the latency."""
+    return [
+        {name: value if name == LATENCY else int(value) for name, value in zip(names, row, strict=True)}
+        for row in statistics.tolist()
+    ]
 
 
 def count_definitions(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from narsfast.arch import Definition
+from narsfast.cost import LATENCY
 from narsfast.space import Recipe
 
 from ._facts import DataFacts, Measurements
@@ -24,6 +25,7 @@ STATISTIC_TEXTS = {
         "peak activation memory, bytes",
         "float32, one image; largest input + output + held residual of one convolution",
     ),
+    "latency": ("latency, ms", "sum of a table of blocks timed on the machine of the search"),
     "depth": ("depth", "convolutions, squeeze-excite included"),
 }
 
@@ -115,10 +117,16 @@ def _preprocessing(definition: Definition, data: DataFacts) -> str:
     )
 
 
-def _statistics(statistics: Mapping[str, int]) -> str:
+def _statistics(statistics: Mapping[str, int | float]) -> str:
     names = [name for name in STATISTIC_TEXTS if name in statistics]
     names += [name for name in statistics if name not in STATISTIC_TEXTS]
-    rows = [(*STATISTIC_TEXTS.get(name, (name, "")), f"{statistics[name]:,}") for name in names]
+    rows = [
+        (
+            *STATISTIC_TEXTS.get(name, (name, "")),
+            f"{statistics[name]:,.6g}" if name == LATENCY else f"{statistics[name]:,}",
+        )
+        for name in names
+    ]
     return _table(("statistic", "value", "counted"), [(name, value, how) for name, how, value in rows])
 
 
@@ -197,7 +205,7 @@ channels, squeeze-excite of the block's input), hard-swish throughout:
 - It knows the classes above and nothing else: every image is given one of them.
 - Validation accuracy flatters, because the search chose by that split; the test accuracy is the one to quote.
 - Accuracy on images of another origin, under corruption or between groups of people was not measured.
-- The statistics are counted, not timed: two networks of equal cost may differ in latency on a device.
+- The statistics are counted, but for a latency: networks of equal cost may differ in latency on a device.
 
 ## Files
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 import narsfast
 from narsfast.arch import WEIGHTS_FILE, Definition, Network, Padding, save_weights
+from narsfast.cost import LATENCY
 from narsfast.files import replacing_directory
 from narsfast.space import Recipe
 
@@ -58,7 +59,9 @@ def _manifest(
         {
             "format": 1,
             **asdict(found),
-            "statistics": {name: int(value) for name, value in found.statistics.items()},
+            "statistics": {
+                name: value if name == LATENCY else int(value) for name, value in found.statistics.items()
+            },
             "blocks": block_notation(definition),
             "data": asdict(data),
             "onnx": onnx.to_dict(),

@@ -79,7 +79,7 @@ class Measurements:
     """
 
     budget: str
-    statistics: Mapping[str, int]
+    statistics: Mapping[str, int | float]
     predicted: float | None
     validation: float | None
     test: float | None

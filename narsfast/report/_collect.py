@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from narsfast.cost import LATENCY
 from narsfast.trial import Trial
 
 from ._importance import field_importance
@@ -34,6 +35,11 @@ def collect(run: Run) -> dict[str, Any]:
         early_stop_epoch if early_stop_epoch is not None else (batches[0].epochs if batches else None)
     )
     rows = _trial_rows(batches, trials, run.fact("statistics") or {}, label_epoch, chance)
+    latencies = {
+        candidate["id"]: candidate["statistics"].get(LATENCY)
+        for family in run.fact("families") or ()
+        for candidate in family["candidates"]
+    }
     return {
         "name": run.path.name,
         "config": run.config,
@@ -56,6 +62,7 @@ def collect(run: Run) -> dict[str, Any]:
                 "candidate": result.candidate,
                 "macs": result.macs,
                 "params": result.params,
+                "latency": latencies.get(result.candidate),
                 "predicted": result.predicted,
                 "validation": result.validation,
                 "test": result.test,

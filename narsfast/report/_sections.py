@@ -44,6 +44,7 @@ def results(data: Data, drawn: set[str], folder: Path, page: Path) -> str:
             if budgets
             else "No network has been emitted yet."
         )
+    timed = any(result["latency"] is not None for result in data["results"])
     rows = []
     for result in data["results"]:
         place = folder / result["directory"]
@@ -57,6 +58,7 @@ def results(data: Data, drawn: set[str], folder: Path, page: Path) -> str:
                 result["budget"],
                 f"{result['macs']:,}",
                 f"{result['params']:,}",
+                *([number(result["latency"])] if timed else []),
                 number(result["predicted"]),
                 number(result["validation"]),
                 number(result["test"]),
@@ -64,9 +66,12 @@ def results(data: Data, drawn: set[str], folder: Path, page: Path) -> str:
             )
         )
     return table(
-        ("budget", "MACs", "params", "predicted (%)", "validation (%)", "test (%)", "files"),
+        (
+            *("budget", "MACs", "params", *(["latency (ms)"] if timed else [])),
+            *("predicted (%)", "validation (%)", "test (%)", "files"),
+        ),
         rows,
-        numbers=range(1, 6),
+        numbers=range(1, 6 + timed),
         identifier="results",
     ) + paragraph(
         "Predicted is for a training cut short at the early-stop epoch, on the validation split; validation "

@@ -7,8 +7,8 @@ import re
 
 from narsfast.errors import UserError
 
-# Powers of 1000, of bytes too (this project's choice).
-_UNITS = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "B": 1, "KB": 1e3, "MB": 1e6, "GB": 1e9}
+# Powers of 1000, of bytes too (this project's choice); latencies are in milliseconds.
+_UNITS = {"": 1, "MS": 1, "K": 1e3, "M": 1e6, "G": 1e9, "B": 1, "KB": 1e3, "MB": 1e6, "GB": 1e9}
 _NUMBER = re.compile(r"\s*([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*([A-Za-z]*)\s*")
 QUANTITY_REMEDY = "it must be a number of at least 0, such as 2000000, 2M, 0.5G or 512KB"
 
@@ -17,7 +17,7 @@ def parse_quantity(text: str | float, name: str = "the amount") -> float:
     """``"0.5M"`` as 500000.0; numbers pass unchanged.
 
     Args:
-        text: a number, or a number with K, M, G or B, KB, MB, GB (powers of 1000).
+        text: a number, or a number with K, M, G or B, KB, MB, GB (powers of 1000), or ms.
         name: what it is the amount of, for the message.
 
     Raises:

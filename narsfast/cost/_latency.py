@@ -1,0 +1,199 @@
+"""Latency as a statistic: the sum of what each part of a network takes, measured or interpolated.
+
+That blocks' latencies add up is the assumption of FBNet's lookup tables (CVPR 2019); the interpolation of blocks that
+were not timed is this project's choice. How well both hold is measured with the table and stored in it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from narsfast.errors import UserError
+from narsfast.files import write_file
+from narsfast.space import Space
+
+FORMAT = 1
+PART_COLUMNS = ("kind", "kernel", "expansion", "in", "out", "stride", "se", "side", "repeats")
+"""Columns of `NetworkCounter.parts`; kind is 0 stem, 1 block, 2 head, and side is the input's, in pixels."""
+NO_TABLE = (
+    "needs a latency table: give one with --latency FILE, made by `narsfast latency measure --out FILE`"
+)
+"""Ends the message to who bounds a latency that no table gives."""
+RIDGE = 1e-3
+"""Penalty on the standardised polynomial, for each timed part (our choice)."""
+
+Parts = NDArray[np.int32]
+Milliseconds = NDArray[np.float64]
+
+
+class LatencyTable(BaseModel):
+    """What `narsfast latency measure` writes.
+
+    Attributes:
+        format: of the file.
+        space: the space whose blocks were timed (`Space.to_dict`).
+        in_chans: channels of the images.
+        num_classes: outputs of the classifier.
+        batch: images at once; a latency is of the whole batch.
+        threads: CPU threads.
+        machine: the CPU.
+        torch: version.
+        ops: path of the networks.
+        parts: (n, 8) the parts that were timed, `PART_COLUMNS` without the repeats.
+        milliseconds: (n,) what each took.
+        of: how many different parts the space has.
+        part_error: median relative error of the interpolation on timed parts that it had not seen.
+        scale: what a sum of parts is multiplied by, from half of the whole networks that were timed.
+        networks: the other half of them, on which the table is checked.
+        network_error: median relative error of the table on these.
+        network_spearman: rank correlation of the table with their times.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: int = FORMAT
+    space: dict[str, Any]
+    in_chans: int
+    num_classes: int
+    batch: int
+    threads: int
+    machine: str
+    torch: str
+    ops: str
+    parts: tuple[tuple[int, ...], ...]
+    milliseconds: tuple[float, ...]
+    of: int
+    part_error: float
+    scale: float = 1.0
+    networks: int = 0
+    network_error: float | None = None
+    network_spearman: float | None = None
+
+    @classmethod
+    def read(cls, file: str | Path) -> LatencyTable:
+        """Read a table.
+
+        Raises:
+            UserError: the file cannot be read or is no table.
+        """
+        try:
+            return cls.from_dict(json.loads(Path(file).read_text()))
+        except OSError as error:
+            raise UserError(
+                f"latency: {file} cannot be read ({error.strerror}); `narsfast latency measure --out {file}` makes it"
+            ) from None
+        except (ValueError, UserError) as error:
+            raise UserError(f"latency: {file} is no latency table ({error}); measure one") from None
+
+    @classmethod
+    def from_dict(cls, data: Any) -> LatencyTable:
+        """The table of `model_dump` (UserError if it is none)."""
+        found = data.get("format") if isinstance(data, dict) else None
+        if found != FORMAT:
+            raise UserError(f"its format is {found}, this version reads {FORMAT}")
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise UserError(f"{'.'.join(map(str, first['loc']))}: {first['msg'].lower()}") from None
+
+    def write(self, file: str | Path) -> None:
+        """Write it as JSON."""
+        write_file(file, self.model_dump_json() + "\n")
+
+    def label(self) -> str:
+        """One line that tells it from other tables: what was timed, where, and a hash of it all."""
+        digest = hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
+        threads = f"{self.threads} thread{'s' if self.threads > 1 else ''}"
+        return f"{self.space['name']}, batch {self.batch}, {threads}, torch {self.torch}, {self.machine}, {digest}"
+
+    def check(self, space: Space, in_chans: int, num_classes: int) -> None:
+        """Refuse a space that has other parts than the one that was timed.
+
+        Raises:
+            UserError: naming the first difference.
+        """
+        timed = Space.from_dict(self.space)
+        remedy = "measure one for it with `narsfast latency measure`"
+        if (in_chans, num_classes) != (self.in_chans, self.num_classes):
+            raise UserError(
+                f"latency: the table is for images of {self.in_chans} channels and {self.num_classes} classes, "
+                f"not {in_chans} and {num_classes}; {remedy}"
+            )
+        if timed.stages != space.stages:
+            raise UserError(
+                f"latency: the table is of space {timed.name}, which has {timed.stages} stages and not "
+                f"{space.stages}; {remedy}"
+            )
+        for column in space.architecture_fields:
+            for name in space.fields[column].fills:
+                lacking = [value for value in space.values(name) if value not in timed.values(name)]
+                if lacking:
+                    raise UserError(
+                        f"latency: the table is of space {timed.name}, in which {name} is never {lacking[0]!r}; {remedy}"
+                    )
+
+    def cost(self, parts: Parts) -> Milliseconds:
+        """(n, 9) parts to (n,) milliseconds, repeats included."""
+        timed = {part: ms for part, ms in zip(self.parts, self.milliseconds, strict=True)}
+        kinds = parts[:, :-1]
+        guess = interpolated(np.array(self.parts, np.int32), np.array(self.milliseconds), kinds)
+        each = [timed.get(tuple(part), ms) for part, ms in zip(kinds.tolist(), guess.tolist(), strict=True)]
+        return self.scale * np.array(each) * parts[:, -1]
+
+
+def interpolated(parts: Parts, milliseconds: Milliseconds, wanted: Parts) -> Milliseconds:
+    """What other parts take: ridge regression of log milliseconds on a polynomial of log sizes.
+
+    Args:
+        parts: (n, 8) timed.
+        milliseconds: (n,) of them.
+        wanted: (m, 8).
+
+    Returns:
+        (m,) milliseconds, within the range of the timed ones.
+    """
+    inputs, outputs = _polynomial(parts), np.log(milliseconds)
+    mean, std = inputs.mean(axis=0), inputs.std(axis=0)
+    std[std < 1e-9] = 1
+    scaled = (inputs - mean) / std
+    gram = scaled.T @ scaled + RIDGE * len(parts) * np.eye(scaled.shape[1])
+    weights = np.linalg.solve(gram, scaled.T @ (outputs - outputs.mean()))
+    logs = (_polynomial(wanted) - mean) / std @ weights + outputs.mean()
+    result: Milliseconds = np.exp(np.clip(logs, outputs.min(), outputs.max()))
+    return result
+
+
+def held_out_error(parts: Parts, milliseconds: Milliseconds, folds: int = 5) -> float:
+    """Median relative error of the interpolation, each fold's parts from the others'."""
+    if len(parts) < 2 * folds:
+        return float("nan")
+    fold = np.arange(len(parts)) % folds
+    errors = []
+    for index in range(folds):
+        out = fold == index
+        guess = interpolated(parts[~out], milliseconds[~out], parts[out])
+        errors.append(np.abs(guess / milliseconds[out] - 1))
+    return float(np.median(np.concatenate(errors)))
+
+
+def _polynomial(parts: Parts) -> NDArray[np.float64]:
+    """(n, 8) parts to (n, D): what kind, and logs of sizes, their squares and products."""
+    kind, kernel, expansion, inputs, outputs, stride, se, side = parts.astype(np.float64).T
+    middle = np.where(kind == 0, outputs, inputs * np.maximum(expansion, 1))
+    out_side = np.where(kind == 2, 1, np.ceil(side / stride))
+    pointwise = inputs * middle * side**2 + middle * outputs * out_side**2
+    windows = middle * kernel**2 * out_side**2
+    logs = [np.log1p(size) for size in (pointwise, windows, inputs * side**2, middle * out_side**2)]
+    logs += [np.log(middle), np.log(outputs), np.log(side)]
+    squares = [a * b for i, a in enumerate(logs) for b in logs[i:]]
+    kinds: Sequence[NDArray[np.float64]] = [kind == 0, kind == 2, stride, se, expansion == 1]
+    return np.stack([*kinds, *(se * log for log in logs), *logs, *squares], axis=1).astype(np.float64)

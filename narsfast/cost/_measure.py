@@ -1,0 +1,191 @@
+"""Timing the parts of a space's networks on this machine, for a latency table."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.stats import spearmanr
+from torch import Tensor, nn
+
+from narsfast.arch import Definition, Network, Row, create, definition_of
+from narsfast.errors import UserError
+from narsfast.space import Space
+
+from ._latency import LatencyTable, Parts, held_out_error
+from ._statistics import STATISTICS, Counter
+
+WARM_UP = 3
+RUNS = 9
+"""Runs of a part after the warm-up; the least counts, which other programs on the machine disturb least."""
+NETWORKS = 24
+"""Random networks: half of them scale the table, half check it."""
+NETWORK_SHARE = 0.25
+"""Share of the time limit that is left for them."""
+OPS = "fused"
+
+Report = Callable[[str, float, float], None]
+
+
+def measure_latency(
+    space: Space,
+    in_chans: int,
+    num_classes: int,
+    *,
+    batch: int = 1,
+    threads: int = 1,
+    seconds: float = 60.0,
+    seed: int = 0,
+    progress: Report = lambda *_: None,
+) -> LatencyTable:
+    """Time the parts of a space's networks, and whole networks to see how well the parts add up.
+
+    Where the space has more parts than the time limit allows, those of every kind, side and stride are timed in turn,
+    at random within, and the table interpolates the others.
+
+    Args:
+        space: with stages.
+        in_chans: channels of the images.
+        num_classes: outputs of the classifier.
+        batch: images at once.
+        threads: CPU threads.
+        seconds: time limit, at least a few parts are timed in any case.
+        seed: of the choice of parts and networks.
+        progress: told the stage, what is done and what there is.
+
+    Raises:
+        UserError: the space has no stages, or more parts than can be tabled.
+    """
+    counter = Counter(space, in_chans, num_classes)
+    if not counter.names:
+        raise UserError(f"space {space.name} has no stages, so there is nothing to time")
+    tabled = counter.native.parts
+    if tabled is None:
+        raise UserError(
+            f"space {space.name} has too many different blocks for a latency table; fix some fields"
+        )
+    parts = _in_turn(np.unique(tabled[tabled[:, -1] > 0, :-1], axis=0), seed)
+    end = time.monotonic() + seconds * (1 - NETWORK_SHARE)
+    took: list[float] = []
+    with _threads(threads), torch.inference_mode():
+        for part in parts:
+            if time.monotonic() > end and len(took) >= min(len(parts), 20):
+                break
+            took.append(_milliseconds(*_part(part.tolist(), batch, num_classes)))
+            progress("time the blocks", len(took), len(parts))
+        timed = parts[: len(took)]
+        table = LatencyTable(
+            space=space.to_dict(),
+            in_chans=in_chans,
+            num_classes=num_classes,
+            batch=batch,
+            threads=threads,
+            machine=_machine(),
+            torch=torch.__version__,
+            ops=OPS,
+            parts=tuple(map(tuple, timed.tolist())),
+            milliseconds=tuple(took),
+            of=len(parts),
+            part_error=held_out_error(timed, np.array(took)),
+        )
+        return _checked(table, space, time.monotonic() + seconds * NETWORK_SHARE, seed, progress)
+
+
+def _checked(table: LatencyTable, space: Space, end: float, seed: int, progress: Report) -> LatencyTable:
+    """The table with what its sums are worth on whole networks."""
+    genes = space.random(NETWORKS, seed)
+    counter = Counter(space, table.in_chans, table.num_classes, latency=table)
+    sums = counter(genes)[:, len(STATISTICS)]
+    took: list[float] = []
+    for definition in definition_of(space, genes):
+        network = create(definition, table.num_classes, table.in_chans, ops=OPS).eval()
+        side = definition.resolution
+        took.append(_milliseconds(network, torch.randn(table.batch, table.in_chans, side, side)))
+        progress("time whole networks", len(took), NETWORKS)
+        if time.monotonic() > end and len(took) >= 6:
+            break
+    times = np.array(took)
+    sums = np.asarray(sums[: len(took)], np.float64)
+    scale = float(np.median(times[::2] / sums[::2]))
+    guess, truth = scale * sums[1::2], times[1::2]
+    return table.model_copy(
+        update={
+            "scale": scale,
+            "networks": len(truth),
+            "network_error": float(np.median(np.abs(guess / truth - 1))),
+            "network_spearman": float(spearmanr(guess, truth).statistic),
+        }
+    )
+
+
+def _in_turn(parts: Parts, seed: int) -> Parts:
+    """The parts in a random order in which every kind, stride, squeeze-excite and side has its turn."""
+    shuffled = np.random.default_rng(seed).permutation(parts)
+    _, stratum = np.unique(shuffled[:, [0, 5, 6, 7]], axis=0, return_inverse=True)
+    order = np.argsort(stratum.ravel(), kind="stable")
+    counts = np.bincount(stratum.ravel())
+    turn = np.concatenate([np.arange(count) for count in counts])
+    return shuffled[order[np.argsort(turn, kind="stable")]]
+
+
+def _part(part: list[int], batch: int, num_classes: int) -> tuple[nn.Module, Tensor]:
+    """A part as torch runs it, and an input for it; taken out of the smallest network that has it."""
+    kind, kernel, expansion, inputs, outputs, stride, se, side = part
+    image = torch.randn(batch, inputs, side, side)
+    if kind == 0:
+        return _network(outputs, Row(3, 1, 8, 1, 1, False, None), 1, 8, inputs, 1).stem, image
+    if kind == 1:
+        row = Row(kernel, expansion, outputs, 2 if stride == 2 else 1, 1, bool(se), None)
+        return _network(inputs, row, 1, 8, 1, 1).stages, image
+    row = Row(3, 1, inputs, 1, 1, False, None)
+    return _network(8, row, expansion, outputs, 1, num_classes).head, image
+
+
+def _network(stem: int, row: Row, expansion: int, features: int, in_chans: int, num_classes: int) -> Network:
+    definition = Definition(
+        name="part",
+        resolution=32,
+        stem_channels=stem,
+        stages=((row,),),
+        head_expansion=expansion,
+        head_features=features,
+    )
+    return create(definition, num_classes, in_chans, ops=OPS).eval()
+
+
+def _milliseconds(module: nn.Module, x: Tensor) -> float:
+    """The least of `RUNS` runs."""
+    for _ in range(WARM_UP):
+        module(x)
+    took = []
+    for _ in range(RUNS):
+        start = time.perf_counter()
+        module(x)
+        took.append(1e3 * (time.perf_counter() - start))
+    return min(took)
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _machine() -> str:
+    """The CPU as the system names it."""
+    info = Path("/proc/cpuinfo")
+    names = [
+        line.partition(":")[2].strip()
+        for line in (info.read_text().splitlines() if info.exists() else ())
+        if line.startswith("model name")
+    ]
+    return names[0] if names else platform.processor() or platform.machine()

@@ -1,0 +1,201 @@
+"""Latency tables: how they are filled, what they refuse, and that they are sums. No test asserts a time."""
+
+import json
+
+import numpy as np
+import pytest
+
+from narsfast.arch import lower_genes
+from narsfast.cost import LATENCY, STATISTICS, Budget, Counter, LatencyTable, count_rows_reference, named
+from narsfast.cost import _measure as measuring
+from narsfast.cost._latency import held_out_error, interpolated
+from narsfast.errors import UserError
+from narsfast.space import load_space
+
+SMALL = "tests/small.yaml"
+
+
+def all_parts(space):
+    parts = Counter(space, 1, 10).native.parts
+    return np.unique(parts[parts[:, -1] > 0, :-1], axis=0)
+
+
+def model(parts):
+    """A latency that the interpolation can learn: a fixed part and the multiply-adds of the expansion."""
+    inputs, outputs, side = (parts[:, column].astype(float) for column in (3, 4, 7))
+    return 0.1 + 1e-5 * inputs * outputs * side**2
+
+
+def table(space, share=1.0, **changes):
+    parts = all_parts(space)
+    parts = parts[np.random.default_rng(0).permutation(len(parts))[: max(12, int(share * len(parts)))]]
+    fields = {
+        "space": space.to_dict(),
+        "in_chans": 1,
+        "num_classes": 10,
+        "batch": 1,
+        "threads": 1,
+        "machine": "none",
+        "torch": "0",
+        "ops": "fused",
+        "parts": parts.tolist(),
+        "milliseconds": model(parts).tolist(),
+        "of": len(all_parts(space)),
+        "part_error": 0.0,
+    }
+    return LatencyTable.model_validate(fields | changes)
+
+
+@pytest.fixture(scope="module")
+def small():
+    return load_space(SMALL)
+
+
+def test_latency_is_the_sum_of_the_parts(small):
+    """Against a sum over the rows, part for part."""
+    genes = small.random(50, seed=2)
+    counter = Counter(small, 1, 10, latency=table(small))
+    assert counter.names == (*STATISTICS, LATENCY)
+    counted = counter(genes)
+    assert counted.dtype == np.float64
+    header, rows = lower_genes(small, genes)
+    assert np.array_equal(counted[:, :7], count_rows_reference(lower_genes(small, genes), 1, 10))
+    for candidate, (resolution, stem, expansion, features) in enumerate(header.tolist()):
+        parts = [[0, 3, 0, 1, stem, 2, 0, resolution]]
+        channels, side = stem, (resolution + 1) // 2
+        for kernel, expand, out, stride, repeats, se, _ in rows[candidate].tolist():
+            for _ in range(repeats):
+                parts.append([1, kernel, expand, channels, out, stride, se, side])
+                channels, side = out, (side + stride - 1) // stride
+        parts.append([2, 0, expansion, channels, features, 1, 0, side])
+        assert counted[candidate, 7] == pytest.approx(model(np.array(parts)).sum(), rel=1e-12)
+
+
+def test_scale_multiplies(small):
+    genes = small.random(20, seed=2)
+    one = Counter(small, 1, 10, latency=table(small))(genes)
+    three = Counter(small, 1, 10, latency=table(small, scale=3.0))(genes)
+    assert three[:, 7] == pytest.approx(3 * one[:, 7])
+
+
+def test_parts_that_were_not_timed_are_interpolated():
+    parts = all_parts(load_space("tiny"))
+    picked = np.random.default_rng(1).permutation(len(parts))
+    timed, others = parts[picked[:600]], parts[picked[600:]]
+    error = np.abs(interpolated(timed, model(timed), others) / model(others) - 1)
+    assert np.median(error) < 0.05
+    assert held_out_error(timed, model(timed)) < 0.05
+    assert np.isnan(held_out_error(timed[:9], model(timed[:9])))
+
+
+def test_a_table_survives_the_disk(small, tmp_path):
+    file = tmp_path / "latency.json"
+    written = table(small)
+    written.write(file)
+    assert LatencyTable.read(file) == written
+    assert LatencyTable.read(file).label() == written.label()
+    assert table(small, threads=2).label() != written.label()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "cannot be read"),
+        ("{", "no latency table"),
+        ('{"format": 9}', "format is 9"),
+        ("[]", "format is None"),
+    ],
+)
+def test_files_that_are_no_tables(content, said, tmp_path):
+    file = tmp_path / "latency.json"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(UserError, match=said):
+        LatencyTable.read(file)
+
+
+def test_a_field_is_named(small, tmp_path):
+    file = tmp_path / "latency.json"
+    file.write_text(json.dumps(table(small).model_dump(mode="json") | {"batch": "many"}))
+    with pytest.raises(UserError, match="batch"):
+        LatencyTable.read(file)
+
+
+def test_another_space_is_refused_and_a_part_of_it_is_not(small):
+    made = table(small)
+    Counter(small.fix({"stem.channels": 8}), 1, 10, latency=made)
+    with pytest.raises(UserError, match="2 stages and not 4"):
+        Counter(load_space("tiny"), 1, 10, latency=made)
+    with pytest.raises(UserError, match=r"stem\.channels is never 24"):
+        Counter(small.override({"stem.channels": {"choices": [8, 24]}}), 1, 10, latency=made)
+    with pytest.raises(UserError, match="1 channels and 10 classes, not 3 and 10"):
+        Counter(small, 3, 10, latency=made)
+
+
+def test_named_keeps_whole_numbers_whole():
+    rows = named(("macs", LATENCY), np.array([[12.0, 0.5]]))
+    assert rows == [{"macs": 12, LATENCY: 0.5}]
+    assert isinstance(rows[0]["macs"], int)
+
+
+def test_budgets_in_milliseconds():
+    budget = Budget.parse("latency=1.5:8ms,macs=1M")
+    assert budget.bounds["latency"] == (1.5, 8.0)
+    assert Budget.parse(budget.text()) == budget
+    assert budget.label() == "1.5ms<=latency<=8ms,macs<=1M"
+    assert Budget.parse("latency=2000ms").text() == "latency=2000ms"
+    with pytest.raises(UserError, match="macs=8ms"):
+        Budget.parse("macs=8ms")
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Parts take the time of the model, and no time limit is reached before `limit` parts."""
+
+    class Clock:
+        limit = 10**9
+        timed = 0
+
+    def milliseconds(module, x):
+        Clock.timed += 1
+        module(x)
+        return 1e-4 * sum(parameter.numel() for parameter in module.parameters())
+
+    monkeypatch.setattr(measuring, "_milliseconds", milliseconds)
+    monkeypatch.setattr(measuring.time, "monotonic", lambda: float(Clock.timed >= Clock.limit) * 1e9)
+    return Clock
+
+
+def test_measuring_times_every_part_where_it_can(small, clock):
+    made = measuring.measure_latency(small, 1, 10, seconds=1)
+    assert made.of == len(made.parts) == len(all_parts(small))
+    assert {tuple(part) for part in all_parts(small).tolist()} == set(made.parts)
+    assert made.networks == measuring.NETWORKS // 2
+    # The parameters of the parts are those of the network.
+    assert made.network_error < 1e-6
+    assert made.network_spearman == pytest.approx(1)
+    assert (made.batch, made.threads, made.ops) == (1, 1, "fused")
+
+
+def test_measuring_stops_at_the_limit_with_every_kind(small, clock):
+    clock.limit = 30
+    made = measuring.measure_latency(small, 1, 10, seconds=1)
+    assert len(made.parts) == 30 < made.of
+    assert {part[0] for part in made.parts} == {0, 1, 2}
+
+
+def test_measuring_really_runs_and_keeps_the_threads(small):
+    import torch
+
+    before = torch.get_num_threads()
+    made = measuring.measure_latency(small, 1, 10, batch=2, seconds=0)
+    assert len(made.parts) == 20
+    assert min(made.milliseconds) > 0
+    assert torch.get_num_threads() == before
+
+
+def test_a_space_without_networks_is_refused(tmp_path):
+    path = tmp_path / "table.yaml"
+    path.write_text("name: table\narchitecture: {width: {choices: [1, 2]}}\nrecipe: {batch_size: 4}\n")
+    with pytest.raises(UserError, match="nothing to time"):
+        measuring.measure_latency(load_space(path), 1, 10)
