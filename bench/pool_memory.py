@@ -1,4 +1,4 @@
-"""How many MB the peak memory rises while N candidates are sampled, counted and scored: `python -m bench.pool_memory N`."""
+"""Peak memory (MB) of sampling, counting and scoring N candidates, over imports: `python -m bench.pool_memory N`."""
 
 from __future__ import annotations
 
