@@ -16,6 +16,7 @@ SCRIPTS = (
     "ops_accuracy",
     "search_time",
     "search_speed",
+    "statistics_speed",
     "cuda_registers",
 )
 READ_DATA = ("ops_accuracy",)

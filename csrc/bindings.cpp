@@ -1,5 +1,5 @@
-// With bindings_depthwise.cpp all that knows Python: checks shapes, releases the GIL, and calls the plain C++
-// of the core.
+// With the other bindings_ files all that knows Python: checks shapes, releases the GIL, and calls the plain
+// C++ of the core.
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
@@ -13,211 +13,25 @@
 #include <vector>
 
 #include "bindings_depthwise.h"
+#include "bindings_space.h"
+#include "bindings_statistics.h"
 #include "common/dispatch.h"
 #include "common/random.h"
 #include "common/version.h"
 #include "search/evolution.h"
 #include "search/kernels.h"
 #include "search/predictor.h"
-#include "search/rows.h"
 #include "search/sources.h"
-#include "search/statistics.h"
 #include "search/tables.h"
 
 namespace py = pybind11;
 
-// ---- rows and statistics ----
-
 namespace {
 
-template <typename T>
-using Array = py::array_t<T, py::array::c_style>;
-
-void require(bool holds, const char* message) {
-  if (!holds) throw std::invalid_argument(message);
-}
-
-void check_columns(const Array<int32_t>& columns, int32_t fields) {
-  const int32_t* begin = columns.data();
-  const bool inside =
-      std::all_of(begin, begin + columns.size(), [&](int32_t c) { return c >= 0 && c < fields; });
-  require(inside, "a column is outside the fields");
-}
-
-// The part of a space that lowering reads.
-narsfast::SpaceTables row_tables(const Array<int32_t>& numbers, const Array<int32_t>& header_columns,
-                                 const Array<int32_t>& stage_columns) {
-  require(numbers.ndim() == 2, "numbers must be (fields, values) int32");
-  require(header_columns.ndim() == 1 && header_columns.shape(0) == narsfast::kHeaderColumns,
-          "header_columns must be (4,) int32");
-  require(stage_columns.ndim() == 2 && stage_columns.shape(1) == narsfast::kStageColumns,
-          "stage_columns must be (stages, 8) int32");
-  narsfast::SpaceTables tables;
-  tables.fields = static_cast<int32_t>(numbers.shape(0));
-  tables.values = static_cast<int32_t>(numbers.shape(1));
-  tables.stages = static_cast<int32_t>(stage_columns.shape(0));
-  check_columns(header_columns, tables.fields);
-  check_columns(stage_columns, tables.fields);
-  tables.numbers = numbers.data();
-  tables.header_columns = header_columns.data();
-  tables.stage_columns = stage_columns.data();
-  return tables;
-}
-
-void check_genes(const Array<int16_t>& genes, const narsfast::SpaceTables& tables) {
-  require(genes.ndim() == 2 && genes.shape(1) == tables.fields, "genes must be (n, fields) int16");
-  const int16_t* begin = genes.data();
-  const bool inside = std::all_of(begin, begin + genes.size(),
-                                  [&](int16_t gene) { return gene >= 0 && gene < tables.values; });
-  require(inside, "a gene is outside its field's values");
-}
-
-void check_rows(const int32_t* rows, int64_t count) {
-  for (int64_t i = 0; i < count; ++i, rows += narsfast::kRowColumns) {
-    if (rows[narsfast::kRepeats] <= 0) continue;
-    require(rows[narsfast::kExpansion] > 0 && rows[narsfast::kStride] > 0,
-            "a row needs an expansion and a stride of at least 1");
-  }
-}
-
-py::tuple lower(const Array<int32_t>& numbers, const Array<int32_t>& header_columns,
-                const Array<int32_t>& stage_columns, const Array<int16_t>& genes) {
-  const narsfast::SpaceTables tables = row_tables(numbers, header_columns, stage_columns);
-  check_genes(genes, tables);
-  const py::ssize_t count = genes.shape(0);
-  Array<int32_t> header({count, py::ssize_t{narsfast::kHeaderColumns}});
-  Array<int32_t> rows(
-      {count, py::ssize_t{narsfast::rows_per_candidate(tables)}, py::ssize_t{narsfast::kRowColumns}});
-  int32_t* header_out = header.mutable_data();
-  int32_t* rows_out = rows.mutable_data();
-  {
-    py::gil_scoped_release release;
-    narsfast::lower_genes(tables, genes.data(), count, header_out, rows_out);
-  }
-  return py::make_tuple(header, rows);
-}
-
-Array<int64_t> count(const Array<int32_t>& header, const Array<int32_t>& rows, int32_t in_channels,
-                     int32_t classes) {
-  require(header.ndim() == 2 && header.shape(1) == narsfast::kHeaderColumns, "header must be (n, 4) int32");
-  require(rows.ndim() == 3 && rows.shape(0) == header.shape(0) && rows.shape(2) == narsfast::kRowColumns,
-          "rows must be (n, rows, 7) int32");
-  check_rows(rows.data(), rows.shape(0) * rows.shape(1));
-  Array<int64_t> statistics({header.shape(0), py::ssize_t{narsfast::kStatistics}});
-  int64_t* out = statistics.mutable_data();
-  {
-    py::gil_scoped_release release;
-    narsfast::count_rows(header.data(), rows.data(), header.shape(0), static_cast<int32_t>(rows.shape(1)),
-                         in_channels, classes, out);
-  }
-  return statistics;
-}
-
-// Lowers and counts slice by slice, so that the rows of a large batch never exist at once.
-Array<int64_t> count_genes(const Array<int32_t>& numbers, const Array<int32_t>& header_columns,
-                           const Array<int32_t>& stage_columns, const Array<int16_t>& genes,
-                           int32_t in_channels, int32_t classes) {
-  constexpr int64_t kSlice = 256;
-  const narsfast::SpaceTables tables = row_tables(numbers, header_columns, stage_columns);
-  check_genes(genes, tables);
-  const int64_t candidates = genes.shape(0);
-  Array<int64_t> statistics({genes.shape(0), py::ssize_t{narsfast::kStatistics}});
-  int64_t* out = statistics.mutable_data();
-  {
-    py::gil_scoped_release release;
-    const int32_t rows_each = narsfast::rows_per_candidate(tables);
-    std::vector<int32_t> header(kSlice * narsfast::kHeaderColumns);
-    std::vector<int32_t> rows(kSlice * rows_each * narsfast::kRowColumns);
-    for (int64_t begin = 0; begin < candidates; begin += kSlice) {
-      const int64_t size = std::min(kSlice, candidates - begin);
-      narsfast::lower_genes(tables, genes.data() + begin * tables.fields, size, header.data(), rows.data());
-      check_rows(rows.data(), size * rows_each);
-      narsfast::count_rows(header.data(), rows.data(), size, rows_each, in_channels, classes,
-                           out + begin * narsfast::kStatistics);
-    }
-  }
-  return statistics;
-}
-
-void bind_statistics(py::module_& m) {
-  using py::arg;
-  m.def("lower", &lower, arg("numbers").noconvert(), arg("header_columns").noconvert(),
-        arg("stage_columns").noconvert(), arg("genes").noconvert(),
-        "Genes to (header (n, 4) int32, rows (n, 2 * stages, 7) int32).");
-  m.def("count", &count, arg("header").noconvert(), arg("rows").noconvert(), arg("in_chans"),
-        arg("num_classes"), "Rows to statistics (n, 7) int64.");
-  m.def("count_genes", &count_genes, arg("numbers").noconvert(), arg("header_columns").noconvert(),
-        arg("stage_columns").noconvert(), arg("genes").noconvert(), arg("in_chans"), arg("num_classes"),
-        "Genes to statistics (n, 7) int64.");
-}
-
-// ---- predictor and evolution ----
-
-// The arrays of a narsfast.space.SpaceTables, kept alive, and the view of them.
-struct SpaceArrays {
-  Array<int16_t> sizes;
-  Array<int8_t> kinds, parts;
-  Array<int32_t> numbers, offsets, parents, header_columns, stage_columns;
-  Array<uint64_t> masks;
-  narsfast::SpaceTables view;
-
-  explicit SpaceArrays(const py::object& tables)
-      : sizes(tables.attr("sizes")),
-        kinds(tables.attr("kinds")),
-        parts(tables.attr("parts")),
-        numbers(tables.attr("numbers")),
-        offsets(tables.attr("condition_offsets")),
-        parents(tables.attr("condition_parents")),
-        header_columns(tables.attr("header_columns")),
-        stage_columns(tables.attr("stage_columns")),
-        masks(tables.attr("condition_masks")) {
-    const py::ssize_t fields = sizes.size();
-    require(kinds.size() == fields && parts.size() == fields && offsets.size() == fields + 1,
-            "sizes, kinds, parts and condition_offsets must be of one space");
-    require(numbers.ndim() == 2 && numbers.shape(0) == fields, "numbers must be (fields, values) int32");
-    require(offsets.at(fields) == parents.size() && parents.size() == masks.size(),
-            "condition_parents and condition_masks must have as many entries as the last offset says");
-    for (py::ssize_t f = 0; f < fields; ++f) {
-      require(sizes.at(f) >= 1 && sizes.at(f) <= numbers.shape(1), "a field's size is outside the table");
-      require(parts.at(f) == narsfast::kArchitecture || parts.at(f) == narsfast::kRecipe,
-              "a part is unknown");
-      require(offsets.at(f) >= 0 && offsets.at(f) <= offsets.at(f + 1), "condition_offsets must not fall");
-      for (int32_t c = offsets.at(f); c < offsets.at(f + 1); ++c) {
-        require(parents.at(c) >= 0 && parents.at(c) < f && sizes.at(parents.at(c)) <= 64,
-                "the parent of a condition must be a field before its own, with at most 64 values");
-      }
-    }
-    require(stage_columns.ndim() == 2 && stage_columns.shape(1) == narsfast::kStageColumns,
-            "stage_columns must be (stages, 8) int32");
-    view.fields = static_cast<int32_t>(fields);
-    view.values = static_cast<int32_t>(numbers.shape(1));
-    view.stages = static_cast<int32_t>(stage_columns.shape(0));
-    if (view.stages > 0) {
-      check_columns(header_columns, view.fields);
-      check_columns(stage_columns, view.fields);
-    }
-    view.sizes = sizes.data();
-    view.kinds = kinds.data();
-    view.parts = parts.data();
-    view.numbers = numbers.data();
-    view.condition_offsets = offsets.data();
-    view.condition_parents = parents.data();
-    view.condition_masks = masks.data();
-    view.header_columns = header_columns.data();
-    view.stage_columns = stage_columns.data();
-  }
-
-  // Every gene must be one of its field's values.
-  void check(const Array<int16_t>& genes) const {
-    require(genes.ndim() == 2 && genes.shape(1) == view.fields, "genes must be (n, fields) int16");
-    const int16_t* gene = genes.data();
-    bool outside = false;
-    for (py::ssize_t i = 0; i < genes.shape(0); ++i, gene += view.fields) {
-      for (int32_t f = 0; f < view.fields; ++f) outside |= gene[f] < 0 || gene[f] >= view.sizes[f];
-    }
-    require(!outside, "a gene is outside its field's values");
-  }
-};
+using narsfast_py::Array;
+using narsfast_py::NetworkCounter;
+using narsfast_py::require;
+using narsfast_py::SpaceArrays;
 
 // Layers of PredictorWeights, [(weights (M, inputs, outputs), bias (M, outputs)), ...]; `kept` owns the
 // arrays.
@@ -339,7 +153,7 @@ py::dict result_dict(const narsfast::EvolutionResult& result, py::ssize_t fields
       arg("bred") = result.bred, arg("scored") = result.scored);
 }
 
-// One evolution a budget. source: (in_chans, num_classes), an additive table (F, V, S) float64, or a callable
+// One evolution a budget. source: a NetworkCounter, an additive table (F, V, S) float64, or a callable
 // genes -> (n, S). scorer: a Predictor (reading `columns` of the statistics) or a callable genes -> (n,).
 // bounds: for each budget a list of (column, low, high). starts: for each budget genes (n, F).
 py::list evolve(const py::object& tables, const py::object& source, int32_t columns, const py::object& scorer,
@@ -355,10 +169,11 @@ py::list evolve(const py::object& tables, const py::object& source, int32_t colu
 
   Array<double> table;
   std::unique_ptr<narsfast::StatisticsSource> counts;
-  if (py::isinstance<py::tuple>(source)) {
-    const auto sizes = source.cast<std::pair<int32_t, int32_t>>();
-    require(space.view.stages > 0, "the space has no stages");
-    counts = std::make_unique<narsfast::RowsSource>(space.view, sizes.first, sizes.second);
+  narsfast::StatisticsSource* statistics = nullptr;
+  if (py::isinstance<NetworkCounter>(source)) {
+    auto& counter = source.cast<NetworkCounter&>();
+    require(counter.space.view.fields == fields, "the counter is of another space");
+    statistics = &counter.source;
   } else if (py::isinstance<py::array>(source)) {
     table = source.cast<Array<double>>();
     require(table.ndim() == 3 && table.shape(0) == fields && table.shape(1) == space.view.values,
@@ -368,7 +183,8 @@ py::list evolve(const py::object& tables, const py::object& source, int32_t colu
   } else {
     counts = std::make_unique<CallableSource>(source.cast<py::function>(), fields, columns);
   }
-  require(counts->columns() == columns, "the source has another number of statistics");
+  if (counts != nullptr) statistics = counts.get();
+  require(statistics->columns() == columns, "the source has another number of statistics");
 
   std::unique_ptr<narsfast::Scorer> scores;
   narsfast::Isa isa = narsfast::choose_isa();
@@ -393,7 +209,7 @@ py::list evolve(const py::object& tables, const py::object& source, int32_t colu
     py::gil_scoped_acquire acquire;  // lets Ctrl-C through
     if (PyErr_CheckSignals() != 0) throw py::error_already_set();
   };
-  narsfast::Evolution evolution(space.view, {counts.get()}, scores.get(), options, isa);
+  narsfast::Evolution evolution(space.view, {statistics}, scores.get(), options, isa);
   py::list results;
   for (size_t b = 0; b < bounds.size(); ++b) {
     space.check(starts[b]);

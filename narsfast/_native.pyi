@@ -1,4 +1,4 @@
-"""Types of the compiled module (csrc/bindings.cpp)."""
+"""Types of the compiled module (csrc/bindings*.cpp)."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,23 +11,18 @@ from narsfast.space import SpaceTables
 def abi_version() -> int: ...
 
 # Rows and statistics
-def lower(
-    numbers: NDArray[np.int32],
-    header_columns: NDArray[np.int32],
-    stage_columns: NDArray[np.int32],
-    genes: NDArray[np.int16],
-) -> tuple[NDArray[np.int32], NDArray[np.int32]]: ...
+def lower(tables: SpaceTables, genes: NDArray[np.int16]) -> tuple[NDArray[np.int32], NDArray[np.int32]]: ...
 def count(
     header: NDArray[np.int32], rows: NDArray[np.int32], in_chans: int, num_classes: int
 ) -> NDArray[np.int64]: ...
-def count_genes(
-    numbers: NDArray[np.int32],
-    header_columns: NDArray[np.int32],
-    stage_columns: NDArray[np.int32],
-    genes: NDArray[np.int16],
-    in_chans: int,
-    num_classes: int,
-) -> NDArray[np.int64]: ...
+
+class NetworkCounter:
+    def __init__(self, tables: SpaceTables, in_chans: int, num_classes: int) -> None: ...
+    def whole(self, genes: NDArray[np.int16]) -> NDArray[np.int64]: ...
+    def real(self, genes: NDArray[np.int16]) -> NDArray[np.float64]: ...
+    def add_cost(self, cost: NDArray[np.float64]) -> None: ...
+    @property
+    def parts(self) -> NDArray[np.int32] | None: ...
 
 # Predictor and evolution
 def isa() -> str: ...
@@ -47,7 +42,7 @@ class Predictor:
 
 def evolve(
     tables: SpaceTables,
-    source: tuple[int, int] | NDArray[np.float64] | Callable[[NDArray[np.int16]], NDArray[Any]],
+    source: NetworkCounter | NDArray[np.float64] | Callable[[NDArray[np.int16]], NDArray[Any]],
     columns: int,
     scorer: Predictor | Callable[[NDArray[np.int16]], NDArray[Any]],
     predictor_columns: Sequence[int],

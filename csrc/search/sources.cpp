@@ -14,23 +14,32 @@ constexpr int64_t kChunk = 64;
 constexpr double kRowsNanoseconds = 20;  // of counting one row
 }  // namespace
 
-RowsSource::RowsSource(const SpaceTables& tables, int32_t in_channels, int32_t classes)
-    : tables_(tables), in_channels_(in_channels), classes_(classes) {
-  for (int32_t stage = 0; stage < tables.stages; ++stage) {
+NetworkSource::NetworkSource(const SpaceTables& space, int32_t in_channels, int32_t classes)
+    : space_(space), in_channels_(in_channels), classes_(classes), columns_(kStatistics) {
+  for (int32_t stage = 0; stage < space.stages; ++stage) {
     for (const StageColumn column : {kStageStride, kExpansionFirst, kExpansionRest}) {
-      const int32_t field = tables.stage_columns[stage * kStageColumns + column];
-      const int32_t* numbers = tables.numbers + static_cast<int64_t>(field) * tables.values;
-      if (*std::min_element(numbers, numbers + tables.sizes[field]) < 1) {
+      const int32_t field = space.stage_columns[stage * kStageColumns + column];
+      const int32_t* numbers = space.numbers + static_cast<int64_t>(field) * space.values;
+      if (*std::min_element(numbers, numbers + space.sizes[field]) < 1) {
         throw std::invalid_argument("a stride or an expansion is below 1");
       }
     }
   }
+  parts_ = PartTables::make(space, in_channels, classes);
 }
 
-int32_t RowsSource::columns() const { return kStatistics; }
+void NetworkSource::add_cost(const double* cost) {
+  parts_->add_cost(cost);
+  columns_ = kStatistics + 1;
+}
 
-void RowsSource::count(const int16_t* genes, int64_t count, double* out, int64_t stride) {
-  const int32_t rows_each = rows_per_candidate(tables_);
+template <typename Number>
+void NetworkSource::count_as(const int16_t* genes, int64_t count, Number* out, int64_t stride) const {
+  if (parts_ != nullptr) {
+    parts_->count(genes, count, columns_, out, stride);
+    return;
+  }
+  const int32_t rows_each = rows_per_candidate(space_);
   for_chunks(count, kChunk, kRowsNanoseconds * rows_each, [&](int64_t begin, int64_t end) {
     thread_local std::vector<int32_t> header;
     thread_local std::vector<int32_t> rows;
@@ -39,15 +48,18 @@ void RowsSource::count(const int16_t* genes, int64_t count, double* out, int64_t
     rows.resize(static_cast<size_t>(kChunk * rows_each * kRowColumns));
     statistics.resize(kChunk * kStatistics);
     const int64_t size = end - begin;
-    lower_genes(tables_, genes + begin * tables_.fields, size, header.data(), rows.data());
+    lower_genes(space_, genes + begin * space_.fields, size, header.data(), rows.data());
     count_rows(header.data(), rows.data(), size, rows_each, in_channels_, classes_, statistics.data());
     for (int64_t i = 0; i < size; ++i) {
       for (int64_t s = 0; s < kStatistics; ++s) {
-        out[(begin + i) * stride + s] = static_cast<double>(statistics[i * kStatistics + s]);
+        out[(begin + i) * stride + s] = static_cast<Number>(statistics[i * kStatistics + s]);
       }
     }
   });
 }
+
+template void NetworkSource::count_as(const int16_t*, int64_t, double*, int64_t) const;
+template void NetworkSource::count_as(const int16_t*, int64_t, int64_t*, int64_t) const;
 
 void TableSource::count(const int16_t* genes, int64_t count, double* out, int64_t stride) {
   constexpr int64_t kBlock = 8;  // independent sums hide the latency of the additions

@@ -1,8 +1,10 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
+#include "search/part_tables.h"
 #include "search/predictor.h"
 #include "search/tables.h"
 
@@ -17,18 +19,31 @@ class StatisticsSource {
   virtual void count(const int16_t* genes, int64_t count, double* out, int64_t stride) = 0;
 };
 
-// The statistics of MBConv networks, in the order of narsfast.cost.STATISTICS. Keeps the tables' pointers.
-class RowsSource : public StatisticsSource {
+// The statistics of MBConv networks, in the order of narsfast.cost.STATISTICS, and one further cost if asked
+// for: by tables of the parts that the space offers, or by rows where these are too many. Keeps the space's
+// pointers.
+class NetworkSource : public StatisticsSource {
  public:
   // Throws std::invalid_argument if a stage's stride or expansion can be below 1.
-  RowsSource(const SpaceTables& tables, int32_t in_channels, int32_t classes);
-  int32_t columns() const override;
-  void count(const int16_t* genes, int64_t count, double* out, int64_t stride) override;
+  NetworkSource(const SpaceTables& space, int32_t in_channels, int32_t classes);
+  // Null where rows are counted.
+  const PartTables* parts() const { return parts_.get(); }
+  // cost (parts,) of every part, to be summed: the last column. Needs the tables.
+  void add_cost(const double* cost);
+  int32_t columns() const override { return columns_; }
+  void count(const int16_t* genes, int64_t count, double* out, int64_t stride) override {
+    count_as(genes, count, out, stride);
+  }
+  // Number is double or int64_t.
+  template <typename Number>
+  void count_as(const int16_t* genes, int64_t count, Number* out, int64_t stride) const;
 
  private:
-  SpaceTables tables_;
+  SpaceTables space_;
   int32_t in_channels_;
   int32_t classes_;
+  int32_t columns_;
+  std::unique_ptr<PartTables> parts_;
 };
 
 // Sums of one entry a gene, field after field: table (F, V, columns), which it borrows.

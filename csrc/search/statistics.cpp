@@ -1,60 +1,44 @@
 #include "search/statistics.h"
 
-#include <algorithm>
-
 namespace narsfast {
 namespace {
 
-// Running totals of one network; the unit of all maps is elements.
-struct Totals {
-  int64_t macs = 0;
-  int64_t pooled = 0;   // elements that average pools read
-  int64_t weights = 0;  // of convolutions and linear layers
-  int64_t others = 0;   // biases, and scales and shifts of norms
-  int64_t activations = 0;
-  int64_t peak = 0;
-  int64_t depth = 0;
-
-  // A convolution on square maps. `held` is the shortcut kept for later, when it is not the input itself.
-  void conv(int64_t in, int64_t out, int64_t kernel, int64_t groups, int64_t in_side, int64_t out_side,
-            int64_t held) {
-    const int64_t layer_weights = out * (in / groups) * kernel * kernel;
-    const int64_t in_elements = in * in_side * in_side;
-    const int64_t out_elements = out * out_side * out_side;
-    macs += layer_weights * out_side * out_side;
-    weights += layer_weights;
-    activations += out_elements;
-    peak = std::max(peak, in_elements + out_elements + held);
-    ++depth;
+void count_row(const int32_t* row, Map& map, Totals& totals) {
+  const int64_t repeats = row[kRepeats];
+  if (repeats <= 0) return;
+  const int64_t half = row[kKernel] / 2;
+  const int64_t padding = row[kPadding] < 0 ? half : row[kPadding];
+  Block block{row[kKernel], row[kExpansion], row[kChannels], row[kStride], padding, row[kSe] != 0};
+  totals.add(count_block(block, map), 1);
+  if (repeats > 1) {  // the blocks after the first are all alike
+    block.stride = 1;
+    block.padding = half;
+    totals.add(count_block(block, map), repeats - 1);
   }
+}
 
-  void norm(int64_t channels) { others += 2 * channels; }
-  void bias(int64_t channels) { others += channels; }
-  void pool(int64_t channels, int64_t side) { pooled += channels * side * side; }
+void count_network(const int32_t* header, const int32_t* rows, int32_t rows_each, int32_t in_channels,
+                   int32_t classes, int64_t* statistics) {
+  Map map{in_channels, header[kResolution]};
+  Totals totals = count_stem(header[kStemChannels], map);
+  for (int32_t r = 0; r < rows_each; ++r)
+    count_row(rows + static_cast<int64_t>(r) * kRowColumns, map, totals);
+  totals.add(count_head(header[kHeadExpansion], header[kHeadFeatures], classes, map), 1);
+  totals.write(statistics);
+}
 
-  void add(const Totals& part, int64_t times) {
-    macs += times * part.macs;
-    pooled += times * part.pooled;
-    weights += times * part.weights;
-    others += times * part.others;
-    activations += times * part.activations;
-    peak = std::max(peak, part.peak);
-    depth += times * part.depth;
-  }
-};
+}  // namespace
 
-// The map that flows from block to block.
-struct Map {
-  int64_t channels;
-  int64_t side;
-};
+Totals count_stem(int64_t channels, Map& map) {
+  Totals totals;
+  const int64_t out_side = (map.side - 1) / 2 + 1;
+  totals.conv(map.channels, channels, 3, 1, map.side, out_side, 0);
+  totals.norm(channels);
+  map = {channels, out_side};
+  return totals;
+}
 
-struct Block {
-  int64_t kernel, expansion, channels, stride, padding;
-  bool se;
-};
-
-// One inverted residual: expand, depthwise, squeeze-excite, project. Moves `map` on.
+// One inverted residual: expand, depthwise, squeeze-excite, project.
 Totals count_block(const Block& block, Map& map) {
   Totals totals;
   const int64_t in = map.channels;
@@ -84,32 +68,9 @@ Totals count_block(const Block& block, Map& map) {
   return totals;
 }
 
-void count_row(const int32_t* row, Map& map, Totals& totals) {
-  const int64_t repeats = row[kRepeats];
-  if (repeats <= 0) return;
-  const int64_t half = row[kKernel] / 2;
-  const int64_t padding = row[kPadding] < 0 ? half : row[kPadding];
-  Block block{row[kKernel], row[kExpansion], row[kChannels], row[kStride], padding, row[kSe] != 0};
-  totals.add(count_block(block, map), 1);
-  if (repeats > 1) {  // the blocks after the first are all alike
-    block.stride = 1;
-    block.padding = half;
-    totals.add(count_block(block, map), repeats - 1);
-  }
-}
-
-void count_network(const int32_t* header, const int32_t* rows, int32_t rows_each, int32_t in_channels,
-                   int32_t classes, int64_t* statistics) {
+Totals count_head(int64_t expansion, int64_t features, int64_t classes, const Map& map) {
   Totals totals;
-  const int64_t resolution = header[kResolution];
-  Map map{header[kStemChannels], (resolution - 1) / 2 + 1};
-  totals.conv(in_channels, map.channels, 3, 1, resolution, map.side, 0);
-  totals.norm(map.channels);
-  for (int32_t r = 0; r < rows_each; ++r)
-    count_row(rows + static_cast<int64_t>(r) * kRowColumns, map, totals);
-
-  const int64_t mid = round_width(map.channels * header[kHeadExpansion]);
-  const int64_t features = header[kHeadFeatures];
+  const int64_t mid = round_width(map.channels * expansion);
   totals.conv(map.channels, mid, 1, 1, map.side, map.side, 0);
   totals.norm(mid);
   totals.pool(mid, map.side);
@@ -118,17 +79,8 @@ void count_network(const int32_t* header, const int32_t* rows, int32_t rows_each
   totals.macs += features * classes;
   totals.weights += features * classes;
   totals.bias(classes);
-
-  statistics[kMacs] = totals.macs;
-  statistics[kFlopsPublished] = totals.macs + totals.pooled;
-  statistics[kParams] = totals.weights + totals.others;
-  statistics[kParamsPublished] = totals.weights;
-  statistics[kActivations] = totals.activations;
-  statistics[kPeakMemory] = 4 * totals.peak;
-  statistics[kNetworkDepth] = totals.depth;
+  return totals;
 }
-
-}  // namespace
 
 int32_t round_width(int64_t width) {
   const int64_t nearest = std::max<int64_t>(8, (width + 4) / 8 * 8);

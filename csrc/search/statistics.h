@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "search/rows.h"
@@ -17,6 +18,71 @@ enum Statistic {
   kNetworkDepth,     // number of convolutions
   kStatistics
 };
+
+// Running totals of a network or a part of one; the unit of all maps is elements.
+struct Totals {
+  int64_t macs = 0;
+  int64_t pooled = 0;   // elements that average pools read
+  int64_t weights = 0;  // of convolutions and linear layers
+  int64_t others = 0;   // biases, and scales and shifts of norms
+  int64_t activations = 0;
+  int64_t peak = 0;
+  int64_t depth = 0;
+
+  // A convolution on square maps. `held` is the shortcut kept for later, when it is not the input itself.
+  void conv(int64_t in, int64_t out, int64_t kernel, int64_t groups, int64_t in_side, int64_t out_side,
+            int64_t held) {
+    const int64_t layer_weights = out * (in / groups) * kernel * kernel;
+    const int64_t in_elements = in * in_side * in_side;
+    const int64_t out_elements = out * out_side * out_side;
+    macs += layer_weights * out_side * out_side;
+    weights += layer_weights;
+    activations += out_elements;
+    peak = std::max(peak, in_elements + out_elements + held);
+    ++depth;
+  }
+
+  void norm(int64_t channels) { others += 2 * channels; }
+  void bias(int64_t channels) { others += channels; }
+  void pool(int64_t channels, int64_t side) { pooled += channels * side * side; }
+
+  void add(const Totals& part, int64_t times) {
+    macs += times * part.macs;
+    pooled += times * part.pooled;
+    weights += times * part.weights;
+    others += times * part.others;
+    activations += times * part.activations;
+    peak = std::max(peak, part.peak);
+    depth += times * part.depth;
+  }
+
+  // out (kStatistics,); of parts the statistics add up too, but for the peak memory, which is the largest.
+  void write(int64_t* out) const {
+    out[kMacs] = macs;
+    out[kFlopsPublished] = macs + pooled;
+    out[kParams] = weights + others;
+    out[kParamsPublished] = weights;
+    out[kActivations] = activations;
+    out[kPeakMemory] = 4 * peak;
+    out[kNetworkDepth] = depth;
+  }
+};
+
+// The map that flows from block to block.
+struct Map {
+  int64_t channels;
+  int64_t side;
+};
+
+struct Block {
+  int64_t kernel, expansion, channels, stride, padding;
+  bool se;
+};
+
+// The parts of a network. Each but the head moves `map` on from its input to its output.
+Totals count_stem(int64_t channels, Map& map);
+Totals count_block(const Block& block, Map& map);
+Totals count_head(int64_t expansion, int64_t features, int64_t classes, const Map& map);
 
 // header (count, 4), rows (count, rows_each, 7) -> statistics (count, kStatistics).
 // Allocates nothing, holds no state: any thread may count any slice of a batch.

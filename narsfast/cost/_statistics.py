@@ -15,6 +15,7 @@ depth: Number of convolutions.
 """
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,21 +54,17 @@ class Counter:
         self.in_chans = in_chans
         self.num_classes = num_classes
         self.names: tuple[str, ...] = STATISTICS if space.stages else ()
-        self._tables = space.tables()
+
+    @cached_property
+    def native(self) -> _native.NetworkCounter:
+        """The count in C++; it tables what every part of a network costs that the space offers."""
+        return _native.NetworkCounter(self.space.tables(), self.in_chans, self.num_classes)
 
     def __call__(self, genes: NDArray[np.int16]) -> NDArray[np.int64]:
         """Canonical genes (n, fields) int16 to statistics (n, len(names)) int64."""
         if not self.names:
             return np.zeros((len(genes), 0), np.int64)
-        tables = self._tables
-        return _native.count_genes(
-            tables.numbers,
-            tables.header_columns,
-            tables.stage_columns,
-            np.ascontiguousarray(genes, dtype=np.int16),
-            self.in_chans,
-            self.num_classes,
-        )
+        return self.native.whole(np.ascontiguousarray(genes, dtype=np.int16))
 
 
 def count_definitions(

@@ -259,7 +259,7 @@ def _run_native(
 ) -> list[dict[str, Any]]:
     source: Any = counter
     if isinstance(counter, Counter) and counter.space.stages:
-        source = (counter.in_chans, counter.num_classes)
+        source = counter.native
     elif isinstance(counter, TableCounter):
         source = counter.table
     tables = counter.space.tables()

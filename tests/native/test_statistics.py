@@ -1,58 +1,174 @@
 """The native rows and statistics against their numpy twins, and what they refuse."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from narsfast import _native
 from narsfast.arch import lower_definitions, lower_genes, zoo
 from narsfast.cost import count_rows_reference
-from narsfast.space import builtin_spaces, load_space
+from narsfast.space import Space, builtin_spaces, load_space
 
 
-def arguments(space):
-    tables = space.tables()
-    return tables.numbers, tables.header_columns, tables.stage_columns
+def counter(space, in_chans=3, num_classes=12):
+    return _native.NetworkCounter(space.tables(), in_chans, num_classes)
 
 
 @pytest.mark.parametrize("name", builtin_spaces())
 def test_lower_equals_its_twin(name):
     space = load_space(name)
     genes = space.random(500, seed=7)
-    header, rows = _native.lower(*arguments(space), genes)
+    header, rows = _native.lower(space.tables(), genes)
     twin = lower_genes(space, genes)
     assert header.dtype == rows.dtype == np.int32
     assert np.array_equal(header, twin.header)
     assert np.array_equal(rows, twin.rows)
 
 
-@pytest.mark.parametrize("candidates", [0, 1, 255, 256, 257, 700])
+@pytest.mark.parametrize("candidates", [0, 1, 7, 8, 255, 256, 257, 700])
 def test_counting_genes_equals_counting_their_rows(candidates):
-    """Around the size of a slice."""
+    """Around the numbers of candidates that are looked up together and given to a thread."""
     space = load_space("mobile")
     genes = space.random(candidates, seed=candidates)
-    header, rows = _native.lower(*arguments(space), genes)
-    whole = _native.count_genes(*arguments(space), genes, 3, 12)
+    header, rows = _native.lower(space.tables(), genes)
+    whole = counter(space).whole(genes)
     assert np.array_equal(whole, _native.count(header, rows, 3, 12))
     assert np.array_equal(whole, count_rows_reference(lower_genes(space, genes), 3, 12))
+    assert np.array_equal(whole, counter(space).real(genes))
+
+
+def listed(values):
+    return {"choices": sorted(values)}
+
+
+def stages(draw):
+    numbers = st.integers(1, 40)
+    kernels = st.sampled_from([1, 3, 5, 7])
+    some = lambda values: listed(draw(st.sets(values, min_size=1, max_size=3)))  # noqa: E731
+    return [
+        {
+            "depth": some(st.integers(1, 4)),
+            "channels": some(numbers),
+            "stride": some(st.integers(1, 2)),
+            "se": some(st.booleans()),
+            "kernel": {"first": some(kernels), "rest": some(kernels)},
+            "expansion": {"first": some(st.integers(1, 6)), "rest": some(st.integers(1, 6))},
+        }
+        for _ in range(draw(st.integers(1, 4)))
+    ]
+
+
+@st.composite
+def spaces(draw):
+    """Spaces of up to four stages, whose channels and expansions may be shared."""
+    document = {
+        "name": "drawn",
+        "architecture": {
+            "resolution": listed(draw(st.sets(st.integers(8, 70), min_size=1, max_size=4))),
+            "stem": {"channels": listed(draw(st.sets(st.integers(1, 40), min_size=1, max_size=3)))},
+            "stages": stages(draw),
+            "head": {
+                "expansion": listed(draw(st.sets(st.integers(1, 6), min_size=1, max_size=2))),
+                "features": listed(draw(st.sets(st.integers(1, 200), min_size=1, max_size=2))),
+            },
+        },
+        "recipe": {},
+    }
+    if draw(st.booleans()):
+        first = document["architecture"]["stages"][0]
+        for stage in document["architecture"]["stages"]:
+            stage["channels"] = first["channels"] | {"share": "width"}
+            stage["stride"] = first["stride"] | {"share": "stride"}
+    return Space.from_dict(document)
+
+
+@given(spaces(), st.integers(0, 1000), st.integers(1, 4), st.integers(1, 30))
+@settings(max_examples=60, deadline=None)
+def test_tables_equal_rows_on_any_space(space, seed, in_chans, num_classes):
+    genes = space.random(40, seed)
+    by_tables = counter(space, in_chans, num_classes)
+    assert by_tables.parts is not None
+    assert np.array_equal(
+        by_tables.whole(genes), count_rows_reference(lower_genes(space, genes), in_chans, num_classes)
+    )
+    assert np.array_equal(
+        by_tables.whole(genes), _native.count(*_native.lower(space.tables(), genes), in_chans, num_classes)
+    )
+
+
+def wide():
+    """More parts than are tabled: 300 widths before and behind a stage."""
+    many = {"range": [1, 300]}
+    stage = {"channels": many, "stride": 1, "se": False, "depth": {"range": [1, 3]}}
+    stage |= {"kernel": {"first": {"choices": [3, 5, 7]}, "rest": 3}, "expansion": {"first": 1, "rest": 1}}
+    stage["expansion"] = {"first": {"range": [1, 4]}, "rest": 2}
+    architecture = {"resolution": 32, "stem": {"channels": many}, "stages": [stage]}
+    return {
+        "name": "wide",
+        "architecture": architecture | {"head": {"expansion": 2, "features": 64}},
+        "recipe": {},
+    }
+
+
+def exact():
+    """Few parts, but of more multiply-adds than a double holds exactly."""
+    huge = 1 << 16
+    document = wide()
+    document["architecture"]["resolution"] = 4096
+    document["architecture"]["stem"]["channels"] = huge
+    document["architecture"]["stages"][0]["channels"] = huge
+    return document
+
+
+@pytest.mark.parametrize("document", [wide(), exact()], ids=["many", "huge"])
+def test_rows_are_counted_where_tables_do_not_fit(document):
+    space = Space.from_dict(document)
+    genes = space.random(300, seed=1)
+    by_rows = counter(space)
+    assert by_rows.parts is None
+    assert np.array_equal(by_rows.whole(genes), count_rows_reference(lower_genes(space, genes), 3, 12))
+    assert np.array_equal(by_rows.real(genes), by_rows.whole(genes).astype(np.float64))
+    with pytest.raises(ValueError, match="too many parts"):
+        by_rows.add_cost(np.zeros(1))
+
+
+def test_a_cost_is_the_sum_over_the_parts():
+    """With 1 a block, stem and head, it is the number of blocks and 2."""
+    space = load_space("mobile")
+    genes = space.random(100, seed=1)
+    with_cost = counter(space)
+    repeats = with_cost.parts[:, 8]
+    with_cost.add_cost(repeats.astype(np.float64))
+    blocks = lower_genes(space, genes).rows[:, :, 4].sum(axis=1)
+    assert np.array_equal(with_cost.real(genes), np.column_stack([counter(space).whole(genes), blocks + 2]))
 
 
 def test_genes_outside_the_space_are_refused():
     space = load_space("tiny")
     genes = space.random(3, seed=0)
-    for gene in (-1, 1000):
+    for gene in (-1, 1000, space.sizes[2], np.iinfo(np.int16).min):
         wrong = genes.copy()
         wrong[1, 2] = gene
         with pytest.raises(ValueError, match="outside"):
-            _native.count_genes(*arguments(space), wrong, 3, 10)
+            counter(space).whole(wrong)
     with pytest.raises(ValueError, match="genes must be"):
-        _native.lower(*arguments(space), genes[:, 1:].copy())
+        _native.lower(space.tables(), genes[:, 1:].copy())
 
 
 def test_columns_outside_the_fields_are_refused():
-    space = load_space("tiny")
-    numbers, header_columns, stage_columns = arguments(space)
+    tables = load_space("tiny").tables()
+    tables = replace(tables, header_columns=tables.header_columns - 100)
     with pytest.raises(ValueError, match="column"):
-        _native.lower(numbers, header_columns - 100, stage_columns, space.random(1, seed=0))
+        _native.NetworkCounter(tables, 3, 10)
+
+
+def test_a_space_without_stages_is_refused():
+    space = Space.from_dict({"name": "table", "architecture": {"width": {"choices": [1, 2]}}, "recipe": {}})
+    with pytest.raises(ValueError, match="no stages"):
+        _native.NetworkCounter(space.tables(), 3, 10)
 
 
 def test_rows_that_cannot_be_counted_are_refused():
@@ -71,4 +187,4 @@ def test_rows_that_cannot_be_counted_are_refused():
 def test_other_types_are_refused():
     space = load_space("tiny")
     with pytest.raises(TypeError):
-        _native.lower(*arguments(space), space.random(2, seed=0).astype(np.int64))
+        _native.lower(space.tables(), space.random(2, seed=0).astype(np.int64))

@@ -1,0 +1,20 @@
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+#include "bindings_space.h"
+#include "search/sources.h"
+
+namespace narsfast_py {
+
+// The statistics of a space's networks, for Python and for evolution.
+struct NetworkCounter {
+  SpaceArrays space;
+  narsfast::NetworkSource source;
+
+  NetworkCounter(const pybind11::object& tables, int32_t in_channels, int32_t classes);
+};
+
+}  // namespace narsfast_py
+
+void bind_statistics(pybind11::module_& m);

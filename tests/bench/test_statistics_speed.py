@@ -1,0 +1,13 @@
+"""The rivals of the statistics count what we count."""
+
+import pytest
+
+from bench import statistics_speed
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_counts_are_equal_and_every_call_handles_what_it_says():
+    work = statistics_speed.all_work(networks=1)
+    assert {"narsfast, all statistics", "torch FlopCounterMode"} <= work.keys()
+    handled, call = work["narsfast, all statistics"]
+    assert len(call()) == handled == statistics_speed.BATCH
