@@ -18,7 +18,7 @@ nor on which other budgets are asked for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -40,7 +40,10 @@ from ._reference import (
     predict_reference,
     within,
 )
+from ._extended import ExtendedCounter
 from ._table import TableCounter
+
+_SLICE = 1 << 15  # candidates of the pool that are worked on at once, to need little memory
 
 Bounds = list[tuple[int, float, float]]
 Score = Callable[[Genes], Floats]
@@ -183,8 +186,8 @@ def evolve(
             raise UserError(f"{name} is {value}; it should be at least 1")
     settings = Settings(seed, keep, children, generations, epsilon, patience, crossover, mutation)
     scorer = _Scorer(predictor, counter, engine == "native")
-    candidates = _Candidates(counter, scorer, pool, trained)
     bounds = [_columns(budget, counter.names) for budget in budgets]
+    candidates = _Candidates(counter, scorer, pool, trained, bounds)
     starts = [
         candidates.start(budget, columns, seed, parents, randoms)
         for budget, columns in zip(budgets, bounds, strict=True)
@@ -195,17 +198,19 @@ def evolve(
 
 
 class _Candidates:
-    """The pool and the trained candidates, scored once for all budgets."""
+    """The pool and the trained candidates, scored once for all budgets: those that are inside one of them."""
 
-    def __init__(self, counter: Statistics, scorer: _Scorer, pool: Pool, trained: Genes) -> None:
+    def __init__(
+        self, counter: Statistics, scorer: _Scorer, pool: Pool, trained: Genes, bounds: Sequence[Bounds]
+    ) -> None:
+        self._space = counter.space
         self._names = counter.names
         self._pool_genes = np.ascontiguousarray(pool.genes, np.int16)
-        self._pool = np.asarray(pool.statistics, np.float64)
+        self._pool = np.asarray(pool.statistics)
         self._trained_genes = np.ascontiguousarray(trained, np.int16).reshape(-1, len(counter.space.fields))
         self._trained = _counted(counter, self._trained_genes)
-        self._pool_scores = scorer.scores(self._pool_genes, self._pool)
-        self._trained_scores = scorer.scores(self._trained_genes, self._trained)
-        self._pool_keys = counter.space.keys(self._pool_genes)
+        self._pool_scores = _scores(scorer, self._pool_genes, self._pool, bounds)
+        self._trained_scores = _scores(scorer, self._trained_genes, self._trained, bounds)
         self._trained_keys = counter.space.keys(self._trained_genes)
 
     def start(self, budget: Budget, bounds: Bounds, seed: int, parents: int, randoms: int) -> Genes:
@@ -220,10 +225,10 @@ class _Candidates:
         pool = np.flatnonzero(within(self._pool, bounds))
         if not len(pool) and not len(trained):
             raise UserError(self._nothing_inside(budget, bounds))
-        counters = np.zeros((len(pool), 4), np.uint32)
-        counters[:, 0] = pool  # generation 0 draws for the start
-        chosen = pool[np.argsort(philox(seed, PURPOSE, counters)[:, 0], kind="stable")[:randoms]]
-        best = pool[np.lexsort((self._pool_keys[pool], -self._pool_scores[pool]))[:1]]
+        chosen = pool[np.argsort(_draws(seed, pool), kind="stable")[:randoms]]
+        scores = self._pool_scores[pool]
+        best = pool[scores == scores.max(initial=-np.inf)]
+        best = best[np.argsort(self._space.keys(self._pool_genes[best]))[:1]]
         return np.concatenate(
             [self._trained_genes[best_trained], self._pool_genes[chosen], self._pool_genes[best]]
         )
@@ -254,20 +259,49 @@ def _counted(counter: Statistics, genes: Genes) -> Floats:
     return np.asarray(counter(genes), np.float64).reshape(len(genes), len(counter.names))
 
 
+def _slices(count: int) -> Iterator[slice]:
+    return (slice(first, first + _SLICE) for first in range(0, count, _SLICE))
+
+
+def _scores(scorer: _Scorer, genes: Genes, statistics: NDArray[Any], bounds: Sequence[Bounds]) -> Floats:
+    """Scores (n,) of the candidates that are inside one of the bounds, minus infinity elsewhere."""
+    scores = np.full(len(genes), -np.inf)
+    for part in _slices(len(genes)):
+        inside = np.any([within(statistics[part], bound) for bound in bounds], axis=0)
+        rows = part.start + np.flatnonzero(inside)
+        scores[rows] = scorer.scores(genes[rows], np.asarray(statistics[rows], np.float64))
+    return scores
+
+
+def _draws(seed: int, rows: NDArray[np.int64]) -> NDArray[np.uint32]:
+    """Random words (n,) of rows of the pool; generation 0 draws for the start."""
+    draws = np.empty(len(rows), np.uint32)
+    for part in _slices(len(rows)):
+        counters = np.zeros((len(rows[part]), 4), np.uint32)
+        counters[:, 0] = rows[part]
+        draws[part] = philox(seed, PURPOSE, counters)[:, 0]
+    return draws
+
+
 def _run_native(
     counter: Statistics, scorer: _Scorer, bounds: list[Bounds], starts: list[Genes], settings: Settings
 ) -> list[dict[str, Any]]:
-    source: Any = counter
-    if isinstance(counter, Counter) and counter.space.stages:
-        source = counter.native
-    elif isinstance(counter, TableCounter):
-        source = counter.table
     tables = counter.space.tables()
     columns = len(counter.names)
+    sources = _sources(counter)
     results: list[dict[str, Any]] = _native.evolve(
-        tables, source, columns, scorer.native, scorer.columns, bounds, starts, **asdict(settings)
+        tables, sources, columns, scorer.native, scorer.columns, bounds, starts, **asdict(settings)
     )
     return results
+
+
+def _sources(counter: Statistics) -> list[Any]:
+    """Where native code takes the statistics from, side by side."""
+    if isinstance(counter, ExtendedCounter):
+        return [*_sources(counter.counter), counter.further]
+    if isinstance(counter, Counter) and counter.space.stages:
+        return [counter.native]
+    return [counter.table if isinstance(counter, TableCounter) else counter]
 
 
 def _run_reference(
