@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 import typer.core
 
+from .cli_pareto import pareto
 from .console import print_state, print_table, progress_bars
 from .errors import UserError
 
@@ -219,6 +220,9 @@ def evolve(
         typer.echo(
             f"{family['budget']}: predicted {best['predicted']:.2f} %, {best['statistics']['macs']} MACs"
         )
+
+
+app.command()(pareto)
 
 
 @app.command()

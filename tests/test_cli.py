@@ -10,7 +10,7 @@ from narsfast import cli, pipeline
 from narsfast.runs import BatchMember, Result, Run
 
 STAGES = ["pretrain", "optimise", "evolve", "train", "emit"]
-COMMANDS = ["run", "resume", "status", "best", "report", "zoo", "space", *STAGES, "export"]
+COMMANDS = ["run", "resume", "status", "best", "report", "zoo", "space", *STAGES, "export", "pareto"]
 
 
 def narsfast(capsys, *arguments):

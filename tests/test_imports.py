@@ -21,8 +21,10 @@ ALLOWED = {
     "report": {"runs", "space", "cost"},
     "config": {"space", "cost"},
     "context": {"config", "space", "arch", "cost", "data", "search", "training", "runs"},
+    "families": {"context", "cost", "search", "space"},
     "pipeline": {
         "context",
+        "families",
         "space",
         "arch",
         "cost",
@@ -35,7 +37,8 @@ ALLOWED = {
         "report",
     },
     "console": set(),
-    "cli": {"pipeline", "console", "space", "arch", "cost", "runs", "report"},
+    "cli_pareto": {"pipeline", "console"},
+    "cli": {"pipeline", "console", "cli_pareto", "space", "arch", "cost", "runs", "report"},
 }
 
 

@@ -23,6 +23,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from narsfast import _native
 from narsfast.cost import Budget, Counter, format_number
@@ -30,6 +31,7 @@ from narsfast.errors import UserError
 from narsfast.predictor import PredictorWeights, Statistics
 from narsfast.space import Genes
 
+from ._extended import ExtendedCounter
 from ._pool import Pool
 from ._reference import (
     PURPOSE,
@@ -40,7 +42,6 @@ from ._reference import (
     predict_reference,
     within,
 )
-from ._extended import ExtendedCounter
 from ._table import TableCounter
 
 _SLICE = 1 << 15  # candidates of the pool that are worked on at once, to need little memory
@@ -70,11 +71,12 @@ class Evolved:
 
     Attributes:
         budget: The bounds that every candidate keeps.
-        genes: (K, F) int16, canonical, no doubles, best first (equal scores by key).
+        genes: (K, F) int16, canonical, no doubles, best first (equal scores by key); a front's by its first statistic.
         scores: (K,) float64, percent.
         std: (K,) float64 over the members; 0 with a scoring function.
         statistics: (K, S) float64, the counter's columns.
-        history: (generations + 1,) float64, the best score at the start and after each generation.
+        history: (generations + 1,) float64, at the start and after each generation: the best score; of a front how many
+            members were new.
         bred: Number of children made.
         scored: Number of those that were new and inside the budget.
     """
@@ -181,15 +183,79 @@ def evolve(
     Raises:
         UserError: Nothing to start from is inside a budget, or an argument is out of its range.
     """
-    for name, value in (("keep", keep), ("children", children), ("patience", patience)):
-        if value < 1:
-            raise UserError(f"{name} is {value}; it should be at least 1")
     settings = Settings(seed, keep, children, generations, epsilon, patience, crossover, mutation)
+    return _evolved(predictor, counter, budgets, pool, trained, settings, parents, randoms, engine)
+
+
+def pareto(
+    predictor: Scoring | Score,
+    counter: Statistics,
+    objectives: Sequence[str],
+    budget: Budget,
+    pool: Pool,
+    trained: Genes,
+    seed: int,
+    *,
+    keep: int = 400,
+    children: int = 3,
+    generations: int = 100,
+    patience: int = 10,
+    engine: Literal["native", "reference"] = "native",
+) -> Evolved:
+    """The whole front of score against one or two statistics inside a budget.
+
+    The same evolution, but that every member of the front counts as the best: the population is the candidates that
+    no other one dominates (as good a score, statistics no larger), filled up by those that only such dominate, and so
+    on. In the end all changes of one field of the front's members are tried until they add nothing.
+
+    Args:
+        predictor: As for `evolve`.
+        counter: As for `evolve`.
+        objectives: Names of the statistics to be small.
+        budget: Bounds of every member, on any statistics.
+        pool: As for `evolve`.
+        trained: As for `evolve`.
+        seed: As for `evolve`.
+        keep: Most members of the front (our default); of a larger one members at even distances are kept.
+        children: Children of each member (our default).
+        generations: Most generations, and most rounds of the end (our default).
+        patience: Generations without a new member that end it (our default).
+        engine: As for `evolve`.
+
+    Returns:
+        The front by its first statistic, smallest first; `history` holds how many members were new.
+
+    Raises:
+        UserError: Nothing to start from is inside the budget, or an argument is out of its range.
+    """
+    if not objectives or len(set(objectives)) < len(objectives):
+        raise UserError(f"statistics of the front are {list(objectives)}; name one or two different ones")
+    columns = tuple(
+        column for column, _, _ in _columns(Budget(dict.fromkeys(objectives, (0.0, 1.0))), counter.names)
+    )
+    settings = Settings(seed, keep, children, generations, 0.0, patience, 0.5, 1.0, columns)
+    return _evolved(predictor, counter, [budget], pool, trained, settings, keep, keep, engine)[0]
+
+
+def _evolved(
+    predictor: Scoring | Score,
+    counter: Statistics,
+    budgets: Sequence[Budget],
+    pool: Pool,
+    trained: Genes,
+    settings: Settings,
+    parents: int,
+    randoms: int,
+    engine: str,
+) -> list[Evolved]:
+    for name in ("keep", "children", "patience"):
+        if getattr(settings, name) < 1:
+            raise UserError(f"{name} is {getattr(settings, name)}; it should be at least 1")
     scorer = _Scorer(predictor, counter, engine == "native")
     bounds = [_columns(budget, counter.names) for budget in budgets]
     candidates = _Candidates(counter, scorer, pool, trained, bounds)
     starts = [
-        candidates.start(budget, columns, seed, parents, randoms)
+        candidates.start(budget, columns, settings.seed, parents, randoms)
         for budget, columns in zip(budgets, bounds, strict=True)
     ]
     run = _run_native if engine == "native" else _run_reference

@@ -122,9 +122,8 @@ class Population:
         kept: list[int] = []
         for front in fronts:
             taken = min(len(front), keep - len(kept))
-            if 1 < taken < len(front):
-                front = [front[i * (len(front) - 1) // (taken - 1)] for i in range(taken)]
-            kept += front[:taken]
+            spread = 1 < taken < len(front)
+            kept += [front[i * (len(front) - 1) // (taken - 1) if spread else i] for i in range(taken)]
         return np.array(kept, np.int64), min(len(fronts[0]), keep)
 
     def taken(self, rows: NDArray[np.int64]) -> Population:
