@@ -18,7 +18,7 @@ def peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
 
 
-def main() -> None:
+def measure() -> None:
     counter = Counter(load_space("fbnetv3"))
     genes = counter.space.random(64, 0)
     predictor = pretrain(counter, genes, 0).fit(genes, np.linspace(60, 70, 64), 0)
@@ -30,4 +30,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    measure()
