@@ -43,10 +43,11 @@ void Evolution::neighbours(KeySet* expanded) {
   }
 }
 
+// Of a front that had to be thinned there is always more: it is left as it is.
 void Evolution::polish(const std::vector<Bound>& bounds, EvolutionResult* result) {
   KeySet expanded;
   expanded.clear();
-  for (int32_t round = 0; round < options_.generations; ++round) {
+  for (int32_t round = 0; round < options_.generations && first_ < options_.keep; ++round) {
     neighbours(&expanded);
     const auto count = static_cast<int64_t>(children_.size()) / rules_.fields();
     statistics_.resize(static_cast<size_t>(count * columns_));

@@ -206,7 +206,8 @@ def pareto(
 
     The same evolution, but that every member of the front counts as the best: the population is the candidates that
     no other one dominates (as good a score, statistics no larger), filled up by those that only such dominate, and so
-    on. In the end all changes of one field of the front's members are tried until they add nothing.
+    on. In the end all changes of one field of the front's members are tried until they add nothing, unless the front
+    is larger than `keep`.
 
     Args:
         predictor: As for `evolve`.

@@ -216,9 +216,14 @@ class ReferenceEvolution:
         return history[-1] - history[-1 - patience] <= self._settings.epsilon
 
     def _polish(self, bounds: Sequence[tuple[int, float, float]]) -> None:
-        """Add all changes of one field of the front's members, until there is nothing new in it."""
+        """Add all changes of one field of the front's members, until there is nothing new in it.
+
+        Of a front that had to be thinned there is always more: it is left as it is.
+        """
         expanded: set[int] = set()
         for _ in range(self._settings.generations):
+            if self._first == self._settings.keep:
+                break
             made = [self._population.genes[:0]]
             for row, key in zip(self._population.genes[: self._first], self._population.keys, strict=False):
                 if int(key) in expanded:
