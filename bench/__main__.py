@@ -16,6 +16,7 @@ SCRIPTS = (
     "ops_accuracy",
     "search_time",
     "search_speed",
+    "search_optimum",
     "predictor_quality",
     "search_quality",
     "early_stopping",

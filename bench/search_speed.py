@@ -1,202 +1,227 @@
-"""How many candidates a second does the search handle on one core?
+"""How fast is the search, beside an evolution that a user would write in torch with the same predictor?
 
     python -m bench.search_speed [--quick] [--json FILE]
 
-Scores of the predictor, statistics, and evolution end to end, beside a plain vectorised torch loop that has no
-duplicate removal, no repair and one linear constraint. One thread, all in turns, medians. For the scores torch is
-given the features, which ours makes of the genes.
+The space is fbnetv3, the predictor the default one, fitted to made-up labels, the bound one on the MACs. A candidate
+counts when it was generated, repaired, checked and scored by the whole predictor; children that were scored before do
+not count for ours, while the rival's all do. Variants take turns; figures are medians of the rounds, on one thread where
+nothing else is said.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import numpy as np
 import torch
 
-from bench import harness
-from narsfast import _native
+from bench import harness, search_rivals
+from bench.torch_evolution import TorchEvolution
 from narsfast.cost import Budget, Counter
-from narsfast.predictor import PredictorWeights, Statistics
-from narsfast.search import Pool, TableCounter, evolve
-from narsfast.space import Space, load_space
+from narsfast.predictor import PredictorWeights, pretrain
+from narsfast.search import Evolved, Pool, evolve
+from narsfast.search._reference import predict_reference
+from narsfast.space import Genes, load_space
 
-BATCH = 16384
-NETS = {"2x64": (64, 64), "3x400": (400, 400, 400)}
-EVOLUTIONS = {480: 100, 6000: 10}  # children a generation: generations
+POPULATIONS = (100, 1000)
+GENERATIONS = 100
+POOL = 2048
+MEMORY_POOL = 1_000_000
+SIDES = ((768, 768, 768), (4096, 400, 400))  # products whose best rate is sgemm's
+SAME = 1e-4  # percent; nearer scores are equal
 
 
-class Net:
-    """A predictor of one member whose layers are drawn at random."""
+@dataclass(frozen=True)
+class Network:
+    """Weights given, with what `evolve` asks of a predictor."""
 
-    def __init__(self, counter: Statistics, widths: tuple[int, ...]) -> None:
-        self.names = counter.names
-        space = counter.space
-        genes = space.random(1000, 0)
-        logs = np.log(np.maximum(np.asarray(counter(genes), np.float64), 1))
-        rng = np.random.default_rng(0)
-        # All features enter the first layer of the encoder or, if they are the recipe's, of the head; the widths
-        # are the encoder's, so that the multiply-adds are those of the plain network.
-        layers = []
-        inputs = space.features(genes, "architecture").shape[1]
-        for width in widths:
-            layers.append(_layer(rng, inputs, width))
-            inputs = width
-        inputs += len(self.names) + space.features(genes, "recipe").shape[1]
-        self._weights = PredictorWeights(
-            statistic_mean=logs.mean(axis=0).astype(np.float32),
-            statistic_std=np.maximum(logs.std(axis=0), 1e-3).astype(np.float32),
-            encoder=layers,
-            head=[_layer(rng, inputs, 1)],
-            output_mean=70.0,
-            output_scale=5.0,
-        )
+    names: tuple[str, ...]
+    arrays: PredictorWeights
 
     def weights(self) -> PredictorWeights:
-        return self._weights
+        return self.arrays
 
 
-def _layer(rng: np.random.Generator, inputs: int, outputs: int):
-    weights = rng.standard_normal((1, inputs, outputs)) * np.sqrt(2 / inputs)
-    return weights.astype(np.float32), np.zeros((1, outputs), np.float32)
+class Case:
+    """The space, a pool, a predictor and the bound that everything is timed on."""
 
+    def __init__(self) -> None:
+        self.space = load_space("fbnetv3")
+        self.counter = Counter(self.space)
+        genes = self.space.random(POOL, 1)
+        self.pool = Pool(genes, self.counter(genes))
+        macs, features = self.pool.statistics[:, 0], self.space.features(genes)
+        slopes = np.random.default_rng(0).normal(0, 0.3, features.shape[1])
+        labels = 70 + 3 * np.log(macs / 5e8) + features @ slopes
+        fitted = pretrain(self.counter, genes, 0).fit(genes[:200], labels[:200], 0)
+        self.default = Network(fitted.names, fitted.weights())
+        self.wide = self._wide(400, 3)
+        self.budgets = [Budget(dict(bounds)) for bounds in self.space.budgets]
+        self.bound = Budget({"macs": (0.0, 550e6)})
 
-def torch_net(inputs: int, widths: tuple[int, ...]) -> torch.nn.Sequential:
-    layers: list[torch.nn.Module] = []
-    for width in widths:
-        layers += [torch.nn.Linear(inputs, width), torch.nn.ReLU()]
-        inputs = width
-    return torch.nn.Sequential(*layers, torch.nn.Linear(inputs, 1))
+    def _wide(self, width: int, layers: int) -> Network:
+        """The other predictor of the figures: one member, `layers` hidden layers of `width`."""
+        rng = np.random.default_rng(0)
+        shape = [
+            self.space.features(self.pool.genes[:1], part).shape[1] for part in ("architecture", "recipe")
+        ]
+        inputs, made = shape[0], []
+        for outputs in [width] * layers + [1]:
+            inputs += (len(self.counter.names) + shape[1]) if outputs == 1 else 0
+            weights = rng.standard_normal((1, inputs, outputs)) * np.sqrt(2 / inputs)
+            made.append((weights.astype(np.float32), np.zeros((1, outputs), np.float32)))
+            inputs = outputs
+        mean, std = self.default.arrays.statistic_mean, self.default.arrays.statistic_std
+        return Network(self.counter.names, PredictorWeights(mean, std, made[:-1], made[-1:], 70.0, 5.0))
 
-
-def linear_case() -> TableCounter:
-    """30 fields of 5 values and one linear cost: what a plain torch loop can express."""
-    fields = {f"a{number}": {"range": [0, 4]} for number in range(30)}
-    space = Space.from_dict({"name": "linear", "architecture": fields, "recipe": {}})
-    slope = np.random.default_rng(0).uniform(1, 10, 30)
-    return TableCounter(space, ("cost",), (slope[:, None] * np.arange(5))[..., None])
-
-
-def torch_evolution(widths: tuple[int, ...], children: int, generations: int) -> Callable[[], int]:
-    """The plain loop: keep the best sixth, cross two parents, mutate, forbid what costs too much."""
-    keep = children // 6
-    net = torch_net(30, widths)
-    slope = torch.tensor(np.random.default_rng(0).uniform(1, 10, 30), dtype=torch.float32)
-    limit = 0.4 * 4 * slope.sum()
-
-    def score(genes: torch.Tensor) -> torch.Tensor:
-        scores = net(genes / 4)[:, 0]
-        return torch.where(genes @ slope <= limit, scores, -torch.inf)
-
-    @torch.inference_mode()
-    def run() -> int:
-        torch.manual_seed(0)
-        genes = torch.randint(0, 5, (keep, 30)).float()
-        scores = score(genes)
-        for _ in range(generations):
-            mothers, fathers = genes[torch.randint(0, keep, (2, children))]
-            made = torch.where(torch.rand(children, 30) < 0.5, mothers, fathers)
-            fresh = torch.randint(0, 5, (children, 30)).float()
-            made = torch.where(torch.rand(children, 30) < 1 / 30, fresh, made)
-            genes, scores = torch.cat([genes, made]), torch.cat([scores, score(made)])
-            scores, best = scores.topk(keep)
-            genes = genes[best]
-        return children * generations
-
-    return run
-
-
-def native_evolution(
-    counter: Statistics, net: Net, budget_share: float, keep: int, generations: int
-) -> Callable[[], int]:
-    """Ours: every constraint, repair, duplicate removal; counts children that were new, inside and scored."""
-    genes = np.unique(counter.space.random(2000, 1), axis=0)
-    pool = Pool(genes, counter(genes))
-    bound = float(np.quantile(np.asarray(pool.statistics)[:, 0], budget_share))
-    budget = Budget({counter.names[0]: (0.0, bound)})
-
-    def run() -> int:
-        result = evolve(
-            net,
-            counter,
-            [budget],
-            pool,
-            genes[:0],
-            0,
-            keep=keep,
+    def ours(
+        self, network: Network, population: int, seed: int = 0, generations: int = GENERATIONS
+    ) -> Evolved:
+        return evolve(
+            network,
+            self.counter,
+            [self.bound],
+            self.pool,
+            self.pool.genes[:0],
+            seed,
+            keep=population,
+            randoms=population,
+            children=1,
             generations=generations,
             patience=generations,
         )[0]
-        return result.scored
 
-    return run
+    def family(self) -> list[Evolved]:
+        """Four budgets, 100 generations of 1,000 children each."""
+        return evolve(
+            self.default,
+            self.counter,
+            self.budgets,
+            self.pool,
+            self.pool.genes[:0],
+            0,
+            keep=200,
+            children=5,
+            patience=GENERATIONS,
+        )
 
+    def rival(self, network: Network) -> TorchEvolution:
+        return TorchEvolution(self.space, network.weights(), self.bound.bounds["macs"][1])
 
-def all_work() -> dict[str, Callable[[], int]]:
-    """Everything timed, by name: a call does it once and returns how many candidates it handled."""
-    mobile = Counter(load_space("mobile"))
-    linear = linear_case()
-    genes = mobile.space.random(BATCH, 2)
-    values = mobile(genes).astype(np.float64)
-    work: dict[str, Callable[[], int]] = {"statistics, mobile, MBConv rows": lambda: len(mobile(genes))}
-    for name, widths in NETS.items():
-        native = _native.Predictor(mobile.space.tables(), Net(mobile, widths).weights())
-        plain = torch_net(native_inputs(mobile), widths)
-        features = torch.rand(BATCH, native_inputs(mobile))
-        work[f"scores, mobile, {name}, ours"] = lambda n=native: len(n.score(genes, values)[0])
-        work[f"scores, mobile, {name}, torch without features"] = _torch_scores(plain, features)
-        for children, generations in EVOLUTIONS.items():
-            what = f"evolution, linear, {name}, {children} children"
-            ours = native_evolution(linear, Net(linear, widths), 0.4, children // 6, generations)
-            work[f"{what}, ours"] = ours
-            work[f"{what}, torch loop"] = torch_evolution(widths, children, generations)
-        ours = native_evolution(mobile, Net(mobile, widths), 0.3, 80, 100)
-        work[f"evolution, mobile, {name}, 480 children, ours"] = ours
-    return work
-
-
-def figures_of(rates: Mapping[str, float]) -> dict[str, float]:
-    """Rates of ours and their ratios to torch's."""
-    figures = {"statistics_per_second": rates["statistics, mobile, MBConv rows"]}
-    for name in NETS:
-        scores = rates[f"scores, mobile, {name}, ours"]
-        figures[f"scores_{name}_per_second"] = scores
-        figures[f"scores_{name}_vs_torch"] = scores / rates[f"scores, mobile, {name}, torch without features"]
-        evolution = rates[f"evolution, mobile, {name}, 480 children, ours"]
-        figures[f"evolution_{name}_per_second"] = evolution
-        for children in EVOLUTIONS:
-            what = f"evolution, linear, {name}, {children} children"
-            ratio = rates[f"{what}, ours"] / rates[f"{what}, torch loop"]
-            figures[f"evolution_{name}_{children}_vs_torch_loop"] = ratio
-    return figures
+    def exact(self, genes: Genes) -> float:
+        """Score (float64 throughout) of one candidate by the default predictor."""
+        arrays = self.default.arrays
+        double = PredictorWeights(
+            arrays.statistic_mean,
+            arrays.statistic_std,
+            [(weight.astype(np.float64), bias.astype(np.float64)) for weight, bias in arrays.encoder],
+            [(weight.astype(np.float64), bias.astype(np.float64)) for weight, bias in arrays.head],
+            arrays.output_mean,
+            arrays.output_scale,
+        )
+        row = np.ascontiguousarray(genes, np.int16).reshape(1, -1)
+        return float(predict_reference(self.space, double, row, self.counter(row).astype(float))[0][0])
 
 
-def native_inputs(counter: Counter) -> int:
-    return counter.space.features(counter.space.random(1, 0)).shape[1] + len(counter.names)
+def check(case: Case) -> None:
+    """The rival counts and scores as we do, or the comparison means nothing."""
+    genes, statistics = case.pool.genes[:500], case.pool.statistics[:500]
+    for network in (case.default, case.wide):
+        rival = case.rival(network)
+        canonical, marked = rival.canonical(torch.from_numpy(genes).long())
+        counted = rival.count(canonical)
+        assert np.array_equal(canonical.numpy(), genes)
+        assert np.array_equal(counted.numpy(), statistics)
+        expected = predict_reference(case.space, network.weights(), genes, statistics.astype(float))[0]
+        assert np.allclose(rival.score(marked, counted).numpy(), expected, atol=1e-3)
 
 
-def _torch_scores(net: torch.nn.Module, features: torch.Tensor) -> Callable[[], int]:
-    @torch.inference_mode()
-    def run() -> int:
-        return len(net(features))
+def rates(case: Case, rounds: int) -> dict[str, float]:
+    """Candidates a second of each variant, and products a second of sgemm."""
+    start = torch.from_numpy(case.pool.genes).long()
+    work: dict[str, Callable[[], int]] = {}
+    for population in POPULATIONS:
+        torch_run = case.rival(case.default)
+        work[f"narsfast, population {population}"] = lambda p=population: case.ours(case.default, p).scored
+        work[f"torch, population {population}"] = lambda p=population, rival=torch_run: rival.run(
+            start, p, GENERATIONS
+        )[1]
+    work["narsfast, 3 x 400, population 1000"] = lambda: case.ours(case.wide, 1000).scored
+    for m, n, k in SIDES:
+        a, b, out = torch.randn(m, k), torch.randn(k, n), torch.empty(m, n)
+        work[f"sgemm {m} x {n} x {k}"] = lambda a=a, b=b, out=out: len(torch.mm(a, b, out=out))
+    handled = {name: run() for name, run in work.items()}
+    seconds = harness.take_turns(work, rounds)
+    return {name: handled[name] / seconds[name] for name in work}
 
-    return run
+
+def equal_time(case: Case, seeds: int) -> tuple[int, list[dict[str, Any]]]:
+    """Seeds in which our best is not worse, the rival given the seconds that ours took."""
+    start, rival = torch.from_numpy(case.pool.genes).long(), case.rival(case.default)
+    rows, wins = [], 0
+    for seed in range(seeds):
+        begin = time.perf_counter()
+        ours = case.ours(case.default, 100, seed)
+        seconds = time.perf_counter() - begin
+        genes, _ = rival.run(start, 100, 10**9, seed, seconds)
+        scores = case.exact(ours.genes[0]), case.exact(genes[0].numpy())
+        wins += scores[0] >= scores[1] - SAME
+        rows.append(
+            {"what": "equal time", "seed": seed, "seconds": seconds, "ours": scores[0], "torch": scores[1]}
+        )
+    return wins, rows
+
+
+def pool_memory() -> float:
+    """Rise of the peak memory over what importing takes, of a pool with statistics and scores; MB."""
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.pool_memory", str(MEMORY_POOL)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return float(done.stdout)
 
 
 def main() -> None:
     options = harness.arguments(__doc__)
+    cores = torch.get_num_threads()
     torch.set_num_threads(1)
-    work = all_work()
-    handled = {name: run() for name, run in work.items()}
-    seconds = harness.take_turns(work, 3 if options.quick else 7)
-    rates = {name: handled[name] / seconds[name] for name in work}
-    rows = [{"what": name, "candidates_per_second": round(rate)} for name, rate in rates.items()]
+    case = Case()
+    check(case)
+    found = rates(case, 3 if options.quick else 9)
+    wins, equal_rows = equal_time(case, 10 if options.quick else 30)
+    sgemm = max(found[f"sgemm {m} x {n} x {k}"] * 2 * n * k for m, n, k in SIDES)
+    wide = case.wide.weights()
+    flops = 2 * sum(weight.size for weight, _ in [*wide.encoder, *wide.head])
+    figures = {
+        f"candidates_per_s_vs_torch_p{population}": found[f"narsfast, population {population}"]
+        / found[f"torch, population {population}"]
+        for population in POPULATIONS
+    }
+    figures["score_at_equal_time"] = 30 * wins / len(equal_rows)
+    figures["share_of_gemm_limit"] = found["narsfast, 3 x 400, population 1000"] * flops / sgemm
+    figures["pool_memory_mb"] = pool_memory()
+
+    rows = [{"what": name, "threads": 1, "per_second": round(rate)} for name, rate in found.items()]
+    for name, rate in search_rivals.rates(case, options.quick).items():
+        rows.append({"what": name, "threads": 1, "per_second": round(rate)})
+    torch.set_num_threads(cores)
+    found = rates(case, 3 if options.quick else 9)
+    rows += [{"what": name, "threads": cores, "per_second": round(rate)} for name, rate in found.items()]
+    family = harness.take_turns({"family": case.family}, 3 if options.quick else 9)["family"]
+    figures["family_seconds"] = family
     for row in rows:
-        print(f"{row['what']:60}{row['candidates_per_second']:>14,}")
-    harness.report(figures_of(rates), rows, options.json)
+        print(f"{row['what']:44}{row['threads']:3} {row['per_second']:>14,}")
+    harness.report(figures, rows + equal_rows, options.json)
 
 
 if __name__ == "__main__":

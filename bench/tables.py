@@ -48,6 +48,33 @@ def steps() -> str:
     )
 
 
+def search() -> str:
+    """Candidates a second of every search."""
+    rows = [row for row in read("search_speed")["rows"] if "per_second" in row and "sgemm" not in row["what"]]
+    return table(
+        ["search", "threads", "candidates a second"],
+        [[row["what"], str(row["threads"]), f"{row['per_second']:,}"] for row in rows],
+    )
+
+
+def optima() -> str:
+    """In how many seeds the best of all candidates was found."""
+    return table(
+        ["space", "candidates", "budget", "found", "of seeds", "scored by the search"],
+        [
+            [
+                row["space"],
+                f"{row['candidates']:,}",
+                row["budget"],
+                str(row["found"]),
+                str(row["seeds"]),
+                f"{row['scored']:,}",
+            ]
+            for row in read("search_optimum")["rows"]
+        ],
+    )
+
+
 def machine(name: str) -> str:
     """One line on where a result comes from."""
     host = read(name)["machine"]
@@ -69,6 +96,8 @@ def show() -> None:
         ("train_step", [figures("train_step"), steps()]),
         ("ops_accuracy", [figures("ops_accuracy")]),
         ("search_time", [figures("search_time")]),
+        ("search_speed", [figures("search_speed"), search()]),
+        ("search_optimum", [figures("search_optimum"), optima()]),
     ):
         print(f"\n## {name}\n\n{machine(name)}\n")
         print("\n\n".join(parts))

@@ -19,6 +19,7 @@
 #include "common/random.h"
 #include "common/version.h"
 #include "search/evolution.h"
+#include "search/family.h"
 #include "search/kernels.h"
 #include "search/predictor.h"
 #include "search/sources.h"
@@ -153,48 +154,66 @@ py::dict result_dict(const narsfast::EvolutionResult& result, py::ssize_t fields
       arg("bred") = result.bred, arg("scored") = result.scored);
 }
 
-// One evolution a budget. source: a NetworkCounter, an additive table (F, V, S) float64, or a callable
-// genes -> (n, S). scorer: a Predictor (reading `columns` of the statistics) or a callable genes -> (n,).
-// bounds: for each budget a list of (column, low, high). starts: for each budget genes (n, F).
-py::list evolve(const py::object& tables, const py::object& source, int32_t columns, const py::object& scorer,
+// One evolution a budget. sources of the statistics, side by side: a NetworkCounter, additive tables (F, V,
+// S) float64, a callable genes -> (n, the columns that are left). scorer: a Predictor (reading
+// `predictor_columns` of the statistics) or a callable genes -> (n,). bounds: for each budget a list of
+// (column, low, high). starts: for each budget genes (n, F).
+py::list evolve(const py::object& tables, const py::list& sources, int32_t columns, const py::object& scorer,
                 const std::vector<int32_t>& predictor_columns,
                 const std::vector<std::vector<std::tuple<int32_t, double, double>>>& bounds,
-                const std::vector<Array<int16_t>>& starts, uint64_t seed, int32_t keep, int32_t children,
-                int32_t generations, double epsilon, int32_t patience, double crossover, double mutation) {
+                const std::vector<Array<int16_t>>& starts, const std::vector<int32_t>& objectives,
+                uint64_t seed, int32_t keep, int32_t children, int32_t generations, double epsilon,
+                int32_t patience, double crossover, double mutation) {
   const SpaceArrays space(tables);
   const int32_t fields = space.view.fields;
   require(bounds.size() == starts.size(), "one start for each budget is needed");
   const auto inside = [&](int32_t column) { return column >= 0 && column < columns; };
   require(std::all_of(predictor_columns.begin(), predictor_columns.end(), inside), "a column is unknown");
+  require(std::all_of(objectives.begin(), objectives.end(), inside), "an objective is unknown");
 
-  Array<double> table;
-  std::unique_ptr<narsfast::StatisticsSource> counts;
-  narsfast::StatisticsSource* statistics = nullptr;
-  if (py::isinstance<NetworkCounter>(source)) {
-    auto& counter = source.cast<NetworkCounter&>();
-    require(counter.space.view.fields == fields, "the counter is of another space");
-    statistics = &counter.source;
-  } else if (py::isinstance<py::array>(source)) {
-    table = source.cast<Array<double>>();
-    require(table.ndim() == 3 && table.shape(0) == fields && table.shape(1) == space.view.values,
-            "an additive table must be (fields, values, statistics) float64");
-    counts = std::make_unique<narsfast::TableSource>(fields, space.view.values,
-                                                     static_cast<int32_t>(table.shape(2)), table.data());
-  } else {
-    counts = std::make_unique<CallableSource>(source.cast<py::function>(), fields, columns);
+  bool calls_python = false;
+  int32_t counted = 0;
+  std::vector<Array<double>> kept;
+  std::vector<std::unique_ptr<narsfast::StatisticsSource>> owned;
+  std::vector<narsfast::StatisticsSource*> views;
+  for (const py::handle source : sources) {
+    if (py::isinstance<NetworkCounter>(source)) {
+      auto& counter = source.cast<NetworkCounter&>();
+      require(counter.space.view.fields == fields, "the counter is of another space");
+      views.push_back(&counter.source);
+    } else if (py::isinstance<py::array>(source)) {
+      const auto table = source.cast<Array<double>>();
+      require(table.ndim() == 3 && table.shape(0) == fields && table.shape(1) == space.view.values,
+              "an additive table must be (fields, values, statistics) float64");
+      kept.push_back(table);
+      owned.push_back(std::make_unique<narsfast::TableSource>(
+          fields, space.view.values, static_cast<int32_t>(table.shape(2)), table.data()));
+      views.push_back(owned.back().get());
+    } else {
+      calls_python = true;
+      owned.push_back(
+          std::make_unique<CallableSource>(source.cast<py::function>(), fields, columns - counted));
+      views.push_back(owned.back().get());
+    }
+    counted += views.back()->columns();
   }
-  if (counts != nullptr) statistics = counts.get();
-  require(statistics->columns() == columns, "the source has another number of statistics");
+  require(counted == columns, "the sources have another number of statistics");
 
-  std::unique_ptr<narsfast::Scorer> scores;
-  narsfast::Isa isa = narsfast::choose_isa();
-  if (py::isinstance<PredictorHandle>(scorer)) {
-    const auto& handle = scorer.cast<const PredictorHandle&>();
-    require(handle.predictor.fields() == fields, "the predictor is of another space");
-    scores = std::make_unique<narsfast::PredictorScorer>(handle.predictor, predictor_columns, columns);
-  } else {
-    scores = std::make_unique<CallableScorer>(scorer.cast<py::function>(), fields);
+  const bool predicts = py::isinstance<PredictorHandle>(scorer);
+  calls_python |= !predicts;
+  if (predicts) {
+    require(scorer.cast<const PredictorHandle&>().predictor.fields() == fields,
+            "the predictor is of another space");
   }
+  const narsfast::Predictor* predictor =
+      predicts ? &scorer.cast<const PredictorHandle&>().predictor : nullptr;
+  const auto make_scorer = [&]() -> std::unique_ptr<narsfast::Scorer> {
+    if (predicts) {
+      return std::make_unique<narsfast::PredictorScorer>(*predictor, predictor_columns, columns);
+    }
+    py::gil_scoped_acquire acquire;
+    return std::make_unique<CallableScorer>(scorer.cast<py::function>(), fields);
+  };
 
   narsfast::EvolutionOptions options;
   options.seed = seed;
@@ -205,26 +224,28 @@ py::list evolve(const py::object& tables, const py::object& source, int32_t colu
   options.patience = patience;
   options.crossover = crossover;
   options.mutation = mutation;
+  options.objectives = objectives;
   options.each_generation = [](int32_t) {
     py::gil_scoped_acquire acquire;  // lets Ctrl-C through
     if (PyErr_CheckSignals() != 0) throw py::error_already_set();
   };
-  narsfast::Evolution evolution(space.view, {statistics}, scores.get(), options, isa);
-  py::list results;
+  std::vector<narsfast::BudgetStart> budgets;
   for (size_t b = 0; b < bounds.size(); ++b) {
     space.check(starts[b]);
-    std::vector<narsfast::Bound> budget;
+    budgets.push_back({starts[b].data(), starts[b].shape(0), {}});
     for (const auto& [column, low, high] : bounds[b]) {
       require(inside(column), "a bound is on an unknown statistic");
-      budget.push_back({column, low, high});
+      budgets.back().bounds.push_back({column, low, high});
     }
-    narsfast::EvolutionResult result;
-    {
-      py::gil_scoped_release release;
-      result = evolution.run(starts[b].data(), starts[b].shape(0), budget);
-    }
-    results.append(result_dict(result, fields, columns));
   }
+  std::vector<narsfast::EvolutionResult> found;
+  {
+    py::gil_scoped_release release;
+    found = narsfast::evolve_family(space.view, views, make_scorer, options, narsfast::choose_isa(), budgets,
+                                    !calls_python);
+  }
+  py::list results;
+  for (const narsfast::EvolutionResult& result : found) results.append(result_dict(result, fields, columns));
   return results;
 }
 
@@ -285,9 +306,9 @@ void bind_search(py::module_& m) {
       .def_property_readonly(
           "isa", [](const PredictorHandle& handle) { return narsfast::isa_name(handle.predictor.isa()); },
           "The instruction set chosen when it was made.");
-  m.def("evolve", &evolve, arg("tables"), arg("source"), arg("columns"), arg("scorer"),
-        arg("predictor_columns"), arg("bounds"), arg("starts"), py::kw_only(), arg("seed"), arg("keep"),
-        arg("children"), arg("generations"), arg("epsilon"), arg("patience"), arg("crossover"),
+  m.def("evolve", &evolve, arg("tables"), arg("sources"), arg("columns"), arg("scorer"),
+        arg("predictor_columns"), arg("bounds"), arg("starts"), py::kw_only(), arg("objectives"), arg("seed"),
+        arg("keep"), arg("children"), arg("generations"), arg("epsilon"), arg("patience"), arg("crossover"),
         arg("mutation"), "Evolution of every budget: a list of dicts. See narsfast.search.evolve.");
 }
 

@@ -42,13 +42,14 @@ class Predictor:
 
 def evolve(
     tables: SpaceTables,
-    source: NetworkCounter | NDArray[np.float64] | Callable[[NDArray[np.int16]], NDArray[Any]],
+    sources: Sequence[NetworkCounter | NDArray[np.float64] | Callable[[NDArray[np.int16]], NDArray[Any]]],
     columns: int,
     scorer: Predictor | Callable[[NDArray[np.int16]], NDArray[Any]],
     predictor_columns: Sequence[int],
     bounds: Sequence[Sequence[tuple[int, float, float]]],
     starts: Sequence[NDArray[np.int16]],
     *,
+    objectives: Sequence[int],
     seed: int,
     keep: int,
     children: int,

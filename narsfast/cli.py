@@ -13,6 +13,7 @@ import typer.core
 
 from .cli_latency import latency
 from .cli_options import BudgetTexts, Fix, Json, RunPath, Workers, assignment, creates_run
+from .cli_pareto import pareto
 from .console import print_state, print_table, progress_bars
 from .errors import UserError
 
@@ -99,6 +100,9 @@ def evolve(
         typer.echo(
             f"{family['budget']}: predicted {best['predicted']:.2f} %, {best['statistics']['macs']} MACs"
         )
+
+
+app.command()(pareto)
 
 
 @app.command()

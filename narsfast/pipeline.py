@@ -13,23 +13,23 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from .arch import WEIGHTS_FILE, Definition, create, load_weights
 from .context import Search, measure_latency, open_search
-from .cost import LATENCY, NO_TABLE, Budget, named
+from .cost import Budget, named
 from .data import batches
 from .emit import Measurements, describe_data
 from .emit import emit as emit_network
 from .errors import UserError
+from .families import candidate_rows, check_budget, family_of, inside_pool, trained_genes
 from .predictor import Predictor
 from .predictor import pretrain as pretrain_predictor
 from .progress import Progress, silent
 from .report import write_report
 from .runs import BatchMember, Purpose, Result, run_trials
-from .search import Evolved, Fit, PickedBatch, Pool, sample_pool
+from .search import Fit, PickedBatch, Pool, sample_pool
 from .search import evolve as evolve_candidates
 from .search import optimise as optimise_candidates
+from .search import pareto as pareto_front
 from .space import Candidate, Recipe
 from .training import TrialTask, evaluate, run_trial
 from .trial import Trial
@@ -41,13 +41,13 @@ __all__ = [
     "measure_latency",
     "open_search",
     "optimise",
+    "pareto",
     "pretrain",
     "run",
     "train",
 ]
 
 _AFTER_OPTIMISE = ("evolve", "train", "emit", "done")  # stages of a run whose predictor is final
-_KEPT = 10  # candidates of a budget that the run keeps
 _REMEDIES = {
     "diverged": "with a space of lower learning rates",
     "out_of_memory": "with fewer --workers, or a space of smaller networks",
@@ -84,7 +84,7 @@ def pretrain(search: Search) -> Predictor:
     search.run.put_fact("stage", "pretrain")
     pool = _pool(search)
     for text in search.config.budgets:
-        _check_budget(search, Budget.parse(text), pool)
+        check_budget(search, Budget.parse(text), pool)
     predictor = pretrain_predictor(
         search.counter,
         pool.genes,
@@ -140,60 +140,57 @@ def evolve(search: Search, added: Sequence[str] = ()) -> list[dict[str, Any]]:
         One family a budget in JSON types: the budget's text and label, and the best candidates, best first.
     """
     predictor = optimise(search)
-    families = {family["budget"]: family for family in search.run.fact("families") or ()}
-    budgets = [Budget.parse(text) for text in (*search.config.budgets, *families, *added)]
-    missing = {budget.text(): budget for budget in budgets if budget.text() not in families}
+    known = {family["budget"]: family for family in search.run.fact("families") or ()}
+    budgets = [Budget.parse(text) for text in (*search.config.budgets, *known, *added)]
+    missing = {budget.text(): budget for budget in budgets if budget.text() not in known}
     if missing:
         pool = _pool(search)
         for budget in missing.values():
-            _check_budget(search, budget, pool)
-        trained = np.array(
-            [member.genes for batch in search.run.batches() for member in batch.members], np.int16
-        )
+            check_budget(search, budget, pool)
         search.progress("evolve", 0, 1)
         evolved = evolve_candidates(
             predictor,
             search.counter,
-            [_inside_pool(search, budget) for budget in missing.values()],
+            [inside_pool(search, budget) for budget in missing.values()],
             pool,
-            trained,
+            trained_genes(search),
             search.seed("evolve"),
         )
         search.progress("evolve", 1, 1)
         for budget, result in zip(missing.values(), evolved, strict=True):
-            families[budget.text()] = _family(search, budget, result)
-        search.run.put_fact("families", list(families.values()))
+            known[budget.text()] = family_of(search, budget, result)
+        search.run.put_fact("families", list(known.values()))
         search.run.put_fact("stage", "train")
-    return list(families.values())
+    return list(known.values())
 
 
-def _inside_pool(search: Search, budget: Budget) -> Budget:
-    """The budget, not below the pool: the predictor knows nothing of candidates smaller than those."""
-    pool = Budget.parse(search.config.pool_bounds).bounds if search.config.pool_bounds else {}
-    lowest = {name: low for name, (low, _) in pool.items() if low > 0}
-    bounds = {name: (low, math.inf) for name, low in lowest.items()} | dict(budget.bounds)
-    return Budget({name: (max(low, lowest.get(name, 0.0)), high) for name, (low, high) in bounds.items()})
+def pareto(search: Search, statistics: Sequence[str], between: str | None = None) -> list[dict[str, Any]]:
+    """The whole front of predicted accuracy against one or two statistics.
 
+    Args:
+        search: of a run that is optimised; what is missing is done first.
+        statistics: their names.
+        between: bounds of the first one, as in ``50M:100M``; None is all that the pool spans.
 
-def _check_budget(search: Search, budget: Budget, pool: Pool) -> None:
-    """Refuse a budget that no member of the pool keeps, before anything is trained for it."""
-    names = search.counter.names
-    if LATENCY in budget.bounds and LATENCY not in names:
-        raise UserError(f"budget {budget.label()} {NO_TABLE}, when the run begins")
-    if not budget.within(pool.statistics, names).any():
-        columns = {name: pool.statistics[:, names.index(name)] for name in budget.bounds}
-        spans = ", ".join(
-            f"{name} {_amount(name, column.min())} to {_amount(name, column.max())}"
-            for name, column in columns.items()
-        )
-        raise UserError(
-            f"budget {budget.label()}: no member of the pool keeps it (the pool has {spans}); "
-            "change it, or the pool's bounds"
-        )
-
-
-def _amount(name: str, value: float) -> str:
-    return f"{value:.3g} ms" if name == LATENCY else f"{value:,}"
+    Returns:
+        The front's candidates in JSON types, by the first statistic.
+    """
+    predictor = optimise(search)
+    pool = _pool(search)
+    bounds = f"{statistics[0]}={between}" if between else search.config.pool_bounds
+    budget = Budget.parse(bounds) if bounds else Budget({statistics[0]: (0.0, math.inf)})
+    search.progress("pareto", 0, 1)
+    front = pareto_front(
+        predictor,
+        search.counter,
+        statistics,
+        inside_pool(search, budget),
+        pool,
+        trained_genes(search),
+        search.seed("pareto"),
+    )
+    search.progress("pareto", 1, 1)
+    return candidate_rows(search, front, len(front.scores))
 
 
 def train(search: Search) -> dict[str, Trial]:
@@ -327,29 +324,6 @@ def _trials(search: Search, tasks: Sequence[TrialTask], purpose: Purpose, stage:
 def _store_fits(search: Search, fits: Sequence[Fit], early_stop_epoch: int) -> None:
     search.run.put_fact("early_stop_epoch", early_stop_epoch)
     search.run.put_fact("fits", [asdict(fit) for fit in fits])
-
-
-def _family(search: Search, budget: Budget, evolved: Evolved) -> dict[str, Any]:
-    """What evolution found for one budget, in JSON types."""
-    candidates = search.space.decode(evolved.genes)
-    names = search.counter.names
-    return {
-        "budget": budget.text(),
-        "label": budget.label(),
-        "generations": evolved.generations,
-        "candidates": [
-            {
-                "id": candidate.id,
-                "architecture": candidate.architecture,
-                "recipe": candidate.recipe,
-                "predicted": float(np.clip(score, 0, 100)),
-                "statistics": statistics,
-            }
-            for candidate, score, statistics in zip(
-                candidates[:_KEPT], evolved.scores, named(names, evolved.statistics), strict=False
-            )
-        ],
-    }
 
 
 def _emit_family(search: Search, family: Mapping[str, Any], trial: Trial) -> Result:

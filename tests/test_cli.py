@@ -10,7 +10,19 @@ from narsfast import cli, pipeline
 from narsfast.runs import BatchMember, Result, Run
 
 STAGES = ["pretrain", "optimise", "evolve", "train", "emit"]
-COMMANDS = ["run", "resume", "status", "best", "report", "zoo", "space", *STAGES, "export", "latency"]
+COMMANDS = [
+    "run",
+    "resume",
+    "status",
+    "best",
+    "report",
+    "zoo",
+    "space",
+    *STAGES,
+    "export",
+    "latency",
+    "pareto",
+]
 
 
 def narsfast(capsys, *arguments):

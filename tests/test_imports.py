@@ -21,8 +21,10 @@ ALLOWED = {
     "report": {"runs", "space", "cost"},
     "config": {"space", "cost"},
     "context": {"config", "space", "arch", "cost", "data", "search", "training", "runs"},
+    "families": {"context", "cost", "search", "space"},
     "pipeline": {
         "context",
+        "families",
         "space",
         "arch",
         "cost",
@@ -37,7 +39,19 @@ ALLOWED = {
     "console": set(),
     "cli_options": set(),
     "cli_latency": {"cli_options", "console", "pipeline"},
-    "cli": {"cli_options", "cli_latency", "pipeline", "console", "space", "arch", "cost", "runs", "report"},
+    "cli_pareto": {"cli_options", "console", "pipeline"},
+    "cli": {
+        "cli_options",
+        "cli_latency",
+        "cli_pareto",
+        "pipeline",
+        "console",
+        "space",
+        "arch",
+        "cost",
+        "runs",
+        "report",
+    },
 }
 
 

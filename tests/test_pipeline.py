@@ -15,7 +15,7 @@ from narsfast import pipeline
 from narsfast.config import resolve_config
 from narsfast.errors import UserError
 from narsfast.runs import Run
-from narsfast.space import Space, load_space
+from narsfast.space import Candidate, Space, load_space
 from narsfast.trial import Trial
 
 SMALL = Path(__file__).parent / "small.yaml"
@@ -229,6 +229,24 @@ def test_a_further_budget_costs_one_training(finished, tmp_path):
         assert len(search.run.trials("search")) == before
     assert more[:2] == results
     assert more[2].budget == "macs<=150K"
+
+
+def test_the_front_is_inside_the_pool_and_between_its_bounds(finished):
+    path, _ = finished
+    with pipeline.open_search(path, workers=1) as search:
+        whole = pipeline.pareto(search, ["macs"])
+        part = pipeline.pareto(search, ["macs", "params"], "150K:300K")
+        predictor = pipeline.optimise(search)
+        genes = search.space.encode([Candidate(row["architecture"], row["recipe"]) for row in whole])
+    mean, std = predictor.predict(genes)
+    assert np.allclose([row["std"] for row in whole], std)
+    assert np.allclose([row["predicted"] for row in whole], np.clip(mean, 0, 100))
+    macs = [row["statistics"]["macs"] for row in whole]
+    assert macs == sorted(macs)
+    assert min(macs) >= 100_000
+    assert (np.diff(mean) > 0).all()
+    assert part
+    assert all(150_000 <= row["statistics"]["macs"] <= 300_000 for row in part)
 
 
 def test_evolution_stays_above_the_lower_bounds_of_the_pool(finished, tmp_path, monkeypatch):

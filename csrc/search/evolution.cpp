@@ -25,31 +25,6 @@ uint32_t threshold(double probability) {
 // From one row of a child's random words to the next.
 int64_t word_stride(int32_t fields) { return padded(fields) + kStrip; }
 
-// A set of hashes of known size; 0 is stood for by 1.
-class KeySet {
- public:
-  KeySet(std::vector<uint64_t>* slots, int64_t capacity) : slots_(slots) {
-    size_t size = 16;
-    while (size < static_cast<size_t>(2 * capacity)) size *= 2;
-    slots_->assign(size, 0);
-  }
-  // False if the key was there.
-  bool insert(uint64_t key) {
-    key = key == 0 ? 1 : key;
-    const size_t mask = slots_->size() - 1;
-    for (size_t at = key & mask;; at = (at + 1) & mask) {
-      uint64_t& slot = (*slots_)[at];
-      if (slot == key) return false;
-      if (slot != 0) continue;
-      slot = key;
-      return true;
-    }
-  }
-
- private:
-  std::vector<uint64_t>* slots_;
-};
-
 void require_finite(const std::vector<double>& scores, int64_t count) {
   const bool finite =
       std::all_of(scores.begin(), scores.begin() + count, [](double s) { return std::isfinite(s); });
@@ -115,39 +90,52 @@ EvolutionResult Evolution::run(const int16_t* start, int64_t count, const std::v
     }
   }
   population_.resize(0, rules_.fields(), columns_);
-  keys_.resize(static_cast<size_t>(count));
-  for (int64_t i = 0; i < count; ++i) {
-    keys_[static_cast<size_t>(i)] = gene_key(start + i * rules_.fields(), rules_.fields());
-  }
-  keep_new();
-  select();
-
+  seen_.clear();
+  hash_children();
   EvolutionResult result;
-  result.history.push_back(population_.scores[0]);
+  finish_generation(&result);
+  result.bred = result.scored = 0;  // of children
   for (int32_t generation = 1; generation <= options_.generations; ++generation) {
     breed(generation);
     repair(bounds);
-    keep_new();
-    result.bred += static_cast<int64_t>(lost_.size());
-    result.scored += fresh_.size;
-    select();
-    result.history.push_back(population_.scores[0]);
+    finish_generation(&result);
     if (options_.each_generation) options_.each_generation(generation);
-    // The gain is measured against the real best score `patience` generations ago, the start's at first.
-    if (generation >= options_.patience) {
-      const double before = result.history[static_cast<size_t>(generation - options_.patience)];
-      if (population_.scores[0] - before <= options_.epsilon) break;
-    }
+    if (stalled(result.history)) break;
   }
-  result.size = population_.size;
-  result.genes.assign(population_.genes.begin(),
-                      population_.genes.begin() + population_.size * rules_.fields());
-  result.statistics = population_.statistics;
-  result.scores = population_.scores;
-  result.std.resize(static_cast<size_t>(population_.size));
-  scorer_->deviation(population_.genes.data(), population_.statistics.data(), population_.size,
-                     result.std.data());
+  const bool front = !options_.objectives.empty();
+  if (front) polish(bounds, &result);
+  result.size = front ? first_ : population_.size;
+  result.genes.assign(population_.genes.begin(), population_.genes.begin() + result.size * rules_.fields());
+  result.statistics.assign(population_.statistics.begin(),
+                           population_.statistics.begin() + result.size * columns_);
+  result.scores.assign(population_.scores.begin(), population_.scores.begin() + result.size);
+  result.std.resize(static_cast<size_t>(result.size));
+  scorer_->deviation(result.genes.data(), result.statistics.data(), result.size, result.std.data());
   return result;
+}
+
+void Evolution::finish_generation(EvolutionResult* result) {
+  keep_new();
+  result->bred += static_cast<int64_t>(lost_.size());
+  result->scored += fresh_.size;
+  if (options_.objectives.empty()) {
+    select();
+    result->history.push_back(population_.scores[0]);
+  } else {
+    select_front();
+    result->history.push_back(static_cast<double>(entered_));
+  }
+}
+
+// Whether the last `patience` generations gained too little: against the real best score before them, the
+// start's at first; or nothing new in the front.
+bool Evolution::stalled(const std::vector<double>& history) const {
+  const auto patience = static_cast<size_t>(options_.patience);
+  if (history.size() <= patience) return false;
+  if (options_.objectives.empty()) {
+    return history.back() - history[history.size() - 1 - patience] <= options_.epsilon;
+  }
+  return std::all_of(history.end() - options_.patience, history.end(), [](double n) { return n == 0.0; });
 }
 
 // Srinivas and Patnaik's adaptive form: `a` is 1 at or below the average and falls linearly to 0 for the
@@ -155,13 +143,14 @@ EvolutionResult Evolution::run(const int16_t* start, int64_t count, const std::v
 std::vector<Evolution::Rates> Evolution::rates() const {
   const std::vector<double>& scores = population_.scores;
   const double best = scores[0];
+  const bool front = !options_.objectives.empty();  // all of its members are equally good
   double sum = 0.0;
   for (int64_t i = 0; i < population_.size; ++i) sum += scores[static_cast<size_t>(i)];
   const double mean = sum / static_cast<double>(population_.size);
   std::vector<Rates> rates;
   for (int64_t i = 0; i < population_.size; ++i) {
     const double above = best - mean;
-    const double share = above > 0.0 ? (best - scores[static_cast<size_t>(i)]) / above : 1.0;
+    const double share = !front && above > 0.0 ? (best - scores[static_cast<size_t>(i)]) / above : 1.0;
     const double a = std::min(std::max(share, 0.0), 1.0);
     const int32_t searched = rules_.searched(&population_.genes[static_cast<size_t>(i * rules_.fields())]);
     const double mutation = options_.mutation * (1.0 + 2.0 * a) / std::max(searched, 1);
@@ -273,6 +262,12 @@ void Evolution::repair(const std::vector<Bound>& bounds) {
     }
     outside.resize(left);
   }
+  hash_children();
+}
+
+void Evolution::hash_children() {
+  const int32_t fields = rules_.fields();
+  const int64_t count = static_cast<int64_t>(children_.size()) / fields;
   keys_.resize(static_cast<size_t>(count));
   for_chunks(count, kChunk, kKeyNanoseconds, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
@@ -281,17 +276,15 @@ void Evolution::repair(const std::vector<Bound>& bounds) {
   });
 }
 
-// Drops what is lost or has a double, among the population or before it among the children, and scores the
-// rest in one batch.
+// Drops what is lost or was seen before, and scores the rest in one batch. What was seen and left the
+// population cannot come back into it: the worst member only gets better.
 void Evolution::keep_new() {
   const int32_t fields = rules_.fields();
   const int64_t count = static_cast<int64_t>(keys_.size());
-  KeySet seen(&table_, population_.size + count);
-  for (int64_t i = 0; i < population_.size; ++i) seen.insert(population_.keys[static_cast<size_t>(i)]);
   fresh_.resize(count, fields, columns_);
   int64_t fresh = 0;
   for (int64_t i = 0; i < count; ++i) {
-    if (lost_[static_cast<size_t>(i)] != 0 || !seen.insert(keys_[static_cast<size_t>(i)])) continue;
+    if (lost_[static_cast<size_t>(i)] != 0 || !seen_.insert(keys_[static_cast<size_t>(i)])) continue;
     std::copy_n(children_.begin() + i * fields, fields, fresh_.genes.begin() + fresh * fields);
     std::copy_n(statistics_.begin() + i * columns_, columns_, fresh_.statistics.begin() + fresh * columns_);
     fresh_.keys[static_cast<size_t>(fresh++)] = keys_[static_cast<size_t>(i)];
@@ -304,7 +297,6 @@ void Evolution::keep_new() {
 
 // The best `keep` of population and new children; equal scores are ordered by key.
 void Evolution::select() {
-  const int32_t fields = rules_.fields();
   std::vector<int64_t> order(static_cast<size_t>(population_.size + fresh_.size));
   std::iota(order.begin(), order.end(), 0);
   const auto pick = [&](const auto& old_values, const auto& new_values, int64_t i) {
@@ -319,11 +311,18 @@ void Evolution::select() {
   };
   const int64_t kept = std::min<int64_t>(options_.keep, static_cast<int64_t>(order.size()));
   std::partial_sort(order.begin(), order.begin() + kept, order.end(), better);
-  next_.resize(kept, fields, columns_);
-  for (int64_t i = 0; i < kept; ++i) {
-    const bool old = order[static_cast<size_t>(i)] < population_.size;
+  order.resize(static_cast<size_t>(kept));
+  take(order);
+}
+
+// The next population: these of population and new children, counted on from one to the other.
+void Evolution::take(const std::vector<int64_t>& kept) {
+  const int32_t fields = rules_.fields();
+  next_.resize(static_cast<int64_t>(kept.size()), fields, columns_);
+  for (int64_t i = 0; i < next_.size; ++i) {
+    const bool old = kept[static_cast<size_t>(i)] < population_.size;
     const Population& from = old ? population_ : fresh_;
-    const int64_t at = order[static_cast<size_t>(i)] - (old ? 0 : population_.size);
+    const int64_t at = kept[static_cast<size_t>(i)] - (old ? 0 : population_.size);
     std::copy_n(from.genes.begin() + at * fields, fields, next_.genes.begin() + i * fields);
     std::copy_n(from.statistics.begin() + at * columns_, columns_, next_.statistics.begin() + i * columns_);
     next_.scores[static_cast<size_t>(i)] = from.scores[static_cast<size_t>(at)];

@@ -7,6 +7,7 @@
 
 #include "search/genes.h"
 #include "search/kernels.h"
+#include "search/key_set.h"
 #include "search/sources.h"
 
 namespace narsfast {
@@ -27,18 +28,21 @@ struct EvolutionOptions {
   int32_t patience = 10;
   double crossover = 0.5;  // chance a field of a parent at or below the average; 0: off
   double mutation = 1.0;   // multiplies the chance a field of 1 / (searched fields); 0: off
+  // Columns of statistics to be small: the whole front of score against these is kept, not the best by score.
+  std::vector<int32_t> objectives;
   std::function<void(int32_t)> each_generation;  // called after each, may throw to end the search
 };
 
 struct EvolutionResult {
-  int64_t size = 0;                // members, best first
+  int64_t size = 0;                // members, best first; of a front by its first statistic
   std::vector<int16_t> genes;      // (size, F)
   std::vector<double> scores;      // (size,)
   std::vector<double> std;         // (size,)
   std::vector<double> statistics;  // (size, S)
-  std::vector<double> history;     // best score: at the start and after each generation
-  int64_t bred = 0;                // children made
-  int64_t scored = 0;              // children that were new and inside the budget
+  // At the start and after each generation: the best score, or how many members are new in the front.
+  std::vector<double> history;
+  int64_t bred = 0;    // children made
+  int64_t scored = 0;  // children that were new and inside the budget
 };
 
 // Algorithm 2 for one space, source of statistics and scorer; buffers are kept from one budget to the next.
@@ -70,8 +74,16 @@ class Evolution {
   void breed(int32_t generation);
   void repair(const std::vector<Bound>& bounds);
   bool revert(int64_t child);
+  void hash_children();
   void keep_new();
   void select();
+  void take(const std::vector<int64_t>& kept);
+  void finish_generation(EvolutionResult* result);
+  bool stalled(const std::vector<double>& history) const;
+  // Of a front.
+  void select_front();
+  void neighbours(KeySet* expanded);
+  void polish(const std::vector<Bound>& bounds, EvolutionResult* result);
 
   GeneRules rules_;
   std::vector<StatisticsSource*> sources_;
@@ -84,6 +96,9 @@ class Evolution {
   std::vector<int32_t> reaches_;     // (stride_,) of this generation
   std::vector<int16_t> revertible_;  // (stride_,) 1 for architecture fields
 
+  int64_t first_ = 0;    // members of the first front
+  int64_t entered_ = 0;  // of these, new ones
+
   Population population_;
   Population next_;
   Population fresh_;                  // children that are new, inside the budget and scored
@@ -93,7 +108,7 @@ class Evolution {
   std::vector<double> statistics_;    // of children
   std::vector<uint64_t> keys_;        // of children
   std::vector<uint8_t> lost_;         // children that could not be repaired
-  std::vector<uint64_t> table_;       // open addressing, for doubles
+  KeySet seen_;                       // all candidates of this run
 };
 
 }  // namespace narsfast

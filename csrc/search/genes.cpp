@@ -22,8 +22,15 @@ GeneRules::GeneRules(const SpaceTables& tables) : fields_(tables.fields) {
 
     if (tables.kinds[f] == kFixed) continue;
     const int part = tables.parts[f];
-    feature_fields_[part].push_back({f, widths_[part], size, tables.kinds[f] == kRange, conditional_of_[f]});
-    widths_[part] += tables.kinds[f] == kRange ? 1 : size;
+    const bool one_hot = tables.kinds[f] != kRange;
+    const int32_t left_out = one_hot && !has_conditions ? 1 : 0;
+    const auto column = static_cast<int32_t>(inputs_[part].size());
+    feature_fields_[part].push_back({f, column, size, !one_hot, conditional_of_[f]});
+    const int32_t width = one_hot ? size : 1;
+    for (int32_t value = left_out; value < width; ++value) {
+      inputs_[part].push_back({widths_[part] + value, left_out != 0 ? widths_[part] : -1});
+    }
+    widths_[part] += width;
   }
 }
 
@@ -61,15 +68,15 @@ int32_t GeneRules::searched(const int16_t* genes) const {
   return total;
 }
 
-void GeneRules::write_features(FieldPart part, const int16_t* genes, int64_t count, int64_t stride,
-                               float* out) const {
+void GeneRules::write_inputs(FieldPart part, const int16_t* genes, int64_t count, int64_t stride,
+                             float* out) const {
   const size_t conditionals = conditionals_.size();
   thread_local std::vector<uint8_t> activity;
   activity.resize(conditionals * static_cast<size_t>(count));
   for (int64_t i = 0; i < count; ++i)
     conditional_activity(genes + i * fields_, activity.data() + i * conditionals);
 
-  std::fill(out, out + static_cast<int64_t>(widths_[part]) * stride, 0.0f);
+  std::fill(out, out + static_cast<int64_t>(inputs_[part].size()) * stride, 0.0f);
   for (const FeatureField& field : feature_fields_[part]) {
     const uint8_t* active = field.conditional < 0 ? nullptr : activity.data() + field.conditional;
     float* column = out + field.column * stride;
@@ -79,7 +86,10 @@ void GeneRules::write_features(FieldPart part, const int16_t* genes, int64_t cou
       // An inactive gene is 0, and so is its feature.
       for (int64_t i = 0; i < count; ++i) column[i] = static_cast<float>(gene[i * fields_]) / last;
     } else if (active == nullptr) {
-      for (int64_t i = 0; i < count; ++i) column[gene[i * fields_] * stride + i] = 1.0f;
+      for (int64_t i = 0; i < count; ++i) {
+        const int64_t value = gene[i * fields_];
+        if (value > 0) column[(value - 1) * stride + i] = 1.0f;
+      }
     } else {
       for (int64_t i = 0; i < count; ++i) {
         column[gene[i * fields_] * stride + i] = static_cast<float>(active[i * conditionals]);

@@ -27,9 +27,17 @@ class GeneRules {
 
   // Width of the features of a part.
   int32_t features(FieldPart part) const { return widths_[part]; }
-  // Writes the features of a part of `count` candidates, genes (count, F), as (features, stride): candidate
-  // after candidate in a row, as the kernels want them. Leaves the columns count .. stride at 0.
-  void write_features(FieldPart part, const int16_t* genes, int64_t count, int64_t stride, float* out) const;
+  // What a layer needs to read of a part: its features, but for the first value of every one-hot field that
+  // is always active. That value is 1 less the others, so that `reference`, its feature, can be taken from
+  // their weights and be added to the bias; -1 for other features.
+  struct Input {
+    int32_t feature;
+    int32_t reference;
+  };
+  const std::vector<Input>& inputs(FieldPart part) const { return inputs_[part]; }
+  // Writes the inputs of a part of `count` candidates, genes (count, F), as (inputs, stride): candidate after
+  // candidate in a row, as the kernels want them. Leaves the columns count .. stride at 0.
+  void write_inputs(FieldPart part, const int16_t* genes, int64_t count, int64_t stride, float* out) const;
 
  private:
   struct Condition {
@@ -42,7 +50,7 @@ class GeneRules {
   };
   struct FeatureField {
     int32_t field;
-    int32_t column;
+    int32_t column;  // among the inputs, of the first value that has one
     int32_t size;
     bool range;
     int32_t conditional;  // index among the conditional fields, or -1
@@ -59,6 +67,7 @@ class GeneRules {
   std::vector<int32_t> conditional_of_;  // (F,) index among the conditional fields, or -1
   std::vector<Conditional> conditionals_;
   std::vector<FeatureField> feature_fields_[2];
+  std::vector<Input> inputs_[2];
   int32_t widths_[2] = {0, 0};
 };
 

@@ -50,22 +50,43 @@ Predictor::Predictor(const SpaceTables& tables, const PredictorWeights& weights,
     statistic_mean_.push_back(weights.statistic_mean[s]);
     statistic_scale_.push_back(std == 0.0 ? 1.0 : 1.0 / std);
   }
+  const auto plain = [](int64_t first, int64_t count, std::vector<Row>* rows) {
+    for (int64_t k = first; k < first + count; ++k) rows->push_back({k, -1});
+  };
   int64_t width = rules_.features(kArchitecture);
   for (const LayerWeights& layer : weights.encoder) {
     require_width("a layer of the encoder", layer.inputs, width);
-    encoder_.push_back(pack(layer, true, 0));
+    std::vector<Row> rows;
+    if (encoder_.empty()) {
+      add_rows(kArchitecture, 0, &rows);
+    } else {
+      plain(0, width, &rows);
+    }
+    encoder_.push_back(pack(layer, true, rows));
     width = layer.outputs;
-    widest_ = std::max({widest_, layer.inputs, layer.outputs});
+    widest_ = std::max(widest_, width);
   }
   embedding_ = encoder_.empty() ? 0 : width;
   width = embedding_ + statistics_ + rules_.features(kRecipe);
   for (const LayerWeights& layer : weights.head) {
-    const bool first = head_.empty();
     require_width("a layer of the head", layer.inputs, width);
-    // Statistics and recipe, the same for all members, come before the embedding here.
-    head_.push_back(pack(layer, &layer != &weights.head.back(), first ? embedding_ : 0));
+    std::vector<Row> rows;
+    if (head_.empty()) {  // what is the same for all members comes before the embedding here
+      plain(embedding_, statistics_, &rows);
+      add_rows(kRecipe, embedding_ + statistics_, &rows);
+      plain(0, embedding_, &rows);
+    } else {
+      plain(0, width, &rows);
+    }
+    head_.push_back(pack(layer, &layer != &weights.head.back(), rows));
     width = layer.outputs;
-    widest_ = std::max({widest_, layer.inputs, layer.outputs});
+    widest_ = std::max(widest_, width);
+  }
+}
+
+void Predictor::add_rows(FieldPart part, int64_t first, std::vector<Row>* rows) const {
+  for (const GeneRules::Input& input : rules_.inputs(part)) {
+    rows->push_back({first + input.feature, input.reference < 0 ? -1 : first + input.reference});
   }
 }
 
@@ -73,20 +94,30 @@ DenseLayer Predictor::Packed::of(int32_t member) const {
   return {inputs, outputs, weights.data() + member * inputs * outputs, bias.data() + member * outputs, relu};
 }
 
-// The inputs `first_input` .. come first, those before it last.
-Predictor::Packed Predictor::pack(const LayerWeights& layer, bool relu, int64_t first_input) {
-  Packed packed{layer.inputs, layer.outputs, relu, {}, {}};
-  multiplications_ += members_ * layer.inputs * layer.outputs;
+Predictor::Packed Predictor::pack(const LayerWeights& layer, bool relu, const std::vector<Row>& rows) {
+  const auto inputs = static_cast<int64_t>(rows.size());
+  Packed packed{inputs, layer.outputs, relu, {}, {}};
+  multiplications_ += members_ * inputs * layer.outputs;
   packed.bias.assign(layer.bias, layer.bias + members_ * layer.outputs);
-  packed.weights.reserve(static_cast<size_t>(members_ * layer.inputs * layer.outputs));
+  packed.weights.reserve(static_cast<size_t>(members_ * inputs * layer.outputs));
   for (int32_t member = 0; member < members_; ++member) {
     const float* weights = layer.weights + member * layer.inputs * layer.outputs;
     for (int64_t first = 0; first < layer.outputs; first += kernels_.neurons) {
       const int64_t last = std::min(first + kernels_.neurons, layer.outputs);
-      for (int64_t k = 0; k < layer.inputs; ++k) {
-        const float* row = weights + (k + first_input) % layer.inputs * layer.outputs;
-        packed.weights.insert(packed.weights.end(), row + first, row + last);
+      for (const Row& row : rows) {
+        const float* own = weights + row.row * layer.outputs;
+        const float* reference = row.reference < 0 ? nullptr : weights + row.reference * layer.outputs;
+        for (int64_t o = first; o < last; ++o) {
+          packed.weights.push_back(reference == nullptr ? own[o] : own[o] - reference[o]);
+        }
       }
+    }
+    float* bias = packed.bias.data() + member * layer.outputs;
+    int64_t added = -1;
+    for (const Row& row : rows) {  // the rows of one field follow each other
+      if (row.reference < 0 || row.reference == added) continue;
+      added = row.reference;
+      for (int64_t o = 0; o < layer.outputs; ++o) bias[o] += weights[added * layer.outputs + o];
     }
   }
   return packed;
@@ -105,8 +136,8 @@ void Predictor::score_chunk(const int16_t* genes, const double* statistics, int6
                             double* std) const {
   const int64_t tile = kernels_.tile;
   const int64_t tiles = (count + tile - 1) / tile;
-  const int64_t features = rules_.features(kArchitecture) * tile;
-  const int64_t joint_width = statistics_ + rules_.features(kRecipe) + embedding_;
+  const int64_t features = static_cast<int64_t>(rules_.inputs(kArchitecture).size()) * tile;
+  const int64_t joint_width = statistics_ + static_cast<int64_t>(rules_.inputs(kRecipe).size()) + embedding_;
   const int64_t joint = joint_width * tile;
   const int64_t layer = widest_ * tile;
 
@@ -118,7 +149,7 @@ void Predictor::score_chunk(const int16_t* genes, const double* statistics, int6
     const int64_t in_tile = std::min(tile, count - t * tile);
     const int16_t* tile_genes = genes + t * tile * fields();
     if (!encoder_.empty()) {
-      rules_.write_features(kArchitecture, tile_genes, in_tile, tile, architecture + t * features);
+      rules_.write_inputs(kArchitecture, tile_genes, in_tile, tile, architecture + t * features);
     }
     float* column = head_input + t * joint;
     for (int32_t s = 0; s < statistics_; ++s, column += tile) {
@@ -129,7 +160,7 @@ void Predictor::score_chunk(const int16_t* genes, const double* statistics, int6
         column[i] = static_cast<float>(z * statistic_scale_[s]);
       }
     }
-    rules_.write_features(kRecipe, tile_genes, in_tile, tile, column);
+    rules_.write_inputs(kRecipe, tile_genes, in_tile, tile, column);
   }
 
   const int64_t embedding_offset = (joint_width - embedding_) * tile;

@@ -52,7 +52,14 @@ class Predictor {
     std::vector<float> bias;     // (M, outputs)
     DenseLayer of(int32_t member) const;
   };
-  Packed pack(const LayerWeights& layer, bool relu, int64_t first_input);
+  // An input of a layer: its row of the weights, and the row that is taken from it and added to the bias, or
+  // -1 (see GeneRules::Input).
+  struct Row {
+    int64_t row;
+    int64_t reference;
+  };
+  void add_rows(FieldPart part, int64_t first, std::vector<Row>* rows) const;
+  Packed pack(const LayerWeights& layer, bool relu, const std::vector<Row>& rows);
   void score_chunk(const int16_t* genes, const double* statistics, int64_t count, double* mean,
                    double* std) const;
 
@@ -62,7 +69,7 @@ class Predictor {
   int32_t members_;
   int32_t statistics_;
   int64_t embedding_ = 0;
-  int64_t widest_ = 1;
+  int64_t widest_ = 1;           // of what layers give
   int64_t multiplications_ = 0;  // of all layers and members, a candidate
   double output_mean_;
   double output_scale_;

@@ -5,7 +5,8 @@ all values are our choice. Our names for the two parts are Algorithm 1 and Algor
 """
 
 from ._early_stopping import early_stop_epoch
-from ._evolve import Evolved, evolve
+from ._evolve import Evolved, evolve, pareto
+from ._extended import ExtendedCounter
 from ._optimise import Evaluate, Fit, Optimisation, PickedBatch, first_batch, next_batch, optimise
 from ._pool import Pool, sample_pool
 from ._table import TableCounter
@@ -13,6 +14,7 @@ from ._table import TableCounter
 __all__ = [
     "Evaluate",
     "Evolved",
+    "ExtendedCounter",
     "Fit",
     "Optimisation",
     "PickedBatch",
@@ -23,5 +25,6 @@ __all__ = [
     "first_batch",
     "next_batch",
     "optimise",
+    "pareto",
     "sample_pool",
 ]

@@ -18,11 +18,12 @@ nor on which other budgets are asked for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from narsfast import _native
 from narsfast.cost import Budget, Counter, format_number
@@ -30,6 +31,7 @@ from narsfast.errors import UserError
 from narsfast.predictor import PredictorWeights, Statistics
 from narsfast.space import Genes
 
+from ._extended import ExtendedCounter
 from ._pool import Pool
 from ._reference import (
     PURPOSE,
@@ -41,6 +43,8 @@ from ._reference import (
     within,
 )
 from ._table import TableCounter
+
+_SLICE = 1 << 15  # candidates of the pool that are worked on at once, to need little memory
 
 Bounds = list[tuple[int, float, float]]
 Score = Callable[[Genes], Floats]
@@ -67,11 +71,12 @@ class Evolved:
 
     Attributes:
         budget: The bounds that every candidate keeps.
-        genes: (K, F) int16, canonical, no doubles, best first (equal scores by key).
+        genes: (K, F) int16, canonical, no doubles, best first (equal scores by key); a front's by its first statistic.
         scores: (K,) float64, percent.
         std: (K,) float64 over the members; 0 with a scoring function.
         statistics: (K, S) float64, the counter's columns.
-        history: (generations + 1,) float64, the best score at the start and after each generation.
+        history: (generations + 1,) float64, at the start and after each generation: the best score; of a front how many
+            members were new.
         bred: Number of children made.
         scored: Number of those that were new and inside the budget.
     """
@@ -178,15 +183,80 @@ def evolve(
     Raises:
         UserError: Nothing to start from is inside a budget, or an argument is out of its range.
     """
-    for name, value in (("keep", keep), ("children", children), ("patience", patience)):
-        if value < 1:
-            raise UserError(f"{name} is {value}; it should be at least 1")
     settings = Settings(seed, keep, children, generations, epsilon, patience, crossover, mutation)
+    return _evolved(predictor, counter, budgets, pool, trained, settings, parents, randoms, engine)
+
+
+def pareto(
+    predictor: Scoring | Score,
+    counter: Statistics,
+    objectives: Sequence[str],
+    budget: Budget,
+    pool: Pool,
+    trained: Genes,
+    seed: int,
+    *,
+    keep: int = 400,
+    children: int = 3,
+    generations: int = 100,
+    patience: int = 10,
+    engine: Literal["native", "reference"] = "native",
+) -> Evolved:
+    """The whole front of score against one or two statistics inside a budget.
+
+    The same evolution, but that every member of the front counts as the best: the population is the candidates that
+    no other one dominates (as good a score, statistics no larger), filled up by those that only such dominate, and so
+    on. In the end all changes of one field of the front's members are tried until they add nothing, unless the front
+    is larger than `keep`.
+
+    Args:
+        predictor: As for `evolve`.
+        counter: As for `evolve`.
+        objectives: Names of the statistics to be small.
+        budget: Bounds of every member, on any statistics.
+        pool: As for `evolve`.
+        trained: As for `evolve`.
+        seed: As for `evolve`.
+        keep: Most members of the front (our default); of a larger one members at even distances are kept.
+        children: Children of each member (our default).
+        generations: Most generations, and most rounds of the end (our default).
+        patience: Generations without a new member that end it (our default).
+        engine: As for `evolve`.
+
+    Returns:
+        The front by its first statistic, smallest first; `history` holds how many members were new.
+
+    Raises:
+        UserError: Nothing to start from is inside the budget, or an argument is out of its range.
+    """
+    if not objectives or len(set(objectives)) < len(objectives):
+        raise UserError(f"statistics of the front are {list(objectives)}; name one or two different ones")
+    columns = tuple(
+        column for column, _, _ in _columns(Budget(dict.fromkeys(objectives, (0.0, 1.0))), counter.names)
+    )
+    settings = Settings(seed, keep, children, generations, 0.0, patience, 0.5, 1.0, columns)
+    return _evolved(predictor, counter, [budget], pool, trained, settings, keep, keep, engine)[0]
+
+
+def _evolved(
+    predictor: Scoring | Score,
+    counter: Statistics,
+    budgets: Sequence[Budget],
+    pool: Pool,
+    trained: Genes,
+    settings: Settings,
+    parents: int,
+    randoms: int,
+    engine: str,
+) -> list[Evolved]:
+    for name in ("keep", "children", "patience"):
+        if getattr(settings, name) < 1:
+            raise UserError(f"{name} is {getattr(settings, name)}; it should be at least 1")
     scorer = _Scorer(predictor, counter, engine == "native")
-    candidates = _Candidates(counter, scorer, pool, trained)
     bounds = [_columns(budget, counter.names) for budget in budgets]
+    candidates = _Candidates(counter, scorer, pool, trained, bounds)
     starts = [
-        candidates.start(budget, columns, seed, parents, randoms)
+        candidates.start(budget, columns, settings.seed, parents, randoms)
         for budget, columns in zip(budgets, bounds, strict=True)
     ]
     run = _run_native if engine == "native" else _run_reference
@@ -195,17 +265,19 @@ def evolve(
 
 
 class _Candidates:
-    """The pool and the trained candidates, scored once for all budgets."""
+    """The pool and the trained candidates, scored once for all budgets: those that are inside one of them."""
 
-    def __init__(self, counter: Statistics, scorer: _Scorer, pool: Pool, trained: Genes) -> None:
+    def __init__(
+        self, counter: Statistics, scorer: _Scorer, pool: Pool, trained: Genes, bounds: Sequence[Bounds]
+    ) -> None:
+        self._space = counter.space
         self._names = counter.names
         self._pool_genes = np.ascontiguousarray(pool.genes, np.int16)
-        self._pool = np.asarray(pool.statistics, np.float64)
+        self._pool = np.asarray(pool.statistics)
         self._trained_genes = np.ascontiguousarray(trained, np.int16).reshape(-1, len(counter.space.fields))
         self._trained = _counted(counter, self._trained_genes)
-        self._pool_scores = scorer.scores(self._pool_genes, self._pool)
-        self._trained_scores = scorer.scores(self._trained_genes, self._trained)
-        self._pool_keys = counter.space.keys(self._pool_genes)
+        self._pool_scores = _scores(scorer, self._pool_genes, self._pool, bounds)
+        self._trained_scores = _scores(scorer, self._trained_genes, self._trained, bounds)
         self._trained_keys = counter.space.keys(self._trained_genes)
 
     def start(self, budget: Budget, bounds: Bounds, seed: int, parents: int, randoms: int) -> Genes:
@@ -220,10 +292,10 @@ class _Candidates:
         pool = np.flatnonzero(within(self._pool, bounds))
         if not len(pool) and not len(trained):
             raise UserError(self._nothing_inside(budget, bounds))
-        counters = np.zeros((len(pool), 4), np.uint32)
-        counters[:, 0] = pool  # generation 0 draws for the start
-        chosen = pool[np.argsort(philox(seed, PURPOSE, counters)[:, 0], kind="stable")[:randoms]]
-        best = pool[np.lexsort((self._pool_keys[pool], -self._pool_scores[pool]))[:1]]
+        chosen = pool[np.argsort(_draws(seed, pool), kind="stable")[:randoms]]
+        scores = self._pool_scores[pool]
+        best = pool[scores == scores.max(initial=-np.inf)]
+        best = best[np.argsort(self._space.keys(self._pool_genes[best]))[:1]]
         return np.concatenate(
             [self._trained_genes[best_trained], self._pool_genes[chosen], self._pool_genes[best]]
         )
@@ -254,20 +326,49 @@ def _counted(counter: Statistics, genes: Genes) -> Floats:
     return np.asarray(counter(genes), np.float64).reshape(len(genes), len(counter.names))
 
 
+def _slices(count: int) -> Iterator[slice]:
+    return (slice(first, first + _SLICE) for first in range(0, count, _SLICE))
+
+
+def _scores(scorer: _Scorer, genes: Genes, statistics: NDArray[Any], bounds: Sequence[Bounds]) -> Floats:
+    """Scores (n,) of the candidates that are inside one of the bounds, minus infinity elsewhere."""
+    scores = np.full(len(genes), -np.inf)
+    for part in _slices(len(genes)):
+        inside = np.any([within(statistics[part], bound) for bound in bounds], axis=0)
+        rows = part.start + np.flatnonzero(inside)
+        scores[rows] = scorer.scores(genes[rows], np.asarray(statistics[rows], np.float64))
+    return scores
+
+
+def _draws(seed: int, rows: NDArray[np.int64]) -> NDArray[np.uint32]:
+    """Random words (n,) of rows of the pool; generation 0 draws for the start."""
+    draws = np.empty(len(rows), np.uint32)
+    for part in _slices(len(rows)):
+        counters = np.zeros((len(rows[part]), 4), np.uint32)
+        counters[:, 0] = rows[part]
+        draws[part] = philox(seed, PURPOSE, counters)[:, 0]
+    return draws
+
+
 def _run_native(
     counter: Statistics, scorer: _Scorer, bounds: list[Bounds], starts: list[Genes], settings: Settings
 ) -> list[dict[str, Any]]:
-    source: Any = counter
-    if isinstance(counter, Counter) and counter.space.stages:
-        source = counter.native
-    elif isinstance(counter, TableCounter):
-        source = counter.table
     tables = counter.space.tables()
     columns = len(counter.names)
+    sources = _sources(counter)
     results: list[dict[str, Any]] = _native.evolve(
-        tables, source, columns, scorer.native, scorer.columns, bounds, starts, **asdict(settings)
+        tables, sources, columns, scorer.native, scorer.columns, bounds, starts, **asdict(settings)
     )
     return results
+
+
+def _sources(counter: Statistics) -> list[Any]:
+    """Where native code takes the statistics from, side by side."""
+    if isinstance(counter, ExtendedCounter):
+        return [*_sources(counter.counter), counter.further]
+    if isinstance(counter, Counter) and counter.space.stages:
+        return [counter.native]
+    return [counter.table if isinstance(counter, TableCounter) else counter]
 
 
 def _run_reference(

@@ -14,7 +14,7 @@ from narsfast.predictor import Statistics
 from narsfast.space import Genes
 
 FIRST_CHUNK = 2**12
-LARGEST_CHUNK = 2**17
+LARGEST_CHUNK = 2**15
 LEAST_SHARE = 1e-3
 """A feasible share below this, after `TRIED` points, counts as almost nothing (this project's choice)."""
 TRIED = 2**16
@@ -61,10 +61,11 @@ def sample_pool(counter: Statistics, bounds: Budget | None, n: int, seed: int) -
         raise UserError(
             f"pool size is {n}, but {space.name} holds only {space.size()} candidates; ask for fewer"
         )
-    genes = np.zeros((0, len(space.fields)), np.int16)
-    statistics = counter(genes)
-    drawn = inside = 0
-    while len(genes) < n:
+    genes = np.empty((n, len(space.fields)), np.int16)
+    statistics = np.empty((n, len(counter.names)), counter(genes[:0]).dtype)
+    keys = np.empty(n, np.uint64)
+    size = drawn = inside = 0
+    while size < n:
         if drawn >= TRIED and inside < LEAST_SHARE * drawn:
             raise UserError(
                 f"only {inside} of {drawn} sampled candidates of {space.name} are inside {_label(bounds)} "
@@ -72,7 +73,7 @@ def sample_pool(counter: Statistics, bounds: Budget | None, n: int, seed: int) -
             )
         if drawn >= max(TRIED, POINTS_A_MEMBER * n):
             raise UserError(
-                f"pool size is {n}, but {drawn} samples of {space.name} gave only {len(genes)} different candidates "
+                f"pool size is {n}, but {drawn} samples of {space.name} gave only {size} different candidates "
                 f"inside {_label(bounds)} (a share of {inside / drawn:.2g} is inside); ask for fewer or widen the bounds"
             )
         chunk = min(max(FIRST_CHUNK, 1 << (n - 1).bit_length(), drawn), LARGEST_CHUNK)
@@ -81,11 +82,15 @@ def sample_pool(counter: Statistics, bounds: Budget | None, n: int, seed: int) -
         keep = np.ones(chunk, np.bool_) if bounds is None else bounds.within(counted, counter.names)
         drawn += chunk
         inside += int(keep.sum())
-        genes = np.concatenate([genes, new[keep]])
-        statistics = np.concatenate([statistics, counted[keep]])
-        first = np.sort(np.unique(space.keys(genes), return_index=True)[1])
-        genes, statistics = genes[first], statistics[first]
-    return Pool(genes[:n], statistics[:n])
+        rows = np.flatnonzero(keep)
+        new_keys = space.keys(new[rows])
+        first = np.sort(np.unique(new_keys, return_index=True)[1])
+        first = first[~np.isin(new_keys[first], keys[:size])][: n - size]
+        end = size + len(first)
+        genes[size:end], statistics[size:end] = new[rows[first]], counted[rows[first]]
+        keys[size:end] = new_keys[first]
+        size = end
+    return Pool(genes, statistics)
 
 
 def _label(bounds: Budget | None) -> str:

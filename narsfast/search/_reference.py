@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,6 +84,8 @@ class Settings:
     patience: int
     crossover: float
     mutation: float
+    objectives: tuple[int, ...] = ()
+    """Columns of statistics to be small; none: the best by score are kept, not a front."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +99,36 @@ class Population:
 
     def best(self, keep: int) -> Population:
         """The `keep` best; equal scores are ordered by key."""
-        order = np.lexsort((self.keys, -self.scores))[:keep]
-        return Population(self.genes[order], self.statistics[order], self.scores[order], self.keys[order])
+        return self.taken(np.lexsort((self.keys, -self.scores))[:keep])
+
+    def fronts(self, objectives: Sequence[int], keep: int) -> tuple[NDArray[np.int64], int]:
+        """What goes on where score is to be large and these statistics small, and how many are of the first front.
+
+        Those that no other member dominates come first, then those that only such dominate, and so on; in each such
+        front by the statistics. Where the last front does not fit, its members are taken at even distances. Of equal
+        members the one of the lowest key dominates.
+        """
+        values = self.statistics[:, list(objectives)]
+        order = np.lexsort((self.keys, -self.scores, *values.T[::-1]))  # nobody is dominated by a later one
+        fronts: list[list[int]] = []
+        for i in order:
+            for front in fronts:
+                better = (self.scores[front] >= self.scores[i]) & (values[front] <= values[i]).all(axis=1)
+                if not better.any():
+                    front.append(int(i))
+                    break
+            else:
+                fronts.append([int(i)])
+        kept: list[int] = []
+        for front in fronts:
+            taken = min(len(front), keep - len(kept))
+            spread = 1 < taken < len(front)
+            kept += [front[i * (len(front) - 1) // (taken - 1) if spread else i] for i in range(taken)]
+        return np.array(kept, np.int64), min(len(fronts[0]), keep)
+
+    def taken(self, rows: NDArray[np.int64]) -> Population:
+        """The members of these rows, in their order."""
+        return Population(self.genes[rows], self.statistics[rows], self.scores[rows], self.keys[rows])
 
     def joined(self, other: Population) -> Population:
         """The members of both."""
@@ -138,31 +169,83 @@ class ReferenceEvolution:
         """Evolve a start inside the bounds, (column, low, high) each.
 
         Returns:
-            The last population, the best score at the start and after each generation, the number of children
-            made, and of those that were new and inside the bounds.
+            The last population (of a front its members), the history as `Evolved` has it, the number of children made,
+            and of those that were new and inside the bounds.
         """
         settings = self._settings
-        population = self._new(start, self._count(start), np.zeros(0, np.uint64)).best(settings.keep)
-        history = [float(population.scores[0])]
-        bred = scored = 0
+        self._seen = np.zeros(0, np.uint64)
+        self._population = self._new(start[:0], self._count(start[:0]))
+        self._history: list[float] = []
+        self._first = self._bred = self._scored = 0
+        self._go_on(start, self._count(start))
+        self._bred = self._scored = 0  # of children
         for generation in range(1, settings.generations + 1):
-            raw, priorities = self._breed(population, generation)
-            genes, statistics = self._repair(population, raw, priorities, bounds)
-            fresh = self._new(genes, statistics, population.keys)
-            bred += len(raw)
-            scored += len(fresh.genes)
-            population = population.joined(fresh).best(settings.keep)
-            history.append(float(population.scores[0]))
-            patience = settings.patience
-            if generation >= patience and history[-1] - history[-1 - patience] <= settings.epsilon:
+            raw, priorities = self._breed(self._population, generation)
+            genes, statistics = self._repair(self._population, raw, priorities, bounds)
+            self._go_on(genes, statistics)
+            self._bred += len(raw) - len(genes)
+            if self._stalled():
                 break
-        return population, history, bred, scored
+        if settings.objectives:
+            self._polish(bounds)
+            self._population = self._population.taken(np.arange(self._first))
+        return self._population, self._history, self._bred, self._scored
 
-    def _new(self, genes: Genes, statistics: Floats, known: NDArray[np.uint64]) -> Population:
-        """Those whose key is neither known nor that of an earlier one, scored."""
+    def _go_on(self, genes: Genes, statistics: Floats) -> None:
+        """Score what was not seen before and select; what left the population cannot come back into it."""
+        settings = self._settings
+        fresh = self._new(genes, statistics)
+        self._seen = np.concatenate([self._seen, fresh.keys])
+        self._bred += len(genes)
+        self._scored += len(fresh.genes)
+        old, both = len(self._population.genes), self._population.joined(fresh)
+        if settings.objectives:
+            kept, self._first = both.fronts(settings.objectives, settings.keep)
+            self._population = both.taken(kept)
+            self._history.append(float((kept[: self._first] >= old).sum()))
+        else:
+            self._population = both.best(settings.keep)
+            self._history.append(float(self._population.scores[0]))
+
+    def _stalled(self) -> bool:
+        history, patience = self._history, self._settings.patience
+        if len(history) <= patience:
+            return False
+        if self._settings.objectives:
+            return not any(history[-patience:])
+        return history[-1] - history[-1 - patience] <= self._settings.epsilon
+
+    def _polish(self, bounds: Sequence[tuple[int, float, float]]) -> None:
+        """Add all changes of one field of the front's members, until there is nothing new in it.
+
+        Of a front that had to be thinned there is always more: it is left as it is.
+        """
+        expanded: set[int] = set()
+        for _ in range(self._settings.generations):
+            if self._first == self._settings.keep:
+                break
+            made = [self._population.genes[:0]]
+            for row, key in zip(self._population.genes[: self._first], self._population.keys, strict=False):
+                if int(key) in expanded:
+                    continue
+                expanded.add(int(key))
+                for field, size in enumerate(self._space.sizes):
+                    changed = np.repeat(row[None], size, axis=0)
+                    changed[:, field] = np.arange(size)
+                    made.append(np.delete(changed, row[field], axis=0))
+            genes = self._space.canonical(np.concatenate(made))
+            statistics = self._count(genes)
+            inside = within(statistics, bounds)
+            self._go_on(genes[inside], statistics[inside])
+            self._bred += int((~inside).sum())
+            if self._history[-1] == 0:
+                break
+
+    def _new(self, genes: Genes, statistics: Floats) -> Population:
+        """Those whose key is neither seen before nor that of an earlier one, scored."""
         keys = self._space.keys(genes)
         first = np.unique(keys, return_index=True)[1]
-        new = np.sort(first[~np.isin(keys[first], known)])
+        new = np.sort(first[~np.isin(keys[first], self._seen)])
         genes, statistics = genes[new], statistics[new]
         scores = np.asarray(self._score(genes, statistics) if len(new) else (), np.float64)
         if not np.isfinite(scores).all():
@@ -174,6 +257,8 @@ class ReferenceEvolution:
         scores = population.scores
         above = scores[0] - np.add.accumulate(scores)[-1] / len(scores)
         share = (scores[0] - scores) / above if above > 0 else np.ones(len(scores))
+        if self._settings.objectives:  # all members of a front are equally good
+            share = np.ones(len(scores))
         a = np.clip(share, 0.0, 1.0)
         searched = (self._space.active(population.genes) & (self._space.sizes > 1)).sum(axis=1)
         mutation = self._settings.mutation * (1.0 + 2.0 * a) / np.maximum(searched, 1)
@@ -262,7 +347,7 @@ def _threshold(probability: Floats) -> NDArray[np.int64]:
     return np.floor(np.clip(probability, 0.0, 1.0) * UNIT).astype(np.int64)
 
 
-def within(statistics: Floats, bounds: Sequence[tuple[int, float, float]]) -> NDArray[np.bool_]:
+def within(statistics: NDArray[Any], bounds: Sequence[tuple[int, float, float]]) -> NDArray[np.bool_]:
     """Which rows of the statistics (n, S) keep every bound (column, low, high), both inclusive."""
     inside = np.ones(len(statistics), np.bool_)
     for column, low, high in bounds:

@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "performance.md").read_text()
-NAMES = ("depthwise_se", "train_step", "ops_accuracy", "search_time")
+NAMES = ("depthwise_se", "train_step", "ops_accuracy", "search_time", "search_speed", "search_optimum")
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,0 +1,79 @@
+"""What the stages say of evolved candidates: budgets against the pool, and candidates in JSON types."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from .context import Search
+from .cost import LATENCY, NO_TABLE, Budget, named
+from .errors import UserError
+from .search import Evolved, Pool
+from .space import Genes
+
+KEPT = 10  # candidates of a budget that the run keeps
+
+
+def trained_genes(search: Search) -> Genes:
+    """Genes of all candidates that the search trained, (n, F)."""
+    return np.array([member.genes for batch in search.run.batches() for member in batch.members], np.int16)
+
+
+def inside_pool(search: Search, budget: Budget) -> Budget:
+    """The budget, not below the pool: the predictor knows nothing of candidates smaller than those."""
+    pool = Budget.parse(search.config.pool_bounds).bounds if search.config.pool_bounds else {}
+    lowest = {name: low for name, (low, _) in pool.items() if low > 0}
+    bounds = {name: (low, math.inf) for name, low in lowest.items()} | dict(budget.bounds)
+    return Budget({name: (max(low, lowest.get(name, 0.0)), high) for name, (low, high) in bounds.items()})
+
+
+def check_budget(search: Search, budget: Budget, pool: Pool) -> None:
+    """Refuse a budget that no member of the pool keeps, before anything is trained for it."""
+    names = search.counter.names
+    if LATENCY in budget.bounds and LATENCY not in names:
+        raise UserError(f"budget {budget.label()} {NO_TABLE}, when the run begins")
+    if not budget.within(pool.statistics, names).any():
+        columns = {name: pool.statistics[:, names.index(name)] for name in budget.bounds}
+        spans = ", ".join(
+            f"{name} {_amount(name, column.min())} to {_amount(name, column.max())}"
+            for name, column in columns.items()
+        )
+        raise UserError(
+            f"budget {budget.label()}: no member of the pool keeps it (the pool has {spans}); "
+            "change it, or the pool's bounds"
+        )
+
+
+def _amount(name: str, value: float) -> str:
+    return f"{value:.3g} ms" if name == LATENCY else f"{value:,}"
+
+
+def family_of(search: Search, budget: Budget, evolved: Evolved) -> dict[str, Any]:
+    """What evolution found for one budget, in JSON types."""
+    return {
+        "budget": budget.text(),
+        "label": budget.label(),
+        "generations": evolved.generations,
+        "candidates": candidate_rows(search, evolved, KEPT),
+    }
+
+
+def candidate_rows(search: Search, evolved: Evolved, count: int) -> list[dict[str, Any]]:
+    """The first `count` candidates in JSON types; `std` is the predictor's, over its members."""
+    statistics = named(search.counter.names, evolved.statistics[:count])
+    scores, deviations = np.clip(evolved.scores, 0, 100).tolist(), evolved.std.tolist()
+    return [
+        {
+            "id": candidate.id,
+            "architecture": candidate.architecture,
+            "recipe": candidate.recipe,
+            "predicted": score,
+            "std": deviation,
+            "statistics": counted,
+        }
+        for candidate, score, deviation, counted in zip(
+            search.space.decode(evolved.genes[:count]), scores, deviations, statistics, strict=False
+        )
+    ]

@@ -1,0 +1,14 @@
+"""The rival of the search counts and scores as we do."""
+
+from bench import search_speed
+
+
+def test_the_rival_agrees():
+    case = search_speed.Case()
+    search_speed.check(case)
+    genes, handled = case.rival(case.default).run(
+        search_speed.torch.from_numpy(case.pool.genes).long(), keep=50, generations=3
+    )
+    statistics = case.counter(genes.numpy().astype("int16"))
+    assert handled == 50 + 2 * 50
+    assert case.bound.within(statistics, case.counter.names).all()

@@ -1,0 +1,77 @@
+"""Functions of a user's own as statistics: bounded by budgets, weighed by fronts."""
+
+import numpy as np
+import pytest
+
+from narsfast.cost import Budget, Counter
+from narsfast.errors import UserError
+from narsfast.search import ExtendedCounter, Pool, evolve, pareto
+from narsfast.space import load_space
+
+
+def score(genes):
+    return genes.sum(axis=1).astype(np.float64)
+
+
+def even(genes):
+    return genes[:, ::2].sum(axis=1)
+
+
+def make(**functions):
+    counter = ExtendedCounter(Counter(load_space("tiny")), functions)
+    genes = np.unique(counter.space.random(300, 1), axis=0)
+    return counter, Pool(genes, counter(genes))
+
+
+@pytest.mark.parametrize("engine", ["native", "reference"])
+def test_a_budget_bounds_a_function(engine):
+    sizes = []
+
+    def watched(genes):
+        sizes.append(len(genes))
+        return even(genes)
+
+    counter, pool = make(even=watched)
+    budget = Budget({"macs": (0.0, float(np.median(pool.statistics[:, 0]))), "even": (5.0, 12.0)})
+    sizes.clear()
+    free = evolve(score, counter, [Budget({"macs": budget.bounds["macs"]})], pool, pool.genes[:0], 0)[0]
+    assert even(free.genes[:1])[0] > 12
+    result = evolve(score, counter, [budget], pool, pool.genes[:0], 0, generations=10, engine=engine)[0]
+    assert ((even(result.genes) >= 5) & (even(result.genes) <= 12)).all()
+    assert result.scores[0] > result.history[0]
+    assert np.array_equal(result.statistics, counter(result.genes))
+    assert max(sizes) >= 100  # batches, not candidates
+
+
+def test_native_equals_reference():
+    counter, pool = make(even=even, odd=lambda genes: genes[:, 1::2].sum(axis=1))
+    budgets = [Budget({"even": (0.0, 10.0), "odd": (3.0, np.inf)})]
+    results = [
+        evolve(score, counter, budgets, pool, pool.genes[:0], 1, generations=8, engine=engine)[0]
+        for engine in ("native", "reference")
+    ]
+    assert np.array_equal(results[0].genes, results[1].genes)
+
+
+def test_a_function_is_weighed_by_a_front():
+    counter, pool = make(even=even)
+    front = pareto(
+        score, counter, ["even"], Budget({"macs": (0.0, np.inf)}), pool, pool.genes[:0], 0, generations=30
+    )
+    assert (np.diff(front.scores) > 0).all()
+    assert np.array_equal(even(front.genes), front.statistics[:, -1])
+
+
+@pytest.mark.parametrize(
+    "function",
+    [lambda genes: np.zeros((len(genes), 2)), lambda genes: np.full(len(genes), np.nan), lambda genes: 1.0],
+)
+def test_a_function_of_another_shape_is_named(function):
+    counter = ExtendedCounter(Counter(load_space("tiny")), {"mine": function})
+    with pytest.raises(UserError, match=r"'mine'.*one finite number each"):
+        counter(counter.space.random(3, 0))
+
+
+def test_a_name_that_is_counted_is_refused():
+    with pytest.raises(UserError, match="'macs' is counted already"):
+        ExtendedCounter(Counter(load_space("tiny")), {"macs": even})

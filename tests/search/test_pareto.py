@@ -1,0 +1,136 @@
+"""Whole fronts: the native engine gives the twin's, and the true one where every candidate can be scored."""
+
+import numpy as np
+import pytest
+
+from narsfast import _native
+from narsfast.cost import Budget, Counter
+from narsfast.errors import UserError
+from narsfast.search import Pool, TableCounter, pareto
+from narsfast.space import Space, load_space
+
+
+def pairwise_score(space, seed=0):
+    """A score of values and of pairs of neighbours, whole numbers."""
+    rng = np.random.default_rng(seed)
+    most = int(space.sizes.max())
+    single = rng.integers(0, 100, (len(space.fields), most))
+    pairs = rng.integers(0, 60, (len(space.fields) - 1, most, most))
+    columns = np.arange(len(space.fields))
+
+    def score(genes):
+        both = pairs[columns[:-1], genes[:, :-1], genes[:, 1:]].sum(axis=1)
+        return (single[columns, genes].sum(axis=1) + both).astype(np.float64)
+
+    return score
+
+
+def small_counter():
+    """3^8 candidates with two costs."""
+    space = Space.from_dict(
+        {
+            "name": "small",
+            "architecture": {f"layer{number}": {"choices": [0, 1, 2]} for number in range(8)},
+            "recipe": {},
+        }
+    )
+    table = np.random.default_rng(3).integers(0, 50, (8, 3, 2)).astype(np.float64)
+    return TableCounter(space, ("macs", "params"), table)
+
+
+def every(space):
+    grid = np.stack(np.meshgrid(*[np.arange(size) for size in space.sizes], indexing="ij"), -1)
+    return grid.reshape(-1, len(space.fields)).astype(np.int16)
+
+
+def pool_of(counter, n=100, seed=1):
+    genes = np.unique(counter.space.random(n, seed), axis=0)
+    return Pool(genes, counter(genes))
+
+
+def true_front(statistics, scores):
+    """The set of (statistics, score) that no other dominates."""
+    points = np.unique(np.column_stack([statistics, -scores]), axis=0)
+    return {tuple(point) for point in points if ((points <= point).all(axis=1)).sum() == 1}
+
+
+@pytest.mark.parametrize("names", [["macs"], ["macs", "params"]])
+@pytest.mark.parametrize("seed", range(5))
+def test_the_front_is_the_true_one(names, seed):
+    counter = small_counter()
+    score, pool, genes = pairwise_score(counter.space), pool_of(counter), every(counter.space)
+    columns = [counter.names.index(name) for name in names]
+    statistics = counter(genes)
+    low, high = np.quantile(statistics[:, 0], [0.2, 0.7])
+    budget = Budget({"macs": (float(low), float(high))})
+    inside = budget.within(statistics, counter.names)
+    wanted = true_front(statistics[inside][:, columns], score(genes[inside]))
+    front = pareto(score, counter, names, budget, pool, pool.genes[:0], seed)
+    found = set(map(tuple, np.column_stack([front.statistics[:, columns], -front.scores])))
+    assert found == wanted
+    assert len(front.scores) == len(wanted)
+    assert budget.within(front.statistics, counter.names).all()
+    assert (np.diff(front.statistics[:, columns[0]]) >= 0).all()
+    assert np.array_equal(front.scores, score(front.genes))
+
+
+@pytest.mark.parametrize("isa", _native.isas())
+@pytest.mark.parametrize("keep", [7, 60])
+def test_native_equals_reference(monkeypatch, isa, keep):
+    monkeypatch.setenv("NARSFAST_ISA", isa)
+    counter = Counter(load_space("tiny"), in_chans=1, num_classes=10)
+    score, pool = pairwise_score(counter.space), pool_of(counter)
+    budget = Budget({"macs": (0.0, float(np.median(pool.statistics[:, 0])))})
+    fronts = [
+        pareto(
+            score,
+            counter,
+            ["macs", "depth"],
+            budget,
+            pool,
+            pool.genes[:9],
+            11,
+            keep=keep,
+            children=2,
+            generations=4,
+            engine=engine,
+        )
+        for engine in ("native", "reference")
+    ]
+    for name in ("genes", "scores", "statistics", "history"):
+        assert np.array_equal(getattr(fronts[0], name), getattr(fronts[1], name)), name
+    assert (fronts[0].bred, fronts[0].scored) == (fronts[1].bred, fronts[1].scored)
+    assert len(fronts[0].scores) <= keep
+
+
+def test_a_large_front_is_thinned_to_its_ends_and_between():
+    counter = small_counter()
+    pool, budget = pool_of(counter), Budget({"macs": (0.0, np.inf)})
+
+    def steady(genes):
+        return counter(genes)[:, 0]  # all candidates of different macs are in the front
+
+    whole = pareto(steady, counter, ["macs"], budget, pool, pool.genes[:0], 0, keep=5000)
+    few = pareto(steady, counter, ["macs"], budget, pool, pool.genes[:0], 0, keep=10)
+    assert len(few.scores) == 10 < len(whole.scores) == len(np.unique(counter(every(counter.space))[:, 0]))
+    assert few.scores[[0, -1]].tolist() == whole.scores[[0, -1]].tolist()
+
+
+def test_wrong_statistics_are_refused():
+    counter = small_counter()
+    pool = pool_of(counter)
+    for names, message in (
+        ([], "one or two"),
+        (["macs", "macs"], "one or two"),
+        (["depth"], "depth is not counted"),
+    ):
+        with pytest.raises(UserError, match=message):
+            pareto(
+                pairwise_score(counter.space),
+                counter,
+                names,
+                Budget({"macs": (0.0, np.inf)}),
+                pool,
+                pool.genes[:0],
+                0,
+            )

@@ -1,0 +1,73 @@
+import csv
+import json
+import sys
+from contextlib import contextmanager
+
+import pytest
+
+from narsfast import cli, pipeline
+
+ROWS = [
+    {
+        "id": f"{number:016x}",
+        "architecture": {"resolution": 32},
+        "recipe": {"ema": True},
+        "predicted": 60.0 + number,
+        "std": 0.5,
+        "statistics": {"macs": 1000 * number, "params": 10},
+    }
+    for number in range(50)
+]
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What the command asks the stage for; the stage answers with ROWS."""
+    found = []
+
+    @contextmanager
+    def open_search(*_):
+        yield "search"
+
+    def pareto(search, statistics, between):
+        found.append((statistics, between))
+        return ROWS
+
+    monkeypatch.setattr(pipeline, "open_search", open_search)
+    monkeypatch.setattr(pipeline, "pareto", pareto)
+    return found
+
+
+def run(capsys, monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", ["narsfast", "pareto", "somewhere", *map(str, arguments)])
+    with pytest.raises(SystemExit) as exit_:
+        cli.main()
+    captured = capsys.readouterr()
+    return exit_.value.code or 0, captured.out, captured.err
+
+
+def test_the_table_shows_some_with_their_uncertainty(capsys, monkeypatch, asked):
+    code, out, _ = run(capsys, monkeypatch)
+    assert (code, asked) == (0, [(["macs"], None)])
+    assert "Front of 50 candidates, one in 3 shown" in out
+    assert "std" in out
+    assert "60.00" in out
+    assert "params" not in out
+
+
+def test_files_hold_the_whole_front(capsys, monkeypatch, asked, tmp_path):
+    options = ["--statistic", "macs", "--statistic", "params", "--between", "1K:5K", "--json"]
+    _, out, _ = run(capsys, monkeypatch, *options, "--out", tmp_path / "front.json")
+    run(capsys, monkeypatch, "--out", tmp_path / "front.csv")
+    assert asked[0] == (["macs", "params"], "1K:5K")
+    assert json.loads(out) == json.loads((tmp_path / "front.json").read_text()) == ROWS
+    lines = list(csv.DictReader((tmp_path / "front.csv").read_text().splitlines()))
+    assert [float(line["predicted"]) for line in lines] == [row["predicted"] for row in ROWS]
+    assert json.loads(lines[0]["architecture"]) == ROWS[0]["architecture"]
+
+
+def test_another_kind_of_file_is_refused(capsys, monkeypatch, asked, tmp_path):
+    code, _, err = run(capsys, monkeypatch, "--out", tmp_path / "front.png")
+    assert code == 1
+    assert "should end in .json or .csv" in err
+    assert not asked
