@@ -81,7 +81,8 @@ def learn(
     seed: int,
 ) -> Prediction:
     fitted = make(table, seed).fit(table.genes[rows], labels, derive_seed(seed, "fit"))
-    return fitted.predict(table.genes[wanted])
+    validation = fitted.cross_validate(table.genes[rows], labels, derive_seed(seed, "validation"))
+    return fitted.calibrated(validation).predict(table.genes[wanted])
 
 
 # Rivals

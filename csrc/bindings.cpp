@@ -77,6 +77,8 @@ struct PredictorHandle {
     view.head = layers(weights.attr("head"), view.members, &kept);
     view.output_mean = weights.attr("output_mean").cast<double>();
     view.output_scale = weights.attr("output_scale").cast<double>();
+    view.deviation_scale = weights.attr("deviation_scale").cast<double>();
+    view.deviation_floor = weights.attr("deviation_floor").cast<double>();
     return narsfast::Predictor(space.view, view, narsfast::choose_isa());
   }
 

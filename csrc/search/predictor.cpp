@@ -13,6 +13,7 @@ namespace {
 
 // Candidates that go through all layers together: their activations stay in the second-level cache.
 constexpr int64_t kChunk = 64;
+constexpr double kLargestExponent = 50;            // as in the twin; a score stays finite
 constexpr double kMultiplicationsNanosecond = 25;  // multiply-adds of a layer, about, on one core
 
 // A thread's buffer of floats, on a cache line; valid until the thread's next call.
@@ -40,7 +41,9 @@ Predictor::Predictor(const SpaceTables& tables, const PredictorWeights& weights,
       members_(weights.members),
       statistics_(weights.statistics),
       output_mean_(weights.output_mean),
-      output_scale_(weights.output_scale) {
+      output_scale_(weights.output_scale),
+      deviation_scale_(weights.deviation_scale),
+      deviation_floor_(weights.deviation_floor) {
   if (members_ < 1) throw std::invalid_argument("a predictor needs at least one member");
   if (weights.head.empty() || weights.head.back().outputs != 1) {
     throw std::invalid_argument("the last layer of the head must have one output");
@@ -184,19 +187,22 @@ void Predictor::score_chunk(const int16_t* genes, const double* statistics, int6
       stride = layer;
     }
     for (int64_t i = 0; i < count; ++i) {
-      values[static_cast<size_t>(i * members_ + member)] =
-          output_mean_ + output_scale_ * input[i / tile * layer + i % tile];
+      values[static_cast<size_t>(i * members_ + member)] = input[i / tile * layer + i % tile];
     }
   }
   for (int64_t i = 0; i < count; ++i) {
     const double* value = &values[static_cast<size_t>(i * members_)];
     double sum = 0.0;
     for (int32_t m = 0; m < members_; ++m) sum += value[m];
-    mean[i] = sum / members_;
+    const double output = sum / members_;
+    // Below -1 the lower tail is expanded: -exp(-1 - output), of which this is the derivative.
+    const double slope = output < -1.0 ? std::exp(std::min(-1.0 - output, kLargestExponent)) : 1.0;
+    mean[i] = output_mean_ + output_scale_ * (output < -1.0 ? -slope : output);
     if (std == nullptr) continue;
     double squares = 0.0;
-    for (int32_t m = 0; m < members_; ++m) squares += (value[m] - mean[i]) * (value[m] - mean[i]);
-    std[i] = std::sqrt(squares / members_);
+    for (int32_t m = 0; m < members_; ++m) squares += (value[m] - output) * (value[m] - output);
+    const double deviation = std::sqrt(squares / members_ + deviation_floor_ * deviation_floor_);
+    std[i] = output_scale_ * slope * deviation_scale_ * deviation;
   }
 }
 

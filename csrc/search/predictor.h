@@ -26,6 +26,8 @@ struct PredictorWeights {
   std::vector<LayerWeights> head;         // ReLU between; the last has one output
   double output_mean = 0.0;
   double output_scale = 1.0;
+  double deviation_scale = 1.0;
+  double deviation_floor = 0.0;
 };
 
 // Batched inference of all members on genes and statistics. Holds its own packed copy of the weights. A
@@ -73,6 +75,8 @@ class Predictor {
   int64_t multiplications_ = 0;  // of all layers and members, a candidate
   double output_mean_;
   double output_scale_;
+  double deviation_scale_;
+  double deviation_floor_;
   std::vector<double> statistic_mean_;
   std::vector<double> statistic_scale_;
   std::vector<Packed> encoder_;

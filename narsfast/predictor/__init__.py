@@ -4,9 +4,12 @@ from ._baselines import baselines
 from ._inputs import Statistics
 from ._predictor import Predictor, pretrain
 from ._pretraining import PretrainingReport, StatisticReport
+from ._validation import CrossValidation, Deviation
 from ._weights import PredictorWeights
 
 __all__ = [
+    "CrossValidation",
+    "Deviation",
     "Predictor",
     "PredictorWeights",
     "PretrainingReport",

@@ -11,67 +11,42 @@ from scipy.stats import kendalltau
 
 from narsfast.seeds import derive_seed
 
-from ._fitting import fit_members
-from ._network import one_thread
 from ._predictor import Predictor
+from ._validation import CrossValidation
 
 Floats = NDArray[np.float64]
 
-FEWEST_LABELS = 8
-"""With fewer labels a fold holds too few to rank, and every tau is nan."""
-MOST_FOLDS = 5
-FEWEST_IN_FOLD = 4
 TREES = 100
 
 
-def baselines(predictor: Predictor, genes: ArrayLike, labels: ArrayLike, seed: int) -> dict[str, float]:
+def baselines(
+    predictor: Predictor, genes: ArrayLike, labels: ArrayLike, validation: CrossValidation, seed: int
+) -> dict[str, float]:
     """Kendall tau of the predictor and of its rivals, cross-validated on the same folds.
 
-    Up to five folds of at least four labels; tau is taken inside each held-out fold and averaged, because labels
-    centred on different training sets do not compare across folds.
+    Tau is taken inside each held-out fold and averaged, because labels centred on different training sets do not
+    compare across folds.
 
     Args:
         predictor: pretrained; its fit, if any, is not used.
         genes: (n, F) canonical.
         labels: (n,) accuracy in percent.
-        seed: of the folds, of the forest and of the predictor's fits.
+        validation: the predictor's, of the same labels; it gives the folds.
+        seed: of the forest.
 
     Returns:
         ``params`` and ``macs`` (the statistic itself as a score), ``ridge`` and ``random_forest`` (on features and
-        standardised statistics) and ``predictor``. nan where it cannot be told: fewer than 8 labels, constant
+        standardised statistics) and ``predictor``. nan where it cannot be told: too few labels for folds, constant
         labels or scores, or a statistic that the space does not have.
     """
     inputs, percent = predictor.learning_set(genes, labels)
     truth = percent.numpy().astype(np.float64)
-    folds = _folds(len(truth), seed)
+    folds = validation.folds
     columns = torch.cat([inputs.architecture, inputs.recipe, inputs.statistics], dim=1).numpy()
-    rows = [torch.from_numpy(np.flatnonzero(folds != fold)) for fold in range(folds.max(initial=-1) + 1)]
     scores = {name: _statistic(predictor, inputs.statistics.numpy(), name) for name in ("params", "macs")}
     scores |= _regressors(columns, truth, folds, derive_seed(seed, "forest"))
-    scores["predictor"] = np.zeros(len(truth))
-    if rows:
-        generator = torch.Generator().manual_seed(derive_seed(seed, "folds"))
-        members = predictor.members
-        with one_thread():
-            fitted = fit_members(
-                predictor.encoder,
-                predictor.head_widths,
-                inputs,
-                percent,
-                [mine for mine in rows for _ in range(members)],
-                generator,
-            )
-            by_fold = fitted.predict(inputs).reshape(len(rows), members, -1).mean(dim=1).numpy()
-        scores["predictor"] = by_fold[folds, np.arange(len(truth))].astype(np.float64)
+    scores["predictor"] = validation.outputs
     return {name: _tau(values, truth, folds) for name, values in scores.items()}
-
-
-def _folds(count: int, seed: int) -> NDArray[np.int64]:
-    """The fold of each of n labels, (n,); none are made with too few labels."""
-    if count < FEWEST_LABELS:
-        return np.full(count, -1)
-    folds = min(MOST_FOLDS, count // FEWEST_IN_FOLD)
-    return np.random.default_rng(derive_seed(seed, "split")).permutation(np.arange(count) % folds)
 
 
 def _statistic(predictor: Predictor, statistics: NDArray[np.float32], name: str) -> Floats:

@@ -1,30 +1,38 @@
 """Fitting the accuracy head, and the encoder below it, to labels.
 
-The Huber loss, its switch point, the two phases (the encoder frozen, then everything at a lower rate) and all numbers
-are our defaults.
+The loss (Huber's, and the logistic loss of each pair's order), the two phases (the encoder frozen, then everything at
+a lower rate) and all numbers are our defaults. They are of labels standardised by `_targets`, so that the
+labels' unit does not matter.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
-from torch.nn.functional import huber_loss
+from torch.nn.functional import huber_loss, softplus
 
 from ._descent import Schedule, batch_order, minimise
 from ._inputs import Inputs
 from ._network import Layer, apply_layers, copy_layers, new_layers
+from ._targets import centre_and_scale, compress
 
-SWITCH_POINT = 1.0
-"""Percent of accuracy at which the Huber loss turns from square to linear."""
+SWITCH_POINT = 0.2
+"""Standardised error at which the Huber loss turns from square to linear."""
+ORDER_WEIGHT = 1.0
+"""Weight of the loss of pairs in the wrong order, beside the Huber loss."""
+ORDER_SLOPE = 3.0
+"""Slope of the logistic loss of a pair, by standardised difference."""
 
-FROZEN = Schedule(steps=200, batch=32, rate=3e-3, weight_decay=1.0, average=0.5)
-WHOLE = Schedule(steps=400, batch=32, rate=1e-3, weight_decay=1.0, average=0.5)
+FROZEN = Schedule(steps=200, batch=32, rate=3e-3, weight_decay=1.5, average=0.5)
+WHOLE = Schedule(steps=400, batch=32, rate=1e-3, weight_decay=1.5, average=0.5)
+STEPS_A_LABEL = 1.5
+MOST_STEPS = 800
+"""Steps of the second phase: those of `WHOLE`, and with many labels more, up to these."""
 LAST_LAYER = 0.3
 """Factor on the initial weights of the head's last layer: members start near the median label."""
-SMALLEST_SCALE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -34,20 +42,19 @@ class Fitted:
     Attributes:
         encoder: layers, empty without an encoder.
         head: layers.
-        mean: (M,) float32 percent, centre of the output: the median of the member's labels.
-        scale: (M,) float32 percent, scale of the output: the spread of these labels.
+        centre: (M,) float32 percent, the median of the member's labels.
+        scale: (M,) float32 percent, the spread of these labels.
     """
 
     encoder: list[Layer]
     head: list[Layer]
-    mean: Tensor
+    centre: Tensor
     scale: Tensor
 
-    def predict(self, inputs: Inputs) -> Tensor:
-        """Percent by each member, (M, n)."""
+    def outputs(self, inputs: Inputs) -> Tensor:
+        """Standardised and compressed accuracy by each member, (M, n)."""
         embedding = apply_layers(self.encoder, inputs.architecture, relu_last=True) if self.encoder else None
-        output = apply_layers(self.head, _joined(embedding, inputs.beside), relu_last=False)
-        return self.mean[:, None] + self.scale[:, None] * output[..., 0]
+        return apply_layers(self.head, _joined(embedding, inputs.beside), relu_last=False)[..., 0]
 
 
 def fit_members(
@@ -74,20 +81,26 @@ def fit_members(
     beside = inputs.beside
     head = new_layers([embedding_width + beside.shape[1], *head_widths, 1], members, generator)
     head[-1][0].mul_(LAST_LAYER)
-    mean = torch.stack([labels[mine].median() for mine in rows])
-    scale = torch.stack([_spread(labels[mine]) for mine in rows])
+    centre, scale = (
+        torch.stack(part) for part in zip(*(centre_and_scale(labels[r]) for r in rows), strict=True)
+    )
+    targets = compress((labels - centre[:, None]) / scale[:, None])
     each = torch.arange(members)[:, None]
 
     def loss(embedding: Tensor | None, picked: Tensor) -> Tensor:
         output = apply_layers(head, _joined(embedding, beside[picked]), relu_last=False)[..., 0]
-        predicted = mean[:, None] + scale[:, None] * output
-        return members * huber_loss(predicted, labels[picked], delta=SWITCH_POINT)
+        wanted = targets[each, picked]
+        return members * (
+            huber_loss(output, wanted, delta=SWITCH_POINT) + ORDER_WEIGHT * _order_loss(output, wanted)
+        )
 
     frozen = apply_layers(trained, inputs.architecture, relu_last=True) if trained else None
     order = batch_order(rows, FROZEN, generator)
     minimise(head, lambda s: loss(None if frozen is None else frozen[each, order[s]], order[s]), FROZEN)
 
-    whole_order = batch_order(rows, WHOLE, generator)
+    fewest = min(len(mine) for mine in rows)
+    whole = replace(WHOLE, steps=max(WHOLE.steps, min(int(STEPS_A_LABEL * fewest), MOST_STEPS)))
+    whole_order = batch_order(rows, whole, generator)
 
     def whole_loss(step: int) -> Tensor:
         picked = whole_order[step]
@@ -95,20 +108,15 @@ def fit_members(
             return loss(None, picked)
         return loss(apply_layers(trained, inputs.architecture[picked], relu_last=True), picked)
 
-    minimise([*trained, *head], whole_loss, WHOLE)
-    return Fitted(trained, head, mean, scale)
+    minimise([*trained, *head], whole_loss, whole)
+    return Fitted(trained, head, centre, scale)
 
 
-def _spread(labels: Tensor) -> Tensor:
-    """Scale of the output: half the span of the middle 68 %, which a few trials at chance do not widen.
-
-    The standard deviation where that span is empty, and 1 where all labels are equal.
-    """
-    low, high = torch.quantile(labels, torch.tensor([0.16, 0.84]))
-    for spread in ((high - low) / 2, labels.std(correction=0)):
-        if spread > SMALLEST_SCALE:
-            return spread
-    return torch.tensor(1.0)
+def _order_loss(output: Tensor, wanted: Tensor) -> Tensor:
+    """Mean over members and ordered pairs, equal labels apart, of log(1 + exp(-slope * difference))."""
+    sign = (wanted[:, :, None] - wanted[:, None, :]).sign()
+    difference = output[:, :, None] - output[:, None, :]
+    return (softplus(-ORDER_SLOPE * sign * difference) * sign.abs()).mean()
 
 
 def _joined(embedding: Tensor | None, beside: Tensor) -> Tensor:

@@ -23,14 +23,15 @@ from narsfast.seeds import derive_seed
 from narsfast.space import Space
 
 from ._fitting import Fitted, fit_members
-from ._inputs import Inputs, Scaling, Statistics
+from ._inputs import Inputs, Scaling, Statistics, order_columns, without_order
 from ._network import Layer, new_layers, one_thread
 from ._pretraining import PretrainingReport, pretrain_encoder
+from ._validation import CrossValidation, Deviation, cross_validate
 from ._weights import ArrayLayer, PredictorWeights
 
 MEMBERS = 4
-ENCODER = (256, 128, 32)
-HEAD = (64,)
+ENCODER = (256, 64)
+HEAD = (64, 64)
 FEWEST = 5
 """Candidates that pretraining needs, so that one can be held out."""
 
@@ -48,6 +49,7 @@ class Predictor:
         head_widths: hidden widths of the accuracy head.
         pretraining: how well the statistics were learnt.
         fitted: weights after the last fit, None before any.
+        deviation: from the members' deviation to the one to expect of labels.
     """
 
     counter: Statistics
@@ -58,6 +60,7 @@ class Predictor:
     head_widths: tuple[int, ...]
     pretraining: PretrainingReport
     fitted: Fitted | None = field(default=None, repr=False)
+    deviation: Deviation = field(default_factory=Deviation)
 
     @property
     def space(self) -> Space:
@@ -72,8 +75,8 @@ class Predictor:
     def fit(self, genes: ArrayLike, labels: ArrayLike, seed: int) -> Predictor:
         """Learn labels, always from the pretrained weights: earlier fits leave no trace.
 
-        The encoder is frozen first, then everything is trained at a lower rate, by the Huber loss with the switch
-        at 1 percent. On one thread; the same arguments give the same weights.
+        The encoder is frozen first, then everything is trained at a lower rate; the loss is of standardised labels.
+        On one thread; the same arguments give the same weights.
 
         Args:
             genes: (n, F) canonical, n at least 1.
@@ -93,7 +96,16 @@ class Predictor:
             fitted = fit_members(
                 self.encoder, self.head_widths, inputs, percent, [every] * self.members, generator
             )
-        return replace(self, fitted=fitted)
+        return replace(self, fitted=fitted, deviation=Deviation())
+
+    def cross_validate(self, genes: ArrayLike, labels: ArrayLike, seed: int) -> CrossValidation:
+        """Predict each label by fits to others, from the pretrained weights; arguments and errors as of `fit`."""
+        inputs, percent = self.learning_set(genes, labels)
+        return cross_validate(self.encoder, self.head_widths, self.members, inputs, percent, seed)
+
+    def calibrated(self, validation: CrossValidation) -> Predictor:
+        """The same predictions, with the uncertainty that the errors of a cross-validation show."""
+        return replace(self, deviation=validation.deviation)
 
     def learning_set(self, genes: ArrayLike, labels: ArrayLike) -> tuple[Inputs, torch.Tensor]:
         """Inputs of the genes, and the labels as (n,) float32; raises as `fit` does."""
@@ -107,7 +119,9 @@ class Predictor:
         return Inputs.of(self.counter, self.scaling, array), torch.from_numpy(percent)
 
     def predict(self, genes: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Predict canonical genes (n, F): mean and standard deviation over the members, (n,) each, percent.
+        """Predict canonical genes (n, F): accuracy and its standard deviation, (n,) each, percent.
+
+        The deviation comes from the members', and from `deviation`: see `calibrated`.
 
         Native inference: a candidate's result depends neither on the rest of the batch nor on threads.
 
@@ -135,13 +149,16 @@ class Predictor:
         """
         if self.fitted is None:
             raise RuntimeError("the predictor has no labels yet; call fit first")
+        recipe = order_columns(self.space, "recipe")
         return PredictorWeights(
             self.scaling.mean,
             self.scaling.std,
-            _arrays(self.fitted.encoder),
-            _arrays(self.fitted.head),
-            float(self.fitted.mean[0]),
+            _arrays(_first(self.fitted.encoder, order_columns(self.space, "architecture"), 0)),
+            _arrays(_first(self.fitted.head, recipe, self.fitted.head[0][0].shape[1] - sum(recipe.shape))),
+            float(self.fitted.centre[0]),
             float(self.fitted.scale[0]),
+            self.deviation.scale,
+            self.deviation.floor,
         )
 
     def save(self, directory: str | Path) -> None:
@@ -218,3 +235,8 @@ def pretrain(
 
 def _arrays(layers: Sequence[Layer]) -> list[ArrayLayer]:
     return [(weight.contiguous().numpy(), bias.contiguous().numpy()) for weight, bias in layers]
+
+
+def _first(layers: Sequence[Layer], order: torch.Tensor, first: int) -> list[Layer]:
+    """The layers, of which the first reads features without their order."""
+    return [(without_order(weight, order, first), bias) for weight, bias in layers[:1]] + list(layers[1:])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,11 @@ from ._inputs import Scaling, Statistics
 from ._network import Layer
 from ._predictor import Predictor
 from ._pretraining import PretrainingReport
+from ._validation import Deviation
 
 WEIGHTS = "predictor.safetensors"
 SCHEMA = "predictor.json"
-FORMAT = 1
+FORMAT = 2
 
 
 def save_predictor(predictor: Predictor, directory: Path) -> None:
@@ -38,7 +40,7 @@ def save_predictor(predictor: Predictor, directory: Path) -> None:
         **_named("proxy", predictor.proxy),
     }
     if predictor.fitted is not None:
-        tensors["fitted.mean"] = predictor.fitted.mean
+        tensors["fitted.centre"] = predictor.fitted.centre
         tensors["fitted.scale"] = predictor.fitted.scale
         tensors |= _named("fitted.encoder", predictor.fitted.encoder)
         tensors |= _named("fitted.head", predictor.fitted.head)
@@ -53,6 +55,7 @@ def save_predictor(predictor: Predictor, directory: Path) -> None:
         "members": predictor.members,
         "head_widths": list(predictor.head_widths),
         "unit": "percent",
+        "deviation": asdict(predictor.deviation),
         "pretraining": predictor.pretraining.to_dict(),
         "trained": predictor.pretraining.trained,
         "validated": predictor.pretraining.validated,
@@ -112,11 +115,11 @@ def _checked_counter(
 
 def _assembled(schema: Mapping[str, Any], tensors: Mapping[str, Tensor], counter: Statistics) -> Predictor:
     fitted = None
-    if "fitted.mean" in tensors:
+    if "fitted.centre" in tensors:
         fitted = Fitted(
             _layers("fitted.encoder", tensors),
             _layers("fitted.head", tensors),
-            tensors["fitted.mean"],
+            tensors["fitted.centre"],
             tensors["fitted.scale"],
         )
     scaling = [tensors[f"statistics.{part}"].numpy() for part in ("mean", "std", "varies")]
@@ -129,6 +132,7 @@ def _assembled(schema: Mapping[str, Any], tensors: Mapping[str, Tensor], counter
         tuple(schema["head_widths"]),
         PretrainingReport.from_dict(schema["pretraining"], schema["trained"], schema["validated"]),
         fitted,
+        Deviation(**schema["deviation"]),
     )
 
 

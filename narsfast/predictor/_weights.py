@@ -18,9 +18,10 @@ class PredictorWeights:
 
     The input z of a statistic is ``(log(max(statistic, 1)) - statistic_mean) / statistic_std``. The encoder reads the
     architecture's features, with a ReLU after every layer; its last output is the embedding. The head reads
-    embedding, z and the recipe's features side by side, with a ReLU between layers. A member predicts
-    ``output_mean + output_scale * head`` percent; a candidate's score is the mean over the members, its uncertainty
-    their (population) standard deviation.
+    embedding, z and the recipe's features side by side, with a ReLU between layers. Its output u is a standardised
+    accuracy with a compressed lower tail: with the mean m of u over the members and their (population) variance v,
+    the score is ``output_mean + output_scale * e(m)`` percent, where e(m) is m down to -1 and ``-exp(-1 - m)`` below;
+    the uncertainty is ``output_scale * e'(m) * deviation_scale * sqrt(v + deviation_floor ** 2)`` percent.
 
     Attributes:
         statistic_mean: (S,) float32.
@@ -29,6 +30,8 @@ class PredictorWeights:
         head: layers, the last with one output.
         output_mean: percent.
         output_scale: percent.
+        deviation_scale: what makes the members' deviation the one to expect of new labels.
+        deviation_floor: least deviation of the members that is believed.
     """
 
     statistic_mean: Floats
@@ -37,3 +40,5 @@ class PredictorWeights:
     head: list[ArrayLayer]
     output_mean: float
     output_scale: float
+    deviation_scale: float
+    deviation_floor: float

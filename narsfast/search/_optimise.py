@@ -176,7 +176,9 @@ def optimise(
         progress(stage, 0, 1)
         genes, labels = _learning_set(trials, length, chance)
         predictor = predictor.fit(genes, labels, derive_seed(seed, "fit", index))
-        taus = baselines(predictor, genes, labels, derive_seed(seed, "baselines", index))
+        validation = predictor.cross_validate(genes, labels, derive_seed(seed, "validation", index))
+        predictor = predictor.calibrated(validation)
+        taus = baselines(predictor, genes, labels, validation, derive_seed(seed, "baselines", index))
         fits.append(Fit(len(labels), taus))
         progress(stage, 1, 1)
         if on_fit is not None:

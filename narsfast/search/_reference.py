@@ -24,6 +24,9 @@ PURPOSE = 0x65766F6C
 UNIT = 65536.0
 """Probabilities are compared with 16 random bits."""
 
+LARGEST_EXPONENT = 50.0
+"""Of the lower tail, so that a score stays finite."""
+
 
 def philox(seed: int, purpose: int, counters: Words) -> Words:
     """Philox4x32-10 (Salmon et al., SC 2011): counters (n, 4) uint32 to words (n, 4) uint32."""
@@ -68,8 +71,12 @@ def predict_reference(
             hidden = hidden @ matrix[member] + bias[member]
             if layer + 1 < len(weights.head):
                 hidden = np.maximum(hidden, 0)
-        values.append(weights.output_mean + weights.output_scale * hidden[:, 0].astype(np.float64))
-    return np.mean(values, axis=0), np.std(values, axis=0)
+        values.append(hidden[:, 0].astype(np.float64))
+    mean = np.mean(values, axis=0)
+    slope = np.exp(np.clip(-1 - mean, 0, LARGEST_EXPONENT))
+    deviation = weights.deviation_scale * np.sqrt(np.var(values, axis=0) + weights.deviation_floor**2)
+    score = weights.output_mean + weights.output_scale * np.where(mean < -1, -slope, mean)
+    return score, weights.output_scale * slope * deviation
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Fields, conditions, canonical genes, sampling, the built-in spaces and the recipe schema."""
 
+from ._features import width as feature_width
 from ._field import Candidate, Condition, Field, Kind, Part, Value, canonical_json, digest
 from ._load import builtin_spaces, load_space
 from ._mbconv import HEADER_NAMES, STAGE_NAMES, architecture_names
@@ -25,6 +26,7 @@ __all__ = [
     "builtin_spaces",
     "canonical_json",
     "digest",
+    "feature_width",
     "load_space",
     "parse_quantity",
 ]
