@@ -103,7 +103,7 @@ def test_native_equals_reference(monkeypatch, isa, keep):
     assert len(fronts[0].scores) <= keep
 
 
-def test_a_large_front_is_thinned_to_its_ends_and_between():
+def test_a_large_front_is_thinned_but_not_shortened():
     counter = small_counter()
     pool, budget = pool_of(counter), Budget({"macs": (0.0, np.inf)})
 
@@ -113,7 +113,7 @@ def test_a_large_front_is_thinned_to_its_ends_and_between():
     whole = pareto(steady, counter, ["macs"], budget, pool, pool.genes[:0], 0, keep=5000)
     few = pareto(steady, counter, ["macs"], budget, pool, pool.genes[:0], 0, keep=10)
     assert len(few.scores) == 10 < len(whole.scores) == len(np.unique(counter(every(counter.space))[:, 0]))
-    assert few.scores[[0, -1]].tolist() == whole.scores[[0, -1]].tolist()
+    assert np.ptp(few.scores) > 0.9 * np.ptp(whole.scores)
 
 
 def test_wrong_statistics_are_refused():
