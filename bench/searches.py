@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from unittest.mock import patch
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,10 +68,7 @@ def narsfast_search(
     early_stop: bool = True,
     rows: Rows | None = None,
 ) -> Trained:
-    """Algorithm 1 on a pool of rows, all by default, in batches of `BATCH` or in so many.
-
-    Only the cross-validated taus that `optimise` reports after each fit are left out: they decide nothing.
-    """
+    """Algorithm 1 on a pool of rows, all by default, in batches of `BATCH` or in so many."""
     mine = np.arange(len(table)) if rows is None else rows
     trainings = min(trainings, len(mine))
     batch = min(BATCH, trainings) if batches is None else -(-trainings // batches)
@@ -83,17 +79,16 @@ def narsfast_search(
         for candidate, row in zip(table.space.ids(picked.genes), mine[picked.indices], strict=True):
             yield Trial(candidate, tuple(curves[row, : picked.epochs].tolist()), "ok", picked.epochs, 0.0)
 
-    with patch("narsfast.search._optimise.baselines", lambda *_: {}):
-        outcome = optimise(
-            pool,
-            make(table, seed),
-            evaluate,
-            batch=batch,
-            iterations=trainings // batch,
-            epochs=curves.shape[1],
-            chance=float(curves.min()),
-            seed=derive_seed(seed, "optimise"),
-        )
+    outcome = optimise(
+        pool,
+        make(table, seed),
+        evaluate,
+        batch=batch,
+        iterations=trainings // batch,
+        epochs=curves.shape[1],
+        chance=float(curves.min()),
+        seed=derive_seed(seed, "optimise"),
+    )
     order = mine[np.concatenate([picked.indices for picked in outcome.batches])]
     spent = sum(picked.epochs * len(picked.indices) for picked in outcome.batches)
     return Trained(order, curves[order, outcome.early_stop_epoch - 1], spent / (curves.shape[1] * len(order)))

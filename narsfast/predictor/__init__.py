@@ -4,10 +4,11 @@ from ._baselines import baselines
 from ._inputs import Statistics
 from ._predictor import Predictor, pretrain
 from ._pretraining import PretrainingReport, StatisticReport
-from ._validation import CrossValidation, Deviation
+from ._validation import MEMBERS_ALONE, CrossValidation, Deviation
 from ._weights import PredictorWeights
 
 __all__ = [
+    "MEMBERS_ALONE",
     "CrossValidation",
     "Deviation",
     "Predictor",

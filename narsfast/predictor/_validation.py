@@ -43,6 +43,9 @@ class Deviation:
     floor: float = 0.05
 
 
+MEMBERS_ALONE = Deviation(scale=1.0, floor=0.0)
+
+
 @dataclass(frozen=True)
 class CrossValidation:
     """Labels predicted by members that have not seen them.

@@ -1,21 +1,21 @@
 """Constrained iterative optimisation: Algorithm 1, as pure steps and a driver.
 
-The first batch is drawn from the pool at random, later ones are the best predicted candidates not yet trained;
-after each batch the predictor is fitted anew to all labels. These steps are our choice; that a predictor chooses what
+The first batch is drawn from the pool at random, later ones are the most promising candidates not yet trained, by an
+upper confidence bound; after each batch the predictor is fitted anew to all labels. These steps are our choice; that a predictor chooses what
 is trained is FBNetV3's idea. Nothing here trains a network: `evaluate` does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from narsfast.errors import UserError
-from narsfast.predictor import Predictor, baselines
+from narsfast.predictor import MEMBERS_ALONE, Predictor, baselines
 from narsfast.progress import Progress, silent
 from narsfast.seeds import derive_seed
 from narsfast.space import Genes
@@ -65,8 +65,8 @@ class Optimisation:
         trials: all trials, sorted by candidate id.
         batches: what was trained in each iteration.
         early_stop_epoch: epoch of all labels, 1-based.
-        predictor: fitted to all labels.
-        fits: one a batch.
+        predictor: fitted to all labels and calibrated.
+        fits: one a batch, or the last one only where nobody asked for them by `on_fit`.
     """
 
     trials: tuple[Trial, ...]
@@ -93,7 +93,10 @@ def first_batch(pool: Pool, m: int, seed: int) -> NDArray[np.int64]:
 def next_batch(
     predictor: Predictor, pool: Pool, trained: ArrayLike, m: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Pick the m best predicted members of the pool that are not trained yet, best first.
+    """Pick the m most promising members of the pool that are not trained yet, best first.
+
+    They are ordered by the predicted accuracy plus one standard deviation of the predictor's members, so that what
+    they disagree on is tried too. Cross-validation leaves no trace in it.
 
     Args:
         predictor: fitted.
@@ -102,15 +105,15 @@ def next_batch(
         m: size of the batch.
 
     Returns:
-        Rows (m,) and their predicted accuracies in percent (m,); of equal ones the earlier row comes first.
+        Rows (m,) and their predicted accuracies in percent (m,); of equally promising ones the earlier row comes first.
 
     Raises:
         UserError: fewer than m are left.
     """
     open_rows = np.setdiff1d(np.arange(len(pool)), np.asarray(trained, np.int64))
     _check_size(m, len(open_rows))
-    scores = predictor.scores(pool.genes[open_rows])
-    best = np.argsort(-scores, kind="stable")[:m]
+    scores, spread = replace(predictor, deviation=MEMBERS_ALONE).predict(pool.genes[open_rows])
+    best = np.argsort(-(scores + spread), kind="stable")[:m]
     return open_rows[best], scores[best]
 
 
@@ -145,7 +148,8 @@ def optimise(
         seed: of the first batch and the fits.
         threshold: see `early_stop_epoch`.
         correlation: see `early_stop_epoch`.
-        on_fit: called after each fit with all fits so far and the early-stop epoch.
+        on_fit: called after each fit with all fits so far and the early-stop epoch. Without it only the last fit
+            is cross-validated; the picks are the same.
         progress: told of fits.
 
     Raises:
@@ -176,10 +180,11 @@ def optimise(
         progress(stage, 0, 1)
         genes, labels = _learning_set(trials, length, chance)
         predictor = predictor.fit(genes, labels, derive_seed(seed, "fit", index))
-        validation = predictor.cross_validate(genes, labels, derive_seed(seed, "validation", index))
-        predictor = predictor.calibrated(validation)
-        taus = baselines(predictor, genes, labels, validation, derive_seed(seed, "baselines", index))
-        fits.append(Fit(len(labels), taus))
+        if on_fit is not None or index + 1 == iterations:
+            validation = predictor.cross_validate(genes, labels, derive_seed(seed, "validation", index))
+            predictor = predictor.calibrated(validation)
+            taus = baselines(predictor, genes, labels, validation, derive_seed(seed, "baselines", index))
+            fits.append(Fit(len(labels), taus))
         progress(stage, 1, 1)
         if on_fit is not None:
             on_fit(fits, length)
