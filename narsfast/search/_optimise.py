@@ -1,8 +1,8 @@
 """Constrained iterative optimisation: Algorithm 1, as pure steps and a driver.
 
 The first batch is drawn from the pool at random, later ones are the most promising candidates not yet trained, by an
-upper confidence bound; after each batch the predictor is fitted anew to all labels. These steps are our choice; that a predictor chooses what
-is trained is FBNetV3's idea. Nothing here trains a network: `evaluate` does.
+upper confidence bound; after each batch the predictor is fitted anew to all labels. These steps are our choice; that a
+predictor chooses what is trained is FBNetV3's idea. Nothing here trains a network: `evaluate` does.
 """
 
 from __future__ import annotations
