@@ -78,6 +78,11 @@ def test_the_deviation_counts_where_most_labels_are_equal():
     assert float(scale) == pytest.approx(float(labels.std(correction=0)))
 
 
+@given(st.floats(0, 100, width=32), st.integers(1, 300))
+def test_equal_labels_have_scale_one(label, count):
+    assert centre_and_scale(torch.full((count,), label)) == (torch.tensor(label), torch.tensor(1.0))
+
+
 @given(st.lists(st.integers(0, 1000), min_size=1, max_size=50), st.sampled_from([0.25, 4.0, 1024.0]))
 def test_centre_and_scale_have_the_unit_of_labels(tenths, factor):
     labels = torch.tensor(tenths, dtype=torch.float32) / 8
