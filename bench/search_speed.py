@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -80,7 +80,9 @@ class Case:
             made.append((weights.astype(np.float32), np.zeros((1, outputs), np.float32)))
             inputs = outputs
         mean, std = self.default.arrays.statistic_mean, self.default.arrays.statistic_std
-        return Network(self.counter.names, PredictorWeights(mean, std, made[:-1], made[-1:], 70.0, 5.0))
+        return Network(
+            self.counter.names, PredictorWeights(mean, std, made[:-1], made[-1:], 70.0, 5.0, 1.0, 0.0)
+        )
 
     def ours(
         self, network: Network, population: int, seed: int = 0, generations: int = GENERATIONS
@@ -119,13 +121,10 @@ class Case:
     def exact(self, genes: Genes) -> float:
         """Score (float64 throughout) of one candidate by the default predictor."""
         arrays = self.default.arrays
-        double = PredictorWeights(
-            arrays.statistic_mean,
-            arrays.statistic_std,
-            [(weight.astype(np.float64), bias.astype(np.float64)) for weight, bias in arrays.encoder],
-            [(weight.astype(np.float64), bias.astype(np.float64)) for weight, bias in arrays.head],
-            arrays.output_mean,
-            arrays.output_scale,
+        double = replace(
+            arrays,
+            encoder=[(weight.astype(np.float64), bias.astype(np.float64)) for weight, bias in arrays.encoder],
+            head=[(weight.astype(np.float64), bias.astype(np.float64)) for weight, bias in arrays.head],
         )
         row = np.ascontiguousarray(genes, np.int16).reshape(1, -1)
         return float(predict_reference(self.space, double, row, self.counter(row).astype(float))[0][0])

@@ -142,8 +142,9 @@ class TorchScores:
         hidden = torch.baddbmm(shared.transpose(0, 1), hidden, self.head_embedding)
         for weight, bias in self.head:
             hidden = torch.baddbmm(bias, hidden.relu_(), weight)
+        output = hidden[..., 0].mean(0)
         mean, scale = self.output
-        return mean + scale * hidden[..., 0].mean(0)
+        return mean + scale * torch.where(output < -1, -torch.exp(-1 - output), output)
 
 
 def _feature_columns(space: Space) -> dict[str, tuple[Tensor, Tensor, Tensor]]:

@@ -22,6 +22,8 @@ def centre_and_scale(labels: Tensor) -> tuple[Tensor, Tensor]:
 
     The standard deviation where that span is empty, and 1 where all labels are equal.
     """
+    if labels.min() == labels.max():  # of which the standard deviation may be some rounding
+        return labels.median(), torch.tensor(1.0)
     low, high = torch.quantile(labels, torch.tensor([0.16, 0.84]))
     for spread in ((high - low) / 2, labels.std(correction=0)):
         if spread > SMALLEST_SCALE:

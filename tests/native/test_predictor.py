@@ -1,5 +1,8 @@
 """Native inference of the predictor, every instruction set, against the numpy twin."""
 
+import math
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -58,6 +61,8 @@ def random_weights(space, statistics, encoder, head, members):
         head=layers(embedding + statistics + recipe, [*head, 1]),
         output_mean=71.5,
         output_scale=4.0,
+        deviation_scale=1.7,
+        deviation_floor=0.3,
     )
 
 
@@ -84,6 +89,69 @@ def test_native_equals_reference(monkeypatch, isa, shape, make_space):
         expected_mean, expected_std = predict_reference(space, weights, genes, values)
         np.testing.assert_allclose(mean, expected_mean, rtol=2e-5, atol=2e-4)
         np.testing.assert_allclose(std, expected_std, rtol=2e-4, atol=2e-4)
+
+
+@pytest.mark.parametrize("isa", _native.isas())
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_lower_tail_equals_reference(monkeypatch, isa, shape):
+    """Outputs on both sides of -1, below which the score and its uncertainty expand."""
+    monkeypatch.setenv("NARSFAST_ISA", isa)
+    space = load_space("tiny")
+    encoder, head, statistics, members = shape
+    weights = random_weights(space, statistics, encoder, head, members)
+    genes, values = space.random(203, 0), random_statistics(203, statistics)
+    last, bias = weights.head[-1]
+    linear = predict_reference(space, moved(weights, 1000), genes, values)[0]
+    outputs = (linear - weights.output_mean) / weights.output_scale - 1000
+    narrow = float(3 / np.ptp(outputs))
+    weights = replace(
+        weights, head=[*weights.head[:-1], (last * np.float32(narrow), bias * np.float32(narrow))]
+    )
+    weights = moved(weights, -1 - float(np.median(outputs)) * narrow)
+    mean, std = _native.Predictor(space.tables(), weights).score(genes, values)
+    expected_mean, expected_std = predict_reference(space, weights, genes, values)
+    assert 80 < (expected_mean < weights.output_mean - weights.output_scale).sum() < 120
+    np.testing.assert_allclose(mean, expected_mean, rtol=2e-5, atol=2e-4)
+    np.testing.assert_allclose(std, expected_std, rtol=2e-4, atol=2e-4)
+
+
+def moved(weights, by):
+    """The weights, with all outputs moved."""
+    last, bias = weights.head[-1]
+    return replace(weights, head=[*weights.head[:-1], (last, bias + np.float32(by))])
+
+
+def constant_weights(space, *outputs):
+    """Weights whose members have these outputs for any candidate."""
+    weights = random_weights(space, 1, [], [], len(outputs))
+    last = np.zeros_like(weights.head[0][0])
+    return replace(weights, head=[(last, np.array(outputs, np.float32)[:, None])])
+
+
+@pytest.mark.parametrize(
+    ("outputs", "expanded", "derivative", "variance"),
+    [
+        ((0.5, 1.5), 1.0, 1.0, 0.25),
+        ((-0.5, -1.5), -1.0, 1.0, 0.25),
+        ((-2.0, -3.0), -math.exp(1.5), math.exp(1.5), 0.25),
+        ((-3.0, 2.0), -0.5, 1.0, 6.25),
+        ((-2.0,), -math.e, math.e, 0.0),
+        ((-1e4, -1e4), -math.exp(50), math.exp(50), 0.0),
+    ],
+)
+def test_mean_and_uncertainty_by_hand(outputs, expanded, derivative, variance):
+    """The mean over the members is expanded, not each of them; what is far below stays finite."""
+    space = small_space()
+    weights = constant_weights(space, *outputs)
+    genes, statistics = space.random(1, 0), np.ones((1, 1))
+    score = 71.5 + 4 * expanded
+    uncertainty = 4 * derivative * 1.7 * math.sqrt(variance + 0.3**2)
+    for mean, std in (
+        _native.Predictor(space.tables(), weights).score(genes, statistics),
+        predict_reference(space, weights, genes, statistics),
+    ):
+        assert mean[0] == pytest.approx(score, rel=1e-6)
+        assert std[0] == pytest.approx(uncertainty, rel=1e-6)
 
 
 @pytest.mark.parametrize("isa", _native.isas())

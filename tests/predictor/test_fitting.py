@@ -1,11 +1,13 @@
+import math
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 from scipy.stats import kendalltau
 
 from narsfast.predictor import _fitting
-from narsfast.predictor._fitting import fit_members
+from narsfast.predictor._fitting import ORDER_SLOPE, fit_members
 from narsfast.predictor._network import copy_layers
 
 
@@ -14,7 +16,15 @@ def fit(world, rows, labels=None):
     fitted = fit_members(
         world.pretrained.encoder, (16,), inputs, percent, rows, torch.Generator().manual_seed(0)
     )
-    return fitted, fitted.predict(inputs).numpy()
+    outputs = fitted.outputs(inputs)
+    expanded = torch.where(outputs < -1, -torch.exp(-1 - outputs), outputs)
+    return fitted, (fitted.centre[:, None] + fitted.scale[:, None] * expanded).numpy()
+
+
+def outputs_of(world, labels):
+    """Of two members that learnt the first 40 labels, (2, n)."""
+    fitted, _ = fit(world, [torch.arange(40)] * 2, labels)
+    return fitted.outputs(world.pretrained.learning_set(world.genes, world.labels)[0]).numpy()
 
 
 def test_the_pretrained_encoder_is_left_as_it_was_and_trained_on_in_a_copy(world):
@@ -70,3 +80,51 @@ def test_the_encoder_is_frozen_first_and_the_head_learns_meanwhile(world, monkey
 
 def test_everything_is_trained_at_a_lower_rate():
     assert 0 < _fitting.WHOLE.rate < _fitting.FROZEN.rate
+
+
+@pytest.mark.parametrize("labels", [1, 40, 400, 600])
+def test_more_labels_are_learnt_longer(world, monkeypatch, labels):
+    schedules = []
+    monkeypatch.setattr(_fitting, "minimise", lambda layers, loss, schedule: schedules.append(schedule))
+    fit(world, [torch.arange(600), torch.arange(labels)])
+    assert schedules == [
+        _fitting.FROZEN,
+        replace(_fitting.WHOLE, steps={400: 600, 600: 800}.get(labels, 400)),
+    ]
+
+
+def test_the_unit_of_labels_does_not_matter(world):
+    outputs = outputs_of(world, world.labels.astype(np.float32))
+    np.testing.assert_array_equal(outputs_of(world, world.labels.astype(np.float32) / 64), outputs)
+    for factor, shift in ((10, 0), (0.01, 0), (1, -70), (1e-3, 5)):
+        other = outputs_of(world, factor * world.labels + shift)
+        np.testing.assert_allclose(other, outputs, atol=0.05)
+        assert kendalltau(other.mean(axis=0), outputs.mean(axis=0)).statistic > 0.99
+
+
+def order_loss(output, wanted):
+    return float(_fitting._order_loss(torch.tensor([output]), torch.tensor([wanted])))
+
+
+def test_pairs_in_wrong_order_cost():
+    """Each pair counts twice among the n * n; a pair in order by a difference d costs log(1 + exp(-slope * d))."""
+    wanted = [0.0, 1.0]
+    assert order_loss([0.5, 0.5], wanted) == pytest.approx(math.log(2) / 2)
+    assert order_loss([0.0, 0.8], wanted) == pytest.approx(math.log1p(math.exp(-ORDER_SLOPE * 0.8)) / 2)
+    assert order_loss([0.8, 0.0], wanted) == pytest.approx(math.log1p(math.exp(ORDER_SLOPE * 0.8)) / 2)
+    assert order_loss([3.0, -4.0, 3.5, 9.0], [0.0, 1.0, 2.0, 3.0]) > order_loss(
+        [-4.0, 3.0, 3.5, 9.0], [0.0, 1.0, 2.0, 3.0]
+    )
+
+
+def test_equal_labels_have_no_order():
+    assert order_loss([5.0, -5.0, 0.0], [2.0, 2.0, 2.0]) == 0
+    assert order_loss([5.0, -5.0, 7.0], [2.0, 2.0, 3.0]) == order_loss([-5.0, 5.0, 7.0], [2.0, 2.0, 3.0])
+
+
+def test_the_order_is_learnt(world, monkeypatch):
+    """With the loss of order alone the ranks are learnt, and the level is not."""
+    monkeypatch.setattr(_fitting, "huber_loss", lambda output, wanted, delta: 0 * output.mean())
+    outputs = outputs_of(world, world.labels).mean(axis=0)
+    assert kendalltau(outputs[:40], world.labels[:40]).statistic > 0.8
+    assert kendalltau(outputs[100:], world.labels[100:]).statistic > 0.5

@@ -1,6 +1,27 @@
 import numpy as np
+import pytest
+import torch
 
-from narsfast.predictor._inputs import Inputs, Scaling
+from narsfast.predictor._inputs import Inputs, Scaling, order_columns, without_order
+from narsfast.space import Space, load_space
+
+ORDERED = Space.from_dict(
+    {
+        "name": "ordered",
+        "architecture": {
+            "stepped": {"range": [4, 32, 4]},
+            "names": {"choices": ["a", "b", "c"]},
+            "width": {"choices": [16, 32, 64, 128]},
+            "two": {"choices": [3, 5]},
+            "downwards": {"choices": [4, 2, 1]},
+            "rate": {"choices": [0.5, 1, 2.5], "when": {"names": ["b", "c"]}},
+            "constant": 3,
+        },
+        "recipe": {"epochs": {"choices": [1, 2, 3]}, "ema": {"choices": [True, False]}},
+        "pool": {},
+        "budgets": [],
+    }
+)
 
 
 def test_logarithms_are_standardised():
@@ -30,6 +51,63 @@ def test_statistics_that_differ_only_below_one_are_constant():
 
 def test_parts_are_kept_apart(world):
     inputs = Inputs.of(world.counter, world.pretrained.scaling, world.genes[:4])
-    both = np.concatenate([inputs.architecture, inputs.recipe], axis=1)
-    np.testing.assert_array_equal(both, world.space.features(world.genes[:4]))
+    widths = {
+        part: world.space.features(world.genes[:4], part).shape[1] for part in ("architecture", "recipe")
+    }
+    both = [inputs.architecture[:, : widths["architecture"]], inputs.recipe[:, : widths["recipe"]]]
+    np.testing.assert_array_equal(np.concatenate(both, axis=1), world.space.features(world.genes[:4]))
+    assert inputs.architecture.shape[1] == widths["architecture"] + 1  # the head's expansion: 2, 3, 4
+    assert inputs.recipe.shape[1] == widths["recipe"]
     assert inputs.beside.shape == (4, len(world.counter.names) + inputs.recipe.shape[1])
+
+
+def test_three_or_more_ascending_numbers_have_an_order():
+    """Not names, two values, values that fall, a range (one column of its own) or a constant."""
+    features = {"stepped": 1, "names": 3, "width": 4, "two": 2, "downwards": 3, "rate": 3}
+    places = torch.zeros(sum(features.values()), 2)
+    places[4:8, 0] = torch.tensor([-1 / 2, -1 / 6, 1 / 6, 1 / 2])
+    places[13:16, 1] = torch.tensor([-0.5, 0, 0.5])
+    torch.testing.assert_close(order_columns(ORDERED, "architecture"), places)
+    torch.testing.assert_close(order_columns(ORDERED, "recipe"), torch.tensor([[-0.5], [0], [0.5], [0], [0]]))
+
+
+def test_places_are_read_beside_the_features():
+    """One column a field, -0.5 for the first value, 0.5 for the last, and 0 where the field is inactive."""
+    genes = ORDERED.random(200, seed=0)
+
+    class Nothing:
+        space, names = ORDERED, ()
+
+        def __call__(self, genes):
+            return np.zeros((len(genes), 0))
+
+    inputs = Inputs.of(Nothing(), Scaling.of(np.zeros((2, 0))), genes)
+    fields = [field.name for field in ORDERED.fields]
+    column = {name: fields.index(name) for name in ("width", "rate", "epochs")}
+    active = ORDERED.active(genes)[:, column["rate"]]
+    np.testing.assert_allclose(inputs.architecture[:, -2], genes[:, column["width"]] / 3 - 0.5, atol=1e-6)
+    np.testing.assert_allclose(
+        inputs.architecture[:, -1], np.where(active, genes[:, column["rate"]] / 2 - 0.5, 0), atol=1e-6
+    )
+    np.testing.assert_allclose(inputs.recipe[:, -1], genes[:, column["epochs"]] / 2 - 0.5, atol=1e-6)
+    assert 0 < active.sum() < 200
+
+
+@pytest.mark.parametrize("space", [ORDERED, load_space("tiny"), load_space("mobile")], ids=lambda s: s.name)
+@pytest.mark.parametrize("part", ["architecture", "recipe"])
+@pytest.mark.parametrize("first", [0, 5])
+def test_weights_without_order_give_the_same_products(space, part, first):
+    generator = torch.Generator().manual_seed(0)
+    features = torch.from_numpy(space.features(space.random(50, seed=1), part))
+    order = order_columns(space, part)
+    before = torch.randn(50, first, generator=generator)
+    weight = torch.randn(3, first + sum(order.shape), 7, generator=generator)
+    folded = without_order(weight, order, first)
+    assert folded.shape == (3, first + features.shape[1], 7)
+    torch.testing.assert_close(
+        torch.cat([before, features], dim=1) @ folded,
+        torch.cat([before, features, features @ order], dim=1) @ weight,
+        atol=1e-4,
+        rtol=1e-5,
+    )
+    assert torch.equal(folded[:, :first], weight[:, :first])

@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -5,17 +6,18 @@ import pytest
 import torch
 from scipy.stats import kendalltau
 
-from narsfast.predictor import pretrain
+from narsfast.predictor import Deviation, pretrain
+from narsfast.predictor._inputs import Inputs
 from narsfast.predictor._network import new_layers
 from narsfast.search import TableCounter
 from narsfast.space import Space
 
 
-def twin(space, weights, genes, statistics):
-    """Inference of `PredictorWeights` in numpy: mean and standard deviation over the members."""
+def outputs_of(space, weights, genes, statistics):
+    """Outputs of the members of `PredictorWeights` in numpy, (M, n)."""
     z = (np.log(np.maximum(statistics, 1.0)) - weights.statistic_mean) / weights.statistic_std
     beside = np.concatenate([z, space.features(genes, "recipe")], axis=1)
-    values = []
+    outputs = []
     for member in range(len(weights.head[0][0])):
         hidden = space.features(genes, "architecture")
         for weight, bias in weights.encoder:
@@ -24,10 +26,20 @@ def twin(space, weights, genes, statistics):
         for weight, bias in weights.head[:-1]:
             hidden = np.maximum(hidden @ weight[member] + bias[member], 0)
         weight, bias = weights.head[-1]
-        values.append(
-            weights.output_mean + weights.output_scale * (hidden @ weight[member] + bias[member])[:, 0]
-        )
-    return np.mean(values, axis=0), np.std(values, axis=0)
+        outputs.append((hidden @ weight[member] + bias[member])[:, 0])
+    return np.array(outputs)
+
+
+def twin(space, weights, genes, statistics):
+    """Score and uncertainty of `PredictorWeights`, a candidate at a time."""
+    scores, uncertainties = [], []
+    for outputs in outputs_of(space, weights, genes, statistics).T:
+        mean, variance = outputs.mean(), np.mean((outputs - outputs.mean()) ** 2)
+        expanded, derivative = (mean, 1.0) if mean >= -1 else (-math.exp(-1 - mean), math.exp(-1 - mean))
+        deviation = weights.deviation_scale * math.hypot(math.sqrt(variance), weights.deviation_floor)
+        scores.append(weights.output_mean + weights.output_scale * expanded)
+        uncertainties.append(weights.output_scale * derivative * deviation)
+    return np.array(scores), np.array(uncertainties)
 
 
 def flat_space(**parts):
@@ -38,11 +50,35 @@ def flat_space(**parts):
 
 
 def test_predictions_are_those_of_the_weights(world, fitted):
-    mean, std = fitted.predict(world.genes)
-    expected = twin(world.space, fitted.weights(), world.genes, world.counter(world.genes))
+    """On both sides of an output of -1, below which the score expands."""
+    predictor = replace(fitted, deviation=Deviation(scale=1.7, floor=0.3))
+    mean, std = predictor.predict(world.genes)
+    weights, statistics = predictor.weights(), world.counter(world.genes)
+    assert (weights.deviation_scale, weights.deviation_floor) == (1.7, 0.3)
+    below = outputs_of(world.space, weights, world.genes, statistics).mean(axis=0) < -1
+    assert 20 < below.sum() < 580
+    expected = twin(world.space, weights, world.genes, statistics)
     np.testing.assert_allclose(mean, expected[0], atol=1e-3)
     np.testing.assert_allclose(std, expected[1], atol=1e-3)
-    np.testing.assert_array_equal(fitted.scores(world.genes), mean)
+    np.testing.assert_array_equal(predictor.scores(world.genes), mean)
+
+
+def test_ordered_fields_are_read_natively(small):
+    """Native inference has no columns of order: their weights are folded into those of the features."""
+    values = {"choices": [1, 2, 4, 8]}
+    space = flat_space(architecture={"a": values, "b": {"range": [1, 5]}}, recipe={"x": values, "y": values})
+    counter = TableCounter(space, ("params",), np.arange(1.0, 21.0).reshape(4, 5, 1))
+    genes = space.random(60, seed=0)
+    predictor = pretrain(counter, genes, seed=0, **small)
+    fitted = predictor.fit(genes, space.features(genes) @ np.arange(13.0), seed=0)
+    inputs = Inputs.of(counter, predictor.scaling, genes)
+    assert (inputs.architecture.shape[1], inputs.recipe.shape[1]) == (4 + 1 + 1, 8 + 2)
+    np.testing.assert_allclose(
+        outputs_of(space, fitted.weights(), genes, counter(genes)), fitted.fitted.outputs(inputs), atol=1e-4
+    )
+    np.testing.assert_allclose(
+        fitted.predict(genes), twin(space, fitted.weights(), genes, counter(genes)), atol=1e-3
+    )
 
 
 def test_weights_are_plain_arrays(world, fitted):

@@ -6,7 +6,7 @@ import torch
 
 from narsfast.cost import Counter
 from narsfast.errors import UserError
-from narsfast.predictor import Predictor, pretrain
+from narsfast.predictor import Deviation, Predictor, pretrain
 from narsfast.search import TableCounter
 from narsfast.space import Space, load_space
 
@@ -17,6 +17,16 @@ def test_a_fitted_predictor_comes_back(tmp_path, world, fitted):
     np.testing.assert_array_equal(back.scores(world.genes), fitted.scores(world.genes))
     assert back.pretraining == fitted.pretraining
     assert (back.counter.in_chans, back.counter.num_classes) == (1, 10)
+
+
+def test_the_deviation_comes_back(tmp_path, world, fitted):
+    calibrated = fitted.calibrated(fitted.cross_validate(world.genes[:40], world.labels[:40], seed=1))
+    assert calibrated.deviation != fitted.deviation == Deviation()
+    for name, predictor in (("default", fitted), ("calibrated", calibrated)):
+        predictor.save(tmp_path / name)
+        back = Predictor.load(tmp_path / name, world.space)
+        assert back.deviation == predictor.deviation
+        np.testing.assert_array_equal(back.predict(world.genes), predictor.predict(world.genes))
 
 
 def test_a_pretrained_predictor_comes_back_and_fits_the_same(tmp_path, world, fitted):
@@ -82,7 +92,7 @@ def test_missing_and_damaged_files(tmp_path, world, fitted):
     weights.write_bytes(whole)
     for damaged, said in (
         (text[:50], "cannot be read"),
-        (text.replace('"format": 1', '"format": 9'), "format 9"),
+        (text.replace('"format": 2', '"format": 9'), "format 9"),
     ):
         schema.write_text(damaged)
         with pytest.raises(UserError, match=said):

@@ -206,6 +206,8 @@ class LinearPredictor:
             head=[layer(20 + 2 + recipe, 16), layer(16, 1)],
             output_mean=60.0,
             output_scale=3.0,
+            deviation_scale=1.7,
+            deviation_floor=0.3,
         )
 
     def weights(self):

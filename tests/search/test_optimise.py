@@ -5,7 +5,7 @@ import pytest
 
 from narsfast.cost import Budget, Counter
 from narsfast.errors import UserError
-from narsfast.predictor import pretrain
+from narsfast.predictor import Deviation, baselines, pretrain
 from narsfast.search import Pool, first_batch, next_batch, optimise, sample_pool
 from narsfast.seeds import derive_seed
 from narsfast.space import load_space
@@ -120,6 +120,23 @@ def test_the_predictor_learnt_all_labels(world, outcome):
     indices = np.concatenate([b.indices for b in result.batches])
     errors = result.predictor.scores(genes) - (world.worth[indices] - 40 / 3)
     assert np.abs(errors).mean() < 1.5
+
+
+def test_the_predictor_is_calibrated_on_all_labels(world, outcome):
+    """Its uncertainty, and its tau, are those of a cross-validation of the labels that it learnt."""
+    result = outcome.result
+    indices = np.concatenate([b.indices for b in result.batches])
+    rows = indices[np.argsort(world.ids[indices])]
+    curves = {trial.candidate: trial.curve for trial in result.trials}
+    labels = [curves[identifier][result.early_stop_epoch - 1] for identifier in world.ids[rows]]
+    genes = world.pool.genes[rows]
+    validation = world.predictor.cross_validate(genes, labels, derive_seed(SETTINGS["seed"], "validation", 2))
+    assert result.predictor.deviation == validation.deviation != Deviation()
+    taus = baselines(
+        world.predictor, genes, labels, validation, derive_seed(SETTINGS["seed"], "baselines", 2)
+    )
+    assert result.fits[-1].taus == taus
+    assert taus["predictor"] > 0.3
 
 
 def test_the_order_of_arrival_is_of_no_matter(world, outcome):

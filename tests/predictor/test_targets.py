@@ -1,0 +1,93 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from narsfast.predictor._targets import centre_and_scale, compress
+
+VALUES = st.floats(-1e9, 1e9)
+
+
+def compressed(*values):
+    return compress(torch.tensor(values, dtype=torch.float64))
+
+
+@given(VALUES, VALUES)
+def test_compression_keeps_the_order(one, other):
+    low, high = compressed(min(one, other), max(one, other))
+    assert low <= high
+    if high < 1e4 and abs(one - other) > 1e-6 * max(1, abs(one)):
+        assert low < high
+
+
+@given(st.floats(-1, 1e9))
+def test_nothing_is_compressed_down_to_minus_one(value):
+    assert compressed(value)[0] == value
+
+
+@given(st.floats(-1e9, -1))
+def test_the_expansion_undoes_the_compression(value):
+    (output,) = compressed(value)
+    assert output <= -1
+    assert -float(torch.exp(-1 - output)) == pytest.approx(value)
+
+
+@given(st.floats(-21, -1))
+def test_the_compression_undoes_the_expansion(output):
+    assert float(compressed(-np.exp(-1 - output))[0]) == pytest.approx(output)
+
+
+def test_compression_is_smooth_at_minus_one():
+    values = torch.tensor([-1 - 1e-6, -1, -1 + 1e-6], dtype=torch.float64, requires_grad=True)
+    compress(values).sum().backward()
+    torch.testing.assert_close(compress(values).detach(), values.detach(), atol=1e-11, rtol=0)
+    torch.testing.assert_close(values.grad, torch.ones(3, dtype=torch.float64), atol=2e-6, rtol=0)
+
+
+@given(VALUES)
+def test_gradients_are_finite(value):
+    values = torch.tensor([value], dtype=torch.float64, requires_grad=True)
+    compress(values).sum().backward()
+    assert float(values.grad) == pytest.approx(-1 / value if value < -1 else 1)
+
+
+def normal(count=4000):
+    return torch.from_numpy(np.random.default_rng(0).normal(70, 3, count).astype(np.float32))
+
+
+def test_scale_is_the_deviation_of_normal_labels():
+    centre, scale = centre_and_scale(normal())
+    assert float(centre) == pytest.approx(70, abs=0.2)
+    assert float(scale) == pytest.approx(3, abs=0.15)
+
+
+def test_a_few_trials_at_chance_widen_nothing():
+    labels = normal()
+    spoilt = labels.clone()
+    spoilt[:200] = 10.0
+    for clean, dirty in zip(centre_and_scale(labels), centre_and_scale(spoilt), strict=True):
+        assert float(dirty) == pytest.approx(float(clean), rel=0.1)
+
+
+def test_the_deviation_counts_where_most_labels_are_equal():
+    labels = torch.full((40,), 10.0)
+    labels[:4] = 50.0
+    centre, scale = centre_and_scale(labels)
+    assert centre == 10
+    assert float(scale) == pytest.approx(float(labels.std(correction=0)))
+
+
+@given(st.floats(0, 100, width=32), st.integers(1, 300))
+def test_equal_labels_have_scale_one(label, count):
+    assert centre_and_scale(torch.full((count,), label)) == (torch.tensor(label), torch.tensor(1.0))
+
+
+@given(st.lists(st.integers(0, 1000), min_size=1, max_size=50), st.sampled_from([0.25, 4.0, 1024.0]))
+def test_centre_and_scale_have_the_unit_of_labels(tenths, factor):
+    labels = torch.tensor(tenths, dtype=torch.float32) / 8
+    centre, scale = centre_and_scale(labels)
+    assert labels.min() <= centre <= labels.max()
+    assert scale > 0
+    if len(set(tenths)) > 1:
+        assert centre_and_scale(factor * labels) == (factor * centre, factor * scale)
