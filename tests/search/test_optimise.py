@@ -1,4 +1,4 @@
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -201,11 +201,14 @@ def test_the_first_batch_is_random_and_seeded(world):
     assert drawn.min() > 0  # 10 expected of each
 
 
+@dataclass
 class Scored:
-    """A predictor whose score is the last gene."""
+    """A predictor whose score is the last gene, and whose members agree."""
 
-    def scores(self, genes):
-        return genes[:, -1].astype(float)
+    deviation: Deviation = MEMBERS_ALONE
+
+    def predict(self, genes):
+        return genes[:, -1].astype(float), np.zeros(len(genes))
 
 
 def test_next_batch_breaks_ties_by_the_order_of_the_pool():
