@@ -1,9 +1,9 @@
-"""Tables of the performance page from the results: `python -m bench.tables` prints them as Markdown."""
+"""Tables of the pages on performance and quality from the results: `python -m bench.tables` prints them as Markdown."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +75,42 @@ def optima() -> str:
     )
 
 
+def predictors() -> str:
+    """Kendall tau of every predictor, tables and N across."""
+    rows = [row for row in read("predictor_quality")["rows"] if "variant" in row]
+    return _pivot(rows, "n", lambda row: f"{row['tau']:.3f}")
+
+
+def intervals() -> str:
+    """The share of held-out labels inside ours' 80 % interval, and tau among the best tenth."""
+    rows = [row for row in read("predictor_quality")["rows"] if row.get("variant") == "ours"]
+    return table(
+        ["table", "N", "tau", "tau of the best tenth", "Spearman", "inside the 80 % interval"],
+        [
+            [row["table"], str(row["n"])]
+            + [f"{row[key]:.3f}" for key in ("tau", "tau_best_tenth", "spearman", "interval_80")]
+            for row in rows
+        ],
+    )
+
+
+def searches() -> str:
+    """Median and mean rank of the best found by every search, tables and trainings across."""
+    rows = read("search_quality")["rows"]
+    return _pivot(rows, "trainings", lambda row: f"{row['median_rank']:g} ({row['mean_rank']:g})")
+
+
+def _pivot(rows: Sequence[dict[str, Any]], size: str, cell: Callable[[dict[str, Any]], str]) -> str:
+    """One row a variant, one column a table and size; empty where there is none."""
+    columns = list(dict.fromkeys((row["table"], row[size]) for row in rows))
+    cells = {(row["variant"], row["table"], row[size]): cell(row) for row in rows}
+    variants = dict.fromkeys(row["variant"] for row in rows)
+    return table(
+        ["", *(f"{name}, {number}" for name, number in columns)],
+        [[variant, *(cells.get((variant, *column), "") for column in columns)] for variant in variants],
+    )
+
+
 def machine(name: str) -> str:
     """One line on where a result comes from."""
     host = read(name)["machine"]
@@ -98,6 +134,9 @@ def show() -> None:
         ("search_time", [figures("search_time")]),
         ("search_speed", [figures("search_speed"), search()]),
         ("search_optimum", [figures("search_optimum"), optima()]),
+        ("predictor_quality", [figures("predictor_quality"), predictors(), intervals()]),
+        ("search_quality", [figures("search_quality"), searches()]),
+        ("early_stopping", [figures("early_stopping")]),
     ):
         print(f"\n## {name}\n\n{machine(name)}\n")
         print("\n\n".join(parts))

@@ -11,6 +11,7 @@ from narsfast import cli, pipeline
 from narsfast.config import resolve_config
 from narsfast.cost import Budget, Counter, LatencyTable, _measure
 from narsfast.errors import UserError
+from narsfast.families import check_budget
 from narsfast.runs import Run
 from narsfast.search import Pool, evolve
 from narsfast.space import load_space
@@ -87,7 +88,7 @@ def test_a_latency_budget_needs_a_table(options, tmp_path):
     with pipeline.open_search(tmp_path / "run", without | {"budgets": ["macs=1M"]}, workers=1) as search:
         pool = pipeline._pool(search)
         with pytest.raises(UserError, match="needs a latency table"):
-            pipeline._check_budget(search, Budget.parse("latency=8ms"), pool)
+            check_budget(search, Budget.parse("latency=8ms"), pool)
 
 
 def test_the_pool_keeps_a_latency(options, tmp_path):
