@@ -1,4 +1,6 @@
 import json
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -68,7 +70,8 @@ def test_processes_give_what_this_one_gives(toy, tmp_path, monkeypatch):
     (tmp_path / "judges.py").write_text(
         "def judge(table, variant, size, seed):\n    return {'sum': float(table.targets.sum()), 'seed': seed}\n"
     )
-    monkeypatch.syspath_prepend(tmp_path)
+    # They get this process's path; the root comes last, so that an installed narsfast stays in front.
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path, str(Path(__file__).parents[2])])
     from judges import judge
 
     tables = Tables([toy], None)
