@@ -16,6 +16,7 @@ NAMES = (
     "search_speed",
     "search_optimum",
     "predictor_quality",
+    "search_quality",
     "early_stopping",
 )
 
