@@ -134,6 +134,7 @@ def show() -> None:
         ("search_time", [figures("search_time")]),
         ("search_speed", [figures("search_speed"), search()]),
         ("search_optimum", [figures("search_optimum"), optima()]),
+        ("statistics_speed", [figures("statistics_speed")]),
         ("predictor_quality", [figures("predictor_quality"), predictors(), intervals()]),
         ("search_quality", [figures("search_quality"), searches()]),
         ("early_stopping", [figures("early_stopping")]),

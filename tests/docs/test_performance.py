@@ -15,6 +15,7 @@ NAMES = (
     "search_time",
     "search_speed",
     "search_optimum",
+    "statistics_speed",
     "predictor_quality",
     "search_quality",
     "early_stopping",
