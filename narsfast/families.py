@@ -61,7 +61,7 @@ def family_of(search: Search, budget: Budget, evolved: Evolved) -> dict[str, Any
 
 
 def candidate_rows(search: Search, evolved: Evolved, count: int) -> list[dict[str, Any]]:
-    """The first `count` candidates in JSON types; `std` is the predictor's, over its members."""
+    """The first `count` candidates in JSON types; `std` is the predictor's stated deviation."""
     statistics = named(search.counter.names, evolved.statistics[:count])
     scores, deviations = np.clip(evolved.scores, 0, 100).tolist(), evolved.std.tolist()
     return [

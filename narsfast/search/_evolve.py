@@ -73,7 +73,7 @@ class Evolved:
         budget: The bounds that every candidate keeps.
         genes: (K, F) int16, canonical, no doubles, best first (equal scores by key); a front's by its first statistic.
         scores: (K,) float64, percent.
-        std: (K,) float64 over the members; 0 with a scoring function.
+        std: (K,) float64, percent, the predictor's stated deviation; 0 with a scoring function.
         statistics: (K, S) float64, the counter's columns.
         history: (generations + 1,) float64, at the start and after each generation: the best score; of a front how many
             members were new.
