@@ -4,7 +4,7 @@ from ._budget import Budget, format_number
 from ._latency import NO_TABLE, LatencyTable
 from ._measure import measure_latency
 from ._module import count_module
-from ._reference import count_rows_reference
+from ._reference import count_rows_reference, stage_params
 from ._statistics import LATENCY, STATISTICS, Counter, count_definitions, named
 
 __all__ = [
@@ -20,4 +20,5 @@ __all__ = [
     "format_number",
     "measure_latency",
     "named",
+    "stage_params",
 ]

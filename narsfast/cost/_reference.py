@@ -1,4 +1,4 @@
-"""The numpy twin of the statistics in C++: array arithmetic over all candidates at once."""
+"""The numpy twin of the statistics in C++, and the parameters of each stage: array arithmetic over all candidates."""
 
 from dataclasses import dataclass, field
 
@@ -20,11 +20,7 @@ def count_rows_reference(lowered: Rows, in_chans: int = 3, num_classes: int = 10
     totals.others += 2 * stem
     channels = stem
     for row in np.moveaxis(lowered.rows.astype(np.int64), 1, 0):
-        repeats = row[:, 4]
-        channels, side = _count_blocks(totals, np.minimum(repeats, 1), row, channels, side)
-        rest = row.copy()
-        rest[:, 3], rest[:, 6] = 1, -1
-        channels, side = _count_blocks(totals, np.maximum(repeats - 1, 0), rest, channels, side)
+        channels, side = _count_row(totals, row, channels, side)
 
     middle = _round_width(channels * head_expansion)
     totals.conv(one, channels, middle, one, side, side)
@@ -36,6 +32,18 @@ def count_rows_reference(lowered: Rows, in_chans: int = 3, num_classes: int = 10
     totals.weights += classifier
     totals.others += num_classes
     return totals.statistics()
+
+
+def stage_params(lowered: Rows) -> Counts:
+    """Parameters of each stage, (n, stages) int64, of rows lowered from a space's genes: two rows a stage."""
+    resolution, stem, _, _ = lowered.header.astype(np.int64).T
+    totals = _Totals(len(lowered.header))
+    channels, side = stem, (resolution - 1) // 2 + 1
+    params = [np.zeros_like(stem)]
+    for row in np.moveaxis(lowered.rows.astype(np.int64), 1, 0):
+        channels, side = _count_row(totals, row, channels, side)
+        params.append(totals.weights + totals.others)
+    return np.diff(np.stack(params[::2], axis=1))
 
 
 @dataclass
@@ -81,6 +89,15 @@ class _Totals:
         """The columns of STATISTICS."""
         columns = [self.macs, self.macs + self.pooled, self.weights + self.others, self.weights]
         return np.stack([*columns, self.activations, 4 * self.peak, self.depth], axis=1)
+
+
+def _count_row(totals: _Totals, row: Counts, channels: Counts, side: Counts) -> tuple[Counts, Counts]:
+    """Adds a row, its first block and the ones like it, and returns the map after them: channels and side."""
+    repeats = row[:, 4]
+    channels, side = _count_blocks(totals, np.minimum(repeats, 1), row, channels, side)
+    rest = row.copy()
+    rest[:, 3], rest[:, 6] = 1, -1
+    return _count_blocks(totals, np.maximum(repeats - 1, 0), rest, channels, side)
 
 
 def _count_blocks(

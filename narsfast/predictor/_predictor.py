@@ -25,7 +25,7 @@ from narsfast.space import Space
 from ._fitting import Fitted, fit_members
 from ._inputs import Inputs, Scaling, Statistics, order_columns, without_order
 from ._network import Layer, new_layers, one_thread
-from ._pretraining import PretrainingReport, pretrain_encoder
+from ._pretraining import PretrainingReport, ProxyTask, pretrain_encoder
 from ._validation import CrossValidation, Deviation, cross_validate
 from ._weights import ArrayLayer, PredictorWeights
 
@@ -194,7 +194,7 @@ def pretrain(
     encoder: Sequence[int] = ENCODER,
     head: Sequence[int] = HEAD,
 ) -> Predictor:
-    """Make a predictor and pretrain its encoder on statistics (80 % train, 20 % validate).
+    """Make a predictor and pretrain its encoder on statistics (80 % train, 20 % validate; see `ProxyTask`).
 
     A space that searches no architecture gets no encoder, and one without statistics an untrained one; in both
     pretraining is skipped and the report is empty. On one thread; the same arguments give the same weights.
@@ -222,14 +222,13 @@ def pretrain(
     proxy: list[Layer] = []
     report = PretrainingReport()
     if counter.space.searches_architecture and encoder:
-        inputs = Inputs.of(counter, scaling, array)
+        architecture = Inputs.of(counter, scaling, array).architecture
         generator = torch.Generator().manual_seed(derive_seed(seed, "encoder"))
-        layers = new_layers([inputs.architecture.shape[1], *encoder], members, generator)
-        if scaling.varies.any():
+        layers = new_layers([architecture.shape[1], *encoder], members, generator)
+        task = ProxyTask.of(counter, array)
+        if task.names:
             with one_thread():
-                proxy, report = pretrain_encoder(
-                    layers, inputs, scaling.varies, counter.names, seed, progress
-                )
+                proxy, report = pretrain_encoder(layers, architecture, task, seed, progress)
     return Predictor(counter, scaling, members, tuple(layers), tuple(proxy), tuple(head), report)
 
 

@@ -1,7 +1,8 @@
 """Pretraining on statistics, which cost nothing: the proxy task of FBNetV3.
 
-The paper pretrains on FLOPs and number of parameters. That all statistics of the counter are learnt, in standardised
-logarithms and by a linear proxy head, and that one fifth of the candidates is held out, are our defaults.
+The paper pretrains on FLOPs and number of parameters. That all statistics of the counter are learnt and the parameters
+of each stage, which tell where in the network they are spent, in standardised logarithms and by a linear proxy head,
+and that one fifth of the candidates is held out, are our defaults.
 """
 
 from __future__ import annotations
@@ -15,11 +16,14 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 from torch import Tensor
 
+from narsfast.arch import lower_genes
+from narsfast.cost import stage_params
 from narsfast.progress import Progress, silent
 from narsfast.seeds import derive_seed
+from narsfast.space import Genes
 
 from ._descent import Schedule, batch_order, minimise
-from ._inputs import Inputs
+from ._inputs import Scaling, Statistics
 from ._network import Layer, apply_layers, new_layers
 
 VALIDATION_SHARE = 0.2
@@ -74,11 +78,40 @@ class PretrainingReport:
         return cls(rows, trained, validated)
 
 
+@dataclass(frozen=True)
+class ProxyTask:
+    """What is learnt of n candidates.
+
+    Attributes:
+        names: T statistics.
+        targets: (n, T) float32, their standardised logarithms; none is constant.
+    """
+
+    names: tuple[str, ...]
+    targets: Tensor
+
+    @classmethod
+    def of(cls, counter: Statistics, genes: Genes) -> ProxyTask:
+        """The counter's statistics and, of MBConv networks, the parameters of each stage.
+
+        Args:
+            counter: of the statistics. Without any there is nothing to learn.
+            genes: (n, F) canonical.
+        """
+        names, statistics = counter.names, counter(genes)
+        if counter.space.stages and names:
+            stages = stage_params(lower_genes(counter.space, genes))
+            names = (*names, *(f"params of stage {number + 1}" for number in range(stages.shape[1])))
+            statistics = np.concatenate([statistics, stages], axis=1)
+        scaling = Scaling.of(statistics)
+        learnt = tuple(name for name, varies in zip(names, scaling.varies, strict=True) if varies)
+        return cls(learnt, torch.from_numpy(scaling(statistics)[:, scaling.varies]))
+
+
 def pretrain_encoder(
     encoder: Sequence[Layer],
-    inputs: Inputs,
-    varies: NDArray[np.bool_],
-    names: Sequence[str],
+    architecture: Tensor,
+    task: ProxyTask,
     seed: int,
     progress: Progress = silent,
 ) -> tuple[list[Layer], PretrainingReport]:
@@ -86,17 +119,16 @@ def pretrain_encoder(
 
     Args:
         encoder: new layers of M members.
-        inputs: of n candidates.
-        varies: (S,) which statistics are not constant; only these are learnt.
-        names: the S statistics.
+        architecture: (n, A) features and their order.
+        task: of the same candidates.
         seed: of the proxy head's initial weights, of the split and the order.
         progress: told of the steps.
 
     Returns:
-        The proxy head (one layer, an output for each statistic that varies), and the report.
+        The proxy head (one layer, an output for each statistic of the task), and the report.
     """
     generator = torch.Generator().manual_seed(derive_seed(seed, "proxy"))
-    targets = inputs.statistics[:, torch.from_numpy(varies)]
+    targets = task.targets
     members, width = encoder[-1][1].shape
     proxy = new_layers([width, targets.shape[1]], members, generator)
     shuffled = torch.randperm(len(targets), generator=generator)
@@ -106,7 +138,7 @@ def pretrain_encoder(
     order = batch_order([training] * members, schedule, generator)
 
     def estimate(rows: Tensor) -> Tensor:
-        return apply_layers(proxy, apply_layers(encoder, inputs.architecture[rows], True), False)
+        return apply_layers(proxy, apply_layers(encoder, architecture[rows], True), False)
 
     def loss(step: int) -> Tensor:
         return (estimate(order[step]) - targets[order[step]]).square().mean() * members
@@ -116,8 +148,7 @@ def pretrain_encoder(
             progress("pretrain", done, schedule.steps)
 
     minimise([*encoder, *proxy], loss, schedule, report)
-    learnt = [name for name, counts in zip(names, varies, strict=True) if counts]
-    rows = _reports(learnt, estimate(held_out).mean(dim=0).numpy(), targets[held_out].numpy())
+    rows = _reports(task.names, estimate(held_out).mean(dim=0).numpy(), targets[held_out].numpy())
     return proxy, PretrainingReport(rows, len(training), len(held_out))
 
 

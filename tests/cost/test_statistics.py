@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from narsfast.arch import Definition, lower_genes, zoo
-from narsfast.cost import STATISTICS, Counter, count_definitions, count_rows_reference
+from narsfast.arch import Definition, create, definition_of, lower_genes, zoo
+from narsfast.cost import STATISTICS, Counter, count_definitions, count_rows_reference, stage_params
 from narsfast.errors import UserError
 from narsfast.space import builtin_spaces, load_space
 
@@ -100,6 +100,17 @@ def test_counter_equals_its_twin_on_many(name):
     assert counter.names == STATISTICS
     assert (counter(genes) == count_rows_reference(lower_genes(space, genes), 1, 10)).all()
     assert (counter(genes[::-1]) == counter(genes)[::-1]).all()
+
+
+@pytest.mark.parametrize("name", builtin_spaces())
+def test_stage_params_are_those_of_the_stage_s_modules(name):
+    space = load_space(name)
+    genes = space.random(4, seed=2)
+    counted = stage_params(lower_genes(space, genes))
+    for definition, params in zip(definition_of(space, genes), counted.tolist(), strict=True):
+        network = create(definition)
+        stages = [sum(p.numel() for p in stage.parameters()) for stage in network.stages]
+        assert params == stages
 
 
 def test_nothing_counts_to_nothing():

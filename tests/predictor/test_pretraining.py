@@ -2,17 +2,20 @@ import numpy as np
 import pytest
 import torch
 
-from narsfast.cost import STATISTICS, Counter
+from narsfast.arch import lower_genes
+from narsfast.cost import STATISTICS, Counter, stage_params
 from narsfast.errors import UserError
 from narsfast.predictor import PretrainingReport, pretrain
 from narsfast.predictor._inputs import Inputs
 from narsfast.predictor._network import apply_layers
+from narsfast.predictor._pretraining import ProxyTask
 from narsfast.space import load_space
 
 
 def test_statistics_are_learnt(world):
     report = world.pretrained.pretraining
-    assert [row.name for row in report.statistics] == list(STATISTICS)
+    stages = [f"params of stage {number + 1}" for number in range(world.space.stages)]
+    assert [row.name for row in report.statistics] == [*STATISTICS, *stages]
     assert min(row.rank_correlation for row in report.statistics) > 0.9
     assert max(row.error for row in report.statistics) < 0.5
 
@@ -28,8 +31,9 @@ def test_the_report_tells_the_error_on_new_candidates(world):
     inputs = Inputs.of(world.counter, predictor.scaling, world.space.random(400, seed=99))
     embedding = apply_layers(predictor.encoder, inputs.architecture, relu_last=True)
     estimate = apply_layers(predictor.proxy, embedding, relu_last=False).mean(dim=0)
-    errors = (estimate - inputs.statistics).square().mean(dim=0).sqrt()
-    reported = [row.error for row in predictor.pretraining.statistics]
+    of_counter = len(STATISTICS)
+    errors = (estimate[:, :of_counter] - inputs.statistics).square().mean(dim=0).sqrt()
+    reported = [row.error for row in predictor.pretraining.statistics[:of_counter]]
     np.testing.assert_allclose(errors, reported, rtol=0.35)
 
 
@@ -66,6 +70,25 @@ def test_constant_statistics_are_not_learnt(small):
     assert "macs" in names
     assert "depth" not in names
     assert predictor.proxy[0][0].shape[2] == len(names)
+
+
+def test_stages_are_learnt_beside_the_counter_s_statistics(world):
+    task = ProxyTask.of(world.counter, world.genes)
+    assert len(task.names) == len(STATISTICS) + world.space.stages
+    np.testing.assert_allclose(task.targets.mean(dim=0), 0, atol=1e-5)
+    np.testing.assert_allclose(task.targets.std(dim=0, correction=0), 1, rtol=1e-4)
+    params = stage_params(lower_genes(world.space, world.genes))[:, 0]
+    assert np.corrcoef(task.targets[:, len(STATISTICS)], np.log(params))[0, 1] > 0.9999
+
+
+def test_a_counter_without_statistics_has_nothing_to_learn(world):
+    class Nothing:
+        names, space = (), world.space
+
+        def __call__(self, genes):
+            return np.zeros((len(genes), 0))
+
+    assert ProxyTask.of(Nothing(), world.genes).names == ()
 
 
 def test_without_an_architecture_there_is_no_encoder(recipe_only, small):
