@@ -159,7 +159,8 @@ void Predictor::score_chunk(const int16_t* genes, const double* statistics, int6
       const double* value = statistics + t * tile * statistics_ + s;
       for (int64_t i = 0; i < tile; ++i) {
         const double z =
-            i < in_tile ? std::log(std::max(value[i * statistics_], 1.0)) - statistic_mean_[s] : 0.0;
+            i < in_tile ? std::log(std::max(value[i * statistics_], kLeastStatistic)) - statistic_mean_[s]
+                        : 0.0;
         column[i] = static_cast<float>(z * statistic_scale_[s]);
       }
     }

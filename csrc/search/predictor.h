@@ -8,6 +8,8 @@
 
 namespace narsfast {
 
+constexpr double kLeastStatistic = 1e-3;  // as in the twin; of a latency in milliseconds a microsecond
+
 // A dense layer of every member, as narsfast.predictor.PredictorWeights holds it: weights (M, inputs,
 // outputs), bias (M, outputs), both C-contiguous float32.
 struct LayerWeights {
@@ -20,7 +22,7 @@ struct LayerWeights {
 struct PredictorWeights {
   int32_t members = 0;
   int32_t statistics = 0;
-  const float* statistic_mean = nullptr;  // (S,) of log(max(statistic, 1))
+  const float* statistic_mean = nullptr;  // (S,) of log(max(statistic, kLeastStatistic))
   const float* statistic_std = nullptr;   // (S,) 0 counts as 1
   std::vector<LayerWeights> encoder;      // ReLU after each; empty: no embedding
   std::vector<LayerWeights> head;         // ReLU between; the last has one output

@@ -36,9 +36,13 @@ class Statistics(Protocol):
         ...
 
 
+LEAST = 1e-3
+"""Below it all statistics are the same to the predictor: counts are 1 and more, latencies above a microsecond."""
+
+
 @dataclass(frozen=True)
 class Scaling:
-    """Standardisation of statistics: z = (log(max(statistic, 1)) - mean) / std.
+    """Standardisation of statistics: z = (log(max(statistic, `LEAST`)) - mean) / std.
 
     Attributes:
         mean: (S,) float32.
@@ -65,7 +69,7 @@ class Scaling:
 
 
 def _log(statistics: NDArray[Any]) -> NDArray[np.float64]:
-    logs: NDArray[np.float64] = np.log(np.maximum(statistics, 1.0))
+    logs: NDArray[np.float64] = np.log(np.maximum(statistics, LEAST))
     return logs
 
 

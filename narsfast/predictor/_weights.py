@@ -16,7 +16,7 @@ ArrayLayer = tuple[Floats, Floats]
 class PredictorWeights:
     """Everything that inference needs, M members.
 
-    The input z of a statistic is ``(log(max(statistic, 1)) - statistic_mean) / statistic_std``. The encoder reads the
+    The input z of a statistic is ``(log(max(statistic, 1e-3)) - statistic_mean) / statistic_std``. The encoder reads the
     architecture's features, with a ReLU after every layer; its last output is the embedding. The head reads
     embedding, z and the recipe's features side by side, with a ReLU between layers. Its output u is a standardised
     accuracy with a compressed lower tail: with the mean m of u over the members and their (population) variance v,

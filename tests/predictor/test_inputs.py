@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from narsfast.predictor._inputs import Inputs, Scaling, order_columns, without_order
+from narsfast.predictor._inputs import LEAST, Inputs, Scaling, order_columns, without_order
 from narsfast.space import Space, load_space
 
 ORDERED = Space.from_dict(
@@ -40,13 +40,13 @@ def test_constant_statistics_become_zero():
     np.testing.assert_allclose(scaling(statistics)[:, 0], 0, atol=1e-6)
 
 
-def test_statistics_below_one_count_as_one():
+def test_statistics_below_the_least_count_as_it():
     scaling = Scaling.of(np.array([[0.0], [100.0]]))
-    assert scaling(np.array([[0.0]])) == scaling(np.array([[1.0]])) < scaling(np.array([[2.0]]))
+    assert scaling(np.array([[0.0]])) == scaling(np.array([[LEAST]])) < scaling(np.array([[2 * LEAST]]))
 
 
-def test_statistics_that_differ_only_below_one_are_constant():
-    assert not Scaling.of(np.array([[0.0], [0.5]])).varies.any()
+def test_statistics_that_differ_only_below_the_least_are_constant():
+    assert not Scaling.of(np.array([[0.0], [LEAST / 2]])).varies.any()
 
 
 def test_parts_are_kept_apart(world):

@@ -7,7 +7,7 @@ import torch
 from scipy.stats import kendalltau
 
 from narsfast.predictor import Deviation, pretrain
-from narsfast.predictor._inputs import Inputs
+from narsfast.predictor._inputs import LEAST, Inputs
 from narsfast.predictor._network import new_layers
 from narsfast.search import TableCounter
 from narsfast.space import Space
@@ -15,7 +15,7 @@ from narsfast.space import Space
 
 def outputs_of(space, weights, genes, statistics):
     """Outputs of the members of `PredictorWeights` in numpy, (M, n)."""
-    z = (np.log(np.maximum(statistics, 1.0)) - weights.statistic_mean) / weights.statistic_std
+    z = (np.log(np.maximum(statistics, LEAST)) - weights.statistic_mean) / weights.statistic_std
     beside = np.concatenate([z, space.features(genes, "recipe")], axis=1)
     outputs = []
     for member in range(len(weights.head[0][0])):
@@ -64,15 +64,19 @@ def test_predictions_are_those_of_the_weights(world, fitted):
 
 
 def test_ordered_fields_are_read_natively(small):
-    """Native inference has no columns of order: their weights are folded into those of the features."""
+    """Native inference has no columns of order: their weights are folded into those of the features.
+
+    The statistic is below 1, as a latency in milliseconds may be, and told apart all the same.
+    """
     values = {"choices": [1, 2, 4, 8]}
     space = flat_space(architecture={"a": values, "b": {"range": [1, 5]}}, recipe={"x": values, "y": values})
-    counter = TableCounter(space, ("params",), np.arange(1.0, 21.0).reshape(4, 5, 1))
+    counter = TableCounter(space, ("params",), np.arange(1.0, 21.0).reshape(4, 5, 1) / 100)
     genes = space.random(60, seed=0)
     predictor = pretrain(counter, genes, seed=0, **small)
     fitted = predictor.fit(genes, space.features(genes) @ np.arange(13.0), seed=0)
     inputs = Inputs.of(counter, predictor.scaling, genes)
     assert (inputs.architecture.shape[1], inputs.recipe.shape[1]) == (4 + 1 + 1, 8 + 2)
+    assert len(np.unique(inputs.statistics)) == len(np.unique(counter(genes).round(3))) == 12
     np.testing.assert_allclose(
         outputs_of(space, fitted.weights(), genes, counter(genes)), fitted.fitted.outputs(inputs), atol=1e-4
     )
