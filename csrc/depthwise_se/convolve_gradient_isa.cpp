@@ -4,7 +4,6 @@
 #include "depthwise_se/kernels_isa.h"
 #include "depthwise_se/norm_gradient.h"
 #include "depthwise_se/rows.h"
-#include "depthwise_se/tiles.h"
 
 namespace narsfast {
 namespace NARSFAST_ISA {
@@ -93,7 +92,6 @@ class Gradient {
         channels_(given.window.channels),
         vectors_(count_vectors<Real>(channels_)),
         taps_(window_.kernel * window_.kernel),
-        pad_(window_.kernel - 1),
         split_(window_, line_bytes()),
         reversed_(vectors_ * kLanes<Real> * taps_),
         d_weights_(split_.groups * vectors_ * kLanes<Real> * taps_),
@@ -125,13 +123,8 @@ class Gradient {
     Real* d_weight;                   // (vectors, kernel * kernel, lanes)
   };
 
-  // Scratch of one line of vectors: its rows of x and of d_y.
-  int64_t line_bytes() const {
-    const Slab<Real> line(0, kVectors, kVectors * kLanes<Real>);
-    return (RowRing<Real>::size(window_.kernel, line, window_.width, window_.padding) +
-            RowRing<Real>::size(window_.kernel, line, window_.out_width, pad_)) *
-           static_cast<int64_t>(sizeof(Real));
-  }
+  // Of the rows of x and of d_y that are worked on, for one line of vectors.
+  int64_t line_bytes() const { return window_.kernel * (window_.width + window_.out_width) * kLineBytes; }
 
   template <int kKernel, int kStride>
   void run_task(int64_t index) {
@@ -147,25 +140,25 @@ class Gradient {
       if (input_.active) sums.at[i].mean = load_channels<Real>(arguments_.input.mean, slab, i);
     }
     std::memset(task.d_weight, 0, static_cast<size_t>(slab.vectors * kLanes<Real> * taps_) * sizeof(Real));
-    RowRing<Real> x_rows(kKernel, slab, window_.width, window_.padding);
-    RowRing<Real> d_y_rows(kKernel, slab, window_.out_width, pad_);
+    InputRows<Real, Storage> x_rows(kKernel, slab, window_.width, input_);
+    const RowRing<Real> d_y_rows(kKernel, slab, window_.out_width);
 
     for (int64_t n = split_.begin_image(group); n < split_.begin_image(group + 1); ++n) {
-      x_rows.reset();
       load_gates(task, n);
       const int64_t offset = n * window_.height * window_.width * channels_ + slab.channel;
       const Storage* x = static_cast<const Storage*>(arguments_.x) + offset;
       Storage* d_x = static_cast<Storage*>(arguments_.d_x) + offset;
+      x_rows.begin(x);
       int64_t done = 0;
       for (int64_t row = 0; row < window_.out_height; ++row) {
         pack_gradient(task, d_y_rows, n, row);
-        weight_row<kKernel, kStride>(task, x_rows, d_y_rows, x, row);
+        weight_row<kKernel, kStride>(task, x_rows, d_y_rows, row);
         // No later output row reaches these rows of x.
         const int64_t ready = (row + 1) * kStride - window_.padding;
         Ahead ahead;
         add_ahead(arguments_.norm.y, n, row + 1, slab, &ahead);
         add_ahead(arguments_.norm.d_out, n, row + 1, slab, &ahead);
-        ahead.add(x, x_rows.packed + 1, window_.height, window_.width, slab, window_.width / kStride);
+        ahead.add(x, x_rows.next + 1, window_.height, window_.width, slab, window_.width / kStride);
         for (; done < ready && done < window_.height; ++done) {
           input_row<kKernel, kStride>(task, d_y_rows, x, d_x, done, ahead);
           ahead = Ahead();
@@ -213,8 +206,8 @@ class Gradient {
     const int64_t start = (n * window_.out_height + row) * window_.out_width * channels_ + slab.channel;
     const Storage* y = static_cast<const Storage*>(arguments_.norm.y) + start;
     const Storage* d_out = static_cast<const Storage*>(arguments_.norm.d_out) + start;
-    Real* packed = rows.row(row) + pad_ * kLanes<Real>;
-    const int64_t plane = rows.plane;
+    Real* packed = rows.row(row);
+    const int64_t plane = rows.layout.plane;
     for_tiles<Real>(window_.out_width, slab, [&](int64_t i, auto lanes, int64_t begin, int64_t end) {
       const NormGradientVector<Real> norm = norms[i];
       int64_t at = begin * channels + i * kLanes<Real>;
@@ -226,21 +219,23 @@ class Gradient {
   }
 
   template <int kKernel, int kStride>
-  NARSFAST_APART void weight_row(const Task& task, RowRing<Real>& x_rows, const RowRing<Real>& d_y_rows,
-                                 const Storage* x, int64_t row) const {
+  NARSFAST_APART void weight_row(const Task& task, InputRows<Real, Storage>& x_rows,
+                                 const RowRing<Real>& d_y_rows, int64_t row) const {
     const Reach reach(window_, row);
     if (reach.to < reach.from) return;
-    x_rows.advance(reach.from, reach.to, x, window_.width, task.slab, input_);
+    x_rows.advance(reach.from, reach.to);
     const Real* rows[kLongestKernel];
     int count = 0;
     for (int64_t r = reach.from; r <= reach.to; ++r, ++count) rows[count] = x_rows.row(r);
-    const Real* d_y = d_y_rows.row(row) + pad_ * kLanes<Real>;
+    const Real* d_y = d_y_rows.row(row);
     Real* d_weight = task.d_weight + (reach.from - reach.top) * kKernel * kLanes<Real>;
     for (int64_t i = 0; i < task.slab.vectors; ++i) {
       Real* at[kLongestKernel];
       for (int r = 0; r < count; ++r) at[r] = d_weight + (i * taps_ + r * kKernel) * kLanes<Real>;
-      correlate_rows<Real, kKernel, kStride>(rows, count, d_y + i * d_y_rows.plane, window_.out_width, at);
-      for (int r = 0; r < count; ++r) rows[r] += x_rows.plane;
+      correlate_rows<Real, kKernel, kStride>(rows, count, x_rows.layout, -window_.padding,
+                                             reader(x_rows.layout, task.slab, i),
+                                             d_y + i * d_y_rows.layout.plane, window_.out_width, at);
+      for (int r = 0; r < count; ++r) rows[r] += x_rows.layout.plane;
     }
   }
 
@@ -268,14 +263,13 @@ class Gradient {
       const int64_t columns = (window_.width - column + kStride - 1) / kStride;
       RowTaps<Real> taps;
       taps.count = 0;
-      taps.plane = d_y_rows.plane;
+      taps.first = (column + window_.padding) / kStride - (columns_taps - 1);
+      taps.layout = d_y_rows.layout;
       taps.weight_plane = taps_ * kLanes<Real>;
       for (int64_t t = 0; first + kStride * t < kKernel; ++t) {
         const int64_t q = start - t;
         if (q < 0 || q >= window_.out_height) continue;
-        taps.rows[taps.count] =
-            d_y_rows.row(q) +
-            ((column + window_.padding) / kStride - (columns_taps - 1) + pad_) * kLanes<Real>;
+        taps.rows[taps.count] = d_y_rows.row(q);
         taps.weights[taps.count] = weights + (first + kStride * t) * kKernel * kLanes<Real>;
         ++taps.count;
       }
@@ -324,7 +318,7 @@ class Gradient {
 
   const ConvolveGradientArguments& arguments_;
   const Window& window_;
-  int64_t channels_, vectors_, taps_, pad_;
+  int64_t channels_, vectors_, taps_;
   Split<Real> split_;
   Buffer<Real> reversed_, d_weights_, sums_, centred_;
   FoldedNorm<Real> input_;

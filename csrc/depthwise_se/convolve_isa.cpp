@@ -74,14 +74,14 @@ void convolve_typed(const ConvolveArguments& arguments) {
     const int64_t end = split.begin_image(group + 1);
     Buffer<Moments<Real>> moments(slab.vectors);
     for (int64_t i = 0; i < slab.vectors; ++i) moments.at[i] = Moments<Real>();
-    RowRing<Real> rows = convolution.ring(slab);
+    InputRows<Real, Storage> rows = convolution.template rows<Storage>(slab);
     EmitMoments<Real, Storage> emit{slab, window.out_width * channels, moments.at};
     constexpr int64_t kSummed = 256;  // values, at least: joining costs more than adding
     int64_t summed = 0;
     for (int64_t n = begin; n < end; ++n) {
       emit.image = static_cast<Storage*>(arguments.y) + n * out_pixels * channels + slab.channel;
       convolution.run(static_cast<const Storage*>(arguments.x) + n * window.height * window.width * channels,
-                      slab, rows, emit);
+                      rows, emit);
       emit.first = false;
       summed += out_pixels;
       if (summed >= kSummed || n == end - 1) {

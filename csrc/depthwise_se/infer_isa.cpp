@@ -70,14 +70,14 @@ struct Inference {
 
   void convolve_images(int64_t begin, int64_t end, const Slab<Real>& slab) const {
     const int64_t channels = window.channels;
-    RowRing<Real> rows = convolution.ring(slab);
+    InputRows<Real, Storage> rows = convolution.template rows<Storage>(slab);
     Buffer<Vector<Real>> sums(slab.vectors);
     EmitActivated<Real, Storage> emit{slab, window.out_width * channels, norm, sums.at};
     for (int64_t n = begin; n < end; ++n) {
       for (int64_t i = 0; i < slab.vectors; ++i) sums.at[i] = Vector<Real>{};
       emit.image = static_cast<Storage*>(arguments.out) + n * out_pixels * channels + slab.channel;
       convolution.run(static_cast<const Storage*>(arguments.x) + n * window.height * window.width * channels,
-                      slab, rows, emit);
+                      rows, emit);
       for (int64_t i = 0; gated && i < slab.vectors; ++i) {
         store_channels<Real>(pooled.at + n * channels, slab, i, sums.at[i] / static_cast<Real>(out_pixels));
       }

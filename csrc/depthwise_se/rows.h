@@ -1,8 +1,9 @@
 #pragma once
 
-// Rows of maps in scratch, (vectors, columns, lanes), with zeros on both sides.
+// Rows of maps as the inner loops meet them, and how the work is split.
 
 #include "depthwise_se/norms.h"
+#include "depthwise_se/tiles.h"
 
 namespace narsfast {
 namespace NARSFAST_ISA {
@@ -36,44 +37,61 @@ NARSFAST_APART void pack_row(const Storage* row, int64_t width, const Slab<Real>
   });
 }
 
-// The last rows of one image's slab, (vectors, columns, lanes) each, as many as the kernel is high, with
-// `pad` columns of zeros on each side.
+// The last rows of one image's slab, packed.
 template <class Real>
 struct RowRing {
   Buffer<Real> memory;
-  int64_t depth;    // rows
-  int64_t vectors;  // of the slab
-  int64_t pad;      // columns
-  int64_t plane;    // elements of one vector's row
-  int64_t packed;   // rows [0, packed) of the image have been packed
+  int64_t depth;  // rows
+  int64_t size;   // elements of a row
+  RowLayout layout;
 
-  RowRing(int64_t rows, const Slab<Real>& slab, int64_t width, int64_t padding)
-      : memory(size(rows, slab, width, padding)),
+  RowRing(int64_t rows, const Slab<Real>& slab, int64_t width)
+      : memory(rows * slab.vectors * width * kLanes<Real>),
         depth(rows),
-        vectors(slab.vectors),
-        pad(padding),
-        plane((width + 2 * padding) * kLanes<Real>),
-        packed(0) {
-    std::memset(memory.at, 0, static_cast<size_t>(depth * vectors * plane) * sizeof(Real));
-  }
-  static int64_t size(int64_t rows, const Slab<Real>& slab, int64_t width, int64_t padding) {
-    return rows * slab.vectors * (width + 2 * padding) * kLanes<Real>;
-  }
-  // Column -pad of a row of the first vector.
-  Real* row(int64_t index) const { return memory.at + index % depth * vectors * plane; }
-  // Begins another image.
-  void reset() { packed = 0; }
+        size(slab.vectors * width * kLanes<Real>),
+        layout{width, kLanes<Real>, width * kLanes<Real>, true} {}
+  Real* row(int64_t index) const { return memory.at + index % depth * size; }
+};
 
-  // Packs rows up to and including `last`; those above `first` are skipped. image: its first element of the
-  // slab.
-  template <class Storage>
-  void advance(int64_t first, int64_t last, const Storage* image, int64_t width, const Slab<Real>& slab,
-               const FoldedNorm<Real>& input) {
-    if (packed < first) packed = first;
-    for (; packed <= last; ++packed) {
-      pack_row<Real>(image + packed * width * slab.channels, width, slab, input,
-                     row(packed) + pad * kLanes<Real>, plane);
+// Rows of one image's slab as a convolution meets them: in the map itself where nothing has to be done to
+// them before, else packed.
+template <class Real, class Storage>
+struct InputRows {
+  const FoldedNorm<Real>& input;
+  Slab<Real> slab;
+  bool in_place;
+  RowRing<Real> ring;
+  RowLayout layout;
+  int64_t row_size;  // elements of a row of the map
+  const Storage* image = nullptr;
+  int64_t next = 0;  // rows [0, next) have been met
+
+  InputRows(int64_t rows, const Slab<Real>& some, int64_t width, const FoldedNorm<Real>& norm)
+      : input(norm),
+        slab(some),
+        in_place(std::is_same_v<Real, Storage> && !norm.active && (kMasks || slab.whole == slab.vectors)),
+        ring(in_place ? 0 : rows, slab, width),
+        layout(in_place ? RowLayout{width, slab.channels, kLanes<Real>, false} : ring.layout),
+        row_size(width * slab.channels) {}
+
+  // Begins another image. first: its first element of the slab.
+  void begin(const Storage* first) {
+    image = first;
+    next = 0;
+  }
+  // Makes rows [first, last] ready.
+  void advance(int64_t first, int64_t last) {
+    if (next < first) next = first;
+    for (; next <= last; ++next) {
+      if (in_place) continue;
+      pack_row<Real>(image + next * row_size, layout.columns, slab, input, ring.row(next), layout.plane);
     }
+  }
+  const Real* row(int64_t index) const {
+    if constexpr (std::is_same_v<Real, Storage>) {
+      if (in_place) return image + index * row_size;
+    }
+    return ring.row(index);
   }
 };
 

@@ -43,38 +43,94 @@ struct Ahead {
   }
 };
 
-// What a row of outputs is made from: `count` input rows, (columns, lanes) of the slab's first vector, each
-// with its row of taps, (taps, lanes). The next vector's lie `plane` and `weight_plane` elements further.
+// How rows of (vectors, columns, lanes) lie.
+struct RowLayout {
+  int64_t columns;  // zeros are met before and after them
+  int64_t step;     // elements from a column to the next
+  int64_t plane;    // elements from a vector to the next
+  bool packed;      // lanes past the last channel can be read
+};
+
+template <class Real>
+NARSFAST_INLINE LaneReader<Real> reader(const RowLayout& layout, const Slab<Real>& slab, int64_t v) {
+  return LaneReader<Real>(layout.packed ? kLanes<Real> : slab.lanes(v));
+}
+
+// What a row of outputs is made from: `count` input rows, each from column 0 of the slab's first vector on,
+// with its row of taps, (taps, lanes). The next vector's taps lie `weight_plane` elements further.
 template <class Real>
 struct RowTaps {
   const Real* rows[kLongestKernel];
   const Real* weights[kLongestKernel];
   int count;
-  int64_t plane, weight_plane;
+  int64_t first;  // column that output 0 meets with tap 0
+  RowLayout layout;
+  int64_t weight_plane;
   Ahead ahead;
 };
 
-// sum[c] += over rows i and taps t: rows[i][(column + c) * kStride + t] * weights[i][t], for vector v.
+// Input columns from `first` on that a tile meets: all, or those whose bits are set.
+template <bool kAll>
+struct Met {
+  uint32_t bits;
+
+  NARSFAST_INLINE bool operator[](int column) const { return kAll || (bits & (1u << column)) != 0; }
+  // The same, but compilers do not see it: they would keep every bit's test in memory.
+  NARSFAST_INLINE Met again() const {
+    uint32_t same = bits;
+    if constexpr (!kAll) asm("" : "+r"(same));
+    return {same};
+  }
+};
+
+// Calls body(met) for the kCount input columns from `first` on.
+template <int kCount, class Body>
+NARSFAST_INLINE void with_met(int64_t first, const RowLayout& layout, const Body& body) {
+  if (first >= 0 && first + kCount <= layout.columns) {
+    body(Met<true>{0});
+    return;
+  }
+  const int64_t from = first < 0 ? -first : 0;
+  const int64_t to = layout.columns - first < kCount ? layout.columns - first : kCount;
+  body(Met<false>{from < to ? static_cast<uint32_t>((uint64_t{1} << to) - (uint64_t{1} << from)) : 0});
+}
+
+// sum[c] += over rows i and taps t: rows[i][taps.first + (column + c) * kStride + t] * weights[i][t], for
+// vector v.
 template <class Real, int kTaps, int kStride, int kColumns>
-NARSFAST_INLINE void convolve_tile(const RowTaps<Real>& taps, int64_t v, int64_t column, Vector<Real>* sum) {
-  for (int i = 0; i < taps.count; ++i) {
-    const Real* row = taps.rows[i] + v * taps.plane + column * kStride * kLanes<Real>;
-    const Real* weights = taps.weights[i] + v * taps.weight_plane;
-    Vector<Real> weight[kTaps];
+NARSFAST_INLINE void convolve_tile(const RowTaps<Real>& taps, int64_t v, LaneReader<Real> lanes,
+                                   int64_t column, Vector<Real>* sum) {
+  constexpr int kInputs = (kColumns - 1) * kStride + kTaps;
+  const int64_t first = taps.first + column * kStride;
+  const int64_t step = taps.layout.step;
+  const int64_t offset = v * taps.layout.plane + first * step;
+  with_met<kInputs>(first, taps.layout, [&](auto met) {
+    Vector<Real> total[kColumns];  // compilers keep what is local in registers
 #pragma GCC unroll 8
-    for (int t = 0; t < kTaps; ++t) weight[t] = load(weights + t * kLanes<Real>);
-    // Each input column is loaded once and met by every tap that reaches it.
+    for (int c = 0; c < kColumns; ++c) total[c] = sum[c];
+    for (int i = 0; i < taps.count; ++i) {
+      const auto here = met.again();
+      const Real* at = taps.rows[i] + offset;
+      const Real* weights = taps.weights[i] + v * taps.weight_plane;
+      Vector<Real> weight[kTaps];
+#pragma GCC unroll 8
+      for (int t = 0; t < kTaps; ++t) weight[t] = load(weights + t * kLanes<Real>);
+      // Each input column is loaded once and met by every tap that reaches it.
 #pragma GCC unroll 32
-    for (int j = 0; j < (kColumns - 1) * kStride + kTaps; ++j) {
-      const Vector<Real> value = load(row + j * kLanes<Real>);
+      for (int j = 0; j < kInputs; ++j, at += step) {
+        if (!here[j]) continue;
+        const Vector<Real> value = in_register<Real>(lanes.load(at));
 #pragma GCC unroll 8
-      for (int t = 0; t < kTaps; ++t) {
-        if (j - t >= 0 && (j - t) % kStride == 0 && (j - t) / kStride < kColumns) {
-          sum[(j - t) / kStride] += value * weight[t];
+        for (int t = 0; t < kTaps; ++t) {
+          if (j - t >= 0 && (j - t) % kStride == 0 && (j - t) / kStride < kColumns) {
+            total[(j - t) / kStride] += value * weight[t];
+          }
         }
       }
     }
-  }
+#pragma GCC unroll 8
+    for (int c = 0; c < kColumns; ++c) sum[c] = total[c];
+  });
 }
 
 // For each vector of the slab: state = emit.begin(i), emit.tile(state, i, column, sums) from left to right,
@@ -86,12 +142,13 @@ NARSFAST_APART void convolve_row(const RowTaps<Real>& taps, const Slab<Real> sla
   for (int64_t v = 0; v < slab.vectors; ++v) {
     auto state = emit.begin(v);
     const Vector<Real> start = emit.start(v);
+    const LaneReader<Real> lanes = reader(taps.layout, slab, v);
     const auto tile = [&](auto columns, int64_t column) {
       ahead.ask();
       Vector<Real> sum[columns.value];
 #pragma GCC unroll 8
       for (int c = 0; c < columns.value; ++c) sum[c] = start;
-      convolve_tile<Real, kTaps, kStride, columns.value>(taps, v, column, sum);
+      convolve_tile<Real, kTaps, kStride, columns.value>(taps, v, lanes, column, sum);
       emit.template tile<columns.value>(state, v, column, sum);
     };
     int64_t column = 0;
@@ -143,10 +200,11 @@ NARSFAST_INLINE void with_taps(int64_t taps, const Body& body) {
 #undef NARSFAST_TAPS
 }
 
-// d_weight[i][t] += sum over columns of rows[i][column * kStride + t] * d_out[column], for kRows input rows.
-// All pointers are one vector's.
+// d_weight[i][t] += sum over columns of rows[i][first + column * kStride + t] * d_out[column], for kRows
+// input rows. All pointers are one vector's.
 template <class Real, int kTaps, int kStride, int kRows>
-NARSFAST_INLINE void correlate(const Real* const* rows, const Real* d_out, int64_t width,
+NARSFAST_INLINE void correlate(const Real* const* rows, const RowLayout& layout, int64_t first,
+                               LaneReader<Real> lanes, const Real* d_out, int64_t width,
                                Real* const* d_weight) {
   Vector<Real> sum[kRows][kTaps];
 #pragma GCC unroll 8
@@ -154,25 +212,32 @@ NARSFAST_INLINE void correlate(const Real* const* rows, const Real* d_out, int64
 #pragma GCC unroll 8
     for (int t = 0; t < kTaps; ++t) sum[i][t] = load(d_weight[i] + t * kLanes<Real>);
   }
+  const int64_t step = layout.step;
   // Two columns at a time share what they read.
   const auto columns = [&](auto number, int64_t column) {
     constexpr int kColumns = decltype(number)::value;
+    constexpr int kInputs = (kColumns - 1) * kStride + kTaps;
     Vector<Real> gradient[kColumns];
 #pragma GCC unroll 2
     for (int c = 0; c < kColumns; ++c) gradient[c] = load(d_out + (column + c) * kLanes<Real>);
+    const int64_t left = first + column * kStride;
+    with_met<kInputs>(left, layout, [&](auto met) {
 #pragma GCC unroll 8
-    for (int i = 0; i < kRows; ++i) {
-      const Real* row = rows[i] + column * kStride * kLanes<Real>;
+      for (int i = 0; i < kRows; ++i) {
+        const auto here = met.again();
+        const Real* at = rows[i] + left * step;
 #pragma GCC unroll 16
-      for (int j = 0; j < (kColumns - 1) * kStride + kTaps; ++j) {
-        const Vector<Real> value = load(row + j * kLanes<Real>);
+        for (int j = 0; j < kInputs; ++j, at += step) {
+          if (!here[j]) continue;
+          const Vector<Real> value = in_register<Real>(lanes.load(at));
 #pragma GCC unroll 2
-        for (int c = 0; c < kColumns; ++c) {
-          const int t = j - c * kStride;
-          if (t >= 0 && t < kTaps) sum[i][t] += value * gradient[c];
+          for (int c = 0; c < kColumns; ++c) {
+            const int t = j - c * kStride;
+            if (t >= 0 && t < kTaps) sum[i][t] += value * gradient[c];
+          }
         }
       }
-    }
+    });
   };
   int64_t column = 0;
   for (; column + 2 <= width; column += 2) columns(std::integral_constant<int, 2>{}, column);
@@ -186,23 +251,23 @@ NARSFAST_INLINE void correlate(const Real* const* rows, const Real* d_out, int64
 
 // As many rows at once as have their sums in registers.
 template <class Real, int kTaps, int kStride>
-NARSFAST_APART void correlate_rows(const Real* const* rows, int count, const Real* d_out, int64_t width,
+NARSFAST_APART void correlate_rows(const Real* const* rows, int count, const RowLayout& layout, int64_t first,
+                                   LaneReader<Real> lanes, const Real* d_out, int64_t width,
                                    Real* const* d_weight) {
 #if defined(__AVX512F__)
   constexpr int kTogether = kTaps == 7 ? 2 : 3;
 #else
   constexpr int kTogether = kTaps == 3 ? 3 : kTaps == 5 ? 2 : 1;
 #endif
+  const auto together = [&](auto number, int i) {
+    correlate<Real, kTaps, kStride, number.value>(rows + i, layout, first, lanes, d_out, width, d_weight + i);
+  };
   int i = 0;
-  for (; i + kTogether <= count; i += kTogether) {
-    correlate<Real, kTaps, kStride, kTogether>(rows + i, d_out, width, d_weight + i);
-  }
+  for (; i + kTogether <= count; i += kTogether) together(std::integral_constant<int, kTogether>{}, i);
   if constexpr (kTogether > 2) {
-    for (; i + 2 <= count; i += 2) {
-      correlate<Real, kTaps, kStride, 2>(rows + i, d_out, width, d_weight + i);
-    }
+    for (; i + 2 <= count; i += 2) together(std::integral_constant<int, 2>{}, i);
   }
-  for (; i < count; ++i) correlate<Real, kTaps, kStride, 1>(rows + i, d_out, width, d_weight + i);
+  for (; i < count; ++i) together(std::integral_constant<int, 1>{}, i);
 }
 
 }  // namespace

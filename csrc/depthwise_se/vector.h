@@ -56,6 +56,19 @@ NARSFAST_INLINE Vector<Real> broadcast(Real value) {
   return value - Vector<Real>{};
 }
 
+// The value, kept in a register: compilers read memory again for every use that can take it from there.
+template <class Real>
+NARSFAST_INLINE Vector<Real> in_register(Vector<Real> value) {
+#if defined(__AVX512F__)
+  asm("" : "+v"(value));
+#elif defined(__x86_64__)
+  asm("" : "+x"(value));
+#elif defined(__aarch64__)
+  asm("" : "+w"(value));
+#endif
+  return value;
+}
+
 // a > b ? a : b, and a < b ? a : b; compilers do not find the instructions themselves.
 template <class Real>
 NARSFAST_INLINE Vector<Real> maximum(Vector<Real> a, Vector<Real> b) {
@@ -176,6 +189,29 @@ NARSFAST_INLINE void store_some(Storage* at, Vector<Real> value, int64_t count) 
   store_map<Real>(values, value);
   for (int64_t l = 0; l < count; ++l) at[l] = values[l];
 }
+
+// Whether reading a part of a vector costs no more than reading all of it.
+#if defined(__AVX512F__)
+constexpr bool kMasks = true;
+#else
+constexpr bool kMasks = false;
+#endif
+
+// Reads the first `count` lanes, where masks are; else all.
+template <class Real>
+struct LaneReader {
+#if defined(__AVX512F__)
+  __mmask16 mask;
+  explicit LaneReader(int64_t count) : mask(static_cast<__mmask16>((1u << count) - 1)) {}
+  NARSFAST_INLINE Vector<Real> load(const Real* at) const {
+    static_assert(sizeof(Real) == sizeof(float));
+    return (Vector<Real>)_mm512_maskz_loadu_ps(mask, at);
+  }
+#else
+  explicit LaneReader(int64_t) {}
+  NARSFAST_INLINE Vector<Real> load(const Real* at) const { return narsfast::NARSFAST_ISA::load(at); }
+#endif
+};
 
 // act(z) and act'(z). At the kinks, and for NaN, the derivatives are torch's.
 template <Activation kActivation, class Real>
