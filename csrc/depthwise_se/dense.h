@@ -20,26 +20,33 @@ NARSFAST_INLINE Vector<Real> add_pairs(Vector<Real> a, Vector<Real> b, std::inte
   return __builtin_shufflevector(a, b, (2 * kLane)...) + __builtin_shufflevector(a, b, (2 * kLane + 1)...);
 }
 
-// Lane i of the result, i < kCount: the sum of all lanes of values[i]. kCount: a power of 2, at most kLanes.
-template <class Real, int kCount>
+// Lane i of the result, i < kCount: the sum of kSpan lanes on end of values[i]. kCount: a power of 2, at most
+// kSpan.
+template <class Real, int kCount, int kSpan = kLanes<Real>>
 NARSFAST_INLINE Vector<Real> sum_lanes(const Vector<Real>* values) {
-  using Lane = std::make_integer_sequence<int, kLanes<Real>>;
-  Vector<Real> sums[kCount];
-  for (int i = 0; i < kCount; ++i) sums[i] = values[i];
-  int left = kCount;
-  for (int done = 1; done < kLanes<Real>; done *= 2) {
-    for (int i = 0; i < (left + 1) / 2; ++i) {
-      sums[i] = add_pairs<Real>(sums[2 * i], sums[left > 1 ? 2 * i + 1 : 0], Lane{});
+  if constexpr (kSpan == 1) {
+    return values[0];
+  } else {
+    constexpr int kPairs = (kCount + 1) / 2;
+    Vector<Real> sums[kPairs];
+#pragma GCC unroll 8
+    for (int i = 0; i < kPairs; ++i) {
+      sums[i] = add_pairs<Real>(values[2 * i], values[kCount > 1 ? 2 * i + 1 : 0],
+                                std::make_integer_sequence<int, kLanes<Real>>{});
     }
-    left = (left + 1) / 2;
+    return sum_lanes<Real, kPairs, kSpan / 2>(sums);
   }
-  return sums[0];
 }
 
 template <class Real, int kRows, int kColumns>
 NARSFAST_INLINE void dot_tile(const Real* a, const Real* b, const Real* bias, int64_t inner, int64_t columns,
                               Real* out) {
-  Vector<Real> sum[kRows][kColumns] = {};
+  Vector<Real> sum[kRows][kColumns];
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 8
+    for (int c = 0; c < kColumns; ++c) sum[r][c] = Vector<Real>{};
+  }
   const auto add = [&](int64_t k, const auto& read) {
     Vector<Real> left[kRows];
 #pragma GCC unroll 8
@@ -54,6 +61,7 @@ NARSFAST_INLINE void dot_tile(const Real* a, const Real* b, const Real* bias, in
   int64_t k = 0;
   for (; k + kLanes<Real> <= inner; k += kLanes<Real>) add(k, [](const Real* at) { return load(at); });
   if (k < inner) add(k, [&](const Real* at) { return load_some<Real>(at, inner - k); });
+#pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) {
     const Vector<Real> sums = sum_lanes<Real, kColumns>(sum[r]);
     store_some<Real>(out + r * columns, sums + load_some<Real>(bias, kColumns), kColumns);
