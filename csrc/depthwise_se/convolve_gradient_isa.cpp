@@ -158,7 +158,9 @@ class Gradient {
         Ahead ahead;
         add_ahead(arguments_.norm.y, n, row + 1, slab, &ahead);
         add_ahead(arguments_.norm.d_out, n, row + 1, slab, &ahead);
-        ahead.add(x, x_rows.next + 1, window_.height, window_.width, slab, window_.width / kStride);
+        for (int64_t r = 1; r <= kStride; ++r) {
+          ahead.add(x, x_rows.next + r, window_.height, window_.width, slab, window_.width / kStride);
+        }
         for (; done < ready && done < window_.height; ++done) {
           input_row<kKernel, kStride>(task, d_y_rows, x, d_x, done, ahead);
           ahead = Ahead();

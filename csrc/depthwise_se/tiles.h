@@ -15,7 +15,7 @@ constexpr int kTile = 8;  // output columns whose sums stay in registers
 // Rows of maps that are worked on soon: their lines are asked for a few at a time, between tiles, because
 // memory is too far for the processor's own foresight, and too slow to be asked for all of them at once.
 struct Ahead {
-  static constexpr int kMost = 4;  // rows
+  static constexpr int kMost = 5;  // rows
   const char* at[kMost];
   const char* end[kMost];
   int64_t share[kMost];  // bytes a tile
