@@ -145,29 +145,20 @@ class Gradient {
 
     for (int64_t n = split_.begin_image(group); n < split_.begin_image(group + 1); ++n) {
       load_gates(task, n);
-      const int64_t offset = n * window_.height * window_.width * channels_ + slab.channel;
-      const Storage* x = static_cast<const Storage*>(arguments_.x) + offset;
-      Storage* d_x = static_cast<Storage*>(arguments_.d_x) + offset;
-      x_rows.begin(x);
+      x_rows.begin(static_cast<const Storage*>(arguments_.x) +
+                   n * window_.height * window_.width * channels_ + slab.channel);
       int64_t done = 0;
       for (int64_t row = 0; row < window_.out_height; ++row) {
         pack_gradient(task, d_y_rows, n, row);
         weight_row<kKernel, kStride>(task, x_rows, d_y_rows, row);
         // No later output row reaches these rows of x.
         const int64_t ready = (row + 1) * kStride - window_.padding;
-        Ahead ahead;
-        add_ahead(arguments_.norm.y, n, row + 1, slab, &ahead);
-        add_ahead(arguments_.norm.d_out, n, row + 1, slab, &ahead);
-        for (int64_t r = 1; r <= kStride; ++r) {
-          ahead.add(x, x_rows.next + r, window_.height, window_.width, slab, window_.width / kStride);
-        }
         for (; done < ready && done < window_.height; ++done) {
-          input_row<kKernel, kStride>(task, d_y_rows, x, d_x, done, ahead);
-          ahead = Ahead();
+          input_row<kKernel, kStride>(task, d_y_rows, n, done);
         }
       }
       for (; done < window_.height; ++done) {
-        input_row<kKernel, kStride>(task, d_y_rows, x, d_x, done, Ahead());
+        input_row<kKernel, kStride>(task, d_y_rows, n, done);
       }
     }
     if (!input_.active) return;
@@ -241,20 +232,31 @@ class Gradient {
     }
   }
 
-  // Row `row` of image n of a map like y.
-  void add_ahead(const void* map, int64_t n, int64_t row, const Slab<Real>& slab, Ahead* ahead) const {
-    const int64_t image = n * window_.out_height * window_.out_width * channels_;
-    ahead->add(static_cast<const Storage*>(map) + image, row, window_.out_height, window_.out_width, slab,
-               window_.width / window_.stride);
+  // What is read and written soon after row `row` of image n's d_x.
+  Ahead ahead_of(int64_t n, int64_t row, const Slab<Real>& slab) const {
+    constexpr int64_t kLong = 4096;
+    Ahead ahead;
+    const auto add = [&](const void* map, int64_t height, int64_t width, int64_t asked) {
+      ahead.add(static_cast<const Storage*>(map) + n * height * width * channels_, asked,
+                (window_.images - n) * height, width, slab, window_.width / window_.stride, kLong);
+    };
+    add(arguments_.d_x, window_.height, window_.width, row + 1);
+    add(arguments_.x, window_.height, window_.width, row + window_.kernel + 1);
+    if ((row + window_.padding) % window_.stride == 0) {
+      const int64_t next = (row + window_.padding) / window_.stride + 1;
+      add(arguments_.norm.y, window_.out_height, window_.out_width, next);
+      add(arguments_.norm.d_out, window_.out_height, window_.out_width, next);
+    }
+    return ahead;
   }
 
-  // Row `row` of d_x: output row q reaches it through kernel row first + stride * t where
-  // row + padding = stride * (q + t) + first. `ahead`: what to ask for meanwhile, beside the next row of d_x.
+  // Row `row` of image n's d_x: output row q reaches it through kernel row first + stride * t where
+  // row + padding = stride * (q + t) + first.
   template <int kKernel, int kStride>
-  NARSFAST_APART void input_row(const Task& task, const RowRing<Real>& d_y_rows, const Storage* x,
-                                Storage* d_x, int64_t row, Ahead ahead) const {
+  NARSFAST_APART void input_row(const Task& task, const RowRing<Real>& d_y_rows, int64_t n,
+                                int64_t row) const {
     const Slab<Real>& slab = task.slab;
-    ahead.add(d_x, row + 1, window_.height, window_.width, slab, window_.width / kStride);
+    Ahead ahead = ahead_of(n, row, slab);
     const int64_t first = (row + window_.padding) % kStride;
     const int64_t start = (row + window_.padding) / kStride;
     const Real* weights = reversed_.at + slab.first * taps_ * kLanes<Real>;
@@ -279,9 +281,9 @@ class Gradient {
       if (columns <= 0) continue;
       taps.ahead = ahead;
       ahead = Ahead();
-      const int64_t at = (row * window_.width + column) * channels_;
-      emit.x = x + at;
-      emit.d_x = d_x + at;
+      const int64_t at = ((n * window_.height + row) * window_.width + column) * channels_ + slab.channel;
+      emit.x = static_cast<const Storage*>(arguments_.x) + at;
+      emit.d_x = static_cast<Storage*>(arguments_.d_x) + at;
       if constexpr (kStride == 1) {
         convolve_row<Real, kKernel, 1>(taps, slab, columns, emit);
       } else if (parity == 0) {

@@ -80,8 +80,7 @@ void convolve_typed(const ConvolveArguments& arguments) {
     int64_t summed = 0;
     for (int64_t n = begin; n < end; ++n) {
       emit.image = static_cast<Storage*>(arguments.y) + n * out_pixels * channels + slab.channel;
-      convolution.run(static_cast<const Storage*>(arguments.x) + n * window.height * window.width * channels,
-                      rows, emit);
+      convolution.run(static_cast<const Storage*>(arguments.x), n, rows, emit);
       emit.first = false;
       summed += out_pixels;
       if (summed >= kSummed || n == end - 1) {

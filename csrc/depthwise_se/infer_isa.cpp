@@ -76,8 +76,7 @@ struct Inference {
     for (int64_t n = begin; n < end; ++n) {
       for (int64_t i = 0; i < slab.vectors; ++i) sums.at[i] = Vector<Real>{};
       emit.image = static_cast<Storage*>(arguments.out) + n * out_pixels * channels + slab.channel;
-      convolution.run(static_cast<const Storage*>(arguments.x) + n * window.height * window.width * channels,
-                      rows, emit);
+      convolution.run(static_cast<const Storage*>(arguments.x), n, rows, emit);
       for (int64_t i = 0; gated && i < slab.vectors; ++i) {
         store_channels<Real>(pooled.at + n * channels, slab, i, sums.at[i] / static_cast<Real>(out_pixels));
       }

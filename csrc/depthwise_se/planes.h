@@ -22,10 +22,12 @@ struct PlaneConvolution {
     return InputRows<Real, Storage>(window.kernel, slab, window.width, input);
   }
 
-  // Makes every row of outputs with emit, whose row(r) comes before. image: its first channel.
+  // Makes every row of image n's outputs with emit, whose row(r) comes before.
   template <class Storage, class Emit>
-  NARSFAST_APART void run(const Storage* image, InputRows<Real, Storage>& rows, Emit& emit) const {
+  NARSFAST_APART void run(const Storage* x, int64_t n, InputRows<Real, Storage>& rows, Emit& emit) const {
     const Slab<Real>& slab = rows.slab;
+    const Storage* image = x + n * window.height * window.width * window.channels;
+    const int64_t map_rows = (window.images - n) * window.height;
     rows.begin(image + slab.channel);
     with_window(window.kernel, window.stride, [&](auto kernel, auto stride) {
       for (int64_t row = 0; row < window.out_height; ++row) {
@@ -41,8 +43,11 @@ struct PlaneConvolution {
           taps.weights[taps.count] =
               weights + slab.first * taps.weight_plane + (r - reach.top) * kernel.value * kLanes<Real>;
         }
+        // What the output row after the next meets first.
+        constexpr int64_t kLong = 6144;
         for (int64_t ahead = 1; ahead <= stride.value; ++ahead) {
-          taps.ahead.add(image, rows.next + ahead, window.height, window.width, slab, window.out_width);
+          taps.ahead.add(image, reach.top + kernel.value + ahead, map_rows, window.width, slab,
+                         window.out_width, kLong);
         }
         emit.row(row);
         convolve_row<Real, kernel.value, stride.value>(taps, slab, window.out_width, emit);

@@ -15,20 +15,21 @@ constexpr int kTile = 8;  // output columns whose sums stay in registers
 // Rows of maps that are worked on soon: their lines are asked for a few at a time, between tiles, because
 // memory is too far for the processor's own foresight, and too slow to be asked for all of them at once.
 struct Ahead {
-  static constexpr int kMost = 5;  // rows
+  static constexpr int kMost = 4;  // rows
   const char* at[kMost];
   const char* end[kMost];
   int64_t share[kMost];  // bytes a tile
   int rows = 0;
 
-  // Only rows that are long, and lie in one piece: the others are foreseen. map: the image's first channel,
-  // or the slab's; columns: of the tiles between which the lines are asked for.
+  // Only rows of at least `least` bytes that lie in one piece: the others are foreseen. map: an image's first
+  // channel, or the slab's; map_rows: from there to the end of the map, next images' too; columns: of the
+  // tiles between which the lines are asked for.
   template <class Real, class Storage>
-  void add(const Storage* map, int64_t row, int64_t height, int64_t width, const Slab<Real>& slab,
-           int64_t columns) {
-    constexpr int64_t kLong = 4096;
+  void add(const Storage* map, int64_t row, int64_t map_rows, int64_t width, const Slab<Real>& slab,
+           int64_t columns, int64_t least) {
     const int64_t bytes = width * slab.channels * static_cast<int64_t>(sizeof(Storage));
-    if (row < 0 || row >= height || bytes <= kLong || slab.vectors * kLanes<Real> < slab.channels) return;
+    if (row < 0 || row >= map_rows || bytes < least) return;
+    if (slab.vectors * kLanes<Real> < slab.channels) return;
     const int64_t tiles = slab.vectors * (columns / kTile + 1);
     at[rows] = reinterpret_cast<const char*>(map) + row * bytes;
     end[rows] = at[rows] + bytes;
