@@ -79,7 +79,7 @@ struct Met {
   // The same, but compilers do not see it: they would keep every bit's test in memory.
   NARSFAST_INLINE Met again() const {
     uint32_t same = bits;
-    if constexpr (!kAll) asm("" : "+r"(same));
+    if constexpr (!kAll) asm volatile("" : "+r"(same));
     return {same};
   }
 };
