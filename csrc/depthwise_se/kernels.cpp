@@ -28,11 +28,9 @@ const DepthwiseKernels& depthwise_kernels(Isa isa, Dtype dtype, int64_t channels
 #ifdef NARSFAST_X86
     case Isa::kAvx2:
       return avx2::kKernels;
-    case Isa::kAvx512: {
-      // Of few channels a half-empty vector is much.
-      const int64_t last = channels % 16;
-      return channels < 32 && last > 0 && last <= 8 ? avx2::kKernels : avx512::kKernels;
-    }
+    case Isa::kAvx512:
+      // Of 8 channels half a vector would be empty.
+      return channels <= 8 ? avx2::kKernels : avx512::kKernels;
 #endif
     default:
       return baseline::kKernels;
