@@ -30,7 +30,7 @@ struct Ahead {
     const int64_t bytes = width * slab.channels * static_cast<int64_t>(sizeof(Storage));
     if (row < 0 || row >= map_rows || bytes < least) return;
     if (slab.vectors * kLanes<Real> < slab.channels) return;
-    const int64_t tiles = slab.vectors * (columns / kTile + 1);
+    const int64_t tiles = slab.vectors * ((columns - 1) / kTile + 1);
     at[rows] = reinterpret_cast<const char*>(map) + row * bytes;
     end[rows] = at[rows] + bytes;
     share[rows] = (bytes / tiles / kLineBytes + 1) * kLineBytes;
