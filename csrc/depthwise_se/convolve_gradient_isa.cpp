@@ -55,7 +55,7 @@ struct EmitInputGradient {
   }
 
   template <int kColumns>
-  NARSFAST_INLINE void tile(State& state, int64_t i, int64_t column, Vector<Real>* d_a) {
+  NARSFAST_INLINE void tile(State& state, int64_t i, int, int64_t column, Vector<Real>* d_a) {
     const int64_t at = column * distance + i * kLanes<Real>;
     if (input.active) before_norm<kColumns>(state, x + at, slab.lanes(i), d_a);
     with_lanes<Real>(slab, i, [&](auto lanes) {
@@ -214,7 +214,7 @@ class Gradient {
   template <int kKernel, int kStride>
   NARSFAST_APART void weight_row(const Task& task, InputRows<Real, Storage>& x_rows,
                                  const RowRing<Real>& d_y_rows, int64_t row) const {
-    const Reach reach(window_, row);
+    const Reach reach(window_, row, 1);
     if (reach.to < reach.from) return;
     x_rows.advance(reach.from, reach.to);
     const Real* rows[kLongestKernel];
@@ -285,11 +285,11 @@ class Gradient {
       emit.x = static_cast<const Storage*>(arguments_.x) + at;
       emit.d_x = static_cast<Storage*>(arguments_.d_x) + at;
       if constexpr (kStride == 1) {
-        convolve_row<Real, kKernel, 1>(taps, slab, columns, emit);
+        convolve_rows<Real, kKernel, 1, 1>(taps, slab, columns, emit);
       } else if (parity == 0) {
-        convolve_row<Real, (kKernel + 1) / 2, 1>(taps, slab, columns, emit);
+        convolve_rows<Real, (kKernel + 1) / 2, 1, 1>(taps, slab, columns, emit);
       } else {
-        convolve_row<Real, kKernel / 2, 1>(taps, slab, columns, emit);
+        convolve_rows<Real, kKernel / 2, 1, 1>(taps, slab, columns, emit);
       }
     }
   }

@@ -30,9 +30,9 @@ struct EmitMoments {
   State begin(int64_t i) const { return {moments[i].origin, Vector<Real>{}, Vector<Real>{}}; }
 
   template <int kColumns>
-  NARSFAST_INLINE void tile(State& state, int64_t i, int64_t column, const Vector<Real>* y) {
-    if (first && column == 0) moments[i].origin = state.origin = y[kColumns / 2];
-    Storage* to = out + column * slab.channels + i * kLanes<Real>;
+  NARSFAST_INLINE void tile(State& state, int64_t i, int row, int64_t column, const Vector<Real>* y) {
+    if (first && row == 0 && column == 0) moments[i].origin = state.origin = y[kColumns / 2];
+    Storage* to = out + row * row_size + column * slab.channels + i * kLanes<Real>;
     with_lanes<Real>(slab, i, [&](auto lanes) {
 #pragma GCC unroll 8
       for (int c = 0; c < kColumns; ++c, to += slab.channels) lanes.store(to, y[c]);

@@ -24,7 +24,7 @@ struct EmitActivated {
   Vector<Real> begin(int64_t) const { return Vector<Real>{}; }
 
   template <int kColumns>
-  NARSFAST_INLINE void tile(Vector<Real>& sum, int64_t i, int64_t column, Vector<Real>* z) {
+  NARSFAST_INLINE void tile(Vector<Real>& sum, int64_t i, int row, int64_t column, Vector<Real>* z) {
     with_activation(norm.activation, [&](auto activation) {
 #pragma GCC unroll 8
       for (int c = 0; c < kColumns; ++c) {
@@ -32,7 +32,7 @@ struct EmitActivated {
         sum += z[c];
       }
     });
-    Storage* to = out + column * slab.channels + i * kLanes<Real>;
+    Storage* to = out + row * row_size + column * slab.channels + i * kLanes<Real>;
     with_lanes<Real>(slab, i, [&](auto lanes) {
 #pragma GCC unroll 8
       for (int c = 0; c < kColumns; ++c, to += slab.channels) lanes.store(to, z[c]);

@@ -19,10 +19,12 @@ struct PlaneConvolution {
 
   template <class Storage>
   InputRows<Real, Storage> rows(const Slab<Real>& slab) const {
-    return InputRows<Real, Storage>(window.kernel, slab, window.width, input);
+    const int64_t together = rows_together(static_cast<int>(window.kernel), static_cast<int>(window.stride));
+    return InputRows<Real, Storage>(window.kernel + together - 1, slab, window.width, input);
   }
 
-  // Makes every row of image n's outputs with emit, whose row(r) comes before.
+  // Makes all rows of image n's outputs with emit, whose row(r) comes before row r, or before r and those
+  // made together with it.
   template <class Storage, class Emit>
   NARSFAST_APART void run(const Storage* x, int64_t n, InputRows<Real, Storage>& rows, Emit& emit) const {
     const Slab<Real>& slab = rows.slab;
@@ -30,11 +32,12 @@ struct PlaneConvolution {
     const int64_t map_rows = (window.images - n) * window.height;
     rows.begin(image + slab.channel);
     with_window(window.kernel, window.stride, [&](auto kernel, auto stride) {
-      for (int64_t row = 0; row < window.out_height; ++row) {
-        const Reach reach(window, row);
+      const auto make = [&](int64_t row, auto together) {
+        const Reach reach(window, row, together.value);
         rows.advance(reach.from, reach.to);
         RowTaps<Real> taps;
         taps.count = 0;
+        taps.first_row = static_cast<int>(reach.from - reach.top);
         taps.first = -window.padding;
         taps.layout = rows.layout;
         taps.weight_plane = kernel.value * kernel.value * kLanes<Real>;
@@ -43,15 +46,20 @@ struct PlaneConvolution {
           taps.weights[taps.count] =
               weights + slab.first * taps.weight_plane + (r - reach.top) * kernel.value * kLanes<Real>;
         }
-        // What the output row after the next meets first.
+        // What the rows after the next ones meet first.
         constexpr int64_t kLong = 6144;
-        for (int64_t ahead = 1; ahead <= stride.value; ++ahead) {
-          taps.ahead.add(image, reach.top + kernel.value + ahead, map_rows, window.width, slab,
-                         window.out_width, kLong);
+        for (int64_t ahead = 1; ahead <= stride.value * together.value; ++ahead) {
+          taps.ahead.add(image, reach.end + ahead, map_rows, window.width, slab, window.out_width, kLong);
         }
         emit.row(row);
-        convolve_row<Real, kernel.value, stride.value>(taps, slab, window.out_width, emit);
+        convolve_rows<Real, kernel.value, stride.value, together.value>(taps, slab, window.out_width, emit);
+      };
+      constexpr int kTogether = rows_together(kernel.value, stride.value);
+      int64_t row = 0;
+      for (; row + kTogether <= window.out_height; row += kTogether) {
+        make(row, std::integral_constant<int, kTogether>{});
       }
+      for (; row < window.out_height; ++row) make(row, std::integral_constant<int, 1>{});
     });
   }
 };

@@ -95,14 +95,17 @@ struct InputRows {
   }
 };
 
-// Input rows that an output row is made from.
+// Input rows that output rows [row, row + together) are made from.
 struct Reach {
-  int64_t top, from, to;  // rows [from, to] of the map; kernel row 0 meets row `top`
+  int64_t top, from, to;  // rows [from, to] of the map; the first output row meets row `top` by kernel row 0
+  int64_t end;            // the row after the last one, were the map higher
 
-  Reach(const Window& window, int64_t row)
+  Reach(const Window& window, int64_t row, int64_t together)
       : top(row * window.stride - window.padding),
         from(top < 0 ? 0 : top),
-        to(top + window.kernel < window.height ? top + window.kernel - 1 : window.height - 1) {}
+        end(top + window.kernel + (together - 1) * window.stride) {
+    to = end < window.height ? end - 1 : window.height - 1;
+  }
 };
 
 // (channels, kernel, kernel) to (vectors, kernel * kernel, lanes), times the norm's scale where there is one.

@@ -57,13 +57,20 @@ NARSFAST_INLINE LaneReader<Real> reader(const RowLayout& layout, const Slab<Real
   return LaneReader<Real>(layout.packed ? kLanes<Real> : slab.lanes(v));
 }
 
-// What a row of outputs is made from: `count` input rows, each from column 0 of the slab's first vector on,
-// with its row of taps, (taps, lanes). The next vector's taps lie `weight_plane` elements further.
+// Rows of outputs that share what they read, where their sums and taps fit into the registers.
+constexpr int rows_together(int taps, int stride) {
+  return stride == 1 && taps <= 5 && kRegisters >= 32 ? 2 : 1;
+}
+
+// What rows of outputs are made from: `count` input rows, each from column 0 of the slab's first vector on,
+// with the row of taps, (taps, lanes), by which the first output row meets it; the second one meets it by the
+// row of taps before. The next vector's taps lie `weight_plane` elements further.
 template <class Real>
 struct RowTaps {
-  const Real* rows[kLongestKernel];
-  const Real* weights[kLongestKernel];
+  const Real* rows[kLongestKernel + 1];
+  const Real* weights[kLongestKernel + 1];
   int count;
+  int first_row;  // of the rows of taps that the first output row meets rows[0] by
   int64_t first;  // column that output 0 meets with tap 0
   RowLayout layout;
   int64_t weight_plane;
@@ -96,26 +103,35 @@ NARSFAST_INLINE void with_met(int64_t first, const RowLayout& layout, const Body
   body(Met<false>{from < to ? static_cast<uint32_t>((uint64_t{1} << to) - (uint64_t{1} << from)) : 0});
 }
 
-// sum[c] += over rows i and taps t: rows[i][taps.first + (column + c) * kStride + t] * weights[i][t], for
-// vector v.
-template <class Real, int kTaps, int kStride, int kColumns>
+// sum[o][c] += over rows i and taps t: rows[i][taps.first + (column + c) * kStride + t] times output row o's
+// tap, for vector v.
+template <class Real, int kTaps, int kStride, int kOutRows, int kColumns>
 NARSFAST_INLINE void convolve_tile(const RowTaps<Real>& taps, int64_t v, LaneReader<Real> lanes,
-                                   int64_t column, Vector<Real>* sum) {
+                                   int64_t column, Vector<Real> (*sum)[kColumns]) {
   constexpr int kInputs = (kColumns - 1) * kStride + kTaps;
   const int64_t first = taps.first + column * kStride;
   const int64_t step = taps.layout.step;
   const int64_t offset = v * taps.layout.plane + first * step;
   with_met<kInputs>(first, taps.layout, [&](auto met) {
-    Vector<Real> total[kColumns];  // compilers keep what is local in registers
+    Vector<Real> total[kOutRows][kColumns];  // compilers keep what is local in registers
+#pragma GCC unroll 2
+    for (int o = 0; o < kOutRows; ++o) {
 #pragma GCC unroll 8
-    for (int c = 0; c < kColumns; ++c) total[c] = sum[c];
-    for (int i = 0; i < taps.count; ++i) {
+      for (int c = 0; c < kColumns; ++c) total[o][c] = sum[o][c];
+    }
+    // Input row i for output rows [from, to).
+    const auto meet = [&](int i, auto from, auto to) __attribute__((always_inline)) {
+      constexpr int kFrom = decltype(from)::value;
+      constexpr int kTo = decltype(to)::value;
       const auto here = met.again();
       const Real* at = taps.rows[i] + offset;
       const Real* weights = taps.weights[i] + v * taps.weight_plane;
-      Vector<Real> weight[kTaps];
+      Vector<Real> weight[kOutRows][kTaps];
+#pragma GCC unroll 2
+      for (int o = kFrom; o < kTo; ++o) {
 #pragma GCC unroll 8
-      for (int t = 0; t < kTaps; ++t) weight[t] = load(weights + t * kLanes<Real>);
+        for (int t = 0; t < kTaps; ++t) weight[o][t] = load(weights + (t - o * kTaps) * kLanes<Real>);
+      }
       // Each input column is loaded once and met by every tap that reaches it.
 #pragma GCC unroll 32
       for (int j = 0; j < kInputs; ++j, at += step) {
@@ -124,21 +140,42 @@ NARSFAST_INLINE void convolve_tile(const RowTaps<Real>& taps, int64_t v, LaneRea
 #pragma GCC unroll 8
         for (int t = 0; t < kTaps; ++t) {
           if (j - t >= 0 && (j - t) % kStride == 0 && (j - t) / kStride < kColumns) {
-            total[(j - t) / kStride] += value * weight[t];
+#pragma GCC unroll 2
+            for (int o = kFrom; o < kTo; ++o) total[o][(j - t) / kStride] += value * weight[o][t];
           }
         }
       }
+    };
+    constexpr std::integral_constant<int, 0> kFirst{};
+    constexpr std::integral_constant<int, 1> kSecond{};
+    constexpr std::integral_constant<int, kOutRows> kEnd{};
+    for (int i = 0; i < taps.count; ++i) {
+      if constexpr (kOutRows == 2) {
+        if (taps.first_row + i == 0) {
+          meet(i, kFirst, kSecond);
+          continue;
+        }
+        if (taps.first_row + i == kTaps) {
+          meet(i, kSecond, kEnd);
+          continue;
+        }
+      }
+      meet(i, kFirst, kEnd);
     }
+#pragma GCC unroll 2
+    for (int o = 0; o < kOutRows; ++o) {
 #pragma GCC unroll 8
-    for (int c = 0; c < kColumns; ++c) sum[c] = total[c];
+      for (int c = 0; c < kColumns; ++c) sum[o][c] = total[o][c];
+    }
   });
 }
 
-// For each vector of the slab: state = emit.begin(i), emit.tile(state, i, column, sums) from left to right,
-// emit.end(state, i). emit.start(i) is what the sums start from. Slab and emit are copies, which no store can
-// reach.
-template <class Real, int kTaps, int kStride, class Emit>
-NARSFAST_APART void convolve_row(const RowTaps<Real>& taps, const Slab<Real> slab, int64_t width, Emit emit) {
+// For each vector of the slab: state = emit.begin(i), emit.tile(state, i, o, column, sums) for output rows o,
+// tiles from left to right, emit.end(state, i). emit.start(i) is what the sums start from. Slab and emit are
+// copies, which no store can reach.
+template <class Real, int kTaps, int kStride, int kOutRows, class Emit>
+NARSFAST_APART void convolve_rows(const RowTaps<Real>& taps, const Slab<Real> slab, int64_t width,
+                                  Emit emit) {
   Ahead ahead = taps.ahead;
   for (int64_t v = 0; v < slab.vectors; ++v) {
     auto state = emit.begin(v);
@@ -146,11 +183,15 @@ NARSFAST_APART void convolve_row(const RowTaps<Real>& taps, const Slab<Real> sla
     const LaneReader<Real> lanes = reader(taps.layout, slab, v);
     const auto tile = [&](auto columns, int64_t column) {
       ahead.ask();
-      Vector<Real> sum[columns.value];
+      Vector<Real> sum[kOutRows][columns.value];
+#pragma GCC unroll 2
+      for (int o = 0; o < kOutRows; ++o) {
 #pragma GCC unroll 8
-      for (int c = 0; c < columns.value; ++c) sum[c] = start;
-      convolve_tile<Real, kTaps, kStride, columns.value>(taps, v, lanes, column, sum);
-      emit.template tile<columns.value>(state, v, column, sum);
+        for (int c = 0; c < columns.value; ++c) sum[o][c] = start;
+      }
+      convolve_tile<Real, kTaps, kStride, kOutRows, columns.value>(taps, v, lanes, column, sum);
+#pragma GCC unroll 2
+      for (int o = 0; o < kOutRows; ++o) emit.template tile<columns.value>(state, v, o, column, sum[o]);
     };
     int64_t column = 0;
     for (; column + kTile <= width; column += kTile) tile(std::integral_constant<int, kTile>{}, column);

@@ -27,6 +27,11 @@ constexpr int kVectorBytes = 32;
 #else
 constexpr int kVectorBytes = 16;
 #endif
+#if defined(__AVX512F__) || defined(__aarch64__)
+constexpr int kRegisters = 32;
+#else
+constexpr int kRegisters = 16;
+#endif
 constexpr int kLineBytes = 64;
 constexpr int kVectors = kLineBytes / kVectorBytes;  // in a cache line
 
