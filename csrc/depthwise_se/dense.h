@@ -83,11 +83,7 @@ NARSFAST_INLINE void dot_rows(const Real* a, const Real* b, const Real* bias, in
 template <class Real>
 void multiply_transposed(const Real* a, const Real* b, const Real* bias, int64_t rows, int64_t columns,
                          int64_t inner, Real* out) {
-#if defined(__AVX512F__)
-  constexpr int kRows = 4;
-#else
-  constexpr int kRows = 2;  // their sums stay in registers
-#endif
+  constexpr int kRows = kRegisters >= 32 ? 4 : 2;  // their sums stay in registers
   int64_t r = 0;
   for (; r + kRows <= rows; r += kRows) {
     dot_rows<Real, kRows>(a + r * inner, b, bias, columns, inner, out + r * columns);

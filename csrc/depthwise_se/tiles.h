@@ -1,7 +1,7 @@
 #pragma once
 
-// The inner loops of a depthwise convolution over rows in scratch: one vector of channels, columns side by
-// side.
+// The inner loops of a depthwise convolution over rows, packed or as they lie in the map: one vector of
+// channels, columns side by side.
 
 #include "depthwise_se/slab.h"
 
@@ -296,11 +296,7 @@ template <class Real, int kTaps, int kStride>
 NARSFAST_APART void correlate_rows(const Real* const* rows, int count, const RowLayout& layout, int64_t first,
                                    LaneReader<Real> lanes, const Real* d_out, int64_t width,
                                    Real* const* d_weight) {
-#if defined(__AVX512F__)
-  constexpr int kTogether = kTaps == 7 ? 2 : 3;
-#else
-  constexpr int kTogether = kTaps == 3 ? 3 : kTaps == 5 ? 2 : 1;
-#endif
+  constexpr int kTogether = kRegisters >= 32 ? (kTaps == 7 ? 2 : 3) : kTaps == 3 ? 3 : kTaps == 5 ? 2 : 1;
   const auto together = [&](auto number, int i) {
     correlate<Real, kTaps, kStride, number.value>(rows + i, layout, first, lanes, d_out, width, d_weight + i);
   };
