@@ -11,8 +11,9 @@ and Optuna's TPE, both not charged for asking twice. Taken away from ours: pretr
 at random, the others picked at once); early stopping where there are curves (with it, labels are of the early-stop
 epoch). Architecture only and recipe only search a joint grid with the other part fixed to its middle values.
 
-Figures: `<table>_rank_<k>` of ours and `<table>_rank_<k>_<rival>`, medians over the seeds; in the rows also means,
-the rank of the best row trained, seen as such or not, and the share of the complete trainings' epochs that was spent.
+Figures: `<table>_rank_<k>` of ours and `<table>_rank_<k>_<variant>` of others, medians over the seeds; in the rows also
+means, the rank of the best row trained, seen as such or not, and the share of the complete trainings' epochs that was
+spent.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import harness
-from bench.searches import NOT_NESTED, RIVALS, SEARCHES, Trained, version
+from bench.searches import NOT_NESTED, SEARCHES, Trained, version
 from bench.table import Table
 from bench.table_jobs import Case, Scores, Tables, arguments, run_cases
 
@@ -116,13 +117,15 @@ def rows_of(found: Mapping[Case, Scores], trainings: Sequence[int]) -> list[dict
 
 
 def figures_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Median ranks of ours and of the rivals."""
-    suffix = {"narsfast": "", **{rival: f"_{rival}" for rival in RIVALS}}
+    """Median ranks."""
     return {
-        f"{row['table']}_rank_{row['trainings']}{suffix[row['variant']]}": row["median_rank"]
+        f"{row['table']}_rank_{row['trainings']}" + _suffix(row["variant"]): row["median_rank"]
         for row in rows
-        if row["variant"] in suffix
     }
+
+
+def _suffix(variant: str) -> str:
+    return "" if variant == "narsfast" else f"_{variant}"
 
 
 def _add(parser: argparse.ArgumentParser) -> None:

@@ -21,7 +21,12 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def figures(name: str) -> str:
     """The figures of one result file."""
     found = read(name)["figures"]
-    return table(["figure", "value"], [[f"`{key}`", f"{value:,.2f}"] for key, value in found.items()])
+    return table(["figure", "value"], [[f"`{key}`", number(value)] for key, value in found.items()])
+
+
+def number(value: float) -> str:
+    """Two digits behind the point, below 1 three."""
+    return f"{value:,.3f}" if abs(value) < 1 else f"{value:,.2f}"
 
 
 def layers() -> str:
@@ -96,7 +101,16 @@ def intervals() -> str:
 
 def searches() -> str:
     """Median and mean rank of the best found by every search, tables and trainings across."""
-    rows = read("search_quality")["rows"]
+    return _ranks(read("search_quality")["rows"])
+
+
+def ablations() -> str:
+    """The same of ours with an ingredient taken away, below ours."""
+    ours = [row for row in read("search_quality")["rows"] if row["variant"] == "narsfast"]
+    return _ranks(ours + read("search_ablations")["rows"])
+
+
+def _ranks(rows: Sequence[dict[str, Any]]) -> str:
     return _pivot(rows, "trainings", lambda row: f"{row['median_rank']:g} ({row['mean_rank']:g})")
 
 
@@ -137,6 +151,7 @@ def show() -> None:
         ("statistics_speed", [figures("statistics_speed")]),
         ("predictor_quality", [figures("predictor_quality"), predictors(), intervals()]),
         ("search_quality", [figures("search_quality"), searches()]),
+        ("search_ablations", [ablations()]),
         ("early_stopping", [figures("early_stopping")]),
     ):
         print(f"\n## {name}\n\n{machine(name)}\n")

@@ -289,7 +289,7 @@ def _print_predictor(path: Path) -> None:
             }
             for name, row in pretraining.items()
         ]
-        print_table("Pretraining (held-out fifth; error in standard deviations of the logarithm)", rows)
+        print_table("Pretraining (held-out fifth; error in standard deviations of what is learnt)", rows)
     if fits:
         rows = [
             {"trials": fit["trials"]}

@@ -1,8 +1,8 @@
 """Pretraining on statistics, which cost nothing: the proxy task of FBNetV3.
 
 The paper pretrains on FLOPs and number of parameters. That all statistics of the counter are learnt and the parameters
-of each stage, which tell where in the network they are spent, in standardised logarithms and by a linear proxy head,
-and that one fifth of the candidates is held out, are our defaults.
+of each stage, which tell where in the network they are spent, standardised and by a linear proxy head, and that one
+fifth of the candidates is held out, are our defaults.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class StatisticReport:
 
     Attributes:
         name: the statistic.
-        error: root mean square error of its standardised logarithm; 1 is as bad as knowing nothing.
+        error: root mean square error of the standardised target; 1 is as bad as knowing nothing.
         rank_correlation: Spearman's, between estimated and counted.
     """
 
@@ -84,7 +84,7 @@ class ProxyTask:
 
     Attributes:
         names: T statistics.
-        targets: (n, T) float32, their standardised logarithms; none is constant.
+        targets: (n, T) float32, standardised; none is constant.
     """
 
     names: tuple[str, ...]
@@ -94,18 +94,24 @@ class ProxyTask:
     def of(cls, counter: Statistics, genes: Genes) -> ProxyTask:
         """The counter's statistics and, of MBConv networks, the parameters of each stage.
 
+        Statistics are learnt as logarithms, and a stage's parameters as log(1 + parameters / their mean): how small a
+        small stage is matters little.
+
         Args:
             counter: of the statistics. Without any there is nothing to learn.
             genes: (n, F) canonical.
         """
-        names, statistics = counter.names, counter(genes)
-        if counter.space.stages and names:
-            stages = stage_params(lower_genes(counter.space, genes))
-            names = (*names, *(f"params of stage {number + 1}" for number in range(stages.shape[1])))
-            statistics = np.concatenate([statistics, stages], axis=1)
+        statistics = counter(genes)
         scaling = Scaling.of(statistics)
-        learnt = tuple(name for name, varies in zip(names, scaling.varies, strict=True) if varies)
-        return cls(learnt, torch.from_numpy(scaling(statistics)[:, scaling.varies]))
+        names = [name for name, varies in zip(counter.names, scaling.varies, strict=True) if varies]
+        targets = [scaling(statistics)[:, scaling.varies]]
+        if counter.space.stages and counter.names:
+            params = stage_params(lower_genes(counter.space, genes))
+            varying = np.flatnonzero((params != params[:1]).any(axis=0))
+            logs = np.log1p(params[:, varying] / params[:, varying].mean(axis=0))
+            names += [f"params of stage {number + 1}" for number in varying]
+            targets.append(((logs - logs.mean(axis=0)) / logs.std(axis=0)).astype(np.float32))
+        return cls(tuple(names), torch.from_numpy(np.concatenate(targets, axis=1)))
 
 
 def pretrain_encoder(

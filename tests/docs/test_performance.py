@@ -28,4 +28,6 @@ def test_figures_are_those_of_the_results(name):
     quoted = dict(re.findall(r"^\| `(\w+)` \| ([\d.,-]+) \|", PAGES, re.M))
     assert figures
     for figure, value in figures.items():
-        assert quoted[figure] == f"{value:,.2f}", figure
+        digits = len(quoted[figure].partition(".")[2])
+        assert digits >= 2
+        assert quoted[figure] == f"{value:,.{digits}f}", figure
