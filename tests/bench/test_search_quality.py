@@ -82,4 +82,11 @@ def test_rows_and_figures_are_over_the_seeds():
     }
     assert rows[1]["mean_rank"] == pytest.approx(1)
     assert rows[1]["seeds"] == 3
-    assert figures_of(rows) == {"t_rank_2": 9, "t_rank_4": 1, "t_rank_2_tpe": 4, "t_rank_4_tpe": 4}
+    assert figures_of(rows) == {
+        "t_rank_2": 9,
+        "t_rank_4": 1,
+        "t_rank_2_one_shot": 6,
+        "t_rank_4_one_shot": 3,
+        "t_rank_2_tpe": 4,
+        "t_rank_4_tpe": 4,
+    }
