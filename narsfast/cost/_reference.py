@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from narsfast.arch import Rows
+from narsfast.arch import Rows, lower_genes
+from narsfast.space import Space
 
 Counts = NDArray[np.int64]
 
@@ -34,8 +35,9 @@ def count_rows_reference(lowered: Rows, in_chans: int = 3, num_classes: int = 10
     return totals.statistics()
 
 
-def stage_params(lowered: Rows) -> Counts:
-    """Parameters of each stage, (n, stages) int64, of rows lowered from a space's genes: two rows a stage."""
+def stage_params(space: Space, genes: NDArray[np.int16]) -> Counts:
+    """Parameters of each stage, (n, stages) int64, of canonical genes (n, F) of a space with stages."""
+    lowered = lower_genes(space, genes)  # two rows a stage
     resolution, stem, _, _ = lowered.header.astype(np.int64).T
     totals = _Totals(len(lowered.header))
     channels, side = stem, (resolution - 1) // 2 + 1

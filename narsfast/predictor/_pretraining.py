@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 from torch import Tensor
 
-from narsfast.arch import lower_genes
 from narsfast.cost import stage_params
 from narsfast.progress import Progress, silent
 from narsfast.seeds import derive_seed
@@ -106,7 +105,7 @@ class ProxyTask:
         names = [name for name, varies in zip(counter.names, scaling.varies, strict=True) if varies]
         targets = [scaling(statistics)[:, scaling.varies]]
         if counter.space.stages and counter.names:
-            params = stage_params(lower_genes(counter.space, genes))
+            params = stage_params(counter.space, genes)
             varying = np.flatnonzero((params != params[:1]).any(axis=0))
             logs = np.log1p(params[:, varying] / params[:, varying].mean(axis=0))
             names += [f"params of stage {number + 1}" for number in varying]

@@ -106,7 +106,7 @@ def test_counter_equals_its_twin_on_many(name):
 def test_stage_params_are_those_of_the_stage_s_modules(name):
     space = load_space(name)
     genes = space.random(4, seed=2)
-    counted = stage_params(lower_genes(space, genes))
+    counted = stage_params(space, genes)
     for definition, params in zip(definition_of(space, genes), counted.tolist(), strict=True):
         network = create(definition)
         stages = [sum(p.numel() for p in stage.parameters()) for stage in network.stages]
