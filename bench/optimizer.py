@@ -78,8 +78,7 @@ def ours_flat(backend: OptimBackend) -> Ours:
     return RMSpropTF(parts, **SETTINGS, average=average, backend=backend), average
 
 
-def rival(foreach: bool) -> Callable[[], object]:
-    made = network()
+def rival(made: nn.Module, foreach: bool) -> Callable[[], object]:
     optimizer = torch.optim.RMSprop(groups(list(made.parameters())), **SETTINGS, foreach=foreach)
     average = swa_utils.AveragedModel(made, multi_avg_fn=swa_utils.get_ema_multi_avg_fn(KEPT))
 
@@ -112,8 +111,8 @@ def all_calls() -> dict[str, Callable[[], object]]:
         OURS: ours("native")[0].step,
         "narsfast, native, flat vectors": ours_flat("native")[0].step,
         "narsfast, torch, flat vectors": ours_flat("torch")[0].step,
-        RIVAL: rival(foreach=True),
-        LOOP: rival(foreach=False),
+        RIVAL: rival(network(), foreach=True),
+        LOOP: rival(network(), foreach=False),
     }
 
 

@@ -35,10 +35,11 @@ struct Some {
   NARSFAST_INLINE void store(float* at, Vector<float> value) const { store_some<float>(at, value, count); }
 };
 
-template <bool kAverage, class Lanes>
+template <bool kDecay, bool kAverage, class Lanes>
 NARSFAST_INLINE void step_lanes(const Constants& c, const RmspropTensor& t, int64_t i, const Lanes& lanes) {
   const Vector<float> weight = lanes.load(t.weight + i);
-  const Vector<float> gradient = lanes.load(t.gradient + i) + c.decay * weight;
+  Vector<float> gradient = lanes.load(t.gradient + i);
+  if constexpr (kDecay) gradient += c.decay * weight;
   const Vector<float> square = c.alpha * lanes.load(t.square + i) + c.beta * gradient * gradient;
   const Vector<float> velocity =
       c.momentum * lanes.load(t.velocity + i) + c.rate * gradient / square_root<float>(square + c.epsilon);
@@ -54,7 +55,7 @@ NARSFAST_INLINE void step_lanes(const Constants& c, const RmspropTensor& t, int6
 // Cache lines are asked for this many elements ahead: the five streams are more than hardware follows well.
 constexpr int64_t kAhead = 256;
 
-template <bool kAverage>
+template <bool kDecay, bool kAverage>
 NARSFAST_APART void step(const Constants& c, const RmspropTensor& t) {
   constexpr int64_t kLine = kVectors * kLanes<float>;
   int64_t i = 0;
@@ -66,18 +67,19 @@ NARSFAST_APART void step(const Constants& c, const RmspropTensor& t) {
     if constexpr (kAverage) __builtin_prefetch(t.average + i + kAhead, 1);
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) {
-      step_lanes<kAverage>(c, t, i + v * kLanes<float>, Whole{});
+      step_lanes<kDecay, kAverage>(c, t, i + v * kLanes<float>, Whole{});
     }
   }
-  for (; i < t.count; i += kLanes<float>) step_lanes<kAverage>(c, t, i, Some{t.count - i});
+  for (; i < t.count; i += kLanes<float>) step_lanes<kDecay, kAverage>(c, t, i, Some{t.count - i});
 }
 
 void rmsprop(const RmspropGroup& group, double share, const RmspropTensor& tensor) {
   const Constants constants(group, share);
-  if (tensor.average != nullptr) {
-    step<true>(constants, tensor);
+  // Without decay an infinite weight stays: 0 times it would be no number.
+  if (group.decay != 0) {
+    tensor.average != nullptr ? step<true, true>(constants, tensor) : step<true, false>(constants, tensor);
   } else {
-    step<false>(constants, tensor);
+    tensor.average != nullptr ? step<false, true>(constants, tensor) : step<false, false>(constants, tensor);
   }
 }
 

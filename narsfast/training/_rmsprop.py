@@ -145,15 +145,15 @@ def _same_memory(tensors: tuple[Tensor, ...]) -> bool:
     """Whether element i in memory is the same element of all of these, float32 on the CPU."""
     first = tensors[0]
     shape = first.shape
+    contiguous = True
     for tensor in tensors:
         if not tensor.is_cpu or tensor.dtype is not torch.float32 or tensor.layout is not torch.strided:
             return False
         if tensor.shape != shape:
             return False
-    if all(tensor.is_contiguous() for tensor in tensors):
-        return True
+        contiguous = contiguous and tensor.is_contiguous()
     strides = first.stride()
-    return _dense(shape, strides) and all(tensor.stride() == strides for tensor in tensors)
+    return contiguous or (_dense(shape, strides) and all(tensor.stride() == strides for tensor in tensors))
 
 
 def _dense(shape: tuple[int, ...], strides: tuple[int, ...]) -> bool:
