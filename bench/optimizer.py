@@ -5,8 +5,9 @@
 All parameters of FBNetV3-B (8.6 million in some hundred tensors), weight decay on those of two and more dimensions,
 momentum, and an exponential moving average; one thread, all in turns, medians. Beside torch's `RMSprop` (multi-tensor,
 and one tensor after the other) with the update of `AveragedModel`; torch's formula puts epsilon outside the root, which
-costs the same. Ours is timed on the network's own tensors and on the flat vectors that the trainer makes of them, there
-also with torch's operators. The compiled step is compared with the one by torch's operators first.
+costs the same, and the figure is against the faster one. Ours is timed on the network's own tensors and on the flat
+vectors that the trainer makes of them, there also with torch's operators. The compiled step is compared with the one by
+torch's operators first.
 
 What is to be expected: the compiled step reads weight, gradient, two states and the average and writes all but the
 gradient, 9 floats or 36 bytes an element. torch's operators move 24 floats in ten passes, and two temporaries on top: at
@@ -34,8 +35,7 @@ DECAY = 1e-5
 KEPT = 0.99985
 BYTES = 36  # read or written for an element
 OURS = "narsfast, native"
-RIVAL = "torch RMSprop, foreach"
-LOOP = "torch RMSprop, for loop"
+RIVALS = {"torch foreach": True, "torch loop": False}
 
 
 def network(seed: int = 0) -> nn.Module:
@@ -111,8 +111,7 @@ def all_calls() -> dict[str, Callable[[], object]]:
         OURS: ours("native")[0].step,
         "narsfast, native, flat vectors": ours_flat("native")[0].step,
         "narsfast, torch, flat vectors": ours_flat("torch")[0].step,
-        RIVAL: rival(network(), foreach=True),
-        LOOP: rival(network(), foreach=False),
+        **{name: rival(network(), foreach) for name, foreach in RIVALS.items()},
     }
 
 
@@ -134,8 +133,8 @@ def main() -> None:
     for row in rows:
         print(f"{row['what']:36}{row['milliseconds']:>10.2f} ms   share of bound {row['share_of_bound']:.2f}")
     figures = {
-        "rmsprop_ema_vs_torch": seconds[RIVAL] / seconds[OURS],
-        "rmsprop_ema_vs_torch_loop": seconds[LOOP] / seconds[OURS],
+        "rmsprop_ema_vs_torch": min(seconds[name] for name in RIVALS) / seconds[OURS],
+        **{f"rmsprop_ema_vs_{name.replace(' ', '_')}": seconds[name] / seconds[OURS] for name in RIVALS},
     }
     harness.report(figures, rows, options.json)
 

@@ -52,8 +52,8 @@ NARSFAST_INLINE void step_lanes(const Constants& c, const RmspropTensor& t, int6
   }
 }
 
-// Cache lines are asked for this many elements ahead: the five streams are more than hardware follows well.
-constexpr int64_t kAhead = 256;
+// Cache lines are asked for this many elements ahead, since five streams are more than hardware follows well.
+constexpr int64_t kAhead = 128;
 
 template <bool kDecay, bool kAverage>
 NARSFAST_APART void step(const Constants& c, const RmspropTensor& t) {
