@@ -4,9 +4,11 @@
 #include <pybind11/stl.h>
 
 #include <array>
+#include <optional>
 #include <vector>
 
 #include "bindings_space.h"
+#include "optimizer/launch.h"
 #include "optimizer/rmsprop.h"
 
 namespace py = pybind11;
@@ -22,7 +24,9 @@ Value* pointer(int64_t address) {
   return reinterpret_cast<Value*>(address);
 }
 
-void rmsprop(const std::vector<GroupValues>& groups, const std::vector<TensorValues>& tensors, double kept) {
+// stream: None for the CPU, else a stream of the current CUDA device, where the tensors are.
+void rmsprop(const std::vector<GroupValues>& groups, const std::vector<TensorValues>& tensors, double kept,
+             std::optional<uintptr_t> stream) {
   std::vector<narsfast::RmspropGroup> constants;
   for (const auto& [rate, alpha, epsilon, momentum, decay] : groups) {
     constants.push_back({rate, alpha, epsilon, momentum, decay});
@@ -36,16 +40,22 @@ void rmsprop(const std::vector<GroupValues>& groups, const std::vector<TensorVal
     rows.push_back({pointer<float>(weight), pointer<float>(gradient), pointer<float>(square),
                     pointer<float>(velocity), pointer<float>(average), count, group});
   }
+  const narsfast::RmspropArguments arguments{constants.data(), rows.data(), static_cast<int64_t>(rows.size()),
+                                             kept};
+  if (stream) {
+    narsfast::launch_rmsprop(arguments, *stream);
+    return;
+  }
   const narsfast::Isa isa = narsfast::choose_isa();
   const py::gil_scoped_release release;
-  narsfast::rmsprop(isa, {constants.data(), rows.data(), static_cast<int64_t>(rows.size()), kept});
+  narsfast::rmsprop(isa, arguments);
 }
 
 }  // namespace
 
 void bind_optimizer(py::module_& m) {
-  m.def("rmsprop", &rmsprop, py::arg("groups"), py::arg("tensors"), py::arg("kept"),
+  m.def("rmsprop", &rmsprop, py::arg("groups"), py::arg("tensors"), py::arg("kept"), py::arg("stream"),
         "One step of RMSProp and of the averages. groups: (rate, alpha, epsilon, momentum, decay); tensors: "
         "addresses of weight, gradient, square, velocity, average (0: none), then the number "
-        " of elements and the index of the group.");
+        " of elements and the index of the group; stream: None, or that of a CUDA device.");
 }

@@ -135,4 +135,5 @@ def rmsprop(
     groups: Sequence[tuple[float, float, float, float, float]],
     tensors: Sequence[tuple[int, int, int, int, int, int, int]],
     kept: float,
+    stream: int | None,
 ) -> None: ...

@@ -49,8 +49,8 @@ class RMSpropTF(Optimizer):
     after the momentum.
 
     The compiled step visits each weight once and takes it into its average on the way. It is for float32 on
-    the CPU, dense in memory in any order of dimensions, with a gradient, states and an average in the same
-    order.
+    the CPU, or on a CUDA device where this build has kernels for it, dense in memory in any order of dimensions,
+    with a gradient, states and an average on the same device in the same order.
 
     Args:
         params: parameters or parameter groups.
@@ -62,7 +62,8 @@ class RMSpropTF(Optimizer):
         average: takes in the weights, and what else it averages, at the end of each step. It is no part of
             `state_dict`, and a copy of the optimiser is without it.
         backend: ``native``: the compiled step, and an error for a weight that it is not for; ``torch``: torch's
-            multi-tensor operators; ``auto``: for each weight the compiled step if it is for it, else torch.
+            multi-tensor operators; ``auto``: for each weight on the CPU the compiled step if it is for it, else
+            torch.
     """
 
     _average: MovingAverage | None = None
@@ -96,7 +97,7 @@ class RMSpropTF(Optimizer):
                 loss = closure()
         averaged = [] if self._average is None else self._average.pairs
         averages = {id(tensor): average for tensor, average in averaged}
-        native: list[tuple[_Row, int]] = []
+        native: dict[torch.device, list[tuple[_Row, int]]] = {}
         plain: list[tuple[list[_Row], dict[str, Any]]] = []
         for index, group in enumerate(self.param_groups):
             rows = [
@@ -104,13 +105,17 @@ class RMSpropTF(Optimizer):
                 for weight in group["params"]
                 if weight.grad is not None
             ]
-            taken = [self._takes(row) for row in rows]
-            native += [(row, index) for row, takes in zip(rows, taken, strict=True) if takes]
-            plain.append(([row for row, takes in zip(rows, taken, strict=True) if not takes], group))
+            left = []
+            for row in rows:
+                if self._takes(row):
+                    native.setdefault(row.weight.device, []).append((row, index))
+                else:
+                    left.append(row)
+            plain.append((left, group))
         others = [(tensor, average) for tensor, average in averaged if id(tensor) in averages]
         kept = 1.0 if self._average is None else self._average.advance()
-        if native:
-            _native_step(self.param_groups, native, kept)
+        for device, numbered in native.items():
+            _native_step(self.param_groups, numbered, kept, device)
         for rows, group in plain:
             if rows:
                 _torch_step(group, rows)
@@ -129,25 +134,31 @@ class RMSpropTF(Optimizer):
 
     def _takes(self, row: _Row) -> bool:
         """Whether the compiled step has to take a row."""
-        if self._backend == "torch":
+        if self._backend == "torch" or (self._backend == "auto" and not row.weight.is_cpu):
             return False
         takes = _same_memory(row if row.average is not None else row[:-1])  # type: ignore[arg-type]
         if not takes and self._backend == "native":
             raise ValueError(
-                f"a weight of shape {tuple(row.weight.shape)} is {row.weight.dtype} on {row.weight.device} with strides "
-                f"{row.weight.stride()} and a gradient of {row.gradient.stride()}; the backend 'native' is for dense "
-                "float32 in CPU memory with a gradient, states and an average of the same strides: take 'auto'"
+                f"a weight of shape {tuple(row.weight.shape)} is {row.weight.dtype} on {row.weight.device} with "
+                f"strides {row.weight.stride()} and a gradient of {row.gradient.stride()}; the backend 'native' is for "
+                "dense float32 on the CPU, or on CUDA in a build with kernels, with a gradient, states and an average "
+                "of the same strides: take 'auto'"
             )
         return takes
 
 
 def _same_memory(tensors: tuple[Tensor, ...]) -> bool:
-    """Whether element i in memory is the same element of all of these, float32 on the CPU."""
+    """Whether element i in memory is the same element of all of these, float32 on a device of the compiled step."""
     first = tensors[0]
     shape = first.shape
+    on_cpu = first.is_cpu
+    if not on_cpu and not (first.is_cuda and _native.cuda_built()):
+        return False
     contiguous = True
     for tensor in tensors:
-        if not tensor.is_cpu or tensor.dtype is not torch.float32 or tensor.layout is not torch.strided:
+        if tensor.is_cpu is not on_cpu or not (on_cpu or tensor.device == first.device):
+            return False
+        if tensor.dtype is not torch.float32 or tensor.layout is not torch.strided:
             return False
         if tensor.shape != shape:
             return False
@@ -168,24 +179,28 @@ def _dense(shape: tuple[int, ...], strides: tuple[int, ...]) -> bool:
     return True
 
 
-def _native_step(groups: list[dict[str, Any]], rows: list[tuple[_Row, int]], kept: float) -> None:
-    """The compiled step of rows, each with the index of its group, and of their averages."""
-    _native.rmsprop(
-        [(float(g["lr"]), g["alpha"], g["eps"], g["momentum"], g["weight_decay"]) for g in groups],
-        [
-            (
-                weight.data_ptr(),
-                gradient.data_ptr(),
-                square.data_ptr(),
-                velocity.data_ptr(),
-                0 if average is None else average.data_ptr(),
-                weight.numel(),
-                index,
-            )
-            for (weight, gradient, square, velocity, average), index in rows
-        ],
-        kept,
-    )
+def _native_step(
+    groups: list[dict[str, Any]], rows: list[tuple[_Row, int]], kept: float, device: torch.device
+) -> None:
+    """The compiled step of rows on one device, each with the index of its group, and of their averages."""
+    constants = [(float(g["lr"]), g["alpha"], g["eps"], g["momentum"], g["weight_decay"]) for g in groups]
+    tensors = [
+        (
+            weight.data_ptr(),
+            gradient.data_ptr(),
+            square.data_ptr(),
+            velocity.data_ptr(),
+            0 if average is None else average.data_ptr(),
+            weight.numel(),
+            index,
+        )
+        for (weight, gradient, square, velocity, average), index in rows
+    ]
+    if device.type == "cpu":
+        _native.rmsprop(constants, tensors, kept, None)
+    else:
+        with torch.cuda.device(device):
+            _native.rmsprop(constants, tensors, kept, torch.cuda.current_stream(device).cuda_stream)
     for row, _ in rows:
         increment_version(row.weight)
 

@@ -243,6 +243,16 @@ def test_autograd_sees_that_weights_changed(backend):
         loss.backward()
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(
+    not (torch.cuda.is_available() and _native.has_cuda()),
+    reason="needs a CUDA device and an install with -C cmake.define.NARSFAST_CUDA=ON",
+)
+def test_the_compiled_step_equals_torch_on_a_device():
+    weights = [weight.cuda() for weight in drawn(SHAPES)]
+    assert_same(trained(weights, "native", weight_decay=0.1), trained(weights, "torch", weight_decay=0.1))
+
+
 def test_an_unknown_backend_is_named():
     with pytest.raises(ValueError, match="backend is 'apex'; it must be 'auto', 'native' or 'torch'"):
         RMSpropTF([torch.ones(1)], 0.1, backend="apex")
@@ -258,4 +268,4 @@ def test_an_unknown_backend_is_named():
 )
 def test_the_compiled_function_refuses_what_it_cannot_use(tensor, said):
     with pytest.raises(ValueError, match=said):
-        _native.rmsprop([(0.1, 0.9, 1e-3, 0.9, 0.0)], [tensor], 1.0)
+        _native.rmsprop([(0.1, 0.9, 1e-3, 0.9, 0.0)], [tensor], 1.0, None)
