@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[1]
 SCRIPTS = (
     "depthwise_se",
     "train_step",
+    "optimizer",
     "ops_accuracy",
     "search_time",
     "search_speed",

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "bindings_depthwise.h"
+#include "bindings_optimizer.h"
 #include "bindings_space.h"
 #include "bindings_statistics.h"
 #include "common/dispatch.h"
@@ -322,4 +323,5 @@ PYBIND11_MODULE(_native, m) {
   bind_statistics(m);
   bind_search(m);
   bind_depthwise(m);
+  bind_optimizer(m);
 }

@@ -129,3 +129,11 @@ def depthwise_reduce(
 def depthwise_norm_gradient(
     dtype: int, shape: _Shape, gradient: _Gradient, norm: _Norm, d_y: int, where: _Where
 ) -> None: ...
+
+# Optimiser: rows as in csrc/optimizer/rmsprop.h
+def rmsprop(
+    groups: Sequence[tuple[float, float, float, float, float]],
+    tensors: Sequence[tuple[int, int, int, int, int, int, int]],
+    kept: float,
+    stream: int | None,
+) -> None: ...

@@ -77,6 +77,10 @@ OpsName = Annotated[
     str | None,
     typer.Option("--ops", help="Kernels of the networks in training: fused (default) or torch."),
 ]
+OptimBackendName = Annotated[
+    str | None,
+    typer.Option("--optim-backend", help="The step of RMSProp: native, torch, or auto (default)."),
+]
 Timeout = Annotated[
     float | None, typer.Option("--trial-timeout", help="Seconds after which a trial is ended.")
 ]
@@ -102,6 +106,7 @@ def _collect(
     seed: Seed = None,
     threads_per_trial: Threads = None,
     ops: OpsName = None,
+    optim_backend: OptimBackendName = None,
     trial_timeout: Timeout = None,
 ) -> tuple[Path, dict[str, Any]]:
     """The run directory and the options that the user gave, in the names of `resolve_config`."""

@@ -37,6 +37,8 @@ class RunConfig(BaseModel):
         seed: seed of the run.
         threads_per_trial: CPU threads of one training.
         ops: path of the networks in trainings: this project's kernels (``fused``) or torch's modules (``torch``).
+        optim_backend: who computes RMSProp's step: this project's compiled one (``native``), torch's operators
+            (``torch``), or the first where it can (``auto``: float32 on the CPU).
         trial_timeout: seconds after which a trial is ended, or None.
     """
 
@@ -59,6 +61,7 @@ class RunConfig(BaseModel):
     seed: int = Field(0, ge=0)
     threads_per_trial: int = Field(1, ge=1)
     ops: Literal["fused", "torch"] = "fused"
+    optim_backend: Literal["auto", "native", "torch"] = "auto"
     trial_timeout: float | None = Field(None, gt=0)
 
 

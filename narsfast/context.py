@@ -131,6 +131,7 @@ class Search:
             resolution=self._resolution,
             mirror=self.config.mirror,
             ops=self.config.ops,
+            optim_backend=self.config.optim_backend,
         )
 
 

@@ -5,10 +5,12 @@
 #include <stdexcept>
 
 #include "bindings_depthwise.h"
+#include "bindings_optimizer.h"
 #include "depthwise_se/cuda/launchers.h"
 #include "depthwise_se/kernels.h"
 #include "emu/block.h"
 #include "emu/counters.h"
+#include "optimizer/rmsprop.h"
 
 namespace py = pybind11;
 using namespace narsfast;
@@ -59,9 +61,12 @@ void launcher(py::module_& m, const char* name, int (*run)(const Arguments&, voi
 
 }  // namespace
 
-// bindings_depthwise.cpp asks for the CPU's kernels too, which are not here.
+// The bindings ask for the CPU's kernels too, which are not here.
 Isa narsfast::choose_isa() { return Isa::kBaseline; }
 const DepthwiseKernels& narsfast::depthwise_kernels(Isa, Dtype, int64_t) {
+  throw std::logic_error("the emulator has no kernels of the CPU");
+}
+void narsfast::rmsprop(Isa, const RmspropArguments&) {
   throw std::logic_error("the emulator has no kernels of the CPU");
 }
 
@@ -69,6 +74,7 @@ const DepthwiseKernels& narsfast::depthwise_kernels(Isa, Dtype, int64_t) {
 
 PYBIND11_MODULE(_emu, m) {
   bind_depthwise(m);
+  bind_optimizer(m);
   m.doc() = "The CUDA kernels of narsfast on an emulated device.";
   bind<Norm>(m, "Norm", FIELD(Norm, weight), FIELD(Norm, bias), FIELD(Norm, mean), FIELD(Norm, var),
              FIELD(Norm, eps), FIELD(Norm, activation));

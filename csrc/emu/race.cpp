@@ -5,6 +5,7 @@
 
 #include "depthwise_se/cuda/launchers.h"
 #include "emu/block.h"
+#include "optimizer/cuda/launchers.h"
 
 using namespace narsfast;
 
@@ -49,6 +50,9 @@ int run() {
                                    nullptr);
   error |= cuda::infer(
       {dtype, window, x.data(), norm, weight.data(), norm, excite, out.data(), workspace.data()}, nullptr);
+  const RmspropGroup group{0.1, 0.9, 1e-3, 0.9, 1e-5};
+  const RmspropTensor tensor{x.data(), y.data(), out.data(), d_x.data(), d_y.data(), kMap, 0};
+  error |= cuda::rmsprop({&group, &tensor, 1, 0.9}, nullptr);
   return error;
 }
 

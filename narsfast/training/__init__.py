@@ -1,7 +1,8 @@
 """The trainer: a definition, a recipe and data become a learning curve and weights."""
 
 from ._evaluate import Evaluation, evaluate, torch_threads
-from ._optimizer import RMSpropTF, build_optimizer, peak_rate
+from ._optimizer import build_optimizer, peak_rate
+from ._rmsprop import OptimBackend, RMSpropTF
 from ._schedule import learning_rate
 from ._train import Training, train, train_network
 from ._trial import TrialTask, run_trial
@@ -11,6 +12,7 @@ __all__ = [
     "Evaluation",
     "FlatWeights",
     "MovingAverage",
+    "OptimBackend",
     "RMSpropTF",
     "Training",
     "TrialTask",

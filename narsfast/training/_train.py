@@ -19,6 +19,7 @@ from narsfast.trial import Outcome
 
 from ._evaluate import evaluate, torch_threads
 from ._optimizer import build_optimizer
+from ._rmsprop import OptimBackend
 from ._schedule import learning_rate
 from ._weights import FlatWeights, MovingAverage
 
@@ -65,6 +66,7 @@ def train(
     schedule_epochs: int | None = None,
     threads: int = 1,
     ops: Ops = "fused",
+    optim_backend: OptimBackend = "auto",
     report: Report | None = None,
     keep_network: bool = False,
 ) -> Training:
@@ -83,6 +85,7 @@ def train(
         schedule_epochs: length of the learning-rate schedule, at least `epochs` (default: `epochs`).
         threads: torch threads.
         ops: "fused" or "torch", as in `narsfast.create`.
+        optim_backend: who computes the optimiser's step, as in `RMSpropTF`.
         report: called with the share done, 0..1, every now and then.
         keep_network: hand back the trained network.
     """
@@ -106,6 +109,7 @@ def train(
         seed=seed,
         schedule_epochs=schedule_epochs,
         threads=threads,
+        optim_backend=optim_backend,
         report=report,
         keep_network=keep_network,
     )
@@ -121,6 +125,7 @@ def train_network(
     seed: int,
     schedule_epochs: int | None = None,
     threads: int = 1,
+    optim_backend: OptimBackend = "auto",
     report: Report | None = None,
     keep_network: bool = False,
 ) -> Training:
@@ -144,6 +149,7 @@ def train_network(
             seed=seed,
             epochs=epochs,
             schedule_epochs=schedule_epochs,
+            optim_backend=optim_backend,
             report=report,
         )
         try:
@@ -169,6 +175,7 @@ class _Loop:
         seed: int,
         epochs: int,
         schedule_epochs: int,
+        optim_backend: OptimBackend,
         report: Report | None,
     ) -> None:
         self._network = network
@@ -179,8 +186,14 @@ class _Loop:
         self._schedule_epochs = schedule_epochs
         self._report = report
         self._weights = FlatWeights(network)
-        self._optimizer = build_optimizer(recipe, [self._weights.decayed], [self._weights.plain])
-        self._average = MovingAverage(self._weights, recipe.ema_decay) if recipe.ema else None
+        self._average = MovingAverage(self._weights.vectors(), recipe.ema_decay) if recipe.ema else None
+        self._optimizer = build_optimizer(
+            recipe,
+            [self._weights.decayed],
+            [self._weights.plain],
+            average=self._average,
+            backend=optim_backend,
+        )
         self._steps = steps_per_epoch(data.train, recipe.batch_size)
         self._total = self._steps * epochs
         self._lost = _LOST_FACTOR * math.log(len(data.classes))
@@ -228,8 +241,6 @@ class _Loop:
         )
         torch.autograd.backward(loss)
         self._optimizer.step()
-        if self._average is not None:
-            self._average.update()
         return loss.detach()
 
     def validate(self) -> float:

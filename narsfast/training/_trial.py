@@ -15,6 +15,7 @@ from narsfast.data import shared_data
 from narsfast.space import Recipe
 from narsfast.trial import Outcome, Trial
 
+from ._rmsprop import OptimBackend
 from ._train import train
 
 _MEMORY_MESSAGES = ("can't allocate memory", "not enough memory", "out of memory")
@@ -38,6 +39,7 @@ class TrialTask:
             trials.
         mirror: whether a mirrored image keeps its class.
         ops: "fused" or "torch", as in `narsfast.create`.
+        optim_backend: "auto", "native" or "torch", as in `RMSpropTF`.
     """
 
     candidate: str
@@ -52,6 +54,7 @@ class TrialTask:
     resolution: int = 320
     mirror: bool = True
     ops: Ops = "fused"
+    optim_backend: OptimBackend = "auto"
 
 
 def run_trial(task: TrialTask, report: Callable[[float], None] | None = None) -> Trial:
@@ -83,6 +86,7 @@ def run_trial(task: TrialTask, report: Callable[[float], None] | None = None) ->
             threads=task.threads,
             report=report,
             ops=task.ops,
+            optim_backend=task.optim_backend,
             keep_network=task.output is not None,
         )
         if task.output is not None and training.network is not None:

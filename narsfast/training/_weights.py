@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -72,28 +72,36 @@ class MovingAverage:
     bound is this project's choice: without it a short training would be judged by its initial weights.
 
     Args:
-        weights: what is averaged.
+        tensors: what is averaged: parameters and float buffers, or the vectors of `FlatWeights`.
         decay: the largest share kept.
+
+    Attributes:
+        pairs: each of `tensors` and its average, of the same shape and strides where the tensor is dense.
     """
 
-    def __init__(self, weights: FlatWeights, decay: float) -> None:
-        self._weights = weights
+    def __init__(self, tensors: Iterable[Tensor], decay: float) -> None:
+        self.pairs = [(tensor, tensor.detach().clone()) for tensor in tensors]
         self._decay = decay
         self._steps = 0
-        self._average = [vector.clone() for vector in weights.vectors()]
 
-    def update(self) -> None:
-        """Takes the present weights into the average; once after each optimiser step."""
+    def advance(self) -> float:
+        """Counts a step whose weights the caller takes into the averages; returns the share that they keep."""
         self._steps += 1
-        kept = ema_decay(self._decay, self._steps)
-        for average, vector in zip(self._average, self._weights.vectors(), strict=True):
-            average.lerp_(vector, 1.0 - kept)
+        return ema_decay(self._decay, self._steps)
 
+    @torch.no_grad()
+    def update(self) -> None:
+        """Takes the present weights into the average; once after each step of an optimiser that does not."""
+        kept = self.advance()
+        for tensor, average in self.pairs:
+            average.lerp_(tensor, 1.0 - kept)
+
+    @torch.no_grad()
     def swap(self) -> None:
         """Exchanges the network's weights and the average."""
-        for average, vector in zip(self._average, self._weights.vectors(), strict=True):
-            present = vector.clone()
-            vector.copy_(average)
+        for tensor, average in self.pairs:
+            present = tensor.clone()
+            tensor.copy_(average)
             average.copy_(present)
 
     @contextmanager

@@ -10,7 +10,7 @@ from torch import nn
 from narsfast.emit import DataFacts, timm_arguments
 from narsfast.emit._timm import RMSPROP_EPSILON
 from narsfast.space import Recipe
-from narsfast.training._optimizer import RMSPROP_EPSILON as TRAINED_WITH
+from narsfast.training._rmsprop import RMSPROP_EPSILON as TRAINED_WITH
 from narsfast.training._schedule import learning_rate
 
 from .conftest import DEFINITION, RECIPE

@@ -95,6 +95,16 @@ def test_ema_decay_acts(small, few_digits):
     torch.testing.assert_close(weights(nothing), weights(run(small, few_digits)))
 
 
+def test_both_backends_of_the_optimiser_train_alike(small, few_digits):
+    """A few steps: rounding grows with them."""
+    recipe = changed(optimizer="rmsprop", learning_rate=1e-3, weight_decay=1e-3, ema=True)
+    native, plain = (run(small, few_digits, recipe, optim_backend=backend) for backend in ("native", "torch"))
+    torch.testing.assert_close(weights(native), weights(plain), rtol=1e-3, atol=1e-4)
+    assert native.losses == pytest.approx(plain.losses, rel=1e-4)
+    assert not weights(native).equal(weights(plain))
+    assert weights(native).equal(weights(run(small, few_digits, recipe)))
+
+
 def test_ema_leaves_the_training_itself_alone(small, few_digits):
     with_ema, without = (run(small, few_digits, changed(ema=ema), 2) for ema in (True, False))
     assert with_ema.losses == without.losses

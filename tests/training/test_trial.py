@@ -43,6 +43,18 @@ def test_weights_in_the_output_folder_are_those_evaluated(task, small, tmp_path)
     assert evaluate(network, shared_data("digits").val, 16).accuracy == trial.curve[-1]
 
 
+def test_the_training_gets_the_task_s_kernels(task, monkeypatch):
+    given = {}
+
+    def record(*_, **options):
+        given.update(options)
+        raise ValueError
+
+    monkeypatch.setattr(_trial, "train", record)
+    run_trial(dataclasses.replace(task, ops="torch", optim_backend="native"))
+    assert (given["ops"], given["optim_backend"]) == ("torch", "native")
+
+
 @pytest.mark.parametrize(
     ("error", "outcome"),
     [

@@ -63,7 +63,7 @@ def test_gradients_and_steps_are_the_plain_networks(network):
 
 def test_moving_average_of_weights_and_buffers_follows_the_formula(network):
     flat = FlatWeights(network)
-    average = MovingAverage(flat, decay=0.25)
+    average = MovingAverage(flat.vectors(), decay=0.25)
     name, buffer = "head.classifier.weight", "stem.1.running_mean"
     expected = {key: network.state_dict()[key].clone() for key in (name, buffer)}
     for step in range(1, 6):
