@@ -5,9 +5,10 @@ from ._inputs import Statistics
 from ._predictor import Predictor, pretrain
 from ._pretraining import PretrainingReport, StatisticReport
 from ._validation import MEMBERS_ALONE, CrossValidation, Deviation
-from ._weights import PredictorWeights
+from ._weights import LEAST_STATISTIC, PredictorWeights
 
 __all__ = [
+    "LEAST_STATISTIC",
     "MEMBERS_ALONE",
     "CrossValidation",
     "Deviation",

@@ -17,6 +17,8 @@ from torch import Tensor
 
 from narsfast.space import Field, Genes, Space, feature_width
 
+from ._weights import LEAST_STATISTIC
+
 
 class Statistics(Protocol):
     """What the predictor needs of a counter: a `narsfast.cost.Counter`, or any callable with names."""
@@ -36,13 +38,9 @@ class Statistics(Protocol):
         ...
 
 
-LEAST = 1e-3
-"""Below it all statistics are the same to the predictor: counts are 1 and more, latencies above a microsecond."""
-
-
 @dataclass(frozen=True)
 class Scaling:
-    """Standardisation of statistics: z = (log(max(statistic, `LEAST`)) - mean) / std.
+    """Standardisation of statistics: z = (log(max(statistic, `LEAST_STATISTIC`)) - mean) / std.
 
     Attributes:
         mean: (S,) float32.
@@ -69,7 +67,7 @@ class Scaling:
 
 
 def _log(statistics: NDArray[Any]) -> NDArray[np.float64]:
-    logs: NDArray[np.float64] = np.log(np.maximum(statistics, LEAST))
+    logs: NDArray[np.float64] = np.log(np.maximum(statistics, LEAST_STATISTIC))
     return logs
 
 

@@ -12,6 +12,10 @@ ArrayLayer = tuple[Floats, Floats]
 """Weight (M, in, out) and bias (M, out), float32, C-contiguous."""
 
 
+LEAST_STATISTIC = 1e-3
+"""Below it all statistics are the same to the predictor: counts are 1 and more, latencies above a microsecond."""
+
+
 @dataclass(frozen=True)
 class PredictorWeights:
     """Everything that inference needs, M members.

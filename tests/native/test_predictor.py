@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from narsfast import _native
-from narsfast.predictor import PredictorWeights
+from narsfast.predictor import LEAST_STATISTIC, PredictorWeights
 from narsfast.search._reference import predict_reference
 from narsfast.space import Space, load_space
 
@@ -173,13 +173,13 @@ def test_score_depends_on_the_candidate_alone(monkeypatch, isa):
     assert np.array_equal(np.array(one)[:, rows], predictor.score(genes[rows], statistics[rows]))
 
 
-def test_statistics_are_taken_by_logarithm_not_below_one():
+def test_statistics_are_taken_by_logarithm_not_below_the_least():
     space = small_space()
     weights = random_weights(space, 1, [], [], 1)
     genes = space.random(2, 0)[[0, 0]]
     predictor = _native.Predictor(space.tables(), weights)
-    below, at_one = predictor.score(genes, np.array([[0.25], [1.0]]))[0]
-    assert below == at_one
+    below, at_least = predictor.score(genes, np.array([[LEAST_STATISTIC / 4], [LEAST_STATISTIC]]))[0]
+    assert below == at_least
     assert below != predictor.score(genes[:1], np.array([[3.0]]))[0][0]
 
 

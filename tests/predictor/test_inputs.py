@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from narsfast.predictor._inputs import LEAST, Inputs, Scaling, order_columns, without_order
+from narsfast.predictor import LEAST_STATISTIC
+from narsfast.predictor._inputs import Inputs, Scaling, order_columns, without_order
 from narsfast.space import Space, load_space
 
 ORDERED = Space.from_dict(
@@ -42,11 +43,15 @@ def test_constant_statistics_become_zero():
 
 def test_statistics_below_the_least_count_as_it():
     scaling = Scaling.of(np.array([[0.0], [100.0]]))
-    assert scaling(np.array([[0.0]])) == scaling(np.array([[LEAST]])) < scaling(np.array([[2 * LEAST]]))
+    assert (
+        scaling(np.array([[0.0]]))
+        == scaling(np.array([[LEAST_STATISTIC]]))
+        < scaling(np.array([[2 * LEAST_STATISTIC]]))
+    )
 
 
 def test_statistics_that_differ_only_below_the_least_are_constant():
-    assert not Scaling.of(np.array([[0.0], [LEAST / 2]])).varies.any()
+    assert not Scaling.of(np.array([[0.0], [LEAST_STATISTIC / 2]])).varies.any()
 
 
 def test_parts_are_kept_apart(world):
