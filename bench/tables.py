@@ -144,6 +144,7 @@ def show() -> None:
     for name, parts in (
         ("depthwise_se", [figures("depthwise_se"), layers()]),
         ("train_step", [figures("train_step"), steps()]),
+        ("optimizer", [figures("optimizer")]),
         ("ops_accuracy", [figures("ops_accuracy")]),
         ("search_time", [figures("search_time")]),
         ("search_speed", [figures("search_speed"), search()]),

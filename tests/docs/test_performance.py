@@ -11,6 +11,7 @@ PAGES = "".join((ROOT / "docs" / page).read_text() for page in ("performance.md"
 NAMES = (
     "depthwise_se",
     "train_step",
+    "optimizer",
     "ops_accuracy",
     "search_time",
     "search_speed",
