@@ -101,16 +101,7 @@ def intervals() -> str:
 
 def searches() -> str:
     """Median and mean rank of the best found by every search, tables and trainings across."""
-    return _ranks(read("search_quality")["rows"])
-
-
-def ablations() -> str:
-    """The same of ours with an ingredient taken away, below ours."""
-    ours = [row for row in read("search_quality")["rows"] if row["variant"] == "narsfast"]
-    return _ranks(ours + read("search_ablations")["rows"])
-
-
-def _ranks(rows: Sequence[dict[str, Any]]) -> str:
+    rows = read("search_quality")["rows"]
     return _pivot(rows, "trainings", lambda row: f"{row['median_rank']:g} ({row['mean_rank']:g})")
 
 
@@ -152,7 +143,6 @@ def show() -> None:
         ("statistics_speed", [figures("statistics_speed")]),
         ("predictor_quality", [figures("predictor_quality"), predictors(), intervals()]),
         ("search_quality", [figures("search_quality"), searches()]),
-        ("search_ablations", [ablations()]),
         ("early_stopping", [figures("early_stopping")]),
     ):
         print(f"\n## {name}\n\n{machine(name)}\n")
