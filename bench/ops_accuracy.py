@@ -23,7 +23,7 @@ from narsfast.arch import definition_of
 from narsfast.cost import Counter
 from narsfast.data import shared_data
 from narsfast.space import Recipe, load_space
-from narsfast.training import evaluate, train
+from narsfast.training import TrainerSettings, evaluate, train
 
 RESOLUTION = 64
 MACS = (4_000_000, 8_000_000)
@@ -52,7 +52,9 @@ def accuracy(ops: str, seed: int, epochs: int, folder: str) -> float:
         update={"resolution": RESOLUTION}
     )
     data = shared_data(folder, RESOLUTION)
-    result = train(definition, RECIPE, data, epochs, seed, ops=ops, keep_network=True)
+    result = train(
+        definition, RECIPE, data, epochs, seed, settings=TrainerSettings(ops=ops), keep_network=True
+    )
     if result.network is None:
         raise SystemExit(f"the training with {ops} ops, seed {seed} diverged: {result.message}")
     return evaluate(result.network, data.test, RESOLUTION, threads=1).accuracy

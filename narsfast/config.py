@@ -9,15 +9,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from .cost import LATENCY, NO_TABLE, Budget, LatencyTable
 from .errors import UserError
 from .space import Space, load_space
+from .training import TrainerSettings
 
 
-class RunConfig(BaseModel):
-    """Everything that decides the outcome of a run. Defaults marked `our default` are this project's choice.
+class RunConfig(TrainerSettings):
+    """Everything that decides the outcome of a run; `TrainerSettings` has what concerns single trainings.
+
+    Every default is this project's choice.
 
     Attributes:
         data: ``digits`` or a folder of images (absolute path).
@@ -35,14 +38,8 @@ class RunConfig(BaseModel):
         correlation: which rank correlation.
         members: members of the predictor.
         seed: seed of the run.
-        threads_per_trial: CPU threads of one training.
-        ops: path of the networks in trainings: this project's kernels (``fused``) or torch's modules (``torch``).
-        optim_backend: who computes RMSProp's step: this project's compiled one (``native``), torch's operators
-            (``torch``), or the first where it can (``auto``: float32 on the CPU).
         trial_timeout: seconds after which a trial is ended, or None.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     data: str
     space: dict[str, Any]
@@ -59,10 +56,12 @@ class RunConfig(BaseModel):
     correlation: Literal["spearman", "kendall"] = "spearman"
     members: int = Field(4, ge=1)
     seed: int = Field(0, ge=0)
-    threads_per_trial: int = Field(1, ge=1)
-    ops: Literal["fused", "torch"] = "fused"
-    optim_backend: Literal["auto", "native", "torch"] = "auto"
     trial_timeout: float | None = Field(None, gt=0)
+
+    @property
+    def trainer(self) -> TrainerSettings:
+        """How the run's trainings are computed."""
+        return TrainerSettings(**{name: getattr(self, name) for name in TrainerSettings.model_fields})
 
 
 def resolve_config(options: Mapping[str, Any], stored: Mapping[str, Any] | None = None) -> RunConfig:

@@ -126,12 +126,10 @@ class Search:
             epochs=epochs,
             schedule_epochs=schedule_epochs,
             seed=self.seed(purpose, candidate.id),
-            threads=self.config.threads_per_trial,
+            settings=self.config.trainer,
             output=output,
             resolution=self._resolution,
             mirror=self.config.mirror,
-            ops=self.config.ops,
-            optim_backend=self.config.optim_backend,
         )
 
 

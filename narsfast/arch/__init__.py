@@ -4,6 +4,7 @@ from narsfast.ops import Ops, plain_ops, set_ops
 
 from ._blocks import ConvNorm, InvertedResidual
 from ._definition import Definition, Padding, Row, check_padding, read_definition
+from ._model import create_model, has_drop_path
 from ._network import FEATURE_STRIDES, FeatureInfo, FeatureNetwork, Network, create, resolve_definition
 from ._rows import (
     HEADER_COLUMNS,
@@ -35,7 +36,9 @@ __all__ = [
     "Rows",
     "check_padding",
     "create",
+    "create_model",
     "definition_of",
+    "has_drop_path",
     "load_weights",
     "lower_definitions",
     "lower_genes",

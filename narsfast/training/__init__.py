@@ -4,6 +4,7 @@ from ._evaluate import Evaluation, evaluate, torch_threads
 from ._optimizer import build_optimizer, peak_rate
 from ._rmsprop import OptimBackend, RMSpropTF
 from ._schedule import learning_rate
+from ._settings import TrainerSettings
 from ._train import Training, train, train_network
 from ._trial import TrialTask, run_trial
 from ._weights import FlatWeights, MovingAverage, ema_decay
@@ -14,6 +15,7 @@ __all__ = [
     "MovingAverage",
     "OptimBackend",
     "RMSpropTF",
+    "TrainerSettings",
     "Training",
     "TrialTask",
     "build_optimizer",

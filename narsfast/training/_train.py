@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from narsfast.arch import Definition, Ops, create
+from narsfast.arch import Definition, create
 from narsfast.data import Dataset, batches, derived_seed, mixed, steps_per_epoch
 from narsfast.errors import UserError
 from narsfast.space import Recipe
@@ -19,8 +19,8 @@ from narsfast.trial import Outcome
 
 from ._evaluate import evaluate, torch_threads
 from ._optimizer import build_optimizer
-from ._rmsprop import OptimBackend
 from ._schedule import learning_rate
+from ._settings import TrainerSettings
 from ._weights import FlatWeights, MovingAverage
 
 Report = Callable[[float], None]
@@ -64,9 +64,7 @@ def train(
     seed: int,
     *,
     schedule_epochs: int | None = None,
-    threads: int = 1,
-    ops: Ops = "fused",
-    optim_backend: OptimBackend = "auto",
+    settings: TrainerSettings | None = None,
     report: Report | None = None,
     keep_network: bool = False,
 ) -> Training:
@@ -83,12 +81,12 @@ def train(
         epochs: to train.
         seed: of the trial.
         schedule_epochs: length of the learning-rate schedule, at least `epochs` (default: `epochs`).
-        threads: torch threads.
-        ops: "fused" or "torch", as in `narsfast.create`.
-        optim_backend: who computes the optimiser's step, as in `RMSpropTF`.
+        settings: how the training is computed; None is every default.
         report: called with the share done, 0..1, every now and then.
         keep_network: hand back the trained network.
     """
+
+    settings = settings or TrainerSettings()
 
     def build() -> nn.Module:
         return create(
@@ -97,7 +95,7 @@ def train(
             in_chans=data.in_chans,
             dropout=recipe.dropout,
             drop_path=recipe.drop_path,
-            ops=ops,
+            ops=settings.ops,
         )
 
     return train_network(
@@ -108,8 +106,7 @@ def train(
         epochs=epochs,
         seed=seed,
         schedule_epochs=schedule_epochs,
-        threads=threads,
-        optim_backend=optim_backend,
+        settings=settings,
         report=report,
         keep_network=keep_network,
     )
@@ -124,8 +121,7 @@ def train_network(
     epochs: int,
     seed: int,
     schedule_epochs: int | None = None,
-    threads: int = 1,
-    optim_backend: OptimBackend = "auto",
+    settings: TrainerSettings | None = None,
     report: Report | None = None,
     keep_network: bool = False,
 ) -> Training:
@@ -133,12 +129,13 @@ def train_network(
     schedule_epochs = epochs if schedule_epochs is None else schedule_epochs
     if not 1 <= epochs <= schedule_epochs:
         raise UserError(f"epochs is {epochs}; it must lie between 1 and the schedule's {schedule_epochs}")
+    settings = settings or TrainerSettings()
     start = time.perf_counter()
     curve: list[float] = []
     losses: list[float] = []
     outcome: Outcome = "ok"
     message = ""
-    with torch_threads(threads), torch.random.fork_rng(devices=[]):
+    with torch_threads(settings.threads_per_trial), torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(seed))
         network = build()
         loop = _Loop(
@@ -149,7 +146,7 @@ def train_network(
             seed=seed,
             epochs=epochs,
             schedule_epochs=schedule_epochs,
-            optim_backend=optim_backend,
+            settings=settings,
             report=report,
         )
         try:
@@ -175,7 +172,7 @@ class _Loop:
         seed: int,
         epochs: int,
         schedule_epochs: int,
-        optim_backend: OptimBackend,
+        settings: TrainerSettings,
         report: Report | None,
     ) -> None:
         self._network = network
@@ -192,7 +189,7 @@ class _Loop:
             [self._weights.decayed],
             [self._weights.plain],
             average=self._average,
-            backend=optim_backend,
+            backend=settings.optim_backend,
         )
         self._steps = steps_per_epoch(data.train, recipe.batch_size)
         self._total = self._steps * epochs

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from narsfast.arch import WEIGHTS_FILE, Definition, Ops, save_weights
+from narsfast.arch import WEIGHTS_FILE, Definition, save_weights
 from narsfast.data import shared_data
 from narsfast.space import Recipe
 from narsfast.trial import Outcome, Trial
 
-from ._rmsprop import OptimBackend
+from ._settings import TrainerSettings
 from ._train import train
 
 _MEMORY_MESSAGES = ("can't allocate memory", "not enough memory", "out of memory")
@@ -33,13 +33,11 @@ class TrialTask:
         epochs: to train.
         schedule_epochs: length of the learning-rate schedule.
         seed: of the trial.
-        threads: torch threads.
+        settings: how the training is computed.
         output: folder that gets ``weights.safetensors``; None keeps nothing.
         resolution: the largest resolution of the run, pixels: data that is loaded for it serves all its
             trials.
         mirror: whether a mirrored image keeps its class.
-        ops: "fused" or "torch", as in `narsfast.create`.
-        optim_backend: "auto", "native" or "torch", as in `RMSpropTF`.
     """
 
     candidate: str
@@ -49,12 +47,10 @@ class TrialTask:
     epochs: int
     schedule_epochs: int
     seed: int
-    threads: int = 1
+    settings: TrainerSettings = field(default_factory=TrainerSettings)
     output: str | None = None
     resolution: int = 320
     mirror: bool = True
-    ops: Ops = "fused"
-    optim_backend: OptimBackend = "auto"
 
 
 def run_trial(task: TrialTask, report: Callable[[float], None] | None = None) -> Trial:
@@ -83,10 +79,8 @@ def run_trial(task: TrialTask, report: Callable[[float], None] | None = None) ->
             task.epochs,
             task.seed,
             schedule_epochs=task.schedule_epochs,
-            threads=task.threads,
+            settings=task.settings,
             report=report,
-            ops=task.ops,
-            optim_backend=task.optim_backend,
             keep_network=task.output is not None,
         )
         if task.output is not None and training.network is not None:

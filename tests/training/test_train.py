@@ -11,7 +11,7 @@ from narsfast.arch import create
 from narsfast.data import load_data
 from narsfast.errors import UserError
 from narsfast.space import Recipe
-from narsfast.training import evaluate, train, train_network
+from narsfast.training import TrainerSettings, evaluate, train, train_network
 
 PLAIN = Recipe(
     optimizer="sgd",
@@ -98,7 +98,10 @@ def test_ema_decay_acts(small, few_digits):
 def test_both_backends_of_the_optimiser_train_alike(small, few_digits):
     """A few steps: rounding grows with them."""
     recipe = changed(optimizer="rmsprop", learning_rate=1e-3, weight_decay=1e-3, ema=True)
-    native, plain = (run(small, few_digits, recipe, optim_backend=backend) for backend in ("native", "torch"))
+    native, plain = (
+        run(small, few_digits, recipe, settings=TrainerSettings(optim_backend=backend))
+        for backend in ("native", "torch")
+    )
     torch.testing.assert_close(weights(native), weights(plain), rtol=1e-3, atol=1e-4)
     assert native.losses == pytest.approx(plain.losses, rel=1e-4)
     assert not weights(native).equal(weights(plain))
@@ -250,6 +253,11 @@ def test_epochs_beyond_the_schedule(small, few_digits):
 def test_threads_are_set_inside_and_restored(small, few_digits):
     before = torch.get_num_threads()
     seen = []
-    run(small, few_digits, threads=before + 1, report=lambda _: seen.append(torch.get_num_threads()))
+    run(
+        small,
+        few_digits,
+        settings=TrainerSettings(threads_per_trial=before + 1),
+        report=lambda _: seen.append(torch.get_num_threads()),
+    )
     assert set(seen) == {before + 1}
     assert torch.get_num_threads() == before

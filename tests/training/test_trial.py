@@ -7,7 +7,7 @@ import torch
 from narsfast.arch import create, load_weights
 from narsfast.data import shared_data
 from narsfast.errors import UserError
-from narsfast.training import TrialTask, _trial, evaluate, run_trial
+from narsfast.training import TrainerSettings, TrialTask, _trial, evaluate, run_trial
 
 
 @pytest.fixture
@@ -51,8 +51,9 @@ def test_the_training_gets_the_task_s_kernels(task, monkeypatch):
         raise ValueError
 
     monkeypatch.setattr(_trial, "train", record)
-    run_trial(dataclasses.replace(task, ops="torch", optim_backend="native"))
-    assert (given["ops"], given["optim_backend"]) == ("torch", "native")
+    settings = TrainerSettings(ops="torch", optim_backend="native")
+    run_trial(dataclasses.replace(task, settings=settings))
+    assert given["settings"] == settings
 
 
 @pytest.mark.parametrize(
