@@ -19,7 +19,7 @@ ALLOWED = {
     "runs": {"search", "space"},
     "emit": {"runs", "arch", "data", "space", "cost"},
     "report": {"runs", "space", "cost"},
-    "config": {"space", "cost"},
+    "config": {"space", "cost", "training"},
     "context": {"config", "space", "arch", "cost", "data", "search", "training", "runs"},
     "families": {"context", "cost", "search", "space"},
     "pipeline": {
