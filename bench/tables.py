@@ -99,9 +99,9 @@ def intervals() -> str:
     )
 
 
-def searches() -> str:
+def searches(name: str = "search_quality") -> str:
     """Median and mean rank of the best found by every search, tables and trainings across."""
-    rows = read("search_quality")["rows"]
+    rows = read(name)["rows"]
     return _pivot(rows, "trainings", lambda row: f"{row['median_rank']:g} ({row['mean_rank']:g})")
 
 
@@ -143,6 +143,7 @@ def show() -> None:
         ("statistics_speed", [figures("statistics_speed")]),
         ("predictor_quality", [figures("predictor_quality"), predictors(), intervals()]),
         ("search_quality", [figures("search_quality"), searches()]),
+        ("search_ablations", [figures("search_ablations"), searches("search_ablations")]),
         ("early_stopping", [figures("early_stopping")]),
     ):
         print(f"\n## {name}\n\n{machine(name)}\n")
