@@ -34,6 +34,14 @@ SpaceName = Annotated[
         "--space", help="tiny, mobile, fbnetv3, or a YAML file. Default: tiny for digits, else mobile."
     ),
 ]
+RecipeSpace = Annotated[
+    str | None,
+    typer.Option(
+        "--recipe-space",
+        help="extended: search every field of a recipe, whatever the space leaves out. paper: as the space has it "
+        "(default).",
+    ),
+]
 LatencyFile = Annotated[
     Path | None,
     typer.Option(
@@ -90,6 +98,7 @@ def _collect(
     out: Out = None,
     data: Data = None,
     space: SpaceName = None,
+    recipe_space: RecipeSpace = None,
     budgets: BudgetTexts = None,
     pool_bounds: PoolBounds = None,
     fix: Fix = None,
