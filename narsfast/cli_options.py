@@ -87,7 +87,9 @@ OpsName = Annotated[
 ]
 OptimBackendName = Annotated[
     str | None,
-    typer.Option("--optim-backend", help="The step of RMSProp: native, torch, or auto (default)."),
+    typer.Option(
+        "--optim-backend", help="Who computes the optimiser's step: native, torch, apex, or auto (default)."
+    ),
 ]
 Timeout = Annotated[
     float | None, typer.Option("--trial-timeout", help="Seconds after which a trial is ended.")

@@ -351,6 +351,7 @@ def _emit_family(search: Search, family: Mapping[str, Any], trial: Trial) -> Res
             seed=task.seed,
             candidate=trial.candidate,
             seconds=trial.seconds,
+            optim_backend=search.trainer.optim_backend,
         ),
         test_batches=batches(data.test, definition.resolution, 128),
     )

@@ -1,8 +1,9 @@
 """Labelled images in three splits, and the batches that a training reads from them."""
 
-from ._batches import AUGMENTATIONS, batches, mixed, steps_per_epoch
+from ._batches import AUGMENTATIONS, batches, steps_per_epoch
 from ._dataset import Dataset, Preprocess, Skipped, Split
 from ._load import load_data, shared_data
+from ._mixing import mixed
 from ._random import derived_seed, uniforms
 
 __all__ = [

@@ -1,8 +1,10 @@
 """The trainer: a definition, a recipe and data become a learning curve and weights."""
 
+from ._backend import OptimBackend, check_optimizers, resolve_backend
 from ._evaluate import Evaluation, evaluate, torch_threads
+from ._extent import epoch_steps, training_side
 from ._optimizer import build_optimizer, peak_rate
-from ._rmsprop import OptimBackend, RMSpropTF
+from ._rmsprop import RMSpropTF
 from ._schedule import learning_rate
 from ._settings import TrainerSettings
 from ._train import Training, train, train_network
@@ -19,12 +21,16 @@ __all__ = [
     "Training",
     "TrialTask",
     "build_optimizer",
+    "check_optimizers",
     "ema_decay",
+    "epoch_steps",
     "evaluate",
     "learning_rate",
     "peak_rate",
+    "resolve_backend",
     "run_trial",
     "torch_threads",
     "train",
     "train_network",
+    "training_side",
 ]

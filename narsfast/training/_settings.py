@@ -6,7 +6,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ._rmsprop import OptimBackend
+from ._backend import OptimBackend, resolve_backend
+
+_DEVICE = "cpu"  # where networks are trained
 
 
 class TrainerSettings(BaseModel):
@@ -15,8 +17,8 @@ class TrainerSettings(BaseModel):
     Attributes:
         threads_per_trial: CPU threads of one training.
         ops: path of the networks in trainings: this project's kernels (``fused``) or torch's modules (``torch``).
-        optim_backend: who computes RMSProp's step: this project's compiled one (``native``), torch's operators
-            (``torch``), or the first where it can (``auto``: float32 on the CPU).
+        optim_backend: who computes the optimiser's step: this project's compiled code (``native``), torch, NVIDIA's
+            ``apex``, or the best that can be used (``auto``), see `narsfast.training.resolve_backend`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -24,3 +26,11 @@ class TrainerSettings(BaseModel):
     threads_per_trial: int = Field(1, ge=1)
     ops: Literal["fused", "torch"] = "fused"
     optim_backend: OptimBackend = "auto"
+
+    def resolved(self) -> TrainerSettings:
+        """These settings with what each ``auto`` stands for on this machine.
+
+        Raises:
+            UserError: what is asked for cannot be used here.
+        """
+        return self.model_copy(update={"optim_backend": resolve_backend(self.optim_backend, _DEVICE)})

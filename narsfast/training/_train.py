@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +19,8 @@ from narsfast.space import Recipe
 from narsfast.trial import Outcome
 
 from ._evaluate import evaluate, torch_threads
-from ._optimizer import build_optimizer
+from ._extent import epoch_steps, training_side
+from ._optimizer import LAYERWISE, build_optimizer
 from ._schedule import learning_rate
 from ._settings import TrainerSettings
 from ._weights import FlatWeights, MovingAverage
@@ -75,7 +77,7 @@ def train(
     augmentation are keyed by (seed, epoch, sample).
 
     Args:
-        definition: the architecture; its resolution is trained and evaluated at.
+        definition: the architecture; it is evaluated at its resolution, and trained at the recipe's share of it.
         recipe: how to train.
         data: train and val are read, test is not.
         epochs: to train.
@@ -186,12 +188,12 @@ class _Loop:
         self._average = MovingAverage(self._weights.vectors(), recipe.ema_decay) if recipe.ema else None
         self._optimizer = build_optimizer(
             recipe,
-            [self._weights.decayed],
-            [self._weights.plain],
+            *self._weights.groups(whole_tensors=recipe.optimizer in LAYERWISE),
             average=self._average,
             backend=settings.optim_backend,
         )
-        self._steps = steps_per_epoch(data.train, recipe.batch_size)
+        self._side = training_side(recipe, resolution)
+        self._steps = epoch_steps(recipe, steps_per_epoch(data.train, recipe.batch_size))
         self._total = self._steps * epochs
         self._lost = _LOST_FACTOR * math.log(len(data.classes))
         self._lost_epochs = 0
@@ -200,17 +202,19 @@ class _Loop:
         """Trains one epoch and returns its mean loss."""
         self._network.train()
         total = torch.zeros(())
-        for index, (images, labels) in enumerate(
-            batches(
-                self._data.train,
-                self._resolution,
-                self._recipe.batch_size,
-                seed=self._seed,
-                epoch=epoch,
-                training=True,
-                augmentation=self._recipe.augmentation,
-            )
-        ):
+        loaded = batches(
+            self._data.train,
+            self._side,
+            self._recipe.batch_size,
+            seed=self._seed,
+            epoch=epoch,
+            training=True,
+            augmentation=self._recipe.augmentation,
+            strength=self._recipe.augmentation_strength,
+            colour=self._recipe.colour,
+            erasing=self._recipe.erasing,
+        )
+        for index, (images, labels) in enumerate(islice(loaded, self._steps)):
             step = epoch * self._steps + index
             total += self._step(images, labels, step)
             if (index + 1) % _CHECK_STEPS == 0 or index + 1 == self._steps:
@@ -231,7 +235,9 @@ class _Loop:
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate(recipe, step, self._steps, self._schedule_epochs)
         targets = functional.one_hot(labels, len(self._data.classes)).to(images.dtype)
-        images, targets = mixed(images, targets, recipe.mixup, self._seed, step)
+        images, targets = mixed(
+            images, targets, mixup=recipe.mixup, cutmix=recipe.cutmix, seed=self._seed, step=step
+        )
         self._weights.zero_grad()
         loss = functional.cross_entropy(
             self._network(images), targets, label_smoothing=recipe.label_smoothing

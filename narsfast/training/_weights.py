@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-_ALIGNMENT = 16  # elements; keeps every view on a 64-byte boundary
+_ALIGNMENT = 16  # elements; keeps every view on a 64-byte boundary, and vectors free of a rest that is no whole register
 
 
 class FlatWeights:
@@ -28,14 +28,22 @@ class FlatWeights:
     """
 
     def __init__(self, network: nn.Module) -> None:
-        parameters = list(network.parameters())
-        self.decayed = _flatten([p for p in parameters if p.ndim > 1])
-        self.plain = _flatten([p for p in parameters if p.ndim <= 1])
+        parameters: list[Tensor] = list(network.parameters())
+        self._tensors = [p for p in parameters if p.ndim > 1], [p for p in parameters if p.ndim <= 1]
+        self.decayed, self.plain = (_flatten(tensors) for tensors in self._tensors)
         self.buffers = _flatten([b for b in network.buffers() if b.is_floating_point()])
 
     def vectors(self) -> list[Tensor]:
         """The three vectors."""
         return [self.decayed, self.plain, self.buffers]
+
+    def groups(self, whole_tensors: bool = False) -> tuple[list[Tensor], list[Tensor]]:
+        """What an optimiser is given, with and without weight decay: a vector each, or the network's tensors.
+
+        Args:
+            whole_tensors: for an optimiser that looks at each tensor as a whole.
+        """
+        return self._tensors if whole_tensors else ([self.decayed], [self.plain])
 
     def zero_grad(self) -> None:
         """Sets all gradients to zero, in place."""
@@ -53,7 +61,7 @@ def _flatten(tensors: list[Tensor]) -> Tensor:
         total = start + tensor.numel()
         ends.append((start, total))
     device = tensors[0].device if tensors else None
-    flat = torch.zeros(total, dtype=torch.float32, device=device)
+    flat = torch.zeros(-(-total // _ALIGNMENT) * _ALIGNMENT, dtype=torch.float32, device=device)
     gradient = torch.zeros_like(flat) if any(tensor.requires_grad for tensor in tensors) else None
     for tensor, (start, end) in zip(tensors, ends, strict=True):
         view = flat[start:end].view(tensor.shape)
