@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -11,6 +12,10 @@ from narsfast.errors import UserError
 
 _BELOW_ONE = "a number from 0 to below 1"
 _SHARE = "a number above 0 and at most 1"
+_ROUNDING = 1e-9  # how far a share's product may be off: 0.7 * 240 is a little below 168
+
+SIDE_STEP = 8
+"""Training images smaller than the architecture's have sides of a multiple of this many pixels (our choice)."""
 
 
 class Recipe(BaseModel):
@@ -103,6 +108,17 @@ class Recipe(BaseModel):
             first = error.errors()[0]
             name = str(first["loc"][0])
             raise UserError(f"{source}.{name} is {first['input']!r}; {recipe_remedy(name)}") from None
+
+    def training_side(self, resolution: int) -> int:
+        """Side of the training images in pixels, for an architecture of this resolution."""
+        if self.train_resolution == 1:
+            return resolution
+        steps = math.floor(self.train_resolution * resolution / SIDE_STEP + _ROUNDING)
+        return min(resolution, SIDE_STEP * max(1, steps))
+
+    def epoch_steps(self, whole: int) -> int:
+        """Steps of an epoch, of the `whole` steps of a pass over all images; rounded up."""
+        return math.ceil(self.epochs_share * whole - _ROUNDING)
 
 
 def recipe_remedy(name: str) -> str:

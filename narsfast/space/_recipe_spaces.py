@@ -33,7 +33,7 @@ def recipe_fields(name: str, source: str) -> dict[str, Any]:
     Raises:
         UserError: there is no such recipe space.
     """
-    _check(name, source)
+    _check(name, source, "a mapping of fields or ")
     return dict(_listed(PAPER)) if name == PAPER else widened(_listed(PAPER), name, source)
 
 
@@ -57,11 +57,9 @@ def widened(fields: Mapping[str, Any], name: str, source: str) -> dict[str, Any]
     return {**fields, **{field: _joined(fields.get(field), spec) for field, spec in added.items()}}
 
 
-def _check(name: str, source: str) -> None:
+def _check(name: str, source: str, forms: str = "") -> None:
     if name not in recipe_spaces():
-        raise UserError(
-            f"{source} is {name!r}; it must be a mapping of fields or one of {', '.join(recipe_spaces())}"
-        )
+        raise UserError(f"{source} is {name!r}; it must be {forms}one of {', '.join(recipe_spaces())}")
 
 
 @cache

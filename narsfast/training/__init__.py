@@ -2,7 +2,6 @@
 
 from ._backend import OptimBackend, check_optimizers, resolve_backend
 from ._evaluate import Evaluation, evaluate, torch_threads
-from ._extent import epoch_steps, training_side
 from ._optimizer import build_optimizer, peak_rate
 from ._rmsprop import RMSpropTF
 from ._schedule import learning_rate
@@ -23,7 +22,6 @@ __all__ = [
     "build_optimizer",
     "check_optimizers",
     "ema_decay",
-    "epoch_steps",
     "evaluate",
     "learning_rate",
     "peak_rate",
@@ -32,5 +30,4 @@ __all__ = [
     "torch_threads",
     "train",
     "train_network",
-    "training_side",
 ]

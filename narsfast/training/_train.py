@@ -19,7 +19,6 @@ from narsfast.space import Recipe
 from narsfast.trial import Outcome
 
 from ._evaluate import evaluate, torch_threads
-from ._extent import epoch_steps, training_side
 from ._optimizer import LAYERWISE, build_optimizer
 from ._schedule import learning_rate
 from ._settings import TrainerSettings
@@ -192,8 +191,8 @@ class _Loop:
             average=self._average,
             backend=settings.optim_backend,
         )
-        self._side = training_side(recipe, resolution)
-        self._steps = epoch_steps(recipe, steps_per_epoch(data.train, recipe.batch_size))
+        self._side = recipe.training_side(resolution)
+        self._steps = recipe.epoch_steps(steps_per_epoch(data.train, recipe.batch_size))
         self._total = self._steps * epochs
         self._lost = _LOST_FACTOR * math.log(len(data.classes))
         self._lost_epochs = 0
