@@ -47,7 +47,8 @@ def test_the_same_said_another_way_is_the_same():
     [
         ({"pool_size": 1}, "pool_size: 1 is not valid"),
         ({"threshold": 2}, "threshold: 2 is not valid"),
-        ({"optim_backend": "apex"}, "optim_backend: 'apex' is not valid"),
+        ({"optim_backend": "fast"}, "optim_backend: 'fast' is not valid"),
+        ({"recipe_space": "exotic"}, "recipe_space is 'exotic'; it must be one of extended, paper"),
         ({"sead": 1}, "sead: 1 is not valid"),
         ({"budgets": ["macs"]}, "budget 'macs' should be"),
         ({"data": ""}, "data is empty"),
@@ -64,6 +65,18 @@ def test_fixing_the_same_again_changes_nothing():
     assert resolve_config({"fix": {"optimizer": "sgd"}}, stored).model_dump(mode="json") == stored
     with pytest.raises(UserError, match="rmsprop"):
         resolve_config({"fix": {"optimizer": "rmsprop"}}, stored)
+
+
+def test_the_recipe_space_widens_the_stored_space_before_fields_are_fixed():
+    options = {"recipe_space": "extended", "fix": {"optimizer": "adamw", "cutmix": 0.5}}
+    config = resolve_config(options)
+    space = Space.from_dict(config.space)
+    assert space.values("optimizer") == ("adamw",)
+    assert space.values("cutmix") == (0.5,)
+    assert space.values("erasing") == (0.0, 0.1, 0.25)
+    stored = config.model_dump(mode="json")
+    assert resolve_config(options, stored) == resolve_config({}, stored) == config
+    assert resolve_config({"recipe_space": "paper"}) == resolve_config({})
 
 
 def _file(tmp_path, change):

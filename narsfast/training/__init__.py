@@ -1,6 +1,6 @@
 """The trainer: a definition, a recipe and data become a learning curve and weights."""
 
-from ._backend import OptimBackend, check_optimizers, resolve_backend
+from ._backend import OptimBackend, check_optimizers, computed_by, resolve_backend
 from ._evaluate import Evaluation, evaluate, torch_threads
 from ._optimizer import build_optimizer, peak_rate
 from ._rmsprop import RMSpropTF
@@ -21,6 +21,7 @@ __all__ = [
     "TrialTask",
     "build_optimizer",
     "check_optimizers",
+    "computed_by",
     "ema_decay",
     "evaluate",
     "learning_rate",

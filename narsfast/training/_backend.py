@@ -46,6 +46,13 @@ def resolve_backend(backend: OptimBackend, device: str) -> OptimBackend:
     return backend
 
 
+def computed_by(optimizer: str, backend: OptimBackend) -> OptimBackend:
+    """Who computes the step of one optimiser under a backend that `resolve_backend` gave."""
+    if optimizer == "rmsprop":
+        return "torch" if backend == "apex" else backend
+    return "apex" if backend == "apex" else "torch"
+
+
 def check_optimizers(optimizers: Iterable[str], backend: OptimBackend) -> None:
     """Refuses optimisers that a backend, as `resolve_backend` gives it, has not.
 

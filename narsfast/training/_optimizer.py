@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from narsfast.space import Recipe
 
 from ._apex import require_apex
-from ._backend import OptimBackend, check_optimizers, resolve_backend
+from ._backend import OptimBackend, check_optimizers, computed_by, resolve_backend
 from ._rmsprop import RMSpropTF
 from ._weights import MovingAverage
 
@@ -46,8 +46,8 @@ def build_optimizer(
     Raises:
         UserError: the backend cannot be used here, or has no such optimiser.
     """
-    backend = resolve_backend(backend, device_type([*decayed, *plain]))
-    check_optimizers([recipe.optimizer], backend)
+    resolved = resolve_backend(backend, device_type([*decayed, *plain]))
+    check_optimizers([recipe.optimizer], resolved)
     decay = recipe.weight_decay * (
         recipe.adamw_decay_factor if recipe.optimizer in ("adamw", "lamb") else 1.0
     )
@@ -63,7 +63,8 @@ def build_optimizer(
             average=average,
             backend="torch" if backend == "apex" else backend,
         )
-    optimizer = _apex(recipe, groups) if backend == "apex" else _torch(recipe, groups)
+    step = computed_by(recipe.optimizer, resolved)
+    optimizer = _apex(recipe, groups) if step == "apex" else _torch(recipe, groups)
     if average is not None:
 
         def update(stepped: Optimizer, *_: Any) -> None:
