@@ -10,6 +10,7 @@ from typing import Any
 from narsfast.errors import UserError
 
 from ._document import parse_document
+from ._recipe import Recipe
 from ._recipe_spaces import widened
 from ._space import Space
 from ._yaml import read_yaml
@@ -42,17 +43,18 @@ def with_recipe_space(space: Space, name: str) -> Space:
     """The space with its recipe widened by a built-in recipe space; what could be found before still can.
 
     Args:
-        space: with stages; a table's recipe is none of ours.
+        space: one whose recipe is the built-in trainer's.
         name: ``extended``: every field of `narsfast.space.Recipe` has a choice of values; ``paper``: as it is.
 
     Raises:
-        UserError: no such recipe space, or no stages.
+        UserError: no such recipe space, or the recipe has fields of another trainer.
     """
-    if not space.stages:
-        raise UserError(
-            f"recipe_space is {name!r}; {space.name} has no stages, its recipe is not the trainer's"
-        )
     data = space.to_dict()
+    for field in data["recipe"]:
+        if field not in Recipe.model_fields:
+            raise UserError(
+                f"recipe_space is {name!r}; {space.name} has the recipe field {field}, which is none of ours"
+            )
     data["recipe"] = widened(data["recipe"], name, "recipe_space")
     return Space.from_dict(data)
 

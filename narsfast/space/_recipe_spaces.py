@@ -40,7 +40,7 @@ def recipe_fields(name: str, source: str) -> dict[str, Any]:
 def widened(fields: Mapping[str, Any], name: str, source: str) -> dict[str, Any]:
     """Recipe fields with those of a built-in recipe space; ``paper`` leaves them as they are.
 
-    No value is lost: a field of both takes the values of both.
+    No value is lost: a field of both takes the values of both, or keeps its own where it depends on the data.
 
     Args:
         fields: specs by name, as in a space file.
@@ -53,8 +53,10 @@ def widened(fields: Mapping[str, Any], name: str, source: str) -> dict[str, Any]
     _check(name, source)
     if name == PAPER:
         return dict(fields)
-    added = _listed(name)
-    return {**fields, **{field: _joined(fields.get(field), spec) for field, spec in added.items()}}
+    listed = _listed(name)
+    joined = {field: _joined(fields.get(field), spec) for field, spec in listed["joined"].items()}
+    missing = {field: spec for field, spec in listed["missing"].items() if field not in fields}
+    return {**fields, **missing, **joined}
 
 
 def _check(name: str, source: str, forms: str = "") -> None:

@@ -84,6 +84,13 @@ def test_widening_twice_is_widening_once():
     assert with_recipe_space(load_space("tiny"), "paper") == load_space("tiny")
 
 
+def test_where_a_space_says_nothing_the_defaults_are_among_the_values():
+    wide = with_recipe_space(file_space({}), "extended")
+    scales = {"adamw_decay_factor", "augmentation_strength"}
+    for name in Recipe.model_fields.keys() - scales:
+        assert getattr(Recipe(), name) in wide.values(name)
+
+
 def test_own_values_stay_in_order():
     assert WIDE["fbnetv3"].values("batch_size") == (32, 64, 128, 256)
     assert WIDE["mobile"].values("learning_rate") == load_space("mobile").values("learning_rate")
@@ -102,6 +109,14 @@ def test_what_is_no_recipe_space():
         file_space("exotic")
     with pytest.raises(UserError, match="recipe_space is 'exotic'; it must be one of extended, paper"):
         with_recipe_space(load_space("tiny"), "exotic")
-    table = Space.from_dict({"name": "table", "architecture": {"x": {"choices": [1, 2]}}})
-    with pytest.raises(UserError, match="table has no stages"):
+    table = Space.from_dict({"name": "table", "recipe": {"initial_rate": {"choices": [1, 2]}}})
+    with pytest.raises(UserError, match="table has the recipe field initial_rate, which is none of ours"):
         with_recipe_space(table, "extended")
+
+
+def test_a_space_of_recipes_alone_can_be_widened():
+    alone = Space.from_dict({"name": "mine", "recipe": {"optimizer": "lamb", "mixup": 0.2}})
+    wide = with_recipe_space(alone, "extended")
+    assert wide.to_dict()["recipe"].keys() == Recipe.model_fields.keys()
+    assert wide.values("optimizer") == ("lamb", "rmsprop", "sgd", "adamw")
+    assert (wide.values("mixup"), wide.values("cutmix")) == ((0.2,), (0.0, 0.5, 1.0))
