@@ -25,17 +25,19 @@ def find_apex() -> tuple[ModuleType | None, str]:
     spec = find_spec("apex")
     if spec is None:
         return None, "apex is not installed"
-    if PathFinder.find_spec("optimizers", spec.submodule_search_locations or []) is None:
-        reason = f"the apex in {spec.origin} is another project than NVIDIA's"
+    folders = list(spec.submodule_search_locations or [])
+    place = spec.origin or ", ".join(folders)  # a plain folder of that name has no origin
+    if PathFinder.find_spec("optimizers", folders) is None:
+        reason = f"the apex in {place} is another project than NVIDIA's"
     elif find_spec(_EXTENSION) is None:
-        reason = f"the apex in {spec.origin} was installed without its CUDA extensions ({_EXTENSION})"
+        reason = f"the apex in {place} was installed without its CUDA extensions ({_EXTENSION})"
     else:
         try:
             importlib.import_module(_EXTENSION)
             return importlib.import_module("apex.optimizers"), ""
         except Exception as error:  # an extension that was built for another torch or CUDA raises many types
             said = f"{type(error).__name__}: {error}".splitlines()[0]
-            reason = f"the apex in {spec.origin} cannot be imported ({said})"
+            reason = f"the apex in {place} cannot be imported ({said})"
     _log.warning("%s: it is ignored", reason)
     return None, reason
 

@@ -37,6 +37,12 @@ def test_the_namesake_is_ignored_with_one_line_and_not_run(apex, caplog):
         require_apex(*ASKED)
 
 
+def test_a_folder_that_happens_to_have_the_name_is_ignored(apex, caplog):
+    write(apex, {"apex/setup.py": NAMESAKE})
+    assert find_apex()[0] is None
+    assert f"the apex in {apex / 'apex'} is another project" in only_line(caplog)
+
+
 def test_apex_without_its_extensions_is_ignored(apex, caplog):
     nvidias(apex)
     (apex / "amp_C.py").unlink()
