@@ -13,6 +13,7 @@ from torch import Tensor
 from ._augment import POLICIES, apply_policy, centre_crops, training_crops
 from ._dataset import Preprocess, Split
 from ._random import Purpose, derived_seed, random_bits
+from ._share import WHOLE, Share, batch_share, split_share
 
 AUGMENTATIONS = ("none", "crop", *POLICIES)
 """What a recipe may ask for: nothing, random crops (mirrored where that keeps the class), or a policy too."""
@@ -29,6 +30,7 @@ def batches(
     epoch: int = 0,
     training: bool = False,
     augmentation: str = "crop",
+    share: Share = WHOLE,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """One pass over a split.
 
@@ -44,6 +46,8 @@ def batches(
         training: shuffled and augmented, without a last incomplete batch (the next epoch has another order);
             otherwise in order and complete.
         augmentation: one of `AUGMENTATIONS`; read in training only.
+        share: rank of this process and how many there are: in training it reads its part of every batch
+            (`batch_share`), otherwise its part of the split (`split_share`).
 
     Yields:
         Images, float32 (b, channels, resolution, resolution) in channels-last layout, normalised by the data
@@ -52,15 +56,16 @@ def batches(
     n = len(split)
     if not training:
         pixels = _evaluation_pixels(split, resolution)
-        for start in range(0, n, batch_size):
-            part = np.arange(start, min(n, start + batch_size))
+        own = split_share(n, share)
+        for start in range(0, len(own), batch_size):
+            part = own[start : start + batch_size]
             chosen = pixels[part] if pixels is not None else _evaluate(split, part, resolution)
             yield normalise(chosen, split.preprocess), torch.from_numpy(split.labels[part])
         return
     order = np.argsort(random_bits(Purpose.ORDER, seed, epoch, np.arange(n)), kind="stable")
     batch_size = min(batch_size, n)
     for start in range(0, n - batch_size + 1, batch_size):
-        part = order[start : start + batch_size]
+        part = batch_share(order[start : start + batch_size], share)
         pixels = _augmented(split, part, resolution, seed=seed, epoch=epoch, augmentation=augmentation)
         yield normalise(pixels, split.preprocess), torch.from_numpy(split.labels[part])
 

@@ -51,7 +51,7 @@ def _optimizer(recipe: Recipe) -> list[Argument]:
         ("opt", "sgd", "with Nesterov momentum") if recipe.momentum else ("opt", "momentum", "SGD"),
         (
             "lr",
-            recipe.learning_rate * recipe.sgd_factor,
+            _peak_rate(recipe),
             f"{recipe.learning_rate:g} times {recipe.sgd_factor:g}",
         ),
         momentum,
@@ -59,17 +59,36 @@ def _optimizer(recipe: Recipe) -> list[Argument]:
     ]
 
 
+def _peak_rate(recipe: Recipe) -> float:
+    return recipe.learning_rate * (recipe.sgd_factor if recipe.optimizer == "sgd" else 1.0)
+
+
 def _schedule(recipe: Recipe, epochs: int) -> list[Argument]:
+    on_updates = recipe.schedule_by == "step"
+    kind: dict[str, list[Argument]] = {
+        "exponential": [
+            ("sched", "step", "nearest to this recipe's exponential decay, which goes on at every step"),
+            ("decay_epochs", 1, ""),
+            (
+                "decay_rate",
+                recipe.lr_final ** (1 / epochs),
+                f"{recipe.lr_final:g} of the rate is left at the end",
+            ),
+        ],
+        "cosine": [
+            ("sched", "cosine", ""),
+            ("min_lr", _peak_rate(recipe) * recipe.lr_final, f"{recipe.lr_final:g} of the rate"),
+        ],
+        "step": [
+            ("sched", "step", "falls after a third and two thirds of the epochs"),
+            ("decay_epochs", epochs / 3, ""),
+            ("decay_rate", recipe.lr_final**0.5, f"{recipe.lr_final:g} of the rate is left at the end"),
+        ],
+    }
     return [
         ("epochs", epochs, ""),
-        ("sched", "step", "nearest to this recipe's exponential decay, which goes on at every step"),
-        ("sched_on_updates", True, "so that warm-up goes on at every step"),
-        ("decay_epochs", 1, ""),
-        (
-            "decay_rate",
-            recipe.lr_final ** (1 / epochs),
-            f"{recipe.lr_final:g} of the rate is left at the end",
-        ),
+        *kind[recipe.schedule],
+        ("sched_on_updates", on_updates, "so that warm-up goes on at every step" if on_updates else ""),
         ("warmup_epochs", recipe.warmup_epochs, "linear"),
         ("warmup_lr", 0.0, ""),
         ("cooldown_epochs", 0, ""),

@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ._device import Device
+from ._precision import PrecisionName
 from ._rmsprop import OptimBackend
 
 
@@ -17,6 +19,15 @@ class TrainerSettings(BaseModel):
         ops: path of the networks in trainings: this project's kernels (``fused``) or torch's modules (``torch``).
         optim_backend: who computes RMSProp's step: this project's compiled one (``native``), torch's operators
             (``torch``), or the first where it can (``auto``: float32 on the CPU).
+        device: where networks are trained: ``cpu``, ``cuda``, or ``auto``: cuda where there is one. A run keeps
+            what ``auto`` was when it was made.
+        precision: of the forward and backward passes. ``bfloat16`` and ``float16`` are torch's autocast, with
+            weights, gradients and optimiser in float32; float16 scales the loss.
+        accumulate: micro-batches that one step adds up gradients of, for batches that do not fit into memory. The
+            recipe's batch size is their sum. Fewer where they would have less than two images.
+        clip_norm: largest norm of all gradients together, above which they are scaled down to it; None does not.
+        processes_per_trial: processes that share each step of a training, each on a GPU of its own where the
+            device is cuda. The recipe's batch size is the sum over them.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -24,3 +35,8 @@ class TrainerSettings(BaseModel):
     threads_per_trial: int = Field(1, ge=1)
     ops: Literal["fused", "torch"] = "fused"
     optim_backend: OptimBackend = "auto"
+    device: Device = "auto"
+    precision: PrecisionName = "float32"
+    accumulate: int = Field(1, ge=1)
+    clip_norm: float | None = Field(None, gt=0)
+    processes_per_trial: int = Field(1, ge=1)
