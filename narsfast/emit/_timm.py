@@ -51,7 +51,7 @@ def _optimizer(recipe: Recipe) -> list[Argument]:
         ("opt", "sgd", "with Nesterov momentum") if recipe.momentum else ("opt", "momentum", "SGD"),
         (
             "lr",
-            _peak_rate(recipe),
+            recipe.learning_rate * recipe.sgd_factor,
             f"{recipe.learning_rate:g} times {recipe.sgd_factor:g}",
         ),
         momentum,
@@ -59,12 +59,9 @@ def _optimizer(recipe: Recipe) -> list[Argument]:
     ]
 
 
-def _peak_rate(recipe: Recipe) -> float:
-    return recipe.learning_rate * (recipe.sgd_factor if recipe.optimizer == "sgd" else 1.0)
-
-
 def _schedule(recipe: Recipe, epochs: int) -> list[Argument]:
     on_updates = recipe.schedule_by == "step"
+    peak = next(value for name, value, _ in _optimizer(recipe) if name == "lr")
     kind: dict[str, list[Argument]] = {
         "exponential": [
             ("sched", "step", "nearest to this recipe's exponential decay, which goes on at every step"),
@@ -77,7 +74,7 @@ def _schedule(recipe: Recipe, epochs: int) -> list[Argument]:
         ],
         "cosine": [
             ("sched", "cosine", ""),
-            ("min_lr", _peak_rate(recipe) * recipe.lr_final, f"{recipe.lr_final:g} of the rate"),
+            ("min_lr", peak * recipe.lr_final, f"{recipe.lr_final:g} of the rate"),
         ],
         "step": [
             ("sched", "step", "falls after a third and two thirds of the epochs"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
 from collections.abc import Callable
@@ -15,10 +16,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from narsfast import __version__
-from narsfast.arch import Definition, create
+from narsfast.arch import Definition, create, share_norms
 from narsfast.data import Dataset, batches, derived_seed, mixed, steps_per_epoch
 from narsfast.errors import UserError
-from narsfast.ops import share_norms
 from narsfast.space import Recipe
 from narsfast.trial import Outcome
 
@@ -336,6 +336,7 @@ class _Loop:
         """Everything that decides the result, in JSON types."""
         return {
             "versions": {"narsfast": __version__, "torch": str(torch.__version__)},
+            "modules": hashlib.sha256(repr(self._network).encode()).hexdigest(),
             "network": {name: list(tensor.shape) for name, tensor in self._network.state_dict().items()},
             "resolution": self._resolution,
             "recipe": self._recipe.model_dump(mode="json"),
