@@ -45,8 +45,8 @@ class Checkpoint:
         if self._ranks.rank == 0:
             content = {"arguments": dict(self._arguments), "generators": generators, "state": dict(state)}
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(self._path) as temporary:
-                torch.save(content, temporary)
+            with replacing(self._path) as temporary, temporary.open("wb") as file:
+                torch.save(content, file)
 
     def load(self) -> dict[str, Any] | None:
         """The state last saved, with the random generators set to where they were; None where there is no file.

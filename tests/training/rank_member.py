@@ -46,6 +46,8 @@ def job(name, definition, data, **options):
         found["modules"] = {type(module).__name__ for module in training.network.modules()}
         found["state"] = training.network.state_dict()
         found["logits"] = evaluate(training.network, data.test, definition.resolution).logits
+        shared = evaluate(training.network, data.test, definition.resolution, ranks=Ranks.here())
+        found["share"] = shared.logits, shared.accuracy
     return found
 
 

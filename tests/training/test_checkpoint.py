@@ -74,6 +74,30 @@ def test_going_on_is_bit_for_bit_never_having_stopped(small, few_digits, tmp_pat
     assert list(path.parent.iterdir()) == []
 
 
+@pytest.mark.filterwarnings("ignore:narsfast has no fused kernels")
+def test_the_scale_of_the_loss_goes_on(small, few_digits, tmp_path, monkeypatch):
+    scales = []
+
+    class Growing(torch.amp.GradScaler):
+        def __init__(self, device, enabled):
+            super().__init__(device, init_scale=2.0, growth_interval=3, enabled=enabled)
+
+        def update(self):
+            super().update()
+            scales.append(self.get_scale())
+
+    monkeypatch.setattr("narsfast.training._precision.GradScaler", Growing)
+    settings = TrainerSettings(precision="float16")
+    run(small, few_digits, epochs=3, settings=settings)
+    whole, steps = scales.copy(), len(scales) // 3
+    assert whole[-1] == 2.0 * 2 ** (len(whole) // 3)
+    with pytest.raises(Killed):
+        run(small, few_digits, tmp_path / "c", epochs=3, settings=settings, die_at=0.5)
+    scales.clear()
+    run(small, few_digits, tmp_path / "c", epochs=3, settings=settings)
+    assert scales == whole[steps:]
+
+
 def test_only_what_is_left_is_trained(small, few_digits, tmp_path):
     path = tmp_path / CHECKPOINT_FILE
     with pytest.raises(Killed):

@@ -40,8 +40,8 @@ def test_the_curve_in_bfloat16_is_close_to_float32(small, plain, ops):
 
 
 @pytest.mark.filterwarnings("ignore:narsfast has no fused kernels")
-@pytest.mark.parametrize("optimizer", ["rmsprop", "sgd"])
-def test_float16_scales_its_loss_and_learns(small, optimizer, monkeypatch):
+@pytest.mark.parametrize(("optimizer", "rate"), [("rmsprop", 0.03), ("sgd", 0.1)])
+def test_float16_scales_its_loss_and_learns(small, optimizer, rate, monkeypatch):
     scales = []
     update = torch.amp.grad_scaler.GradScaler.update
 
@@ -50,13 +50,13 @@ def test_float16_scales_its_loss_and_learns(small, optimizer, monkeypatch):
         scales.append(scaler.get_scale())
 
     monkeypatch.setattr("torch.amp.grad_scaler.GradScaler.update", recording)
-    recipe = RECIPE.model_copy(update={"optimizer": optimizer})
-    half = run(small, load_data("digits"), recipe, epochs=2, precision="float16", clip_norm=5.0)
+    recipe = LEARNS.model_copy(update={"optimizer": optimizer, "learning_rate": rate})
+    half = run(small, load_data("digits"), recipe, epochs=2, precision="float16", clip_norm=2.0)
     assert half.outcome == "ok"
-    assert half.losses[1] < half.losses[0]
+    assert half.losses[1] < 0.97 * half.losses[0]
     assert scales[0] >= 2**10
-    full = run(small, load_data("digits"), recipe, epochs=2, clip_norm=5.0)
-    assert half.losses == pytest.approx(full.losses, rel=0.02)
+    full = run(small, load_data("digits"), recipe, epochs=2, clip_norm=2.0)
+    assert half.losses == pytest.approx(full.losses, rel=0.1)
 
 
 @pytest.mark.filterwarnings("ignore:narsfast has no fused kernels")

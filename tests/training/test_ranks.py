@@ -83,6 +83,15 @@ def test_processes_have_the_same_weights_to_the_bit(found):
             assert all(first["state"][key].equal(tensor) for key, tensor in second["state"].items())
 
 
+def test_each_process_evaluates_its_part(found, few_digits):
+    first, second = (member["sgd"] for member in found)
+    logits = torch.cat([first["share"][0], second["share"][0]])
+    assert len(first["share"][0]) == 40
+    torch.testing.assert_close(logits, first["logits"])
+    correct = 100 * (logits.argmax(1).numpy() == few_digits.test.labels).mean()
+    assert first["share"][1] == second["share"][1] == correct
+
+
 def test_they_diverge_together(found):
     assert [member["diverging"]["outcome"] for member in found] == ["diverged"] * MEMBERS
 
