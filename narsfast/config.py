@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError
 from .cost import LATENCY, NO_TABLE, Budget, LatencyTable
 from .errors import UserError
 from .space import Space, load_space, with_recipe_space
-from .training import TrainerSettings
+from .training import TrainerSettings, resolve_device
 
 
 class RunConfig(TrainerSettings):
@@ -102,6 +102,8 @@ def resolve_config(options: Mapping[str, Any], stored: Mapping[str, Any] | None 
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
         raise UserError(f"{name}: {first['input']!r} is not valid: {first['msg'].lower()}") from None
+    if "device" in given or resolved.device == "auto":
+        resolved = resolved.model_copy(update={"device": resolve_device(resolved.device)})
     if resolved.batch * resolved.iterations > resolved.pool_size:
         raise UserError(
             f"pool_size is {resolved.pool_size}; {resolved.iterations} batches of {resolved.batch} need at least "

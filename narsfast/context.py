@@ -114,8 +114,14 @@ class Search:
     @cached_property
     def executor(self) -> Executor:
         """Where trials run."""
-        threads = self.config.threads_per_trial
-        return InProcess() if self._workers <= 1 else Processes(self._workers, threads_per_trial=threads)
+        config = self.config
+        if self._workers <= 1:
+            return InProcess()
+        return Processes(
+            self._workers,
+            threads_per_trial=config.threads_per_trial,
+            gpus_per_worker=config.processes_per_trial,
+        )
 
     def seed(self, *purpose: str | int) -> int:
         """Seed for one purpose of this run."""
@@ -151,7 +157,8 @@ def open_search(
     Args:
         out: the run directory.
         options: what the user said (`narsfast.config.resolve_config`); None to go on with what is stored.
-        workers: trials at once, each in a process of its own; None is one a core.
+        workers: trials at once, each in a process of its own; None is one a core, or where trials train on
+            GPUs one for as many GPUs as a trial takes.
         progress: told of every long stage.
 
     Raises:
@@ -172,7 +179,7 @@ def open_search(
     except UserError:
         run.close()
         raise
-    return Search(run, workers or _default_workers(), progress)
+    return Search(run, workers or _default_workers(config), progress)
 
 
 def measure_latency(
@@ -241,5 +248,7 @@ def _check_environment(run: Run, config: RunConfig) -> None:
         )
 
 
-def _default_workers() -> int:
-    return len(os.sched_getaffinity(0))
+def _default_workers(config: RunConfig) -> int:
+    cores = len(os.sched_getaffinity(0))
+    units = torch.cuda.device_count() if config.device == "cuda" else cores
+    return max(1, units // config.processes_per_trial)

@@ -31,7 +31,7 @@ from .search import evolve as evolve_candidates
 from .search import optimise as optimise_candidates
 from .search import pareto as pareto_front
 from .space import Candidate, Recipe
-from .training import TrialTask, computed_by, evaluate, run_trial
+from .training import TrialTask, computed_by, evaluate, run_trial, training_device
 from .trial import Trial
 
 __all__ = [
@@ -335,11 +335,12 @@ def _emit_family(search: Search, family: Mapping[str, Any], trial: Trial) -> Res
     recipe = Recipe.of(task.recipe)
     network = create(definition, num_classes=len(data.classes), in_chans=data.in_chans)
     load_weights(network, Path(str(task.output), WEIGHTS_FILE))
+    network.to(training_device(search.config.device))
     tested = evaluate(network, data.test, definition.resolution, search.config.threads_per_trial)
     directory = Path("family") / re.sub(r"[^A-Za-z0-9.]+", "-", family["budget"])
     emit_network(
         search.run.path / directory,
-        network.eval(),
+        network.cpu().eval(),
         recipe,
         describe_data(data),
         Measurements(

@@ -42,6 +42,20 @@ def test_the_same_said_another_way_is_the_same():
     assert one == resolve_config({"budgets": ["macs=1M"]})
 
 
+def test_the_device_is_resolved_where_the_run_is_made(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    made = resolve_config({})
+    assert made.device == "cuda"
+    assert resolve_config({"device": "cpu"}).device == "cpu"
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert resolve_config({}).device == "cpu"
+    stored = made.model_dump(mode="json")
+    assert resolve_config({}, stored).device == "cuda"
+    assert resolve_config({"device": "auto"}, stored).device == "cpu"
+    with pytest.raises(UserError, match="device is 'cuda'; torch finds no CUDA device here"):
+        resolve_config({"device": "cuda"})
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -49,6 +63,8 @@ def test_the_same_said_another_way_is_the_same():
         ({"threshold": 2}, "threshold: 2 is not valid"),
         ({"optim_backend": "fast"}, "optim_backend: 'fast' is not valid"),
         ({"recipe_space": "exotic"}, "recipe_space is 'exotic'; it must be one of extended, paper"),
+        ({"precision": "fp8"}, "precision: 'fp8' is not valid"),
+        ({"clip_norm": 0}, "clip_norm: 0 is not valid"),
         ({"sead": 1}, "sead: 1 is not valid"),
         ({"budgets": ["macs"]}, "budget 'macs' should be"),
         ({"data": ""}, "data is empty"),

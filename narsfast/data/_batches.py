@@ -13,6 +13,7 @@ from torch import Tensor
 from ._augment import POLICIES, apply_colour, apply_policy, centre_crops, erase, training_crops
 from ._dataset import Preprocess, Split
 from ._random import Purpose, random_bits
+from ._share import WHOLE, Share, batch_share, split_share
 
 AUGMENTATIONS = ("none", "crop", *POLICIES)
 """What a recipe may ask for: nothing, random crops (mirrored where that keeps the class), or a policy too."""
@@ -32,6 +33,7 @@ def batches(
     strength: int | None = None,
     colour: float = 0.0,
     erasing: float = 0.0,
+    share: Share = WHOLE,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """One pass over a split.
 
@@ -50,6 +52,8 @@ def batches(
         strength: of the policy, 0 to 30, as `narsfast.space.Recipe` explains; None is its published setting.
         colour: strength of colour jitter; 0 is off.
         erasing: probability that an image loses a rectangle.
+        share: rank of this process and how many there are: in training it reads its part of every batch
+            (`batch_share`), otherwise its part of the split (`split_share`).
 
     Yields:
         Images, float32 (b, channels, resolution, resolution) in channels-last layout, normalised by the data
@@ -58,15 +62,16 @@ def batches(
     n = len(split)
     if not training:
         pixels = _evaluation_pixels(split, resolution)
-        for start in range(0, n, batch_size):
-            part = np.arange(start, min(n, start + batch_size))
+        own = split_share(n, share)
+        for start in range(0, len(own), batch_size):
+            part = own[start : start + batch_size]
             chosen = pixels[part] if pixels is not None else _evaluate(split, part, resolution)
             yield normalise(chosen, split.preprocess), torch.from_numpy(split.labels[part])
         return
     order = np.argsort(random_bits(Purpose.ORDER, seed, epoch, np.arange(n)), kind="stable")
     batch_size = min(batch_size, n)
     for start in range(0, n - batch_size + 1, batch_size):
-        part = order[start : start + batch_size]
+        part = batch_share(order[start : start + batch_size], share)
         pixels = _augmented(
             split,
             part,

@@ -77,16 +77,32 @@ def _schedule(recipe: Recipe, epochs: int) -> list[Argument]:
     if recipe.epochs_share < 1:
         shortened = f"here {epochs} epochs of {recipe.epochs_share:g} of the images"
         epochs = max(1, round(epochs * recipe.epochs_share))
+    on_updates = recipe.schedule_by == "step"
+    peak = next(value for name, value, _ in _optimizer(recipe) if name == "lr")
+    kind: dict[str, list[Argument]] = {
+        "exponential": [
+            ("sched", "step", "nearest to this recipe's exponential decay, which goes on at every step"),
+            ("decay_epochs", 1, ""),
+            (
+                "decay_rate",
+                recipe.lr_final ** (1 / epochs),
+                f"{recipe.lr_final:g} of the rate is left at the end",
+            ),
+        ],
+        "cosine": [
+            ("sched", "cosine", ""),
+            ("min_lr", peak * recipe.lr_final, f"{recipe.lr_final:g} of the rate"),
+        ],
+        "step": [
+            ("sched", "step", "falls after a third and two thirds of the epochs"),
+            ("decay_epochs", epochs / 3, ""),
+            ("decay_rate", recipe.lr_final**0.5, f"{recipe.lr_final:g} of the rate is left at the end"),
+        ],
+    }
     return [
         ("epochs", epochs, shortened),
-        ("sched", "step", "nearest to this recipe's exponential decay, which goes on at every step"),
-        ("sched_on_updates", True, "so that warm-up goes on at every step"),
-        ("decay_epochs", 1, ""),
-        (
-            "decay_rate",
-            recipe.lr_final ** (1 / epochs),
-            f"{recipe.lr_final:g} of the rate is left at the end",
-        ),
+        *kind[recipe.schedule],
+        ("sched_on_updates", on_updates, "so that warm-up goes on at every step" if on_updates else ""),
         ("warmup_epochs", recipe.warmup_epochs * recipe.epochs_share, "linear"),
         ("warmup_lr", 0.0, ""),
         ("cooldown_epochs", 0, ""),

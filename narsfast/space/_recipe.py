@@ -49,7 +49,7 @@ class Recipe(BaseModel):
     weight_decay: float = Field(1e-5, ge=0, description="a number of at least 0")
     """Not on norms and biases."""
     batch_size: int = Field(64, ge=1, description="a whole number of at least 1")
-    """Images a step."""
+    """Images a step, in all micro-batches and processes together."""
     epochs_share: float = Field(1.0, gt=0, le=1, description=_SHARE)
     """Length of the training as a share of the run's: each epoch visits this share of the images.
 
@@ -60,6 +60,12 @@ class Recipe(BaseModel):
     """Epochs of linear warm-up."""
     lr_final: float = Field(0.05, gt=0, le=1, description=_SHARE)
     """Learning rate at the end of the schedule, as a share of `learning_rate`."""
+    schedule: Literal["exponential", "cosine", "step"] = Field(
+        "exponential", description="'exponential', 'cosine' or 'step'"
+    )
+    """How the learning rate falls to `lr_final`: see `narsfast.training.learning_rate`."""
+    schedule_by: Literal["step", "epoch"] = Field("step", description="'step' or 'epoch'")
+    """Whether the learning rate changes with every step or is one value an epoch."""
     mixup: float = Field(0.0, ge=0, description="a number of at least 0")
     """Alpha of the Beta distribution; 0 is off."""
     cutmix: float = Field(0.0, ge=0, description="a number of at least 0")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -45,30 +46,34 @@ class FlatWeights:
         """
         return self._tensors if whole_tensors else ([self.decayed], [self.plain])
 
+    def gradients(self) -> list[Tensor]:
+        """The vectors' gradients, of those that have some."""
+        return [vector.grad for vector in (self.decayed, self.plain) if vector.grad is not None]
+
     def zero_grad(self) -> None:
         """Sets all gradients to zero, in place."""
-        for vector in (self.decayed, self.plain):
-            if vector.grad is not None:
-                vector.grad.zero_()
+        for gradient in self.gradients():
+            gradient.zero_()
 
 
 @torch.no_grad()
 def _flatten(tensors: list[Tensor]) -> Tensor:
-    ends = []
+    starts = []
     total = 0
     for tensor in tensors:
         start = -(-total // _ALIGNMENT) * _ALIGNMENT
         total = start + tensor.numel()
-        ends.append((start, total))
+        starts.append(start)
     device = tensors[0].device if tensors else None
     flat = torch.zeros(-(-total // _ALIGNMENT) * _ALIGNMENT, dtype=torch.float32, device=device)
     gradient = torch.zeros_like(flat) if any(tensor.requires_grad for tensor in tensors) else None
-    for tensor, (start, end) in zip(tensors, ends, strict=True):
-        view = flat[start:end].view(tensor.shape)
+    for tensor, start in zip(tensors, starts, strict=True):
+        order = torch.empty_like(tensor).stride()  # the tensor's own where it is dense, as in channels_last
+        view = flat.as_strided(tensor.shape, order, start)
         view.copy_(tensor)
         tensor.data = view
         if gradient is not None:
-            tensor.grad = gradient[start:end].view(tensor.shape)
+            tensor.grad = gradient.as_strided(tensor.shape, order, start)
     flat.grad = gradient
     return flat
 
@@ -103,6 +108,17 @@ class MovingAverage:
         kept = self.advance()
         for tensor, average in self.pairs:
             average.lerp_(tensor, 1.0 - kept)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The averages and the number of steps."""
+        return {"averages": [average for _, average in self.pairs], "steps": self._steps}
+
+    @torch.no_grad()
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on from what `state_dict` gave for the same tensors."""
+        for (_, average), stored in zip(self.pairs, state["averages"], strict=True):
+            average.copy_(stored)
+        self._steps = state["steps"]
 
     @torch.no_grad()
     def swap(self) -> None:

@@ -160,18 +160,22 @@ def test_timm_builds_the_optimiser(optimizer, momentum):
 
 
 @pytest.mark.parametrize("warmup", [0.0, 2.0, 1.5])
-def test_timm_schedules_our_rate(warmup):
+@pytest.mark.parametrize("by", ["step", "epoch"])
+@pytest.mark.parametrize("schedule", ["exponential", "cosine", "step"])
+def test_timm_schedules_our_rate(warmup, schedule, by):
     from timm.scheduler import create_scheduler_v2
     from timm.scheduler.scheduler_factory import scheduler_kwargs
 
     recipe, steps = Recipe(learning_rate=0.02, warmup_epochs=warmup, lr_final=0.1), 10
+    recipe = recipe.model_copy(update={"schedule": schedule, "schedule_by": by})
     given = arguments(recipe, epochs=12)
     optimiser = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=given["lr"])
     kwargs = scheduler_kwargs(Namespace(**given))
-    schedule, epochs = create_scheduler_v2(optimiser, updates_per_epoch=steps, **kwargs)
+    timms, epochs = create_scheduler_v2(optimiser, updates_per_epoch=steps, **kwargs)
     assert epochs == 12
     for epoch in range(2, 12):
-        schedule.step_update(epoch * steps)
+        timms.step_update(epoch * steps)
+        timms.step(epoch)
         ours = learning_rate(recipe, epoch * steps, steps, 12)
         assert optimiser.param_groups[0]["lr"] == pytest.approx(ours, rel=1e-6), epoch
 

@@ -36,7 +36,7 @@ def test_the_extended_recipe_names_every_field(space):
     recipe = space.to_dict()["recipe"]
     assert recipe.keys() == Recipe.model_fields.keys()
     scales = {"sgd_factor", "adamw_factor", "adamw_decay_factor"}
-    for_the_data = {"momentum", "warmup_epochs", "lr_final"}
+    for_the_data = {"momentum", "warmup_epochs", "lr_final", "schedule_by"}
     fixed = {name for name in recipe if space.field(name).kind == "fixed"}
     assert fixed == scales | for_the_data
 
