@@ -12,7 +12,7 @@ import typer
 import typer.core
 
 from .cli_latency import latency
-from .cli_options import BudgetTexts, Fix, Json, RunPath, Workers, assignment, creates_run
+from .cli_options import BudgetTexts, Fix, Json, RecipeSpace, RunPath, Workers, assignment, creates_run
 from .cli_pareto import pareto
 from .console import print_state, print_table, progress_bars
 from .errors import UserError
@@ -236,13 +236,17 @@ def zoo(as_json: Json = False) -> None:
 @app.command()
 def space(
     name: Annotated[str, typer.Argument(metavar="SPACE", help="tiny, mobile, fbnetv3, or a YAML file.")],
+    recipe_space: RecipeSpace = None,
     fix: Fix = None,
     as_json: Json = False,
 ) -> None:
     """Check a space and show its fields and its exact size."""
-    from .space import load_space
+    from .space import load_space, with_recipe_space
 
-    loaded = load_space(name).fix(dict(assignment(text) for text in fix or ()))
+    loaded = load_space(name)
+    if recipe_space is not None:
+        loaded = with_recipe_space(loaded, recipe_space)
+    loaded = loaded.fix(dict(assignment(text) for text in fix or ()))
     if as_json:
         typer.echo(json.dumps({"name": loaded.name, "size": loaded.size(), "space": loaded.to_dict()}))
         return

@@ -16,7 +16,9 @@ RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory, a
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
 Workers = Annotated[
     int | None,
-    typer.Option(min=1, help="Trials at once, each in a process of its own. Default: one a CPU core."),
+    typer.Option(
+        min=1, help="Trials at once, each in a process of its own. Default: one a CPU core, or a GPU."
+    ),
 ]
 Out = Annotated[
     Path | None,
@@ -32,6 +34,14 @@ SpaceName = Annotated[
     str | None,
     typer.Option(
         "--space", help="tiny, mobile, fbnetv3, or a YAML file. Default: tiny for digits, else mobile."
+    ),
+]
+RecipeSpace = Annotated[
+    str | None,
+    typer.Option(
+        "--recipe-space",
+        help="extended: search every field of a recipe, whatever the space leaves out. paper: as the space has it "
+        "(default).",
     ),
 ]
 LatencyFile = Annotated[
@@ -79,7 +89,27 @@ OpsName = Annotated[
 ]
 OptimBackendName = Annotated[
     str | None,
-    typer.Option("--optim-backend", help="The step of RMSProp: native, torch, or auto (default)."),
+    typer.Option(
+        "--optim-backend", help="Who computes the optimiser's step: native, torch, apex, or auto (default)."
+    ),
+]
+DeviceName = Annotated[
+    str | None, typer.Option("--device", help="Where networks are trained: cpu, cuda, or auto (default).")
+]
+PrecisionName = Annotated[
+    str | None,
+    typer.Option("--precision", help="Of trainings: float32 (default), bfloat16 or float16 (mixed)."),
+]
+Accumulate = Annotated[
+    int | None,
+    typer.Option("--accumulate", help="Micro-batches a step, for batches too large for memory. Default 1."),
+]
+ClipNorm = Annotated[
+    float | None, typer.Option("--clip-norm", help="Largest norm of the gradients. Default: none.")
+]
+ProcessesPerTrial = Annotated[
+    int | None,
+    typer.Option("--processes-per-trial", help="Processes (GPUs) that share one training. Default 1."),
 ]
 Timeout = Annotated[
     float | None, typer.Option("--trial-timeout", help="Seconds after which a trial is ended.")
@@ -90,6 +120,7 @@ def _collect(
     out: Out = None,
     data: Data = None,
     space: SpaceName = None,
+    recipe_space: RecipeSpace = None,
     budgets: BudgetTexts = None,
     pool_bounds: PoolBounds = None,
     fix: Fix = None,
@@ -107,6 +138,11 @@ def _collect(
     threads_per_trial: Threads = None,
     ops: OpsName = None,
     optim_backend: OptimBackendName = None,
+    device: DeviceName = None,
+    precision: PrecisionName = None,
+    accumulate: Accumulate = None,
+    clip_norm: ClipNorm = None,
+    processes_per_trial: ProcessesPerTrial = None,
     trial_timeout: Timeout = None,
 ) -> tuple[Path, dict[str, Any]]:
     """The run directory and the options that the user gave, in the names of `resolve_config`."""

@@ -13,8 +13,8 @@ from pydantic import Field, ValidationError
 
 from .cost import LATENCY, NO_TABLE, Budget, LatencyTable
 from .errors import UserError
-from .space import Space, load_space
-from .training import TrainerSettings
+from .space import Space, load_space, with_recipe_space
+from .training import TrainerSettings, resolve_device
 
 
 class RunConfig(TrainerSettings):
@@ -69,8 +69,8 @@ def resolve_config(options: Mapping[str, Any], stored: Mapping[str, Any] | None 
 
     Args:
         options: what the user said. Keys of `RunConfig`, with ``space`` a name or a file, ``budgets`` and
-            ``pool_bounds`` as text (``macs=50M``), ``latency`` the file of a latency table, and ``fix``: a mapping
-            from field to value.
+            ``pool_bounds`` as text (``macs=50M``), ``latency`` the file of a latency table, ``recipe_space``: the name
+            of one that widens the space's recipe, and ``fix``: a mapping from field to value.
         stored: configuration of a run that goes on: the base for whatever the user did not say.
 
     Raises:
@@ -79,7 +79,7 @@ def resolve_config(options: Mapping[str, Any], stored: Mapping[str, Any] | None 
     given = dict(options)
     config: dict[str, Any] = dict(stored or {})
     config["data"], space = resolve_space(given, config)
-    for name in ("data", "space", "fix"):
+    for name in ("data", "space", "recipe_space", "fix"):
         given.pop(name, None)
     config["space"] = space.to_dict()
     if latency := given.pop("latency", None):
@@ -102,6 +102,8 @@ def resolve_config(options: Mapping[str, Any], stored: Mapping[str, Any] | None 
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
         raise UserError(f"{name}: {first['input']!r} is not valid: {first['msg'].lower()}") from None
+    if "device" in given or resolved.device == "auto":
+        resolved = resolved.model_copy(update={"device": resolve_device(resolved.device)})
     if resolved.batch * resolved.iterations > resolved.pool_size:
         raise UserError(
             f"pool_size is {resolved.pool_size}; {resolved.iterations} batches of {resolved.batch} need at least "
@@ -111,7 +113,7 @@ def resolve_config(options: Mapping[str, Any], stored: Mapping[str, Any] | None 
 
 
 def resolve_space(given: Mapping[str, Any], stored: Mapping[str, Any] | None = None) -> tuple[str, Space]:
-    """The data and the space of these options: `data`, `space` and `fix` as in `resolve_config`.
+    """The data and the space of these options: `data`, `space`, `recipe_space` and `fix` as in `resolve_config`.
 
     Returns:
         ``digits`` or the folder's absolute path, and the space with what is fixed.
@@ -129,5 +131,7 @@ def resolve_space(given: Mapping[str, Any], stored: Mapping[str, Any] | None = N
         space = Space.from_dict(stored["space"])
     if not space.stages:
         raise UserError(f"space {space.name} has no stages to build networks from; a run needs them")
+    if "recipe_space" in given:
+        space = with_recipe_space(space, str(given["recipe_space"]))
     absolute = data if data == "digits" else str(Path(data).expanduser().resolve())
     return absolute, space.fix(given.get("fix") or {})

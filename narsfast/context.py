@@ -22,7 +22,7 @@ from .runs import Executor, InProcess, Processes, Run
 from .search import Pool
 from .seeds import derive_seed
 from .space import Candidate, Space
-from .training import TrialTask
+from .training import TrainerSettings, TrialTask, check_optimizers
 
 
 class Search:
@@ -57,6 +57,13 @@ class Search:
         if "executor" in self.__dict__:
             self.executor.shutdown()
             del self.executor
+
+    @cached_property
+    def trainer(self) -> TrainerSettings:
+        """How the run's trainings are computed, with what each ``auto`` stood for when the run began."""
+        settings, chosen = self.config.trainer, self.run.fact("versions") or {}
+        update = {name: chosen[name] for name in TrainerSettings.model_fields if name in chosen}
+        return settings.model_copy(update=update)
 
     @cached_property
     def space(self) -> Space:
@@ -107,8 +114,14 @@ class Search:
     @cached_property
     def executor(self) -> Executor:
         """Where trials run."""
-        threads = self.config.threads_per_trial
-        return InProcess() if self._workers <= 1 else Processes(self._workers, threads_per_trial=threads)
+        config = self.config
+        if self._workers <= 1:
+            return InProcess()
+        return Processes(
+            self._workers,
+            threads_per_trial=config.threads_per_trial,
+            gpus_per_worker=config.processes_per_trial,
+        )
 
     def seed(self, *purpose: str | int) -> int:
         """Seed for one purpose of this run."""
@@ -126,7 +139,7 @@ class Search:
             epochs=epochs,
             schedule_epochs=schedule_epochs,
             seed=self.seed(purpose, candidate.id),
-            settings=self.config.trainer,
+            settings=self.trainer,
             output=output,
             resolution=self._resolution,
             mirror=self.config.mirror,
@@ -144,7 +157,8 @@ def open_search(
     Args:
         out: the run directory.
         options: what the user said (`narsfast.config.resolve_config`); None to go on with what is stored.
-        workers: trials at once, each in a process of its own; None is one a core.
+        workers: trials at once, each in a process of its own; None is one a core, or where trials train on
+            GPUs one for as many GPUs as a trial takes.
         progress: told of every long stage.
 
     Raises:
@@ -159,13 +173,13 @@ def open_search(
         config = resolve_config(options)
     run = Run.open(out, config.model_dump(mode="json"))
     try:
-        _check_environment(run)
+        _check_environment(run, config)
         if options and options.get("latency"):
             run.put_fact("latency", LatencyTable.read(options["latency"]).model_dump(mode="json"))
     except UserError:
         run.close()
         raise
-    return Search(run, workers or _default_workers(), progress)
+    return Search(run, workers or _default_workers(config), progress)
 
 
 def measure_latency(
@@ -201,28 +215,40 @@ def _has_batches(out: Path) -> bool:
         return bool(run.batches())
 
 
-def _check_environment(run: Run) -> None:
-    """Store what trainings depend on, or refuse to go on where it differs."""
+def _check_environment(run: Run, config: RunConfig) -> None:
+    """Store what trainings depend on, or refuse to go on where it differs; a run that is done needs nothing more.
+
+    What each ``auto`` of the settings stands for is part of it.
+    """
+    if run.fact("stage") == "done":
+        return
+    resolved = config.trainer.resolved()
+    if "optimizer" in config.space["recipe"]:
+        optimizers = Space.from_dict(config.space).values("optimizer")
+        check_optimizers([str(name) for name in optimizers], resolved.optim_backend)
     here = {
         "narsfast": __version__,
         "torch": torch.__version__,
         "python": platform.python_version(),
         "machine": platform.machine(),
         "instruction_set": _native.isa(),
+        **{name: value for name, value in resolved if value != getattr(config, name)},
     }
     began_with = run.fact("versions")
     if began_with is None:
         run.put_fact("versions", here)
-    elif began_with != here and run.fact("stage") != "done":
+    elif began_with != here:
         different = "; ".join(
-            f"{key} was {began_with.get(key)}, is {here[key]}"
-            for key in here
-            if began_with.get(key) != here[key]
+            f"{key} was {began_with.get(key)}, is {here.get(key)}"
+            for key in {**began_with, **here}
+            if began_with.get(key) != here.get(key)
         )
         raise UserError(
             f"run: {run.path} began in another environment ({different}); go on in that one, or begin another run"
         )
 
 
-def _default_workers() -> int:
-    return len(os.sched_getaffinity(0))
+def _default_workers(config: RunConfig) -> int:
+    cores = len(os.sched_getaffinity(0))
+    units = torch.cuda.device_count() if config.device == "cuda" else cores
+    return max(1, units // config.processes_per_trial)

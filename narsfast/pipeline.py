@@ -31,7 +31,7 @@ from .search import evolve as evolve_candidates
 from .search import optimise as optimise_candidates
 from .search import pareto as pareto_front
 from .space import Candidate, Recipe
-from .training import TrialTask, evaluate, run_trial
+from .training import TrialTask, computed_by, evaluate, run_trial, training_device
 from .trial import Trial
 
 __all__ = [
@@ -332,14 +332,16 @@ def _emit_family(search: Search, family: Mapping[str, Any], trial: Trial) -> Res
     candidate = Candidate(best["architecture"], best["recipe"])
     task = search.task(candidate, trial.epochs, trial.epochs, "final")
     data, definition = search.data, Definition.from_json(task.definition)
+    recipe = Recipe.of(task.recipe)
     network = create(definition, num_classes=len(data.classes), in_chans=data.in_chans)
     load_weights(network, Path(str(task.output), WEIGHTS_FILE))
+    network.to(training_device(search.config.device))
     tested = evaluate(network, data.test, definition.resolution, search.config.threads_per_trial)
     directory = Path("family") / re.sub(r"[^A-Za-z0-9.]+", "-", family["budget"])
     emit_network(
         search.run.path / directory,
-        network.eval(),
-        Recipe.of(task.recipe),
+        network.cpu().eval(),
+        recipe,
         describe_data(data),
         Measurements(
             budget=family["label"],
@@ -351,6 +353,7 @@ def _emit_family(search: Search, family: Mapping[str, Any], trial: Trial) -> Res
             seed=task.seed,
             candidate=trial.candidate,
             seconds=trial.seconds,
+            optim_backend=computed_by(recipe.optimizer, search.trainer.optim_backend),
         ),
         test_batches=batches(data.test, definition.resolution, 128),
     )

@@ -83,6 +83,12 @@ def test_space(capsys):
     _, out, _ = narsfast(capsys, "space", "tiny", "--fix", "optimizer=sgd", "--json")
     assert json.loads(out)["size"] * 2 == whole["size"]
     assert str(whole["size"]) in narsfast(capsys, "space", "tiny")[1]
+    _, out, _ = narsfast(
+        capsys, "space", "tiny", "--recipe-space", "extended", "--fix", "cutmix=0.5", "--json"
+    )
+    wide = json.loads(out)["space"]["recipe"]
+    assert wide["optimizer"] == {"choices": ["rmsprop", "sgd", "adamw"]}
+    assert wide["cutmix"] == 0.5
 
 
 def test_best(capsys, stored):
@@ -136,6 +142,7 @@ def test_export(capsys, stored, tmp_path):
         (["run", "--correlation", "pearson"], "correlation: 'pearson' is not valid"),
         (["resume", "nowhere"], "nowhere"),
         (["space", "nothing.yaml"], "nothing.yaml"),
+        (["run", "--recipe-space", "wide"], "recipe_space is 'wide'"),
     ],
 )
 def test_a_mistake_gets_one_sentence(capsys, tmp_path, monkeypatch, arguments, said):

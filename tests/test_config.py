@@ -42,12 +42,29 @@ def test_the_same_said_another_way_is_the_same():
     assert one == resolve_config({"budgets": ["macs=1M"]})
 
 
+def test_the_device_is_resolved_where_the_run_is_made(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    made = resolve_config({})
+    assert made.device == "cuda"
+    assert resolve_config({"device": "cpu"}).device == "cpu"
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert resolve_config({}).device == "cpu"
+    stored = made.model_dump(mode="json")
+    assert resolve_config({}, stored).device == "cuda"
+    assert resolve_config({"device": "auto"}, stored).device == "cpu"
+    with pytest.raises(UserError, match="device is 'cuda'; torch finds no CUDA device here"):
+        resolve_config({"device": "cuda"})
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
         ({"pool_size": 1}, "pool_size: 1 is not valid"),
         ({"threshold": 2}, "threshold: 2 is not valid"),
-        ({"optim_backend": "apex"}, "optim_backend: 'apex' is not valid"),
+        ({"optim_backend": "fast"}, "optim_backend: 'fast' is not valid"),
+        ({"recipe_space": "exotic"}, "recipe_space is 'exotic'; it must be one of extended, paper"),
+        ({"precision": "fp8"}, "precision: 'fp8' is not valid"),
+        ({"clip_norm": 0}, "clip_norm: 0 is not valid"),
         ({"sead": 1}, "sead: 1 is not valid"),
         ({"budgets": ["macs"]}, "budget 'macs' should be"),
         ({"data": ""}, "data is empty"),
@@ -64,6 +81,18 @@ def test_fixing_the_same_again_changes_nothing():
     assert resolve_config({"fix": {"optimizer": "sgd"}}, stored).model_dump(mode="json") == stored
     with pytest.raises(UserError, match="rmsprop"):
         resolve_config({"fix": {"optimizer": "rmsprop"}}, stored)
+
+
+def test_the_recipe_space_widens_the_stored_space_before_fields_are_fixed():
+    options = {"recipe_space": "extended", "fix": {"optimizer": "adamw", "cutmix": 0.5}}
+    config = resolve_config(options)
+    space = Space.from_dict(config.space)
+    assert space.values("optimizer") == ("adamw",)
+    assert space.values("cutmix") == (0.5,)
+    assert space.values("erasing") == (0.0, 0.1, 0.25)
+    stored = config.model_dump(mode="json")
+    assert resolve_config(options, stored) == resolve_config({}, stored) == config
+    assert resolve_config({"recipe_space": "paper"}) == resolve_config({})
 
 
 def _file(tmp_path, change):

@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import subprocess
@@ -134,6 +135,26 @@ def test_killed_twice_it_gives_the_same_table(finished, tmp_path):
         assert run.results() == []
     pipeline.run(killed)
     assert table(killed) == table(path)
+
+
+def test_every_ingredient_of_a_recipe_can_be_searched(tmp_path):
+    options = {**OPTIONS, "recipe_space": "extended", "epochs": 2, "final_epochs": 2}
+    results = pipeline.run(tmp_path, options, workers=1)
+    assert len(results) == 2
+    with Run.read(tmp_path) as run:
+        trials = run.trials("search")
+        recipes = [member.recipe for batch in run.batches() for member in batch.members]
+    assert {trial.outcome for trial in trials} <= {"ok", "diverged"}
+    assert len({recipe["optimizer"] for recipe in recipes}) > 1
+    assert len({recipe["augmentation"] for recipe in recipes}) > 2
+    assert len({recipe["train_resolution"] for recipe in recipes}) > 1
+    assert "<td>optim_backend</td><td>native</td>" in (tmp_path / "report.html").read_text()
+    for result in results:
+        folder = tmp_path / result.directory
+        optimizer = json.loads((folder / "recipe.json").read_text())["optimizer"]
+        step = "native" if optimizer == "rmsprop" else "torch"
+        assert json.loads((folder / "emission.json").read_text())["optim_backend"] == step
+        assert f"(the optimiser's step by {step})" in (folder / "README.md").read_text()
 
 
 def test_another_configuration_is_refused(finished):

@@ -1,6 +1,6 @@
 """Architectures: definitions, the zoo, torch networks, and the rows that statistics are counted on."""
 
-from narsfast.ops import Ops, plain_ops, set_ops
+from narsfast.ops import Ops, plain_ops, set_ops, share_norms
 
 from ._blocks import ConvNorm, InvertedResidual
 from ._definition import Definition, Padding, Row, check_padding, read_definition
@@ -49,6 +49,7 @@ __all__ = [
     "round_width",
     "save_weights",
     "set_ops",
+    "share_norms",
     "squeezed_width",
     "zoo",
     "zoo_definition",

@@ -1,21 +1,27 @@
 """Labelled images in three splits, and the batches that a training reads from them."""
 
-from ._batches import AUGMENTATIONS, batches, mixed, steps_per_epoch
+from ._batches import AUGMENTATIONS, batches, steps_per_epoch
 from ._dataset import Dataset, Preprocess, Skipped, Split
 from ._load import load_data, shared_data
+from ._mixing import mixed
 from ._random import derived_seed, uniforms
+from ._share import WHOLE, Share, batch_share, split_share
 
 __all__ = [
     "AUGMENTATIONS",
+    "WHOLE",
     "Dataset",
     "Preprocess",
+    "Share",
     "Skipped",
     "Split",
+    "batch_share",
     "batches",
     "derived_seed",
     "load_data",
     "mixed",
     "shared_data",
+    "split_share",
     "steps_per_epoch",
     "uniforms",
 ]

@@ -1,7 +1,8 @@
-"""Training crops, mirroring and augmentation policies, each keyed by (seed, epoch, sample)."""
+"""Training crops, mirroring, augmentation policies, colour jitter and erasing, each keyed by (seed, epoch, sample)."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -13,8 +14,17 @@ from PIL import Image
 from ._dataset import Preprocess
 from ._random import Purpose, random_bits, uniforms
 
-POLICIES = ("randaugment", "autoaugment")
-"""Augmentations beyond cropping, by torchvision.transforms.v2."""
+POLICIES = {"randaugment": 9, "autoaugment": 30, "trivialaugment": 30}
+"""Augmentations beyond cropping, by torchvision.transforms.v2, with the strength of their published settings."""
+
+STRENGTHS = 30
+"""The largest strength: the magnitudes of RandAugment and TrivialAugment are counted from 0 to 30."""
+
+ERASED_AREA = (0.02, 1 / 3)
+"""Smallest and largest share of an image's area that is erased (Zhong et al., AAAI 2020; torchvision's too)."""
+
+ERASED_RATIO = (0.3, 1 / 0.3)
+"""Smallest and largest height / width of the erased rectangle (the same)."""
 
 
 def training_crops(
@@ -56,16 +66,6 @@ def centre_crops(sizes: NDArray[np.int64], preprocess: Preprocess) -> NDArray[np
     return np.concatenate([corner, corner + side], axis=1)
 
 
-@lru_cache(maxsize=8)
-def _policy(name: str, fill: tuple[int, ...]) -> Any:
-    from torchvision.transforms import v2
-
-    bilinear = v2.InterpolationMode.BILINEAR
-    if name == "randaugment":
-        return v2.RandAugment(interpolation=bilinear, fill=list(fill))
-    return v2.AutoAugment(interpolation=bilinear, fill=list(fill))
-
-
 def apply_policy(
     images: list[Image.Image],
     policy: str,
@@ -74,17 +74,121 @@ def apply_policy(
     *,
     seed: int,
     epoch: int,
+    strength: int | None = None,
 ) -> list[Image.Image]:
-    """RandAugment (2 operations, magnitude 9) or AutoAugment (ImageNet's policy), torchvision's defaults.
+    """RandAugment (2 operations), AutoAugment (ImageNet's policy) or TrivialAugment (wide), by torchvision.
+
+    Empty corners are filled with the mean colour.
+
+    Args:
+        images: of the batch, after cropping.
+        policy: one of `POLICIES`.
+        samples: (b,) indices of the images in their split.
+        preprocess: the mean colour.
+        seed: of the trial.
+        epoch: counted from 0.
+        strength: 0 to 30. RandAugment: the magnitude. The others, whose magnitudes are their own: of 30 images,
+            how many are changed. None is the published setting (`POLICIES`).
+    """
+    strength = POLICIES[policy] if strength is None else strength
+    fill = mean_colour(preprocess)
+    keys = (seed, epoch, samples)
+    if policy == "randaugment":
+        return _seeded(images, _rand_augment(strength, fill), Purpose.POLICY, *keys)
+    changed = uniforms(1, Purpose.POLICY_SHARE, *keys)[:, 0] < strength / STRENGTHS
+    return _seeded(images, _policy(policy, fill), Purpose.POLICY, *keys, only=changed)
+
+
+def apply_colour(
+    images: list[Image.Image], strength: float, samples: NDArray[np.int64], *, seed: int, epoch: int
+) -> list[Image.Image]:
+    """Colour jitter: brightness, contrast and saturation in random order, each times 1 - strength to 1 + strength.
+
+    Hue is left alone: it often tells classes apart. Grey images have no saturation.
+    """
+    return _seeded(images, _jitter(strength), Purpose.COLOUR, seed, epoch, samples)
+
+
+def erase(
+    pixels: NDArray[np.uint8],
+    probability: float,
+    samples: NDArray[np.int64],
+    preprocess: Preprocess,
+    *,
+    seed: int,
+    epoch: int,
+) -> None:
+    """Fills a random rectangle with the mean colour, in place.
+
+    Area uniform, ratio log-uniform, position uniform; a side longer than the image's is cut to it.
+
+    Args:
+        pixels: (b, height, width, channels) uint8.
+        probability: of an image to lose a rectangle.
+        samples: (b,) indices of the images in their split.
+        preprocess: the mean colour.
+        seed: of the trial.
+        epoch: counted from 0.
+    """
+    _, height, width, _ = pixels.shape
+    draws = uniforms(5, Purpose.ERASING, seed, epoch, samples)
+    smallest, largest = ERASED_AREA
+    area = height * width * (smallest + (largest - smallest) * draws[:, 1])
+    low, high = np.log(ERASED_RATIO)
+    ratio = np.exp(low + (high - low) * draws[:, 2])
+    rows = np.clip(np.rint(np.sqrt(area * ratio)), 1, height).astype(np.int64)
+    columns = np.clip(np.rint(np.sqrt(area / ratio)), 1, width).astype(np.int64)
+    top = np.floor((height - rows + 1) * draws[:, 3]).astype(np.int64)
+    left = np.floor((width - columns + 1) * draws[:, 4]).astype(np.int64)
+    fill = np.array(mean_colour(preprocess), np.uint8)
+    for i in np.flatnonzero(draws[:, 0] < probability):
+        pixels[i, top[i] : top[i] + rows[i], left[i] : left[i] + columns[i]] = fill
+
+
+def mean_colour(preprocess: Preprocess) -> tuple[int, ...]:
+    """The mean of the training pixels, 0 to 255 for each channel: what a normalised 0 is."""
+    return tuple(round(255 * value) for value in preprocess.mean)
+
+
+def _seeded(
+    images: list[Image.Image],
+    transform: Callable[[Image.Image], Image.Image],
+    purpose: Purpose,
+    seed: int,
+    epoch: int,
+    samples: NDArray[np.int64],
+    only: NDArray[np.bool_] | None = None,
+) -> list[Image.Image]:
+    """The transformed images; those outside `only` are left alone.
 
     The transforms draw from torch's global generator; it is seeded for each sample and restored afterwards.
-    Empty corners are filled with the mean colour.
     """
-    transform = _policy(policy, tuple(round(255 * value) for value in preprocess.mean))
-    seeds = random_bits(Purpose.POLICY, seed, epoch, samples) >> np.uint64(1)
-    results = []
+    seeds = random_bits(purpose, seed, epoch, samples) >> np.uint64(1)
+    results = list(images)
     with torch.random.fork_rng(devices=[]):
-        for image, sample_seed in zip(images, seeds, strict=True):
-            torch.default_generator.manual_seed(int(sample_seed))
-            results.append(transform(image))
+        for index in range(len(images)) if only is None else np.flatnonzero(only):
+            torch.default_generator.manual_seed(int(seeds[index]))
+            results[index] = transform(images[index])
     return results
+
+
+@lru_cache(maxsize=8)
+def _rand_augment(magnitude: int, fill: tuple[int, ...]) -> Any:
+    from torchvision.transforms import v2
+
+    return v2.RandAugment(magnitude=magnitude, interpolation=v2.InterpolationMode.BILINEAR, fill=list(fill))
+
+
+@lru_cache(maxsize=8)
+def _policy(name: str, fill: tuple[int, ...]) -> Any:
+    from torchvision.transforms import v2
+
+    make = v2.AutoAugment if name == "autoaugment" else v2.TrivialAugmentWide
+    return make(interpolation=v2.InterpolationMode.BILINEAR, fill=list(fill))
+
+
+@lru_cache(maxsize=8)
+def _jitter(strength: float) -> Any:
+    from torchvision.transforms import v2
+
+    return v2.ColorJitter(brightness=strength, contrast=strength, saturation=strength)

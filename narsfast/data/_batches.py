@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from ._augment import POLICIES, apply_policy, centre_crops, training_crops
+from ._augment import POLICIES, apply_colour, apply_policy, centre_crops, erase, training_crops
 from ._dataset import Preprocess, Split
-from ._random import Purpose, derived_seed, random_bits
+from ._random import Purpose, random_bits
+from ._share import WHOLE, Share, batch_share, split_share
 
 AUGMENTATIONS = ("none", "crop", *POLICIES)
 """What a recipe may ask for: nothing, random crops (mirrored where that keeps the class), or a policy too."""
@@ -29,6 +30,10 @@ def batches(
     epoch: int = 0,
     training: bool = False,
     augmentation: str = "crop",
+    strength: int | None = None,
+    colour: float = 0.0,
+    erasing: float = 0.0,
+    share: Share = WHOLE,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """One pass over a split.
 
@@ -43,7 +48,12 @@ def batches(
         epoch: counted from 0; read in training only.
         training: shuffled and augmented, without a last incomplete batch (the next epoch has another order);
             otherwise in order and complete.
-        augmentation: one of `AUGMENTATIONS`; read in training only.
+        augmentation: one of `AUGMENTATIONS`; this and what follows are read in training only.
+        strength: of the policy, 0 to 30, as `narsfast.space.Recipe` explains; None is its published setting.
+        colour: strength of colour jitter; 0 is off.
+        erasing: probability that an image loses a rectangle.
+        share: rank of this process and how many there are: in training it reads its part of every batch
+            (`batch_share`), otherwise its part of the split (`split_share`).
 
     Yields:
         Images, float32 (b, channels, resolution, resolution) in channels-last layout, normalised by the data
@@ -52,16 +62,27 @@ def batches(
     n = len(split)
     if not training:
         pixels = _evaluation_pixels(split, resolution)
-        for start in range(0, n, batch_size):
-            part = np.arange(start, min(n, start + batch_size))
+        own = split_share(n, share)
+        for start in range(0, len(own), batch_size):
+            part = own[start : start + batch_size]
             chosen = pixels[part] if pixels is not None else _evaluate(split, part, resolution)
             yield normalise(chosen, split.preprocess), torch.from_numpy(split.labels[part])
         return
     order = np.argsort(random_bits(Purpose.ORDER, seed, epoch, np.arange(n)), kind="stable")
     batch_size = min(batch_size, n)
     for start in range(0, n - batch_size + 1, batch_size):
-        part = order[start : start + batch_size]
-        pixels = _augmented(split, part, resolution, seed=seed, epoch=epoch, augmentation=augmentation)
+        part = batch_share(order[start : start + batch_size], share)
+        pixels = _augmented(
+            split,
+            part,
+            resolution,
+            seed=seed,
+            epoch=epoch,
+            augmentation=augmentation,
+            strength=strength,
+            colour=colour,
+            erasing=erasing,
+        )
         yield normalise(pixels, split.preprocess), torch.from_numpy(split.labels[part])
 
 
@@ -84,29 +105,6 @@ def normalise(pixels: NDArray[np.uint8], preprocess: Preprocess) -> Tensor:
         .mul_(scale)
     )
     return rows.view(count, height, width, channels).permute(0, 3, 1, 2)
-
-
-def mixed(images: Tensor, targets: Tensor, alpha: float, seed: int, step: int) -> tuple[Tensor, Tensor]:
-    """Mixup (Zhang et al., ICLR 2018): blends each image, and its target, with another one of the batch.
-
-    The other one is the image at the same place from the batch's end.
-
-    Args:
-        images: (b, ...) float.
-        targets: (b, classes) float: shares of the classes.
-        alpha: of the Beta(alpha, alpha) that the blend is drawn from, once a batch; 0 leaves everything as it
-            is.
-        seed: of the trial.
-        step: counted over the whole training.
-
-    Returns:
-        New images and targets of the same shapes.
-    """
-    if alpha <= 0:
-        return images, targets
-    generator = np.random.Generator(np.random.Philox(derived_seed(Purpose.MIXUP, seed, step)))
-    share = float(generator.beta(alpha, alpha))
-    return torch.lerp(images.flip(0), images, share), torch.lerp(targets.flip(0), targets, share)
 
 
 def _resized(
@@ -143,14 +141,31 @@ def _evaluation_pixels(split: Split, resolution: int) -> NDArray[np.uint8] | Non
 
 
 def _augmented(
-    split: Split, part: NDArray[np.int64], resolution: int, *, seed: int, epoch: int, augmentation: str
+    split: Split,
+    part: NDArray[np.int64],
+    resolution: int,
+    *,
+    seed: int,
+    epoch: int,
+    augmentation: str,
+    strength: int | None,
+    colour: float,
+    erasing: float,
 ) -> NDArray[np.uint8]:
+    preprocess, sizes = split.preprocess, split.images.sizes[part]
     if augmentation == "none":
-        return _evaluate(split, part, resolution)
-    boxes, mirror = training_crops(split.images.sizes[part], part, split.preprocess, seed, epoch)
+        boxes, mirror = centre_crops(sizes, preprocess), np.zeros(len(part), np.bool_)
+    else:
+        boxes, mirror = training_crops(sizes, part, preprocess, seed, epoch)
     images = _resized(split.images.read(part), boxes, resolution, Image.Resampling.BILINEAR)
     if augmentation in POLICIES:
-        images = apply_policy(images, augmentation, part, split.preprocess, seed=seed, epoch=epoch)
-    pixels = _stacked(images, resolution, split.preprocess.in_chans)
+        images = apply_policy(
+            images, augmentation, part, preprocess, seed=seed, epoch=epoch, strength=strength
+        )
+    if colour > 0:
+        images = apply_colour(images, colour, part, seed=seed, epoch=epoch)
+    pixels = _stacked(images, resolution, preprocess.in_chans)
     pixels[mirror] = pixels[mirror, :, ::-1]
+    if erasing > 0:
+        erase(pixels, erasing, part, preprocess, seed=seed, epoch=epoch)
     return pixels

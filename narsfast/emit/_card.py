@@ -156,6 +156,7 @@ def model_card(
         f", ... ({len(data.classes)} in all)" if len(data.classes) > 20 else ""
     )
     duration = f", {found.seconds:,.0f} s" if found.seconds is not None else ""
+    step = f" (the optimiser's step by {found.optim_backend})" if found.optim_backend is not None else ""
     counts = ", ".join(f"{count} {split}" for split, count in data.images.items())
     onnx_written = onnx.status not in ("skipped", "failed")
     recipe_rows = [(name, str(value)) for name, value in recipe.model_dump(mode="json").items()]
@@ -184,7 +185,7 @@ narsfast, a search over architectures and recipes after FBNetV3
 
 ## Recipe
 
-Trained from scratch for {found.epochs} epochs with seed {found.seed}{duration}.
+Trained from scratch for {found.epochs} epochs with seed {found.seed}{duration}{step}.
 
 {_table(("field", "value"), recipe_rows)}
 

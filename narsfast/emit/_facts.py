@@ -76,6 +76,7 @@ class Measurements:
         seed: seed of the full training.
         candidate: id of the candidate.
         seconds: duration of the full training.
+        optim_backend: who computed the optimiser's step (`narsfast.training.resolve_backend`).
     """
 
     budget: str
@@ -87,3 +88,4 @@ class Measurements:
     seed: int
     candidate: str
     seconds: float | None = None
+    optim_backend: str | None = None

@@ -14,6 +14,9 @@ from ._facts import DataFacts
 RMSPROP_EPSILON = 1e-3
 """Epsilon inside the root of RMSProp, as the trainer has it."""
 
+EPSILONS = {"adamw": 1e-8, "lamb": 1e-6}
+"""Epsilon beside the root of AdamW and LAMB, as the trainer has it."""
+
 INTERPOLATION = "bilinear"
 """How images are resized, as the loader does it."""
 
@@ -37,40 +40,70 @@ def model_name(name: str) -> str:
 
 
 def _optimizer(recipe: Recipe) -> list[Argument]:
-    momentum = ("momentum", recipe.momentum, "")
-    decay = ("weight_decay", recipe.weight_decay, "not on norms and biases, here and there")
+    factor = {"sgd": recipe.sgd_factor, "adamw": recipe.adamw_factor, "lamb": recipe.adamw_factor}.get(
+        recipe.optimizer
+    )
+    decay = recipe.weight_decay * (recipe.adamw_decay_factor if recipe.optimizer in EPSILONS else 1.0)
+    rate: list[Argument] = [
+        ("lr", recipe.learning_rate, "")
+        if factor is None
+        else ("lr", recipe.learning_rate * factor, f"{recipe.learning_rate:g} times {factor:g}"),
+    ]
     if recipe.optimizer == "rmsprop":
-        return [
+        named: list[Argument] = [
             ("opt", "rmsproptf", "epsilon inside the root"),
             ("opt_eps", RMSPROP_EPSILON, ""),
-            ("lr", recipe.learning_rate, ""),
-            momentum,
-            decay,
+            *rate,
+            ("momentum", recipe.momentum, ""),
         ]
-    return [
-        ("opt", "sgd", "with Nesterov momentum") if recipe.momentum else ("opt", "momentum", "SGD"),
-        (
-            "lr",
-            recipe.learning_rate * recipe.sgd_factor,
-            f"{recipe.learning_rate:g} times {recipe.sgd_factor:g}",
-        ),
-        momentum,
-        decay,
-    ]
+    elif recipe.optimizer == "sgd":
+        named = [
+            ("opt", "sgd", "with Nesterov momentum") if recipe.momentum else ("opt", "momentum", "SGD"),
+            *rate,
+            ("momentum", recipe.momentum, ""),
+        ]
+    else:
+        named = [
+            ("opt", recipe.optimizer, ""),
+            ("opt_eps", EPSILONS[recipe.optimizer], ""),
+            *rate,
+            ("opt_betas", [recipe.momentum, recipe.beta2], ""),
+        ]
+    return [*named, ("weight_decay", decay, "not on norms and biases, here and there")]
 
 
 def _schedule(recipe: Recipe, epochs: int) -> list[Argument]:
+    shortened = ""
+    if recipe.epochs_share < 1:
+        shortened = f"here {epochs} epochs of {recipe.epochs_share:g} of the images"
+        epochs = max(1, round(epochs * recipe.epochs_share))
+    on_updates = recipe.schedule_by == "step"
+    peak = next(value for name, value, _ in _optimizer(recipe) if name == "lr")
+    kind: dict[str, list[Argument]] = {
+        "exponential": [
+            ("sched", "step", "nearest to this recipe's exponential decay, which goes on at every step"),
+            ("decay_epochs", 1, ""),
+            (
+                "decay_rate",
+                recipe.lr_final ** (1 / epochs),
+                f"{recipe.lr_final:g} of the rate is left at the end",
+            ),
+        ],
+        "cosine": [
+            ("sched", "cosine", ""),
+            ("min_lr", peak * recipe.lr_final, f"{recipe.lr_final:g} of the rate"),
+        ],
+        "step": [
+            ("sched", "step", "falls after a third and two thirds of the epochs"),
+            ("decay_epochs", epochs / 3, ""),
+            ("decay_rate", recipe.lr_final**0.5, f"{recipe.lr_final:g} of the rate is left at the end"),
+        ],
+    }
     return [
-        ("epochs", epochs, ""),
-        ("sched", "step", "nearest to this recipe's exponential decay, which goes on at every step"),
-        ("sched_on_updates", True, "so that warm-up goes on at every step"),
-        ("decay_epochs", 1, ""),
-        (
-            "decay_rate",
-            recipe.lr_final ** (1 / epochs),
-            f"{recipe.lr_final:g} of the rate is left at the end",
-        ),
-        ("warmup_epochs", recipe.warmup_epochs, "linear"),
+        ("epochs", epochs, shortened),
+        *kind[recipe.schedule],
+        ("sched_on_updates", on_updates, "so that warm-up goes on at every step" if on_updates else ""),
+        ("warmup_epochs", recipe.warmup_epochs * recipe.epochs_share, "linear"),
         ("warmup_lr", 0.0, ""),
         ("cooldown_epochs", 0, ""),
     ]
@@ -78,27 +111,52 @@ def _schedule(recipe: Recipe, epochs: int) -> list[Argument]:
 
 def _augmentation(recipe: Recipe, data: DataFacts) -> list[Argument]:
     if recipe.augmentation == "none":
-        return [("no_aug", True, "")]
+        lost = recipe.colour > 0 or recipe.erasing > 0
+        return [
+            ("no_aug", True, "colour jitter and erasing have no counterpart without crops" if lost else "")
+        ]
     lines: list[Argument] = [
         ("scale", list(data.area), "share of the area"),
         ("ratio", list(data.ratio), "width / height"),
         ("hflip", 0.5 if data.mirror else 0.0, ""),
         ("vflip", 0.0, ""),
-        ("color_jitter", 0.0, "off; the script's default is not"),
-        ("reprob", 0.0, ""),
+        _colour(recipe),
+        ("reprob", recipe.erasing, ""),
     ]
+    if recipe.erasing:
+        lines.append(("remode", "const", "the mean colour"))
+    return [*lines, *_policy(recipe)]
+
+
+def _colour(recipe: Recipe) -> Argument:
+    if recipe.colour == 0:
+        return ("color_jitter", 0.0, "off; the script's default is not")
+    alone = recipe.augmentation == "crop"
+    return ("color_jitter", recipe.colour, "" if alone else "the script leaves it out beside a policy")
+
+
+def _policy(recipe: Recipe) -> list[Argument]:
+    strength = recipe.augmentation_strength
+    share = 1.0 if strength is None else strength / 30
     if recipe.augmentation == "randaugment":
-        lines.append(("aa", "rand-m3-n2-p1.0", "nearest to two operations at magnitude 9 of 30"))
-    elif recipe.augmentation == "autoaugment":
-        lines.append(("aa", "original", "the policy found on ImageNet"))
-    return lines
+        magnitude = 9 if strength is None else strength
+        policy = f"rand-m{round(magnitude / 3)}-n2-p1.0"
+        return [("aa", policy, f"nearest to two operations at magnitude {magnitude} of 30")]
+    if recipe.augmentation == "trivialaugment":
+        policy = f"rand-m10-n1-p{share:.3g}-mstd101"
+        return [("aa", policy, "nearest to TrivialAugment: one operation, its magnitude uniform")]
+    if recipe.augmentation == "autoaugment":
+        some = "" if share == 1 else f"; here {share:.3g} of the images are changed, there all"
+        return [("aa", "original", f"the policy found on ImageNet{some}")]
+    return []
 
 
 def _regularisation(recipe: Recipe) -> list[Argument]:
     lines: list[Argument] = [
         ("mixup", recipe.mixup, "alpha; 0 is off"),
         ("mixup_prob", 1.0, ""),
-        ("cutmix", 0.0, ""),
+        ("cutmix", recipe.cutmix, "alpha; 0 is off"),
+        ("mixup_switch_prob", 0.5, "where both are on"),
         ("smoothing", recipe.label_smoothing, ""),
         ("drop", recipe.dropout, "before the classifier"),
         ("drop_path", recipe.drop_path, "of the last block, rising linearly from 0 at the first"),
@@ -138,6 +196,10 @@ def timm_arguments(
         The YAML text, with a comment where a value needs explaining and where something has no counterpart.
     """
     resolution = definition.resolution
+    side = recipe.training_side(resolution)
+    smaller = (
+        "" if side == resolution else f"of the training; evaluate at {resolution} (validate.py --img-size)"
+    )
     sections: dict[str, list[Argument]] = {
         "model": [
             ("model", name, ""),
@@ -145,8 +207,8 @@ def timm_arguments(
             ("in_chans", data.in_chans, ""),
         ],
         "data": [
-            ("input_size", [data.in_chans, resolution, resolution], ""),
-            ("img_size", resolution, ""),
+            ("input_size", [data.in_chans, side, side], smaller),
+            ("img_size", side, ""),
             (
                 "crop_pct",
                 resolution / data.resize(resolution),

@@ -4,6 +4,7 @@ from ._depthwise_se import DepthwiseSE, SqueezeExcite
 from ._functions import Excite, Norm, Statistics, depthwise_se, norm_act
 from ._modules import BatchNorm, Fusable, Ops, batch_norm, plain_ops, set_ops, update_buffers
 from ._pointwise import pointwise
+from ._shared_norm import SharedBatchNorm, share_norms
 
 __all__ = [
     "BatchNorm",
@@ -12,6 +13,7 @@ __all__ = [
     "Fusable",
     "Norm",
     "Ops",
+    "SharedBatchNorm",
     "SqueezeExcite",
     "Statistics",
     "batch_norm",
@@ -20,5 +22,6 @@ __all__ = [
     "plain_ops",
     "pointwise",
     "set_ops",
+    "share_norms",
     "update_buffers",
 ]

@@ -42,15 +42,23 @@ class Processes(Executor):
     Args:
         workers: how many tasks run at a time.
         threads_per_trial: threads of each worker's numerical libraries.
-        gpus: number of GPUs that the workers share in turn, each seeing one; None asks torch, 0 leaves
+        gpus: number of GPUs that the workers share in turn, each seeing `gpus_per_worker`; None asks torch, 0 leaves
             `CUDA_VISIBLE_DEVICES` as it is.
+        gpus_per_worker: more than one where several processes train a candidate together.
     """
 
-    def __init__(self, workers: int, threads_per_trial: int = 1, gpus: int | None = None) -> None:
+    def __init__(
+        self,
+        workers: int,
+        threads_per_trial: int = 1,
+        gpus: int | None = None,
+        gpus_per_worker: int = 1,
+    ) -> None:
         if workers < 1:
             raise UserError(f"workers is {workers}: at least 1 is needed")
         self._threads_per_trial = threads_per_trial
         self._gpus = gpus
+        self._gpus_per_worker = gpus_per_worker
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="narsfast-worker")
         self._mutex = threading.Lock()
         self._slots: dict[int, _Slot] = {}  # by the id of the thread that looks after it
@@ -118,7 +126,10 @@ class Processes(Executor):
         environment["OMP_WAIT_POLICY"] = "PASSIVE"  # idle threads must not take the cores of other workers
         gpus = visible_gpus(self._gpus, environment.get("CUDA_VISIBLE_DEVICES"))
         if gpus:
-            environment["CUDA_VISIBLE_DEVICES"] = gpus[number % len(gpus)]
+            each = min(self._gpus_per_worker, len(gpus))
+            first = number * each
+            chosen = [gpus[place % len(gpus)] for place in range(first, first + each)]
+            environment["CUDA_VISIBLE_DEVICES"] = ",".join(chosen)
         return environment
 
 

@@ -2,10 +2,11 @@
 
 from ._features import width as feature_width
 from ._field import Candidate, Condition, Field, Kind, Part, Value, canonical_json, digest
-from ._load import builtin_spaces, load_space
+from ._load import builtin_spaces, load_space, with_recipe_space
 from ._mbconv import HEADER_NAMES, STAGE_NAMES, architecture_names
 from ._quantity import parse_quantity
 from ._recipe import Recipe
+from ._recipe_spaces import recipe_spaces
 from ._space import Genes, Space
 from ._tables import SpaceTables
 
@@ -29,4 +30,6 @@ __all__ = [
     "feature_width",
     "load_space",
     "parse_quantity",
+    "recipe_spaces",
+    "with_recipe_space",
 ]

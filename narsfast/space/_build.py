@@ -8,10 +8,11 @@ from functools import cached_property
 
 from narsfast.errors import UserError
 
-from ._document import FieldSpec, SpaceDocument, matching
+from ._document import SpaceDocument, matching
 from ._field import Condition, Field, Part, Value
 from ._mbconv import REST_NAMES, check_mbconv
 from ._recipe import Recipe
+from ._spec import FieldSpec
 
 _MAX_PARENT_VALUES = 64  # a condition is a 64-bit mask over the parent's values
 _MAX_VALUES = (1 << 15) - 1  # genes and sizes are int16

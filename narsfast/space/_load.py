@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from narsfast.errors import UserError
 
 from ._document import parse_document
+from ._recipe import Recipe
+from ._recipe_spaces import widened
 from ._space import Space
+from ._yaml import read_yaml
 
 _BUILTIN = resources.files("narsfast.space") / "builtin"
 
@@ -35,15 +35,28 @@ def load_space(name_or_path: str | Path, overrides: Mapping[str, Any] | None = N
         UserError: no such space, or the file is wrong: one sentence with field, value and remedy.
     """
     text, source = _read(name_or_path)
-    try:
-        data = yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as error:
-        where = getattr(error, "problem_mark", None)
-        line = f" in line {where.line + 1}" if where else ""
-        problem = getattr(error, "problem", None) or str(error)
-        raise UserError(f"{source}: not readable as YAML{line}: {problem}") from None
-    space = Space(parse_document(data, source), source, strict=True)
+    space = Space(parse_document(read_yaml(text, source), source), source, strict=True)
     return space.override(overrides) if overrides else space
+
+
+def with_recipe_space(space: Space, name: str) -> Space:
+    """The space with its recipe widened by a built-in recipe space; what could be found before still can.
+
+    Args:
+        space: one whose recipe is the built-in trainer's.
+        name: ``extended``: every field of `narsfast.space.Recipe` has a choice of values; ``paper``: as it is.
+
+    Raises:
+        UserError: no such recipe space, or the recipe has fields of another trainer.
+    """
+    data = space.to_dict()
+    for field in data["recipe"]:
+        if field not in Recipe.model_fields:
+            raise UserError(
+                f"recipe_space is {name!r}; {space.name} has the recipe field {field}, which is none of ours"
+            )
+    data["recipe"] = widened(data["recipe"], name, "recipe_space")
+    return Space.from_dict(data)
 
 
 def _read(name_or_path: str | Path) -> tuple[str, str]:
@@ -57,23 +70,3 @@ def _read(name_or_path: str | Path) -> tuple[str, str]:
         raise UserError(
             f"the space is {str(name_or_path)!r}; it must be a readable YAML file or one of {known}"
         ) from None
-
-
-class _Loader(yaml.SafeLoader):
-    """Safe YAML that reads ``1e-5`` as a number and refuses keys given twice."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """A mapping whose keys differ."""
-        seen = set()
-        for key_node, _ in node.value:
-            if key_node.value in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"{key_node.value!r} is given twice, keep one", key_node.start_mark
-                )
-            seen.add(key_node.value)
-        return super().construct_mapping(node, deep)
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
-)

@@ -7,8 +7,9 @@ from typing import Any
 
 from narsfast.errors import UserError
 
-from ._document import FORMS, SpaceDocument
+from ._document import SpaceDocument
 from ._recipe import Recipe, recipe_remedy
+from ._spec import FORMS
 
 HEADER_NAMES = ("resolution", "stem.channels", "head.expansion", "head.features")
 STAGE_NAMES = (

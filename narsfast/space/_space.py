@@ -12,11 +12,12 @@ from numpy.typing import ArrayLike, NDArray
 from narsfast.errors import UserError
 
 from ._build import build_fields
-from ._document import Bounds, FieldSpec, SpaceDocument, flatten, parse_document
+from ._document import Bounds, SpaceDocument, flatten, parse_document
 from ._features import features_of, genes_of, width
 from ._field import PARTS, Candidate, Field, Part, Value, digest
 from ._sampling import sobol_genes, uniform_genes
 from ._size import count_candidates
+from ._spec import FieldSpec
 from ._tables import SpaceTables, build_tables
 
 Genes = NDArray[np.int16]

@@ -1,8 +1,13 @@
 """The trainer: a definition, a recipe and data become a learning curve and weights."""
 
+from ._backend import OptimBackend, check_optimizers, computed_by, resolve_backend
+from ._checkpoint import CHECKPOINT_FILE
+from ._device import Device, resolve_device, training_device
 from ._evaluate import Evaluation, evaluate, torch_threads
 from ._optimizer import build_optimizer, peak_rate
-from ._rmsprop import OptimBackend, RMSpropTF
+from ._precision import Precision
+from ._ranks import Ranks, process_group
+from ._rmsprop import RMSpropTF
 from ._schedule import learning_rate
 from ._settings import TrainerSettings
 from ._train import Training, train, train_network
@@ -10,21 +15,31 @@ from ._trial import TrialTask, run_trial
 from ._weights import FlatWeights, MovingAverage, ema_decay
 
 __all__ = [
+    "CHECKPOINT_FILE",
+    "Device",
     "Evaluation",
     "FlatWeights",
     "MovingAverage",
     "OptimBackend",
+    "Precision",
     "RMSpropTF",
+    "Ranks",
     "TrainerSettings",
     "Training",
     "TrialTask",
     "build_optimizer",
+    "check_optimizers",
+    "computed_by",
     "ema_decay",
     "evaluate",
     "learning_rate",
     "peak_rate",
+    "process_group",
+    "resolve_backend",
+    "resolve_device",
     "run_trial",
     "torch_threads",
     "train",
     "train_network",
+    "training_device",
 ]

@@ -9,7 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from narsfast.data import Split, batches
+from narsfast.data import Split, batches, split_share
+
+from ._device import moved
+from ._ranks import Ranks
 
 _BATCH = 128
 
@@ -19,8 +22,8 @@ class Evaluation:
     """What a network says about a split.
 
     Attributes:
-        accuracy: top-1, percent.
-        logits: (n, classes) float32, in the split's order.
+        accuracy: top-1, percent; of the whole split, also where processes share it.
+        logits: (n, classes) float32 on the CPU, in the split's order; of this process's part of it.
     """
 
     accuracy: float
@@ -38,21 +41,30 @@ def torch_threads(threads: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def evaluate(network: nn.Module, split: Split, resolution: int, threads: int | None = None) -> Evaluation:
-    """Evaluates a network on centre crops.
+def evaluate(
+    network: nn.Module, split: Split, resolution: int, threads: int | None = None, ranks: Ranks | None = None
+) -> Evaluation:
+    """Evaluates a network on centre crops, in float32.
 
     Args:
-        network: takes (b, channels, resolution, resolution) float32; its training mode is restored.
+        network: takes (b, channels, resolution, resolution) float32 on its own device; its training mode is restored.
         split: the images.
         resolution: side of the images, pixels.
         threads: torch threads; None leaves them as they are.
+        ranks: processes of which each evaluates a part of the split with the same network; None: this one alone.
     """
+    ranks = ranks or Ranks()
+    device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
     training = network.training
     network.eval()
     try:
         with torch_threads(threads), torch.inference_mode():
-            logits = torch.cat([network(images) for images, _ in batches(split, resolution, _BATCH)])
+            parts = batches(split, resolution, _BATCH, share=ranks.share)
+            found = [network(moved(images, device)) for images, _ in parts]
+            logits = torch.cat(found).float().cpu() if found else torch.zeros(0, 1)
     finally:
         network.train(training)
-    correct = (logits.argmax(dim=1) == torch.from_numpy(split.labels)).sum()
-    return Evaluation(100.0 * int(correct) / len(split), logits.float().clone())
+    labels = torch.from_numpy(split.labels[split_share(len(split), ranks.share)])
+    correct = (logits.argmax(dim=1) == labels).sum().to(device)
+    ranks.sum_(correct)
+    return Evaluation(100.0 * int(correct) / len(split), logits.clone())

@@ -14,7 +14,7 @@ from narsfast import _native
 
 from ._weights import MovingAverage
 
-OptimBackend = Literal["auto", "native", "torch"]
+RmspropBackend = Literal["auto", "native", "torch"]
 """Who computes the step of RMSProp: see `RMSpropTF`."""
 
 RMSPROP_ALPHA = 0.9
@@ -67,7 +67,7 @@ class RMSpropTF(Optimizer):
     """
 
     _average: MovingAverage | None = None
-    _backend: OptimBackend = "auto"
+    _backend: RmspropBackend = "auto"
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class RMSpropTF(Optimizer):
         momentum: float = 0.9,
         weight_decay: float = 0.0,
         average: MovingAverage | None = None,
-        backend: OptimBackend = "auto",
+        backend: RmspropBackend = "auto",
     ) -> None:
         if backend not in ("auto", "native", "torch"):
             raise ValueError(f"backend is {backend!r}; it must be 'auto', 'native' or 'torch'")

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import math
+
 from narsfast.space import Recipe
 
 from ._optimizer import peak_rate
 
 
 def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int, schedule_epochs: int) -> float:
-    """Linear warm-up times exponential decay.
+    """Linear warm-up times decay.
 
-    The decay is ``lr_final ** (1 / schedule_epochs)`` an epoch, spread evenly over its steps and already
-    going on during warm-up. A training that is stopped early keeps the long schedule: it is a prefix of the
-    full training.
+    With the share t of the schedule that is over, and `lr_final` f, the decay is
+
+    - ``exponential``: ``f ** t``;
+    - ``cosine``: ``f + (1 - f) * (1 + cos(pi * t)) / 2`` (Loshchilov and Hutter, ICLR 2017, without restarts);
+    - ``step``: 1, then ``sqrt(f)`` after a third of the schedule, then f after two thirds (with f = 0.01 the
+      division by 10 at epochs 30 and 60 of 90 that He et al. 2016 trained residual networks with).
+
+    It is already going on during warm-up. Both follow the steps, or with `schedule_by` ``epoch`` are set once
+    at the beginning of each epoch. A training that is stopped early keeps the long schedule: it is a prefix of
+    the full training.
 
     Args:
         recipe: learning rate, warm-up and decay.
@@ -20,7 +29,19 @@ def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int, schedule_epoc
         steps_per_epoch: steps of one epoch.
         schedule_epochs: epochs after which the decay reaches `lr_final`.
     """
-    epoch = step / steps_per_epoch
-    decay: float = recipe.lr_final ** (epoch / schedule_epochs)
+    if recipe.schedule_by == "epoch":
+        step, steps_per_epoch = step // steps_per_epoch, 1
     warmup = recipe.warmup_epochs * steps_per_epoch
-    return peak_rate(recipe) * decay * (min(1.0, (step + 1) / warmup) if warmup > 0 else 1.0)
+    warmed = min(1.0, (step + 1) / warmup) if warmup > 0 else 1.0
+    return peak_rate(recipe) * _decay(recipe, step / steps_per_epoch / schedule_epochs) * warmed
+
+
+def _decay(recipe: Recipe, over: float) -> float:
+    """Share of the peak that is left after the share `over` of the schedule."""
+    final = recipe.lr_final
+    if recipe.schedule == "cosine":
+        return final + (1.0 - final) * (1.0 + math.cos(math.pi * over)) / 2
+    if recipe.schedule == "step":
+        thirds = math.floor(3 * over + 1e-9)  # a third of the steps may come out as 0.33333
+        return float(final ** (min(2, thirds) / 2))
+    return float(final**over)

@@ -6,7 +6,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ._rmsprop import OptimBackend
+from ._backend import OptimBackend, resolve_backend
+from ._device import Device, resolve_device
+from ._precision import PrecisionName
 
 
 class TrainerSettings(BaseModel):
@@ -15,8 +17,17 @@ class TrainerSettings(BaseModel):
     Attributes:
         threads_per_trial: CPU threads of one training.
         ops: path of the networks in trainings: this project's kernels (``fused``) or torch's modules (``torch``).
-        optim_backend: who computes RMSProp's step: this project's compiled one (``native``), torch's operators
-            (``torch``), or the first where it can (``auto``: float32 on the CPU).
+        optim_backend: who computes the optimiser's step: this project's compiled code (``native``), torch, NVIDIA's
+            ``apex``, or the best that can be used (``auto``), see `narsfast.training.resolve_backend`.
+        device: where networks are trained: ``cpu``, ``cuda``, or ``auto``: cuda where there is one. A run keeps
+            what ``auto`` was when it was made.
+        precision: of the forward and backward passes. ``bfloat16`` and ``float16`` are torch's autocast, with
+            weights, gradients and optimiser in float32; float16 scales the loss.
+        accumulate: micro-batches that one step adds up gradients of, for batches that do not fit into memory. The
+            recipe's batch size is their sum. Fewer where they would have less than two images.
+        clip_norm: largest norm of all gradients together, above which they are scaled down to it; None does not.
+        processes_per_trial: processes that share each step of a training, each on a GPU of its own where the
+            device is cuda. The recipe's batch size is the sum over them.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -24,3 +35,19 @@ class TrainerSettings(BaseModel):
     threads_per_trial: int = Field(1, ge=1)
     ops: Literal["fused", "torch"] = "fused"
     optim_backend: OptimBackend = "auto"
+    device: Device = "auto"
+    precision: PrecisionName = "float32"
+    accumulate: int = Field(1, ge=1)
+    clip_norm: float | None = Field(None, gt=0)
+    processes_per_trial: int = Field(1, ge=1)
+
+    def resolved(self) -> TrainerSettings:
+        """These settings with what each ``auto`` stands for on this machine.
+
+        Raises:
+            UserError: what is asked for cannot be used here.
+        """
+        device = resolve_device(self.device)
+        return self.model_copy(
+            update={"device": device, "optim_backend": resolve_backend(self.optim_backend, device)}
+        )

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from narsfast.arch import Definition, create
+from narsfast import __version__
+from narsfast.arch import Definition, create, share_norms
 from narsfast.data import Dataset, batches, derived_seed, mixed, steps_per_epoch
 from narsfast.errors import UserError
 from narsfast.space import Recipe
 from narsfast.trial import Outcome
 
+from ._checkpoint import Checkpoint
+from ._device import moved, training_device
 from ._evaluate import evaluate, torch_threads
-from ._optimizer import build_optimizer
+from ._optimizer import LAYERWISE, build_optimizer
+from ._precision import Precision
+from ._ranks import Ranks
 from ._schedule import learning_rate
 from ._settings import TrainerSettings
 from ._weights import FlatWeights, MovingAverage
@@ -67,6 +77,8 @@ def train(
     settings: TrainerSettings | None = None,
     report: Report | None = None,
     keep_network: bool = False,
+    checkpoint: Path | None = None,
+    checkpoint_epochs: int = 1,
 ) -> Training:
     """Trains the network of a definition from scratch.
 
@@ -75,7 +87,7 @@ def train(
     augmentation are keyed by (seed, epoch, sample).
 
     Args:
-        definition: the architecture; its resolution is trained and evaluated at.
+        definition: the architecture; it is evaluated at its resolution, and trained at the recipe's share of it.
         recipe: how to train.
         data: train and val are read, test is not.
         epochs: to train.
@@ -84,8 +96,13 @@ def train(
         settings: how the training is computed; None is every default.
         report: called with the share done, 0..1, every now and then.
         keep_network: hand back the trained network.
-    """
+        checkpoint: file that keeps the state of the training while it goes on: one that was killed goes on from
+            there, and its result is bit for bit the one without interruption. Deleted when the training is done.
+        checkpoint_epochs: epochs from one checkpoint to the next.
 
+    Raises:
+        UserError: arguments that do not fit each other or this machine, or a checkpoint of other arguments.
+    """
     settings = settings or TrainerSettings()
 
     def build() -> nn.Module:
@@ -109,6 +126,8 @@ def train(
         settings=settings,
         report=report,
         keep_network=keep_network,
+        checkpoint=checkpoint,
+        checkpoint_epochs=checkpoint_epochs,
     )
 
 
@@ -124,20 +143,27 @@ def train_network(
     settings: TrainerSettings | None = None,
     report: Report | None = None,
     keep_network: bool = False,
+    checkpoint: Path | None = None,
+    checkpoint_epochs: int = 1,
 ) -> Training:
-    """`train` for any network: `build` makes it, with the recipe's dropout and drop path already in it."""
+    """`train` for any network: `build` makes it on the CPU, with the recipe's dropout and drop path already in it."""
     schedule_epochs = epochs if schedule_epochs is None else schedule_epochs
     if not 1 <= epochs <= schedule_epochs:
         raise UserError(f"epochs is {epochs}; it must lie between 1 and the schedule's {schedule_epochs}")
+    if checkpoint_epochs < 1:
+        raise UserError(f"checkpoint_epochs is {checkpoint_epochs}; it must be at least 1")
     settings = settings or TrainerSettings()
+    device = training_device(settings.device)
+    ranks = Ranks.here()
     start = time.perf_counter()
-    curve: list[float] = []
-    losses: list[float] = []
     outcome: Outcome = "ok"
     message = ""
-    with torch_threads(settings.threads_per_trial), torch.random.fork_rng(devices=[]):
+    own_generators = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
+    with torch_threads(settings.threads_per_trial), own_generators:
         torch.manual_seed(derived_seed(seed))
         network = build()
+        if ranks.rank > 0:
+            torch.manual_seed(derived_seed(seed, ranks.rank))  # dropout of its own
         loop = _Loop(
             network,
             resolution,
@@ -147,20 +173,37 @@ def train_network(
             epochs=epochs,
             schedule_epochs=schedule_epochs,
             settings=settings,
+            device=device,
+            ranks=ranks,
             report=report,
         )
+        kept = None
+        if checkpoint is not None:
+            kept = Checkpoint(checkpoint, loop.arguments(), ranks, device)
+            if (state := kept.load()) is not None:
+                loop.load_state_dict(state)
         try:
-            for epoch in range(epochs):
-                losses.append(loop.epoch(epoch))
-                curve.append(loop.validate())
+            for epoch in range(len(loop.curve), epochs):
+                loop.epoch(epoch)
+                loop.validate()
+                if kept is not None and (epoch + 1) % checkpoint_epochs == 0:
+                    kept.save(loop.state_dict())
         except _DivergedError as error:
-            outcome, message = "diverged", f"{error} in epoch {len(curve) + 1}"
-        kept = loop.finish() if keep_network and outcome == "ok" else None
-    return Training(tuple(curve), tuple(losses), outcome, time.perf_counter() - start, message, kept)
+            outcome, message = "diverged", f"{error} in epoch {len(loop.curve) + 1}"
+        if kept is not None:
+            kept.remove()
+        trained = loop.finish() if keep_network and outcome == "ok" else None
+    seconds = time.perf_counter() - start
+    return Training(tuple(loop.curve), tuple(loop.losses), outcome, seconds, message, trained)
 
 
 class _Loop:
-    """The state of one training."""
+    """The state of one training.
+
+    Attributes:
+        curve: validation accuracy in percent of each epoch so far.
+        losses: mean training loss of each epoch so far.
+    """
 
     def __init__(
         self,
@@ -173,84 +216,173 @@ class _Loop:
         epochs: int,
         schedule_epochs: int,
         settings: TrainerSettings,
+        device: torch.device,
+        ranks: Ranks,
         report: Report | None,
     ) -> None:
+        self.curve: list[float] = []
+        self.losses: list[float] = []
         self._network = network
         self._resolution = resolution
         self._recipe = recipe
         self._data = data
         self._seed = seed
+        self._epochs = epochs
         self._schedule_epochs = schedule_epochs
+        self._settings = settings
+        self._device = device
+        self._ranks = ranks
         self._report = report
+        self._batch = min(recipe.batch_size, len(data.train))
+        if self._batch < 2 * ranks.size:
+            raise UserError(
+                f"batch_size is {self._batch}; {ranks.size} processes need at least {2 * ranks.size}, start fewer"
+            )
+        # As many in every process, and of two images at least: their norms wait for each other.
+        self._parts = min(settings.accumulate, max(1, self._batch // 2 // ranks.size))
+        self._own_norms = share_norms(network) if ranks.size > 1 else None
+        if device.type == "cuda":  # on the CPU a step takes as long with either layout of the weights
+            network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._weights = FlatWeights(network)
+        ranks.take_first_(*self._weights.vectors())
         self._average = MovingAverage(self._weights.vectors(), recipe.ema_decay) if recipe.ema else None
         self._optimizer = build_optimizer(
             recipe,
-            [self._weights.decayed],
-            [self._weights.plain],
+            *self._weights.groups(whole_tensors=recipe.optimizer in LAYERWISE),
             average=self._average,
             backend=settings.optim_backend,
         )
-        self._steps = steps_per_epoch(data.train, recipe.batch_size)
+        self._precision = Precision(settings.precision, device)
+        self._side = recipe.training_side(resolution)
+        self._steps = recipe.epoch_steps(steps_per_epoch(data.train, recipe.batch_size))
         self._total = self._steps * epochs
         self._lost = _LOST_FACTOR * math.log(len(data.classes))
         self._lost_epochs = 0
 
-    def epoch(self, epoch: int) -> float:
-        """Trains one epoch and returns its mean loss."""
+    def epoch(self, epoch: int) -> None:
+        """Trains one epoch."""
         self._network.train()
-        total = torch.zeros(())
-        for index, (images, labels) in enumerate(
-            batches(
-                self._data.train,
-                self._resolution,
-                self._recipe.batch_size,
-                seed=self._seed,
-                epoch=epoch,
-                training=True,
-                augmentation=self._recipe.augmentation,
-            )
-        ):
+        total = torch.zeros((), device=self._device)
+        loaded = batches(
+            self._data.train,
+            self._side,
+            self._recipe.batch_size,
+            seed=self._seed,
+            epoch=epoch,
+            training=True,
+            augmentation=self._recipe.augmentation,
+            strength=self._recipe.augmentation_strength,
+            colour=self._recipe.colour,
+            erasing=self._recipe.erasing,
+            share=self._ranks.share,
+        )
+        for index, (images, labels) in enumerate(islice(loaded, self._steps)):
             step = epoch * self._steps + index
-            total += self._step(images, labels, step)
+            total += self._step(moved(images, self._device), moved(labels, self._device), step)
             if (index + 1) % _CHECK_STEPS == 0 or index + 1 == self._steps:
-                if not math.isfinite(float(total)):
+                loss = self._over_ranks(total)
+                if not math.isfinite(loss):
                     raise _DivergedError("the loss is not finite")
                 if self._report is not None:
                     self._report((step + 1) / self._total)
-        mean = float(total) / self._steps
-        self._lost_epochs = self._lost_epochs + 1 if mean > self._lost else 0
+        self.losses.append(loss / self._steps)
+        self._lost_epochs = self._lost_epochs + 1 if self.losses[-1] > self._lost else 0
         if self._lost_epochs == _LOST_EPOCHS:
             raise _DivergedError(
                 f"the loss stays above {self._lost:.2f}, {_LOST_FACTOR:g} times a uniform guess's,"
             )
-        return mean
+
+    def _over_ranks(self, value: Tensor) -> float:
+        """The sum over the processes, which all of them come to know: they end together."""
+        value = value.clone()
+        self._ranks.sum_(value)
+        return float(value)
 
     def _step(self, images: Tensor, labels: Tensor, step: int) -> Tensor:
+        """One step; returns this process's part of the batch's mean loss."""
         recipe = self._recipe
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate(recipe, step, self._steps, self._schedule_epochs)
         targets = functional.one_hot(labels, len(self._data.classes)).to(images.dtype)
-        images, targets = mixed(images, targets, recipe.mixup, self._seed, step)
-        self._weights.zero_grad()
-        loss = functional.cross_entropy(
-            self._network(images), targets, label_smoothing=recipe.label_smoothing
+        images, targets = mixed(
+            images, targets, mixup=recipe.mixup, cutmix=recipe.cutmix, seed=self._seed, step=step
         )
-        torch.autograd.backward(loss)
-        self._optimizer.step()
-        return loss.detach()
+        self._weights.zero_grad()
+        total = torch.zeros((), device=self._device)
+        for part, wanted in zip(
+            images.tensor_split(self._parts), targets.tensor_split(self._parts), strict=True
+        ):
+            with self._precision.autocast():
+                logits = self._network(part)
+            loss = functional.cross_entropy(logits.float(), wanted, label_smoothing=recipe.label_smoothing)
+            loss = loss * (len(part) / self._batch)
+            torch.autograd.backward(self._precision.scaler.scale(loss))
+            total += loss.detach()
+        self._update()
+        return total
 
-    def validate(self) -> float:
-        """Validation accuracy in percent, of the averaged weights where the recipe says so."""
-        if self._average is None:
-            return evaluate(self._network, self._data.val, self._resolution).accuracy
-        with self._average.applied():
-            return evaluate(self._network, self._data.val, self._resolution).accuracy
+    def _update(self) -> None:
+        """The optimiser's step with the gradients of all micro-batches and processes."""
+        scaler, clip_norm = self._precision.scaler, self._settings.clip_norm
+        self._ranks.sum_(*self._weights.gradients())
+        if clip_norm is not None:
+            scaler.unscale_(self._optimizer)
+            nn.utils.clip_grad_norm_((self._weights.decayed, self._weights.plain), clip_norm)
+        scaler.step(self._optimizer)
+        scaler.update()
+
+    def validate(self) -> None:
+        """Takes validation accuracy, of the averaged weights where the recipe says so, into the curve."""
+        with nullcontext() if self._average is None else self._average.applied():
+            found = evaluate(self._network, self._data.val, self._resolution, ranks=self._ranks)
+        self.curve.append(found.accuracy)
+
+    def arguments(self) -> dict[str, Any]:
+        """Everything that decides the result, in JSON types."""
+        return {
+            "versions": {"narsfast": __version__, "torch": str(torch.__version__)},
+            "modules": hashlib.sha256(repr(self._network).encode()).hexdigest(),
+            "network": {name: list(tensor.shape) for name, tensor in self._network.state_dict().items()},
+            "resolution": self._resolution,
+            "recipe": self._recipe.model_dump(mode="json"),
+            "data": self._data.fingerprint(),
+            "seed": self._seed,
+            "epochs": self._epochs,
+            "schedule_epochs": self._schedule_epochs,
+            "settings": self._settings.model_dump(mode="json"),
+            "device": self._device.type,
+            "processes": self._ranks.size,
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the epochs to come depend on, but for the random generators."""
+        return {
+            "network": self._network.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "average": None if self._average is None else self._average.state_dict(),
+            "scaler": self._precision.scaler.state_dict(),
+            "curve": self.curve,
+            "losses": self.losses,
+            "lost_epochs": self._lost_epochs,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on from what `state_dict` gave."""
+        self._network.load_state_dict(state["network"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        if self._average is not None:
+            self._average.load_state_dict(state["average"])
+        self._precision.scaler.load_state_dict(state["scaler"])
+        self.curve = state["curve"]
+        self.losses = state["losses"]
+        self._lost_epochs = state["lost_epochs"]
 
     def finish(self) -> nn.Module:
         """The network with its final weights, each tensor with memory of its own again."""
         if self._average is not None:
             self._average.swap()
+        if self._own_norms is not None:
+            self._own_norms()
         for tensor in (*self._network.parameters(), *self._network.buffers()):
             tensor.data = tensor.data.clone()
             tensor.grad = None

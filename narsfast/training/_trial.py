@@ -12,9 +12,13 @@ import torch
 
 from narsfast.arch import WEIGHTS_FILE, Definition, save_weights
 from narsfast.data import shared_data
+from narsfast.errors import UserError
 from narsfast.space import Recipe
 from narsfast.trial import Outcome, Trial
 
+from ._checkpoint import CHECKPOINT_FILE
+from ._processes import run_in_processes
+from ._ranks import Ranks
 from ._settings import TrainerSettings
 from ._train import train
 
@@ -34,7 +38,8 @@ class TrialTask:
         schedule_epochs: length of the learning-rate schedule.
         seed: of the trial.
         settings: how the training is computed.
-        output: folder that gets ``weights.safetensors``; None keeps nothing.
+        output: folder that gets ``weights.safetensors``, and while the training goes on a checkpoint after each
+            epoch; None keeps nothing.
         resolution: the largest resolution of the run, pixels: data that is loaded for it serves all its
             trials.
         mirror: whether a mirrored image keeps its class.
@@ -57,15 +62,20 @@ def run_trial(task: TrialTask, report: Callable[[float], None] | None = None) ->
     """Trains one candidate.
 
     The data is loaded once a process. Divergence, lack of memory and any other failure of the training are
-    outcomes; the learning curve of a training that fell over is lost, as nothing of it can be trusted.
+    outcomes; the learning curve of a training that fell over is lost, as nothing of it can be trusted. A task with
+    several `processes_per_trial` is trained by as many; where this process is one of those already, it does its part.
 
     Args:
         task: what to train.
         report: called with the share done, 0..1.
 
     Raises:
-        UserError: the data or the recipe cannot be used; then no trial of the run could.
+        UserError: the data, the recipe or the settings cannot be used; then no trial of the run could.
     """
+    ranks = Ranks.here()
+    processes = task.settings.processes_per_trial
+    if processes > 1 and ranks.size == 1:
+        return run_in_processes(task, processes, report)
     start = time.perf_counter()
     data = shared_data(task.data, task.resolution, task.mirror)
     recipe = Recipe.of(task.recipe)
@@ -82,10 +92,13 @@ def run_trial(task: TrialTask, report: Callable[[float], None] | None = None) ->
             settings=task.settings,
             report=report,
             keep_network=task.output is not None,
+            checkpoint=None if task.output is None else Path(task.output, CHECKPOINT_FILE),
         )
-        if task.output is not None and training.network is not None:
+        if task.output is not None and training.network is not None and ranks.rank == 0:
             save_weights(training.network, Path(task.output, WEIGHTS_FILE))
         curve, outcome, message = training.curve, training.outcome, training.message
+    except UserError:
+        raise
     except Exception as error:
         outcome, message = _classify(error)
     return Trial(task.candidate, curve, outcome, task.epochs, time.perf_counter() - start, message)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-_ALIGNMENT = 16  # elements; keeps every view on a 64-byte boundary
+_ALIGNMENT = 16  # elements; keeps every view on a 64-byte boundary, and vectors free of a rest that is no whole register
 
 
 class FlatWeights:
@@ -28,39 +29,51 @@ class FlatWeights:
     """
 
     def __init__(self, network: nn.Module) -> None:
-        parameters = list(network.parameters())
-        self.decayed = _flatten([p for p in parameters if p.ndim > 1])
-        self.plain = _flatten([p for p in parameters if p.ndim <= 1])
+        parameters: list[Tensor] = list(network.parameters())
+        self._tensors = [p for p in parameters if p.ndim > 1], [p for p in parameters if p.ndim <= 1]
+        self.decayed, self.plain = (_flatten(tensors) for tensors in self._tensors)
         self.buffers = _flatten([b for b in network.buffers() if b.is_floating_point()])
 
     def vectors(self) -> list[Tensor]:
         """The three vectors."""
         return [self.decayed, self.plain, self.buffers]
 
+    def groups(self, whole_tensors: bool = False) -> tuple[list[Tensor], list[Tensor]]:
+        """What an optimiser is given, with and without weight decay: a vector each, or the network's tensors.
+
+        Args:
+            whole_tensors: for an optimiser that looks at each tensor as a whole.
+        """
+        return self._tensors if whole_tensors else ([self.decayed], [self.plain])
+
+    def gradients(self) -> list[Tensor]:
+        """The vectors' gradients, of those that have some."""
+        return [vector.grad for vector in (self.decayed, self.plain) if vector.grad is not None]
+
     def zero_grad(self) -> None:
         """Sets all gradients to zero, in place."""
-        for vector in (self.decayed, self.plain):
-            if vector.grad is not None:
-                vector.grad.zero_()
+        for gradient in self.gradients():
+            gradient.zero_()
 
 
 @torch.no_grad()
 def _flatten(tensors: list[Tensor]) -> Tensor:
-    ends = []
+    starts = []
     total = 0
     for tensor in tensors:
         start = -(-total // _ALIGNMENT) * _ALIGNMENT
         total = start + tensor.numel()
-        ends.append((start, total))
+        starts.append(start)
     device = tensors[0].device if tensors else None
-    flat = torch.zeros(total, dtype=torch.float32, device=device)
+    flat = torch.zeros(-(-total // _ALIGNMENT) * _ALIGNMENT, dtype=torch.float32, device=device)
     gradient = torch.zeros_like(flat) if any(tensor.requires_grad for tensor in tensors) else None
-    for tensor, (start, end) in zip(tensors, ends, strict=True):
-        view = flat[start:end].view(tensor.shape)
+    for tensor, start in zip(tensors, starts, strict=True):
+        order = torch.empty_like(tensor).stride()  # the tensor's own where it is dense, as in channels_last
+        view = flat.as_strided(tensor.shape, order, start)
         view.copy_(tensor)
         tensor.data = view
         if gradient is not None:
-            tensor.grad = gradient[start:end].view(tensor.shape)
+            tensor.grad = gradient.as_strided(tensor.shape, order, start)
     flat.grad = gradient
     return flat
 
@@ -95,6 +108,17 @@ class MovingAverage:
         kept = self.advance()
         for tensor, average in self.pairs:
             average.lerp_(tensor, 1.0 - kept)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The averages and the number of steps."""
+        return {"averages": [average for _, average in self.pairs], "steps": self._steps}
+
+    @torch.no_grad()
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on from what `state_dict` gave for the same tensors."""
+        for (_, average), stored in zip(self.pairs, state["averages"], strict=True):
+            average.copy_(stored)
+        self._steps = state["steps"]
 
     @torch.no_grad()
     def swap(self) -> None:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from narsfast.data import AUGMENTATIONS, Preprocess, Split, batches, load_data, mixed, steps_per_epoch
+from narsfast.data import AUGMENTATIONS, Preprocess, Split, batches, load_data, steps_per_epoch
 from narsfast.data._augment import centre_crops, training_crops
 from narsfast.data._dataset import CachedImages
 
@@ -53,7 +53,7 @@ def test_augmentation_is_a_function_of_seed_epoch_and_sample(augmentation):
         assert same == 24 if augmentation == "none" else same < 12
 
 
-@pytest.mark.parametrize("augmentation", ["randaugment", "autoaugment"])
+@pytest.mark.parametrize("augmentation", ["randaugment", "autoaugment", "trivialaugment"])
 def test_policies_change_images_and_leave_the_global_generator_alone(augmentation):
     split = colour_split()
     state = torch.get_rng_state()
@@ -61,6 +61,56 @@ def test_policies_change_images_and_leave_the_global_generator_alone(augmentatio
     policy = by_sample(split, augmentation=augmentation)
     assert torch.get_rng_state().equal(state)
     assert sum(not plain[i].equal(policy[i]) for i in range(24)) > 12
+
+
+def changed_by(**options):
+    """How many of 24 images an option changes."""
+    plain, other = (by_sample(colour_split(), **values) for values in ({}, options))
+    return sum(not plain[i].equal(other[i]) for i in range(24))
+
+
+@pytest.mark.parametrize("augmentation", ["autoaugment", "trivialaugment"])
+def test_strength_of_a_policy_with_its_own_magnitudes_is_the_share_of_images(augmentation):
+    def changed(strength):
+        return changed_by(augmentation=augmentation, strength=strength)
+
+    assert changed(0) == 0
+    assert 3 <= changed(15) < changed(30)
+    assert changed(30) == changed(None)
+
+
+def test_strength_of_randaugment_is_its_magnitude():
+    images = {
+        strength: by_sample(colour_split(), augmentation="randaugment", strength=strength)
+        for strength in (None, 9, 30)
+    }
+    assert all(images[None][i].equal(images[9][i]) for i in range(24))
+    plain = by_sample(colour_split())
+    far, near = ([float((images[s][i] - plain[i]).abs().mean()) for i in range(24)] for s in (30, 9))
+    assert np.mean(far) > 1.2 * np.mean(near)
+
+
+@pytest.mark.parametrize("option", [{"colour": 0.4}, {"erasing": 0.5}])
+@pytest.mark.parametrize("augmentation", ["none", "crop", "randaugment"])
+def test_colour_and_erasing_go_with_every_augmentation(augmentation, option):
+    split = colour_split()
+    state = torch.get_rng_state()
+    first = by_sample(split, augmentation=augmentation, seed=3, epoch=2, **option)
+    again = by_sample(split, augmentation=augmentation, seed=3, epoch=2, batch_size=6, **option)
+    assert torch.get_rng_state().equal(state)
+    without = by_sample(split, augmentation=augmentation, seed=3, epoch=2)
+    assert all(first[i].equal(again[i]) for i in range(24))
+    assert sum(not first[i].equal(without[i]) for i in range(24)) > 6
+    for key in ({"seed": 4, "epoch": 2}, {"seed": 3, "epoch": 3}):
+        other = by_sample(split, augmentation=augmentation, **key, **option)
+        assert sum(first[i].equal(other[i]) for i in range(24)) < 12
+
+
+def test_evaluation_is_never_augmented():
+    split = colour_split()
+    (plain, _), *_ = batches(split, 24, 24)
+    (given, _), *_ = batches(split, 24, 24, augmentation="randaugment", colour=1.0, erasing=1.0)
+    assert given.equal(plain)
 
 
 def test_order_changes_with_epoch_and_seed_and_visits_all():
@@ -145,32 +195,3 @@ def test_mirrored_images_are_mirrored():
     assert 4 < mirrored.sum() < 20
     for i in range(24):
         assert images[i].equal(plain[i].flip(2) if mirrored[i] else plain[i])
-
-
-def test_mixup_blends_images_and_targets_alike():
-    images = torch.arange(6.0).view(6, 1, 1, 1)
-    targets = torch.nn.functional.one_hot(torch.arange(6)).float()
-    x, t = mixed(images, targets, 0.4, seed=1, step=5)
-    share = float(t[0, 0])
-    assert 0 < share < 1
-    assert not t.equal(targets)
-    torch.testing.assert_close(t.sum(dim=1), torch.ones(6))
-    torch.testing.assert_close(x, share * images + (1 - share) * images.flip(0))
-    torch.testing.assert_close(t, share * targets + (1 - share) * targets.flip(0))
-
-
-def test_mixup_is_keyed_by_seed_and_step_and_off_at_zero():
-    images, targets = torch.rand(4, 3, 2, 2), torch.eye(4)
-    same = [mixed(images, targets, 0.4, 1, 5)[1] for _ in range(2)]
-    assert same[0].equal(same[1])
-    assert not mixed(images, targets, 0.4, 1, 6)[1].equal(same[0])
-    assert not mixed(images, targets, 0.4, 2, 5)[1].equal(same[0])
-    assert mixed(images, targets, 0.0, 1, 5)[0] is images
-
-
-def test_mixup_share_follows_beta():
-    shares = np.array(
-        [float(mixed(torch.zeros(2, 1), torch.eye(2), 0.3, 0, step)[1][0, 0]) for step in range(2000)]
-    )
-    assert abs(shares.mean() - 0.5) < 0.03
-    assert abs(shares.var() - 1 / (4 * (2 * 0.3 + 1))) < 0.01  # variance of Beta(a, a)

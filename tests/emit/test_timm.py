@@ -8,8 +8,9 @@ import yaml
 from torch import nn
 
 from narsfast.emit import DataFacts, timm_arguments
-from narsfast.emit._timm import RMSPROP_EPSILON
+from narsfast.emit._timm import EPSILONS, RMSPROP_EPSILON
 from narsfast.space import Recipe
+from narsfast.training import _optimizer
 from narsfast.training._rmsprop import RMSPROP_EPSILON as TRAINED_WITH
 from narsfast.training._schedule import learning_rate
 
@@ -55,8 +56,9 @@ def test_the_seed_fits_the_script():
     assert yaml.safe_load(text)["seed"] == 5  # numpy's global generator takes 32 bits
 
 
-def test_epsilon_is_the_trainers():
+def test_epsilons_are_the_trainers():
     assert RMSPROP_EPSILON == TRAINED_WITH
+    assert EPSILONS == {"adamw": _optimizer.ADAMW_EPSILON, "lamb": _optimizer.LAMB_EPSILON}
 
 
 def test_sgd_gets_its_scaled_rate():
@@ -77,6 +79,36 @@ def test_augmentations():
     assert arguments(Recipe(augmentation="randaugment"), still)["hflip"] == 0.0
 
 
+def test_strengths_of_policies():
+    def policy(name, strength):
+        return arguments(Recipe(augmentation=name, augmentation_strength=strength))["aa"]
+
+    assert policy("randaugment", None) == policy("randaugment", 9) == "rand-m3-n2-p1.0"
+    assert policy("randaugment", 30) == "rand-m10-n2-p1.0"
+    assert policy("trivialaugment", None) == "rand-m10-n1-p1-mstd101"
+    assert policy("trivialaugment", 15) == "rand-m10-n1-p0.5-mstd101"
+    assert policy("autoaugment", 15) == "original"
+
+
+def test_what_is_done_to_batches_and_images():
+    given = arguments(Recipe(mixup=0.2, cutmix=1.0, erasing=0.25, colour=0.4))
+    expected = {"mixup": 0.2, "cutmix": 1.0, "mixup_switch_prob": 0.5, "reprob": 0.25, "color_jitter": 0.4}
+    assert {key: given[key] for key in expected} == expected
+    assert given["remode"] == "const"
+
+
+def test_a_shortened_training_has_as_many_images():
+    given = arguments(Recipe(epochs_share=0.5, warmup_epochs=2.0, lr_final=0.1), epochs=20)
+    assert (given["epochs"], given["warmup_epochs"]) == (10, 1.0)
+    assert given["decay_rate"] == pytest.approx(0.1 ** (1 / 10))
+
+
+def test_smaller_training_images():
+    given = arguments(Recipe(train_resolution=0.75))
+    assert given["input_size"] == [3, 24, 24]
+    assert given["img_size"] == 24
+
+
 def test_without_an_average_its_settings_are_left_out():
     given = arguments(Recipe(ema=False))
     assert given["model_ema"] is False
@@ -84,6 +116,23 @@ def test_without_an_average_its_settings_are_left_out():
 
 
 timm = pytest.importorskip("timm", reason="the [timm] extra is not installed")
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "lamb"])
+def test_timm_builds_adamw_and_lamb(optimizer):
+    from timm.optim import create_optimizer_v2, optimizer_kwargs
+
+    recipe = Recipe(
+        optimizer=optimizer, learning_rate=0.02, beta2=0.99, weight_decay=1e-5, adamw_decay_factor=1000.0
+    )
+    script = Namespace(momentum=0.5, **arguments(recipe))  # the script's own default is there, and not read
+    built = create_optimizer_v2(nn.Linear(4, 4), **optimizer_kwargs(script))
+    assert type(built).__name__.lower().removesuffix("legacy") == optimizer
+    for group in built.param_groups:
+        assert group["lr"] == pytest.approx(0.004)
+        assert tuple(group["betas"]) == (0.9, 0.99)
+        assert group["eps"] == EPSILONS[optimizer]
+    assert sorted(group["weight_decay"] for group in built.param_groups) == [0.0, pytest.approx(0.01)]
 
 
 @pytest.mark.parametrize("optimizer", ["rmsprop", "sgd"])
@@ -111,23 +160,27 @@ def test_timm_builds_the_optimiser(optimizer, momentum):
 
 
 @pytest.mark.parametrize("warmup", [0.0, 2.0, 1.5])
-def test_timm_schedules_our_rate(warmup):
+@pytest.mark.parametrize("by", ["step", "epoch"])
+@pytest.mark.parametrize("schedule", ["exponential", "cosine", "step"])
+def test_timm_schedules_our_rate(warmup, schedule, by):
     from timm.scheduler import create_scheduler_v2
     from timm.scheduler.scheduler_factory import scheduler_kwargs
 
     recipe, steps = Recipe(learning_rate=0.02, warmup_epochs=warmup, lr_final=0.1), 10
+    recipe = recipe.model_copy(update={"schedule": schedule, "schedule_by": by})
     given = arguments(recipe, epochs=12)
     optimiser = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=given["lr"])
     kwargs = scheduler_kwargs(Namespace(**given))
-    schedule, epochs = create_scheduler_v2(optimiser, updates_per_epoch=steps, **kwargs)
+    timms, epochs = create_scheduler_v2(optimiser, updates_per_epoch=steps, **kwargs)
     assert epochs == 12
     for epoch in range(2, 12):
-        schedule.step_update(epoch * steps)
+        timms.step_update(epoch * steps)
+        timms.step(epoch)
         ours = learning_rate(recipe, epoch * steps, steps, 12)
         assert optimiser.param_groups[0]["lr"] == pytest.approx(ours, rel=1e-6), epoch
 
 
-@pytest.mark.parametrize("augmentation", ["randaugment", "autoaugment"])
+@pytest.mark.parametrize("augmentation", ["randaugment", "autoaugment", "trivialaugment"])
 def test_timm_knows_the_policy(augmentation):
     from PIL import Image
     from timm.data.auto_augment import auto_augment_transform, rand_augment_transform
@@ -139,6 +192,11 @@ def test_timm_knows_the_policy(augmentation):
     if augmentation == "randaugment":
         assert transform.num_layers == 2
         assert {(op.prob, op.magnitude) for op in transform.ops} == {(1.0, 3)}
+    if augmentation == "trivialaugment":
+        assert transform.num_layers == 1
+        assert {(op.prob, op.magnitude, op.magnitude_std) for op in transform.ops} == {
+            (1.0, 10, float("inf"))
+        }
 
 
 def test_timm_creates_the_emitted_network(emitted):

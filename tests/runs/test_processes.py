@@ -45,6 +45,14 @@ def test_environment_of_workers(monkeypatch):
     )
 
 
+def test_workers_of_several_gpus_have_them_to_themselves(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3")
+    with Processes(2, gpus=4, gpus_per_worker=2) as executor:
+        futures = [executor.submit(tasks.environment, ("CUDA_VISIBLE_DEVICES",), 1.0) for _ in range(2)]
+        seen = {future.result()[1]["CUDA_VISIBLE_DEVICES"] for future in futures}
+    assert seen == {"0,1", "2,3"}
+
+
 @pytest.mark.parametrize(
     ("count", "variable", "names"),
     [

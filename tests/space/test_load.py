@@ -41,8 +41,7 @@ def test_builtin_spaces(name):
     candidate = space.decode(space.random(1, 0))[0]
     assert space.only_architecture(candidate.recipe).size() == architectures
     assert space.only_recipe(candidate.architecture).size() == recipes
-    assert set(candidate.recipe) == set(Recipe.model_fields)
-    assert Recipe.of(candidate.recipe).model_dump() == candidate.recipe
+    assert Recipe.of(candidate.recipe).model_dump() == Recipe().model_dump() | dict(candidate.recipe)
     assert set(space.pool) == {"macs"}
     assert all(
         space.pool["macs"][0] <= budget["macs"][1] <= space.pool["macs"][1] for budget in space.budgets
@@ -162,10 +161,16 @@ def test_overrides_of_a_file_may_take_away_what_a_condition_names(tmp_path):
         ("optimizer: sgd", "optimizer: sdg", "momentum.when.optimizer is 'sdg'", "'rmsprop' or 'sgd'"),
         ("optimizer: sgd", "optimizer: '> 3'", "momentum.when.optimizer is '> 3'", "'rmsprop' or 'sgd'"),
         ("stride: 1", "strde: 1", "stage1.strde is 1", "there is no such field"),
-        ("rmsprop, sgd", "rmsprop, adam", "recipe.optimizer is 'adam'", "'rmsprop' or 'sgd'"),
+        ("rmsprop, sgd", "rmsprop, adam", "recipe.optimizer is 'adam'", "'rmsprop', 'sgd',"),
         ("3M", "3T", "pool.macs is ['0.1M', '3T']", "a number of at least 0"),
         ("name: mine", "name: mine\nname: yours", "'name' is given twice", "keep one"),
         ("stem: {channels: 8}", "stem: {channels: 8", "not readable as YAML in line", ""),
+        (
+            FILE[FILE.index("recipe:") : FILE.index("pool:")],
+            "recipe: exotic\n",
+            "recipe is 'exotic'",
+            "extended, paper",
+        ),
         (FILE.strip(), "- 1", "mine.yaml is [1]", "a mapping of name"),
     ],
 )

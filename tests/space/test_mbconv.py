@@ -91,7 +91,7 @@ ARCH, FIRST = ["architecture"], ["architecture", "stages", 0]
             "leave it out",
         ),
         (["recipe", "dropout"], {"range": [0, 2], "unit": 0.5}, "recipe.dropout is 1.0", "below 1"),
-        (["recipe", "optimizer"], "adam", "recipe.optimizer is 'adam'", "'rmsprop' or 'sgd'"),
+        (["recipe", "optimizer"], "adam", "recipe.optimizer is 'adam'", "'rmsprop', 'sgd',"),
         (["recipe", "epochs"], 5, "epochs is 5", "its fields are optimizer, learning_rate"),
     ],
 )

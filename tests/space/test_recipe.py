@@ -18,7 +18,7 @@ def test_numbers_take_the_type_of_the_schema():
 @pytest.mark.parametrize(
     ("name", "value", "remedy"),
     [
-        ("optimizer", "adam", "it must be 'rmsprop' or 'sgd'"),
+        ("optimizer", "adam", "it must be 'rmsprop', 'sgd', 'adamw' or 'lamb'"),
         ("learning_rate", 0, "a number above 0"),
         ("learning_rate", float("nan"), "a number above 0"),
         ("sgd_factor", -1, "a number above 0"),
@@ -34,7 +34,17 @@ def test_numbers_take_the_type_of_the_schema():
         ("label_smoothing", 1.0, "from 0 to below 1"),
         ("ema", "maybe", "true or false"),
         ("ema_decay", 1.0, "from 0 to below 1"),
-        ("augmentation", "mosaic", "'none', 'crop', 'randaugment' or 'autoaugment'"),
+        ("augmentation", "mosaic", "'none', 'crop', 'randaugment', 'autoaugment' or"),
+        ("augmentation_strength", 31, "a whole number from 0 to 30, or null"),
+        ("augmentation_strength", 2.5, "a whole number from 0 to 30, or null"),
+        ("adamw_factor", 0, "a number above 0"),
+        ("adamw_decay_factor", -1, "at least 0"),
+        ("beta2", 1.0, "from 0 to below 1"),
+        ("epochs_share", 0, "above 0 and at most 1"),
+        ("cutmix", -1, "at least 0"),
+        ("colour", 1.5, "from 0 to 1"),
+        ("erasing", -0.5, "from 0 to 1"),
+        ("train_resolution", 1.25, "above 0 and at most 1"),
         ("epochs", 3, "its fields are optimizer, learning_rate"),
     ],
 )
@@ -49,3 +59,25 @@ def test_errors_name_field_value_and_remedy(name, value, remedy):
 def test_a_recipe_does_not_change():
     with pytest.raises(ValueError, match="frozen"):
         Recipe().momentum = 0.5
+
+
+@pytest.mark.parametrize(
+    ("share", "resolution", "side"),
+    [
+        (1.0, 30, 30),
+        (0.75, 32, 24),
+        (0.875, 32, 24),
+        (0.875, 64, 56),
+        (0.7, 240, 168),  # 0.7 * 240 is a little below 168
+        (0.75, 224, 168),
+        (0.1, 32, 8),
+        (0.9, 5, 5),
+    ],
+)
+def test_training_images_are_a_multiple_of_8_or_whole(share, resolution, side):
+    assert Recipe(train_resolution=share).training_side(resolution) == side
+
+
+@pytest.mark.parametrize(("share", "steps"), [(1.0, 33), (0.5, 17), (0.1, 4), (0.001, 1), (1 / 3, 11)])
+def test_an_epoch_has_its_share_of_steps(share, steps):
+    assert Recipe(epochs_share=share).epoch_steps(33) == steps

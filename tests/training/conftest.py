@@ -1,10 +1,12 @@
 import dataclasses
+import sys
 
 import numpy as np
 import pytest
 
 from narsfast.arch import Definition
 from narsfast.data import Dataset, load_data
+from narsfast.training import _apex
 
 
 def part(split, count):
@@ -36,3 +38,18 @@ def small() -> Definition:
             "head_features": 32,
         }
     )
+
+
+@pytest.fixture
+def apex(tmp_path, monkeypatch):
+    """An empty folder on sys.path for packages named apex, of which nothing is left over afterwards."""
+
+    def forget():
+        _apex.find_apex.cache_clear()
+        for name in [name for name in sys.modules if name.partition(".")[0] in ("apex", "amp_C")]:
+            del sys.modules[name]
+
+    monkeypatch.syspath_prepend(tmp_path)
+    forget()
+    yield tmp_path
+    forget()

@@ -31,3 +31,35 @@ def test_sgd_factor_scales_the_whole_schedule():
 def test_a_schedule_that_ends_where_it_starts_is_constant():
     recipe = RECIPE.model_copy(update={"warmup_epochs": 0, "lr_final": 1.0})
     assert {learning_rate(recipe, step, 10, 20) for step in range(200)} == {0.08}
+
+
+def test_the_cosine_goes_through_half_way_and_ends_at_the_final_rate():
+    recipe = RECIPE.model_copy(update={"warmup_epochs": 0, "schedule": "cosine"})
+    rates = [learning_rate(recipe, step, 10, 20) for step in range(201)]
+    assert rates[0] == pytest.approx(0.08)
+    assert rates[100] == pytest.approx(0.08 * (0.01 + 0.99 / 2))
+    assert rates[50] == pytest.approx(0.08 * (0.01 + 0.99 * (1 + 2**-0.5) / 2))
+    assert rates[200] == pytest.approx(0.08 * 0.01)
+    assert rates == sorted(rates, reverse=True)
+
+
+def test_steps_fall_after_each_third():
+    recipe = RECIPE.model_copy(update={"warmup_epochs": 0, "schedule": "step"})
+    rates = [learning_rate(recipe, step, 10, 90) for step in range(900)]
+    assert rates[:300] == [0.08] * 300
+    assert rates[300:600] == pytest.approx([0.008] * 300)
+    assert rates[600:] == pytest.approx([0.0008] * 300)
+
+
+@pytest.mark.parametrize("schedule", ["exponential", "cosine", "step"])
+def test_by_epoch_the_rate_is_one_value_an_epoch(schedule):
+    by_step, by_epoch = (
+        [
+            learning_rate(RECIPE.model_copy(update={"schedule": schedule, "schedule_by": by}), step, 10, 20)
+            for step in range(200)
+        ]
+        for by in ("step", "epoch")
+    )
+    assert all(len(set(by_epoch[epoch * 10 : epoch * 10 + 10])) == 1 for epoch in range(20))
+    assert by_epoch[0] == pytest.approx(0.08 / 2)
+    assert by_epoch[::10][2:] == pytest.approx(by_step[::10][2:])

@@ -11,7 +11,7 @@ from narsfast.arch import create
 from narsfast.data import load_data
 from narsfast.errors import UserError
 from narsfast.space import Recipe
-from narsfast.training import TrainerSettings, evaluate, train, train_network
+from narsfast.training import Ranks, TrainerSettings, _train, evaluate, learning_rate, train, train_network
 
 PLAIN = Recipe(
     optimizer="sgd",
@@ -46,9 +46,19 @@ def test_it_learns(small):
     assert result.seconds > 0
 
 
-@pytest.mark.parametrize("optimizer", ["rmsprop", "sgd"])
+@pytest.mark.parametrize("optimizer", ["rmsprop", "sgd", "adamw"])
 def test_same_seed_same_weights_whatever_the_global_state(small, few_digits, optimizer):
-    recipe = Recipe(optimizer=optimizer, mixup=0.2, dropout=0.2, drop_path=0.2, batch_size=32)
+    recipe = Recipe(
+        optimizer=optimizer,
+        mixup=0.2,
+        cutmix=1.0,
+        dropout=0.2,
+        drop_path=0.2,
+        batch_size=32,
+        augmentation="trivialaugment",
+        colour=0.2,
+        erasing=0.25,
+    )
     torch.manual_seed(1)
     np.random.seed(1)
     first = run(small, few_digits, recipe, 2)
@@ -82,10 +92,96 @@ def test_same_seed_same_weights_whatever_the_global_state(small, few_digits, opt
         {"augmentation": "crop"},
         {"augmentation": "randaugment"},
         {"augmentation": "autoaugment"},
+        {"augmentation": "trivialaugment"},
+        {"optimizer": "adamw"},
+        {"epochs_share": 0.6},
+        {"cutmix": 1.0},
+        {"colour": 0.4},
+        {"erasing": 0.5},
+        {"train_resolution": 0.5},
     ],
 )
 def test_every_ingredient_of_the_recipe_acts(small, few_digits, values):
     assert not weights(run(small, few_digits, changed(**values))).equal(weights(run(small, few_digits)))
+
+
+@pytest.mark.parametrize(
+    ("base", "values"),
+    [
+        ({"optimizer": "adamw"}, {"adamw_factor": 0.1}),
+        ({"optimizer": "adamw"}, {"momentum": 0.5}),
+        ({"optimizer": "adamw"}, {"beta2": 0.9}),
+        ({"optimizer": "adamw", "weight_decay": 1e-3}, {"adamw_decay_factor": 100.0}),
+        ({"augmentation": "randaugment"}, {"augmentation_strength": 20}),
+        ({"augmentation": "trivialaugment"}, {"augmentation_strength": 10}),
+    ],
+)
+def test_what_belongs_to_another_ingredient_acts_with_it(small, few_digits, base, values):
+    first, second = (run(small, few_digits, changed(**base, **more)) for more in ({}, values))
+    assert not weights(first).equal(weights(second))
+
+
+def watched(small, seen):
+    """A network that writes down the sizes of what it is given: (training, images, side)."""
+    network = create(small, num_classes=10, in_chans=1, dropout=0.0, drop_path=0.0)
+    network.register_forward_pre_hook(
+        lambda module, given: seen.append((module.training, len(given[0]), given[0].shape[-1]))
+    )
+    return network
+
+
+def test_training_images_may_be_smaller_than_those_of_evaluation(small, few_digits):
+    seen = []
+    recipe = changed(train_resolution=0.75)
+    train_network(lambda: watched(small, seen), 32, recipe, few_digits, epochs=1, seed=0)
+    assert {side for training, _, side in seen if training} == {24}
+    assert {side for training, _, side in seen if not training} == {32}
+
+
+@pytest.mark.parametrize(("share", "steps"), [(1.0, 5), (0.5, 3), (0.01, 1)])
+def test_a_share_of_the_epochs_shortens_each_of_them(small, few_digits, share, steps):
+    seen, shares = [], []
+    result = train_network(
+        lambda: watched(small, seen),
+        16,
+        changed(epochs_share=share),
+        few_digits,
+        epochs=3,
+        seed=0,
+        report=shares.append,
+    )
+    assert sum(training for training, _, _ in seen) == 3 * steps
+    assert len(result.curve) == 3
+    assert shares[-1] == 1
+
+
+def test_a_shortened_training_ends_its_schedule(small, few_digits, monkeypatch):
+    rates = []
+
+    def recording(recipe, step, steps, schedule_epochs):
+        rates.append(learning_rate(recipe, step, steps, schedule_epochs))
+        return rates[-1]
+
+    monkeypatch.setattr(_train, "learning_rate", recording)
+    recipe = changed(epochs_share=0.4, lr_final=0.01, learning_rate=0.01, sgd_factor=1.0)
+    run(small, few_digits, recipe, epochs=4)
+    assert len(rates) == 4 * 2 * 2  # epochs, steps, groups
+    assert rates[-1] == pytest.approx(0.01 * 0.01 ** (7 / 8))
+
+
+def test_an_optimiser_of_whole_tensors_is_given_the_networks(small, few_digits, monkeypatch):
+    given = {}
+
+    def build(recipe, decayed, plain, **_):
+        given["shapes"] = [tuple(tensor.shape) for tensor in (*decayed, *plain)]
+        return torch.optim.SGD([*decayed, *plain], lr=0.1)
+
+    monkeypatch.setattr(_train, "build_optimizer", build)
+    result = run(small, few_digits, changed(optimizer="lamb"))
+    shapes = [tuple(parameter.shape) for parameter in result.network.parameters()]
+    assert sorted(given["shapes"]) == sorted(shapes)
+    still = run(small, few_digits, changed(optimizer="lamb", learning_rate=1e-30))
+    assert not weights(result).equal(weights(still))  # its steps reach the network
 
 
 def test_ema_decay_acts(small, few_digits):
@@ -126,9 +222,10 @@ def test_the_network_handed_back_is_the_one_evaluated(small, few_digits):
 def test_the_curve_is_of_the_validation_split(small, few_digits, monkeypatch):
     seen = []
 
-    def recording(network, split, resolution):
+    def recording(network, split, resolution, *, ranks):
         seen.append(split)
-        return evaluate(network, split, resolution)
+        assert ranks == Ranks(0, 1)
+        return evaluate(network, split, resolution, ranks=ranks)
 
     monkeypatch.setattr("narsfast.training._train.evaluate", recording)
     for ema in (True, False):

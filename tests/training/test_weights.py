@@ -61,6 +61,19 @@ def test_gradients_and_steps_are_the_plain_networks(network):
         torch.testing.assert_close(a, b, msg=name)
 
 
+def test_an_optimiser_is_given_vectors_or_tensors(network):
+    names = {id(parameter): name for name, parameter in network.named_parameters()}
+    flat = FlatWeights(network)
+    assert [len(group) for group in flat.groups()] == [1, 1]
+    decayed, plain = flat.groups(whole_tensors=True)
+    assert {names[id(tensor)] for tensor in (*decayed, *plain)} == set(names.values())
+    assert all(tensor.ndim > 1 for tensor in decayed)
+    assert all(tensor.ndim == 1 for tensor in plain)
+    for tensors, (vector,) in zip((decayed, plain), flat.groups(), strict=True):
+        assert all(shares(tensor, vector) and shares(tensor.grad, vector.grad) for tensor in tensors)
+        assert len(vector) % 16 == 0
+
+
 def test_moving_average_of_weights_and_buffers_follows_the_formula(network):
     flat = FlatWeights(network)
     average = MovingAverage(flat.vectors(), decay=0.25)

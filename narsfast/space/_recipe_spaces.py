@@ -1,0 +1,82 @@
+"""The built-in recipe spaces, which a space names in the place of recipe fields, or is widened by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from narsfast.errors import UserError
+
+from ._spec import FieldSpec
+from ._yaml import read_yaml
+
+PAPER = "paper"
+_LISTS = resources.files("narsfast.space") / "builtin" / "recipes"
+
+
+def recipe_spaces() -> tuple[str, ...]:
+    """Names of the built-in recipe spaces."""
+    names = (entry.name for entry in _LISTS.iterdir())
+    return tuple(sorted(name.removesuffix(".yaml") for name in names if name.endswith(".yaml")))
+
+
+def recipe_fields(name: str, source: str) -> dict[str, Any]:
+    """The fields of a built-in recipe space, as a space file would write them.
+
+    Args:
+        name: ``paper`` (the fields that FBNetV3's search is recalled to have) or ``extended`` (those, and every
+            other field of a recipe).
+        source: what names it, for the message.
+
+    Raises:
+        UserError: there is no such recipe space.
+    """
+    _check(name, source, "a mapping of fields or ")
+    return dict(_listed(PAPER)) if name == PAPER else widened(_listed(PAPER), name, source)
+
+
+def widened(fields: Mapping[str, Any], name: str, source: str) -> dict[str, Any]:
+    """Recipe fields with those of a built-in recipe space; ``paper`` leaves them as they are.
+
+    No value is lost: a field of both takes the values of both, or keeps its own where it depends on the data.
+
+    Args:
+        fields: specs by name, as in a space file.
+        name: ``paper`` or ``extended``.
+        source: what names it, for the message.
+
+    Raises:
+        UserError: there is no such recipe space.
+    """
+    _check(name, source)
+    if name == PAPER:
+        return dict(fields)
+    listed = _listed(name)
+    joined = {field: _joined(fields.get(field), spec) for field, spec in listed["joined"].items()}
+    missing = {field: spec for field, spec in listed["missing"].items() if field not in fields}
+    return {**fields, **missing, **joined}
+
+
+def _check(name: str, source: str, forms: str = "") -> None:
+    if name not in recipe_spaces():
+        raise UserError(f"{source} is {name!r}; it must be {forms}one of {', '.join(recipe_spaces())}")
+
+
+@cache
+def _listed(name: str) -> dict[str, Any]:
+    fields: dict[str, Any] = read_yaml((_LISTS / f"{name}.yaml").read_text(encoding="utf-8"), name)
+    return fields
+
+
+def _joined(own: Any, added: Any) -> Any:
+    """The spec `added` with the values of `own` too: a list, numbers in order."""
+    if own is None:
+        return added
+    more = FieldSpec.model_validate(added)
+    values = list(dict.fromkeys((*FieldSpec.model_validate(own).values(), *more.values())))
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+        values.sort()
+    spec: dict[str, Any] = {"choices": values} if len(values) > 1 else {"value": values[0]}
+    return spec | ({} if more.when is None else {"when": more.when})

@@ -1,0 +1,117 @@
+"""One field of a space as written: its values, sharing and conditions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from ._field import Kind, Value
+
+FORMS = "one value, {choices: [...]} or {range: [lo, hi, step]}"
+"""What a spec may be, for messages."""
+SPEC_KEYS = ("value", "choices", "range")
+"""The keys of which a spec has one."""
+_RANGE = "[lo, hi] or [lo, hi, step] in whole numbers, such as [8, 24, 8]"
+
+
+def is_scalar(value: object) -> bool:
+    """Whether a value is a plain one: a truth value, a whole or finite number, or a text."""
+    return type(value) in (bool, int, str) or (isinstance(value, float) and math.isfinite(value))
+
+
+class FieldSpec(BaseModel):
+    """What a file says about one field; a bare scalar is short for ``{value: scalar}``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    value: Any = None
+    choices: tuple[Any, ...] | None = Field(None, description="a list of different values, such as [3, 5]")
+    range: tuple[int, ...] | None = Field(None, description=_RANGE)
+    unit: float | None = Field(
+        None, gt=0, strict=True, allow_inf_nan=False, description="a number above 0, such as 0.001"
+    )
+    share: str | None = Field(None, min_length=1, description="the name of a sharing group")
+    when: dict[str, Any] | None = Field(
+        None, description="a mapping from another field to the values that activate this one"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _expand(cls, data: Any) -> Any:
+        spec = data if isinstance(data, Mapping) else {"value": data}
+        if sum(spec.get(key) is not None for key in SPEC_KEYS) != 1 or (
+            spec.get("value") is not None and not is_scalar(spec["value"])
+        ):
+            raise ValueError(f"it must be {FORMS}")
+        return spec
+
+    @field_validator("choices")
+    @classmethod
+    def _different(cls, values: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
+        if values is not None:
+            if not values or not all(map(is_scalar, values)):
+                raise ValueError("it must be a list of plain values, such as [3, 5]")
+            if len(set(values)) < len(values):
+                raise ValueError("its values must differ")
+        return values
+
+    @field_validator("range", mode="before")
+    @classmethod
+    def _whole(cls, bounds: Any) -> Any:
+        if bounds is None:
+            return None
+        if not isinstance(bounds, list | tuple) or len(bounds) not in (2, 3):
+            raise ValueError(f"it must be {_RANGE}")
+        if any(type(bound) is not int for bound in bounds):
+            raise ValueError(f"it must be {_RANGE}; a unit makes fractions of them")
+        lo, hi, step = bounds if len(bounds) == 3 else (*bounds, 1)
+        if step < 1:
+            raise ValueError("its step must be at least 1")
+        if lo > hi:
+            raise ValueError("lo must not be above hi")
+        if over := (hi - lo) % step:
+            raise ValueError(
+                f"steps of {step} from {lo} do not meet {hi}, use {hi - over} or {hi - over + step}"
+            )
+        return lo, hi, step
+
+    @field_validator("when")
+    @classmethod
+    def _when(cls, when: dict[str, Any] | None) -> dict[str, Any] | None:
+        for parent, wanted in (when or {}).items():
+            values = wanted if isinstance(wanted, list | tuple) else [wanted]
+            if not values or not all(map(is_scalar, values)):
+                raise ValueError(f"{parent} must have a value, a list of values, or a comparison like '> 1'")
+        return when
+
+    @model_validator(mode="after")
+    def _unit_of_range(self) -> FieldSpec:
+        if self.unit is not None and self.range is None:
+            raise ValueError("unit goes with range only, leave it out")
+        return self
+
+    def values(self) -> tuple[Value, ...]:
+        """All values in order; those of a range with a unit are floats, the shortest decimals."""
+        if self.range is None:
+            return self.choices if self.choices is not None else (self.value,)
+        lo, hi, step = self.range
+        numbers = range(lo, hi + 1, step)
+        if self.unit is None:
+            return tuple(numbers)
+        unit = Decimal(repr(self.unit))
+        return tuple(float(unit * number) for number in numbers)
+
+    def kind(self) -> Kind:
+        """``fixed`` where there is one value."""
+        if len(self.values()) == 1:
+            return "fixed"
+        return "categorical" if self.range is None else "range"
+
+    def dump(self) -> Any:
+        """Plain JSON types, in the short form."""
+        data = {key: value for key, value in self.model_dump(mode="json").items() if value is not None}
+        return self.value if data.keys() == {"value"} else data

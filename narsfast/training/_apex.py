@@ -1,0 +1,61 @@
+"""NVIDIA's apex where it is installed, and not the other project that has its name on PyPI."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from functools import cache
+from importlib.machinery import PathFinder
+from importlib.util import find_spec
+from types import ModuleType
+
+from narsfast.errors import UserError
+
+_log = logging.getLogger("narsfast.training")
+_EXTENSION = "amp_C"  # the compiled part that every fused optimiser calls
+
+
+@cache
+def find_apex() -> tuple[ModuleType | None, str]:
+    """The module ``apex.optimizers`` with its compiled part, or None and why not.
+
+    Another project of that name is recognised by what it lacks, without running any of it. What is installed and of
+    no use is logged, once a process.
+    """
+    spec = find_spec("apex")
+    if spec is None:
+        return None, "apex is not installed"
+    folders = list(spec.submodule_search_locations or [])
+    place = spec.origin or ", ".join(folders)  # a plain folder of that name has no origin
+    if PathFinder.find_spec("optimizers", folders) is None:
+        reason = f"the apex in {place} is another project than NVIDIA's"
+    elif find_spec(_EXTENSION) is None:
+        reason = f"the apex in {place} was installed without its CUDA extensions ({_EXTENSION})"
+    else:
+        try:
+            importlib.import_module(_EXTENSION)
+            return importlib.import_module("apex.optimizers"), ""
+        except Exception as error:  # an extension that was built for another torch or CUDA raises many types
+            said = f"{type(error).__name__}: {error}".splitlines()[0]
+            reason = f"the apex in {place} cannot be imported ({said})"
+    _log.warning("%s: it is ignored", reason)
+    return None, reason
+
+
+def require_apex(field: str, value: str) -> ModuleType:
+    """``apex.optimizers`` of NVIDIA's apex.
+
+    Args:
+        field: what asks for it, for the message.
+        value: of that field, for the message.
+
+    Raises:
+        UserError: it cannot be used here.
+    """
+    module, reason = find_apex()
+    if module is None:
+        raise UserError(
+            f"{field} is {value!r}, but {reason}: install NVIDIA's apex with its CUDA extensions (docker/README.md), "
+            "or take another"
+        )
+    return module

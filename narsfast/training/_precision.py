@@ -1,0 +1,37 @@
+"""Mixed precision: autocast, and scaling of the loss for float16."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Literal
+
+import torch
+from torch.amp.grad_scaler import GradScaler
+
+PrecisionName = Literal["float32", "bfloat16", "float16"]
+"""What the forward and backward passes compute in."""
+
+_AUTOCAST = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class Precision:
+    """How one training computes: weights, gradients, optimiser and averages are float32 in every precision.
+
+    float16 has a narrow range of exponents, so the loss is scaled (Micikevicius et al., "Mixed precision training",
+    ICLR 2018). A step whose gradients are not finite is left out, with its part in the moving average, and the scale
+    is halved; the scale's start and growth are torch's.
+
+    Attributes:
+        scaler: of the loss; does nothing in another precision than float16.
+    """
+
+    def __init__(self, name: PrecisionName, device: torch.device) -> None:
+        self._dtype = _AUTOCAST.get(name)
+        self._device = device.type
+        self.scaler = GradScaler(device.type, enabled=name == "float16")
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """Inside, operators compute in this precision."""
+        if self._dtype is None:
+            return nullcontext()
+        return torch.autocast(self._device, self._dtype)

@@ -1,0 +1,122 @@
+"""The built-in recipe spaces: what widening keeps, and that every candidate is a valid recipe."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from narsfast.errors import UserError
+from narsfast.space import (
+    Candidate,
+    Recipe,
+    Space,
+    builtin_spaces,
+    load_space,
+    recipe_spaces,
+    with_recipe_space,
+)
+
+FEW = settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.too_slow])
+WIDE = {name: with_recipe_space(load_space(name), "extended") for name in builtin_spaces()}
+ARCHITECTURE = load_space("tiny").to_dict()["architecture"]
+
+
+def file_space(recipe):
+    return Space.from_dict({"name": "mine", "stages": 4, "architecture": ARCHITECTURE, "recipe": recipe})
+
+
+def test_names():
+    assert recipe_spaces() == ("extended", "paper")
+
+
+@pytest.mark.parametrize("space", WIDE.values(), ids=WIDE)
+def test_the_extended_recipe_names_every_field(space):
+    recipe = space.to_dict()["recipe"]
+    assert recipe.keys() == Recipe.model_fields.keys()
+    scales = {"sgd_factor", "adamw_factor", "adamw_decay_factor"}
+    for_the_data = {"momentum", "warmup_epochs", "lr_final", "schedule_by"}
+    fixed = {name for name in recipe if space.field(name).kind == "fixed"}
+    assert fixed == scales | for_the_data
+
+
+@FEW
+@given(st.sampled_from(sorted(WIDE)), st.integers(0, 1000))
+def test_every_candidate_is_a_valid_recipe_and_comes_back(name, seed):
+    space = WIDE[name]
+    genes = space.random(30, seed)
+    candidates = space.decode(genes)
+    np.testing.assert_array_equal(space.encode(candidates), genes)
+    np.testing.assert_array_equal(space.from_features(space.features(genes)), genes)
+    for candidate in candidates:
+        recipe = Recipe.of(candidate.recipe)
+        assert recipe.model_dump() == Recipe().model_dump() | dict(candidate.recipe)
+        reread = Recipe.of(json.loads(recipe.model_dump_json()))
+        assert reread == recipe
+
+
+@FEW
+@given(st.sampled_from(sorted(WIDE)), st.integers(0, 1000))
+def test_what_could_be_found_before_still_can(name, seed):
+    narrow, wide = load_space(name), WIDE[name]
+    for candidate in narrow.decode(narrow.random(5, seed)):
+        recipe = Recipe.of(candidate.recipe)
+        values = {field: value for field, value in recipe.model_dump().items() if value is not None}
+        values |= {"adamw_factor": 0.2, "adamw_decay_factor": 1000.0}  # scales of another optimiser
+        values.pop("beta2")
+        if not recipe.ema:
+            values.pop("ema_decay")
+        if recipe.augmentation not in ("none", "crop"):
+            values["augmentation_strength"] = 30  # the published setting of autoaugment
+        same = Candidate(candidate.architecture, values)
+        assert wide.decode(wide.encode([same])) == [same]
+
+
+def test_conditions_leave_out_what_does_not_count():
+    space = WIDE["tiny"].fix({"optimizer": "sgd", "ema": False, "augmentation": "crop"})
+    recipe = space.decode(space.random(1, 0))[0].recipe
+    assert not {"beta2", "ema_decay", "augmentation_strength"} & set(recipe)
+
+
+def test_widening_twice_is_widening_once():
+    assert with_recipe_space(WIDE["tiny"], "extended") == WIDE["tiny"]
+    assert with_recipe_space(load_space("tiny"), "paper") == load_space("tiny")
+
+
+def test_where_a_space_says_nothing_the_defaults_are_among_the_values():
+    wide = with_recipe_space(file_space({}), "extended")
+    scales = {"adamw_decay_factor", "augmentation_strength"}
+    for name in Recipe.model_fields.keys() - scales:
+        assert getattr(Recipe(), name) in wide.values(name)
+
+
+def test_own_values_stay_in_order():
+    assert WIDE["fbnetv3"].values("batch_size") == (32, 64, 128, 256)
+    assert WIDE["mobile"].values("learning_rate") == load_space("mobile").values("learning_rate")
+
+
+def test_a_file_names_its_recipe():
+    paper = load_space("fbnetv3").to_dict()["recipe"]
+    assert file_space("paper").to_dict()["recipe"] == paper
+    assert file_space("extended").to_dict()["recipe"] == WIDE["fbnetv3"].to_dict()["recipe"]
+
+
+def test_what_is_no_recipe_space():
+    with pytest.raises(
+        UserError, match="mine: recipe is 'exotic'; it must be a mapping of fields or one of extended, paper"
+    ):
+        file_space("exotic")
+    with pytest.raises(UserError, match="recipe_space is 'exotic'; it must be one of extended, paper"):
+        with_recipe_space(load_space("tiny"), "exotic")
+    table = Space.from_dict({"name": "table", "recipe": {"initial_rate": {"choices": [1, 2]}}})
+    with pytest.raises(UserError, match="table has the recipe field initial_rate, which is none of ours"):
+        with_recipe_space(table, "extended")
+
+
+def test_a_space_of_recipes_alone_can_be_widened():
+    alone = Space.from_dict({"name": "mine", "recipe": {"optimizer": "lamb", "mixup": 0.2}})
+    wide = with_recipe_space(alone, "extended")
+    assert wide.to_dict()["recipe"].keys() == Recipe.model_fields.keys()
+    assert wide.values("optimizer") == ("lamb", "rmsprop", "sgd", "adamw")
+    assert (wide.values("mixup"), wide.values("cutmix")) == ((0.2,), (0.0, 0.5, 1.0))

@@ -1,0 +1,98 @@
+"""One of several processes that share a training, as test_ranks starts it: the jobs that are compared."""
+
+import datetime
+import pickle
+
+import torch
+from torch import distributed
+
+from narsfast.errors import UserError
+from narsfast.space import Recipe
+from narsfast.training import Ranks, TrainerSettings, evaluate, train
+
+RECIPE = Recipe(
+    optimizer="sgd", learning_rate=2e-3, batch_size=32, warmup_epochs=0.5, mixup=0.3, ema_decay=0.5
+)
+JOBS = {
+    "sgd": ({}, {}),
+    "rmsprop": ({"optimizer": "rmsprop", "augmentation": "randaugment"}, {"clip_norm": 0.5}),
+    "an odd batch": ({"batch_size": 35}, {}),
+    "torch's modules": ({}, {"ops": "torch"}),
+    "half precision": ({}, {"precision": "bfloat16"}),
+    "diverging": ({"learning_rate": 1e12}, {}),
+}
+"""By name: what is changed in the recipe, and the settings."""
+
+
+class Killed(BaseException):
+    pass
+
+
+def job(name, definition, data, **options):
+    """What is compared of a training of two epochs."""
+    recipe, settings = JOBS[name]
+    training = train(
+        definition,
+        RECIPE.model_copy(update=recipe),
+        data,
+        2,
+        0,
+        settings=TrainerSettings(**settings),
+        keep_network=True,
+        **options,
+    )
+    found = {"curve": training.curve, "losses": training.losses, "outcome": training.outcome}
+    if training.network is not None:
+        found["modules"] = {type(module).__name__ for module in training.network.modules()}
+        found["state"] = training.network.state_dict()
+        found["logits"] = evaluate(training.network, data.test, definition.resolution).logits
+        shared = evaluate(training.network, data.test, definition.resolution, ranks=Ranks.here())
+        found["share"] = shared.logits, shared.accuracy
+    return found
+
+
+def interrupted(definition, data, path):
+    """Two trainings with dropout, of which one is killed after the first epoch and goes on; and generators' states."""
+    options = {"settings": TrainerSettings(), "keep_network": True, "checkpoint": path}
+    recipe = RECIPE.model_copy(update={"dropout": 0.5, "drop_path": 0.2})
+    states = []
+    whole = train(
+        definition, recipe, data, 3, 0, report=lambda _: states.append(torch.get_rng_state()), **options
+    )
+
+    def die(share):
+        if share > 0.5:
+            raise Killed
+
+    try:
+        train(definition, recipe, data, 3, 0, report=die, **options)
+    except Killed:
+        assert path.exists()
+    again = train(definition, recipe, data, 3, 0, **options)
+    return {
+        "whole": (whole.curve, whole.losses, whole.network.state_dict()),
+        "again": (again.curve, again.losses, again.network.state_dict()),
+        "generator": states[-1],
+    }
+
+
+def main(rank, members, folder):
+    """Run every job as this member; save what it found in the folder."""
+    torch.set_num_threads(1)
+    distributed.init_process_group(
+        "gloo",
+        init_method=(folder / "meeting").as_uri(),
+        rank=rank,
+        world_size=members,
+        timeout=datetime.timedelta(seconds=30),
+    )
+    assert Ranks.here() == Ranks(rank, members)
+    definition, data = pickle.loads((folder / "inputs").read_bytes())
+    found = {name: job(name, definition, data) for name in JOBS}
+    found["interrupted"] = interrupted(definition, data, folder / "checkpoint.pt")
+    try:
+        train(definition, RECIPE.model_copy(update={"batch_size": 3}), data, 1, 0)
+    except UserError as error:
+        found["refused"] = str(error)
+    (folder / f"{rank}.pickle").write_bytes(pickle.dumps(found))
+    distributed.destroy_process_group()

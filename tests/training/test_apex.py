@@ -1,0 +1,64 @@
+import logging
+
+import pytest
+
+from narsfast.errors import UserError
+from narsfast.training._apex import find_apex, require_apex
+
+from .apex_stub import NAMESAKE, nvidias, write
+
+ASKED = ("optim_backend", "apex")
+
+
+def only_line(caplog):
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    return record.getMessage()
+
+
+def test_nvidias_apex_is_found(apex, caplog):
+    nvidias(apex)
+    module, reason = find_apex()
+    assert module.__name__ == "apex.optimizers"
+    assert reason == ""
+    assert require_apex(*ASKED) is module
+    assert not caplog.records
+
+
+def test_the_namesake_is_ignored_with_one_line_and_not_run(apex, caplog):
+    write(apex, {"apex/__init__.py": NAMESAKE, "apex/lib/__init__.py": ""})
+    for _ in range(2):
+        module, _ = find_apex()
+        assert module is None
+    line = only_line(caplog)
+    assert "another project than NVIDIA's" in line
+    assert str(apex / "apex") in line
+    with pytest.raises(UserError, match=r"^optim_backend is 'apex', but the apex in .* is another project"):
+        require_apex(*ASKED)
+
+
+def test_a_folder_that_happens_to_have_the_name_is_ignored(apex, caplog):
+    write(apex, {"apex/setup.py": NAMESAKE})
+    assert find_apex()[0] is None
+    assert f"the apex in {apex / 'apex'} is another project" in only_line(caplog)
+
+
+def test_apex_without_its_extensions_is_ignored(apex, caplog):
+    nvidias(apex)
+    (apex / "amp_C.py").unlink()
+    assert find_apex()[0] is None
+    assert "without its CUDA extensions (amp_C)" in only_line(caplog)
+
+
+def test_apex_that_does_not_load_is_ignored(apex, caplog):
+    nvidias(apex)
+    write(apex, {"amp_C.py": "raise OSError('undefined symbol: x\\nmore')"})
+    assert find_apex()[0] is None
+    assert only_line(caplog).endswith("cannot be imported (OSError: undefined symbol: x): it is ignored")
+
+
+def test_no_apex_is_nothing_to_log(apex, caplog):
+    assert find_apex() == (None, "apex is not installed")
+    assert not caplog.records
+    with pytest.raises(UserError, match=r"apex is not installed: install NVIDIA's apex .*, or take another$"):
+        require_apex(*ASKED)

@@ -1,0 +1,69 @@
+import pytest
+
+from narsfast.errors import UserError
+from narsfast.training import TrainerSettings, check_optimizers, computed_by, resolve_backend
+
+from .apex_stub import NAMESAKE, nvidias, write
+
+
+def test_auto_without_apex(apex):
+    assert resolve_backend("auto", "cpu") == "native"
+    assert resolve_backend("auto", "cuda") == "torch"
+
+
+def test_auto_with_apex_is_apex_on_cuda_only(apex):
+    nvidias(apex)
+    assert resolve_backend("auto", "cuda") == "apex"
+    assert resolve_backend("auto", "cpu") == "native"
+
+
+def test_auto_passes_over_the_namesake(apex, caplog):
+    write(apex, {"apex/__init__.py": NAMESAKE})
+    assert resolve_backend("auto", "cuda") == "torch"
+    assert len(caplog.records) == 1
+
+
+def test_what_is_asked_for_stays(apex):
+    nvidias(apex)
+    for device in ("cpu", "cuda"):
+        assert resolve_backend("torch", device) == "torch"
+        assert resolve_backend("native", device) == "native"
+    assert resolve_backend("apex", "cuda") == "apex"
+
+
+def test_apex_where_it_cannot_be_used(apex):
+    with pytest.raises(UserError, match="optim_backend is 'apex', but apex is not installed"):
+        resolve_backend("apex", "cuda")
+
+
+def test_apex_is_for_cuda(apex):
+    nvidias(apex)
+    with pytest.raises(UserError, match="computes on CUDA only, and the device is 'cpu'; take 'auto'"):
+        resolve_backend("apex", "cpu")
+
+
+def test_settings_resolve_what_is_automatic_and_nothing_else():
+    assert TrainerSettings().resolved().optim_backend == "native"
+    asked = TrainerSettings(threads_per_trial=2, optim_backend="torch").resolved()
+    assert (asked.threads_per_trial, asked.optim_backend) == (2, "torch")
+
+
+@pytest.mark.parametrize(
+    ("backend", "steps"),
+    [
+        ("native", ["native", "torch", "torch"]),
+        ("torch", ["torch", "torch", "torch"]),
+        ("apex", ["torch", "apex", "apex"]),
+    ],
+)
+def test_who_computes_which_step(backend, steps):
+    assert [computed_by(name, backend) for name in ("rmsprop", "sgd", "adamw")] == steps
+
+
+def test_lamb_is_apex_only(apex):
+    check_optimizers(["rmsprop", "sgd", "adamw"], "native")
+    check_optimizers(["lamb", "sgd"], "apex")
+    with pytest.raises(
+        UserError, match=r"^optimizer is 'lamb', .* 'native' \(apex is not installed\); take 'adamw'"
+    ):
+        check_optimizers(["sgd", "lamb"], "native")

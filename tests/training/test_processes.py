@@ -1,0 +1,90 @@
+"""A trial of several processes, as torchrun starts them."""
+
+import dataclasses
+import os
+import time
+
+import pytest
+from safetensors.torch import load_file
+
+from narsfast.errors import UserError
+from narsfast.training import TrainerSettings, TrialTask, run_trial
+from narsfast.training._processes import _answer, end_with
+from narsfast.trial import Trial
+
+
+@pytest.fixture
+def task(small, tmp_path):
+    return TrialTask(
+        candidate="0123456789abcdef",
+        definition=small.to_json(),
+        recipe={"batch_size": 128, "learning_rate": 1e-3},
+        data="digits",
+        epochs=2,
+        schedule_epochs=2,
+        seed=3,
+        settings=TrainerSettings(processes_per_trial=2, device="cpu"),
+        output=str(tmp_path / "two"),
+    )
+
+
+@pytest.mark.slow
+def test_two_processes_train_the_trial_of_one(task, tmp_path):
+    shares = []
+    two = run_trial(task, shares.append)
+    assert (two.outcome, two.message, two.candidate) == ("ok", "", task.candidate)
+    assert [file.name for file in (tmp_path / "two").iterdir()] == ["weights.safetensors"]
+    assert shares == sorted(shares)
+    alone = dataclasses.replace(task, settings=TrainerSettings(device="cpu"), output=str(tmp_path / "one"))
+    one = run_trial(alone)
+    assert two.curve == pytest.approx(one.curve, abs=0.6)  # two images of 359
+    weights = [load_file(tmp_path / name / "weights.safetensors") for name in ("one", "two")]
+    for name, tensor in weights[0].items():
+        assert tensor.float().sub(weights[1][name]).abs().max() < 2e-3, name
+
+
+@pytest.mark.slow
+def test_a_user_s_mistake_comes_back_from_the_processes(task):
+    with pytest.raises(UserError, match="batch_size is 3; 2 processes need at least 4"):
+        run_trial(dataclasses.replace(task, recipe={"batch_size": 3}))
+
+
+@pytest.mark.slow
+def test_what_the_report_raises_ends_the_processes(task, tmp_path):
+    class TooLateError(Exception):
+        pass
+
+    def report(share):
+        if any(tmp_path.glob("two/*")):  # the first checkpoint: they are in the middle of it
+            raise TooLateError
+
+    with pytest.raises(TooLateError):
+        run_trial(dataclasses.replace(task, epochs=500, schedule_epochs=500), report)
+    checkpoint = tmp_path / "two" / "checkpoint.pt"
+    written = checkpoint.stat().st_mtime_ns
+    time.sleep(0.5)
+    assert checkpoint.stat().st_mtime_ns == written
+
+
+def test_lack_of_memory_is_what_they_say_together():
+    failed = Trial("a", (), "failed", 2, 1.0, "Connection closed by peer")
+    memory = Trial("a", (), "out_of_memory", 2, 1.0, "OutOfMemoryError")
+    assert _answer([failed, memory]) == memory
+    assert _answer([failed, failed]) == failed
+    with pytest.raises(UserError, match="mend this"):
+        _answer([failed, UserError("mend this")])
+
+
+def test_a_process_ends_with_the_one_that_it_works_for():
+    """A child is told to work for a process that is gone."""
+    gone = os.fork()
+    if gone == 0:
+        os._exit(0)
+    os.waitpid(gone, 0)
+    child = os.fork()
+    if child == 0:
+        end_with(gone)
+        time.sleep(30)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 1
