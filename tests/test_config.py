@@ -2,6 +2,7 @@ import pytest
 import yaml
 
 from narsfast.config import resolve_config
+from narsfast.context import _default_workers
 from narsfast.errors import UserError
 from narsfast.space import Space, load_space
 
@@ -74,6 +75,19 @@ def test_the_device_is_resolved_where_the_run_is_made(monkeypatch):
 def test_mistakes_name_the_field_and_the_value(options, said):
     with pytest.raises(UserError, match=said):
         resolve_config(options)
+
+
+@pytest.mark.parametrize(("processes", "workers"), [(1, 8), (2, 4), (9, 1)])
+def test_by_default_there_is_a_worker_for_each_group_of_gpus(monkeypatch, processes, workers):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 8)
+    assert _default_workers(resolve_config({"device": "cuda", "processes_per_trial": processes})) == workers
+
+
+def test_by_default_there_is_a_worker_a_core(monkeypatch):
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(6)))
+    assert _default_workers(resolve_config({"device": "cpu"})) == 6
+    assert _default_workers(resolve_config({"device": "cpu", "processes_per_trial": 2})) == 3
 
 
 def test_fixing_the_same_again_changes_nothing():

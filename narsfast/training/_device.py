@@ -44,7 +44,10 @@ def training_device(name: Device) -> torch.device:
 
 
 def moved(tensor: Tensor, device: torch.device) -> Tensor:
-    """A batch on `device`, its memory format kept; to a GPU from pinned memory and without waiting for the copy."""
-    if device.type == "cpu":
+    """A batch on `device`, its memory format kept; to a GPU from pinned memory and without waiting for the copy.
+
+    A loader may have left it there.
+    """
+    if tensor.device.type == device.type:
         return tensor
     return tensor.pin_memory().to(device, non_blocking=True)

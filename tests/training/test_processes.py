@@ -2,13 +2,18 @@
 
 import dataclasses
 import os
+import pickle
+import socket
+import subprocess
+import sys
 import time
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from narsfast.errors import UserError
-from narsfast.training import TrainerSettings, TrialTask, run_trial
+from narsfast.training import TrainerSettings, TrialTask, _member, run_trial
 from narsfast.training._processes import _answer, end_with
 from narsfast.trial import Trial
 
@@ -43,10 +48,39 @@ def test_two_processes_train_the_trial_of_one(task, tmp_path):
         assert tensor.float().sub(weights[1][name]).abs().max() < 2e-3, name
 
 
-@pytest.mark.slow
-def test_a_user_s_mistake_comes_back_from_the_processes(task):
-    with pytest.raises(UserError, match="batch_size is 3; 2 processes need at least 4"):
-        run_trial(dataclasses.replace(task, recipe={"batch_size": 3}))
+FAILED = Trial("a", (), "failed", 2, 1.0, "why")
+
+
+@pytest.mark.parametrize("said", [UserError("mend this"), FAILED])
+def test_a_process_that_fell_over_says_why_and_ends(task, tmp_path, monkeypatch, said):
+    """In a group of one, as torchrun starts it."""
+
+    def fall_over(*_):
+        if isinstance(said, UserError):
+            raise said
+        return said
+
+    class EndedError(Exception):
+        pass
+
+    def end(code):
+        raise EndedError(code)
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    names = {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    for name, value in names.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(_member, "run_trial", fall_over)
+    monkeypatch.setattr(_member, "end_with", lambda _: None)
+    monkeypatch.setattr("os._exit", end)
+    (tmp_path / "task").write_bytes(pickle.dumps((os.getpid(), task)))
+    with pytest.raises(EndedError, match="1"):
+        _member.main(str(tmp_path))
+    assert not torch.distributed.is_initialized()
+    answer = pickle.loads((tmp_path / "answer-0").read_bytes())
+    assert (type(answer), str(answer)) == (type(said), str(said))
 
 
 @pytest.mark.slow
@@ -64,6 +98,34 @@ def test_what_the_report_raises_ends_the_processes(task, tmp_path):
     written = checkpoint.stat().st_mtime_ns
     time.sleep(0.5)
     assert checkpoint.stat().st_mtime_ns == written
+
+
+LONG = """
+import pickle, sys
+from narsfast.training import run_trial
+run_trial(pickle.loads(bytes.fromhex(sys.argv[1])))
+"""
+
+
+@pytest.mark.slow
+def test_killed_without_a_word_it_takes_its_processes_with_it(task, tmp_path):
+    checkpoint = tmp_path / "two" / "checkpoint.pt"
+    long = dataclasses.replace(task, epochs=2000, schedule_epochs=2000)
+    driver = subprocess.Popen([sys.executable, "-c", LONG, pickle.dumps(long).hex()])
+    try:
+        while not checkpoint.exists():
+            assert driver.poll() is None
+            time.sleep(0.1)
+    finally:
+        driver.kill()
+        driver.wait()
+    written = -1
+    for _ in range(8):  # an epoch takes far less than a second and a half
+        time.sleep(1.5)
+        before, written = written, checkpoint.stat().st_mtime_ns
+        if before == written:
+            return
+    pytest.fail("somebody goes on with the training")
 
 
 def test_lack_of_memory_is_what_they_say_together():

@@ -38,6 +38,19 @@ def shares(tensor, vector):
     return tensor.untyped_storage().data_ptr() == vector.untyped_storage().data_ptr()
 
 
+def test_weights_in_channels_last_stay_so(network):
+    network.to(memory_format=torch.channels_last)
+    before = copy.deepcopy(network.state_dict())
+    flat = FlatWeights(network)
+    weight = network.get_parameter("stem.0.weight")
+    deep = max(network.parameters(), key=lambda p: p.shape[1] if p.ndim == 4 else 0)
+    for parameter in (weight, deep):
+        assert parameter.is_contiguous(memory_format=torch.channels_last)
+        assert parameter.grad.stride() == parameter.stride()
+        assert shares(parameter, flat.decayed)
+    assert all(before[name].equal(tensor) for name, tensor in network.state_dict().items())
+
+
 def test_gradients_and_steps_are_the_plain_networks(network):
     for parameter in network.parameters():
         nn.init.normal_(parameter, 0.0, 0.3)  # norms of scale 0 would hide gradients
