@@ -81,6 +81,10 @@ OptimBackendName = Annotated[
     str | None,
     typer.Option("--optim-backend", help="The step of RMSProp: native, torch, or auto (default)."),
 ]
+LoaderName = Annotated[
+    str | None,
+    typer.Option("--loader", help="Who reads the images: dali, torchvision, or auto (default)."),
+]
 Timeout = Annotated[
     float | None, typer.Option("--trial-timeout", help="Seconds after which a trial is ended.")
 ]
@@ -107,6 +111,7 @@ def _collect(
     threads_per_trial: Threads = None,
     ops: OpsName = None,
     optim_backend: OptimBackendName = None,
+    loader: LoaderName = None,
     trial_timeout: Timeout = None,
 ) -> tuple[Path, dict[str, Any]]:
     """The run directory and the options that the user gave, in the names of `resolve_config`."""

@@ -15,7 +15,7 @@ from . import __version__, _native, cost
 from .arch import definition_of
 from .config import RunConfig, resolve_config, resolve_space
 from .cost import Counter, LatencyTable
-from .data import Dataset, shared_data
+from .data import Dataset, loader_version, resolve_loader, shared_data
 from .errors import UserError
 from .progress import Progress, silent
 from .runs import Executor, InProcess, Processes, Run
@@ -110,6 +110,11 @@ class Search:
         threads = self.config.threads_per_trial
         return InProcess() if self._workers <= 1 else Processes(self._workers, threads_per_trial=threads)
 
+    @cached_property
+    def loader(self) -> str:
+        """Who makes the batches: what the run's loader was when it was created."""
+        return str(self.run.fact("versions")["loader"])
+
     def seed(self, *purpose: str | int) -> int:
         """Seed for one purpose of this run."""
         return derive_seed(self.config.seed, *purpose)
@@ -126,7 +131,7 @@ class Search:
             epochs=epochs,
             schedule_epochs=schedule_epochs,
             seed=self.seed(purpose, candidate.id),
-            settings=self.config.trainer,
+            settings=self.config.trainer.model_copy(update={"loader": self.loader}),
             output=output,
             resolution=self._resolution,
             mirror=self.config.mirror,
@@ -159,7 +164,7 @@ def open_search(
         config = resolve_config(options)
     run = Run.open(out, config.model_dump(mode="json"))
     try:
-        _check_environment(run)
+        _check_environment(run, config)
         if options and options.get("latency"):
             run.put_fact("latency", LatencyTable.read(options["latency"]).model_dump(mode="json"))
     except UserError:
@@ -201,14 +206,17 @@ def _has_batches(out: Path) -> bool:
         return bool(run.batches())
 
 
-def _check_environment(run: Run) -> None:
+def _check_environment(run: Run, config: RunConfig) -> None:
     """Store what trainings depend on, or refuse to go on where it differs."""
+    loader = resolve_loader(config.loader, embedded=config.data == "digits")
     here = {
         "narsfast": __version__,
         "torch": torch.__version__,
         "python": platform.python_version(),
         "machine": platform.machine(),
         "instruction_set": _native.isa(),
+        "loader": loader,
+        "loader_version": loader_version(loader),
     }
     began_with = run.fact("versions")
     if began_with is None:

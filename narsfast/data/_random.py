@@ -25,6 +25,9 @@ class Purpose(IntEnum):
     MIXUP = 4
     NETWORK = 5
     SPLIT = 6
+    POLICY_SHARE = 9
+    COLOUR = 10
+    ERASING = 11
 
 
 def _finalise(x: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from narsfast.data import Split, batches
+from narsfast.data import Loader, Split, batches
 
 _BATCH = 128
 
@@ -38,20 +38,31 @@ def torch_threads(threads: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def evaluate(network: nn.Module, split: Split, resolution: int, threads: int | None = None) -> Evaluation:
+def evaluate(
+    network: nn.Module,
+    split: Split,
+    resolution: int,
+    threads: int | None = None,
+    *,
+    loader: Loader | None = None,
+) -> Evaluation:
     """Evaluates a network on centre crops.
+
+    The loaders resample a little differently, which can change the class of an image that is on the edge.
 
     Args:
         network: takes (b, channels, resolution, resolution) float32; its training mode is restored.
         split: the images.
         resolution: side of the images, pixels.
         threads: torch threads; None leaves them as they are.
+        loader: makes the batches; None is the reference, Pillow.
     """
+    load = batches if loader is None else loader.batches
     training = network.training
     network.eval()
     try:
         with torch_threads(threads), torch.inference_mode():
-            logits = torch.cat([network(images) for images, _ in batches(split, resolution, _BATCH)])
+            logits = torch.cat([network(images) for images, _ in load(split, resolution, _BATCH)])
     finally:
         network.train(training)
     correct = (logits.argmax(dim=1) == torch.from_numpy(split.labels)).sum()

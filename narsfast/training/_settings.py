@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from narsfast.data import LoaderChoice
+
 from ._rmsprop import OptimBackend
 
 
@@ -17,6 +19,8 @@ class TrainerSettings(BaseModel):
         ops: path of the networks in trainings: this project's kernels (``fused``) or torch's modules (``torch``).
         optim_backend: who computes RMSProp's step: this project's compiled one (``native``), torch's operators
             (``torch``), or the first where it can (``auto``: float32 on the CPU).
+        loader: who makes the batches: NVIDIA DALI (``dali``), Pillow and torchvision (``torchvision``), or the first for
+            image folders where it is installed (``auto``).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -24,3 +28,4 @@ class TrainerSettings(BaseModel):
     threads_per_trial: int = Field(1, ge=1)
     ops: Literal["fused", "torch"] = "fused"
     optim_backend: OptimBackend = "auto"
+    loader: LoaderChoice = "auto"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from narsfast.arch import Definition, create
-from narsfast.data import Dataset, batches, derived_seed, mixed, steps_per_epoch
+from narsfast.data import Dataset, Loader, derived_seed, mixed, open_loader, steps_per_epoch
 from narsfast.errors import UserError
 from narsfast.space import Recipe
 from narsfast.trial import Outcome
@@ -130,6 +131,7 @@ def train_network(
     if not 1 <= epochs <= schedule_epochs:
         raise UserError(f"epochs is {epochs}; it must lie between 1 and the schedule's {schedule_epochs}")
     settings = settings or TrainerSettings()
+    loader = open_loader(settings.loader, embedded=data.root is None, threads=settings.threads_per_trial)
     start = time.perf_counter()
     curve: list[float] = []
     losses: list[float] = []
@@ -147,6 +149,7 @@ def train_network(
             epochs=epochs,
             schedule_epochs=schedule_epochs,
             settings=settings,
+            loader=loader,
             report=report,
         )
         try:
@@ -173,6 +176,7 @@ class _Loop:
         epochs: int,
         schedule_epochs: int,
         settings: TrainerSettings,
+        loader: Loader,
         report: Report | None,
     ) -> None:
         self._network = network
@@ -181,6 +185,7 @@ class _Loop:
         self._data = data
         self._seed = seed
         self._schedule_epochs = schedule_epochs
+        self._loader = loader
         self._report = report
         self._weights = FlatWeights(network)
         self._average = MovingAverage(self._weights.vectors(), recipe.ema_decay) if recipe.ema else None
@@ -201,7 +206,7 @@ class _Loop:
         self._network.train()
         total = torch.zeros(())
         for index, (images, labels) in enumerate(
-            batches(
+            self._loader.batches(
                 self._data.train,
                 self._resolution,
                 self._recipe.batch_size,
@@ -242,10 +247,8 @@ class _Loop:
 
     def validate(self) -> float:
         """Validation accuracy in percent, of the averaged weights where the recipe says so."""
-        if self._average is None:
-            return evaluate(self._network, self._data.val, self._resolution).accuracy
-        with self._average.applied():
-            return evaluate(self._network, self._data.val, self._resolution).accuracy
+        with nullcontext() if self._average is None else self._average.applied():
+            return evaluate(self._network, self._data.val, self._resolution, loader=self._loader).accuracy
 
     def finish(self) -> nn.Module:
         """The network with its final weights, each tensor with memory of its own again."""
