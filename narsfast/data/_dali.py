@@ -7,8 +7,8 @@ and the mirroring are those of the other loader, and a pipeline serves any trial
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from functools import lru_cache
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 
 import numpy as np
 import torch
@@ -53,8 +53,9 @@ class DaliBatches:
                 f"loader: dali cannot use CUDA device {device}, as this machine has {torch.cuda.device_count()} with a "
                 "driver; leave the device out to load on the CPU"
             )
+        self._threads = threads
         self._device = device
-        self._pipeline = lru_cache(maxsize=_PIPELINES)(lambda form: Pipeline(form, threads, device))
+        self._idle: dict[Form, Pipeline] = {}
 
     def __call__(
         self,
@@ -157,17 +158,32 @@ class DaliBatches:
         """
         done = 0
         while done < len(parts):
-            pipeline = self._pipeline(form)
             fed = ({"images": _images(split, part), **inputs(part)} for part in parts[done:])
             try:
-                for images in pipeline.run(fed):
-                    yield images
-                    done += 1
+                with closing(self._results(form, fed)) as results:
+                    for images in results:
+                        yield images
+                        done += 1
             except RuntimeError:
-                self._pipeline.cache_clear()
-                begun = np.concatenate(parts[done : done + PREFETCH])
+                begun = np.concatenate(parts[done : done + PREFETCH + 1])
                 if not form.encoded or not self._set_aside(split, begun):
                     raise
+
+    def _results(self, form: Form, fed: Iterator[Inputs]) -> Generator[Tensor, None, None]:
+        """The results of a pipeline that nobody else uses meanwhile; one that fails is not used again."""
+        failed = False
+        pipeline = self._idle.pop(form, None) or Pipeline(form, self._threads, self._device)
+        try:
+            with closing(pipeline.run(fed)) as results:
+                yield from results
+        except RuntimeError:
+            failed = True
+            raise
+        finally:
+            if not failed:
+                self._idle[form] = pipeline
+                if len(self._idle) > _PIPELINES:
+                    self._idle.pop(next(iter(self._idle)))
 
     def _set_aside(self, split: Split, samples: NDArray[np.int64]) -> bool:
         """Leave to Pillow those files that DALI cannot decode; whether there are any."""
@@ -177,13 +193,8 @@ class DaliBatches:
         for sample in samples:
             alone = np.array([sample])
             try:
-                list(
-                    self._pipeline(form).run(
-                        iter([{"images": _images(split, alone), **_centres(split, alone)}])
-                    )
-                )
+                list(self._results(form, iter([{"images": _images(split, alone), **_centres(split, alone)}])))
             except RuntimeError:
-                self._pipeline.cache_clear()
                 name = split.images.leave_to_pillow(int(sample))
                 _log.warning("%s: DALI cannot decode it, so Pillow does", name)
                 found = True

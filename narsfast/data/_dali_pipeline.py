@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,7 +98,7 @@ class Pipeline:
             )
         self._pipeline.build()
 
-    def run(self, batches: Iterator[Inputs]) -> Iterator[Tensor]:
+    def run(self, batches: Iterator[Inputs]) -> Generator[Tensor, None, None]:
         """The results of the batches in their order, (b, resolution, resolution, channels), computed ahead in threads.
 
         Batches that were begun and are not asked for are waited for, so that the next run starts with an empty pipeline.

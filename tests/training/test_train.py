@@ -126,9 +126,9 @@ def test_the_network_handed_back_is_the_one_evaluated(small, few_digits):
 def test_the_curve_is_of_the_validation_split(small, few_digits, monkeypatch):
     seen = []
 
-    def recording(network, split, resolution):
+    def recording(network, split, resolution, **options):
         seen.append(split)
-        return evaluate(network, split, resolution)
+        return evaluate(network, split, resolution, **options)
 
     monkeypatch.setattr("narsfast.training._train.evaluate", recording)
     for ema in (True, False):
