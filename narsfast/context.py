@@ -113,7 +113,9 @@ class Search:
     @cached_property
     def loader(self) -> str:
         """Who makes the batches: what the run's loader was when it was created."""
-        return str(self.run.fact("versions")["loader"])
+        return str(
+            self.run.fact("versions").get("loader", "torchvision")
+        )  # the only one of runs that do not say
 
     def seed(self, *purpose: str | int) -> int:
         """Seed for one purpose of this run."""

@@ -48,6 +48,7 @@ def test_the_same_said_another_way_is_the_same():
         ({"pool_size": 1}, "pool_size: 1 is not valid"),
         ({"threshold": 2}, "threshold: 2 is not valid"),
         ({"optim_backend": "apex"}, "optim_backend: 'apex' is not valid"),
+        ({"loader": "ffcv"}, "loader: 'ffcv' is not valid"),
         ({"sead": 1}, "sead: 1 is not valid"),
         ({"budgets": ["macs"]}, "budget 'macs' should be"),
         ({"data": ""}, "data is empty"),

@@ -116,7 +116,10 @@ class FileImages:
 
         What only Pillow reads in the same way (all but plain JPEG and PNG) is decoded here and packed as PPM.
         """
-        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        threads = torch.get_num_threads()
+        if threads == 1:  # handing small files over takes longer than reading them
+            return [self._encoded(i) for i in indices]
+        with ThreadPoolExecutor(threads) as pool:
             return list(pool.map(self._encoded, indices))
 
     def _encoded(self, index: int) -> NDArray[np.uint8]:
