@@ -14,6 +14,7 @@ SCRIPTS = (
     "depthwise_se",
     "train_step",
     "optimizer",
+    "loader",
     "ops_accuracy",
     "search_time",
     "search_speed",
@@ -24,7 +25,7 @@ SCRIPTS = (
     "statistics_speed",
     "cuda_registers",
 )
-READ_DATA = ("ops_accuracy", "predictor_quality", "search_quality", "early_stopping")
+READ_DATA = ("loader", "ops_accuracy", "predictor_quality", "search_quality", "early_stopping")
 NEEDS = {"cuda_registers": "nvcc"}  # a program on PATH
 _LAST_LINES = 10
 

@@ -53,6 +53,22 @@ def steps() -> str:
     )
 
 
+def loaders() -> str:
+    """Images a second of every loader, threads across."""
+    rates: dict[tuple[str, int, bool], dict[int, float]] = {}
+    for row in read("loader")["rows"]:
+        case = rates.setdefault((row["loader"], row["photos"], row["randaugment"]), {})
+        case[row["threads"]] = row["images_per_second"]
+    return table(
+        ["loader", "photos, px", "RandAugment", "1 thread", "2 threads"],
+        [
+            [name, str(side), "yes" if policy else "no"]
+            + [f"{found[threads]:,.0f}" if threads in found else "" for threads in (1, 2)]
+            for (name, side, policy), found in rates.items()
+        ],
+    )
+
+
 def search() -> str:
     """Candidates a second of every search."""
     rows = [row for row in read("search_speed")["rows"] if "per_second" in row and "sgemm" not in row["what"]]
@@ -136,6 +152,7 @@ def show() -> None:
         ("depthwise_se", [figures("depthwise_se"), layers()]),
         ("train_step", [figures("train_step"), steps()]),
         ("optimizer", [figures("optimizer")]),
+        ("loader", [figures("loader"), loaders()]),
         ("ops_accuracy", [figures("ops_accuracy")]),
         ("search_time", [figures("search_time")]),
         ("search_speed", [figures("search_speed"), search()]),

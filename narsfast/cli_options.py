@@ -111,6 +111,10 @@ ProcessesPerTrial = Annotated[
     int | None,
     typer.Option("--processes-per-trial", help="Processes (GPUs) that share one training. Default 1."),
 ]
+LoaderName = Annotated[
+    str | None,
+    typer.Option("--loader", help="Who reads the images: dali, torchvision, or auto (default)."),
+]
 Timeout = Annotated[
     float | None, typer.Option("--trial-timeout", help="Seconds after which a trial is ended.")
 ]
@@ -143,6 +147,7 @@ def _collect(
     accumulate: Accumulate = None,
     clip_norm: ClipNorm = None,
     processes_per_trial: ProcessesPerTrial = None,
+    loader: LoaderName = None,
     trial_timeout: Timeout = None,
 ) -> tuple[Path, dict[str, Any]]:
     """The run directory and the options that the user gave, in the names of `resolve_config`."""

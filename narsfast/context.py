@@ -15,7 +15,7 @@ from . import __version__, _native, cost
 from .arch import definition_of
 from .config import RunConfig, resolve_config, resolve_space
 from .cost import Counter, LatencyTable
-from .data import Dataset, shared_data
+from .data import Dataset, loader_version, resolve_loader, shared_data
 from .errors import UserError
 from .progress import Progress, silent
 from .runs import Executor, InProcess, Processes, Run
@@ -222,7 +222,8 @@ def _check_environment(run: Run, config: RunConfig) -> None:
     """
     if run.fact("stage") == "done":
         return
-    resolved = config.trainer.resolved()
+    embedded = config.data == "digits"
+    resolved = config.trainer.resolved(embedded=embedded)
     if "optimizer" in config.space["recipe"]:
         optimizers = Space.from_dict(config.space).values("optimizer")
         check_optimizers([str(name) for name in optimizers], resolved.optim_backend)
@@ -232,6 +233,7 @@ def _check_environment(run: Run, config: RunConfig) -> None:
         "python": platform.python_version(),
         "machine": platform.machine(),
         "instruction_set": _native.isa(),
+        "loader_version": loader_version(resolve_loader(resolved.loader, embedded)),
         **{name: value for name, value in resolved if value != getattr(config, name)},
     }
     began_with = run.fact("versions")

@@ -327,7 +327,11 @@ def _store_fits(search: Search, fits: Sequence[Fit], early_stop_epoch: int) -> N
 
 
 def _emit_family(search: Search, family: Mapping[str, Any], trial: Trial) -> Result:
-    """Test the network of one budget and write its folder."""
+    """Test the network of one budget and write its folder.
+
+    The test is read by Pillow, whatever loader the training had: that is how users of an emitted network will read
+    their images, and the number does not depend on what is installed here.
+    """
     best = next(found for found in family["candidates"] if found["id"] == trial.candidate)
     candidate = Candidate(best["architecture"], best["recipe"])
     task = search.task(candidate, trial.epochs, trial.epochs, "final")

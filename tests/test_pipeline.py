@@ -209,6 +209,22 @@ def test_another_environment_is_refused_until_the_run_is_done(finished, tmp_path
     Run.open(copy, None).close()  # the refusal let go of it
 
 
+def test_the_loader_of_a_run_stays(finished, tmp_path, monkeypatch):
+    """`auto` is resolved when the run is created, and handed to the trainings; what would be another one is refused."""
+    path, _ = finished
+    copy = tmp_path / "run"
+    subprocess.run(["cp", "-r", path, copy], check=True)
+    with pipeline.open_search(copy) as search:
+        assert search.config.loader == "auto"
+        candidate = search.space.decode(np.array([search.run.batches()[0].members[0].genes], np.int16))[0]
+        assert search.task(candidate, 1, 1, "search").settings.loader == "torchvision"
+        search.run.put_fact("stage", "train")
+    monkeypatch.setattr("narsfast.context.resolve_loader", lambda *_, **__: "dali")
+    monkeypatch.setattr("narsfast.context.loader_version", lambda _: "2.4.0")
+    with pytest.raises(UserError, match=r"loader was torchvision, is dali"):
+        pipeline.open_search(copy)
+
+
 def test_a_budget_outside_the_pool_is_refused_before_any_training(finished, tmp_path):
     new = tmp_path / "run"
     with pytest.raises(

@@ -3,6 +3,7 @@
 from ._batches import AUGMENTATIONS, batches, steps_per_epoch
 from ._dataset import Dataset, Preprocess, Skipped, Split
 from ._load import load_data, shared_data
+from ._loader import Loader, LoaderChoice, loader_version, open_loader, resolve_loader
 from ._mixing import mixed
 from ._random import derived_seed, uniforms
 from ._share import WHOLE, Share, batch_share, split_share
@@ -11,6 +12,8 @@ __all__ = [
     "AUGMENTATIONS",
     "WHOLE",
     "Dataset",
+    "Loader",
+    "LoaderChoice",
     "Preprocess",
     "Share",
     "Skipped",
@@ -19,7 +22,10 @@ __all__ = [
     "batches",
     "derived_seed",
     "load_data",
+    "loader_version",
     "mixed",
+    "open_loader",
+    "resolve_loader",
     "shared_data",
     "split_share",
     "steps_per_epoch",

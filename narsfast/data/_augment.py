@@ -118,31 +118,44 @@ def erase(
     seed: int,
     epoch: int,
 ) -> None:
-    """Fills a random rectangle with the mean colour, in place.
-
-    Area uniform, ratio log-uniform, position uniform; a side longer than the image's is cut to it.
+    """Fills a random rectangle (`erased_rectangles`) with the mean colour, in place.
 
     Args:
-        pixels: (b, height, width, channels) uint8.
+        pixels: (b, side, side, channels) uint8.
         probability: of an image to lose a rectangle.
         samples: (b,) indices of the images in their split.
         preprocess: the mean colour.
         seed: of the trial.
         epoch: counted from 0.
     """
-    _, height, width, _ = pixels.shape
+    corners, sizes = erased_rectangles(probability, samples, pixels.shape[1], seed=seed, epoch=epoch)
+    fill = np.array(mean_colour(preprocess), np.uint8)
+    for image, (top, left), (rows, columns) in zip(pixels, corners, sizes, strict=True):
+        image[top : top + rows, left : left + columns] = fill
+
+
+def erased_rectangles(
+    probability: float, samples: NDArray[np.int64], resolution: int, *, seed: int, epoch: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """What `erase` erases of square images: area uniform, ratio log-uniform, position uniform.
+
+    A side longer than the image's is cut to it.
+
+    Args:
+        resolution: side of the images, pixels; the others as in `erase`.
+
+    Returns:
+        Top left corners and heights and widths, both (b, 2) pixels; sizes are 0 where nothing is erased.
+    """
     draws = uniforms(5, Purpose.ERASING, seed, epoch, samples)
     smallest, largest = ERASED_AREA
-    area = height * width * (smallest + (largest - smallest) * draws[:, 1])
+    area = resolution**2 * (smallest + (largest - smallest) * draws[:, 1])
     low, high = np.log(ERASED_RATIO)
     ratio = np.exp(low + (high - low) * draws[:, 2])
-    rows = np.clip(np.rint(np.sqrt(area * ratio)), 1, height).astype(np.int64)
-    columns = np.clip(np.rint(np.sqrt(area / ratio)), 1, width).astype(np.int64)
-    top = np.floor((height - rows + 1) * draws[:, 3]).astype(np.int64)
-    left = np.floor((width - columns + 1) * draws[:, 4]).astype(np.int64)
-    fill = np.array(mean_colour(preprocess), np.uint8)
-    for i in np.flatnonzero(draws[:, 0] < probability):
-        pixels[i, top[i] : top[i] + rows[i], left[i] : left[i] + columns[i]] = fill
+    sizes = np.clip(np.rint(np.sqrt(np.stack([area * ratio, area / ratio], axis=1))), 1, resolution)
+    corners = np.floor((resolution - sizes + 1) * draws[:, 3:5])
+    sizes[draws[:, 0] >= probability] = 0
+    return corners.astype(np.int64), sizes.astype(np.int64)
 
 
 def mean_colour(preprocess: Preprocess) -> tuple[int, ...]:

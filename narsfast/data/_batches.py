@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -61,17 +61,16 @@ def batches(
     """
     n = len(split)
     if not training:
-        pixels = _evaluation_pixels(split, resolution)
+        pixels = evaluation_pixels(
+            split, resolution, "torchvision", lambda part: _evaluate(split, part, resolution)
+        )
         own = split_share(n, share)
         for start in range(0, len(own), batch_size):
             part = own[start : start + batch_size]
             chosen = pixels[part] if pixels is not None else _evaluate(split, part, resolution)
             yield normalise(chosen, split.preprocess), torch.from_numpy(split.labels[part])
         return
-    order = np.argsort(random_bits(Purpose.ORDER, seed, epoch, np.arange(n)), kind="stable")
-    batch_size = min(batch_size, n)
-    for start in range(0, n - batch_size + 1, batch_size):
-        part = batch_share(order[start : start + batch_size], share)
+    for part in training_parts(n, batch_size, seed, epoch, share):
         pixels = _augmented(
             split,
             part,
@@ -84,6 +83,22 @@ def batches(
             erasing=erasing,
         )
         yield normalise(pixels, split.preprocess), torch.from_numpy(split.labels[part])
+
+
+def training_parts(
+    count: int, batch_size: int, seed: int, epoch: int, share: Share = WHOLE
+) -> list[NDArray[np.int64]]:
+    """The batches of one training pass over `count` images as indices, in the order of (seed, epoch).
+
+    A last incomplete batch is left out. `share` is the rank of this process and how many there are: it reads its part
+    of every batch.
+    """
+    order = np.argsort(random_bits(Purpose.ORDER, seed, epoch, np.arange(count)), kind="stable")
+    batch_size = min(batch_size, count)
+    return [
+        batch_share(order[start : start + batch_size], share)
+        for start in range(0, count - batch_size + 1, batch_size)
+    ]
 
 
 def steps_per_epoch(split: Split, batch_size: int) -> int:
@@ -129,15 +144,25 @@ def _evaluate(split: Split, part: NDArray[np.int64], resolution: int) -> NDArray
     return _stacked(images, resolution, split.preprocess.in_chans)
 
 
-def _evaluation_pixels(split: Split, resolution: int) -> NDArray[np.uint8] | None:
-    """All evaluation images of a split, resized once; None if they are too many to keep."""
+def evaluation_pixels(
+    split: Split, resolution: int, loader: str, read: Callable[[NDArray[np.int64]], NDArray[np.uint8]]
+) -> NDArray[np.uint8] | None:
+    """All evaluation images of a split, read once by each loader; None if they are too many to keep.
+
+    Args:
+        split: where the images are.
+        resolution: side of the images, pixels.
+        loader: whose pixels they are.
+        read: images by index, (b, resolution, resolution, channels) uint8.
+    """
     if len(split) * resolution**2 * split.preprocess.in_chans > _EVALUATION_CACHE:
         return None
-    if resolution not in split._evaluation:
+    key = (loader, resolution)
+    if key not in split._evaluation:
         if len(split._evaluation) >= 4:
             split._evaluation.pop(next(iter(split._evaluation)))
-        split._evaluation[resolution] = _evaluate(split, np.arange(len(split)), resolution)
-    return split._evaluation[resolution]
+        split._evaluation[key] = read(np.arange(len(split)))
+    return split._evaluation[key]
 
 
 def _augmented(

@@ -47,6 +47,10 @@ class CachedImages:
         """The images at `indices` (b,)."""
         return [Image.fromarray(self._pixels[i]) for i in indices]
 
+    def pixels(self, indices: NDArray[np.int64]) -> list[NDArray[np.uint8]]:
+        """The images at `indices` (b,) as (height, width, channels) uint8."""
+        return [np.atleast_3d(self._pixels[i]) for i in indices]
+
 
 @dataclass(frozen=True)
 class Preprocess:
@@ -87,7 +91,7 @@ class Split:
     labels: NDArray[np.int64]
     images: Images
     preprocess: Preprocess
-    _evaluation: dict[int, NDArray[np.uint8]] = field(default_factory=dict, repr=False)
+    _evaluation: dict[tuple[str, int], NDArray[np.uint8]] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -75,6 +75,25 @@ def _eight_bit(image: Image.Image) -> Image.Image:
     return Image.fromarray(values.astype(np.uint8))
 
 
+def is_plain(content: bytes) -> bool:
+    """Whether a file is a JPEG or PNG of 8 bits in grey or RGB: what every decoder reads the same way."""
+    if content.startswith(b"\x89PNG"):
+        return content[24] == 8 and content[25] in (0, 2)
+    place = 2
+    while content.startswith(b"\xff\xd8") and place + 10 <= len(content) and content[place] == 0xFF:
+        marker = content[place + 1]
+        if marker in (0xC0, 0xC1, 0xC2):  # start of frame: precision, height, width, components
+            return content[place + 4] == 8 and content[place + 9] in (1, 3)
+        place += 2 + int.from_bytes(content[place + 2 : place + 4], "big")
+    return False
+
+
+def as_ppm(pixels: NDArray[np.uint8]) -> bytes:
+    """Pixels (height, width) or (height, width, 3) uint8 as a file of the PNM family, which is not compressed."""
+    kind = b"P5" if pixels.ndim == 2 else b"P6"
+    return b"%s %d %d 255\n%s" % (kind, pixels.shape[1], pixels.shape[0], pixels.tobytes())
+
+
 class FileImages:
     """Images that are decoded at each reading, on as many threads as torch uses.
 
@@ -90,6 +109,31 @@ class FileImages:
         self._mode = mode
         self._short_side = short_side
         self.sizes = sizes
+        self._by_pillow: set[int] = set()
+
+    def encoded(self, indices: NDArray[np.int64]) -> list[NDArray[np.uint8]]:
+        """The contents of the files at `indices` (b,), 1-d uint8, for another decoder.
+
+        What only Pillow reads in the same way (all but plain JPEG and PNG) is decoded here and packed as PPM.
+        """
+        threads = torch.get_num_threads()
+        if threads == 1:  # handing small files over takes longer than reading them
+            return [self._encoded(i) for i in indices]
+        with ThreadPoolExecutor(threads) as pool:
+            return list(pool.map(self._encoded, indices))
+
+    def _encoded(self, index: int) -> NDArray[np.uint8]:
+        path = self._paths[index]
+        if index not in self._by_pillow:
+            content = path.read_bytes()
+            if is_plain(content):
+                return np.frombuffer(content, np.uint8)
+        return np.frombuffer(as_ppm(decode(path, self._mode, self._short_side)), np.uint8)
+
+    def leave_to_pillow(self, index: int) -> Path:
+        """From now on `encoded` has this file decoded by Pillow; returns its path."""
+        self._by_pillow.add(index)
+        return self._paths[index]
 
     def read(self, indices: NDArray[np.int64]) -> list[Image.Image]:
         """The images at `indices` (b,)."""

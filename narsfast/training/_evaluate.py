@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from narsfast.data import Split, batches, split_share
+from narsfast.data import Loader, Split, batches, split_share
 
 from ._device import moved
 from ._ranks import Ranks
@@ -42,9 +42,17 @@ def torch_threads(threads: int | None) -> Iterator[None]:
 
 
 def evaluate(
-    network: nn.Module, split: Split, resolution: int, threads: int | None = None, ranks: Ranks | None = None
+    network: nn.Module,
+    split: Split,
+    resolution: int,
+    threads: int | None = None,
+    *,
+    ranks: Ranks | None = None,
+    loader: Loader | None = None,
 ) -> Evaluation:
     """Evaluates a network on centre crops, in float32.
+
+    The loaders resample a little differently, which can change the class of an image that is on the edge.
 
     Args:
         network: takes (b, channels, resolution, resolution) float32 on its own device; its training mode is restored.
@@ -52,14 +60,16 @@ def evaluate(
         resolution: side of the images, pixels.
         threads: torch threads; None leaves them as they are.
         ranks: processes of which each evaluates a part of the split with the same network; None: this one alone.
+        loader: makes the batches; None is the reference, Pillow.
     """
     ranks = ranks or Ranks()
     device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
+    load = batches if loader is None else loader.batches
     training = network.training
     network.eval()
     try:
         with torch_threads(threads), torch.inference_mode():
-            parts = batches(split, resolution, _BATCH, share=ranks.share)
+            parts = load(split, resolution, _BATCH, share=ranks.share)
             found = [network(moved(images, device)) for images, _ in parts]
             logits = torch.cat(found).float().cpu() if found else torch.zeros(0, 1)
     finally:

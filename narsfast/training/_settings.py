@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from narsfast.data import LoaderChoice, resolve_loader
+
 from ._backend import OptimBackend, resolve_backend
 from ._device import Device, resolve_device
 from ._precision import PrecisionName
@@ -28,6 +30,8 @@ class TrainerSettings(BaseModel):
         clip_norm: largest norm of all gradients together, above which they are scaled down to it; None does not.
         processes_per_trial: processes that share each step of a training, each on a GPU of its own where the
             device is cuda. The recipe's batch size is the sum over them.
+        loader: who makes the batches: NVIDIA DALI (``dali``), Pillow and torchvision (``torchvision``), or the first for
+            image folders where it is installed (``auto``).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -40,14 +44,22 @@ class TrainerSettings(BaseModel):
     accumulate: int = Field(1, ge=1)
     clip_norm: float | None = Field(None, gt=0)
     processes_per_trial: int = Field(1, ge=1)
+    loader: LoaderChoice = "auto"
 
-    def resolved(self) -> TrainerSettings:
+    def resolved(self, *, embedded: bool) -> TrainerSettings:
         """These settings with what each ``auto`` stands for on this machine.
+
+        Args:
+            embedded: whether the data is embedded (digits) and not a folder.
 
         Raises:
             UserError: what is asked for cannot be used here.
         """
         device = resolve_device(self.device)
         return self.model_copy(
-            update={"device": device, "optim_backend": resolve_backend(self.optim_backend, device)}
+            update={
+                "device": device,
+                "optim_backend": resolve_backend(self.optim_backend, device),
+                "loader": resolve_loader(self.loader, embedded),
+            }
         )

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from narsfast import __version__
 from narsfast.arch import Definition, create, share_norms
-from narsfast.data import Dataset, batches, derived_seed, mixed, steps_per_epoch
+from narsfast.data import Dataset, Loader, derived_seed, mixed, open_loader, resolve_loader, steps_per_epoch
 from narsfast.errors import UserError
 from narsfast.space import Recipe
 from narsfast.trial import Outcome
@@ -154,6 +154,7 @@ def train_network(
         raise UserError(f"checkpoint_epochs is {checkpoint_epochs}; it must be at least 1")
     settings = settings or TrainerSettings()
     device = training_device(settings.device)
+    loader = _loader(settings, data, device)
     ranks = Ranks.here()
     start = time.perf_counter()
     outcome: Outcome = "ok"
@@ -174,6 +175,7 @@ def train_network(
             schedule_epochs=schedule_epochs,
             settings=settings,
             device=device,
+            loader=loader,
             ranks=ranks,
             report=report,
         )
@@ -197,6 +199,14 @@ def train_network(
     return Training(tuple(loop.curve), tuple(loop.losses), outcome, seconds, message, trained)
 
 
+def _loader(settings: TrainerSettings, data: Dataset, device: torch.device) -> Loader:
+    """The loader of the settings; DALI decodes on the device of the training."""
+    embedded = data.root is None
+    name = resolve_loader(settings.loader, embedded)
+    decoder = device.index or 0 if name == "dali" and device.type == "cuda" else None
+    return open_loader(name, embedded=embedded, threads=settings.threads_per_trial, device=decoder)
+
+
 class _Loop:
     """The state of one training.
 
@@ -217,6 +227,7 @@ class _Loop:
         schedule_epochs: int,
         settings: TrainerSettings,
         device: torch.device,
+        loader: Loader,
         ranks: Ranks,
         report: Report | None,
     ) -> None:
@@ -231,6 +242,7 @@ class _Loop:
         self._schedule_epochs = schedule_epochs
         self._settings = settings
         self._device = device
+        self._loader = loader
         self._ranks = ranks
         self._report = report
         self._batch = min(recipe.batch_size, len(data.train))
@@ -263,7 +275,7 @@ class _Loop:
         """Trains one epoch."""
         self._network.train()
         total = torch.zeros((), device=self._device)
-        loaded = batches(
+        loaded = self._loader.batches(
             self._data.train,
             self._side,
             self._recipe.batch_size,
@@ -334,7 +346,9 @@ class _Loop:
     def validate(self) -> None:
         """Takes validation accuracy, of the averaged weights where the recipe says so, into the curve."""
         with nullcontext() if self._average is None else self._average.applied():
-            found = evaluate(self._network, self._data.val, self._resolution, ranks=self._ranks)
+            found = evaluate(
+                self._network, self._data.val, self._resolution, ranks=self._ranks, loader=self._loader
+            )
         self.curve.append(found.accuracy)
 
     def arguments(self) -> dict[str, Any]:

@@ -43,8 +43,8 @@ def test_apex_is_for_cuda(apex):
 
 
 def test_settings_resolve_what_is_automatic_and_nothing_else():
-    assert TrainerSettings().resolved().optim_backend == "native"
-    asked = TrainerSettings(threads_per_trial=2, optim_backend="torch").resolved()
+    assert TrainerSettings().resolved(embedded=True).optim_backend == "native"
+    asked = TrainerSettings(threads_per_trial=2, optim_backend="torch").resolved(embedded=True)
     assert (asked.threads_per_trial, asked.optim_backend) == (2, "torch")
 
 

@@ -1,0 +1,248 @@
+"""Batches by NVIDIA DALI: decoding, cropping and augmenting in DALI's threads, or on a GPU.
+
+Every random choice is made here, keyed by (seed, epoch, sample), and handed to the pipeline. So the order, the crops
+and the mirroring are those of the other loader, and a pipeline serves any trial.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from narsfast.errors import UserError
+
+from ._augment import centre_crops, erased_rectangles, training_crops
+from ._batches import evaluation_pixels, normalise, training_parts
+from ._dali_pipeline import CHOICES, PREFETCH, Form, Inputs, Pipeline, relative_boxes
+from ._dali_policy import policy
+from ._dataset import CachedImages, Split
+from ._decode import FileImages
+from ._random import Purpose, uniforms
+from ._share import WHOLE, Share, split_share
+
+_log = logging.getLogger("narsfast.data")
+
+_PIPELINES = (
+    8  # kept built: one with a policy takes seconds to make, and trials differ in batch size and resolution
+)
+_EVALUATION_BATCH = 128
+
+
+class DaliBatches:
+    """Batches as `narsfast.data.batches` makes them, by DALI.
+
+    Args:
+        threads: of DALI, beside the thread that takes the batches.
+        device: index of a CUDA device, where JPEGs are decoded and the batches lie; None is the CPU.
+
+    Raises:
+        UserError: there is no such device.
+    """
+
+    def __init__(self, threads: int = 1, device: int | None = None) -> None:
+        if device is not None and device >= torch.cuda.device_count():
+            raise UserError(
+                f"loader: dali cannot use CUDA device {device}, as this machine has {torch.cuda.device_count()} with a "
+                "driver; leave the device out to load on the CPU"
+            )
+        self._threads = threads
+        self._device = device
+        self._idle: dict[Form, Pipeline] = {}
+
+    def __call__(
+        self,
+        split: Split,
+        resolution: int,
+        batch_size: int,
+        *,
+        seed: int = 0,
+        epoch: int = 0,
+        training: bool = False,
+        augmentation: str = "crop",
+        strength: int | None = None,
+        colour: float = 0.0,
+        erasing: float = 0.0,
+        share: Share = WHOLE,
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """One pass over a split, in the order of `narsfast.data.batches` and with its arguments.
+
+        Args:
+            split: where the images are. What is in memory already is taken from there, files are decoded by DALI.
+            resolution: side of the square images, pixels.
+            batch_size: images a batch.
+            seed: of the trial; read in training only.
+            epoch: counted from 0; read in training only.
+            training: shuffled and augmented, without a last incomplete batch; otherwise in order and complete.
+            augmentation: ``none``, ``crop``, ``randaugment``, ``autoaugment`` or ``trivialaugment``; this and what
+                follows are read in training only.
+            strength: of the policy, see `narsfast.data._dali_policy.Policy.choose`.
+            colour: brightness, contrast and saturation are each multiplied by 1 - colour to 1 + colour; 0 is off.
+            erasing: probability that an image loses a rectangle.
+            share: rank of this process and how many there are; each reads its part.
+
+        Yields:
+            Images, float32 (b, channels, resolution, resolution) in channels-last layout, normalised, on the device;
+            labels, int64 (b,), there too.
+        """
+        if not training:
+            yield from self._evaluation(split, resolution, batch_size, share)
+            return
+        parts = training_parts(len(split), batch_size, seed, epoch, share)
+        form = Form(
+            isinstance(split.images, FileImages),
+            split.preprocess,
+            resolution,
+            _room(batch_size),
+            augmentation=augmentation,
+            colour=colour > 0,
+            erasing=erasing > 0,
+        )
+
+        def inputs(part: NDArray[np.int64]) -> Inputs:
+            return {
+                **_crops(split, part, augmentation, seed, epoch),
+                **(_policy_choices(form, part, seed, epoch, strength) if form.has_policy else {}),
+                **(_jitter(colour, part, seed, epoch) if form.colour else {}),
+                **(_rectangles(erasing, part, resolution, seed, epoch) if form.erasing else {}),
+            }
+
+        for part, images in zip(parts, self._run(form, split, parts, inputs), strict=True):
+            yield images.permute(0, 3, 1, 2), self._moved(torch.from_numpy(split.labels[part]))
+
+    def _evaluation(
+        self, split: Split, resolution: int, batch_size: int, share: Share
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        def read(part: NDArray[np.int64]) -> NDArray[np.uint8]:
+            parts = [
+                part[start : start + _EVALUATION_BATCH] for start in range(0, len(part), _EVALUATION_BATCH)
+            ]
+            form = Form(
+                isinstance(split.images, FileImages),
+                split.preprocess,
+                resolution,
+                _EVALUATION_BATCH,
+                normalised=False,
+            )
+            pixels = self._run(form, split, parts, lambda part: _centres(split, part))
+            return np.concatenate([tensor.cpu().numpy() for tensor in pixels])
+
+        kept = evaluation_pixels(split, resolution, "dali", read)
+        own = split_share(len(split), share)
+        for start in range(0, len(own), batch_size):
+            part = own[start : start + batch_size]
+            pixels = read(part) if kept is None else kept[part]
+            yield (
+                self._moved(normalise(pixels, split.preprocess)),
+                self._moved(torch.from_numpy(split.labels[part])),
+            )
+
+    def _run(
+        self,
+        form: Form,
+        split: Split,
+        parts: list[NDArray[np.int64]],
+        inputs: Callable[[NDArray[np.int64]], Inputs],
+    ) -> Iterator[Tensor]:
+        """The pipeline's results for all parts; what DALI cannot decode is decoded by Pillow.
+
+        DALI gives up a whole batch for one file, and the pipeline with it: then the batches that are not yet out
+        start again on a new one, without those files.
+        """
+        done = 0
+        while done < len(parts):
+            fed = ({"images": _images(split, part), **inputs(part)} for part in parts[done:])
+            try:
+                with closing(self._results(form, fed)) as results:
+                    for images in results:
+                        yield images
+                        done += 1
+            except RuntimeError:
+                begun = np.concatenate(parts[done : done + PREFETCH + 1])
+                if not form.encoded or not self._set_aside(split, begun):
+                    raise
+
+    def _results(self, form: Form, fed: Iterator[Inputs]) -> Generator[Tensor, None, None]:
+        """The results of a pipeline that nobody else uses meanwhile; one that fails is not used again."""
+        failed = False
+        pipeline = self._idle.pop(form, None) or Pipeline(form, self._threads, self._device)
+        try:
+            with closing(pipeline.run(fed)) as results:
+                yield from results
+        except RuntimeError:
+            failed = True
+            raise
+        finally:
+            if not failed:
+                self._idle[form] = pipeline
+                if len(self._idle) > _PIPELINES:
+                    self._idle.pop(next(iter(self._idle)))
+
+    def _set_aside(self, split: Split, samples: NDArray[np.int64]) -> bool:
+        """Leave to Pillow those files that DALI cannot decode; whether there are any."""
+        assert isinstance(split.images, FileImages)
+        form = Form(True, split.preprocess, 1, 1, normalised=False)
+        found = False
+        for sample in samples:
+            alone = np.array([sample])
+            try:
+                list(self._results(form, iter([{"images": _images(split, alone), **_centres(split, alone)}])))
+            except RuntimeError:
+                name = split.images.leave_to_pillow(int(sample))
+                _log.warning("%s: DALI cannot decode it, so Pillow does", name)
+                found = True
+        return found
+
+    def _moved(self, tensor: Tensor) -> Tensor:
+        return tensor if self._device is None else tensor.to(f"cuda:{self._device}")
+
+
+def _room(batch_size: int) -> int:
+    """The next power of two: what a pipeline is made for, so that one serves several batch sizes."""
+    return 1 << (batch_size - 1).bit_length()
+
+
+def _images(split: Split, part: NDArray[np.int64]) -> list[NDArray[np.uint8]]:
+    """Files' contents, or pixels (height, width, channels)."""
+    if isinstance(split.images, FileImages):
+        return split.images.encoded(part)
+    assert isinstance(split.images, CachedImages)
+    return split.images.pixels(part)
+
+
+def _centres(split: Split, part: NDArray[np.int64]) -> Inputs:
+    sizes = split.images.sizes[part]
+    return {"boxes": relative_boxes(centre_crops(sizes, split.preprocess), sizes)}
+
+
+def _crops(split: Split, part: NDArray[np.int64], augmentation: str, seed: int, epoch: int) -> Inputs:
+    if augmentation == "none":
+        return {**_centres(split, part), "mirror": np.zeros(len(part), np.int32)}
+    sizes = split.images.sizes[part]
+    boxes, mirror = training_crops(sizes, part, split.preprocess, seed, epoch)
+    return {"boxes": relative_boxes(boxes, sizes), "mirror": mirror.astype(np.int32)}
+
+
+def _policy_choices(
+    form: Form, part: NDArray[np.int64], seed: int, epoch: int, strength: int | None
+) -> Inputs:
+    choices = policy(form.augmentation).choose(part, seed, epoch, strength)
+    return {
+        f"{name}{stage}": getattr(chosen, name) for stage, chosen in enumerate(choices) for name in CHOICES
+    }
+
+
+def _jitter(colour: float, part: NDArray[np.int64], seed: int, epoch: int) -> Inputs:
+    """Factors of brightness, contrast and saturation."""
+    draws = uniforms(3, Purpose.COLOUR, seed, epoch, part)
+    return {"colour": (1 + colour * (2 * draws - 1)).clip(min=0).astype(np.float32)}
+
+
+def _rectangles(erasing: float, part: NDArray[np.int64], resolution: int, seed: int, epoch: int) -> Inputs:
+    corners, sizes = erased_rectangles(erasing, part, resolution, seed=seed, epoch=epoch)
+    return {"erased_from": corners.astype(np.float32), "erased_size": sizes.astype(np.float32)}

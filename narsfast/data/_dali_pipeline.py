@@ -1,0 +1,215 @@
+"""The graph of DALI operators that turns files or pixels into a network's input, and one running copy of it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.dlpack import from_dlpack
+
+from ._dali_policy import fill_value, policy
+from ._dataset import Preprocess
+
+PREFETCH = 2
+"""Batches that DALI works on ahead of the one in use (DALI's default)."""
+
+CHOICES = ("operation", "magnitude", "sign")
+"""What is chosen for an image in each stage of a policy."""
+
+Inputs = Mapping[str, Any]
+"""For each input of a pipeline its value: a list of b arrays, or one array whose first dimension is b."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """What a pipeline is made for; all the rest is its input.
+
+    Attributes:
+        encoded: the images are files' contents, otherwise pixels.
+        preprocess: channels, mean and std.
+        resolution: side of the result, pixels.
+        batch_size: the most images a batch.
+        normalised: float32 of the network; otherwise uint8 pixels, neither mirrored nor augmented.
+        augmentation: a policy, or what has none.
+        colour: whether there is colour jitter.
+        erasing: whether there is a rectangle to erase.
+    """
+
+    encoded: bool
+    preprocess: Preprocess
+    resolution: int
+    batch_size: int
+    normalised: bool = True
+    augmentation: str = "crop"
+    colour: bool = False
+    erasing: bool = False
+
+    @property
+    def stages(self) -> int:
+        """Stages of the policy."""
+        return len(policy(self.augmentation).stages) if self.has_policy else 0
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of what the pipeline is fed with."""
+        names = ["images", "boxes"]
+        if self.normalised:
+            names += ["mirror", *(f"{part}{stage}" for stage in range(self.stages) for part in CHOICES)]
+            names += ["colour"] * self.colour
+            names += ["erased_from", "erased_size"] * self.erasing
+        return tuple(names)
+
+    @property
+    def has_policy(self) -> bool:
+        """Whether the augmentation is a policy."""
+        return self.augmentation not in ("none", "crop")
+
+
+class Pipeline:
+    """One built pipeline.
+
+    Args:
+        form: what it is made for.
+        threads: of DALI.
+        device: index of the CUDA device; None is the CPU.
+    """
+
+    def __init__(self, form: Form, threads: int, device: int | None) -> None:
+        from nvidia import dali
+
+        self._names = form.inputs
+        self._inputs: Iterator[Inputs] = iter(())
+        make = dali.pipeline_def(_graph, enable_conditionals=form.has_policy)
+        with warnings.catch_warnings(record=True):  # DALI's policies call its own deprecated operators
+            self._pipeline = make(
+                form,
+                self._source,
+                device is not None,
+                batch_size=form.batch_size,
+                num_threads=threads,
+                device_id=device,
+                prefetch_queue_depth=PREFETCH,
+                seed=0,  # nothing in it draws
+            )
+        self._pipeline.build()
+
+    def run(self, batches: Iterator[Inputs]) -> Generator[Tensor, None, None]:
+        """The results of the batches in their order, (b, resolution, resolution, channels), computed ahead in threads.
+
+        Batches that were begun and are not asked for are waited for, so that the next run starts with an empty pipeline.
+        """
+        self._inputs = batches
+        try:
+            while (images := self._next()) is not None:
+                yield images
+        finally:
+            self._inputs = iter(())
+            while self._next() is not None:
+                pass
+            self._pipeline.reset()
+
+    def _source(self) -> list[Any]:
+        """Called by DALI for each batch; ends with StopIteration."""
+        inputs = next(self._inputs)
+        values = (inputs[name] for name in self._names)
+        return [value if isinstance(value, list) else np.ascontiguousarray(value) for value in values]
+
+    def _next(self) -> Tensor | None:
+        """The next result in memory of its own, as DALI uses its memory again; None after the last one."""
+        try:
+            (result,) = self._pipeline.run()
+        except StopIteration:
+            return None
+        return from_dlpack(result.as_tensor()).clone()
+
+
+def _graph(form: Form, source: Callable[[], list[Any]], gpu: bool) -> Any:
+    """The graph: decode, crop and resize, policy, colour, mirror and normalise, erase."""
+    from nvidia.dali import fn, types
+
+    nodes = fn.external_source(source=source, num_outputs=len(form.inputs))
+    inputs = {
+        name: nodes[index] for index, name in enumerate(form.inputs)
+    }  # DALI rewrites this: no zip(strict)
+    grey = form.preprocess.in_chans == 1
+    images, boxes = inputs["images"], inputs["boxes"]
+    if form.encoded:
+        images = fn.decoders.image(
+            images,
+            device="mixed" if gpu else "cpu",
+            output_type=types.GRAY if grey else types.RGB,
+            adjust_orientation=False,  # as with Pillow: neither loader reads the orientation in EXIF
+        )
+    elif gpu:
+        images = images.gpu()
+    images = fn.resize(
+        images,
+        size=[form.resolution, form.resolution],
+        roi_start=boxes[:2],
+        roi_end=boxes[2:],
+        roi_relative=True,
+        interp_type=types.INTERP_LINEAR,
+        antialias=True,
+    )
+    if not form.normalised:
+        return images
+    if form.has_policy:
+        images = _with_policy(images, inputs, form, grey)
+    if form.colour:
+        images = _jittered(images, inputs["colour"], grey)
+    images = fn.crop_mirror_normalize(
+        images,
+        dtype=types.FLOAT,
+        output_layout="HWC",
+        mean=[255 * value for value in form.preprocess.mean],
+        std=[255 * value for value in form.preprocess.std],
+        mirror=inputs["mirror"],
+    )
+    if form.erasing:
+        images = fn.erase(
+            images,
+            anchor=inputs["erased_from"],
+            shape=inputs["erased_size"],
+            axis_names="HW",
+            fill_value=0,
+        )
+    return images
+
+
+def _jittered(images: Any, factors: Any, grey: bool) -> Any:
+    from nvidia.dali import fn
+
+    if grey:
+        return fn.brightness_contrast(images, brightness=factors[0], contrast=factors[1])
+    return fn.color_twist(images, brightness=factors[0], contrast=factors[1], saturation=factors[2])
+
+
+def _with_policy(images: Any, inputs: Inputs, form: Form, grey: bool) -> Any:
+    """DALI's operations want three channels: a grey image is three equal ones in between."""
+    from nvidia.dali import fn, types
+
+    stages = [tuple(inputs[f"{part}{stage}"] for part in CHOICES) for stage in range(form.stages)]
+    if grey:
+        images = fn.color_space_conversion(images, image_type=types.GRAY, output_type=types.RGB)
+    images = policy(form.augmentation).apply(images, stages, form.resolution, fill_value(form.preprocess))
+    if grey:
+        images = fn.color_space_conversion(images, image_type=types.RGB, output_type=types.GRAY)
+    return images
+
+
+def relative_boxes(boxes: NDArray[np.float64], sizes: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Boxes for DALI.
+
+    Args:
+        boxes: (b, 4): left, top, right, bottom in pixels.
+        sizes: (b, 2): heights and widths of the images.
+
+    Returns:
+        (b, 4) float32: top, left, bottom, right as shares of the sides.
+    """
+    return (boxes[:, [1, 0, 3, 2]] / np.tile(sizes, 2)).astype(np.float32)

@@ -1,0 +1,129 @@
+"""Which loader makes the batches, and how it is opened."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal, get_args
+
+from torch import Tensor
+
+from narsfast.errors import UserError
+
+from ._batches import batches
+
+_log = logging.getLogger("narsfast.data")
+
+LoaderName = Literal["dali", "torchvision"]
+"""``dali``: NVIDIA DALI. ``torchvision``: Pillow and torchvision's transforms, in the calling thread; the reference."""
+
+LoaderChoice = Literal["auto", "dali", "torchvision"]
+
+EXTRA = "dali"
+"""The extra that brings DALI, for CUDA 13; nvidia-dali-cuda120 is the same for CUDA 12."""
+
+
+@dataclass(frozen=True)
+class Loader:
+    """An open loader.
+
+    Attributes:
+        name: ``dali`` or ``torchvision``.
+        batches: called like `narsfast.data.batches`, with the same result but for how pixels are resampled and
+            what the operations of a policy are.
+    """
+
+    name: LoaderName
+    batches: Callable[..., Iterator[tuple[Tensor, Tensor]]]
+
+
+def resolve_loader(choice: str, embedded: bool = False) -> LoaderName:
+    """The loader that a choice means on this machine; ``auto`` is explained in one line of the log.
+
+    ``auto`` is DALI for image folders where DALI can be imported. DALI serves embedded data, too, but there it has
+    nothing to decode, and its start takes longer than it saves.
+
+    Args:
+        choice: ``auto``, ``dali`` or ``torchvision``.
+        embedded: whether the data is embedded (digits) and not a folder.
+
+    Raises:
+        UserError: no such loader, or DALI is asked for and cannot be imported.
+    """
+    if choice not in get_args(LoaderChoice):
+        raise UserError(f"loader is {choice!r}; it must be one of {', '.join(get_args(LoaderChoice))}")
+    if choice == "torchvision":
+        return "torchvision"
+    if choice == "auto" and embedded:
+        _explain("torchvision", "the data is embedded, with nothing to decode")
+        return "torchvision"
+    missing = _why_not_dali()
+    if choice == "dali" and missing is not None:
+        raise UserError(
+            f"loader is 'dali', which cannot be imported ({missing}); install it with pip install 'narsfast[{EXTRA}]', "
+            "or take torchvision"
+        )
+    name: LoaderName = "dali" if missing is None else "torchvision"
+    if choice == "auto":
+        reason = (
+            "NVIDIA DALI is installed" if missing is None else f"NVIDIA DALI cannot be imported ({missing})"
+        )
+        _explain(name, reason)
+    return name
+
+
+def open_loader(
+    choice: str = "auto", *, embedded: bool = False, threads: int = 1, device: int | None = None
+) -> Loader:
+    """A loader for any split.
+
+    Loaders with the same arguments are the same one in a process, as its pipelines serve many trainings.
+
+    Args:
+        choice, embedded: as in `resolve_loader`.
+        threads: of DALI; the other one works in the calling thread.
+        device: index of the CUDA device that DALI decodes on and leaves the batches on; None is the CPU.
+
+    Raises:
+        UserError: as `resolve_loader`; or there is no such device, or the loader cannot use one.
+    """
+    name = resolve_loader(choice, embedded)
+    if name == "torchvision":
+        if device is not None:
+            raise UserError(
+                f"loader: torchvision cannot use CUDA device {device}; leave it out, or take dali"
+            )
+        return Loader(name, batches)
+    return _dali(threads, device)
+
+
+def loader_version(name: LoaderName) -> str:
+    """Version of the package that a loader is of."""
+    package = importlib.import_module("nvidia.dali" if name == "dali" else "torchvision")
+    return str(package.__version__)
+
+
+@lru_cache(maxsize=4)
+def _dali(threads: int, device: int | None) -> Loader:
+    from ._dali import DaliBatches
+
+    return Loader("dali", DaliBatches(threads, device))
+
+
+@lru_cache(maxsize=1)
+def _why_not_dali() -> str | None:
+    """Why DALI cannot be imported; None if it can."""
+    try:
+        importlib.import_module("nvidia.dali")
+    except (ImportError, OSError) as error:  # OSError: a shared library of another platform
+        return str(error).splitlines()[0]
+    return None
+
+
+@lru_cache(maxsize=2)
+def _explain(name: str, reason: str) -> None:
+    """Once a process."""
+    _log.info("loader: auto is %s, as %s", name, reason)

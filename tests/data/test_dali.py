@@ -1,0 +1,260 @@
+import dataclasses
+import itertools
+import logging
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from narsfast.data import batches, load_data, open_loader
+from narsfast.data._dali_policy import policy
+from narsfast.data._decode import FileImages
+from narsfast.data._folder import load_folder
+from narsfast.errors import UserError
+
+pytest.importorskip("nvidia.dali", reason="NVIDIA DALI is not installed (the extra `dali`)")
+
+SIDE = 24
+PHOTOS = {"train/a": 12, "train/b": 12, "val/a": 5, "val/b": 6, "test/a": 2, "test/b": 2}
+
+
+@pytest.fixture(scope="module")
+def dali():
+    return open_loader("dali").batches
+
+
+@pytest.fixture
+def folder(make_folder):
+    return make_folder(PHOTOS, size=(60, 44))
+
+
+@pytest.fixture(params=["memory", "files"])
+def photos(request, folder):
+    return load_folder(folder, SIDE, True, cache_bytes=2**20 if request.param == "memory" else 0)
+
+
+def unique(split):
+    """The split with the sample as its label."""
+    return dataclasses.replace(split, labels=np.arange(len(split)))
+
+
+def by_sample(load, split, batch_size=6, **options):
+    images = {}
+    for x, y in load(unique(split), SIDE, batch_size, training=True, **options):
+        images.update(zip(y.tolist(), x, strict=True))
+    return images
+
+
+def levels(difference, split):
+    """A difference of normalised pixels in steps of the 256 grey levels."""
+    return difference.abs() * 255 * torch.tensor(split.preprocess.std).view(-1, 1, 1)
+
+
+def test_evaluation_is_that_of_the_reference(dali, photos):
+    found, expected = (list(load(photos.val, SIDE, 4)) for load in (dali, batches))
+    assert [len(y) for _, y in found] == [4, 4, 3]
+    for (x, y), (reference, labels) in zip(found, expected, strict=True):
+        assert y.equal(labels)
+        assert x.shape == reference.shape
+        assert x.dtype == torch.float32
+        assert x.stride() == reference.stride()
+        difference = levels(x - reference, photos.val)
+        assert difference.mean() < 0.8
+        assert difference.max() < 4.5
+
+
+def test_training_crops_mirrors_and_order_are_those_of_the_reference(dali, photos):
+    for options in ({"seed": 3, "epoch": 1}, {"augmentation": "none"}):
+        found, expected = (
+            list(load(photos.train, SIDE, 7, training=True, **options)) for load in (dali, batches)
+        )
+        assert len(found) == len(expected) == 3
+        for (x, y), (reference, labels) in zip(found, expected, strict=True):
+            assert y.equal(labels)
+            assert x.stride() == reference.stride()
+            assert levels(x - reference, photos.train).mean() < 0.7
+
+
+def test_digits(dali):
+    digits = load_data("digits")
+    for options in ({}, {"training": True}):
+        (x, y), (reference, labels) = (
+            next(iter(load(digits.val, SIDE, 64, **options))) for load in (dali, batches)
+        )
+        assert y.equal(labels)
+        assert x.shape == (64, 1, SIDE, SIDE)
+        assert levels(x - reference, digits.val).mean() < 0.7
+
+
+def test_pixels_are_a_function_of_seed_epoch_and_sample(dali, photos):
+    """Also with a policy, and whatever the batch size, what ran before, and how many threads there are."""
+    split, options = photos.train, {"augmentation": "trivialaugment", "colour": 0.4, "erasing": 0.5}
+    first = by_sample(dali, split, seed=3, epoch=2, **options)
+    other = by_sample(dali, split, seed=3, epoch=3, **options)
+    again = by_sample(open_loader("dali", threads=2).batches, split, 8, seed=3, epoch=2, **options)
+    assert first.keys() == again.keys() == set(range(24))
+    assert all(first[i].equal(again[i]) for i in range(24))
+    assert sum(first[i].equal(other[i]) for i in range(24)) < 3
+
+
+@pytest.mark.parametrize("name", ["randaugment", "autoaugment", "trivialaugment"])
+def test_policies_are_as_strong_as_the_reference(dali, folder, name):
+    """Means and standard deviations of the images, and how far they are from unchanged ones."""
+    split = load_folder(folder, SIDE, True).train
+    plain = by_sample(dali, split)
+    seeds = range(4)
+    found = [
+        image for seed in seeds for image in by_sample(dali, split, seed=seed, augmentation=name).values()
+    ]
+    assert torch.stack(found).isfinite().all()
+    changed = by_sample(dali, split, augmentation=name)
+    assert sum(not changed[i].equal(plain[i]) for i in range(24)) > 12
+    if name == "trivialaugment":
+        return
+    expected = [
+        image for seed in seeds for image in by_sample(batches, split, seed=seed, augmentation=name).values()
+    ]
+    for statistic in (torch.mean, torch.std):
+        ours, theirs = (
+            torch.tensor([float(statistic(image)) for image in images]) for images in (found, expected)
+        )
+        assert abs(ours.mean() - theirs.mean()) < 0.5 * max(ours.std(), theirs.std())
+        assert 0.5 < ours.std() / theirs.std() < 2
+
+
+def test_choices_of_policies_follow_the_published_shares():
+    samples = np.arange(20_000)
+    first, second = policy("randaugment").choose(samples, 0, 0, strength=5)
+    counts = np.bincount(first.operation, minlength=15)
+    assert counts[0] == 0
+    assert (abs(counts[1:] / 20_000 - 1 / 14) < 0.01).all()
+    assert (first.magnitude == 5).all()
+    assert abs(first.sign.mean() - 0.5) < 0.02
+    assert abs(np.corrcoef(first.operation, second.operation)[0, 1]) < 0.03
+    (half,) = policy("trivialaugment").choose(samples, 0, 0, strength=15)
+    assert abs((half.operation > 0).mean() - 0.5) < 0.02
+    assert np.bincount(half.magnitude).size == 31
+    table = policy("autoaugment").table
+    _, later = policy("autoaugment").choose(samples, 0, 0)
+    assert abs((later.operation > 0).mean() - table[:, 1, 1].mean()) < 0.02
+
+
+def test_colour_and_erasing_at_the_strength_asked_for(dali, photos):
+    split = photos.train
+    plain = by_sample(dali, split)
+    erased = by_sample(dali, split, erasing=1.0)
+    for i in range(24):
+        changed = erased[i] != plain[i]
+        assert (erased[i][changed] == 0).all()
+        assert 0.005 < changed.any(dim=0).float().mean() < 0.4
+    some = by_sample(dali, split, erasing=0.5)
+    assert 5 < sum(some[i].equal(plain[i]) for i in range(24)) < 19
+    coloured = by_sample(dali, split, colour=0.1)
+    distances = [levels(coloured[i] - plain[i], split).mean() for i in range(24)]
+    assert 0.5 < np.mean(distances) < 26  # a tenth of 255
+
+
+def test_incomplete_last_batch_is_for_evaluation_only(dali, photos):
+    assert [len(y) for _, y in dali(photos.train, SIDE, 10)] == [10, 10, 4]
+    assert [len(y) for _, y in dali(photos.train, SIDE, 10, training=True)] == [10, 10]
+    assert [len(y) for _, y in dali(photos.train, SIDE, 100, training=True)] == [24]
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_shares_are_disjoint_and_together_the_epoch(dali, photos, training):
+    split, options = unique(photos.train), {"training": training, "seed": 1, "epoch": 2}
+    whole = {int(i): image for x, y in dali(split, SIDE, 8, **options) for i, image in zip(y, x, strict=True)}
+    parts = []
+    for rank in range(2):
+        for x, y in dali(split, SIDE, 8, share=(rank, 2), **options):
+            parts += y.tolist()
+            assert all(image.equal(whole[int(i)]) for i, image in zip(y, x, strict=True))
+    assert sorted(parts) == list(range(24))
+
+
+def test_a_pass_that_is_left_early_does_not_leak_into_the_next(dali, photos):
+    expected = [y.tolist() for _, y in dali(unique(photos.train), SIDE, 4, training=True)]
+    list(itertools.islice(dali(unique(photos.train), SIDE, 4, training=True, epoch=1), 1))
+    side_by_side = zip(*(dali(unique(photos.train), SIDE, 4, training=True) for _ in range(2)), strict=True)
+    again = [(a.tolist(), b.tolist()) for (_, a), (_, b) in side_by_side]
+    assert again == [(labels, labels) for labels in expected]
+
+
+@pytest.fixture
+def odd_folder(make_folder):
+    """Besides plain JPEGs: cut, without an end, damaged, no image, rotated, CMYK, palette, 16 bits, WebP, GIF."""
+    root = make_folder({"train/a": 3, "train/b": 4, "val/a": 2, "val/b": 2, "test/a": 1, "test/b": 1})
+    whole = (root / "train/b/000.jpg").read_bytes()
+    (root / "train/a/cut.jpg").write_bytes(whole[: len(whole) // 2])
+    (root / "train/a/no_end.jpg").write_bytes(whole[:-2])
+    (root / "train/a/more.jpg").write_bytes(whole + b"more")
+    damaged = bytearray(whole)
+    damaged[-200:-180] = bytes(20)
+    (root / "train/a/damaged.jpg").write_bytes(damaged)
+    (root / "train/a/notes.txt").write_text("not an image")
+    image = Image.open(root / "train/b/001.jpg")
+    turned = Image.Exif()
+    turned[274] = 6
+    image.save(root / "train/a/turned.jpg", exif=turned)
+    image.convert("CMYK").save(root / "train/a/cmyk.jpg")
+    image.convert("L").save(root / "train/a/grey.jpg")
+    image.quantize(16).save(root / "train/a/palette.png")
+    image.save(root / "train/a/plain.png")
+    image.save(root / "train/a/other.webp")
+    image.save(root / "train/a/moving.gif")
+    Image.fromarray(np.arange(1200, dtype=np.uint16).reshape(30, 40) * 50).save(root / "train/a/deep.png")
+    return root
+
+
+def test_every_good_file_is_read_and_broken_ones_are_named(dali, odd_folder):
+    data = load_folder(odd_folder, SIDE, True, cache_bytes=0)
+    assert {skipped.file for skipped in data.skipped} == {
+        f"train/a/{name}" for name in ("cut.jpg", "no_end.jpg", "notes.txt")
+    }
+    assert len(data.train) == 17
+    (x, y), *_ = dali(data.train, SIDE, 32)
+    (reference, labels), *_ = batches(data.train, SIDE, 32)
+    assert y.equal(labels)
+    assert levels(x - reference, data.train).mean(dim=(1, 2, 3)).max() < 1
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_what_dali_cannot_decode_is_read_by_pillow(dali, folder, caplog, monkeypatch, training):
+    """A file that DALI refuses among good ones costs nothing but a warning."""
+    data = load_folder(folder, SIDE, True, cache_bytes=0)
+    refused = data.train.images._paths[7]
+    encoded = FileImages._encoded
+
+    def broken(self, index):
+        content = encoded(self, index)
+        mine = self._paths[index] == refused and index not in self._by_pillow
+        return content[:300] if mine else content
+
+    monkeypatch.setattr(FileImages, "_encoded", broken)
+    with caplog.at_level(logging.WARNING):
+        found = list(dali(data.train, SIDE, 4, training=training))
+    expected = list(batches(data.train, SIDE, 4, training=training))
+    assert caplog.text.count("DALI cannot decode it, so Pillow does") == 1
+    assert str(refused) in caplog.text
+    for (x, y), (reference, labels) in zip(found, expected, strict=True):
+        assert y.equal(labels)
+        assert levels(x - reference, data.train).mean() < 0.7
+
+
+def test_a_device_that_is_not_there_is_one_clear_error():
+    with pytest.raises(UserError, match=r"cannot use CUDA device 99, as this machine has \d+ with a driver"):
+        open_loader("dali", device=99)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_on_a_gpu(dali, photos):
+    load = open_loader("dali", device=0).batches
+    for options in ({}, {"training": True, "augmentation": "randaugment", "colour": 0.2, "erasing": 0.5}):
+        for (x, y), (reference, labels) in zip(
+            load(photos.train, SIDE, 8, **options), dali(photos.train, SIDE, 8, **options), strict=True
+        ):
+            assert x.device == y.device == torch.device("cuda:0")
+            assert y.cpu().equal(labels)
+            assert levels(x.cpu() - reference, photos.train).mean() < 2

@@ -1,0 +1,50 @@
+import logging
+
+import pytest
+
+from narsfast.data import _loader as module
+from narsfast.data import batches, open_loader, resolve_loader
+from narsfast.errors import UserError
+
+
+@pytest.fixture(params=[None, "No module named 'nvidia'"])
+def missing(request, monkeypatch):
+    """Why DALI cannot be imported; None where it can."""
+    monkeypatch.setattr(module, "_why_not_dali", lambda: request.param)
+    module._explain.cache_clear()
+    return request.param
+
+
+def test_auto_is_dali_for_folders_where_it_is_installed_and_says_so_once(missing, caplog):
+    with caplog.at_level(logging.INFO):
+        names = {resolve_loader("auto") for _ in range(3)}
+    assert names == {"dali" if missing is None else "torchvision"}
+    (record,) = caplog.records
+    assert ("is installed" if missing is None else "No module named") in record.message
+
+
+def test_auto_is_the_reference_for_embedded_data(missing, caplog):
+    with caplog.at_level(logging.INFO):
+        assert resolve_loader("auto", embedded=True) == "torchvision"
+    assert "embedded" in caplog.text
+
+
+def test_a_loader_asked_for_by_name_is_that_or_an_error(missing):
+    assert resolve_loader("torchvision") == "torchvision"
+    if missing is None:
+        assert resolve_loader("dali", embedded=True) == "dali"
+        return
+    with pytest.raises(UserError, match=r"loader is 'dali'.*No module named.*narsfast\[dali\]"):
+        resolve_loader("dali")
+
+
+def test_the_reference_loader():
+    loader = open_loader("torchvision")
+    assert (loader.name, loader.batches) == ("torchvision", batches)
+    with pytest.raises(UserError, match="torchvision cannot use CUDA device 0"):
+        open_loader("torchvision", device=0)
+
+
+def test_an_unknown_loader():
+    with pytest.raises(UserError, match="loader is 'ffcv'; it must be one of auto, dali, torchvision"):
+        open_loader("ffcv")
