@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from narsfast.data import Dataset
 
@@ -76,6 +77,7 @@ class Measurements:
         seed: seed of the full training.
         candidate: id of the candidate.
         seconds: duration of the full training.
+        distillation: teacher, weight and temperature of the full training; None where it had no teacher.
     """
 
     budget: str
@@ -87,3 +89,4 @@ class Measurements:
     seed: int
     candidate: str
     seconds: float | None = None
+    distillation: Mapping[str, Any] | None = None

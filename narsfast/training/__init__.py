@@ -1,6 +1,8 @@
 """The trainer: a definition, a recipe and data become a learning curve and weights."""
 
+from ._distil import Distillation, Teacher, distilled_loss
 from ._evaluate import Evaluation, evaluate, torch_threads
+from ._model import train_model
 from ._optimizer import build_optimizer, peak_rate
 from ._rmsprop import OptimBackend, RMSpropTF
 from ._schedule import learning_rate
@@ -10,15 +12,18 @@ from ._trial import TrialTask, run_trial
 from ._weights import FlatWeights, MovingAverage, ema_decay
 
 __all__ = [
+    "Distillation",
     "Evaluation",
     "FlatWeights",
     "MovingAverage",
     "OptimBackend",
     "RMSpropTF",
+    "Teacher",
     "TrainerSettings",
     "Training",
     "TrialTask",
     "build_optimizer",
+    "distilled_loss",
     "ema_decay",
     "evaluate",
     "learning_rate",
@@ -26,5 +31,6 @@ __all__ = [
     "run_trial",
     "torch_threads",
     "train",
+    "train_model",
     "train_network",
 ]

@@ -17,6 +17,7 @@ from narsfast.errors import UserError
 from narsfast.space import Recipe
 from narsfast.trial import Outcome
 
+from ._distil import Teacher
 from ._evaluate import evaluate, torch_threads
 from ._optimizer import build_optimizer
 from ._schedule import learning_rate
@@ -67,6 +68,7 @@ def train(
     settings: TrainerSettings | None = None,
     report: Report | None = None,
     keep_network: bool = False,
+    teacher: Teacher | None = None,
 ) -> Training:
     """Trains the network of a definition from scratch.
 
@@ -84,6 +86,7 @@ def train(
         settings: how the training is computed; None is every default.
         report: called with the share done, 0..1, every now and then.
         keep_network: hand back the trained network.
+        teacher: whose answers count in the loss; None is the labels alone.
     """
 
     settings = settings or TrainerSettings()
@@ -109,6 +112,7 @@ def train(
         settings=settings,
         report=report,
         keep_network=keep_network,
+        teacher=teacher,
     )
 
 
@@ -124,6 +128,7 @@ def train_network(
     settings: TrainerSettings | None = None,
     report: Report | None = None,
     keep_network: bool = False,
+    teacher: Teacher | None = None,
 ) -> Training:
     """`train` for any network: `build` makes it, with the recipe's dropout and drop path already in it."""
     schedule_epochs = epochs if schedule_epochs is None else schedule_epochs
@@ -148,6 +153,7 @@ def train_network(
             schedule_epochs=schedule_epochs,
             settings=settings,
             report=report,
+            teacher=teacher,
         )
         try:
             for epoch in range(epochs):
@@ -174,6 +180,7 @@ class _Loop:
         schedule_epochs: int,
         settings: TrainerSettings,
         report: Report | None,
+        teacher: Teacher | None,
     ) -> None:
         self._network = network
         self._resolution = resolution
@@ -182,6 +189,7 @@ class _Loop:
         self._seed = seed
         self._schedule_epochs = schedule_epochs
         self._report = report
+        self._teacher = teacher
         self._weights = FlatWeights(network)
         self._average = MovingAverage(self._weights.vectors(), recipe.ema_decay) if recipe.ema else None
         self._optimizer = build_optimizer(
@@ -233,12 +241,16 @@ class _Loop:
         targets = functional.one_hot(labels, len(self._data.classes)).to(images.dtype)
         images, targets = mixed(images, targets, recipe.mixup, self._seed, step)
         self._weights.zero_grad()
-        loss = functional.cross_entropy(
-            self._network(images), targets, label_smoothing=recipe.label_smoothing
-        )
+        loss = self._loss(images, self._network(images), targets)
         torch.autograd.backward(loss)
         self._optimizer.step()
         return loss.detach()
+
+    def _loss(self, images: Tensor, logits: Tensor, targets: Tensor) -> Tensor:
+        smoothing = self._recipe.label_smoothing
+        if self._teacher is None:
+            return functional.cross_entropy(logits, targets, label_smoothing=smoothing)
+        return self._teacher.loss(images, logits, targets, smoothing)
 
     def validate(self) -> float:
         """Validation accuracy in percent, of the averaged weights where the recipe says so."""
