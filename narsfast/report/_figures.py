@@ -105,7 +105,7 @@ def log_ticks(lowest: float, highest: float) -> list[float]:
 
 
 def accuracy_range(data: Data) -> list[float]:
-    """Return a range of accuracies in percent that holds every trial that ended well, every result and every baseline."""
+    """Return a range of accuracies in percent that holds all trials that ended well, results and baselines."""
     trials = [row for row in data["trials"] if row["label"] is not None and row["macs"]]
     well = [row["label"] for row in trials if row["outcome"] == "ok"]
     found = [result[kind] for result in data["results"] for kind in ("validation", "test")]
