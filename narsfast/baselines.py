@@ -63,9 +63,10 @@ def baseline_task(search: Search, reference: str) -> TrialTask:
         seed=search.seed("baseline", reference),
         settings=search.config.trainer,
         output=str(search.run.path / baseline_folder(reference)),
-        resolution=baseline_resolution(search),
+        resolution=max(int(value) for value in search.space.values("resolution")),
         mirror=search.config.mirror,
         model=reference,
+        model_resolution=baseline_resolution(search),
     )
 
 
@@ -95,9 +96,10 @@ def measure_baselines(search: Search) -> list[dict[str, Any]]:
 
 
 def _tested(search: Search, task: TrialTask, trial: Trial) -> dict[str, Any]:
+    resolution = baseline_resolution(search)
     row: dict[str, Any] = {
         "model": trial.candidate,
-        "resolution": task.resolution,
+        "resolution": resolution,
         "epochs": trial.epochs,
         "outcome": trial.outcome,
         "message": trial.message,
@@ -108,8 +110,8 @@ def _tested(search: Search, task: TrialTask, trial: Trial) -> dict[str, Any]:
     data = search.data
     network = create_model(trial.candidate, len(data.classes), data.in_chans)
     load_weights(network, Path(str(task.output), WEIGHTS_FILE))
-    cost: Mapping[str, int] = count_network(network, data.in_chans, task.resolution, len(data.classes))
-    tested = evaluate(network, data.test, task.resolution, search.config.threads_per_trial)
+    cost: Mapping[str, int] = count_network(network, data.in_chans, resolution, len(data.classes))
+    tested = evaluate(network, data.test, resolution, search.config.threads_per_trial)
     return row | {
         "macs": cost["macs"],
         "params": cost["params"],

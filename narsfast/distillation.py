@@ -34,23 +34,16 @@ def check_teacher(search: Search) -> None:
     text = search.config.distil
     if text is None or text == LARGEST:
         return
-    if (found := _from_files(search, text)) is not None:
-        Teacher(found, search.data)
-    elif ":" in text:
+    if _is_reference(text):
         create_model(text, len(search.data.classes), search.data.in_chans)
     else:
-        raise UserError(
-            f"distil is {text!r}, no folder of an emitted network; give `{LARGEST}`, such a folder, torchvision:NAME, "
-            "timm:NAME, FILE.py:FACTORY, or REFERENCE=WEIGHTS.safetensors"
-        )
+        Teacher(_from_files(search, text), search.data)
 
 
 def teacher_task(search: Search) -> TrialTask | None:
     """The training of a teacher that is named by its reference; None where it needs none of its own."""
     text = search.config.distil
-    if text is None or text == LARGEST or _from_files(search, text) is not None:
-        return None
-    return baseline_task(search, text)
+    return baseline_task(search, text) if text is not None and _is_reference(text) else None
 
 
 def first_to_train(search: Search, wanted: Rows) -> Rows:
@@ -69,9 +62,11 @@ def first_to_train(search: Search, wanted: Rows) -> Rows:
 
 
 def final_task(search: Search, row: Mapping[str, Any]) -> TrialTask:
-    """The full training of an evolved candidate, with its teacher."""
+    """The full training of an evolved candidate, with its teacher unless it is trained already."""
     epochs = search.config.final_epochs
     task = search.task(Candidate(row["architecture"], row["recipe"]), epochs, epochs, "final")
+    if any(trial.candidate == row["id"] for trial in search.run.trials("final")):
+        return task  # the teacher may be gone since
     return replace(task, distillation=_distillation(search, row["id"]))
 
 
@@ -99,7 +94,12 @@ def _distillation(search: Search, candidate: str) -> Distillation | None:
             return None
         found = _from_run(search, teacher["candidate"])
     else:
-        found = _from_files(search, config.distil) or _from_task(baseline_task(search, config.distil))
+        reference = _is_reference(config.distil)
+        found = (
+            _from_task(baseline_task(search, config.distil))
+            if reference
+            else _from_files(search, config.distil)
+        )
         _keep(search, found)
     return replace(found, weight=config.distil_weight, temperature=config.distil_temperature)
 
@@ -116,18 +116,31 @@ def _from_task(task: TrialTask) -> Distillation:
         weights=str(Path(str(task.output), WEIGHTS_FILE)),
         definition=task.definition,
         model=task.model,
-        resolution=task.resolution,
+        resolution=task.model_resolution,
     )
 
 
-def _from_files(search: Search, text: str) -> Distillation | None:
-    """A teacher that is there already: an emitted folder, or weights of a reference; None where it is neither."""
+def _is_reference(text: str) -> bool:
+    """Whether a teacher is named by its reference alone, and so is trained first."""
+    source, _, name = text.rpartition(":")
+    return (source in ("torchvision", "timm") or source.endswith(".py")) and "=" not in name
+
+
+def _from_files(search: Search, text: str) -> Distillation:
+    """A teacher that is there already: an emitted folder, or weights of a reference.
+
+    Raises:
+        UserError: it is neither, or the folder's network knows other classes.
+    """
     reference, separator, weights = text.rpartition("=")
     if separator:
         return Distillation(weights=weights, model=reference)
     folder = Path(text)
     if not folder.is_dir():
-        return None
+        raise UserError(
+            f"distil is {text!r}, no folder of an emitted network; give `{LARGEST}`, such a folder, torchvision:NAME, "
+            "timm:NAME, FILE.py:FACTORY, or REFERENCE=WEIGHTS.safetensors"
+        )
     found = read_preprocessing(folder)
     if found.classes != search.data.classes or found.in_chans != search.data.in_chans:
         raise UserError(
@@ -150,7 +163,10 @@ def _from_files(search: Search, text: str) -> Distillation | None:
 
 def _keep(search: Search, found: Distillation) -> None:
     """Remember the teacher's weights by their hash; refuse to go on with others."""
-    digest = hashlib.sha256(Path(found.weights).read_bytes()).hexdigest()
+    try:
+        digest = hashlib.sha256(Path(found.weights).read_bytes()).hexdigest()
+    except OSError as error:
+        raise UserError(f"distil: {found.weights} cannot be read ({error.strerror}); put it back") from None
     began_with = search.run.fact("teacher")
     if began_with is None:
         search.run.put_fact("teacher", {"sha256": digest})

@@ -50,13 +50,6 @@ __all__ = [
 ]
 
 _AFTER_OPTIMISE = ("evolve", "train", "emit", "done")  # stages of a run whose predictor is final
-_REMEDIES = {
-    "diverged": "with a space of lower learning rates",
-    "out_of_memory": "with fewer --workers, or a space of smaller networks",
-    "timed_out": "with a longer --trial-timeout",
-    "failed": "when that is mended",
-    "lost": "with fewer --workers, if it was memory that ran out",
-}
 
 
 def run(
@@ -228,7 +221,7 @@ def train(search: Search) -> dict[str, Trial]:
                 if rank[index] == len(family["candidates"]):
                     raise UserError(
                         f"budget {family['label']}: none of its {rank[index]} final trainings ended well, the last "
-                        f"{_ended(trial)}"
+                        f"{trial.ending()}"
                     )
     baselines = [baseline_task(search, reference) for reference in search.config.baselines]
     if baselines:
@@ -271,7 +264,7 @@ def _train_teacher(search: Search) -> None:
     if task is not None:
         (trial,) = _trials(search, [task], "baseline", "train the teacher")
         if trial.outcome != "ok":
-            raise UserError(f"distil: the training of the teacher {task.candidate} {_ended(trial)}")
+            raise UserError(f"distil: the training of the teacher {task.candidate} {trial.ending()}")
 
 
 def _pool(search: Search) -> Pool:
@@ -304,7 +297,7 @@ def _evaluate(search: Search, batch: PickedBatch) -> Iterator[Trial]:
         bad += [trial] if trial.outcome != "ok" else []
         yield trial
     if len(bad) == len(tasks):
-        raise UserError(f"no training of batch {batch.index + 1} ended well, the first {_ended(bad[0])}")
+        raise UserError(f"no training of batch {batch.index + 1} ended well, the first {bad[0].ending()}")
 
 
 def _trials(search: Search, tasks: Sequence[TrialTask], purpose: Purpose, stage: str) -> Iterator[Trial]:
@@ -382,9 +375,3 @@ def _emit_family(search: Search, family: Mapping[str, Any], trial: Trial) -> Res
         test=tested.accuracy,
         directory=str(directory),
     )
-
-
-def _ended(trial: Trial) -> str:
-    """How a training ended, and what to do about it."""
-    said = f" ({trial.message})" if trial.message else ""
-    return f"{trial.outcome.replace('_', ' ')}{said}: begin another run {_REMEDIES[trial.outcome]}"

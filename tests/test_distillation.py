@@ -163,12 +163,12 @@ def test_a_network_named_by_its_reference_is_trained_first_and_once(tmp_path, re
 
 
 def tasks_with(path, teacher):
-    """The task of the best candidate of a finished run, as if the run had this teacher."""
+    """The task of a candidate that a finished run has not trained, as if the run had this teacher."""
     with pipeline.open_search(path, workers=1) as search:
         search.config = search.config.model_copy(update={"distil": teacher})
         search.run.put_fact("teacher", None)
         family = search.run.fact("families")[0]
-        return final_task(search, family["candidates"][0])
+        return final_task(search, family["candidates"][-1])
 
 
 def test_an_emitted_folder_teaches(finished, copy):
@@ -190,7 +190,7 @@ def test_weights_of_a_reference_teach_until_they_change(copy, reference, tmp_pat
     with pipeline.open_search(copy, workers=1) as search:
         search.config = search.config.model_copy(update={"distil": text})
         search.run.put_fact("teacher", {"sha256": "other"})
-        row = search.run.fact("families")[0]["candidates"][0]
+        row = search.run.fact("families")[0]["candidates"][-1]
         with pytest.raises(UserError, match="has changed since the first network was distilled"):
             final_task(search, row)
 
@@ -231,3 +231,20 @@ def test_a_teacher_whose_training_fails_ends_the_run(tmp_path, reference):
     broken.write_text(FACTORY.replace("64", "7"))
     with pytest.raises(UserError, match=r"distil: the training of the teacher .*broken.py:net failed"):
         pipeline.run(tmp_path / "run", {**OPTIONS, "distil": f"{broken}:net"}, workers=1)
+
+
+def test_a_run_that_has_ended_needs_its_teacher_no_more(finished, copy, tmp_path):
+    path, results = finished
+    folder = tmp_path / "teacher"
+    subprocess.run(["cp", "-r", path / results[1].directory, folder], check=True)
+    with Run.open(copy, None) as run:
+        run._connection.execute(
+            "UPDATE config SET value = ? WHERE key = 'distil'", (json.dumps(str(folder)),)
+        )
+    subprocess.run(["rm", "-r", folder], check=True)
+    assert pipeline.run(copy, workers=1) == results
+    with pipeline.open_search(copy, workers=1) as search:
+        families = pipeline.evolve(search, ["macs=300K:1M"])
+        assert families[-1]["candidates"][0]["id"] not in {result.candidate for result in results}
+        with pytest.raises(UserError, match="no folder of an emitted network"):
+            pipeline.train(search)

@@ -38,9 +38,10 @@ class TrialTask:
         settings: how the training is computed.
         output: folder that gets ``weights.safetensors``; None keeps nothing.
         resolution: the largest resolution of the run, pixels: data that is loaded for it serves all its
-            trials; `model` is trained at it.
+            trials.
         mirror: whether a mirrored image keeps its class.
         model: reference of a network (`narsfast.arch.create_model`) that is trained in the place of `definition`.
+        model_resolution: side of the images that `model` is trained at, pixels; None is `resolution`.
         distillation: who teaches, beside the labels; None is nobody.
     """
 
@@ -56,6 +57,7 @@ class TrialTask:
     resolution: int = 320
     mirror: bool = True
     model: str | None = None
+    model_resolution: int | None = None
     distillation: Distillation | None = None
 
 
@@ -100,7 +102,8 @@ def _train(
     if task.definition is not None:
         definition = Definition.from_json(task.definition)
         return train(definition, recipe, data, task.epochs, task.seed, **options)
-    return train_model(str(task.model), task.resolution, recipe, data, task.epochs, task.seed, **options)
+    side = task.model_resolution or task.resolution
+    return train_model(str(task.model), side, recipe, data, task.epochs, task.seed, **options)
 
 
 def _classify(error: Exception) -> tuple[Outcome, str]:
