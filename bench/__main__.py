@@ -16,6 +16,7 @@ SCRIPTS = (
     "optimizer",
     "loader",
     "ops_accuracy",
+    "baselines",
     "search_time",
     "search_speed",
     "search_optimum",
@@ -25,7 +26,7 @@ SCRIPTS = (
     "statistics_speed",
     "cuda_registers",
 )
-READ_DATA = ("loader", "ops_accuracy", "predictor_quality", "search_quality", "early_stopping")
+READ_DATA = ("loader", "ops_accuracy", "baselines", "predictor_quality", "search_quality", "early_stopping")
 NEEDS = {"cuda_registers": "nvcc"}  # a program on PATH
 _LAST_LINES = 10
 

@@ -270,7 +270,22 @@ def _results_as_json(run: Path, results: Any) -> str:
         | _latency(run / result.directory)
         for result in results
     ]
-    return json.dumps({"results": rows})
+    found: dict[str, Any] = {"results": rows}
+    if baselines := _baselines(run):
+        found["baselines"] = [
+            {key: row[key] for key in ("model", "resolution", "macs", "params", "outcome")}
+            | {"measured": row["test"], "dir": str(run / row["directory"])}
+            for row in baselines
+        ]
+    return json.dumps(found)
+
+
+def _baselines(run: Path) -> list[dict[str, Any]]:
+    """What the run knows of its baselines (`narsfast.baselines.measure_baselines`)."""
+    from .runs import Run
+
+    with Run.read(run) as opened:
+        return opened.fact("baselines") or []
 
 
 def _values(values: tuple[Any, ...]) -> str:
@@ -324,8 +339,26 @@ def _print_results(run: Path, results: Any) -> None:
         }
         for result in results
     ]
+    timed = [name for name in rows[0] if name.endswith(" ms")]
+    rows += [_baseline_row(run, row, timed) for row in _baselines(run)]
     print_table("Found (predicted: validation accuracy at the early-stop epoch)", rows)
     typer.echo(f"report: {run / 'report.html'}")
+
+
+def _baseline_row(run: Path, row: dict[str, Any], timed: list[str]) -> dict[str, Any]:
+    """A baseline as a row of the table of results."""
+    trained = row["outcome"] == "ok"
+    return {
+        "budget": f"(baseline {row['model']}, {row['resolution']} px)",
+        "MACs": row["macs"] if trained else "-",
+        "params": row["params"] if trained else "-",
+        **dict.fromkeys(timed, "-"),
+        "predicted %": "-",
+        "validation %": f"{row['validation']:.2f}" if trained else "-",
+        "test %": f"{row['test']:.2f}" if trained else "-",
+        "ONNX": "-",
+        "files": str(run / row["directory"]) if trained else f"{row['outcome']}: {row['message']}",
+    }
 
 
 def _latency(directory: Path) -> dict[str, float]:

@@ -119,6 +119,32 @@ Timeout = Annotated[
     float | None, typer.Option("--trial-timeout", help="Seconds after which a trial is ended.")
 ]
 
+Baselines = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--baseline",
+        metavar="REFERENCE",
+        help="A known network to train beside the found ones, as in torchvision:mobilenet_v3_small. May be given "
+        "again, and added to a run that has ended.",
+    ),
+]
+Distil = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TEACHER",
+        help="Teacher of the final trainings: `largest` (of this run), the folder of an emitted network, "
+        "torchvision:NAME, timm:NAME, or REFERENCE=WEIGHTS.safetensors.",
+    ),
+]
+DistilWeight = Annotated[
+    float | None,
+    typer.Option("--distil-weight", help="Share of the teacher in the loss, 0 to 1. Default 0.8."),
+]
+DistilTemperature = Annotated[
+    float | None,
+    typer.Option("--distil-temperature", help="Divides the logits of teacher and student. Default 1."),
+]
+
 
 def _collect(
     out: Out = None,
@@ -149,6 +175,10 @@ def _collect(
     processes_per_trial: ProcessesPerTrial = None,
     loader: LoaderName = None,
     trial_timeout: Timeout = None,
+    baselines: Baselines = None,
+    distil: Distil = None,
+    distil_weight: DistilWeight = None,
+    distil_temperature: DistilTemperature = None,
 ) -> tuple[Path, dict[str, Any]]:
     """The run directory and the options that the user gave, in the names of `resolve_config`."""
     options = {name: value for name, value in locals().items() if value is not None and name != "out"}

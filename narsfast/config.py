@@ -11,10 +11,14 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
+from .arch import absolute_reference
 from .cost import LATENCY, NO_TABLE, Budget, LatencyTable
 from .errors import UserError
 from .space import Space, load_space, with_recipe_space
 from .training import TrainerSettings, resolve_device
+
+LARGEST = "largest"
+"""The teacher that a run makes itself: its largest network."""
 
 
 class RunConfig(TrainerSettings):
@@ -39,6 +43,11 @@ class RunConfig(TrainerSettings):
         members: members of the predictor.
         seed: seed of the run.
         trial_timeout: seconds after which a trial is ended, or None.
+        baselines: references of networks (`narsfast.arch.create_model`) that are trained beside the found ones.
+        distil: teacher of the final trainings: ``largest``, the absolute path of an emitted folder, a reference, or
+            ``REFERENCE=WEIGHTS``; None is without.
+        distil_weight: share of the teacher in the loss.
+        distil_temperature: divides the logits of teacher and student.
     """
 
     data: str
@@ -57,6 +66,10 @@ class RunConfig(TrainerSettings):
     members: int = Field(4, ge=1)
     seed: int = Field(0, ge=0)
     trial_timeout: float | None = Field(None, gt=0)
+    baselines: tuple[str, ...] = ()
+    distil: str | None = None
+    distil_weight: float = Field(0.8, ge=0, le=1)
+    distil_temperature: float = Field(1.0, gt=0)
 
     @property
     def trainer(self) -> TrainerSettings:
@@ -70,7 +83,8 @@ def resolve_config(options: Mapping[str, Any], stored: Mapping[str, Any] | None 
     Args:
         options: what the user said. Keys of `RunConfig`, with ``space`` a name or a file, ``budgets`` and
             ``pool_bounds`` as text (``macs=50M``), ``latency`` the file of a latency table, ``recipe_space``: the name
-            of one that widens the space's recipe, and ``fix``: a mapping from field to value.
+            of one that widens the space's recipe, and ``fix``: a mapping from field to value. ``baselines`` are added to
+            those of the run.
         stored: configuration of a run that goes on: the base for whatever the user did not say.
 
     Raises:
@@ -95,6 +109,10 @@ def resolve_config(options: Mapping[str, Any], stored: Mapping[str, Any] | None 
     bounded = [text for text in (*config["budgets"], config["pool_bounds"] or "") if LATENCY in text]
     if bounded and not config.get("latency"):
         raise UserError(f"budget {bounded[0]} {NO_TABLE}")
+    added = [absolute_reference(reference) for reference in given.pop("baselines", ())]
+    config["baselines"] = list(dict.fromkeys([*config.get("baselines", ()), *added]))
+    if teacher := given.pop("distil", None):
+        config["distil"] = _absolute_teacher(str(teacher))
     config.update(given)
     try:
         resolved = RunConfig.model_validate(config)
@@ -109,7 +127,21 @@ def resolve_config(options: Mapping[str, Any], stored: Mapping[str, Any] | None 
             f"pool_size is {resolved.pool_size}; {resolved.iterations} batches of {resolved.batch} need at least "
             f"{resolved.batch * resolved.iterations}"
         )
+    if resolved.distil == LARGEST and len(resolved.budgets) < 2:
+        raise UserError(
+            f"distil is {LARGEST}; with one budget no other network is left to learn from it, so give another budget or "
+            "teacher"
+        )
     return resolved
+
+
+def _absolute_teacher(text: str) -> str:
+    """A teacher with absolute paths: a run goes on from any directory."""
+    reference, separator, weights = text.rpartition("=")
+    if separator:
+        return f"{absolute_reference(reference)}={Path(weights).expanduser().resolve()}"
+    folder = Path(text).expanduser()
+    return str(folder.resolve()) if folder.is_dir() else absolute_reference(text)
 
 
 def resolve_space(given: Mapping[str, Any], stored: Mapping[str, Any] | None = None) -> tuple[str, Space]:

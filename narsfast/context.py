@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from . import __version__, _native, cost
-from .arch import definition_of
+from .arch import create_model, definition_of
 from .config import RunConfig, resolve_config, resolve_space
 from .cost import Counter, LatencyTable
 from .data import Dataset, loader_version, resolve_loader, shared_data
@@ -171,7 +171,9 @@ def open_search(
     config = resolve_config(options or {}, stored)
     if options and stored is not None and not _has_batches(out):
         config = resolve_config(options)
-    run = Run.open(out, config.model_dump(mode="json"))
+    for reference in set(config.baselines) - set((stored or {}).get("baselines", ())):
+        create_model(reference, num_classes=2)  # a wrong one is said before the run knows it
+    run = Run.open(out, config.model_dump(mode="json"), growing=("baselines",))
     try:
         _check_environment(run, config)
         if options and options.get("latency"):

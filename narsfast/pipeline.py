@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from .arch import WEIGHTS_FILE, Definition, create, load_weights
+from .baselines import baseline_task, measure_baselines
 from .context import Search, measure_latency, open_search
 from .cost import Budget, named
 from .data import batches
+from .distillation import check_teacher, describe_teacher, final_task, first_to_train, teacher_task
 from .emit import Measurements, describe_data
 from .emit import emit as emit_network
 from .errors import UserError
@@ -48,13 +50,6 @@ __all__ = [
 ]
 
 _AFTER_OPTIMISE = ("evolve", "train", "emit", "done")  # stages of a run whose predictor is final
-_REMEDIES = {
-    "diverged": "with a space of lower learning rates",
-    "out_of_memory": "with fewer --workers, or a space of smaller networks",
-    "timed_out": "with a longer --trial-timeout",
-    "failed": "when that is mended",
-    "lost": "with fewer --workers, if it was memory that ran out",
-}
 
 
 def run(
@@ -85,6 +80,7 @@ def pretrain(search: Search) -> Predictor:
     pool = _pool(search)
     for text in search.config.budgets:
         check_budget(search, Budget.parse(text), pool)
+    check_teacher(search)
     predictor = pretrain_predictor(
         search.counter,
         pool.genes,
@@ -194,39 +190,42 @@ def pareto(search: Search, statistics: Sequence[str], between: str | None = None
 
 
 def train(search: Search) -> dict[str, Trial]:
-    """Train the best candidate of every budget fully; where that ends badly, the next best one.
+    """Train the best candidate of every budget fully; where that ends badly, the next best one; then the baselines.
 
-    What was trained before is kept.
+    What was trained before is kept. Teachers are trained before those that they teach.
 
     Returns:
         The trial of each budget's network, by the budget's text.
 
     Raises:
-        UserError: every candidate that the run keeps for a budget ended badly.
+        UserError: every candidate that the run keeps for a budget ended badly, or the teacher did.
     """
     families = evolve(search)
     rank = dict.fromkeys(range(len(families)), 0)
-    epochs = search.config.final_epochs
     trials: dict[str, Trial] = {}
+    _train_teacher(search)
     while True:
         wanted = {}
         for family, place in zip(families, rank.values(), strict=True):
             top = family["candidates"][place]
-            wanted[top["id"]] = Candidate(top["architecture"], top["recipe"])
+            wanted[top["id"]] = top
         if wanted.keys() <= trials.keys():
             break
         search.run.put_fact("finals_expected", len(wanted.keys() | trials.keys()))
-        tasks = [search.task(candidate, epochs, epochs, "final") for candidate in wanted.values()]
+        tasks = [final_task(search, top) for top in first_to_train(search, wanted).values()]
         trials |= {trial.candidate: trial for trial in _trials(search, tasks, "final", "train")}
         for index, family in enumerate(families):
-            trial = trials[family["candidates"][rank[index]]["id"]]
-            if trial.outcome != "ok":
+            trial = trials.get(family["candidates"][rank[index]]["id"])
+            if trial is not None and trial.outcome != "ok":
                 rank[index] += 1
                 if rank[index] == len(family["candidates"]):
                     raise UserError(
                         f"budget {family['label']}: none of its {rank[index]} final trainings ended well, the last "
-                        f"{_ended(trial)}"
+                        f"{trial.ending()}"
                     )
+    baselines = [baseline_task(search, reference) for reference in search.config.baselines]
+    if baselines:
+        list(_trials(search, baselines, "baseline", "train the baselines"))
     if search.run.fact("stage") == "train":
         search.run.put_fact("stage", "emit")
     return {
@@ -236,7 +235,7 @@ def train(search: Search) -> dict[str, Trial]:
 
 
 def emit(search: Search) -> list[Result]:
-    """Test each trained network once and write its folder; then write the report.
+    """Test each trained network once and write its folder; test the baselines once; then write the report.
 
     Returns:
         One result a budget.
@@ -252,9 +251,20 @@ def emit(search: Search) -> list[Result]:
             search.run.add_result(result)
             known[result.budget] = result
     search.progress("test and emit", len(families), len(families))
+    if search.config.baselines:
+        measure_baselines(search)
     search.run.put_fact("stage", "done")
     write_report(search.run, search.run.path / "report.html")
     return [known[family["label"]] for family in families]
+
+
+def _train_teacher(search: Search) -> None:
+    """Train a teacher that is no network of the run."""
+    task = teacher_task(search)
+    if task is not None:
+        (trial,) = _trials(search, [task], "baseline", "train the teacher")
+        if trial.outcome != "ok":
+            raise UserError(f"distil: the training of the teacher {task.candidate} {trial.ending()}")
 
 
 def _pool(search: Search) -> Pool:
@@ -287,7 +297,7 @@ def _evaluate(search: Search, batch: PickedBatch) -> Iterator[Trial]:
         bad += [trial] if trial.outcome != "ok" else []
         yield trial
     if len(bad) == len(tasks):
-        raise UserError(f"no training of batch {batch.index + 1} ended well, the first {_ended(bad[0])}")
+        raise UserError(f"no training of batch {batch.index + 1} ended well, the first {bad[0].ending()}")
 
 
 def _trials(search: Search, tasks: Sequence[TrialTask], purpose: Purpose, stage: str) -> Iterator[Trial]:
@@ -335,7 +345,7 @@ def _emit_family(search: Search, family: Mapping[str, Any], trial: Trial) -> Res
     best = next(found for found in family["candidates"] if found["id"] == trial.candidate)
     candidate = Candidate(best["architecture"], best["recipe"])
     task = search.task(candidate, trial.epochs, trial.epochs, "final")
-    data, definition = search.data, Definition.from_json(task.definition)
+    data, definition = search.data, Definition.from_json(str(task.definition))
     recipe = Recipe.of(task.recipe)
     network = create(definition, num_classes=len(data.classes), in_chans=data.in_chans)
     load_weights(network, Path(str(task.output), WEIGHTS_FILE))
@@ -358,6 +368,7 @@ def _emit_family(search: Search, family: Mapping[str, Any], trial: Trial) -> Res
             candidate=trial.candidate,
             seconds=trial.seconds,
             optim_backend=computed_by(recipe.optimizer, search.trainer.optim_backend),
+            distillation=describe_teacher(search, trial.candidate),
         ),
         test_batches=batches(data.test, definition.resolution, 128),
     )
@@ -371,9 +382,3 @@ def _emit_family(search: Search, family: Mapping[str, Any], trial: Trial) -> Res
         test=tested.accuracy,
         directory=str(directory),
     )
-
-
-def _ended(trial: Trial) -> str:
-    """How a training ended, and what to do about it."""
-    said = f" ({trial.message})" if trial.message else ""
-    return f"{trial.outcome.replace('_', ' ')}{said}: begin another run {_REMEDIES[trial.outcome]}"

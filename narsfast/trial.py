@@ -8,6 +8,15 @@ from typing import Literal
 Outcome = Literal["ok", "diverged", "out_of_memory", "timed_out", "failed", "lost"]
 
 
+_REMEDIES = {
+    "diverged": "with a space of lower learning rates",
+    "out_of_memory": "with fewer --workers, or a space of smaller networks",
+    "timed_out": "with a longer --trial-timeout",
+    "failed": "when that is mended",
+    "lost": "with fewer --workers, if it was memory that ran out",
+}
+
+
 @dataclass(frozen=True)
 class Trial:
     """One training of one candidate.
@@ -34,3 +43,8 @@ class Trial:
         A training that did not end well, or earlier, is worth a constant guess (`chance`), and is never dropped.
         """
         return self.curve[epoch - 1] if self.outcome == "ok" and len(self.curve) >= epoch else chance
+
+    def ending(self) -> str:
+        """How a training ended that did not end well, and what to do about it."""
+        said = f" ({self.message})" if self.message else ""
+        return f"{self.outcome.replace('_', ' ')}{said}: begin another run {_REMEDIES[self.outcome]}"

@@ -130,6 +130,19 @@ def _statistics(statistics: Mapping[str, int | float]) -> str:
     return _table(("statistic", "value", "counted"), [(name, value, how) for name, how, value in rows])
 
 
+def _taught(found: Measurements) -> str:
+    if found.distillation is None:
+        return ""
+    teacher = found.distillation
+    own = (
+        f" (candidate `{teacher['candidate']}`, the run's largest network)" if "candidate" in teacher else ""
+    )
+    return (
+        f" Distilled from `{teacher['teacher']}`{own}: the loss is {1 - teacher['weight']:g} of the labels' and "
+        f"{teacher['weight']:g} of the divergence from the teacher's answers, at temperature {teacher['temperature']:g}."
+    )
+
+
 def model_card(
     title: str,
     definition: Definition,
@@ -185,7 +198,7 @@ narsfast, a search over architectures and recipes after FBNetV3
 
 ## Recipe
 
-Trained from scratch for {found.epochs} epochs with seed {found.seed}{duration}{step}.
+Trained from scratch for {found.epochs} epochs with seed {found.seed}{duration}{step}.{_taught(found)}
 
 {_table(("field", "value"), recipe_rows)}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from narsfast.data import Dataset
 
@@ -77,6 +78,7 @@ class Measurements:
         candidate: id of the candidate.
         seconds: duration of the full training.
         optim_backend: who computed the optimiser's step (`narsfast.training.resolve_backend`).
+        distillation: teacher, weight and temperature of the full training; None where it had no teacher.
     """
 
     budget: str
@@ -89,3 +91,4 @@ class Measurements:
     candidate: str
     seconds: float | None = None
     optim_backend: str | None = None
+    distillation: Mapping[str, Any] | None = None

@@ -56,6 +56,8 @@ def collect(run: Run) -> dict[str, Any]:
         "pretraining": run.fact("predictor_pretraining") or {},
         "importance": field_importance(run.config.get("space"), batches, rows),
         "finals": _final_rows(run),
+        "baselines": run.fact("baselines") or [],
+        "teacher": run.fact("teacher"),
         "results": [
             {
                 "budget": result.budget,

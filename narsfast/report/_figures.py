@@ -60,7 +60,21 @@ def accuracy_against_macs(data: Data) -> Figure | None:
                     "hovertemplate": "%{text}<br>%{x:.4s} MACs<br>%{y:.2f} %<extra></extra>",
                 }
             )
-    costs = [row["macs"] for row in [*rows, *data["results"]]]
+    baselines = _trained(data)
+    if baselines:
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": "baselines, test",
+                "x": [row["macs"] for row in baselines],
+                "y": [row["test"] for row in baselines],
+                "text": [row["model"] for row in baselines],
+                "marker": {"color": "@text", "symbol": "x", "size": 11},
+                "hovertemplate": "%{text}<br>%{x:.4s} MACs<br>%{y:.2f} %<extra></extra>",
+            }
+        )
+    costs = [row["macs"] for row in [*rows, *data["results"], *baselines]]
     ticks = log_ticks(min(costs), max(costs))
     x = {
         "title": title("multiply-adds of one image (MACs)"),
@@ -75,6 +89,10 @@ def accuracy_against_macs(data: Data) -> Figure | None:
     )
 
 
+def _trained(data: Data) -> list[Data]:
+    return [row for row in data["baselines"] if row["test"] is not None]
+
+
 def log_ticks(lowest: float, highest: float) -> list[float]:
     """Return round numbers on a logarithmic axis: the coarsest series that puts four between the ends."""
     decades = range(math.floor(math.log10(lowest)) - 1, math.ceil(math.log10(highest)) + 1)
@@ -87,10 +105,11 @@ def log_ticks(lowest: float, highest: float) -> list[float]:
 
 
 def accuracy_range(data: Data) -> list[float]:
-    """Return a range of accuracies in percent that holds every trial that ended well, and every result."""
+    """Return a range of accuracies in percent that holds all trials that ended well, results and baselines."""
     trials = [row for row in data["trials"] if row["label"] is not None and row["macs"]]
     well = [row["label"] for row in trials if row["outcome"] == "ok"]
     found = [result[kind] for result in data["results"] for kind in ("validation", "test")]
+    found += [row["test"] for row in _trained(data)]
     values = [*(well or [row["label"] for row in trials]), *found]
     return range_around(values)
 

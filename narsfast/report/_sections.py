@@ -65,6 +65,7 @@ def results(data: Data, drawn: set[str], folder: Path, page: Path) -> str:
                 Markup(" ".join(links)) if links else "files are gone",
             )
         )
+    rows += [_baseline_row(row, timed) for row in data["baselines"]]
     return table(
         (
             *("budget", "MACs", "params", *(["latency (ms)"] if timed else [])),
@@ -77,8 +78,45 @@ def results(data: Data, drawn: set[str], folder: Path, page: Path) -> str:
         "Predicted is for a training cut short at the early-stop epoch, on the validation split; validation "
         "and test are "
         "of the full training. The search chose by the validation split, so it flatters; test was looked at "
-        "once.",
+        "once." + _baseline_text(data) + _teacher_text(data),
         soft=True,
+    )
+
+
+def _baseline_row(row: Data, timed: bool) -> tuple[object, ...]:
+    """A baseline as a row of the table of found networks."""
+    return (
+        f"baseline {row['model']}, {row['resolution']} px",
+        f"{row['macs']:,}" if row["macs"] is not None else None,
+        f"{row['params']:,}" if row["params"] is not None else None,
+        *([None] if timed else []),
+        None,
+        number(row["validation"]),
+        number(row["test"]),
+        row["directory"] if row["outcome"] == "ok" else f"{row['outcome']}: {row['message']}",
+    )
+
+
+def _baseline_text(data: Data) -> str:
+    if not data["baselines"]:
+        return ""
+    return (
+        " Baselines were trained on the same images for as many epochs, by one standard recipe that nobody tuned "
+        "(narsfast.baselines.STANDARD_RECIPE), and tested once too."
+    )
+
+
+def _teacher_text(data: Data) -> str:
+    teacher, config = data["teacher"], data["config"]
+    if teacher is None:
+        return ""
+    budgets = {result["candidate"]: result["budget"] for result in data["results"]}
+    candidate = teacher.get("candidate")
+    own = f" ({budgets.get(candidate, candidate)}, itself not distilled)" if candidate else ""
+    return (
+        f" The full trainings are distilled from {config['distil']}{own}: the teacher's share of the loss is "
+        f"{config['distil_weight']:g}, the temperature {config['distil_temperature']:g}; the trials of the search had "
+        "no teacher."
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from narsfast.errors import UserError
 
 DATABASE_FILE = "run.db"
-VERSION = 1
+VERSION = 2
 _APPLICATION = 0x6E617273  # "nars", in the header of the file
 _TIMEOUT = 30.0  # seconds to wait for a lock of SQLite's own
 
@@ -26,11 +26,11 @@ _TABLES = (
         genes TEXT NOT NULL, architecture TEXT NOT NULL, recipe TEXT NOT NULL, score REAL,
         PRIMARY KEY (batch, position)) WITHOUT ROWID""",
     """CREATE TABLE trials (
-        purpose TEXT NOT NULL CHECK (purpose IN ('search', 'final')), candidate TEXT NOT NULL,
+        purpose TEXT NOT NULL CHECK (purpose IN ('search', 'final', 'baseline')), candidate TEXT NOT NULL,
         epochs INTEGER NOT NULL, curve TEXT NOT NULL, outcome TEXT NOT NULL, seconds REAL NOT NULL,
         message TEXT NOT NULL, PRIMARY KEY (purpose, candidate)) WITHOUT ROWID""",
     """CREATE TABLE in_flight (
-        purpose TEXT NOT NULL CHECK (purpose IN ('search', 'final')), candidate TEXT NOT NULL,
+        purpose TEXT NOT NULL CHECK (purpose IN ('search', 'final', 'baseline')), candidate TEXT NOT NULL,
         epochs INTEGER NOT NULL, since REAL NOT NULL, PRIMARY KEY (purpose, candidate)) WITHOUT ROWID""",
     """CREATE TABLE results (
         position INTEGER PRIMARY KEY, budget TEXT NOT NULL UNIQUE, candidate TEXT NOT NULL, macs INTEGER NOT
@@ -95,6 +95,13 @@ def restart(connection: sqlite3.Connection, config: Mapping[str, Any]) -> None:
     with writing(connection):
         connection.execute("DELETE FROM config")
         connection.execute("DELETE FROM facts")
+        _store_config(connection, config)
+
+
+def change_config(connection: sqlite3.Connection, config: Mapping[str, Any]) -> None:
+    """Stores another configuration of the same run, in one transaction."""
+    with writing(connection):
+        connection.execute("DELETE FROM config")
         _store_config(connection, config)
 
 

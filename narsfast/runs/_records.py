@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import PurePath
 from typing import Any, Literal
 
-Purpose = Literal["search", "final"]
+Purpose = Literal["search", "final", "baseline"]
 Value = int | float | str | bool
 
 
@@ -86,7 +86,7 @@ class InFlight:
 
     Attributes:
         candidate: id of the candidate.
-        purpose: ``search`` or ``final``.
+        purpose: ``search``, ``final`` or ``baseline``.
         epochs: epochs asked for.
         since: when it started, in seconds since 1970.
     """

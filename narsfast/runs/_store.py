@@ -12,7 +12,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import fields
 from pathlib import Path
@@ -52,7 +52,12 @@ class Run:
         self._mutex = threading.RLock()
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], config: Mapping[str, Any] | None) -> Run:
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        config: Mapping[str, Any] | None,
+        growing: Collection[str] = (),
+    ) -> Run:
         """Starts a run in `path`, or goes on with the one that is there, as its only driver.
 
         A run that has picked no batch yet has nothing to lose: it begins anew with another configuration.
@@ -60,6 +65,7 @@ class Run:
         Args:
             path: directory of the run; made when it is not there.
             config: configuration in JSON types; None goes on with whatever is stored.
+            growing: keys of the configuration that a run may go on with other values of.
 
         Raises:
             UserError: the run has another driver, another configuration (every difference is named) or
@@ -77,7 +83,7 @@ class Run:
             connection = database.connect_for_writing(path / database.DATABASE_FILE)
             try:
                 run = cls(path, connection, lock)
-                run._begin(given)
+                run._begin(given, growing)
             except BaseException:
                 connection.close()
                 raise
@@ -121,18 +127,22 @@ class Run:
                 return None
             return cls(Path(path), connection, None).config
 
-    def _begin(self, given: Mapping[str, Any] | None) -> None:
+    def _begin(self, given: Mapping[str, Any] | None, growing: Collection[str]) -> None:
         if not database.is_initialised(self._connection, self._path / database.DATABASE_FILE):
             if given is None:
                 raise UserError(f"{self._path} holds no run to go on with: start one with a configuration")
             database.initialise(self._connection, given)
-        elif given is not None and (different := differences(self.config, given)):
-            if self.batches():
+        elif given is not None and differences(self.config, given):
+            fixed = [{key: held[key] for key in held if key not in growing} for held in (self.config, given)]
+            if self.batches() and (different := differences(*fixed)):
                 raise UserError(
                     f"{self._path} holds a run of another configuration: {'; '.join(different)}; "
                     "give the stored values or name another directory"
                 )
-            database.restart(self._connection, given)
+            if self.batches():
+                database.change_config(self._connection, given)
+            else:
+                database.restart(self._connection, given)
         with database.writing(self._connection):
             self._connection.execute("DELETE FROM in_flight")
         remove_partial(self._path)

@@ -3,7 +3,9 @@
 from ._backend import OptimBackend, check_optimizers, computed_by, resolve_backend
 from ._checkpoint import CHECKPOINT_FILE
 from ._device import Device, resolve_device, training_device
+from ._distil import Distillation, Teacher, distilled_loss
 from ._evaluate import Evaluation, evaluate, torch_threads
+from ._model import train_model
 from ._optimizer import build_optimizer, peak_rate
 from ._precision import Precision
 from ._ranks import Ranks, process_group
@@ -17,6 +19,7 @@ from ._weights import FlatWeights, MovingAverage, ema_decay
 __all__ = [
     "CHECKPOINT_FILE",
     "Device",
+    "Distillation",
     "Evaluation",
     "FlatWeights",
     "MovingAverage",
@@ -24,12 +27,14 @@ __all__ = [
     "Precision",
     "RMSpropTF",
     "Ranks",
+    "Teacher",
     "TrainerSettings",
     "Training",
     "TrialTask",
     "build_optimizer",
     "check_optimizers",
     "computed_by",
+    "distilled_loss",
     "ema_decay",
     "evaluate",
     "learning_rate",
@@ -40,6 +45,7 @@ __all__ = [
     "run_trial",
     "torch_threads",
     "train",
+    "train_model",
     "train_network",
     "training_device",
 ]

@@ -25,6 +25,7 @@ from narsfast.trial import Outcome
 
 from ._checkpoint import Checkpoint
 from ._device import moved, training_device
+from ._distil import Teacher
 from ._evaluate import evaluate, torch_threads
 from ._optimizer import LAYERWISE, build_optimizer
 from ._precision import Precision
@@ -79,6 +80,7 @@ def train(
     keep_network: bool = False,
     checkpoint: Path | None = None,
     checkpoint_epochs: int = 1,
+    teacher: Teacher | None = None,
 ) -> Training:
     """Trains the network of a definition from scratch.
 
@@ -99,6 +101,7 @@ def train(
         checkpoint: file that keeps the state of the training while it goes on: one that was killed goes on from
             there, and its result is bit for bit the one without interruption. Deleted when the training is done.
         checkpoint_epochs: epochs from one checkpoint to the next.
+        teacher: whose answers count in the loss; None is the labels alone.
 
     Raises:
         UserError: arguments that do not fit each other or this machine, or a checkpoint of other arguments.
@@ -128,6 +131,7 @@ def train(
         keep_network=keep_network,
         checkpoint=checkpoint,
         checkpoint_epochs=checkpoint_epochs,
+        teacher=teacher,
     )
 
 
@@ -145,6 +149,7 @@ def train_network(
     keep_network: bool = False,
     checkpoint: Path | None = None,
     checkpoint_epochs: int = 1,
+    teacher: Teacher | None = None,
 ) -> Training:
     """`train` for any network: `build` makes it on the CPU, with the recipe's dropout and drop path already in it."""
     schedule_epochs = epochs if schedule_epochs is None else schedule_epochs
@@ -178,6 +183,7 @@ def train_network(
             loader=loader,
             ranks=ranks,
             report=report,
+            teacher=teacher,
         )
         kept = None
         if checkpoint is not None:
@@ -230,6 +236,7 @@ class _Loop:
         loader: Loader,
         ranks: Ranks,
         report: Report | None,
+        teacher: Teacher | None,
     ) -> None:
         self.curve: list[float] = []
         self.losses: list[float] = []
@@ -255,6 +262,7 @@ class _Loop:
         self._own_norms = share_norms(network) if ranks.size > 1 else None
         if device.type == "cuda":  # on the CPU a step takes as long with either layout of the weights
             network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._teacher = teacher
         self._weights = FlatWeights(network)
         ranks.take_first_(*self._weights.vectors())
         self._average = MovingAverage(self._weights.vectors(), recipe.ema_decay) if recipe.ema else None
@@ -326,12 +334,17 @@ class _Loop:
         ):
             with self._precision.autocast():
                 logits = self._network(part)
-            loss = functional.cross_entropy(logits.float(), wanted, label_smoothing=recipe.label_smoothing)
-            loss = loss * (len(part) / self._batch)
+            loss = self._loss(part, logits.float(), wanted) * (len(part) / self._batch)
             torch.autograd.backward(self._precision.scaler.scale(loss))
             total += loss.detach()
         self._update()
         return total
+
+    def _loss(self, images: Tensor, logits: Tensor, targets: Tensor) -> Tensor:
+        smoothing = self._recipe.label_smoothing
+        if self._teacher is None:
+            return functional.cross_entropy(logits, targets, label_smoothing=smoothing)
+        return self._teacher.loss(images, logits, targets, smoothing)
 
     def _update(self) -> None:
         """The optimiser's step with the gradients of all micro-batches and processes."""
@@ -366,6 +379,7 @@ class _Loop:
             "settings": self._settings.model_dump(mode="json"),
             "device": self._device.type,
             "processes": self._ranks.size,
+            "teacher": None if self._teacher is None else self._teacher.describe(),
         }
 
     def state_dict(self) -> dict[str, Any]:

@@ -11,16 +11,18 @@ from typing import Any
 import torch
 
 from narsfast.arch import WEIGHTS_FILE, Definition, save_weights
-from narsfast.data import shared_data
+from narsfast.data import Dataset, shared_data
 from narsfast.errors import UserError
 from narsfast.space import Recipe
 from narsfast.trial import Outcome, Trial
 
 from ._checkpoint import CHECKPOINT_FILE
+from ._distil import Distillation, Teacher
+from ._model import train_model
 from ._processes import run_in_processes
 from ._ranks import Ranks
 from ._settings import TrainerSettings
-from ._train import train
+from ._train import Training, train
 
 _MEMORY_MESSAGES = ("can't allocate memory", "not enough memory", "out of memory")
 
@@ -31,7 +33,7 @@ class TrialTask:
 
     Attributes:
         candidate: id of the candidate.
-        definition: the architecture, as `Definition.to_json` writes it.
+        definition: the architecture, as `Definition.to_json` writes it; None trains `model`.
         recipe: fields of `narsfast.space.Recipe`; what is not named keeps its default.
         data: what `narsfast.data.load_data` takes: ``digits`` or a folder.
         epochs: to train.
@@ -43,10 +45,13 @@ class TrialTask:
         resolution: the largest resolution of the run, pixels: data that is loaded for it serves all its
             trials.
         mirror: whether a mirrored image keeps its class.
+        model: reference of a network (`narsfast.arch.create_model`) that is trained in the place of `definition`.
+        model_resolution: side of the images that `model` is trained at, pixels; None is `resolution`.
+        distillation: who teaches, beside the labels; None is nobody.
     """
 
     candidate: str
-    definition: str
+    definition: str | None
     recipe: Mapping[str, Any]
     data: str
     epochs: int
@@ -56,6 +61,9 @@ class TrialTask:
     output: str | None = None
     resolution: int = 320
     mirror: bool = True
+    model: str | None = None
+    model_resolution: int | None = None
+    distillation: Distillation | None = None
 
 
 def run_trial(task: TrialTask, report: Callable[[float], None] | None = None) -> Trial:
@@ -82,18 +90,7 @@ def run_trial(task: TrialTask, report: Callable[[float], None] | None = None) ->
     curve: tuple[float, ...] = ()
     outcome: Outcome
     try:
-        training = train(
-            Definition.from_json(task.definition),
-            recipe,
-            data,
-            task.epochs,
-            task.seed,
-            schedule_epochs=task.schedule_epochs,
-            settings=task.settings,
-            report=report,
-            keep_network=task.output is not None,
-            checkpoint=None if task.output is None else Path(task.output, CHECKPOINT_FILE),
-        )
+        training = _train(task, recipe, data, report)
         if task.output is not None and training.network is not None and ranks.rank == 0:
             save_weights(training.network, Path(task.output, WEIGHTS_FILE))
         curve, outcome, message = training.curve, training.outcome, training.message
@@ -102,6 +99,24 @@ def run_trial(task: TrialTask, report: Callable[[float], None] | None = None) ->
     except Exception as error:
         outcome, message = _classify(error)
     return Trial(task.candidate, curve, outcome, task.epochs, time.perf_counter() - start, message)
+
+
+def _train(
+    task: TrialTask, recipe: Recipe, data: Dataset, report: Callable[[float], None] | None
+) -> Training:
+    options: dict[str, Any] = {
+        "schedule_epochs": task.schedule_epochs,
+        "settings": task.settings,
+        "report": report,
+        "keep_network": task.output is not None,
+        "checkpoint": None if task.output is None else Path(task.output, CHECKPOINT_FILE),
+        "teacher": None if task.distillation is None else Teacher(task.distillation, data),
+    }
+    if task.definition is not None:
+        definition = Definition.from_json(task.definition)
+        return train(definition, recipe, data, task.epochs, task.seed, **options)
+    side = task.model_resolution or task.resolution
+    return train_model(str(task.model), side, recipe, data, task.epochs, task.seed, **options)
 
 
 def _classify(error: Exception) -> tuple[Outcome, str]:

@@ -4,8 +4,9 @@ from html.parser import HTMLParser
 
 import pytest
 
-from narsfast.report import write_report
+from narsfast.report import collect, write_report
 from narsfast.report._figures import FIGURES, log_ticks
+from narsfast.report._page import render_report
 
 from .conftest import SIZE, STOP, make
 
@@ -138,6 +139,25 @@ def test_the_table_holds_the_results_with_links_that_work(page, report):
     assert len(files) == 6  # README.md and weights.safetensors of three networks; the others are not there
     for link in files:
         assert (report.parent / unquote(link)).exists(), link
+
+
+def test_baselines_stand_in_the_table_and_in_the_plot(made, tmp_path):
+    good = {"model": "torchvision:<net>", "resolution": 32, "epochs": 12, "macs": 5_000_000, "params": 700}
+    good |= {"validation": 88.0, "test": 12.25, "outcome": "ok", "message": "", "directory": "baselines/n"}
+    bad = {**good, "model": "bad", "outcome": "failed", "message": "too small"}
+    bad |= dict.fromkeys(("macs", "params", "validation", "test"))
+    data = collect(made.run) | {"baselines": [good, bad]}
+    page = Page(render_report(data, made.run.path, tmp_path / "report.html"))
+    *_, first, second = page.tables["results"]
+    assert first[:3] == ["baseline torchvision:<net>, 32 px", "5,000,000", "700"]
+    assert first[-3:] == ["88.00", "12.25", "baselines/n"]
+    assert second[-1] == "failed: too small"
+    assert any("one standard recipe" in text for text in page.text)
+    figure = FIGURES["macs"](data)
+    (trace,) = [trace for trace in figure["data"] if trace["name"] == "baselines, test"]
+    assert (trace["x"], trace["y"]) == ([5_000_000], [12.25])
+    low, high = figure["layout"]["yaxis"]["range"]
+    assert low < 12.25 < high
 
 
 def test_sections_are_linked_and_there(page):

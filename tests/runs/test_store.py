@@ -186,6 +186,22 @@ def test_another_configuration_is_refused_with_every_difference(tmp_path):
         assert run.config == CONFIG
 
 
+def test_what_may_grow_is_stored_and_the_rest_is_refused(tmp_path):
+    with Run.open(tmp_path / "run", CONFIG) as run:
+        run.add_batch(0, 1, [])
+        run.put_fact("stage", "done")
+    grown = {**CONFIG, "baselines": ["a"]}
+    with pytest.raises(UserError, match="baselines"):
+        Run.open(tmp_path / "run", grown)
+    with pytest.raises(UserError, match="seed") as refusal:
+        Run.open(tmp_path / "run", {**grown, "seed": 2}, growing=("baselines",))
+    assert "baselines" not in str(refusal.value)
+    assert Run.stored_config(tmp_path / "run") == CONFIG
+    with Run.open(tmp_path / "run", grown, growing=("baselines",)) as run:
+        assert run.config == grown
+        assert run.fact("stage") == "done"
+
+
 def test_a_tuple_in_the_configuration_is_a_list(tmp_path):
     Run.open(tmp_path / "run", {"range": (1, 2)}).close()
     with Run.open(tmp_path / "run", {"range": (1, 2)}) as run:

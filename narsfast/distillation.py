@@ -1,0 +1,177 @@
+"""Who teaches the final trainings of a run: the second step of the paper's two-step distillation.
+
+The trainings of the search are never distilled: labels of the predictor stay what a recipe alone gives, and the teacher
+may be a network that the search has yet to find.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from .arch import WEIGHTS_FILE, create_model
+from .baselines import baseline_task
+from .config import LARGEST
+from .context import Search
+from .emit import read_preprocessing
+from .errors import UserError
+from .space import Candidate
+from .training import Distillation, Teacher, TrialTask
+
+Rows = Mapping[str, Mapping[str, Any]]
+"""Evolved candidates by their ids, as `narsfast.families.candidate_rows` makes them."""
+
+
+def check_teacher(search: Search) -> None:
+    """Refuse a teacher that cannot teach, before anything is trained.
+
+    Raises:
+        UserError: there is no such network, or it does not fit the data.
+    """
+    text = search.config.distil
+    if text is None or text == LARGEST:
+        return
+    if _is_reference(text):
+        create_model(text, len(search.data.classes), search.data.in_chans)
+    else:
+        Teacher(_from_files(search, text), search.data)
+
+
+def teacher_task(search: Search) -> TrialTask | None:
+    """The training of a teacher that is named by its reference; None where it needs none of its own."""
+    text = search.config.distil
+    return baseline_task(search, text) if text is not None and _is_reference(text) else None
+
+
+def first_to_train(search: Search, wanted: Rows) -> Rows:
+    """Those of the wanted candidates that can be trained now: the largest alone while it is to be the teacher.
+
+    The teacher is the one of most MACs whose training ended well; it stays the teacher, whatever is added later.
+    """
+    if search.config.distil != LARGEST or search.run.fact("teacher") is not None:
+        return wanted
+    largest = max(wanted, key=lambda name: int(wanted[name]["statistics"]["macs"]))
+    ended = {trial.candidate: trial.outcome for trial in search.run.trials("final")}
+    if ended.get(largest) != "ok":
+        return {largest: wanted[largest]}
+    search.run.put_fact("teacher", {"candidate": largest})
+    return wanted
+
+
+def final_task(search: Search, row: Mapping[str, Any]) -> TrialTask:
+    """The full training of an evolved candidate, with its teacher unless it is trained already."""
+    epochs = search.config.final_epochs
+    task = search.task(Candidate(row["architecture"], row["recipe"]), epochs, epochs, "final")
+    if any(trial.candidate == row["id"] for trial in search.run.trials("final")):
+        return task  # the teacher may be gone since
+    return replace(task, distillation=_distillation(search, row["id"]))
+
+
+def describe_teacher(search: Search, candidate: str) -> dict[str, Any] | None:
+    """What an emitted folder and the report say of the teacher of a final training; None where it had none."""
+    config = search.config
+    teacher = search.run.fact("teacher")
+    if config.distil is None or teacher is None or teacher.get("candidate") == candidate:
+        return None
+    return {
+        "teacher": config.distil,
+        **teacher,
+        "weight": config.distil_weight,
+        "temperature": config.distil_temperature,
+    }
+
+
+def _distillation(search: Search, candidate: str) -> Distillation | None:
+    config = search.config
+    if config.distil is None:
+        return None
+    if config.distil == LARGEST:
+        teacher = search.run.fact("teacher")
+        if teacher is None or teacher["candidate"] == candidate:
+            return None
+        found = _from_run(search, teacher["candidate"])
+    else:
+        reference = _is_reference(config.distil)
+        found = (
+            _from_task(baseline_task(search, config.distil))
+            if reference
+            else _from_files(search, config.distil)
+        )
+        _keep(search, found)
+    return replace(found, weight=config.distil_weight, temperature=config.distil_temperature)
+
+
+def _from_run(search: Search, candidate: str) -> Distillation:
+    rows = {row["id"]: row for family in search.run.fact("families") for row in family["candidates"]}
+    row, epochs = rows[candidate], search.config.final_epochs
+    task = search.task(Candidate(row["architecture"], row["recipe"]), epochs, epochs, "final")
+    return replace(_from_task(task), resolution=int(row["architecture"]["resolution"]))
+
+
+def _from_task(task: TrialTask) -> Distillation:
+    return Distillation(
+        weights=str(Path(str(task.output), WEIGHTS_FILE)),
+        definition=task.definition,
+        model=task.model,
+        resolution=task.model_resolution,
+    )
+
+
+def _is_reference(text: str) -> bool:
+    """Whether a teacher is named by its reference alone, and so is trained first."""
+    source, _, name = text.rpartition(":")
+    return (source in ("torchvision", "timm") or source.endswith(".py")) and "=" not in name
+
+
+def _from_files(search: Search, text: str) -> Distillation:
+    """A teacher that is there already: an emitted folder, or weights of a reference.
+
+    Raises:
+        UserError: it is neither, or the folder's network knows other classes.
+    """
+    reference, separator, weights = text.rpartition("=")
+    if separator:
+        return Distillation(weights=weights, model=reference)
+    folder = Path(text)
+    if not folder.is_dir():
+        raise UserError(
+            f"distil is {text!r}, no folder of an emitted network; give `{LARGEST}`, such a folder, torchvision:NAME, "
+            "timm:NAME, FILE.py:FACTORY, or REFERENCE=WEIGHTS.safetensors"
+        )
+    found = read_preprocessing(folder)
+    if found.classes != search.data.classes or found.in_chans != search.data.in_chans:
+        raise UserError(
+            f"distil: the network in {folder} knows {len(found.classes)} classes ({', '.join(found.classes[:3])}, ...) "
+            f"in {found.in_chans} channel(s), the data has {len(search.data.classes)} "
+            f"({', '.join(search.data.classes[:3])}, ...) in {search.data.in_chans}; name a teacher of these classes"
+        )
+    definition = folder / "definition.json"
+    if not definition.is_file():
+        raise UserError(f"distil: {definition} is missing; name a folder that narsfast emit wrote")
+    return Distillation(
+        weights=str(folder / WEIGHTS_FILE),
+        definition=definition.read_text(encoding="utf-8"),
+        resolution=found.resolution,
+        mean=found.mean,
+        std=found.std,
+        padding=found.padding,
+    )
+
+
+def _keep(search: Search, found: Distillation) -> None:
+    """Remember the teacher's weights by their hash; refuse to go on with others."""
+    try:
+        digest = hashlib.sha256(Path(found.weights).read_bytes()).hexdigest()
+    except OSError as error:
+        raise UserError(f"distil: {found.weights} cannot be read ({error.strerror}); put it back") from None
+    began_with = search.run.fact("teacher")
+    if began_with is None:
+        search.run.put_fact("teacher", {"sha256": digest})
+    elif began_with["sha256"] != digest:
+        raise UserError(
+            f"distil: {found.weights} has changed since the first network was distilled; put the old file back, or "
+            "begin another run"
+        )

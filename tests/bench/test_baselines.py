@@ -1,0 +1,39 @@
+import pytest
+
+from bench import baselines
+from narsfast import pipeline
+
+
+def row(name, seed, found, baseline):
+    return {
+        "baseline": name,
+        "seed": seed,
+        "found_macs": 10,
+        "baseline_macs": 12,
+        "found_test": found,
+        "baseline_test": baseline,
+    }
+
+
+def test_gaps_are_of_the_same_seed_and_have_an_error():
+    rows = [row("small", 0, 72.0, 70.0), row("small", 1, 76.0, 70.0), row("large", 0, 80.0, 81.0)]
+    rows += [row("large", 1, 80.0, 81.0)]
+    figures = baselines.figures_of(rows)
+    assert figures["mobilenet_v3_small_gap"] == 4.0
+    assert figures["mobilenet_v3_small_gap_error"] == pytest.approx(2.0)
+    assert (figures["mobilenet_v3_large_gap"], figures["mobilenet_v3_large_gap_error"]) == (-1.0, 0.0)
+    assert figures["mobilenet_v3_small_found_test"] == 74.0
+    assert "mobilenet_v3_small_gap_error" not in baselines.figures_of(rows[::2])
+
+
+def test_the_found_network_stands_beside_the_baseline_of_its_budget(tmp_path, monkeypatch):
+    """On the digits, in a space of one known size, with the smallest of trainings."""
+    monkeypatch.setattr(baselines, "OPTIONS", {"fix": {"resolution": 32}, "pool_bounds": "macs=0.2M:6M"})
+    monkeypatch.setattr(baselines, "MODELS", {"small": "torchvision:mobilenet_v3_small"})
+    options = {**baselines.QUICK, "pool_size": 16, "seed": 0}
+    rows = baselines.judge(tmp_path / "run", "digits", {"small": "macs=2M"}, options)
+    assert [row["baseline"] for row in rows] == ["small"]
+    assert rows[0]["found_macs"] <= 2_000_000
+    assert rows[0]["baseline_macs"] > 0
+    again = pipeline.run(tmp_path / "run", workers=1)
+    assert rows[0]["found_test"] == again[0].test

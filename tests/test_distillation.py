@@ -1,0 +1,250 @@
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from narsfast import pipeline
+from narsfast.arch import create_model, save_weights
+from narsfast.distillation import final_task
+from narsfast.errors import UserError
+from narsfast.runs import Run
+from narsfast.trial import Trial
+
+OPTIONS = {
+    "space": str(Path(__file__).parent / "small.yaml"),
+    "pool_size": 64,
+    "batch": 2,
+    "iterations": 1,
+    "epochs": 1,
+    "final_epochs": 2,
+    "members": 1,
+    "seed": 5,
+}
+FACTORY = """
+from torch import nn
+
+
+def net(num_classes, in_chans):
+    return nn.Sequential(nn.AvgPool2d(2), nn.Flatten(), nn.Linear(in_chans * 64, num_classes))
+"""
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory):
+    file = tmp_path_factory.mktemp("factory") / "net.py"
+    file.write_text(FACTORY)
+    return f"{file}:net"
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A run whose largest network taught the other."""
+    path = tmp_path_factory.mktemp("runs") / "run"
+    results = pipeline.run(path, {**OPTIONS, "distil": "largest", "distil_temperature": 2}, workers=1)
+    assert len({result.candidate for result in results}) == 2
+    return path, results
+
+
+@pytest.fixture
+def copy(finished, tmp_path):
+    subprocess.run(["cp", "-r", finished[0], tmp_path / "run"], check=True)
+    return tmp_path / "run"
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """The tasks that are trained from now on."""
+    tasks = []
+    run_trials = pipeline.run_trials
+
+    def recording(executor, function, new, **options):
+        tasks.extend(new)
+        return run_trials(executor, function, new, **options)
+
+    monkeypatch.setattr(pipeline, "run_trials", recording)
+    return tasks
+
+
+def emission(path, result):
+    return json.loads((path / result.directory / "emission.json").read_text())
+
+
+def test_the_largest_teaches_the_others(finished):
+    path, results = finished
+    small, large = sorted(results, key=lambda result: result.macs)
+    assert emission(path, large)["distillation"] is None
+    assert emission(path, small)["distillation"] == {
+        "teacher": "largest",
+        "candidate": large.candidate,
+        "weight": 0.8,
+        "temperature": 2.0,
+    }
+    card = (path / small.directory / "README.md").read_text()
+    assert f"Distilled from `largest` (candidate `{large.candidate}`" in card
+    assert "Distilled" not in (path / large.directory / "README.md").read_text()
+    page = (path / "report.html").read_text()
+    assert f"are distilled from largest ({large.budget.replace('<', '&lt;')}, itself not distilled)" in page
+
+
+def test_the_search_has_no_teacher_and_neither_has_the_teacher(tmp_path, trained):
+    pipeline.run(tmp_path / "run", {**OPTIONS, "distil": "largest"}, workers=1)
+    *searched, first, second = trained
+    assert [task.distillation for task in searched] == [None, None]
+    assert first.distillation is None
+    assert second.distillation.weights == f"{first.output}/weights.safetensors"
+    assert second.distillation.definition == first.definition
+    assert (second.distillation.weight, second.distillation.temperature) == (0.8, 1.0)
+
+
+def test_going_on_trains_no_teacher_again(finished, copy, trained):
+    """Stopped between the teacher's training and those of the others."""
+    _, results = finished
+    large = max(results, key=lambda result: result.macs)
+    with Run.open(copy, None) as run:
+        keep = next(trial for trial in run.trials("final") if trial.candidate == large.candidate)
+        run._connection.execute("DELETE FROM trials WHERE purpose = 'final'")
+        run._connection.execute("DELETE FROM results")
+        run._connection.execute("DELETE FROM facts WHERE key = 'teacher'")
+        run.add_trial(keep, "final")
+        run.put_fact("stage", "train")
+    assert pipeline.run(copy, workers=1) == results
+    assert [task.candidate for task in trained] == [r.candidate for r in results if r != large]
+
+
+def test_a_larger_network_that_comes_later_learns_from_the_first_teacher(finished, copy, trained):
+    large = max(finished[1], key=lambda result: result.macs)
+    with pipeline.open_search(copy, workers=1) as search:
+        families = pipeline.evolve(search, ["macs=300K:1M"])
+        assert families[-1]["candidates"][0]["statistics"]["macs"] > large.macs
+        pipeline.train(search)
+    (task,) = trained
+    assert large.candidate in task.distillation.weights
+
+
+def test_a_teacher_that_ends_badly_gives_way_to_the_next(finished, copy, monkeypatch, trained):
+    with pipeline.open_search(copy, workers=1) as search:
+        families = pipeline.evolve(search)
+        largest = families[1]["candidates"][0]["id"]
+        search.run.put_fact("teacher", None)
+        stored = search.run.trials
+
+        def with_a_failure(purpose):
+            found = [trial for trial in stored(purpose) if trial.candidate != largest]
+            bad = Trial(largest, (), "diverged", 2, 0.0, "the loss is not finite")
+            return [*found, bad] if purpose == "final" else found
+
+        monkeypatch.setattr(search.run, "trials", with_a_failure)
+        pipeline.train(search)
+        teacher = search.run.fact("teacher")["candidate"]
+    assert teacher != largest
+    assert all(task.distillation is None or teacher in task.distillation.weights for task in trained)
+
+
+def test_a_network_named_by_its_reference_is_trained_first_and_once(tmp_path, reference, trained):
+    options = {**OPTIONS, "distil": reference, "baselines": [reference], "distil_weight": 0.5}
+    results = pipeline.run(tmp_path / "run", options, workers=1)
+    *_, teacher, first, second = trained
+    assert teacher.candidate == reference
+    for task in (first, second):
+        assert task.distillation.weights == f"{teacher.output}/weights.safetensors"
+        assert task.distillation.model == reference
+        assert task.distillation.weight == 0.5
+    assert emission(tmp_path / "run", results[0])["distillation"]["teacher"] == reference
+    with Run.open(tmp_path / "run", None) as run:
+        assert len(run.trials("baseline")) == 1
+        (row,) = run.fact("baselines")
+        assert row["test"] > 50
+        run._connection.execute("DELETE FROM trials WHERE purpose = 'final'")
+        run._connection.execute("DELETE FROM results")
+    trained.clear()
+    assert pipeline.run(tmp_path / "run", workers=1) == results
+    assert len(trained) == 2
+
+
+def tasks_with(path, teacher):
+    """The task of a candidate that a finished run has not trained, as if the run had this teacher."""
+    with pipeline.open_search(path, workers=1) as search:
+        search.config = search.config.model_copy(update={"distil": teacher})
+        search.run.put_fact("teacher", None)
+        family = search.run.fact("families")[0]
+        return final_task(search, family["candidates"][-1])
+
+
+def test_an_emitted_folder_teaches(finished, copy):
+    path, results = finished
+    folder = path / results[1].directory
+    told = tasks_with(copy, str(folder)).distillation
+    facts = json.loads((folder / "preprocessing.json").read_text())
+    assert told.weights == str(folder / "weights.safetensors")
+    assert told.definition == (folder / "definition.json").read_text()
+    assert (told.resolution, list(told.mean), list(told.std)) == (16, facts["mean"], facts["std"])
+
+
+def test_weights_of_a_reference_teach_until_they_change(copy, reference, tmp_path):
+    file = tmp_path / "w.safetensors"
+    save_weights(create_model(reference, 10, 1), file)
+    text = f"{reference}={file}"
+    told = tasks_with(copy, text).distillation
+    assert (told.weights, told.model, told.resolution) == (str(file), reference, None)
+    with pipeline.open_search(copy, workers=1) as search:
+        search.config = search.config.model_copy(update={"distil": text})
+        search.run.put_fact("teacher", {"sha256": "other"})
+        row = search.run.fact("families")[0]["candidates"][-1]
+        with pytest.raises(UserError, match="has changed since the first network was distilled"):
+            final_task(search, row)
+
+
+@pytest.mark.parametrize(
+    ("teacher", "said"),
+    [
+        ("nowhere/at-all", "distil is 'nowhere/at-all', no folder of an emitted network"),
+        ("torchvision:resnet19", "torchvision:resnet19 is not known"),
+        ("torchvision:resnet18=gone.safetensors", "gone.safetensors' cannot be read"),
+        ("{empty}", "preprocessing.json is missing"),
+        ("{other}", "knows 2 classes"),
+    ],
+)
+def test_a_wrong_teacher_is_one_sentence_before_any_training(finished, tmp_path, teacher, said):
+    path, results = finished
+    (tmp_path / "empty").mkdir()
+    subprocess.run(["cp", "-r", path / results[0].directory, tmp_path / "other"], check=True)
+    facts = json.loads((tmp_path / "other" / "preprocessing.json").read_text())
+    (tmp_path / "other" / "preprocessing.json").write_text(json.dumps({**facts, "classes": ["a", "b"]}))
+    teacher = teacher.format(empty=tmp_path / "empty", other=tmp_path / "other")
+    with pytest.raises(UserError, match=said) as error:
+        pipeline.run(tmp_path / "run", {**OPTIONS, "distil": teacher}, workers=1)
+    assert "\n" not in str(error.value)
+    with Run.read(tmp_path / "run") as run:
+        assert run.batches() == []
+
+
+def test_one_network_alone_has_nobody_to_teach(tmp_path):
+    with pytest.raises(UserError, match="with one budget no other network is left"):
+        pipeline.open_search(tmp_path / "run", {**OPTIONS, "budgets": ["macs=200K"], "distil": "largest"})
+    with pytest.raises(UserError, match=r"distil_weight: 1.5 is not valid"):
+        pipeline.open_search(tmp_path / "run", {**OPTIONS, "distil": "largest", "distil_weight": 1.5})
+
+
+def test_a_teacher_whose_training_fails_ends_the_run(tmp_path, reference):
+    broken = Path(reference.rpartition(":")[0]).with_name("broken.py")
+    broken.write_text(FACTORY.replace("64", "7"))
+    with pytest.raises(UserError, match=r"distil: the training of the teacher .*broken.py:net failed"):
+        pipeline.run(tmp_path / "run", {**OPTIONS, "distil": f"{broken}:net"}, workers=1)
+
+
+def test_a_run_that_has_ended_needs_its_teacher_no_more(finished, copy, tmp_path):
+    path, results = finished
+    folder = tmp_path / "teacher"
+    subprocess.run(["cp", "-r", path / results[1].directory, folder], check=True)
+    with Run.open(copy, None) as run:
+        run._connection.execute(
+            "UPDATE config SET value = ? WHERE key = 'distil'", (json.dumps(str(folder)),)
+        )
+    subprocess.run(["rm", "-r", folder], check=True)
+    assert pipeline.run(copy, workers=1) == results
+    with pipeline.open_search(copy, workers=1) as search:
+        families = pipeline.evolve(search, ["macs=300K:1M"])
+        assert families[-1]["candidates"][0]["id"] not in {result.candidate for result in results}
+        with pytest.raises(UserError, match="no folder of an emitted network"):
+            pipeline.train(search)
