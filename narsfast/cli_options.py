@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,7 +21,9 @@ Workers = Annotated[
 ]
 Out = Annotated[
     Path | None,
-    typer.Option(help="Run directory. One that exists goes on where it stopped. Default: runs/<data>."),
+    typer.Option(
+        help="Run directory. One that exists goes on where it stopped. Default: runs/<data>, or runs/<data>-<model>."
+    ),
 ]
 Data = Annotated[
     str | None,
@@ -32,6 +35,13 @@ SpaceName = Annotated[
     str | None,
     typer.Option(
         "--space", help="tiny, mobile, fbnetv3, or a YAML file. Default: tiny for digits, else mobile."
+    ),
+]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        help="Search the recipe of this network alone: torchvision:NAME, timm:NAME, FILE.py:FACTORY, a name of the "
+        "zoo, or a definition's .json file."
     ),
 ]
 LatencyFile = Annotated[
@@ -89,6 +99,7 @@ Timeout = Annotated[
 def _collect(
     out: Out = None,
     data: Data = None,
+    model: Model = None,
     space: SpaceName = None,
     budgets: BudgetTexts = None,
     pool_bounds: PoolBounds = None,
@@ -114,6 +125,8 @@ def _collect(
     if fix:
         options["fix"] = dict(assignment(text) for text in fix)
     name = "digits" if data in (None, "digits") else Path(data).expanduser().resolve().name
+    if model is not None:
+        name += "-" + re.sub(r"\W+", "-", Path(model.rpartition(":")[2]).stem)
     return out or Path("runs") / name, options
 
 

@@ -4,6 +4,7 @@ from ._budget import Budget, format_number
 from ._latency import NO_TABLE, LatencyTable
 from ._measure import measure_latency
 from ._module import count_module
+from ._network import count_network
 from ._reference import count_rows_reference, stage_params
 from ._statistics import LATENCY, STATISTICS, Counter, count_definitions, named
 
@@ -16,6 +17,7 @@ __all__ = [
     "LatencyTable",
     "count_definitions",
     "count_module",
+    "count_network",
     "count_rows_reference",
     "format_number",
     "measure_latency",

@@ -1,6 +1,7 @@
 """The trainer: a definition, a recipe and data become a learning curve and weights."""
 
 from ._evaluate import Evaluation, evaluate, torch_threads
+from ._model import train_model
 from ._optimizer import build_optimizer, peak_rate
 from ._rmsprop import OptimBackend, RMSpropTF
 from ._schedule import learning_rate
@@ -26,5 +27,6 @@ __all__ = [
     "run_trial",
     "torch_threads",
     "train",
+    "train_model",
     "train_network",
 ]

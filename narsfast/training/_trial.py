@@ -11,12 +11,13 @@ from typing import Any
 import torch
 
 from narsfast.arch import WEIGHTS_FILE, Definition, save_weights
-from narsfast.data import shared_data
+from narsfast.data import Dataset, shared_data
 from narsfast.space import Recipe
 from narsfast.trial import Outcome, Trial
 
+from ._model import train_model
 from ._settings import TrainerSettings
-from ._train import train
+from ._train import Training, train
 
 _MEMORY_MESSAGES = ("can't allocate memory", "not enough memory", "out of memory")
 
@@ -27,7 +28,7 @@ class TrialTask:
 
     Attributes:
         candidate: id of the candidate.
-        definition: the architecture, as `Definition.to_json` writes it.
+        definition: the architecture, as `Definition.to_json` writes it; None trains `model`.
         recipe: fields of `narsfast.space.Recipe`; what is not named keeps its default.
         data: what `narsfast.data.load_data` takes: ``digits`` or a folder.
         epochs: to train.
@@ -36,12 +37,13 @@ class TrialTask:
         settings: how the training is computed.
         output: folder that gets ``weights.safetensors``; None keeps nothing.
         resolution: the largest resolution of the run, pixels: data that is loaded for it serves all its
-            trials.
+            trials; `model` is trained at it.
         mirror: whether a mirrored image keeps its class.
+        model: reference of a network (`narsfast.arch.create_model`) in the place of `definition`.
     """
 
     candidate: str
-    definition: str
+    definition: str | None
     recipe: Mapping[str, Any]
     data: str
     epochs: int
@@ -51,6 +53,7 @@ class TrialTask:
     output: str | None = None
     resolution: int = 320
     mirror: bool = True
+    model: str | None = None
 
 
 def run_trial(task: TrialTask, report: Callable[[float], None] | None = None) -> Trial:
@@ -72,23 +75,28 @@ def run_trial(task: TrialTask, report: Callable[[float], None] | None = None) ->
     curve: tuple[float, ...] = ()
     outcome: Outcome
     try:
-        training = train(
-            Definition.from_json(task.definition),
-            recipe,
-            data,
-            task.epochs,
-            task.seed,
-            schedule_epochs=task.schedule_epochs,
-            settings=task.settings,
-            report=report,
-            keep_network=task.output is not None,
-        )
+        training = _train(task, recipe, data, report)
         if task.output is not None and training.network is not None:
             save_weights(training.network, Path(task.output, WEIGHTS_FILE))
         curve, outcome, message = training.curve, training.outcome, training.message
     except Exception as error:
         outcome, message = _classify(error)
     return Trial(task.candidate, curve, outcome, task.epochs, time.perf_counter() - start, message)
+
+
+def _train(
+    task: TrialTask, recipe: Recipe, data: Dataset, report: Callable[[float], None] | None
+) -> Training:
+    options: dict[str, Any] = {
+        "schedule_epochs": task.schedule_epochs,
+        "settings": task.settings,
+        "report": report,
+        "keep_network": task.output is not None,
+    }
+    if task.definition is not None:
+        definition = Definition.from_json(task.definition)
+        return train(definition, recipe, data, task.epochs, task.seed, **options)
+    return train_model(str(task.model), task.resolution, recipe, data, task.epochs, task.seed, **options)
 
 
 def _classify(error: Exception) -> tuple[Outcome, str]:

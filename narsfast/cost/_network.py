@@ -1,0 +1,48 @@
+"""What any torch network costs."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from narsfast.arch import Network
+from narsfast.errors import UserError
+
+from ._statistics import STATISTICS, count_definitions
+
+
+def count_network(network: nn.Module, in_chans: int, resolution: int, num_classes: int) -> dict[str, int]:
+    """Count one image's forward pass in evaluation mode.
+
+    Args:
+        network: on the CPU; left as it was. One of ours is counted from its rows, with padding "published".
+        in_chans: channels of the images.
+        resolution: side of the images, pixels.
+        num_classes: outputs.
+
+    Returns:
+        All STATISTICS of a network of ours, else ``macs`` (half of what torch's FlopCounterMode counts: convolutions
+        and products of matrices) and ``params``.
+
+    Raises:
+        UserError: the output is not logits (1, num_classes).
+    """
+    training = network.training
+    network.eval()
+    try:
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            logits = network(torch.zeros(1, in_chans, resolution, resolution))
+    finally:
+        network.train(training)
+    shape = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+    if shape != (1, num_classes):
+        raise UserError(
+            f"the network gives {shape} for one image; it should give logits of shape {(1, num_classes)}"
+        )
+    if isinstance(network, Network):
+        definition = network.definition.model_copy(update={"resolution": resolution})
+        counted = count_definitions([definition], in_chans, num_classes)[0].tolist()
+        return dict(zip(STATISTICS, counted, strict=True))
+    params = sum(parameter.numel() for parameter in network.parameters())
+    return {"macs": counter.get_total_flops() // 2, "params": params}
