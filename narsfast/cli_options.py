@@ -95,6 +95,9 @@ Timeout = Annotated[
     float | None, typer.Option("--trial-timeout", help="Seconds after which a trial is ended.")
 ]
 
+TRAINER_OPTIONS = ("threads_per_trial", "ops", "optim_backend")
+"""Options of `_collect` that are `narsfast.training.TrainerSettings`: they go with every command that trains."""
+
 
 def _collect(
     out: Out = None,
@@ -128,6 +131,12 @@ def _collect(
     if model is not None:
         name += "-" + re.sub(r"\W+", "-", Path(model.rpartition(":")[2]).stem)
     return out or Path("runs") / name, options
+
+
+def collected_options(*names: str) -> dict[str, inspect.Parameter]:
+    """Some of the options that create a run, for a command that takes them one by one."""
+    parameters = inspect.signature(_collect, eval_str=True).parameters
+    return {name: parameters[name] for name in names}
 
 
 def assignment(text: str) -> tuple[str, Any]:

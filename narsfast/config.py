@@ -17,7 +17,6 @@ from .network_source import chosen_model, recipe_space, refuse_bounds
 from .space import Space, load_space
 from .training import TrainerSettings
 
-
 POOL_SIZE = 2048
 
 

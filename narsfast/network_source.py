@@ -95,6 +95,19 @@ def _above_zero(space: Space, name: str) -> bool:
     return name in known and any(value != 0 for value in space.values(name))
 
 
+def default_resolution(model: str, resolution: int | None) -> int:
+    """The resolution that was given, else a definition's own.
+
+    Raises:
+        UserError: none is given for a network without a definition, or one below 1.
+    """
+    if resolution is None and ":" not in model:
+        return resolve_definition(model).resolution
+    if resolution is None or resolution < 1:
+        raise UserError(f"resolution is {resolution}; {model} needs one in pixels, as in --resolution 64")
+    return resolution
+
+
 def network_of(task: TrialTask, data: Dataset) -> tuple[nn.Module, int]:
     """The network of a task with fresh weights and without dropout, and its resolution in pixels.
 
