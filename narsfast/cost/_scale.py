@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from narsfast.arch import Definition, Padding, Row, round_width
 from narsfast.errors import UserError
@@ -27,7 +27,7 @@ multiply-adds (2.4755 with all paddings half the kernel). Single stages of G hav
 
 _STEPS = 100  # of the way from E to G
 _CLOSE = 0.02  # share of the number asked for that a network may be away from it
-_NARROWED = 24  # times that a stage is narrowed
+_CHANGES = 24  # widths that are changed one after the other to fill a gap
 _MACS = STATISTICS.index("macs")
 
 
@@ -41,9 +41,9 @@ def scale(
     """Scale a network to a number of multiply-adds.
 
     Upwards, resolution, depth and width grow together, by powers of `RESOLUTION`, `DEPTH` and `WIDTH` with one
-    exponent; downwards the resolution shrinks. What lies in a gap between two such networks is met by narrowing
-    the widest or the narrowest stages of the larger one. The nearest in multiply-adds is taken: more of them asked for never give
-    fewer. Resolutions go in steps of 4 pixels, below 128 of 2; new widths are multiples of 8.
+    exponent; downwards the resolution shrinks. A gap between two such networks is filled by widening stages of the
+    smaller one, downwards by narrowing those of the larger one. The nearest in multiply-adds is taken: more of them
+    asked for never give fewer. Resolutions go in steps of 4 pixels, below 128 of 2; new widths are multiples of 8.
 
     Args:
         definition: the network.
@@ -77,14 +77,12 @@ def scale(
     low = max((known for known in found if known <= macs), default=own)
     high = min((known for known in found if known >= macs), default=own)
     if high > low * (1 + 2 * _CLOSE):
-        least = definition if macs > own else None
-        narrower = [*_narrower(found[high], least, max), *_narrower(found[high], least, min)]
-        found = {
-            known: network for known, network in zip(count(narrower), narrower, strict=True) if low < known
-        } | {
-            low: found[low],
-            high: found[high],
+        between = _between(found[low], 8) if macs > own else _between(found[high], -8)
+        counted = count(between)
+        filled = {
+            known: network for known, network in zip(counted, between, strict=True) if low < known < high
         }
+        found = filled | {low: found[low], high: found[high]}
     return found[min(found, key=lambda known: abs(known - macs))]
 
 
@@ -117,31 +115,26 @@ def _smaller(definition: Definition) -> Iterator[list[Definition]]:
         yield [scaled]
 
 
-def _narrower(network: Definition, least: Definition | None, which: Callable[..., int]) -> list[Definition]:
-    """The network with its widest (`which` is max) or narrowest stage narrowed by up to 8, that one's again, and so on.
+def _between(network: Definition, change: int) -> list[Definition]:
+    """The network with one width after the other changed to the next multiple of 8, up or down, but not below 8.
 
-    No width falls below that of `least`, nor below 8.
+    In one sequence always the widest stage, in another the narrowest.
     """
-    floors = [stage.channels for stage in least.rows] if least is not None else [8] * len(network.rows)
     found = []
-    for _ in range(_NARROWED):
-        rows = network.rows
-        open_widths = [
-            row.channels if (row.channels - 1) // 8 * 8 >= floor else 0
-            for row, floor in zip(rows, floors, strict=True)
-        ]
-        chosen = which((width for width in open_widths if width), default=0)
-        if chosen == 0:
-            break
-        narrowed = iter(
-            [
-                row._replace(channels=(chosen - 1) // 8 * 8) if width == chosen else row
-                for row, width in zip(rows, open_widths, strict=True)
-            ]
-        )
-        stages = tuple(tuple(next(narrowed) for _ in stage) for stage in network.stages)
-        network = network.model_copy(update={"stages": stages})
-        found.append(network)
+    for which in (max, min):
+        changed = network
+        for _ in range(_CHANGES):
+            widths = [row.channels for row in changed.rows if change > 0 or row.channels > 8]
+            if not widths:
+                break
+            old = which(widths)
+            new = (old // 8 + 1) * 8 if change > 0 else (old - 1) // 8 * 8
+            stages = tuple(
+                tuple(row._replace(channels=new) if row.channels == old else row for row in stage)
+                for stage in changed.stages
+            )
+            changed = changed.model_copy(update={"stages": stages})
+            found.append(changed)
     return found
 
 
