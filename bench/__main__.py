@@ -15,6 +15,7 @@ SCRIPTS = (
     "train_step",
     "optimizer",
     "ops_accuracy",
+    "recipe_switch",
     "search_time",
     "search_speed",
     "search_optimum",
@@ -24,7 +25,7 @@ SCRIPTS = (
     "statistics_speed",
     "cuda_registers",
 )
-READ_DATA = ("ops_accuracy", "predictor_quality", "search_quality", "early_stopping")
+READ_DATA = ("ops_accuracy", "recipe_switch", "predictor_quality", "search_quality", "early_stopping")
 NEEDS = {"cuda_registers": "nvcc"}  # a program on PATH
 _LAST_LINES = 10
 
