@@ -17,6 +17,7 @@ SCRIPTS = (
     "loader",
     "ops_accuracy",
     "baselines",
+    "recipe_switch",
     "search_time",
     "search_speed",
     "search_optimum",
@@ -26,7 +27,15 @@ SCRIPTS = (
     "statistics_speed",
     "cuda_registers",
 )
-READ_DATA = ("loader", "ops_accuracy", "baselines", "predictor_quality", "search_quality", "early_stopping")
+READ_DATA = (
+    "loader",
+    "ops_accuracy",
+    "baselines",
+    "recipe_switch",
+    "predictor_quality",
+    "search_quality",
+    "early_stopping",
+)
 NEEDS = {"cuda_registers": "nvcc"}  # a program on PATH
 _LAST_LINES = 10
 

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .arch import WEIGHTS_FILE, create_model, load_weights
+from .arch import WEIGHTS_FILE, load_weights
 from .context import Search
 from .cost import count_network
+from .network_source import network_of
 from .space import Recipe
 from .training import TrialTask, evaluate, training_device
 from .trial import Trial
@@ -96,10 +97,9 @@ def measure_baselines(search: Search) -> list[dict[str, Any]]:
 
 
 def _tested(search: Search, task: TrialTask, trial: Trial) -> dict[str, Any]:
-    resolution = baseline_resolution(search)
     row: dict[str, Any] = {
         "model": trial.candidate,
-        "resolution": resolution,
+        "resolution": task.model_resolution,
         "epochs": trial.epochs,
         "outcome": trial.outcome,
         "message": trial.message,
@@ -108,7 +108,7 @@ def _tested(search: Search, task: TrialTask, trial: Trial) -> dict[str, Any]:
     if trial.outcome != "ok":
         return row | dict.fromkeys(("macs", "params", "validation", "test"))
     data = search.data
-    network = create_model(trial.candidate, len(data.classes), data.in_chans)
+    network, resolution = network_of(task, data)
     load_weights(network, Path(str(task.output), WEIGHTS_FILE))
     cost: Mapping[str, int] = count_network(network, data.in_chans, resolution, len(data.classes))
     network.to(training_device(search.trainer.device))

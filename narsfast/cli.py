@@ -12,6 +12,7 @@ import typer
 import typer.core
 
 from .cli_latency import latency
+from .cli_models import scale, with_recipe
 from .cli_options import BudgetTexts, Fix, Json, RecipeSpace, RunPath, Workers, assignment, creates_run
 from .cli_pareto import pareto
 from .console import print_state, print_table, progress_bars
@@ -105,9 +106,7 @@ def evolve(
 app.command()(pareto)
 
 
-@app.command()
-def train(run: RunPath, workers: Workers = None, as_json: Json = False) -> None:
-    """Stage 4: train the best candidate of every budget fully."""
+def _train_run(run: Path, workers: int | None, as_json: bool) -> None:
     from . import pipeline
 
     with progress_bars() as progress, pipeline.open_search(run, None, workers, progress) as search:
@@ -126,6 +125,10 @@ def train(run: RunPath, workers: Workers = None, as_json: Json = False) -> None:
         return
     for row in rows:
         typer.echo(f"{row['budget']}: validation {row['validation']:.2f} % after {row['seconds']:.0f} s")
+
+
+app.command()(with_recipe(_train_run))
+app.command()(scale)
 
 
 @app.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,7 +23,9 @@ Workers = Annotated[
 ]
 Out = Annotated[
     Path | None,
-    typer.Option(help="Run directory. One that exists goes on where it stopped. Default: runs/<data>."),
+    typer.Option(
+        help="Run directory. One that exists goes on where it stopped. Default: runs/<data>, or runs/<data>-<model>."
+    ),
 ]
 Data = Annotated[
     str | None,
@@ -42,6 +45,13 @@ RecipeSpace = Annotated[
         "--recipe-space",
         help="extended: search every field of a recipe, whatever the space leaves out. paper: as the space has it "
         "(default).",
+    ),
+]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        help="Search the recipe of this network alone: torchvision:NAME, timm:NAME, FILE.py:FACTORY, a name of the "
+        "zoo, or a definition's .json file."
     ),
 ]
 LatencyFile = Annotated[
@@ -144,11 +154,24 @@ DistilTemperature = Annotated[
     float | None,
     typer.Option("--distil-temperature", help="Divides the logits of teacher and student. Default 1."),
 ]
+TRAINER_OPTIONS = (
+    "threads_per_trial",
+    "ops",
+    "optim_backend",
+    "device",
+    "precision",
+    "accumulate",
+    "clip_norm",
+    "processes_per_trial",
+    "loader",
+)
+"""Options of `_collect` that are `narsfast.training.TrainerSettings`: they go with every command that trains."""
 
 
 def _collect(
     out: Out = None,
     data: Data = None,
+    model: Model = None,
     space: SpaceName = None,
     recipe_space: RecipeSpace = None,
     budgets: BudgetTexts = None,
@@ -185,7 +208,15 @@ def _collect(
     if fix:
         options["fix"] = dict(assignment(text) for text in fix)
     name = "digits" if data in (None, "digits") else Path(data).expanduser().resolve().name
+    if model is not None:
+        name += "-" + re.sub(r"\W+", "-", Path(model.rpartition(":")[2]).stem)
     return out or Path("runs") / name, options
+
+
+def collected_options(*names: str) -> dict[str, inspect.Parameter]:
+    """Some of the options that create a run, for a command that takes them one by one."""
+    parameters = inspect.signature(_collect, eval_str=True).parameters
+    return {name: parameters[name] for name in names}
 
 
 def assignment(text: str) -> tuple[str, Any]:

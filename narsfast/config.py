@@ -14,11 +14,14 @@ from pydantic import Field, ValidationError
 from .arch import absolute_reference
 from .cost import LATENCY, NO_TABLE, Budget, LatencyTable
 from .errors import UserError
+from .network_source import chosen_model, recipe_space, refuse_bounds
 from .space import Space, load_space, with_recipe_space
 from .training import TrainerSettings, resolve_device
 
 LARGEST = "largest"
 """The teacher that a run makes itself: its largest network."""
+
+POOL_SIZE = 2048
 
 
 class RunConfig(TrainerSettings):
@@ -28,6 +31,8 @@ class RunConfig(TrainerSettings):
 
     Attributes:
         data: ``digits`` or a folder of images (absolute path).
+        model: reference of the one network whose recipe is searched (`narsfast.arch.create_model`, files by their
+            absolute path); None searches the architecture too.
         space: the space as plain data (`Space.to_dict`), with fixed fields already applied.
         pool_bounds: bounds of the pool on statistics, as in ``macs=2M:40M``; None is the whole space.
         budgets: bounds for each network asked for, as in ``macs=50M,params=3M``.
@@ -51,12 +56,13 @@ class RunConfig(TrainerSettings):
     """
 
     data: str
+    model: str | None = None
     space: dict[str, Any]
     pool_bounds: str | None
     budgets: tuple[str, ...]
     latency: str | None = None
     mirror: bool = True
-    pool_size: int = Field(2048, ge=16)
+    pool_size: int = Field(POOL_SIZE, ge=16)
     batch: int = Field(8, ge=2)
     iterations: int = Field(3, ge=1)
     epochs: int = Field(8, ge=1)
@@ -93,22 +99,16 @@ def resolve_config(options: Mapping[str, Any], stored: Mapping[str, Any] | None 
     given = dict(options)
     config: dict[str, Any] = dict(stored or {})
     config["data"], space = resolve_space(given, config)
-    for name in ("data", "space", "recipe_space", "fix"):
+    config["model"] = chosen_model(given, config)
+    for name in ("data", "model", "space", "recipe_space", "fix"):
         given.pop(name, None)
     config["space"] = space.to_dict()
-    if latency := given.pop("latency", None):
-        config["latency"] = LatencyTable.read(latency).label()
-    pool = given.pop("pool_bounds", None) or config.get("pool_bounds")
-    if pool is None and space.pool:
-        pool = Budget(space.pool).text()
-    config["pool_bounds"] = pool and Budget.parse(pool).text()
-    budgets = given.pop("budgets", None) or config.get("budgets") or [Budget(b).text() for b in space.budgets]
-    if not budgets:
-        raise UserError(f"space {space.name} has no budgets; give some, as in --budget macs=50M")
-    config["budgets"] = list(dict.fromkeys(Budget.parse(text).text() for text in budgets))
-    bounded = [text for text in (*config["budgets"], config["pool_bounds"] or "") if LATENCY in text]
-    if bounded and not config.get("latency"):
-        raise UserError(f"budget {bounded[0]} {NO_TABLE}")
+    if config["model"]:
+        refuse_bounds(given)
+        config |= {"budgets": [], "pool_bounds": None}
+        config.setdefault("pool_size", min(POOL_SIZE, space.size()))  # recipes alone may be few
+    else:
+        _resolve_bounds(given, config, space)
     added = [absolute_reference(reference) for reference in given.pop("baselines", ())]
     config["baselines"] = list(dict.fromkeys([*config.get("baselines", ()), *added]))
     if teacher := given.pop("distil", None):
@@ -144,11 +144,28 @@ def _absolute_teacher(text: str) -> str:
     return str(folder.resolve()) if folder.is_dir() else absolute_reference(text)
 
 
+def _resolve_bounds(given: dict[str, Any], config: dict[str, Any], space: Space) -> None:
+    """Take the bounds of the pool and the budgets out of `given` and complete them from the space."""
+    if latency := given.pop("latency", None):
+        config["latency"] = LatencyTable.read(latency).label()
+    pool = given.pop("pool_bounds", None) or config.get("pool_bounds")
+    if pool is None and space.pool:
+        pool = Budget(space.pool).text()
+    config["pool_bounds"] = pool and Budget.parse(pool).text()
+    budgets = given.pop("budgets", None) or config.get("budgets") or [Budget(b).text() for b in space.budgets]
+    if not budgets:
+        raise UserError(f"space {space.name} has no budgets; give some, as in --budget macs=50M")
+    config["budgets"] = list(dict.fromkeys(Budget.parse(text).text() for text in budgets))
+    bounded = [text for text in (*config["budgets"], config["pool_bounds"] or "") if LATENCY in text]
+    if bounded and not config.get("latency"):
+        raise UserError(f"budget {bounded[0]} {NO_TABLE}")
+
+
 def resolve_space(given: Mapping[str, Any], stored: Mapping[str, Any] | None = None) -> tuple[str, Space]:
-    """The data and the space of these options: `data`, `space`, `recipe_space` and `fix` as in `resolve_config`.
+    """The data and the space of these options, as in `resolve_config`: `data`, `model`, `space`, `recipe_space`, `fix`.
 
     Returns:
-        ``digits`` or the folder's absolute path, and the space with what is fixed.
+        ``digits`` or the folder's absolute path, and the space with what is fixed; of one model, its recipes.
 
     Raises:
         UserError: as `resolve_config`.
@@ -161,9 +178,11 @@ def resolve_space(given: Mapping[str, Any], stored: Mapping[str, Any] | None = N
         space = load_space(given.get("space", "tiny" if data == "digits" else "mobile"))
     else:
         space = Space.from_dict(stored["space"])
-    if not space.stages:
-        raise UserError(f"space {space.name} has no stages to build networks from; a run needs them")
     if "recipe_space" in given:
         space = with_recipe_space(space, str(given["recipe_space"]))
     absolute = data if data == "digits" else str(Path(data).expanduser().resolve())
+    if model := chosen_model(given, stored):
+        return absolute, recipe_space(space, model, given.get("fix") or {})
+    if not space.stages:
+        raise UserError(f"space {space.name} has no stages to build networks from; a run needs them")
     return absolute, space.fix(given.get("fix") or {})

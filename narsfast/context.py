@@ -12,16 +12,17 @@ from typing import Any
 import torch
 
 from . import __version__, _native, cost
-from .arch import create_model, definition_of
+from .arch import create_model, definition_of, reference_version
 from .config import RunConfig, resolve_config, resolve_space
-from .cost import Counter, LatencyTable
+from .cost import Counter, LatencyTable, named
 from .data import Dataset, loader_version, resolve_loader, shared_data
 from .errors import UserError
+from .network_source import model_statistics
 from .progress import Progress, silent
 from .runs import Executor, InProcess, Processes, Run
 from .search import Pool
 from .seeds import derive_seed
-from .space import Candidate, Space
+from .space import Candidate, Genes, Space
 from .training import TrainerSettings, TrialTask, check_optimizers
 
 
@@ -112,6 +113,22 @@ class Search:
         return Counter(self.space, self.data.in_chans, len(self.data.classes), table)
 
     @cached_property
+    def model_statistics(self) -> dict[str, int]:
+        """What the network costs whose recipe is searched; empty where the architecture is searched too.
+
+        Raises:
+            UserError: the network cannot take the images.
+        """
+        model = self.config.model
+        return {} if model is None else model_statistics(model, self._resolution, self.data)
+
+    def statistics(self, genes: Genes) -> list[dict[str, int | float]]:
+        """Statistics of canonical genes (n, F) by name, in JSON types."""
+        if self.config.model is not None:
+            return [dict(self.model_statistics) for _ in genes]
+        return named(self.counter.names, self.counter(genes))
+
+    @cached_property
     def executor(self) -> Executor:
         """Where trials run."""
         config = self.config
@@ -129,11 +146,13 @@ class Search:
 
     def task(self, candidate: Candidate, epochs: int, schedule_epochs: int, purpose: str) -> TrialTask:
         """The training of one candidate as a message to an executor."""
-        genes = self.space.encode([candidate])
+        model, definition = self.config.model, None
+        if model is None:
+            definition = definition_of(self.space, self.space.encode([candidate]))[0].to_json()
         output = str(self.run.path / "weights" / candidate.id) if purpose == "final" else None
         return TrialTask(
             candidate=candidate.id,
-            definition=definition_of(self.space, genes)[0].to_json(),
+            definition=definition,
             recipe=candidate.recipe,
             data=self.config.data,
             epochs=epochs,
@@ -143,6 +162,7 @@ class Search:
             output=output,
             resolution=self._resolution,
             mirror=self.config.mirror,
+            model=model,
         )
 
 
@@ -238,7 +258,12 @@ def _check_environment(run: Run, config: RunConfig) -> None:
         "loader_version": loader_version(resolve_loader(resolved.loader, embedded)),
         **{name: value for name, value in resolved if value != getattr(config, name)},
     }
+    if model := run.config.get("model"):
+        here["model"] = reference_version(model)
     began_with = run.fact("versions")
+    if began_with is not None and "model" in here and not run.batches():
+        began_with = {**began_with, "model": here["model"]}  # nothing is trained yet: the file may be mended
+        run.put_fact("versions", began_with)
     if began_with is None:
         run.put_fact("versions", here)
     elif began_with != here:

@@ -3,17 +3,37 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from .context import Search
-from .cost import LATENCY, NO_TABLE, Budget, named
+from .cost import LATENCY, NO_TABLE, Budget
 from .errors import UserError
+from .network_source import refuse_bounds
 from .search import Evolved, Pool
 from .space import Genes
 
 KEPT = 10  # candidates of a budget that the run keeps
+
+RECIPE = "recipe"
+"""In the place of a budget where the recipe of one network is searched."""
+
+
+def wanted_budgets(search: Search, texts: Iterable[str]) -> dict[str, Budget]:
+    """The budgets that a family each is wanted for, by text; of one network's recipe the one without bounds.
+
+    Raises:
+        UserError: a text is no budget, or one is given for one network.
+    """
+    if search.config.model is not None:
+        for text in texts:
+            if text != RECIPE:
+                refuse_bounds({"budgets": [text]})
+        return {RECIPE: Budget({})}
+    budgets = [Budget.parse(text) for text in texts]
+    return {budget.text(): budget for budget in budgets}
 
 
 def trained_genes(search: Search) -> Genes:
@@ -46,15 +66,21 @@ def check_budget(search: Search, budget: Budget, pool: Pool) -> None:
         )
 
 
+def check_model(search: Search) -> None:
+    """Refuse a network that cannot take the images before anything is trained for it; the report names its cost."""
+    if search.config.model is not None and not search.run.batches():
+        search.run.put_fact("model_statistics", search.model_statistics)
+
+
 def _amount(name: str, value: float) -> str:
     return f"{value:.3g} ms" if name == LATENCY else f"{value:,}"
 
 
-def family_of(search: Search, budget: Budget, evolved: Evolved) -> dict[str, Any]:
+def family_of(search: Search, text: str, budget: Budget, evolved: Evolved) -> dict[str, Any]:
     """What evolution found for one budget, in JSON types."""
     return {
-        "budget": budget.text(),
-        "label": budget.label(),
+        "budget": text,
+        "label": budget.label() or f"the {RECIPE}",
         "generations": evolved.generations,
         "candidates": candidate_rows(search, evolved, KEPT),
     }
@@ -62,7 +88,7 @@ def family_of(search: Search, budget: Budget, evolved: Evolved) -> dict[str, Any
 
 def candidate_rows(search: Search, evolved: Evolved, count: int) -> list[dict[str, Any]]:
     """The first `count` candidates in JSON types; `std` is the predictor's stated deviation."""
-    statistics = named(search.counter.names, evolved.statistics[:count])
+    statistics = search.statistics(evolved.genes[:count])
     scores, deviations = np.clip(evolved.scores, 0, 100).tolist(), evolved.std.tolist()
     return [
         {

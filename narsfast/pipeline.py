@@ -13,16 +13,25 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from .arch import WEIGHTS_FILE, Definition, create, load_weights
+from .arch import WEIGHTS_FILE, load_weights
 from .baselines import baseline_task, measure_baselines
 from .context import Search, measure_latency, open_search
-from .cost import Budget, named
+from .cost import Budget
 from .data import batches
 from .distillation import check_teacher, describe_teacher, final_task, first_to_train, teacher_task
-from .emit import Measurements, describe_data
+from .emit import ForeignModel, Measurements, describe_data
 from .emit import emit as emit_network
 from .errors import UserError
-from .families import candidate_rows, check_budget, family_of, inside_pool, trained_genes
+from .families import (
+    candidate_rows,
+    check_budget,
+    check_model,
+    family_of,
+    inside_pool,
+    trained_genes,
+    wanted_budgets,
+)
+from .network_source import network_of
 from .predictor import Predictor
 from .predictor import pretrain as pretrain_predictor
 from .progress import Progress, silent
@@ -33,7 +42,7 @@ from .search import evolve as evolve_candidates
 from .search import optimise as optimise_candidates
 from .search import pareto as pareto_front
 from .space import Candidate, Recipe
-from .training import TrialTask, computed_by, evaluate, run_trial, training_device
+from .training import TrialTask, computed_by, evaluate, run_trial
 from .trial import Trial
 
 __all__ = [
@@ -74,6 +83,7 @@ def run(
 def pretrain(search: Search) -> Predictor:
     """Sample the pool (Algorithm 1, step 2) and pretrain the predictor on the pool's statistics."""
     folder = search.run.path / "pretrained"
+    check_model(search)
     if search.run.fact("predictor_pretraining") is not None:
         return Predictor.load(folder, search.space, search.counter)
     search.run.put_fact("stage", "pretrain")
@@ -137,8 +147,8 @@ def evolve(search: Search, added: Sequence[str] = ()) -> list[dict[str, Any]]:
     """
     predictor = optimise(search)
     known = {family["budget"]: family for family in search.run.fact("families") or ()}
-    budgets = [Budget.parse(text) for text in (*search.config.budgets, *known, *added)]
-    missing = {budget.text(): budget for budget in budgets if budget.text() not in known}
+    wanted = wanted_budgets(search, (*search.config.budgets, *known, *added))
+    missing = {text: budget for text, budget in wanted.items() if text not in known}
     if missing:
         pool = _pool(search)
         for budget in missing.values():
@@ -153,8 +163,8 @@ def evolve(search: Search, added: Sequence[str] = ()) -> list[dict[str, Any]]:
             search.seed("evolve"),
         )
         search.progress("evolve", 1, 1)
-        for budget, result in zip(missing.values(), evolved, strict=True):
-            known[budget.text()] = family_of(search, budget, result)
+        for (text, budget), result in zip(missing.items(), evolved, strict=True):
+            known[text] = family_of(search, text, budget, result)
         search.run.put_fact("families", list(known.values()))
         search.run.put_fact("stage", "train")
     return list(known.values())
@@ -286,7 +296,7 @@ def _evaluate(search: Search, batch: PickedBatch) -> Iterator[Trial]:
     ]
     search.run.add_batch(batch.index, batch.epochs, members)
     known = search.run.fact("statistics") or {}
-    statistics = named(search.counter.names, search.counter(batch.genes))
+    statistics = search.statistics(batch.genes)
     known |= {candidate.id: row for candidate, row in zip(candidates, statistics, strict=True)}
     search.run.put_fact("statistics", known)
     epochs = search.config.epochs
@@ -345,12 +355,12 @@ def _emit_family(search: Search, family: Mapping[str, Any], trial: Trial) -> Res
     best = next(found for found in family["candidates"] if found["id"] == trial.candidate)
     candidate = Candidate(best["architecture"], best["recipe"])
     task = search.task(candidate, trial.epochs, trial.epochs, "final")
-    data, definition = search.data, Definition.from_json(str(task.definition))
     recipe = Recipe.of(task.recipe)
-    network = create(definition, num_classes=len(data.classes), in_chans=data.in_chans)
+    data = search.data
+    network, resolution = network_of(task, data)
     load_weights(network, Path(str(task.output), WEIGHTS_FILE))
-    network.to(training_device(search.config.device))
-    tested = evaluate(network, data.test, definition.resolution, search.config.threads_per_trial)
+    network.to(training_device(search.trainer.device))
+    tested = evaluate(network, data.test, resolution, search.config.threads_per_trial)
     directory = Path("family") / re.sub(r"[^A-Za-z0-9.]+", "-", family["budget"])
     emit_network(
         search.run.path / directory,
@@ -370,7 +380,8 @@ def _emit_family(search: Search, family: Mapping[str, Any], trial: Trial) -> Res
             optim_backend=computed_by(recipe.optimizer, search.trainer.optim_backend),
             distillation=describe_teacher(search, trial.candidate),
         ),
-        test_batches=batches(data.test, definition.resolution, 128),
+        test_batches=batches(data.test, resolution, 128),
+        model=None if task.model is None else ForeignModel(task.model, resolution),
     )
     return Result(
         budget=family["label"],

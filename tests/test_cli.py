@@ -22,6 +22,7 @@ COMMANDS = [
     "export",
     "latency",
     "pareto",
+    "scale",
 ]
 
 
@@ -262,7 +263,7 @@ def test_a_file_that_cannot_be_written_is_named(capsys, stored, command):
     assert "Traceback" not in err
 
 
-SCRIPTS = [".ci/run", "README.md", "docker/README.md", "docs/search.md"]
+SCRIPTS = [".ci/run", "README.md", "docker/README.md", "docs/search.md", "docs/models.md"]
 
 
 @pytest.mark.parametrize("file", SCRIPTS)
@@ -270,7 +271,7 @@ def test_every_command_that_is_written_down_exists(capsys, file):
     text = (Path(__file__).parent.parent / file).read_text().replace("\\\n", " ")
     lines = re.findall(
         r"^(?:    |  )?(?:.*&& |docker run.*:(?:cpu|cuda) |)(?:narsfast )?((?:run|best|report|pretrain"
-        r"|optimise|evolve|train|emit|status|resume|zoo|space) .*?)(?:  +#.*)?$",
+        r"|optimise|evolve|train|emit|status|resume|zoo|space|scale) .*?)(?:  +#.*)?$",
         text,
         re.M,
     )

@@ -6,7 +6,7 @@ from ._blocks import ConvNorm, InvertedResidual
 from ._definition import Definition, Padding, Row, check_padding, read_definition
 from ._model import create_model, has_drop_path
 from ._network import FEATURE_STRIDES, FeatureInfo, FeatureNetwork, Network, create, resolve_definition
-from ._reference import absolute_reference
+from ._reference import absolute_reference, cannot_take, reference_file, reference_version
 from ._rows import (
     HEADER_COLUMNS,
     ROW_COLUMNS,
@@ -36,6 +36,7 @@ __all__ = [
     "Row",
     "Rows",
     "absolute_reference",
+    "cannot_take",
     "check_padding",
     "create",
     "create_model",
@@ -46,6 +47,8 @@ __all__ = [
     "lower_genes",
     "plain_ops",
     "read_definition",
+    "reference_file",
+    "reference_version",
     "require_stages",
     "resolve_definition",
     "round_width",

@@ -6,6 +6,7 @@ from ._measure import measure_latency
 from ._module import count_module
 from ._network import count_network
 from ._reference import count_rows_reference, stage_params
+from ._scale import scale
 from ._statistics import LATENCY, STATISTICS, Counter, count_definitions, named
 
 __all__ = [
@@ -22,5 +23,6 @@ __all__ = [
     "format_number",
     "measure_latency",
     "named",
+    "scale",
     "stage_params",
 ]

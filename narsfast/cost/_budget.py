@@ -22,17 +22,15 @@ class Budget:
 
     Attributes:
         bounds: Statistic to (lowest, highest), both inclusive, in the order of the names; lowest 0 and highest inf
-            stand for no bound.
+            stand for no bound. Without any, every architecture keeps it: the recipe of one network is searched so.
 
     Raises:
-        UserError: No bounds, or one that nothing can keep.
+        UserError: A bound that nothing can keep.
     """
 
     bounds: Mapping[str, tuple[float, float]]
 
     def __post_init__(self) -> None:
-        if not self.bounds:
-            raise UserError("a budget needs at least one bound, as in macs=50M")
         object.__setattr__(self, "bounds", dict(sorted(self.bounds.items())))
         for name, (low, high) in self.bounds.items():
             if not 0 <= low <= high:
@@ -53,7 +51,7 @@ class Budget:
             known: Statistics that may be bounded.
 
         Raises:
-            UserError: An unknown statistic, or a bound that cannot be read.
+            UserError: No bound, an unknown statistic, or a bound that cannot be read.
         """
         bounds: dict[str, tuple[float, float]] = {}
         for part in filter(None, (part.strip() for part in text.split(","))):
@@ -72,6 +70,8 @@ class Budget:
                 _parse_number(low, part) if low else 0.0,
                 _parse_number(high, part) if high else math.inf,
             )
+        if not bounds:
+            raise UserError("a budget needs at least one bound, as in macs=50M")
         return cls(bounds)
 
     def text(self) -> str:

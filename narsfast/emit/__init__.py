@@ -1,7 +1,7 @@
 """What a user takes home: one folder per found network, and the way back from it."""
 
 from ._emission import Emission, emit
-from ._facts import DataFacts, Measurements, describe_data
+from ._facts import DataFacts, ForeignModel, Measurements, describe_data
 from ._load import Preprocessing, load, load_transform, read_preprocessing
 from ._notation import block_notation
 from ._onnx import OnnxCheck, compare_onnx, export_onnx
@@ -10,6 +10,7 @@ from ._timm import model_name, timm_arguments
 __all__ = [
     "DataFacts",
     "Emission",
+    "ForeignModel",
     "Measurements",
     "OnnxCheck",
     "Preprocessing",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from narsfast.arch import Definition
+from narsfast.arch import Definition, reference_file
 from narsfast.cost import LATENCY
 from narsfast.space import Recipe
 
-from ._facts import DataFacts, Measurements
+from ._facts import DataFacts, ForeignModel, Measurements
+from ._load import MODEL_FILE
 from ._notation import block_notation, notation_text
 from ._onnx import OnnxCheck
 
@@ -28,6 +29,9 @@ STATISTIC_TEXTS = {
     "latency": ("latency, ms", "sum of a table of blocks timed on the machine of the search"),
     "depth": ("depth", "convolutions, squeeze-excite included"),
 }
+
+
+_TIMM = "\nThe same as arguments of timm's training script: [timm_args.yaml](timm_args.yaml).\n"
 
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
@@ -80,12 +84,12 @@ def _onnx_text(check: OnnxCheck) -> str:
     return f"{verdict} (largest difference of a logit: {check.max_abs_difference:.2g}; onnxruntime, CPU)."
 
 
-def _loading(definition: Definition, data: DataFacts, check: OnnxCheck) -> str:
+def _loading(resolution: int, data: DataFacts, check: OnnxCheck) -> str:
     onnx = (
         ""
         if check.status in ("skipped", "failed")
         else "\nWithout torch: `onnxruntime.InferenceSession('model.onnx')`, input `images` "
-        f"(batch, {data.in_chans}, {definition.resolution}, {definition.resolution}) float32, "
+        f"(batch, {data.in_chans}, {resolution}, {resolution}) float32, "
         "output `logits` (batch, classes).\n"
     )
     return f"""```python
@@ -103,16 +107,16 @@ with torch.inference_mode():
 {onnx}"""
 
 
-def _preprocessing(definition: Definition, data: DataFacts) -> str:
+def _preprocessing(resolution: int, data: DataFacts) -> str:
     def numbers(values: tuple[float, ...]) -> str:
         return ", ".join(f"{value:.6g}" for value in values)
 
     return (
         f"{'Grey' if data.in_chans == 1 else 'RGB'} image; the centred square of {100 * data.crop:g} % of "
         "the shorter "
-        f"side, resized to {definition.resolution} x {definition.resolution} pixels (antialiased bilinear), "
+        f"side, resized to {resolution} x {resolution} pixels (antialiased bilinear), "
         "which is "
-        f"nearly the shorter side to {data.resize(definition.resolution)} and a centre crop; values 0 to 1, "
+        f"nearly the shorter side to {data.resize(resolution)} and a centre crop; values 0 to 1, "
         f"minus mean ({numbers(data.mean)}), divided by standard deviation ({numbers(data.std)})."
     )
 
@@ -143,24 +147,66 @@ def _taught(found: Measurements) -> str:
     )
 
 
+def _origin(found: Measurements, model: ForeignModel | None) -> str:
+    if model is not None:
+        return f"""the network `{model.reference}` with the training recipe that
+narsfast found for it, by a search over recipes after FBNetV3
+(CVPR 2021, where architectures are searched jointly)."""
+    return f"""found together with its training recipe by
+narsfast, a search over architectures and recipes after FBNetV3
+(joint architecture-recipe search, CVPR 2021), within the budget **{found.budget}**."""
+
+
+def _architecture(definition: Definition | None, model: ForeignModel | None) -> str:
+    if definition is None:
+        assert model is not None
+        return f"`{model.reference}`, input {model.resolution} x {model.resolution}. emission.json holds the reference."
+    side = definition.resolution
+    return f"""Input {side} x {side}, stem of {definition.stem_channels} channels, head of
+{definition.head_features} features. Stages in timm's block notation (repeats, kernel, stride, expansion,
+channels, squeeze-excite of the block's input), hard-swish throughout:
+
+```
+{notation_text(block_notation(definition))}
+```"""
+
+
+def _files(definition: Definition | None, model: ForeignModel | None, onnx_written: bool) -> str:
+    rows = [
+        ("recipe.json", "the recipe"),
+        ("weights.safetensors", "trained weights (the averaged ones if the recipe keeps an average)"),
+        ("model.onnx", "the network with its weights for other runtimes" if onnx_written else "absent"),
+        ("preprocessing.json", "class names, mean, standard deviation, resolution, resize"),
+        ("emission.json", "budget, statistics, accuracies, versions, checksums"),
+    ]
+    if definition is not None:
+        rows.insert(0, ("definition.json", "the architecture"))
+        rows.append(("timm_args.yaml, timm_model.py", "to train this pair with timm's script"))
+    elif model is not None and reference_file(model.reference) is not None:
+        rows.insert(0, (MODEL_FILE, "the file that builds the network"))
+    return _table(("file", "what"), rows)
+
+
 def model_card(
     title: str,
-    definition: Definition,
+    definition: Definition | None,
     recipe: Recipe,
     *,
     data: DataFacts,
     found: Measurements,
     onnx: OnnxCheck,
+    model: ForeignModel | None = None,
 ) -> str:
     """Write the model card as Markdown.
 
     Args:
         title: the heading.
-        definition: the architecture.
+        definition: the architecture; None where it is none of ours.
         recipe: the recipe it was trained with.
         data: the data it was trained on.
         found: budget, statistics and accuracies.
         onnx: how the ONNX file compares with torch.
+        model: what was given, where the recipe of one network was searched.
 
     Returns:
         The text of README.md.
@@ -171,13 +217,14 @@ def model_card(
     duration = f", {found.seconds:,.0f} s" if found.seconds is not None else ""
     step = f" (the optimiser's step by {found.optim_backend})" if found.optim_backend is not None else ""
     counts = ", ".join(f"{count} {split}" for split, count in data.images.items())
+    described = definition or model
+    assert described is not None
+    resolution = described.resolution
     onnx_written = onnx.status not in ("skipped", "failed")
     recipe_rows = [(name, str(value)) for name, value in recipe.model_dump(mode="json").items()]
     return f"""# {title}
 
-An image classifier for {len(data.classes)} classes, found together with its training recipe by
-narsfast, a search over architectures and recipes after FBNetV3
-(joint architecture-recipe search, CVPR 2021), within the budget **{found.budget}**.
+An image classifier for {len(data.classes)} classes, {_origin(found, model)}
 
 {_accuracies(found, data)}
 
@@ -185,12 +232,12 @@ narsfast, a search over architectures and recipes after FBNetV3
 
 ## How to load
 
-{_loading(definition, data, onnx)}
+{_loading(resolution, data, onnx)}
 {_onnx_text(onnx)}
 
 ## Preprocessing
 
-{_preprocessing(definition, data)}
+{_preprocessing(resolution, data)}
 
 ## Data
 
@@ -201,18 +248,10 @@ narsfast, a search over architectures and recipes after FBNetV3
 Trained from scratch for {found.epochs} epochs with seed {found.seed}{duration}{step}.{_taught(found)}
 
 {_table(("field", "value"), recipe_rows)}
-
-The same as arguments of timm's training script: [timm_args.yaml](timm_args.yaml).
-
+{_TIMM if definition else ""}
 ## Architecture
 
-Input {definition.resolution} x {definition.resolution}, stem of {definition.stem_channels} channels, head of
-{definition.head_features} features. Stages in timm's block notation (repeats, kernel, stride, expansion,
-channels, squeeze-excite of the block's input), hard-swish throughout:
-
-```
-{notation_text(block_notation(definition))}
-```
+{_architecture(definition, model)}
 
 ## Limits
 
@@ -223,15 +262,7 @@ channels, squeeze-excite of the block's input), hard-swish throughout:
 
 ## Files
 
-| file | what |
-| --- | --- |
-| definition.json | the architecture |
-| recipe.json | the recipe |
-| weights.safetensors | trained weights (the averaged ones if the recipe keeps an average) |
-| model.onnx | {"the network with its weights for other runtimes" if onnx_written else "absent"} |
-| preprocessing.json | class names, mean, standard deviation, resolution, resize |
-| emission.json | budget, statistics, accuracies, versions, checksums |
-| timm_args.yaml, timm_model.py | to train this pair with timm's script |
+{_files(definition, model, onnx_written)}
 
 Candidate `{found.candidate}`.
 """

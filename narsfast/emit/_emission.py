@@ -12,17 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import narsfast
-from narsfast.arch import WEIGHTS_FILE, Definition, Network, Padding, save_weights
+from narsfast.arch import WEIGHTS_FILE, Network, Padding, reference_file, save_weights
 from narsfast.cost import LATENCY
 from narsfast.files import replacing_directory
 from narsfast.space import Recipe
 
 from ._card import model_card
-from ._facts import DataFacts, Measurements
-from ._load import Preprocessing
+from ._facts import DataFacts, ForeignModel, Measurements
+from ._load import MODEL_FILE, Preprocessing
 from ._notation import block_notation
 from ._onnx import OnnxCheck, export_and_check
 from ._timm import model_name, timm_arguments, timm_model
@@ -48,7 +48,11 @@ def _json(value: Any) -> str:
 
 
 def _manifest(
-    folder: Path, definition: Definition, data: DataFacts, found: Measurements, onnx: OnnxCheck
+    folder: Path,
+    architecture: dict[str, Any],
+    data: DataFacts,
+    found: Measurements,
+    onnx: OnnxCheck,
 ) -> str:
     checksums = {
         path.name: hashlib.sha256(path.read_bytes()).hexdigest()
@@ -62,7 +66,7 @@ def _manifest(
             "statistics": {
                 name: value if name == LATENCY else int(value) for name, value in found.statistics.items()
             },
-            "blocks": block_notation(definition),
+            **architecture,
             "data": asdict(data),
             "onnx": onnx.to_dict(),
             "versions": {
@@ -77,68 +81,88 @@ def _manifest(
 
 def emit(
     directory: str | Path,
-    network: Network,
+    network: nn.Module,
     recipe: Recipe,
     data: DataFacts,
     found: Measurements,
     *,
     test_batches: Iterable[tuple[Tensor, Tensor]] | None = None,
     padding: Padding = "published",
+    model: ForeignModel | None = None,
 ) -> Emission:
     """Write one found network into `directory`, whole or not at all.
 
     The folder holds definition.json, recipe.json, weights.safetensors, model.onnx (with the ``[onnx]``
     extra), preprocessing.json, timm_args.yaml, timm_model.py, README.md (the model card) and emission.json
     (all measurements, versions and the SHA-256 of every other file). An existing folder of that name is
-    replaced.
+    replaced. A network that is not of ours has no definition and no arguments for timm: emission.json names its
+    reference, and the file of its factory is copied to model.py.
 
     Args:
         directory: the folder to write.
-        network: the trained network, as `narsfast.create` builds it (it knows its `definition`); not changed.
+        network: the trained network, as `narsfast.create` builds it (it knows its `definition`), or that of `model`;
+            not changed.
         recipe: the recipe it was trained with.
         data: what must be known of the data to use the network.
         found: budget, statistics and accuracies.
         test_batches: pairs (images (b, C, H, W) float32 normalised, labels (b,)) on which the ONNX file is
             compared with torch; None leaves it unchecked.
         padding: the padding mode the network was created with.
+        model: what was given, where the recipe of one network was searched.
 
     Returns:
         The folder, its files and the outcome of the ONNX check.
     """
     target = Path(directory)
-    definition = network.definition
+    definition = network.definition if isinstance(network, Network) else None
+    described = definition or model
+    if described is None:
+        raise ValueError(f"a {type(network).__name__} has no definition; emit needs its reference as `model`")
+    resolution = described.resolution
     preprocessing = Preprocessing(
         classes=data.classes,
         in_chans=data.in_chans,
-        resolution=definition.resolution,
+        resolution=resolution,
         crop=data.crop,
-        resize=data.resize(definition.resolution),
+        resize=data.resize(resolution),
         mean=data.mean,
         std=data.std,
         padding=padding,
     )
-    registered = model_name(f"{data.name.rstrip('/').rsplit('/', 1)[-1]}_{found.candidate[:8]}")
     with replacing_directory(target) as folder:
 
         def write(name: str, text: str) -> None:
             (folder / name).write_text(text, encoding="utf-8")
 
-        write("definition.json", definition.to_json())
         write("recipe.json", recipe.model_dump_json(indent=2) + "\n")
         write("preprocessing.json", preprocessing.model_dump_json(indent=2) + "\n")
         save_weights(network, folder / WEIGHTS_FILE)
-        shutil.copymode(
-            folder / "definition.json", folder / WEIGHTS_FILE
-        )  # safetensors allows its owner only
-        onnx = export_and_check(
-            network, folder / "model.onnx", definition.resolution, data.in_chans, test_batches
-        )
-        write(
-            "timm_args.yaml",
-            timm_arguments(definition, recipe, data, name=registered, epochs=found.epochs, seed=found.seed),
-        )
-        write("timm_model.py", timm_model(registered, padding))
-        write("README.md", model_card(target.name, definition, recipe, data=data, found=found, onnx=onnx))
-        write("emission.json", _manifest(folder, definition, data, found, onnx))
+        shutil.copymode(folder / "recipe.json", folder / WEIGHTS_FILE)  # safetensors allows its owner only
+        onnx = export_and_check(network, folder / "model.onnx", resolution, data.in_chans, test_batches)
+        architecture: dict[str, Any]
+        if definition is not None:
+            registered = model_name(f"{data.name.rstrip('/').rsplit('/', 1)[-1]}_{found.candidate[:8]}")
+            arguments = timm_arguments(
+                definition, recipe, data, name=registered, epochs=found.epochs, seed=found.seed
+            )
+            write("definition.json", definition.to_json())
+            write("timm_args.yaml", arguments)
+            write("timm_model.py", timm_model(registered, padding))
+            architecture = {"blocks": block_notation(definition)}
+        else:
+            assert model is not None
+            architecture = {"model": _local_reference(model.reference, folder)}
+        card = model_card(target.name, definition, recipe, data=data, found=found, onnx=onnx, model=model)
+        write("README.md", card)
+        write("emission.json", _manifest(folder, architecture, data, found, onnx))
         files = tuple(sorted(path.name for path in folder.iterdir()))
     return Emission(target, files, onnx)
+
+
+def _local_reference(reference: str, folder: Path) -> str:
+    """The reference as the folder knows it, with the file of a factory copied into it."""
+    file = reference_file(reference)
+    if file is None:
+        return reference
+    shutil.copyfile(file, folder / MODEL_FILE)
+    return f"{MODEL_FILE}:{reference.rpartition(':')[2]}"

@@ -64,11 +64,24 @@ def describe_data(data: Dataset) -> DataFacts:
 
 
 @dataclass(frozen=True)
+class ForeignModel:
+    """A network whose recipe was searched alone.
+
+    Attributes:
+        reference: as `narsfast.arch.create_model` takes it.
+        resolution: side of its images, pixels.
+    """
+
+    reference: str
+    resolution: int
+
+
+@dataclass(frozen=True)
 class Measurements:
     """What is known of one found network when it is emitted. Accuracies are in percent.
 
     Attributes:
-        budget: label of the budget it was found for, ``macs<=1M``.
+        budget: label of the budget it was found for, ``macs<=1M``; ``the recipe`` of one network.
         statistics: name -> value, as counted; ``peak_memory`` in bytes at float32, batch 1.
         predicted: what the predictor promised (accuracy at the early-stop epoch on the validation split).
         validation: accuracy on the validation split after the full training.

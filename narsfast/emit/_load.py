@@ -13,8 +13,11 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 
-from narsfast.arch import WEIGHTS_FILE, create, load_weights, read_definition
+from narsfast.arch import WEIGHTS_FILE, create, create_model, load_weights, read_definition
 from narsfast.errors import UserError
+
+MODEL_FILE = "model.py"
+"""Name of the copy of a factory's file in an emitted folder."""
 
 
 class Preprocessing(BaseModel):
@@ -87,7 +90,7 @@ def load(directory: str | Path) -> nn.Module:
     """Return the trained network of an emitted folder.
 
     Args:
-        directory: a folder written by `emit`.
+        directory: a folder written by `emit`. Where the network came from a factory, the folder's model.py is run.
 
     Returns:
         The network on the CPU, in eval mode, with the trained weights.
@@ -96,16 +99,22 @@ def load(directory: str | Path) -> nn.Module:
         UserError: a missing or broken file, with its name.
     """
     directory = Path(directory)
-    preprocessing = read_preprocessing(directory)
-    definition = read_definition(directory / "definition.json")
-    network = create(
-        definition,
-        num_classes=len(preprocessing.classes),
-        in_chans=preprocessing.in_chans,
-        padding=preprocessing.padding,
-    )
+    network = _untrained(directory, read_preprocessing(directory))
     load_weights(network, directory / WEIGHTS_FILE)
     return network.eval()
+
+
+def _untrained(directory: Path, preprocessing: Preprocessing) -> nn.Module:
+    """The network of the folder's definition, or of the reference in its emission.json."""
+    classes, channels = len(preprocessing.classes), preprocessing.in_chans
+    if not (directory / "definition.json").exists() and (directory / "emission.json").exists():
+        reference = read_json(directory, "emission.json").get("model")
+        if isinstance(reference, str):
+            if reference.startswith(f"{MODEL_FILE}:"):
+                reference = str(directory / reference)
+            return create_model(reference, classes, channels)
+    definition = read_definition(directory / "definition.json")
+    return create(definition, classes, channels, padding=preprocessing.padding)
 
 
 def load_transform(directory: str | Path) -> Callable[[Image.Image], Tensor]:

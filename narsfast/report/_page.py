@@ -106,7 +106,10 @@ def _state(data: Mapping[str, Any]) -> str:
     budgets = len(data["config"].get("budgets", []))
     found = len(data["results"])
     text = f"{done} of {expected} picked trials have ended" if done < expected else f"{done} trials"
-    return f"Data {data['config'].get('data', 'unknown')}. {text}; networks for {found} of {budgets} budgets."
+    source = f"Data {data['config'].get('data', 'unknown')}."
+    if model := data["config"].get("model"):
+        return f"Recipe of {model}. {source} {text}; the recipe is {'found' if found else 'not found yet'}."
+    return f"{source} {text}; networks for {found} of {budgets} budgets."
 
 
 def _tiles(data: Mapping[str, Any]) -> str:

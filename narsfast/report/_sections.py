@@ -38,6 +38,8 @@ def results(data: Data, drawn: set[str], folder: Path, page: Path) -> str:
         page: where the page will be, so that links can be relative.
     """
     budgets = data["config"].get("budgets", [])
+    if not data["results"] and data["config"].get("model"):
+        return missing("The recipe has not been found yet.")
     if not data["results"]:
         return missing(
             f"No network has been emitted yet; there will be one for each of {len(budgets)} budgets."

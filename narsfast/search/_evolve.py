@@ -363,7 +363,9 @@ def _run_native(
 
 
 def _sources(counter: Statistics) -> list[Any]:
-    """Where native code takes the statistics from, side by side."""
+    """Where native code takes the statistics from, side by side; nowhere without any."""
+    if not counter.names:
+        return []
     if isinstance(counter, ExtendedCounter):
         return [*_sources(counter.counter), counter.further]
     if isinstance(counter, Counter) and counter.space.stages:

@@ -43,7 +43,7 @@ class TrialTask:
         output: folder that gets ``weights.safetensors``, and while the training goes on a checkpoint after each
             epoch; None keeps nothing.
         resolution: the largest resolution of the run, pixels: data that is loaded for it serves all its
-            trials.
+            trials; `model` is trained at it.
         mirror: whether a mirrored image keeps its class.
         model: reference of a network (`narsfast.arch.create_model`) that is trained in the place of `definition`.
         model_resolution: side of the images that `model` is trained at, pixels; None is `resolution`.

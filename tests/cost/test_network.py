@@ -29,3 +29,8 @@ def test_a_network_of_ours_is_counted_from_its_rows():
 def test_what_gives_no_logits_is_refused():
     with pytest.raises(UserError, match=r"gives \(1, 3, 8, 8\) for one image"):
         count_network(nn.Identity(), 3, 8, 10)
+
+
+def test_a_depthwise_convolution_counts_once_a_channel():
+    network = nn.Sequential(nn.Conv2d(3, 6, 3, groups=3, bias=False), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    assert count_network(network, 3, 8, 6) == {"macs": 6 * 9 * 36, "params": 54}

@@ -1,0 +1,199 @@
+"""What is done with single networks, without a search: a recipe is applied, a network is scaled."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .arch import (
+    WEIGHTS_FILE,
+    Definition,
+    absolute_reference,
+    cannot_take,
+    check_padding,
+    resolve_definition,
+    save_weights,
+)
+from .cost import STATISTICS, count_definitions, scale
+from .data import shared_data
+from .emit import read_preprocessing
+from .errors import UserError
+from .files import replacing_directory
+from .network_source import default_resolution, model_statistics
+from .progress import Progress, silent
+from .space import Recipe, parse_quantity
+from .training import TrainerSettings, evaluate, train_model
+
+TRAINING_FILE = "training.json"
+
+_log = logging.getLogger("narsfast.model")
+
+
+def read_recipe(path: str | Path) -> Recipe:
+    """Read a recipe from a YAML or JSON file, such as the recipe.json of an emitted folder.
+
+    Raises:
+        UserError: the file cannot be read, or holds no recipe.
+    """
+    try:
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"recipe {str(path)!r} cannot be read: {str(error).splitlines()[0]}") from None
+    if not isinstance(values, dict):
+        raise UserError(
+            f"recipe {str(path)!r} holds {type(values).__name__}; it should hold fields and values"
+        )
+    return Recipe.of(values)
+
+
+def train_with_recipe(
+    model: str,
+    recipe: str | Path | Recipe,
+    out: str | Path,
+    *,
+    data: str = "digits",
+    resolution: int | None = None,
+    epochs: int = 30,
+    seed: int = 0,
+    mirror: bool = True,
+    settings: Mapping[str, Any] | None = None,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Train any network with a recipe and test it once.
+
+    What the network cannot take of the recipe is left out and named in the result.
+
+    Args:
+        model: reference of the network (`narsfast.arch.create_model`).
+        recipe: a recipe or its file.
+        out: folder that gets weights.safetensors and training.json; one that exists is replaced only where it holds
+            a training.
+        data: ``digits`` or a folder of images.
+        resolution: side of the images, pixels; None is a definition's own.
+        epochs: to train.
+        seed: of the training.
+        mirror: whether a mirrored image keeps its class.
+        settings: fields of `TrainerSettings`.
+        progress: told of the training.
+
+    Returns:
+        What training.json holds: the arguments, statistics, ``curve`` (validation accuracy in percent after each
+        epoch), ``validation``, ``test``, ``seconds``.
+
+    Raises:
+        UserError: an argument cannot be used, or the training diverged.
+    """
+    model, target = absolute_reference(model), Path(out)
+    _check_target(target, TRAINING_FILE)
+    asked = recipe if isinstance(recipe, Recipe) else read_recipe(recipe)
+    resolution = default_resolution(model, resolution)
+    left_out = {name: why for name, why in cannot_take(model).items() if getattr(asked, name)}
+    for name, why in left_out.items():
+        _log.warning("%s is left out of the recipe: %s %s", name, model, why)
+    used = asked.model_copy(update=dict.fromkeys(left_out, 0.0))
+    dataset = shared_data(data, resolution, mirror)
+    statistics = model_statistics(model, resolution, dataset)
+    training = train_model(
+        model,
+        resolution,
+        used,
+        dataset,
+        epochs,
+        seed,
+        settings=TrainerSettings(**(settings or {})),
+        report=lambda share: progress("train", share, 1),
+        keep_network=True,
+    )
+    if training.network is None:
+        raise UserError(f"the training diverged ({training.message}); try a recipe of a lower learning_rate")
+    found = {
+        "model": model,
+        "recipe": used.model_dump(mode="json"),
+        "left_out": sorted(left_out),
+        "data": data,
+        "resolution": resolution,
+        "epochs": epochs,
+        "seed": seed,
+        "statistics": statistics,
+        "curve": list(training.curve),
+        "validation": training.curve[-1],
+        "test": evaluate(training.network, dataset.test, resolution).accuracy,
+        "seconds": training.seconds,
+    }
+    with replacing_directory(target) as folder:
+        save_weights(training.network, folder / WEIGHTS_FILE)
+        (folder / TRAINING_FILE).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    return found
+
+
+def scale_network(source: str, macs: str, out: str | Path) -> dict[str, Any]:
+    """Scale a network (`narsfast.cost.scale`) and write it with its recipe.
+
+    Args:
+        source: an emitted folder, a definition's .json file or a name of the zoo; the latter two are counted with 3
+            channels and 1000 classes.
+        macs: what is asked for: a factor (``2x``, ``0.5x``) or a number (``100M``).
+        out: folder that gets definition.json, statistics.json and, from an emitted folder, recipe.json; one that
+            exists is replaced only where it holds a scaled network.
+
+    Returns:
+        What statistics.json holds: the statistics before and after, by name, and ``ratio`` of the multiply-adds.
+
+    Raises:
+        UserError: the source or the number cannot be used.
+    """
+    target, folder = Path(out), Path(source)
+    _check_target(target, "statistics.json")
+    in_chans, classes, padding, recipe = 3, 1000, check_padding("published"), None
+    if folder.is_dir():
+        if not (folder / "definition.json").exists():
+            raise UserError(
+                f"{source} has no definition.json: only a network that was found or defined can be scaled"
+            )
+        facts = read_preprocessing(folder)
+        in_chans, classes, padding = facts.in_chans, len(facts.classes), check_padding(facts.padding)
+        definition = resolve_definition(folder / "definition.json")
+        recipe = folder / "recipe.json"
+    else:
+        definition = resolve_definition(source)
+
+    def count(network: Definition) -> dict[str, int]:
+        counted = count_definitions([network], in_chans, classes, padding)[0].tolist()
+        return dict(zip(STATISTICS, counted, strict=True))
+
+    before = count(definition)
+    asked = _asked(macs, before["macs"])
+    scaled = scale(definition, asked, in_chans, classes, padding)
+    after = count(scaled)
+    found = {
+        "asked_macs": round(asked),
+        "ratio": after["macs"] / before["macs"],
+        "before": {"resolution": definition.resolution} | before,
+        "after": {"resolution": scaled.resolution} | after,
+    }
+    with replacing_directory(target) as made:
+        (made / "definition.json").write_text(scaled.to_json(), encoding="utf-8")
+        (made / "statistics.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        if recipe is not None and recipe.exists():
+            (made / "recipe.json").write_bytes(recipe.read_bytes())
+    return found
+
+
+def _asked(text: str, own: int) -> float:
+    try:
+        return float(text[:-1]) * own if text.endswith(("x", "X")) else parse_quantity(text)
+    except (ValueError, UserError):
+        raise UserError(
+            f"macs is {text!r}; give a factor such as 2x or 0.5x, or a number such as 100M"
+        ) from None
+
+
+def _check_target(target: Path, file: str) -> None:
+    """Refuse to replace what these functions did not write."""
+    if target.exists() and (not target.is_dir() or (any(target.iterdir()) and not (target / file).exists())):
+        raise UserError(f"out: {target} holds other things; name a new folder")

@@ -1,0 +1,52 @@
+import pytest
+import torch
+
+from bench import recipe_switch
+from narsfast.arch import create_model
+
+
+def test_the_networks_are_what_they_are_called():
+    networks = {
+        name: create_model(getattr(recipe_switch, name.upper()), 10, 3) for name in ("base", "wide", "deep")
+    }
+    convolutions = {
+        name: [m for m in network.modules() if isinstance(m, torch.nn.Conv2d)]
+        for name, network in networks.items()
+    }
+    assert convolutions["wide"][-1].out_channels / convolutions["base"][-1].out_channels == pytest.approx(
+        1.4, rel=0.01
+    )
+    assert len(convolutions["deep"]) == len(convolutions["base"]) + 2 * 3
+    for network in networks.values():
+        assert network(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
+
+
+def test_a_gap_has_its_standard_error():
+    points, error = recipe_switch.gap([1.0, 3.0], [1.0, 1.0])
+    assert points == 1.0
+    assert error == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(("deep", "switched"), [(11.0, 1.0), (9.0, 0.0)])
+def test_a_switch_is_a_change_of_sign(deep, switched):
+    by_case = {
+        ("switch", "wide", "plain"): [10.0, 12.0],
+        ("switch", "deep", "plain"): [5.0, 7.0],
+        ("switch", "wide", "regularised"): [10.0, 10.0],
+        ("switch", "deep", "regularised"): [deep, deep],
+    }
+    for name in recipe_switch.TRANSFERRED_TO:
+        by_case["transfer", name, "standard"] = [50.0, 52.0]
+        by_case["transfer", name, "found"] = [53.0, 53.0]
+    figures = recipe_switch._figures(by_case)
+    assert figures["ranking_switched"] == switched
+    assert figures["wide_over_deep_plain"] == 5.0
+    assert figures["found_over_standard_wide"] == 2.0
+    assert figures["found_over_standard_wide_error"] == 1.0
+
+
+def test_one_training_is_measured_on_the_test_split():
+    recipe = recipe_switch.STANDARD.model_dump()
+    first = recipe_switch.accuracy(recipe_switch.BASE, recipe, 1, 1, "digits")
+    assert 0 <= first <= 100
+    assert first == recipe_switch.accuracy(recipe_switch.BASE, recipe, 1, 1, "digits")
