@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 import typer.core
 
+from .cli_doctor import doctor
 from .cli_latency import latency
 from .cli_options import BudgetTexts, Fix, Json, RunPath, Workers, assignment, creates_run
 from .cli_pareto import pareto
@@ -103,6 +104,7 @@ def evolve(
 
 
 app.command()(pareto)
+app.command()(doctor)
 
 
 @app.command()

@@ -22,6 +22,7 @@ COMMANDS = [
     "export",
     "latency",
     "pareto",
+    "doctor",
 ]
 
 

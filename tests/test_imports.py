@@ -40,8 +40,11 @@ ALLOWED = {
     "cli_options": set(),
     "cli_latency": {"cli_options", "console", "pipeline"},
     "cli_pareto": {"cli_options", "console", "pipeline"},
+    "doctor": {"ops", "space", "cost", "search"},
+    "cli_doctor": {"cli_options", "console", "doctor"},
     "cli": {
         "cli_options",
+        "cli_doctor",
         "cli_latency",
         "cli_pareto",
         "pipeline",
