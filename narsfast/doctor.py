@@ -59,7 +59,7 @@ def examine() -> dict[str, Any]:
         "cuda_usable": _native.has_cuda(),
         "gpus": _gpus(),
         "dali": next(filter(None, map(_version, _DALI)), None),
-        "loaders": ["pillow", *(["dali"] if any(map(_version, _DALI)) else [])],
+        "loaders": ["torchvision", *(["dali"] if any(map(_version, _DALI)) else [])],
         "timm": _version("timm"),
         "onnx": _version("onnxscript") and _version("onnxruntime") and _version("onnx"),
         "ray": _version("ray"),

@@ -204,5 +204,5 @@ def test_loaders_follow_what_is_installed(monkeypatch):
     monkeypatch.setattr(doctor.metadata, "version", version)
     facts = doctor.examine()
     assert facts["dali"] == "2.4"
-    assert facts["loaders"] == ["pillow", "dali"]
+    assert facts["loaders"] == ["torchvision", "dali"]
     assert facts["onnx"] is None
