@@ -212,6 +212,9 @@ void norm_gradient_map(int dtype, const Shape& shape, const GradientValues& grad
 
 void bind_depthwise(py::module_& m) {
   m.def("cuda_built", &narsfast::cuda_built, "Whether this build has CUDA kernels.");
+  m.def("cuda_architectures", &narsfast::cuda_architectures,
+        "The devices that they are compiled for, as CMake names them, with commas between; empty without "
+        "kernels.");
   m.def("has_cuda", &narsfast::has_device, "Whether there is a device for them; False without a driver.");
   m.def("depthwise_convolve", &convolve);
   m.def("depthwise_convolve_gradient", &convolve_gradient);

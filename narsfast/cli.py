@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 import typer.core
 
+from .cli_doctor import doctor
 from .cli_latency import latency
 from .cli_models import scale, with_recipe
 from .cli_options import BudgetTexts, Fix, Json, RecipeSpace, RunPath, Workers, assignment, creates_run
@@ -104,6 +105,7 @@ def evolve(
 
 
 app.command()(pareto)
+app.command()(doctor)
 
 
 def _train_run(run: Path, workers: int | None, as_json: bool) -> None:

@@ -42,7 +42,7 @@ from .search import evolve as evolve_candidates
 from .search import optimise as optimise_candidates
 from .search import pareto as pareto_front
 from .space import Candidate, Recipe
-from .training import TrialTask, computed_by, evaluate, run_trial
+from .training import TrialTask, computed_by, evaluate, run_trial, training_device
 from .trial import Trial
 
 __all__ = [

@@ -23,6 +23,7 @@ COMMANDS = [
     "latency",
     "pareto",
     "scale",
+    "doctor",
 ]
 
 

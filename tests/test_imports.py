@@ -48,8 +48,11 @@ ALLOWED = {
     "cli_latency": {"cli_options", "console", "pipeline"},
     "cli_pareto": {"cli_options", "console", "pipeline"},
     "cli_models": {"cli_options", "console", "models"},
+    "doctor": {"ops", "space", "cost", "search"},
+    "cli_doctor": {"cli_options", "console", "doctor"},
     "cli": {
         "cli_options",
+        "cli_doctor",
         "cli_latency",
         "cli_pareto",
         "cli_models",

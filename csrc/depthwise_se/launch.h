@@ -13,6 +13,9 @@ namespace narsfast {
 // Whether this build has CUDA kernels.
 bool cuda_built();
 
+// The devices that they are compiled for, as CMake names them ("75-real,80-real,120"); empty without kernels.
+const char* cuda_architectures();
+
 // Whether there is a device to run them on; false without a driver.
 bool has_device();
 

@@ -5,6 +5,7 @@
 #include "depthwise_se/launch.h"
 #ifdef NARSFAST_EMU
 #include "emu/runtime.h"
+#define NARSFAST_CUDA_ARCHITECTURES "emulated"
 #else
 #include <cuda_runtime_api.h>
 #endif
@@ -43,6 +44,8 @@ constexpr Launcher<InferArguments> launcher(const InferArguments&) {
 }  // namespace
 
 bool cuda_built() { return true; }
+
+const char* cuda_architectures() { return NARSFAST_CUDA_ARCHITECTURES; }
 
 bool has_device() {
   int count = 0;

@@ -13,6 +13,8 @@ namespace {
 
 bool cuda_built() { return false; }
 
+const char* cuda_architectures() { return ""; }
+
 bool has_device() { return false; }
 
 template <typename Arguments>

@@ -4,7 +4,7 @@ from narsfast.ops import Ops, plain_ops, set_ops, share_norms
 
 from ._blocks import ConvNorm, InvertedResidual
 from ._definition import Definition, Padding, Row, check_padding, read_definition
-from ._model import create_model, has_drop_path
+from ._model import create_model
 from ._network import FEATURE_STRIDES, FeatureInfo, FeatureNetwork, Network, create, resolve_definition
 from ._reference import absolute_reference, cannot_take, reference_file, reference_version
 from ._rows import (
@@ -41,7 +41,6 @@ __all__ = [
     "create",
     "create_model",
     "definition_of",
-    "has_drop_path",
     "load_weights",
     "lower_definitions",
     "lower_genes",

@@ -59,15 +59,6 @@ def create_model(
     return network
 
 
-def has_drop_path(reference: str) -> bool:
-    """Whether a network has layers of stochastic depth.
-
-    Raises:
-        UserError: as `create_model`.
-    """
-    return ":" not in reference or bool(_stochastic_depths(_built(reference, 2, 3, 0.1)))
-
-
 def _built(reference: str, num_classes: int, in_chans: int, drop_path: float | None) -> nn.Module:
     source, _, name = reference.rpartition(":")
     if source == "torchvision":

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from narsfast.arch import create_model, has_drop_path
+from narsfast.arch import create_model
 from narsfast.errors import UserError
 
 FACTORY = """
@@ -59,13 +59,6 @@ def test_drop_path_grows_linearly():
     assert rates == sorted(rates)
     timm = create_model("timm:efficientnet_b0", 3, drop_path=0.3)
     assert max(m.drop_prob for m in timm.modules() if type(m).__name__ == "DropPath") == pytest.approx(0.3)
-
-
-def test_who_has_stochastic_depth():
-    assert has_drop_path("torchvision:efficientnet_b0")
-    assert has_drop_path("timm:resnet18")
-    assert has_drop_path("FBNetV3_B")
-    assert not has_drop_path("torchvision:resnet18")
 
 
 @pytest.mark.parametrize(

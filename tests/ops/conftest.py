@@ -162,7 +162,8 @@ def rounded(leaves, dtype, device="cpu"):
 def compare(case, dtype, device="cpu"):
     """The fused block on a device against float64 on the CPU, on the same rounded inputs.
 
-    An error may be twice that of torch in the same dtype, or what `n` roundings of the largest value add up to.
+    An error may be twice that of torch in the same dtype, or what `n` roundings of the largest value add up to. torch's
+    differs from machine to machine where ours does not.
     """
     leaves = {name: leaf.double() for name, leaf in rounded(case.leaves(), dtype).items()}
     out = case.plain(leaves)
@@ -180,7 +181,7 @@ def compare(case, dtype, device="cpu"):
         terms = max(out.numel(), leaves["x"].numel())
         summed = value.numel() and terms / value.numel() + case.kernel**2 + case.c
         bound = max(
-            16 * torch.finfo(dtype).eps * summed**0.5 * scale,
+            20 * torch.finfo(dtype).eps * summed**0.5 * scale,
             2 * float((rough[name].double() - value).abs().max()) if value.numel() else 0.0,
         )
         error = float((found[name].cpu().double() - value).abs().max()) if value.numel() else 0.0
