@@ -128,7 +128,7 @@ struct Inference {
       return;
     }
     const int64_t together = images_together(out_pixels * window.channels);
-    constexpr int64_t kSlabBytes = 96 << 10;  // scratch that stays in a core's cache
+    constexpr int64_t kSlabBytes = 3 << 16;  // scratch that stays in a core's cache
     const int64_t most = (kSlabBytes / convolution.line_bytes() + 1) * kVectors;
     const int64_t vectors = count_vectors<Real>(window.channels);
     for_chunks(window.images, together, each, [&](int64_t begin, int64_t end) {
