@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,18 +17,18 @@ from .arch import (
     absolute_reference,
     cannot_take,
     check_padding,
+    load_weights,
     resolve_definition,
-    save_weights,
 )
 from .cost import STATISTICS, count_definitions, scale
 from .data import shared_data
 from .emit import read_preprocessing
 from .errors import UserError
 from .files import replacing_directory
-from .network_source import default_resolution, model_statistics
+from .network_source import default_resolution, model_statistics, network_of
 from .progress import Progress, silent
 from .space import Recipe, parse_quantity
-from .training import TrainerSettings, evaluate, train_model
+from .training import TrainerSettings, TrialTask, evaluate, run_trial
 
 TRAINING_FILE = "training.json"
 
@@ -66,7 +67,8 @@ def train_with_recipe(
 ) -> dict[str, Any]:
     """Train any network with a recipe and test it once.
 
-    What the network cannot take of the recipe is left out and named in the result.
+    What the network cannot take of the recipe is left out and named in the result. A training that was stopped goes on
+    from its last epoch when the same is asked for again.
 
     Args:
         model: reference of the network (`narsfast.arch.create_model`).
@@ -86,7 +88,7 @@ def train_with_recipe(
         epoch), ``validation``, ``test``, ``seconds``.
 
     Raises:
-        UserError: an argument cannot be used, or the training diverged.
+        UserError: an argument cannot be used, or the training ended badly.
     """
     model, target = absolute_reference(model), Path(out)
     _check_target(target, TRAINING_FILE)
@@ -98,19 +100,30 @@ def train_with_recipe(
     used = asked.model_copy(update=dict.fromkeys(left_out, 0.0))
     dataset = shared_data(data, resolution, mirror)
     statistics = model_statistics(model, resolution, dataset)
-    training = train_model(
-        model,
-        resolution,
-        used,
-        dataset,
-        epochs,
-        seed,
-        settings=TrainerSettings(**(settings or {})),
-        report=lambda share: progress("train", share, 1),
-        keep_network=True,
+    unfinished = target.absolute().with_name(f".{target.name}.training")
+    task = TrialTask(
+        candidate=model,
+        definition=None,
+        model=model,
+        recipe=used.model_dump(mode="json"),
+        data=data,
+        epochs=epochs,
+        schedule_epochs=epochs,
+        seed=seed,
+        settings=TrainerSettings(**(settings or {})).resolved(embedded=data == "digits"),
+        output=str(unfinished),
+        resolution=resolution,
+        mirror=mirror,
     )
-    if training.network is None:
-        raise UserError(f"the training diverged ({training.message}); try a recipe of a lower learning_rate")
+    trial = run_trial(task, report=lambda share: progress("train", share, 1))
+    if trial.outcome != "ok":
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise UserError(
+            f"the training {trial.outcome.replace('_', ' ')} ({trial.message}); try a recipe of a lower learning_rate "
+            "or batch_size"
+        )
+    network, _ = network_of(task, dataset)
+    load_weights(network, unfinished / WEIGHTS_FILE)
     found = {
         "model": model,
         "recipe": used.model_dump(mode="json"),
@@ -120,14 +133,15 @@ def train_with_recipe(
         "epochs": epochs,
         "seed": seed,
         "statistics": statistics,
-        "curve": list(training.curve),
-        "validation": training.curve[-1],
-        "test": evaluate(training.network, dataset.test, resolution).accuracy,
-        "seconds": training.seconds,
+        "curve": list(trial.curve),
+        "validation": trial.curve[-1],
+        "test": evaluate(network, dataset.test, resolution).accuracy,
+        "seconds": trial.seconds,
     }
     with replacing_directory(target) as folder:
-        save_weights(training.network, folder / WEIGHTS_FILE)
+        shutil.copy(unfinished / WEIGHTS_FILE, folder / WEIGHTS_FILE)
         (folder / TRAINING_FILE).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    shutil.rmtree(unfinished)
     return found
 
 

@@ -11,8 +11,9 @@ from narsfast.data import Dataset
 from narsfast.space import Recipe
 
 from ._distil import Teacher
+from ._loop import Report
 from ._settings import TrainerSettings
-from ._train import Report, Training, train_network
+from ._train import Training, train_network
 
 
 def train_model(

@@ -2,43 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
-import math
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import nn
 
-from narsfast import __version__
-from narsfast.arch import Definition, create, share_norms
-from narsfast.data import Dataset, Loader, derived_seed, mixed, open_loader, resolve_loader, steps_per_epoch
+from narsfast.arch import Definition, create
+from narsfast.data import Dataset, Loader, derived_seed, open_loader, resolve_loader
 from narsfast.errors import UserError
 from narsfast.space import Recipe
 from narsfast.trial import Outcome
 
 from ._checkpoint import Checkpoint
-from ._device import moved, training_device
+from ._device import training_device
 from ._distil import Teacher
-from ._evaluate import evaluate, torch_threads
-from ._optimizer import LAYERWISE, build_optimizer
-from ._precision import Precision
+from ._evaluate import torch_threads
+from ._loop import DivergedError, Loop, Report
 from ._ranks import Ranks
-from ._schedule import learning_rate
 from ._settings import TrainerSettings
-from ._weights import FlatWeights, MovingAverage
-
-Report = Callable[[float], None]
-
-_LOST_FACTOR = 2.0  # a mean loss this many times a uniform guess's ...
-_LOST_EPOCHS = 3  # ... for so many epochs in a row is divergence (this project's choice)
-_CHECK_STEPS = 32  # steps between looks at the loss and reports of progress
 
 
 @dataclass(frozen=True)
@@ -61,10 +45,6 @@ class Training:
     seconds: float
     message: str = ""
     network: nn.Module | None = None
-
-
-class _DivergedError(Exception):
-    """The loss is not a number any more, or stays far above a guess's."""
 
 
 def train(
@@ -170,7 +150,7 @@ def train_network(
         network = build()
         if ranks.rank > 0:
             torch.manual_seed(derived_seed(seed, ranks.rank))  # dropout of its own
-        loop = _Loop(
+        loop = Loop(
             network,
             resolution,
             recipe,
@@ -196,7 +176,7 @@ def train_network(
                 loop.validate()
                 if kept is not None and (epoch + 1) % checkpoint_epochs == 0:
                     kept.save(loop.state_dict())
-        except _DivergedError as error:
+        except DivergedError as error:
             outcome, message = "diverged", f"{error} in epoch {len(loop.curve) + 1}"
         if kept is not None:
             kept.remove()
@@ -211,207 +191,3 @@ def _loader(settings: TrainerSettings, data: Dataset, device: torch.device) -> L
     name = resolve_loader(settings.loader, embedded)
     decoder = device.index or 0 if name == "dali" and device.type == "cuda" else None
     return open_loader(name, embedded=embedded, threads=settings.threads_per_trial, device=decoder)
-
-
-class _Loop:
-    """The state of one training.
-
-    Attributes:
-        curve: validation accuracy in percent of each epoch so far.
-        losses: mean training loss of each epoch so far.
-    """
-
-    def __init__(
-        self,
-        network: nn.Module,
-        resolution: int,
-        recipe: Recipe,
-        data: Dataset,
-        *,
-        seed: int,
-        epochs: int,
-        schedule_epochs: int,
-        settings: TrainerSettings,
-        device: torch.device,
-        loader: Loader,
-        ranks: Ranks,
-        report: Report | None,
-        teacher: Teacher | None,
-    ) -> None:
-        self.curve: list[float] = []
-        self.losses: list[float] = []
-        self._network = network
-        self._resolution = resolution
-        self._recipe = recipe
-        self._data = data
-        self._seed = seed
-        self._epochs = epochs
-        self._schedule_epochs = schedule_epochs
-        self._settings = settings
-        self._device = device
-        self._loader = loader
-        self._ranks = ranks
-        self._report = report
-        self._batch = min(recipe.batch_size, len(data.train))
-        if self._batch < 2 * ranks.size:
-            raise UserError(
-                f"batch_size is {self._batch}; {ranks.size} processes need at least {2 * ranks.size}, start fewer"
-            )
-        # As many in every process, and of two images at least: their norms wait for each other.
-        self._parts = min(settings.accumulate, max(1, self._batch // 2 // ranks.size))
-        self._own_norms = share_norms(network) if ranks.size > 1 else None
-        if device.type == "cuda":  # on the CPU a step takes as long with either layout of the weights
-            network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._teacher = teacher
-        self._weights = FlatWeights(network)
-        ranks.take_first_(*self._weights.vectors())
-        self._average = MovingAverage(self._weights.vectors(), recipe.ema_decay) if recipe.ema else None
-        self._optimizer = build_optimizer(
-            recipe,
-            *self._weights.groups(whole_tensors=recipe.optimizer in LAYERWISE),
-            average=self._average,
-            backend=settings.optim_backend,
-        )
-        self._precision = Precision(settings.precision, device)
-        self._side = recipe.training_side(resolution)
-        self._steps = recipe.epoch_steps(steps_per_epoch(data.train, recipe.batch_size))
-        self._total = self._steps * epochs
-        self._lost = _LOST_FACTOR * math.log(len(data.classes))
-        self._lost_epochs = 0
-
-    def epoch(self, epoch: int) -> None:
-        """Trains one epoch."""
-        self._network.train()
-        total = torch.zeros((), device=self._device)
-        loaded = self._loader.batches(
-            self._data.train,
-            self._side,
-            self._recipe.batch_size,
-            seed=self._seed,
-            epoch=epoch,
-            training=True,
-            augmentation=self._recipe.augmentation,
-            strength=self._recipe.augmentation_strength,
-            colour=self._recipe.colour,
-            erasing=self._recipe.erasing,
-            share=self._ranks.share,
-        )
-        for index, (images, labels) in enumerate(islice(loaded, self._steps)):
-            step = epoch * self._steps + index
-            total += self._step(moved(images, self._device), moved(labels, self._device), step)
-            if (index + 1) % _CHECK_STEPS == 0 or index + 1 == self._steps:
-                loss = self._over_ranks(total)
-                if not math.isfinite(loss):
-                    raise _DivergedError("the loss is not finite")
-                if self._report is not None:
-                    self._report((step + 1) / self._total)
-        self.losses.append(loss / self._steps)
-        self._lost_epochs = self._lost_epochs + 1 if self.losses[-1] > self._lost else 0
-        if self._lost_epochs == _LOST_EPOCHS:
-            raise _DivergedError(
-                f"the loss stays above {self._lost:.2f}, {_LOST_FACTOR:g} times a uniform guess's,"
-            )
-
-    def _over_ranks(self, value: Tensor) -> float:
-        """The sum over the processes, which all of them come to know: they end together."""
-        value = value.clone()
-        self._ranks.sum_(value)
-        return float(value)
-
-    def _step(self, images: Tensor, labels: Tensor, step: int) -> Tensor:
-        """One step; returns this process's part of the batch's mean loss."""
-        recipe = self._recipe
-        for group in self._optimizer.param_groups:
-            group["lr"] = learning_rate(recipe, step, self._steps, self._schedule_epochs)
-        targets = functional.one_hot(labels, len(self._data.classes)).to(images.dtype)
-        images, targets = mixed(
-            images, targets, mixup=recipe.mixup, cutmix=recipe.cutmix, seed=self._seed, step=step
-        )
-        self._weights.zero_grad()
-        total = torch.zeros((), device=self._device)
-        for part, wanted in zip(
-            images.tensor_split(self._parts), targets.tensor_split(self._parts), strict=True
-        ):
-            with self._precision.autocast():
-                logits = self._network(part)
-            loss = self._loss(part, logits.float(), wanted) * (len(part) / self._batch)
-            torch.autograd.backward(self._precision.scaler.scale(loss))
-            total += loss.detach()
-        self._update()
-        return total
-
-    def _loss(self, images: Tensor, logits: Tensor, targets: Tensor) -> Tensor:
-        smoothing = self._recipe.label_smoothing
-        if self._teacher is None:
-            return functional.cross_entropy(logits, targets, label_smoothing=smoothing)
-        return self._teacher.loss(images, logits, targets, smoothing)
-
-    def _update(self) -> None:
-        """The optimiser's step with the gradients of all micro-batches and processes."""
-        scaler, clip_norm = self._precision.scaler, self._settings.clip_norm
-        self._ranks.sum_(*self._weights.gradients())
-        if clip_norm is not None:
-            scaler.unscale_(self._optimizer)
-            nn.utils.clip_grad_norm_((self._weights.decayed, self._weights.plain), clip_norm)
-        scaler.step(self._optimizer)
-        scaler.update()
-
-    def validate(self) -> None:
-        """Takes validation accuracy, of the averaged weights where the recipe says so, into the curve."""
-        with nullcontext() if self._average is None else self._average.applied():
-            found = evaluate(
-                self._network, self._data.val, self._resolution, ranks=self._ranks, loader=self._loader
-            )
-        self.curve.append(found.accuracy)
-
-    def arguments(self) -> dict[str, Any]:
-        """Everything that decides the result, in JSON types."""
-        return {
-            "versions": {"narsfast": __version__, "torch": str(torch.__version__)},
-            "modules": hashlib.sha256(repr(self._network).encode()).hexdigest(),
-            "network": {name: list(tensor.shape) for name, tensor in self._network.state_dict().items()},
-            "resolution": self._resolution,
-            "recipe": self._recipe.model_dump(mode="json"),
-            "data": self._data.fingerprint(),
-            "seed": self._seed,
-            "epochs": self._epochs,
-            "schedule_epochs": self._schedule_epochs,
-            "settings": self._settings.model_dump(mode="json"),
-            "device": self._device.type,
-            "processes": self._ranks.size,
-            "teacher": None if self._teacher is None else self._teacher.describe(),
-        }
-
-    def state_dict(self) -> dict[str, Any]:
-        """Everything that the epochs to come depend on, but for the random generators."""
-        return {
-            "network": self._network.state_dict(),
-            "optimizer": self._optimizer.state_dict(),
-            "average": None if self._average is None else self._average.state_dict(),
-            "scaler": self._precision.scaler.state_dict(),
-            "curve": self.curve,
-            "losses": self.losses,
-            "lost_epochs": self._lost_epochs,
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on from what `state_dict` gave."""
-        self._network.load_state_dict(state["network"])
-        self._optimizer.load_state_dict(state["optimizer"])
-        if self._average is not None:
-            self._average.load_state_dict(state["average"])
-        self._precision.scaler.load_state_dict(state["scaler"])
-        self.curve = state["curve"]
-        self.losses = state["losses"]
-        self._lost_epochs = state["lost_epochs"]
-
-    def finish(self) -> nn.Module:
-        """The network with its final weights, each tensor with memory of its own again."""
-        if self._average is not None:
-            self._average.swap()
-        if self._own_norms is not None:
-            self._own_norms()
-        for tensor in (*self._network.parameters(), *self._network.buffers()):
-            tensor.data = tensor.data.clone()
-            tensor.grad = None
-        return self._network.eval()

@@ -11,7 +11,7 @@ from narsfast.arch import create
 from narsfast.data import load_data
 from narsfast.errors import UserError
 from narsfast.space import Recipe
-from narsfast.training import TrainerSettings, _train, evaluate, learning_rate, train, train_network
+from narsfast.training import TrainerSettings, _loop, evaluate, learning_rate, train, train_network
 
 PLAIN = Recipe(
     optimizer="sgd",
@@ -162,7 +162,7 @@ def test_a_shortened_training_ends_its_schedule(small, few_digits, monkeypatch):
         rates.append(learning_rate(recipe, step, steps, schedule_epochs))
         return rates[-1]
 
-    monkeypatch.setattr(_train, "learning_rate", recording)
+    monkeypatch.setattr(_loop, "learning_rate", recording)
     recipe = changed(epochs_share=0.4, lr_final=0.01, learning_rate=0.01, sgd_factor=1.0)
     run(small, few_digits, recipe, epochs=4)
     assert len(rates) == 4 * 2 * 2  # epochs, steps, groups
@@ -176,7 +176,7 @@ def test_an_optimiser_of_whole_tensors_is_given_the_networks(small, few_digits, 
         given["shapes"] = [tuple(tensor.shape) for tensor in (*decayed, *plain)]
         return torch.optim.SGD([*decayed, *plain], lr=0.1)
 
-    monkeypatch.setattr(_train, "build_optimizer", build)
+    monkeypatch.setattr(_loop, "build_optimizer", build)
     result = run(small, few_digits, changed(optimizer="lamb"))
     shapes = [tuple(parameter.shape) for parameter in result.network.parameters()]
     assert sorted(given["shapes"]) == sorted(shapes)
@@ -226,7 +226,7 @@ def test_the_curve_is_of_the_validation_split(small, few_digits, monkeypatch):
         seen.append(split)
         return evaluate(network, split, resolution, **options)
 
-    monkeypatch.setattr("narsfast.training._train.evaluate", recording)
+    monkeypatch.setattr("narsfast.training._loop.evaluate", recording)
     for ema in (True, False):
         run(small, few_digits, changed(ema=ema), 2)
     assert len(seen) == 4
