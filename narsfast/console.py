@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,11 +28,28 @@ _WIDTH = 200  # columns of a table where stdout is no terminal
 
 @contextmanager
 def progress_bars() -> Iterator[Report]:
-    """A bar with the time left for every stage; where stderr is no terminal, a line at every fifth of a stage."""
+    """A bar with the time left for every stage; where stderr is no terminal, a line at every fifth of a stage.
+
+    What the package logs meanwhile, such as what an ``auto`` has chosen, stands above them.
+    """
     console = Console(stderr=True)
-    if not console.is_terminal:
-        yield _Lines(console)
-        return
+    log, notes = logging.getLogger("narsfast"), _Notes(console)
+    level = log.level
+    log.addHandler(notes)
+    log.setLevel(logging.INFO)
+    try:
+        if console.is_terminal:
+            with _bars(console) as report:
+                yield report
+        else:
+            yield _Lines(console)
+    finally:
+        log.removeHandler(notes)
+        log.setLevel(level)
+
+
+@contextmanager
+def _bars(console: Console) -> Iterator[Report]:
     columns = (
         TextColumn("{task.description:<28}"),
         BarColumn(),
@@ -49,6 +67,15 @@ def progress_bars() -> Iterator[Report]:
             bars.update(tasks[stage], completed=done, total=total)
 
         yield show
+
+
+class _Notes(logging.Handler):
+    def __init__(self, console: Console) -> None:
+        super().__init__(logging.INFO)
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._console.print(f"narsfast: {record.getMessage()}", markup=False, highlight=False, soft_wrap=True)
 
 
 class _Lines:

@@ -1,4 +1,5 @@
 import io
+import logging
 
 from rich.console import Console
 
@@ -36,3 +37,11 @@ def test_numbers_stand_to_the_right(capsys):
     assert "1,000 │" in out
     assert "   20 │" in out
     assert "│ a  " in out
+
+
+def test_what_is_logged_is_shown_while_a_stage_runs(capsys):
+    log = logging.getLogger("narsfast.data")
+    with progress_bars():
+        log.info("loader: auto is %s", "[torchvision]")
+    log.info("later")
+    assert capsys.readouterr().err == "narsfast: loader: auto is [torchvision]\n"
