@@ -41,7 +41,7 @@ def test_numbers_stand_to_the_right(capsys):
 
 def test_what_is_logged_is_shown_while_a_stage_runs(capsys):
     log = logging.getLogger("narsfast.data")
-    with progress_bars():
+    with console.progress_bars():
         log.info("loader: auto is %s", "[torchvision]")
     log.info("later")
     assert capsys.readouterr().err == "narsfast: loader: auto is [torchvision]\n"
