@@ -20,8 +20,9 @@ def kept(path):
 def other_machine(monkeypatch, backend):
     """As if ``auto`` stood for another backend here."""
 
-    def resolved(self):
-        return self.model_copy(update={"optim_backend": backend}) if self.optim_backend == "auto" else self
+    def resolved(self, *, embedded):
+        chosen = backend if self.optim_backend == "auto" else self.optim_backend
+        return self.model_copy(update={"optim_backend": chosen, "loader": "torchvision"})
 
     monkeypatch.setattr(TrainerSettings, "resolved", resolved)
 

@@ -23,7 +23,8 @@ def test_parts_of_an_evaluation_follow_each_other(count, ranks):
     assert np.concatenate(parts).tolist() == list(range(count))
 
 
-def test_mixup_does_the_same_to_an_image_in_a_part_as_in_the_batch():
+@pytest.mark.parametrize(("mixup", "cutmix"), [(0.3, 0.0), (0.0, 1.0)])
+def test_mixing_does_the_same_to_an_image_in_a_part_as_in_the_batch(mixup, cutmix):
     split = load_data("digits").train
     options = {"seed": 3, "epoch": 1, "training": True, "augmentation": "crop"}
     whole = next(iter(batches(split, 16, 10, **options)))
@@ -31,7 +32,7 @@ def test_mixup_does_the_same_to_an_image_in_a_part_as_in_the_batch():
 
     def rows(images, labels):
         targets = torch.nn.functional.one_hot(labels, 10).float()
-        images, targets = mixed(images, targets, 0.3, 3, 7)
+        images, targets = mixed(images, targets, mixup=mixup, cutmix=cutmix, seed=3, step=7)
         return {
             (*image.flatten().tolist(), *row.tolist()) for image, row in zip(images, targets, strict=True)
         }
