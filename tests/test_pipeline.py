@@ -219,7 +219,8 @@ def test_the_loader_of_a_run_stays(finished, tmp_path, monkeypatch):
         candidate = search.space.decode(np.array([search.run.batches()[0].members[0].genes], np.int16))[0]
         assert search.task(candidate, 1, 1, "search").settings.loader == "torchvision"
         search.run.put_fact("stage", "train")
-    monkeypatch.setattr("narsfast.context.resolve_loader", lambda *_, **__: "dali")
+    for module in ("narsfast.context", "narsfast.training._settings"):
+        monkeypatch.setattr(f"{module}.resolve_loader", lambda *_, **__: "dali")
     monkeypatch.setattr("narsfast.context.loader_version", lambda _: "2.4.0")
     with pytest.raises(UserError, match=r"loader was torchvision, is dali"):
         pipeline.open_search(copy)
