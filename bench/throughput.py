@@ -105,7 +105,7 @@ class Place:
 
 def places() -> list[Place]:
     """The CPU, and a place for each kind of GPU; says so where there is none."""
-    found = [Place("cpu", harness.machine()["cpu"], harness.machine()["cores"])]
+    found = [Place("cpu", harness.machine()["cpu"], len(os.sched_getaffinity(0)))]
     kinds: dict[str, list[str]] = {}
     for index, name in enumerate(visible_gpus(None, os.environ.get("CUDA_VISIBLE_DEVICES"))):
         kinds.setdefault(torch.cuda.get_device_name(index), []).append(name)
