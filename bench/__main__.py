@@ -15,6 +15,7 @@ SCRIPTS = (
     "train_step",
     "optimizer",
     "loader",
+    "throughput",
     "ops_accuracy",
     "baselines",
     "recipe_switch",
@@ -29,6 +30,7 @@ SCRIPTS = (
 )
 READ_DATA = (
     "loader",
+    "throughput",
     "ops_accuracy",
     "baselines",
     "recipe_switch",

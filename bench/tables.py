@@ -69,6 +69,26 @@ def loaders() -> str:
     )
 
 
+def throughput() -> str:
+    """Images a second and candidates an hour of whole trainings."""
+    rows = [row for row in read("throughput")["rows"] if "failed" not in row]
+    return table(
+        ["device", "workers", "loader", "ops", "precision", "images a second", "candidates an hour"],
+        [
+            [
+                row["name"],
+                str(row["workers"]),
+                row["loader"],
+                row["ops"],
+                row["precision"],
+                f"{row['images_per_second']:,.0f}",
+                f"{row['candidates_per_hour']:,.1f}",
+            ]
+            for row in rows
+        ],
+    )
+
+
 def search() -> str:
     """Candidates a second of every search."""
     rows = [row for row in read("search_speed")["rows"] if "per_second" in row and "sgemm" not in row["what"]]
@@ -153,6 +173,7 @@ def show() -> None:
         ("train_step", [figures("train_step"), steps()]),
         ("optimizer", [figures("optimizer")]),
         ("loader", [figures("loader"), loaders()]),
+        ("throughput", [figures("throughput"), throughput()]),
         ("ops_accuracy", [figures("ops_accuracy")]),
         ("search_time", [figures("search_time")]),
         ("search_speed", [figures("search_speed"), search()]),

@@ -1,0 +1,100 @@
+import os
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from bench import throughput
+from bench.throughput import Case, Place
+from narsfast.cost import STATISTICS, count_definitions
+from narsfast.errors import UserError
+
+
+def row(rate, workers=1, case=throughput.PLAIN, device="cpu"):
+    return {"device": device, "workers": workers, **case._asdict(), "images_per_second": rate}
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Grey squares of two shades: 40 of each in train, 12 in the others."""
+    for split, count in (("train", 40), ("validation", 12), ("test", 12)):
+        for name, shade in (("dark", 40), ("light", 200)):
+            folder = tmp_path / split / name
+            folder.mkdir(parents=True)
+            for index in range(count):
+                Image.fromarray(np.full((64, 64, 3), shade + index % 20, np.uint8)).save(
+                    folder / f"{index}.jpg"
+                )
+    return tmp_path
+
+
+def test_the_best_row_stands_over_the_plain_one_with_as_many_workers():
+    fused = Case("dali", "fused", "float32")
+    rows = [row(100.0), row(150.0, workers=2), row(300.0, case=fused), row(600.0, 2, fused)]
+    rows.append({**row(0.0, 4, fused), "failed": "why"})
+    rows.append(row(9000.0, 1, fused, "cuda"))
+    assert throughput.figures_of(rows) == {
+        "throughput_best_images_per_s_cpu": 600.0,
+        "throughput_vs_plain": 4.0,
+        "throughput_best_images_per_s_cuda": 9000.0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("most", "counts"), [(1, [1]), (2, [1, 2]), (6, [1, 2, 4, 6]), (16, [1, 2, 4, 8, 16])]
+)
+def test_workers_double_up_to_the_most(most, counts):
+    assert throughput.worker_counts(most) == counts
+
+
+def test_the_network_costs_what_the_description_says():
+    macs = count_definitions([throughput.DEFINITION], num_classes=10)[0, STATISTICS.index("macs")]
+    assert round(macs / 1e6, 1) == 10.2
+    assert "10.2 M\nmultiply-adds" in throughput.__doc__
+
+
+def test_what_the_machine_cannot_do_is_left_out_with_the_reason(monkeypatch, capsys):
+    def missing(choice):
+        raise UserError(f"loader is {choice!r}, which cannot be imported")
+
+    monkeypatch.setattr(throughput, "resolve_loader", missing)
+    monkeypatch.setattr(throughput._native, "has_cuda", lambda: False)
+    found = throughput.cases("cuda")
+    assert {(case.loader, case.ops) for case in found} == {("torchvision", "torch")}
+    assert [case.precision for case in found] == ["float32", "bfloat16", "float16"]
+    said = capsys.readouterr().out
+    assert "rows of dali on cuda, as loader is 'dali', which cannot be imported" in said
+    assert "rows of fused on cuda, as this install has no CUDA kernels" in said
+
+
+def test_gpus_of_one_name_are_one_place_and_their_workers_see_them(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,7")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: ["big", "small", "big"][index])
+    cpu, *gpus = throughput.places()
+    assert cpu.device == "cpu"
+    assert gpus == [Place("cuda", "big", 2, "4,7"), Place("cuda", "small", 1, "5")]
+    with throughput.executor_at(gpus[0], 2) as executor:
+        assert [executor._environment(number)["CUDA_VISIBLE_DEVICES"] for number in (0, 1)] == ["4", "7"]
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "4,5,7"
+
+
+def test_a_part_of_the_photos_is_trained_and_failures_are_rows(photos, monkeypatch):
+    broken = Case("torchvision", "torch", "float16")
+    real = throughput.seconds
+
+    def seconds(executor, case, *rest):
+        if case == broken:
+            raise UserError("no such thing here")
+        return real(executor, case, *rest)
+
+    monkeypatch.setattr(throughput, "seconds", seconds)
+    with throughput.part_of(photos, 2) as part:
+        assert len(list(part.glob("train/*/*"))) == 40
+        assert len(list(part.glob("validation/*/*"))) == 12
+        assert throughput.images_of_an_epoch(part) == 32
+        rows = throughput.measure(Place("cpu", "this one", 1), 1, [throughput.PLAIN, broken], part, 1)
+    assert rows[0]["images_per_second"] > 0
+    assert rows[1]["failed"] == "no such thing here"
+    assert "images_per_second" not in rows[1]
