@@ -62,12 +62,13 @@ def take_turns(
 
 def arguments(
     description: str | None,
-    data: bool = False,
+    data: bool | Callable[[argparse.Namespace], bool] = False,
     add: Callable[[argparse.ArgumentParser], None] | None = None,
 ) -> argparse.Namespace:
     """The options that every script has: quick, json; with `data` also the folder that it reads; and what `add` adds.
 
-    A script with an option ``table`` needs no folder where it is given: a table may lie beside its description.
+    A script with an option ``table`` needs no folder where it is given: a table may lie beside its description. Of a
+    script that reads none in some cases, `data` is a function that says from the options whether it does.
     """
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -85,7 +86,8 @@ def arguments(
     if add is not None:
         add(parser)
     options = parser.parse_args()
-    if data and options.data is None and not getattr(options, "table", None):
+    reads = data(options) if callable(data) else data and not getattr(options, "table", None)
+    if reads and options.data is None:
         parser.error("there is no ../shared/data here; name a folder with --data")
     return options
 

@@ -141,6 +141,53 @@ def searches(name: str = "search_quality") -> str:
     return _pivot(rows, "trainings", lambda row: f"{row['median_rank']:g} ({row['mean_rank']:g})")
 
 
+def joint() -> str:
+    """What each search of architecture, recipe or both found, a row a data set, seed and search."""
+    return table(
+        [
+            "data",
+            "seed",
+            "search",
+            "test",
+            "validation",
+            "M MACs",
+            "params",
+            "trainings",
+            "epochs",
+            "seconds",
+        ],
+        [
+            [
+                row["data"],
+                str(row["seed"]),
+                row["search"],
+                f"{row['test']:.2f}",
+                f"{row['validation']:.2f}",
+                f"{row['macs'] / 1e6:.2f}",
+                f"{row['params']:,}",
+                str(row["trainings"]),
+                f"{row['epochs']} + {row['final_epochs']}",
+                f"{row['seconds']:.0f}",
+            ]
+            for row in read("joint_vs_single")["rows"]
+            if row["search"] != "swap"
+        ],
+    )
+
+
+def swaps() -> str:
+    """Test accuracy of two networks of a run, each with its own recipe and with the other's."""
+    kinds = ("large_own", "large_swapped", "small_own", "small_swapped")
+    return table(
+        ["data", "seed", *(kind.replace("_", ", ") for kind in kinds)],
+        [
+            [row["data"], str(row["seed"]), *(f"{row[kind]:.2f}" for kind in kinds)]
+            for row in read("joint_vs_single")["rows"]
+            if row["search"] == "swap"
+        ],
+    )
+
+
 def _pivot(rows: Sequence[dict[str, Any]], size: str, cell: Callable[[dict[str, Any]], str]) -> str:
     """One row a variant, one column a table and size; empty where there is none."""
     columns = list(dict.fromkeys((row["table"], row[size]) for row in rows))
@@ -182,6 +229,7 @@ def show() -> None:
         ("predictor_quality", [figures("predictor_quality"), predictors(), intervals()]),
         ("search_quality", [figures("search_quality"), searches()]),
         ("search_ablations", [figures("search_ablations"), searches("search_ablations")]),
+        ("joint_vs_single", [figures("joint_vs_single"), joint(), swaps()]),
         ("early_stopping", [figures("early_stopping")]),
     ):
         print(f"\n## {name}\n\n{machine(name)}\n")
