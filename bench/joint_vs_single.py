@@ -133,12 +133,18 @@ def judge(path: Path, search: str, options: Mapping[str, Any], workers: int) -> 
 
 
 def swap(path: Path, options: Mapping[str, Any], workers: int) -> dict[str, Any]:
-    """Test accuracies of a joint run's two networks, each with its own recipe and with the other's; kept in the run."""
+    """Test accuracies of a joint run's two networks, each with its own recipe and with the other's; kept in the run.
+
+    Without any where both have one recipe: there is nothing to swap.
+    """
+    row: dict[str, Any] = {"search": "swap", "seed": options["seed"]}
+    with Run.read(path) as run:
+        folders = [path / result.directory for result in run.results()]
+    recipes = [read_recipe(folder / "recipe.json").model_dump() for folder in folders]
+    if recipes[0] == recipes[1]:
+        return row | {"equal_recipes": True}
     kept = path / "swap.json"
     if not kept.is_file():
-        with Run.read(path) as run:
-            folders = [path / result.directory for result in run.results()]
-        recipes = [read_recipe(folder / "recipe.json").model_dump() for folder in folders]
         cases = [
             (
                 str(folder / "definition.json"),
@@ -154,7 +160,7 @@ def swap(path: Path, options: Mapping[str, Any], workers: int) -> dict[str, Any]
             tests = [job.result() for job in [pool.submit(accuracy, *case) for case in cases]]
         names = ("large_own", "large_swapped", "small_swapped", "small_own")
         kept.write_text(json.dumps(dict(zip(names, tests, strict=True))) + "\n", encoding="utf-8")
-    return {"search": "swap", "seed": options["seed"], **json.loads(kept.read_text(encoding="utf-8"))}
+    return row | {"equal_recipes": False} | json.loads(kept.read_text(encoding="utf-8"))
 
 
 def measure(
@@ -180,8 +186,9 @@ def figures_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
         for part in ("architecture", "recipe"):
             gaps = [a - b for a, b in zip(tests["joint"], tests[f"{part}_only"], strict=True)]
             figures |= _with_error(f"{data}_joint_minus_{part}", gaps)
-        losses = [_swap_loss(row) for row in mine if row["search"] == "swap"]
-        figures |= _with_error(f"{data}_swap_loss", losses)
+        losses = [_swap_loss(row) for row in mine if row["search"] == "swap" and not row["equal_recipes"]]
+        if losses:
+            figures |= _with_error(f"{data}_swap_loss", losses)
     return figures
 
 

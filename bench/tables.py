@@ -183,7 +183,7 @@ def swaps() -> str:
         [
             [row["data"], str(row["seed"]), *(f"{row[kind]:.2f}" for kind in kinds)]
             for row in read("joint_vs_single")["rows"]
-            if row["search"] == "swap"
+            if row["search"] == "swap" and not row["equal_recipes"]
         ],
     )
 
