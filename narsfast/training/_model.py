@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from torch import nn
 
@@ -10,10 +10,11 @@ from narsfast.arch import create_model, set_ops
 from narsfast.data import Dataset
 from narsfast.space import Recipe
 
-from ._distil import Teacher
-from ._loop import Report
 from ._settings import TrainerSettings
-from ._train import Training, train_network
+from ._train import Training, TrainingOptions, train_network
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 def train_model(
@@ -23,39 +24,18 @@ def train_model(
     data: Dataset,
     epochs: int,
     seed: int,
-    *,
-    schedule_epochs: int | None = None,
-    settings: TrainerSettings | None = None,
-    report: Report | None = None,
-    keep_network: bool = False,
-    checkpoint: Path | None = None,
-    checkpoint_epochs: int = 1,
-    teacher: Teacher | None = None,
+    **options: Unpack[TrainingOptions],
 ) -> Training:
-    """`train` of the network of a reference (`narsfast.arch.create_model`) at a resolution in pixels.
+    """`train_network` for the network of a reference (`narsfast.arch.create_model`) at a resolution in pixels.
 
     Raises:
         UserError: there is no such network, or the recipe has a drop path that it cannot take.
     """
-    settings = settings or TrainerSettings()
+    ops = (options.get("settings") or TrainerSettings()).ops
 
     def build() -> nn.Module:
         network = create_model(reference, len(data.classes), data.in_chans, recipe.dropout, recipe.drop_path)
-        set_ops(network, settings.ops)
+        set_ops(network, ops)
         return network
 
-    return train_network(
-        build,
-        resolution,
-        recipe,
-        data,
-        epochs=epochs,
-        seed=seed,
-        schedule_epochs=schedule_epochs,
-        settings=settings,
-        report=report,
-        keep_network=keep_network,
-        checkpoint=checkpoint,
-        checkpoint_epochs=checkpoint_epochs,
-        teacher=teacher,
-    )
+    return train_network(build, resolution, recipe, data, epochs=epochs, seed=seed, **options)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict
 
 import torch
 from torch import nn
@@ -23,6 +24,9 @@ from ._evaluate import torch_threads
 from ._loop import DivergedError, Loop, Report
 from ._ranks import Ranks
 from ._settings import TrainerSettings
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 @dataclass(frozen=True)
@@ -47,46 +51,36 @@ class Training:
     network: nn.Module | None = None
 
 
+class TrainingOptions(TypedDict, total=False):
+    """What `train_network` takes beside what is trained, and how long."""
+
+    schedule_epochs: int | None
+    settings: TrainerSettings | None
+    report: Report | None
+    keep_network: bool
+    checkpoint: Path | None
+    checkpoint_epochs: int
+    teacher: Teacher | None
+
+
 def train(
     definition: Definition,
     recipe: Recipe,
     data: Dataset,
     epochs: int,
     seed: int,
-    *,
-    schedule_epochs: int | None = None,
-    settings: TrainerSettings | None = None,
-    report: Report | None = None,
-    keep_network: bool = False,
-    checkpoint: Path | None = None,
-    checkpoint_epochs: int = 1,
-    teacher: Teacher | None = None,
+    **options: Unpack[TrainingOptions],
 ) -> Training:
     """Trains the network of a definition from scratch.
 
-    The same arguments and versions give the same result on the same kind of machine: initial weights, dropout
-    and drop path come from a generator seeded by `seed` (torch's global state is restored), order and
-    augmentation are keyed by (seed, epoch, sample).
-
     Args:
         definition: the architecture; it is evaluated at its resolution, and trained at the recipe's share of it.
-        recipe: how to train.
-        data: train and val are read, test is not.
-        epochs: to train.
-        seed: of the trial.
-        schedule_epochs: length of the learning-rate schedule, at least `epochs` (default: `epochs`).
-        settings: how the training is computed; None is every default.
-        report: called with the share done, 0..1, every now and then.
-        keep_network: hand back the trained network.
-        checkpoint: file that keeps the state of the training while it goes on: one that was killed goes on from
-            there, and its result is bit for bit the one without interruption. Deleted when the training is done.
-        checkpoint_epochs: epochs from one checkpoint to the next.
-        teacher: whose answers count in the loss; None is the labels alone.
+        recipe, data, epochs, seed, options: as in `train_network`.
 
     Raises:
-        UserError: arguments that do not fit each other or this machine, or a checkpoint of other arguments.
+        UserError: as `train_network`.
     """
-    settings = settings or TrainerSettings()
+    ops = (options.get("settings") or TrainerSettings()).ops
 
     def build() -> nn.Module:
         return create(
@@ -95,24 +89,10 @@ def train(
             in_chans=data.in_chans,
             dropout=recipe.dropout,
             drop_path=recipe.drop_path,
-            ops=settings.ops,
+            ops=ops,
         )
 
-    return train_network(
-        build,
-        definition.resolution,
-        recipe,
-        data,
-        epochs=epochs,
-        seed=seed,
-        schedule_epochs=schedule_epochs,
-        settings=settings,
-        report=report,
-        keep_network=keep_network,
-        checkpoint=checkpoint,
-        checkpoint_epochs=checkpoint_epochs,
-        teacher=teacher,
-    )
+    return train_network(build, definition.resolution, recipe, data, epochs=epochs, seed=seed, **options)
 
 
 def train_network(
@@ -131,7 +111,31 @@ def train_network(
     checkpoint_epochs: int = 1,
     teacher: Teacher | None = None,
 ) -> Training:
-    """`train` for any network: `build` makes it on the CPU, with the recipe's dropout and drop path already in it."""
+    """Trains a network from scratch.
+
+    The same arguments and versions give the same result on the same kind of machine: initial weights, dropout
+    and drop path come from a generator seeded by `seed` (torch's global state is restored), order and
+    augmentation are keyed by (seed, epoch, sample).
+
+    Args:
+        build: makes the network on the CPU, with the recipe's dropout and drop path already in it.
+        resolution: side of the images that it is evaluated at, pixels; it is trained at the recipe's share of it.
+        recipe: how to train.
+        data: train and val are read, test is not.
+        epochs: to train.
+        seed: of the trial.
+        schedule_epochs: length of the learning-rate schedule, at least `epochs` (default: `epochs`).
+        settings: how the training is computed; None is every default.
+        report: called with the share done, 0..1, every now and then.
+        keep_network: hand back the trained network.
+        checkpoint: file that keeps the state of the training while it goes on: one that was killed goes on from
+            there, and its result is bit for bit the one without interruption. Deleted when the training is done.
+        checkpoint_epochs: epochs from one checkpoint to the next.
+        teacher: whose answers count in the loss; None is the labels alone.
+
+    Raises:
+        UserError: arguments that do not fit each other or this machine, or a checkpoint of other arguments.
+    """
     schedule_epochs = epochs if schedule_epochs is None else schedule_epochs
     if not 1 <= epochs <= schedule_epochs:
         raise UserError(f"epochs is {epochs}; it must lie between 1 and the schedule's {schedule_epochs}")

@@ -22,7 +22,7 @@ from ._model import train_model
 from ._processes import run_in_processes
 from ._ranks import Ranks
 from ._settings import TrainerSettings
-from ._train import Training, train
+from ._train import Training, TrainingOptions, train
 
 _MEMORY_MESSAGES = ("can't allocate memory", "not enough memory", "out of memory")
 
@@ -104,7 +104,7 @@ def run_trial(task: TrialTask, report: Callable[[float], None] | None = None) ->
 def _train(
     task: TrialTask, recipe: Recipe, data: Dataset, report: Callable[[float], None] | None
 ) -> Training:
-    options: dict[str, Any] = {
+    options: TrainingOptions = {
         "schedule_epochs": task.schedule_epochs,
         "settings": task.settings,
         "report": report,
