@@ -15,7 +15,7 @@ from . import __version__, _native, cost
 from .arch import create_model, definition_of, reference_version
 from .config import RunConfig, resolve_config, resolve_space
 from .cost import Counter, LatencyTable, named
-from .data import Dataset, loader_version, resolve_loader, shared_data
+from .data import Dataset, check_folder, loader_version, resolve_loader, shared_data
 from .errors import UserError
 from .network_source import model_statistics
 from .progress import Progress, silent
@@ -245,6 +245,8 @@ def _check_environment(run: Run, config: RunConfig) -> None:
     if run.fact("stage") == "done":
         return
     embedded = config.data == "digits"
+    if not embedded:
+        check_folder(Path(config.data))  # said before anything about how it would be read
     resolved = config.trainer.resolved(embedded=embedded)
     if "optimizer" in config.space["recipe"]:
         optimizers = Space.from_dict(config.space).values("optimizer")

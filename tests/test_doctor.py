@@ -67,13 +67,15 @@ def test_a_working_installation(capsys, monkeypatch):
         assert f"- {sentence}\n" in out
 
 
-def test_it_looks_at_extras_without_loading_them():
+def test_it_looks_at_extras_without_loading_them(tmp_path):
     """In a process of its own: pytest and other tests load some of them here."""
     code = (
         "import sys; from narsfast import doctor; doctor.advice(doctor.examine()); doctor.self_check();"
         "print(*{'onnx', 'onnxruntime', 'onnxscript', 'timm', 'ray', 'apex', 'nvidia.dali'} & set(sys.modules))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
     assert done.stdout.strip() == ""
 
 

@@ -2,6 +2,7 @@
 
 from ._batches import AUGMENTATIONS, batches, steps_per_epoch
 from ._dataset import Dataset, Preprocess, Skipped, Split
+from ._folder import check_folder
 from ._load import load_data, shared_data
 from ._loader import Loader, LoaderChoice, loader_version, open_loader, resolve_loader
 from ._mixing import mixed
@@ -20,6 +21,7 @@ __all__ = [
     "Split",
     "batch_share",
     "batches",
+    "check_folder",
     "derived_seed",
     "load_data",
     "loader_version",

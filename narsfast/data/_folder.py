@@ -37,8 +37,7 @@ def load_folder(root: Path, resolution: int, mirror: bool, cache_bytes: int = CA
     Raises:
         UserError: a folder is missing, a class is empty or alone, or the splits differ in their classes.
     """
-    if not root.is_dir():
-        raise UserError(f"data {str(root)!r} is not a folder; give 'digits' or a folder of images")
+    check_folder(root)
     folders = _split_folders(root)
     classes = _classes(folders)
     files, labels, sources = _files(folders, classes)
@@ -165,3 +164,13 @@ def _statistics(decoded: Decoded, train: NDArray[np.int64]) -> tuple[tuple[float
     mean = total / pixels
     std = np.sqrt(np.maximum(squares / pixels - mean**2, 1e-6))
     return tuple(round(float(v), 4) for v in mean), tuple(round(float(v), 4) for v in std)
+
+
+def check_folder(root: Path) -> None:
+    """Refuse what is no folder.
+
+    Raises:
+        UserError: naming it.
+    """
+    if not root.is_dir():
+        raise UserError(f"data {str(root)!r} is not a folder; give 'digits' or a folder of images")
