@@ -189,7 +189,9 @@ run_trial(task, lambda share: share > 0.7 and os.kill(os.getpid(), signal.SIGKIL
 
 
 def test_a_final_training_that_was_killed_goes_on(task, tmp_path):
-    died = subprocess.run([sys.executable, "-c", DIE, pickle.dumps(task).hex()], check=False, timeout=60)
+    died = subprocess.run(
+        [sys.executable, "-c", DIE, pickle.dumps(task).hex()], check=False, timeout=60, cwd=tmp_path
+    )
     assert died.returncode == -signal.SIGKILL
     assert [file.name for file in (tmp_path / "final").iterdir()] == [CHECKPOINT_FILE]
     shares = []

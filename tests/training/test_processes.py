@@ -111,7 +111,7 @@ run_trial(pickle.loads(bytes.fromhex(sys.argv[1])))
 def test_killed_without_a_word_it_takes_its_processes_with_it(task, tmp_path):
     checkpoint = tmp_path / "two" / "checkpoint.pt"
     long = dataclasses.replace(task, epochs=2000, schedule_epochs=2000)
-    driver = subprocess.Popen([sys.executable, "-c", LONG, pickle.dumps(long).hex()])
+    driver = subprocess.Popen([sys.executable, "-c", LONG, pickle.dumps(long).hex()], cwd=tmp_path)
     try:
         while not checkpoint.exists():
             assert driver.poll() is None
