@@ -1,10 +1,5 @@
 """Batch norms that share statistics: two processes with parts of a batch against one process with the whole batch."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 
@@ -12,43 +7,13 @@ from .member import JOBS, SPLITS
 
 MEMBERS = 2
 SECONDS = 50
-MEMBER = """
-import sys
-from pathlib import Path
-sys.path.append({path!r})
-from ops.member import main
-main({rank}, {members}, Path.cwd())
-"""
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory):
+def found(tmp_path_factory, run_ranks):
     """What each member found, by its rank."""
     folder = tmp_path_factory.mktemp("group")
-    environment = {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1", **os.environ}
-    logs = [(folder / f"{rank}.log").open("w+") for rank in range(MEMBERS)]
-    members = [
-        subprocess.Popen(
-            [
-                sys.executable,
-                "-c",
-                MEMBER.format(path=str(Path(__file__).parents[1]), rank=rank, members=MEMBERS),
-            ],
-            cwd=folder,
-            env=environment,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-        for rank, log in enumerate(logs)
-    ]
-    try:
-        codes = [member.wait(SECONDS) for member in members]
-    finally:
-        for member in members:
-            member.kill()
-            member.wait()
-    said = "".join(log.seek(0) or log.read() for log in logs)
-    assert codes == [0] * MEMBERS, said
+    run_ranks("ops.member", folder, MEMBERS, SECONDS)
     return [torch.load(folder / f"{rank}.pt") for rank in range(MEMBERS)]
 
 

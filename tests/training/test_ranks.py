@@ -1,10 +1,6 @@
 """Two processes that share a training against one process with the whole batch."""
 
-import os
 import pickle
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -13,44 +9,14 @@ from .rank_member import JOBS, job
 
 MEMBERS = 2
 SECONDS = 60
-MEMBER = """
-import sys
-from pathlib import Path
-sys.path.append({path!r})
-from training.rank_member import main
-main({rank}, {members}, Path.cwd())
-"""
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory, small, few_digits):
+def found(tmp_path_factory, run_ranks, small, few_digits):
     """What each process found, by its rank."""
     folder = tmp_path_factory.mktemp("ranks")
     (folder / "inputs").write_bytes(pickle.dumps((small, few_digits)))
-    environment = {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1", **os.environ}
-    logs = [(folder / f"{rank}.log").open("w+") for rank in range(MEMBERS)]
-    members = [
-        subprocess.Popen(
-            [
-                sys.executable,
-                "-c",
-                MEMBER.format(path=str(Path(__file__).parents[1]), rank=rank, members=MEMBERS),
-            ],
-            cwd=folder,
-            env=environment,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-        for rank, log in enumerate(logs)
-    ]
-    try:
-        codes = [member.wait(SECONDS) for member in members]
-    finally:
-        for member in members:
-            member.kill()
-            member.wait()
-    said = "".join(log.seek(0) or log.read() for log in logs)
-    assert codes == [0] * MEMBERS, said
+    run_ranks("training.rank_member", folder, MEMBERS, SECONDS)
     return [pickle.loads((folder / f"{rank}.pickle").read_bytes()) for rank in range(MEMBERS)]
 
 
