@@ -70,25 +70,9 @@ class DaliBatches:
         erasing: float = 0.0,
         share: Share = WHOLE,
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """One pass over a split, in the order of `narsfast.data.batches` and with its arguments.
+        """One pass over a split: arguments, order and batches of `narsfast.data.batches`.
 
-        Args:
-            split: where the images are. What is in memory already is taken from there, files are decoded by DALI.
-            resolution: side of the square images, pixels.
-            batch_size: images a batch.
-            seed: of the trial; read in training only.
-            epoch: counted from 0; read in training only.
-            training: shuffled and augmented, without a last incomplete batch; otherwise in order and complete.
-            augmentation: ``none``, ``crop``, ``randaugment``, ``autoaugment`` or ``trivialaugment``; this and what
-                follows are read in training only.
-            strength: of the policy, see `narsfast.data._dali_policy.Policy.choose`.
-            colour: brightness, contrast and saturation are each multiplied by 1 - colour to 1 + colour; 0 is off.
-            erasing: probability that an image loses a rectangle.
-            share: rank of this process and how many there are; each reads its part.
-
-        Yields:
-            Images, float32 (b, channels, resolution, resolution) in channels-last layout, normalised, on the device;
-            labels, int64 (b,), there too.
+        What is in memory already is taken from there, files are decoded by DALI. The batches lie on the device.
         """
         if not training:
             yield from self._evaluation(split, resolution, batch_size, share)
