@@ -43,7 +43,19 @@ def machine() -> dict[str, Any]:
 def take_turns(
     calls: Mapping[str, Callable[[], Any]], rounds: int, at_least: float = 2e-3
 ) -> dict[str, float]:
-    """Median seconds of each call over the rounds; in a round each runs once, short ones several times on end."""
+    """Median seconds of each call over the rounds."""
+    times = all_rounds(calls, rounds, at_least)
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def all_rounds(
+    calls: Mapping[str, Callable[[], Any]], rounds: int, at_least: float = 2e-3, warm: bool = False
+) -> dict[str, list[float]]:
+    """Seconds of each call in every round; in a round each runs once, short ones several times on end.
+
+    warm: in each round a call runs once more before it is timed, so that all find in the caches what they left there,
+    the long ones as well as the short ones.
+    """
     repeats = {}
     for name, call in calls.items():
         call()
@@ -53,11 +65,13 @@ def take_turns(
     times: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(rounds):
         for name, call in calls.items():
+            if warm:
+                call()
             start = time.perf_counter()
             for _ in range(repeats[name]):
                 call()
             times[name].append((time.perf_counter() - start) / repeats[name])
-    return {name: statistics.median(values) for name, values in times.items()}
+    return times
 
 
 def arguments(

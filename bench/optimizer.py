@@ -146,8 +146,9 @@ def main() -> None:
             calls[COMPILED]()
         compiling[COMPILED] = {"compile_seconds": round(time.perf_counter() - start, 1)}
     elements = sum(parameter.numel() for parameter in network().parameters())
-    bound = roofline.bound(0, BYTES * elements)
-    seconds = harness.take_turns(calls, 5 if options.quick else 25)
+    moved = BYTES * elements
+    seconds = harness.take_turns({**calls, **roofline.probes(moved)}, 5 if options.quick else 25)
+    bound = roofline.bound(seconds, 0, moved)
     rows = [
         {
             "what": name,
@@ -156,6 +157,7 @@ def main() -> None:
             **compiling.get(name, {}),
         }
         for name, value in seconds.items()
+        if name in calls
     ]
     for row in rows:
         print(f"{row['what']:36}{row['milliseconds']:>10.2f} ms   share of a copy {row['share_of_copy']:.2f}")

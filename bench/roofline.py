@@ -1,42 +1,48 @@
-"""The least time that a layer can take on this machine: by its multiply-adds, and by the bytes that it must move."""
+"""The least time that work can take on this machine: by its multiply-adds, and by the bytes that it must move.
+
+What both rates are measured by takes its turns with what is measured, so that a bound and the times beside it are of
+the same minutes: on a machine that others use, rates of quiet moments would hold for none of them.
+"""
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable, Mapping
 from functools import cache
+from typing import Any
 
 import torch
 
-_REPEATS = 7
 _SIDE = 768  # of the matrices whose product stands for the rate of multiply-adds
-
-
-def _least(run: object, repeats: int = _REPEATS) -> float:
-    assert callable(run)
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return min(times)
+COPY, PRODUCT = "copy", "product"
 
 
 @cache
-def flops_per_second() -> float:
-    """What sgemm reaches: two operations a multiply-add."""
+def _product() -> Callable[[], Any]:
     a, b = torch.randn(_SIDE, _SIDE), torch.randn(_SIDE, _SIDE)
     out = torch.empty(_SIDE, _SIDE)
-    return 2 * _SIDE**3 / _least(lambda: torch.mm(a, b, out=out))
+    return lambda: torch.mm(a, b, out=out)
 
 
-@cache
-def bytes_per_second(footprint: int) -> float:
-    """Read and written by a copy that touches `footprint` bytes in all, again and again."""
-    source = torch.zeros(max(1, footprint // 8))
+def _elements(moved: int) -> int:
+    return max(1, moved // 8)  # each is read and written
+
+
+def probes(moved: int) -> dict[str, Callable[[], Any]]:
+    """What takes turns with work that must move so many bytes: a copy that touches as many, again and again, so that
+    it meets the same caches; and a product of matrices."""
+    source = torch.zeros(_elements(moved))
     target = torch.zeros_like(source)
-    return 8 * source.numel() / _least(lambda: target.copy_(source), 30)
+    # The copy last: the product leaves nothing else in the caches.
+    return {PRODUCT: _product(), COPY: lambda: target.copy_(source)}
 
 
-def bound(flops: float, moved: int) -> float:
-    """Seconds: the larger of both limits. moved: input once, output once, weights once, in bytes."""
-    return max(flops / flops_per_second(), moved / bytes_per_second(moved))
+def bound(seconds: Mapping[str, float], flops: float, moved: int) -> float:
+    """Seconds, the larger of both limits.
+
+    Args:
+        seconds: of the probes.
+        flops: two a multiply-add.
+        moved: bytes, of input, output and weights once each.
+    """
+    by_product = flops * seconds[PRODUCT] / (2 * _SIDE**3)
+    return max(by_product, seconds[COPY] * moved / (8 * _elements(moved)))

@@ -60,76 +60,17 @@ def evolve(
     mutation: float,
 ) -> list[dict[str, Any]]: ...
 
-# Depthwise squeeze-excite: addresses (0 = left out) and sizes, in the order of csrc/depthwise_se/arguments.h
-_Norm = tuple[int, int, int, int, float, int]
-_Excite = tuple[int, int, int, int, int, int]
-_Window = tuple[int, int, int, int, int, int, int]
-_Gradient = tuple[int, int, int, int, int, int, float]
-_Shape = tuple[int, int, int]
-_State = tuple[int, int, int]  # pooled, hidden, gate
-_Where = tuple[int, Callable[[int], int]] | None
-
+# Depthwise squeeze-excite: the operator's own arguments (narsfast/ops/_library.py), the tensors for its results, where
 def cuda_built() -> bool: ...
 def cuda_architectures() -> str: ...
 def has_cuda() -> bool: ...
-def depthwise_convolve(
-    dtype: int,
-    window: _Window,
-    x: int,
-    input: _Norm,
-    kernel: int,
-    y: int,
-    mean: int,
-    var: int,
-    where: _Where,
-) -> None: ...
-def depthwise_convolve_gradient(
-    dtype: int,
-    window: _Window,
-    gradient: _Gradient,
-    norm: _Norm,
-    x: int,
-    input: _Norm,
-    kernel: int,
-    out: list[int],
-    where: _Where,
-) -> None: ...
-def depthwise_infer(
-    dtype: int,
-    window: _Window,
-    x: int,
-    input: _Norm,
-    kernel: int,
-    norm: _Norm,
-    excite: _Excite,
-    out: int,
-    where: _Where,
-) -> None: ...
-def depthwise_moments(dtype: int, shape: _Shape, y: int, mean: int, var: int, where: _Where) -> None: ...
-def depthwise_normalise(
-    dtype: int,
-    shape: _Shape,
-    y: int,
-    norm: _Norm,
-    excite: _Excite,
-    out: int,
-    state: _State,
-    where: _Where,
-) -> None: ...
-def depthwise_reduce(
-    dtype: int,
-    shape: _Shape,
-    y: int,
-    d_out: int,
-    norm: _Norm,
-    excite: _Excite,
-    state: _State,
-    out: list[int],
-    where: _Where,
-) -> None: ...
-def depthwise_norm_gradient(
-    dtype: int, shape: _Shape, gradient: _Gradient, norm: _Norm, d_y: int, where: _Where
-) -> None: ...
+def depthwise_convolve(*arguments: Any) -> None: ...
+def depthwise_convolve_gradient(*arguments: Any) -> None: ...
+def depthwise_infer(*arguments: Any) -> None: ...
+def depthwise_moments(*arguments: Any) -> None: ...
+def depthwise_normalise(*arguments: Any) -> None: ...
+def depthwise_reduce(*arguments: Any) -> None: ...
+def depthwise_norm_gradient(*arguments: Any) -> None: ...
 
 # Optimiser: rows as in csrc/optimizer/rmsprop.h
 def rmsprop(

@@ -1,7 +1,8 @@
 """The kernels as torch operators: their outputs, and what torch.compile and torch.export need to know.
 
-Operators mutate nothing and know no gradients; `_functions` joins forward and backward. `_arguments` says how tensors
-must lie. A norm is (weight, bias, mean, var, eps, act), in evaluation as in training.
+Operators mutate nothing and know no gradients; `_functions` joins forward and backward. A norm is (weight, bias, mean,
+var, eps, act), in evaluation as in training. Each compiled function takes what its operator does, and checks it, then
+the tensors for the results, then where it runs.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from torch import Tensor, library
 
 from narsfast import _native
 
-from ._arguments import Vectors, empty_map, empty_vector, map_address, out_size, shape, where, window
+from ._arguments import convolved_map, empty_vector, where
 
 _Library: Any = library.Library  # its methods have no types
 _LIBRARY = _Library("narsfast", "DEF")
@@ -81,11 +82,9 @@ def _moments_outputs(y: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _moments(y: Tensor) -> tuple[Tensor, Tensor]:
-    mean, var = _moments_outputs(y)
-    _native.depthwise_moments(
-        Vectors(y).dtype, shape(y), map_address("y", y), mean.data_ptr(), var.data_ptr(), where(y)
-    )
-    return mean, var
+    outputs = _moments_outputs(y)
+    _native.depthwise_moments(y, outputs, where(y))
+    return outputs
 
 
 moments = _register("moments(Tensor y) -> (Tensor, Tensor)", _moments, _moments_outputs)
@@ -95,43 +94,14 @@ moments = _register("moments(Tensor y) -> (Tensor, Tensor)", _moments, _moments_
 
 
 def _convolve_outputs(x: Tensor, kernel: Tensor, *rest: Any) -> tuple[Tensor, Tensor, Tensor]:
-    stride, padding = rest[-2:]
-    size, channels = kernel.shape[-1], x.shape[1]
-    return (
-        empty_map(
-            x, out_size(x.shape[2], size, stride, padding), out_size(x.shape[3], size, stride, padding)
-        ),
-        empty_vector(x, channels),
-        empty_vector(x, channels),
-    )
+    channels = x.shape[1]
+    return convolved_map(x, kernel, *rest[-2:]), empty_vector(x, channels), empty_vector(x, channels)
 
 
-def _convolve(
-    x: Tensor,
-    kernel: Tensor,
-    in_weight: Tensor | None,
-    in_bias: Tensor | None,
-    in_mean: Tensor | None,
-    in_var: Tensor | None,
-    in_eps: float,
-    in_act: str,
-    stride: int,
-    padding: int,
-) -> tuple[Tensor, Tensor, Tensor]:
-    vectors = Vectors(x)
-    y, mean, var = _convolve_outputs(x, kernel, stride, padding)
-    _native.depthwise_convolve(
-        vectors.dtype,
-        window(x, kernel, stride, padding),
-        map_address("x", x),
-        vectors.norm(in_weight, in_bias, in_mean, in_var, in_eps, in_act),
-        vectors.address("kernel", kernel),
-        y.data_ptr(),
-        mean.data_ptr(),
-        var.data_ptr(),
-        where(x),
-    )
-    return y, mean, var
+def _convolve(x: Tensor, kernel: Tensor, *rest: Any) -> tuple[Tensor, Tensor, Tensor]:
+    outputs = _convolve_outputs(x, kernel, *rest)
+    _native.depthwise_convolve(x, kernel, *rest, outputs, where(x))
+    return outputs
 
 
 convolve = _register(
@@ -154,42 +124,9 @@ def _normalise_outputs(y: Tensor, *rest: Any) -> list[Tensor]:
     return outputs
 
 
-def _state(state: Tensor | None, like: Tensor, vectors: Vectors) -> tuple[int, int, int]:
-    """Addresses of what squeeze-excite keeps of its forward: pooled, hidden, gate, one after the other."""
-    if state is None or not state.numel():
-        return 0, 0, 0
-    pooled = vectors.address("state", state)
-    size = state.element_size() * like.shape[0] * like.shape[1]
-    return pooled, pooled + size, pooled + state.element_size() * state.numel() - size
-
-
-def _normalise(
-    y: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    mean: Tensor,
-    var: Tensor,
-    eps: float,
-    act: str,
-    reduce_weight: Tensor | None,
-    reduce_bias: Tensor | None,
-    expand_weight: Tensor | None,
-    expand_bias: Tensor | None,
-    inner_act: str,
-) -> list[Tensor]:
-    vectors = Vectors(y)
-    address = map_address("y", y)
-    outputs = _normalise_outputs(y, weight, bias, mean, var, eps, act, reduce_weight)
-    _native.depthwise_normalise(
-        vectors.dtype,
-        shape(y),
-        address,
-        vectors.norm(weight, bias, mean, var, eps, act),
-        vectors.excite(reduce_weight, reduce_bias, expand_weight, expand_bias, inner_act),
-        outputs[0].data_ptr(),
-        _state(outputs[1] if reduce_weight is not None else None, y, vectors),
-        where(y),
-    )
+def _normalise(y: Tensor, *rest: Any) -> list[Tensor]:
+    outputs = _normalise_outputs(y, *rest)
+    _native.depthwise_normalise(y, *rest, outputs, where(y))
     return outputs
 
 
@@ -212,36 +149,9 @@ def _reduce_outputs(d_out: Tensor, y: Tensor, *rest: Any) -> list[Tensor]:
     return outputs
 
 
-def _reduce(
-    d_out: Tensor,
-    y: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    mean: Tensor,
-    var: Tensor,
-    eps: float,
-    act: str,
-    state: Tensor | None,
-    reduce_weight: Tensor | None,
-    reduce_bias: Tensor | None,
-    expand_weight: Tensor | None,
-    expand_bias: Tensor | None,
-    inner_act: str,
-) -> list[Tensor]:
-    vectors = Vectors(y)
-    gates = reduce_weight, reduce_bias, expand_weight, expand_bias
-    outputs = _reduce_outputs(d_out, y, weight, bias, mean, var, eps, act, state, *gates)
-    _native.depthwise_reduce(
-        vectors.dtype,
-        shape(y),
-        map_address("y", y),
-        map_address("d_out", d_out),
-        vectors.norm(weight, bias, mean, var, eps, act),
-        vectors.excite(reduce_weight, reduce_bias, expand_weight, expand_bias, inner_act),
-        _state(state, y, vectors),
-        [output.data_ptr() for output in outputs],
-        where(y),
-    )
+def _reduce(d_out: Tensor, y: Tensor, *rest: Any) -> list[Tensor]:
+    outputs = _reduce_outputs(d_out, y, *rest)
+    _native.depthwise_reduce(d_out, y, *rest, outputs, where(y))
     return outputs
 
 
@@ -259,37 +169,9 @@ def _norm_gradient_outputs(d_out: Tensor, y: Tensor, *_: Any) -> Tensor:
     return torch.empty_like(y)
 
 
-def _norm_gradient(
-    d_out: Tensor,
-    y: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    mean: Tensor,
-    var: Tensor,
-    eps: float,
-    act: str,
-    d_weight: Tensor,
-    d_bias: Tensor,
-    count: float,
-) -> Tensor:
-    vectors = Vectors(y)
+def _norm_gradient(d_out: Tensor, y: Tensor, *rest: Any) -> Tensor:
     d_y = _norm_gradient_outputs(d_out, y)
-    _native.depthwise_norm_gradient(
-        vectors.dtype,
-        shape(y),
-        (
-            map_address("y", y),
-            map_address("d_out", d_out),
-            0,
-            0,
-            vectors.address("d_weight", d_weight),
-            vectors.address("d_bias", d_bias),
-            count,
-        ),
-        vectors.norm(weight, bias, mean, var, eps, act),
-        d_y.data_ptr(),
-        where(y),
-    )
+    _native.depthwise_norm_gradient(d_out, y, *rest, d_y, where(y))
     return d_y
 
 
@@ -316,65 +198,9 @@ def _convolve_gradient_outputs(*arguments: Any) -> list[Tensor]:
     return outputs
 
 
-def _convolve_gradient(
-    d_out: Tensor,
-    y: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    mean: Tensor,
-    var: Tensor,
-    eps: float,
-    act: str,
-    state: Tensor | None,
-    d_pooled: Tensor | None,
-    d_weight: Tensor,
-    d_bias: Tensor,
-    count: float,
-    x: Tensor,
-    kernel: Tensor,
-    in_weight: Tensor | None,
-    in_bias: Tensor | None,
-    in_mean: Tensor | None,
-    in_var: Tensor | None,
-    in_eps: float,
-    in_act: str,
-    in_count: float | None,
-    stride: int,
-    padding: int,
-) -> list[Tensor]:
-    vectors = Vectors(x)
-    outputs = _convolve_gradient_outputs(*[None] * 13, x, kernel, in_weight)
-    x_address, place = map_address("x", x), where(x)
-    addresses = [output.data_ptr() for output in outputs]
-    _native.depthwise_convolve_gradient(
-        vectors.dtype,
-        window(x, kernel, stride, padding),
-        (
-            map_address("y", y),
-            map_address("d_out", d_out),
-            _state(state, y, vectors)[2],
-            vectors.address("d_pooled", d_pooled),
-            vectors.address("d_weight", d_weight),
-            vectors.address("d_bias", d_bias),
-            count,
-        ),
-        vectors.norm(weight, bias, mean, var, eps, act),
-        x_address,
-        vectors.norm(in_weight, in_bias, in_mean, in_var, in_eps, in_act),
-        vectors.address("kernel", kernel),
-        addresses,
-        place,
-    )
-    if in_weight is not None and in_count is not None:
-        d_x, _, d_in_weight, d_in_bias = addresses
-        _native.depthwise_norm_gradient(
-            vectors.dtype,
-            shape(x),
-            (x_address, d_x, 0, 0, d_in_weight, d_in_bias, in_count),
-            vectors.norm(in_weight, in_bias, in_mean, in_var, in_eps, "none"),
-            d_x,
-            place,
-        )
+def _convolve_gradient(*arguments: Any) -> list[Tensor]:
+    outputs = _convolve_gradient_outputs(*arguments)
+    _native.depthwise_convolve_gradient(*arguments, outputs, where(arguments[0]))
     return outputs
 
 
@@ -390,49 +216,12 @@ convolve_gradient = _register(
 
 
 def _infer_outputs(x: Tensor, kernel: Tensor, *rest: Any) -> Tensor:
-    stride, padding = rest[-2:]
-    size = kernel.shape[-1]
-    return empty_map(
-        x, out_size(x.shape[2], size, stride, padding), out_size(x.shape[3], size, stride, padding)
-    )
+    return convolved_map(x, kernel, *rest[-2:])
 
 
-def _infer(
-    x: Tensor,
-    kernel: Tensor,
-    in_weight: Tensor | None,
-    in_bias: Tensor | None,
-    in_mean: Tensor | None,
-    in_var: Tensor | None,
-    in_eps: float,
-    in_act: str,
-    weight: Tensor,
-    bias: Tensor,
-    mean: Tensor,
-    var: Tensor,
-    eps: float,
-    act: str,
-    reduce_weight: Tensor | None,
-    reduce_bias: Tensor | None,
-    expand_weight: Tensor | None,
-    expand_bias: Tensor | None,
-    inner_act: str,
-    stride: int,
-    padding: int,
-) -> Tensor:
-    vectors = Vectors(x)
-    out = _infer_outputs(x, kernel, stride, padding)
-    _native.depthwise_infer(
-        vectors.dtype,
-        window(x, kernel, stride, padding),
-        map_address("x", x),
-        vectors.norm(in_weight, in_bias, in_mean, in_var, in_eps, in_act),
-        vectors.address("kernel", kernel),
-        vectors.norm(weight, bias, mean, var, eps, act),
-        vectors.excite(reduce_weight, reduce_bias, expand_weight, expand_bias, inner_act),
-        out.data_ptr(),
-        where(x),
-    )
+def _infer(x: Tensor, kernel: Tensor, *rest: Any) -> Tensor:
+    out = _infer_outputs(x, kernel, *rest)
+    _native.depthwise_infer(x, kernel, *rest, out, where(x))
     return out
 
 

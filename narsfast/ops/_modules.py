@@ -114,5 +114,5 @@ def update_buffers(module: BatchNorm, statistics: Statistics | None) -> None:
         return
     tracked.add_(1)
     share = 1.0 / float(tracked) if module.momentum is None else module.momentum
-    mean.lerp_(statistics.mean.to(mean.dtype), share)
-    var.lerp_(statistics.unbiased_var.to(var.dtype), share)
+    for buffer, moved_to in ((mean, statistics.mean), (var, statistics.unbiased_var)):
+        buffer.lerp_(moved_to if moved_to.dtype is buffer.dtype else moved_to.to(buffer.dtype), share)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from narsfast import _native
-from narsfast.ops._arguments import DTYPES, Vectors, supports, where
+from narsfast.ops._arguments import DTYPES, supports, where
 
 from .conftest import channels_last
 
@@ -32,7 +32,7 @@ def test_windows_that_are_not_supported(kernel, stride):
 
 def test_float64_on_cuda_is_refused_in_a_sentence():
     with pytest.raises(TypeError, match=r"a map on cuda is torch\.float64; it must be one of torch\.float32"):
-        Vectors(map_on("cuda", torch.float64))
+        _native.depthwise_moments(channels_last(2, 8, 3, 3, dtype=torch.float64), (), (0, lambda size: 0))
 
 
 def test_kernels_run_on_the_current_stream_and_keep_their_memory(monkeypatch):
@@ -70,9 +70,7 @@ def test_a_build_without_cuda_says_how_to_get_it():
     with pytest.raises(
         RuntimeError, match=r"no CUDA kernels; install with -C cmake\.define\.NARSFAST_CUDA=ON"
     ):
-        _native.depthwise_moments(
-            0, (2, 9, 8), y.data_ptr(), vector.data_ptr(), vector.data_ptr(), (0, lambda size: 0)
-        )
+        _native.depthwise_moments(y, (vector, vector), (0, lambda size: 0))
 
 
 @pytest.mark.skipif(
@@ -81,11 +79,4 @@ def test_a_build_without_cuda_says_how_to_get_it():
 def test_a_build_with_cuda_says_what_is_missing():
     y, vector, space = channels_last(2, 8, 3, 3), torch.empty(8), torch.empty(1024)
     with pytest.raises(RuntimeError, match="the CUDA kernel was not launched: "):
-        _native.depthwise_moments(
-            0,
-            (2, 9, 8),
-            y.data_ptr(),
-            vector.data_ptr(),
-            vector.data_ptr(),
-            (0, lambda size: space.data_ptr()),
-        )
+        _native.depthwise_moments(y, (vector, vector), (0, lambda size: space.data_ptr()))

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+#include <cstdint>
+
+#include "depthwise_se/arguments.h"
+
+// Torch's tensors as the kernels take them: addresses and sizes, read by the tensors' own methods and
+// checked. The module is built without torch, so that one build serves every version.
+
+namespace narsfast_py {
+
+struct MapShape {
+  int64_t images, channels, height, width;
+  bool operator==(const MapShape& other) const {
+    return images == other.images && channels == other.channels && height == other.height &&
+           width == other.width;
+  }
+};
+
+// Maps are (n, c, h, w) in channels_last memory. Every other tensor (weights, per-channel and per-image
+// vectors) is contiguous, and float32, or float64 where the map is float64.
+class TensorReader {
+ public:
+  // like: the map that everything goes with; on_cuda: for the kernels of CUDA. Throws py::type_error for a
+  // map's dtype that there are no kernels for.
+  TensorReader(pybind11::handle like, bool on_cuda);
+
+  narsfast::Dtype dtype() const { return dtype_; }
+  // Throw std::invalid_argument, with `name`, for a tensor that is or lies otherwise.
+  void* map(const char* name, pybind11::handle tensor, const MapShape& shape) const;
+  void* vector(const char* name, pybind11::handle tensor, int64_t count) const;  // null for None
+  // Bytes of an element of what vector() reads.
+  int64_t vector_element() const { return dtype_ == narsfast::Dtype::kFloat64 ? 8 : 4; }
+
+ private:
+  narsfast::Dtype dtype_;
+  pybind11::object map_dtype_;
+};
+
+MapShape shape_of(pybind11::handle map);
+// Elements along a dimension; from the last one on where it is negative.
+int64_t size_along(pybind11::handle tensor, int dimension);
+// Of a tensor that the caller has made for the kernels.
+void* address(pybind11::handle tensor);
+
+}  // namespace narsfast_py
