@@ -73,6 +73,9 @@ std::string text(const py::object& value) { return py::str(value).cast<std::stri
 
 py::object sizes(py::handle tensor) { return attribute(tensor, torch().shape); }
 
+// As Python writes a tuple.
+std::string shape_text(py::handle tensor) { return text(checked(PySequence_Tuple(sizes(tensor).ptr()))); }
+
 }  // namespace
 
 TensorReader::TensorReader(py::handle like, bool on_cuda) : map_dtype_(attribute(like, torch().dtype)) {
@@ -93,13 +96,13 @@ void* TensorReader::map(const char* name, py::handle tensor, const MapShape& sha
   const py::object found = attribute(tensor, torch().dtype);
   if (!found.is(map_dtype_) || !(shape_of(tensor) == shape)) {
     throw std::invalid_argument(
-        std::string(name) + " is " + text(found) + " of shape " + text(py::tuple(sizes(tensor))) +
-        "; it must be " + text(map_dtype_) + " of shape " +
+        std::string(name) + " is " + text(found) + " of shape " + shape_text(tensor) + "; it must be " +
+        text(map_dtype_) + " of shape " +
         text(py::make_tuple(shape.images, shape.channels, shape.height, shape.width)));
   }
   if (!is_channels_last(tensor)) {
-    throw std::invalid_argument(std::string(name) + " of shape " + text(py::tuple(sizes(tensor))) +
-                                " has strides " + text(tensor.attr("stride")()) +
+    throw std::invalid_argument(std::string(name) + " of shape " + shape_text(tensor) + " has strides " +
+                                text(tensor.attr("stride")()) +
                                 "; it must lie in channels_last memory: convert it once with "
                                 ".contiguous(memory_format=torch.channels_last)");
   }
@@ -115,8 +118,8 @@ void* TensorReader::vector(const char* name, py::handle tensor, int64_t count) c
                                 text(found) + " of strides " + text(tensor.attr("stride")()));
   }
   if (integer(call(tensor, torch().numel)) != count) {
-    throw std::invalid_argument(std::string(name) + " of shape " + text(py::tuple(sizes(tensor))) +
-                                " must have " + std::to_string(count) + " elements");
+    throw std::invalid_argument(std::string(name) + " of shape " + shape_text(tensor) + " must have " +
+                                std::to_string(count) + " elements");
   }
   return address(tensor);
 }
@@ -124,7 +127,7 @@ void* TensorReader::vector(const char* name, py::handle tensor, int64_t count) c
 MapShape shape_of(py::handle map) {
   const py::object found = sizes(map);
   if (PyTuple_GET_SIZE(found.ptr()) != 4) {
-    throw std::invalid_argument("a map must be (n, c, h, w), not of shape " + text(py::tuple(found)));
+    throw std::invalid_argument("a map must be (n, c, h, w), not of shape " + shape_text(map));
   }
   const auto at = [&](int i) { return integer(PyTuple_GET_ITEM(found.ptr(), i)); };
   return {at(0), at(1), at(2), at(3)};

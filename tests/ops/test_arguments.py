@@ -9,7 +9,7 @@ import torch
 from narsfast import _native
 from narsfast.ops._arguments import DTYPES, supports, where
 
-from .conftest import channels_last
+from .conftest import channels_last, operator_arguments
 
 
 def map_on(device, dtype):
@@ -30,9 +30,45 @@ def test_windows_that_are_not_supported(kernel, stride):
     assert not supports(map_on("cpu", torch.float32), kernel, stride)
 
 
-def test_float64_on_cuda_is_refused_in_a_sentence():
-    with pytest.raises(TypeError, match=r"a map on cuda is torch\.float64; it must be one of torch\.float32"):
-        _native.depthwise_moments(channels_last(2, 8, 3, 3, dtype=torch.float64), (), (0, lambda size: 0))
+def refused(name, arguments, **wrong):
+    """The words of the refusal of an operator whose arguments by these numbers are others."""
+    changed = list(arguments)
+    for number, value in wrong.items():
+        changed[int(number[1:])] = value
+    with pytest.raises((TypeError, ValueError)) as caught:
+        getattr(torch.ops.narsfast, name)(*changed)
+    return str(caught.value)
+
+
+def test_what_the_kernels_cannot_read_is_refused_in_a_sentence():
+    infer = operator_arguments("infer")
+    x, kernel, weight = infer[0], infer[1], infer[8]
+    assert refused("infer", infer, _0=x.half()) == (
+        "a map on cpu is torch.float16; it must be one of torch.float32, torch.bfloat16, torch.float64"
+    )
+    assert "x of shape (3, 8, 6, 5) has strides (240, 30, 5, 1)" in refused("infer", infer, _0=x.contiguous())
+    assert refused("infer", infer, _1=kernel.double()).startswith(
+        "kernel must be contiguous torch.float32, not "
+    )
+    assert refused("infer", infer, _8=weight.repeat_interleave(2)[::2]).startswith(
+        "weight must be contiguous"
+    )
+    assert refused("infer", infer, _8=weight[:4].clone()) == "weight of shape (4,) must have 8 elements"
+    assert refused("infer", infer, _13="gelu") == (
+        "an activation is 'gelu'; it must be 'none', 'relu' or 'hard_swish'"
+    )
+    reduce = operator_arguments("reduce")
+    d_out = reduce[0]
+    assert refused("reduce", reduce, _0=d_out.bfloat16()) == (
+        "d_out is torch.bfloat16 of shape (3, 8, 6, 5); it must be torch.float32 of shape (3, 8, 6, 5)"
+    )
+    assert refused("reduce", reduce, _0=d_out[:2]).endswith("it must be torch.float32 of shape (3, 8, 6, 5)")
+    assert refused("reduce", reduce, _8=reduce[8][1:].clone()) == "state of shape (59,) must have 60 elements"
+
+
+def test_a_map_has_four_dimensions():
+    with pytest.raises(ValueError, match=r"a map must be \(n, c, h, w\), not of shape \(8, 3\)"):
+        _native.depthwise_moments(torch.empty(8, 3), (), None)
 
 
 def test_kernels_run_on_the_current_stream_and_keep_their_memory(monkeypatch):
