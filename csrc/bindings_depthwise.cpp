@@ -1,14 +1,14 @@
 // The depthwise squeeze-excite kernels for Python. Each function takes what its operator does (narsfast/ops),
-// then the tensors for the results, then where it runs.
+// norms and squeeze-excites as tuples, then where it runs, and makes the tensors for its results.
 #include "bindings_depthwise.h"
 
 #include <pybind11/stl.h>
 
 #include <array>
+#include <initializer_list>
 #include <optional>
 #include <stdexcept>
 #include <string>
-#include <vector>
 
 #include "bindings_tensor.h"
 #include "depthwise_se/kernels.h"
@@ -20,12 +20,12 @@ namespace {
 
 using narsfast::Activation;
 using narsfast_py::address;
+using narsfast_py::empty_like;
 using narsfast_py::MapShape;
 using narsfast_py::shape_of;
 using narsfast_py::size_along;
 using narsfast_py::TensorReader;
-using Tensor = py::handle;                // None where the operator's is
-using Tensors = std::vector<py::handle>;  // what is not there at the end is null
+using Tensor = py::handle;  // or None, or a tuple of tensors and settings
 
 template <class Arguments, class = void>
 struct has_workspace : std::false_type {};
@@ -48,32 +48,52 @@ int64_t channels_of(const Arguments& arguments) {
 
 Activation activation(py::handle name) {
   constexpr std::array<const char*, 3> kNames = {"none", "relu", "hard_swish"};  // in Activation's order
-  for (size_t i = 0; i < kNames.size(); ++i) {
+  for (size_t i = 0; PyUnicode_Check(name.ptr()) && i < kNames.size(); ++i) {
     if (PyUnicode_CompareWithASCIIString(name.ptr(), kNames[i]) == 0) return static_cast<Activation>(i);
   }
   throw std::invalid_argument("an activation is " + py::repr(name).cast<std::string>() +
                               "; it must be 'none', 'relu' or 'hard_swish'");
 }
 
-narsfast::Norm norm_of(const TensorReader& read, int64_t channels, Tensor weight, Tensor bias, Tensor mean,
-                       Tensor var, double eps, const py::str& act) {
-  return {read.vector("weight", weight, channels),
-          read.vector("bias", bias, channels),
-          read.vector("mean", mean, channels),
-          read.vector("var", var, channels),
-          eps,
-          activation(act)};
+// The first items of a tuple, which must have so many.
+template <Py_ssize_t kCount>
+class Items {
+ public:
+  Items(py::handle tuple, const char* what) : tuple_(tuple) {
+    if (!PyTuple_Check(tuple.ptr()) || PyTuple_GET_SIZE(tuple.ptr()) < kCount) {
+      throw py::type_error(std::string(what) + " must be a tuple of " + std::to_string(kCount) +
+                           " items, not " + py::repr(tuple).cast<std::string>());
+    }
+  }
+  py::handle operator[](Py_ssize_t index) const { return PyTuple_GET_ITEM(tuple_.ptr(), index); }
+
+ private:
+  py::handle tuple_;
+};
+
+// (weight, bias, mean, var, eps, act, ...); without a weight, or None: no norm.
+narsfast::Norm norm_of(const TensorReader& read, int64_t channels, py::handle norm) {
+  if (norm.is_none()) return {};
+  const Items<6> items(norm, "a norm");
+  return {read.vector("weight", items[0], channels),
+          read.vector("bias", items[1], channels),
+          read.vector("mean", items[2], channels),
+          read.vector("var", items[3], channels),
+          items[4].cast<double>(),
+          activation(items[5])};
 }
 
-narsfast::Excite excite_of(const TensorReader& read, int64_t channels, Tensor reduce_weight,
-                           Tensor reduce_bias, Tensor expand_weight, Tensor expand_bias, const py::str& act) {
-  const int64_t squeezed = reduce_weight.is_none() ? 0 : size_along(reduce_weight, 0);
+// (reduce_weight, reduce_bias, expand_weight, expand_bias, act); without weights, or None: no squeeze-excite.
+narsfast::Excite excite_of(const TensorReader& read, int64_t channels, py::handle excite) {
+  if (excite.is_none()) return {};
+  const Items<5> items(excite, "a squeeze-excite");
+  const int64_t squeezed = items[0].is_none() ? 0 : size_along(items[0], 0);
   return {squeezed,
-          activation(act),
-          read.vector("reduce_weight", reduce_weight, squeezed * channels),
-          read.vector("reduce_bias", reduce_bias, squeezed),
-          read.vector("expand_weight", expand_weight, channels * squeezed),
-          read.vector("expand_bias", expand_bias, channels)};
+          activation(items[4]),
+          read.vector("reduce_weight", items[0], squeezed * channels),
+          read.vector("reduce_bias", items[1], squeezed),
+          read.vector("expand_weight", items[2], channels * squeezed),
+          read.vector("expand_bias", items[3], channels)};
 }
 
 // What squeeze-excite keeps of its forward, one after the other.
@@ -108,9 +128,25 @@ int64_t taps_of(const narsfast::Window& window) { return window.channels * windo
 
 int64_t pixels_of(const MapShape& shape) { return shape.height * shape.width; }
 
-void* address(const Tensors& list, size_t index) {
-  return index < list.size() ? address(list[index]) : nullptr;
-}
+// Tensors for results, the last of which may be missing.
+class Results {
+ public:
+  Results(std::initializer_list<py::object> first) {
+    for (const py::object& tensor : first) add(tensor);
+  }
+  void add(const py::object& tensor) {
+    addresses_[all_.size()] = address(tensor);
+    all_.append(tensor);
+  }
+  // Null, or None, for a missing one.
+  void* operator[](size_t index) const { return addresses_[index]; }
+  py::object object(size_t index) const { return index < all_.size() ? py::object(all_[index]) : py::none(); }
+  py::list list() const { return all_; }
+
+ private:
+  std::array<void*, 7> addresses_{};
+  py::list all_;
+};
 
 // None: the CPU. Otherwise a stream of the current CUDA device, and what gives memory there: bytes to
 // address.
@@ -137,88 +173,99 @@ void run(void (*narsfast::DepthwiseKernels::*kernel)(const Arguments&), Argument
   narsfast::launch(arguments, stream);
 }
 
-void convolve(Tensor x, Tensor kernel, Tensor in_weight, Tensor in_bias, Tensor in_mean, Tensor in_var,
-              double in_eps, const py::str& in_act, int64_t stride, int64_t padding, const Tensors& out,
-              const Where& where) {
+py::tuple moments(Tensor y, const Where& where) {
+  const TensorReader read(y, where.has_value());
+  const MapShape shape = shape_of(y);
+  const py::object mean = read.empty_vector(shape.channels), var = read.empty_vector(shape.channels);
+  run(&narsfast::DepthwiseKernels::moments,
+      narsfast::MomentsArguments{read.dtype(), shape.images, pixels_of(shape), shape.channels,
+                                 read.map("y", y, shape), address(mean), address(var), nullptr},
+      where);
+  return py::make_tuple(mean, var);
+}
+
+py::tuple convolve(Tensor x, Tensor kernel, Tensor before, int64_t stride, int64_t padding,
+                   const Where& where) {
   const TensorReader read(x, where.has_value());
   const MapShape shape = shape_of(x);
   const auto window = window_of(shape, kernel, stride, padding);
+  const py::object y = read.empty_map(shape, output_of(window));
+  const py::object mean = read.empty_vector(shape.channels), var = read.empty_vector(shape.channels);
   run(&narsfast::DepthwiseKernels::convolve,
       narsfast::ConvolveArguments{
-          read.dtype(), window, read.map("x", x, shape),
-          norm_of(read, shape.channels, in_weight, in_bias, in_mean, in_var, in_eps, in_act),
-          read.vector("kernel", kernel, taps_of(window)), address(out, 0), address(out, 1), address(out, 2),
-          nullptr},
+          read.dtype(), window, read.map("x", x, shape), norm_of(read, shape.channels, before),
+          read.vector("kernel", kernel, taps_of(window)), address(y), address(mean), address(var), nullptr},
       where);
+  return py::make_tuple(y, mean, var);
 }
 
-void moments(Tensor y, const Tensors& out, const Where& where) {
+// The map; with squeeze-excite also what it keeps.
+py::list normalise(Tensor y, Tensor norm, Tensor squeeze_excite, const Where& where) {
   const TensorReader read(y, where.has_value());
   const MapShape shape = shape_of(y);
-  run(&narsfast::DepthwiseKernels::moments,
-      narsfast::MomentsArguments{read.dtype(), shape.images, pixels_of(shape), shape.channels,
-                                 read.map("y", y, shape), address(out, 0), address(out, 1), nullptr},
-      where);
-}
-
-void normalise(Tensor y, Tensor weight, Tensor bias, Tensor mean, Tensor var, double eps, const py::str& act,
-               Tensor reduce_weight, Tensor reduce_bias, Tensor expand_weight, Tensor expand_bias,
-               const py::str& inner_act, const Tensors& out, const Where& where) {
-  const TensorReader read(y, where.has_value());
-  const MapShape shape = shape_of(y);
-  const auto excite =
-      excite_of(read, shape.channels, reduce_weight, reduce_bias, expand_weight, expand_bias, inner_act);
-  const State state = state_of(read, out.size() > 1 ? out[1] : py::none(), shape, excite.squeezed);
+  const auto excite = excite_of(read, shape.channels, squeeze_excite);
+  Results results{read.empty_map(shape, shape)};
+  if (excite.squeezed > 0) {
+    results.add(read.empty_vector(shape.images * (2 * shape.channels + excite.squeezed)));
+  }
+  const State state = state_of(read, results.object(1), shape, excite.squeezed);
   run(&narsfast::DepthwiseKernels::normalise,
       narsfast::NormaliseArguments{read.dtype(), shape.images, pixels_of(shape), shape.channels,
-                                   read.map("y", y, shape),
-                                   norm_of(read, shape.channels, weight, bias, mean, var, eps, act), excite,
-                                   address(out, 0), state.pooled, state.hidden, state.gate},
+                                   read.map("y", y, shape), norm_of(read, shape.channels, norm), excite,
+                                   results[0], state.pooled, state.hidden, state.gate},
       where);
+  return results.list();
 }
 
-void reduce(Tensor d_out, Tensor y, Tensor weight, Tensor bias, Tensor mean, Tensor var, double eps,
-            const py::str& act, Tensor state, Tensor reduce_weight, Tensor reduce_bias, Tensor expand_weight,
-            Tensor expand_bias, const py::str& inner_act, const Tensors& out, const Where& where) {
+// Gradients: of the norm's weight and bias; with squeeze-excite also of the pooled map, flat, and its
+// weights.
+py::list reduce(Tensor d_out, Tensor y, Tensor norm, Tensor state, Tensor squeeze_excite,
+                const Where& where) {
   const TensorReader read(y, where.has_value());
   const MapShape shape = shape_of(y);
-  const auto excite =
-      excite_of(read, shape.channels, reduce_weight, reduce_bias, expand_weight, expand_bias, inner_act);
+  const auto excite = excite_of(read, shape.channels, squeeze_excite);
   const State kept = state_of(read, state, shape, excite.squeezed);
+  Results results{read.empty_vector(shape.channels), read.empty_vector(shape.channels)};
+  if (excite.squeezed > 0) {
+    results.add(read.empty_vector(shape.images * shape.channels));
+    const Items<4> weights(squeeze_excite, "a squeeze-excite");
+    for (int i = 0; i < 4; ++i) results.add(empty_like(weights[i]));
+  }
   run(&narsfast::DepthwiseKernels::reduce,
-      narsfast::ReduceArguments{
-          read.dtype(), shape.images, pixels_of(shape), shape.channels, read.map("y", y, shape),
-          read.map("d_out", d_out, shape), norm_of(read, shape.channels, weight, bias, mean, var, eps, act),
-          excite, kept.pooled, kept.hidden, kept.gate, address(out, 0), address(out, 1), address(out, 2),
-          address(out, 3), address(out, 4), address(out, 5), address(out, 6), nullptr},
+      narsfast::ReduceArguments{read.dtype(), shape.images, pixels_of(shape), shape.channels,
+                                read.map("y", y, shape), read.map("d_out", d_out, shape),
+                                norm_of(read, shape.channels, norm), excite, kept.pooled, kept.hidden,
+                                kept.gate, results[0], results[1], results[2], results[3], results[4],
+                                results[5], results[6], nullptr},
       where);
+  return results.list();
 }
 
-void norm_gradient(Tensor d_out, Tensor y, Tensor weight, Tensor bias, Tensor mean, Tensor var, double eps,
-                   const py::str& act, Tensor d_weight, Tensor d_bias, double count, Tensor out,
-                   const Where& where) {
+py::object norm_gradient(Tensor d_out, Tensor y, Tensor norm, Tensor d_weight, Tensor d_bias, double count,
+                         const Where& where) {
   const TensorReader read(y, where.has_value());
   const MapShape shape = shape_of(y);
+  const py::object d_y = read.empty_map(shape, shape);
   run(&narsfast::DepthwiseKernels::norm_gradient,
-      narsfast::NormGradientArguments{read.dtype(),
-                                      shape.images,
-                                      pixels_of(shape),
-                                      shape.channels,
-                                      {read.map("y", y, shape), read.map("d_out", d_out, shape),
-                                       norm_of(read, shape.channels, weight, bias, mean, var, eps, act),
-                                       nullptr, nullptr, read.vector("d_weight", d_weight, shape.channels),
-                                       read.vector("d_bias", d_bias, shape.channels), count},
-                                      address(out)},
+      narsfast::NormGradientArguments{
+          read.dtype(),
+          shape.images,
+          pixels_of(shape),
+          shape.channels,
+          {read.map("y", y, shape), read.map("d_out", d_out, shape), norm_of(read, shape.channels, norm),
+           nullptr, nullptr, read.vector("d_weight", d_weight, shape.channels),
+           read.vector("d_bias", d_bias, shape.channels), count},
+          address(d_y)},
       where);
+  return d_y;
 }
 
-// Also through the statistics of the input's norm, where there is one and in_count is given.
-void convolve_gradient(Tensor d_out, Tensor y, Tensor weight, Tensor bias, Tensor mean, Tensor var,
-                       double eps, const py::str& act, Tensor state, Tensor d_pooled, Tensor d_weight,
-                       Tensor d_bias, double count, Tensor x, Tensor kernel, Tensor in_weight, Tensor in_bias,
-                       Tensor in_mean, Tensor in_var, double in_eps, const py::str& in_act,
-                       std::optional<double> in_count, int64_t stride, int64_t padding, const Tensors& out,
-                       const Where& where) {
+// Gradients: of x and the kernel, then of the input norm's weight and bias, if there is one. With an input
+// norm and in_count None, the first is that of the normalised x; else it is through that norm's statistics.
+py::list convolve_gradient(Tensor d_out, Tensor y, Tensor norm, Tensor state, Tensor d_pooled,
+                           Tensor d_weight, Tensor d_bias, double count, Tensor x, Tensor kernel,
+                           Tensor before, std::optional<double> in_count, int64_t stride, int64_t padding,
+                           const Where& where) {
   const TensorReader read(x, where.has_value());
   const MapShape shape = shape_of(x);
   const auto window = window_of(shape, kernel, stride, padding);
@@ -226,24 +273,28 @@ void convolve_gradient(Tensor d_out, Tensor y, Tensor weight, Tensor bias, Tenso
   const int64_t vectors = shape.images * shape.channels, channels = shape.channels;
   const int64_t squeezed =
       state.is_none() || shape.images == 0 ? 0 : (size_along(state, 0) - 2 * vectors) / shape.images;
-  const auto input = norm_of(read, channels, in_weight, in_bias, in_mean, in_var, in_eps, in_act);
+  const auto input = norm_of(read, channels, before);
+  Results results{read.empty_map(shape, shape), empty_like(kernel)};
+  if (input.weight != nullptr) {
+    results.add(read.empty_vector(channels));
+    results.add(read.empty_vector(channels));
+  }
   const narsfast::ConvolveGradientArguments arguments{
       read.dtype(),
       window,
-      {read.map("y", y, out_shape), read.map("d_out", d_out, out_shape),
-       norm_of(read, channels, weight, bias, mean, var, eps, act),
+      {read.map("y", y, out_shape), read.map("d_out", d_out, out_shape), norm_of(read, channels, norm),
        state_of(read, state, out_shape, squeezed).gate, read.vector("d_pooled", d_pooled, vectors),
        read.vector("d_weight", d_weight, channels), read.vector("d_bias", d_bias, channels), count},
       read.map("x", x, shape),
       input,
       read.vector("kernel", kernel, taps_of(window)),
-      address(out, 0),
-      address(out, 1),
-      address(out, 2),
-      address(out, 3),
+      results[0],
+      results[1],
+      results[2],
+      results[3],
       nullptr};
   run(&narsfast::DepthwiseKernels::convolve_gradient, arguments, where);
-  if (input.weight == nullptr || !in_count) return;
+  if (input.weight == nullptr || !in_count) return results.list();
   narsfast::Norm linear = input;  // its activation is behind already
   linear.activation = Activation::kNone;
   run(&narsfast::DepthwiseKernels::norm_gradient,
@@ -255,25 +306,22 @@ void convolve_gradient(Tensor d_out, Tensor y, Tensor weight, Tensor bias, Tenso
                                        arguments.d_input_weight, arguments.d_input_bias, *in_count},
                                       arguments.d_x},
       where);
+  return results.list();
 }
 
-void infer(Tensor x, Tensor kernel, Tensor in_weight, Tensor in_bias, Tensor in_mean, Tensor in_var,
-           double in_eps, const py::str& in_act, Tensor weight, Tensor bias, Tensor mean, Tensor var,
-           double eps, const py::str& act, Tensor reduce_weight, Tensor reduce_bias, Tensor expand_weight,
-           Tensor expand_bias, const py::str& inner_act, int64_t stride, int64_t padding, Tensor out,
-           const Where& where) {
+py::object infer(Tensor x, Tensor kernel, Tensor before, Tensor norm, Tensor squeeze_excite, int64_t stride,
+                 int64_t padding, const Where& where) {
   const TensorReader read(x, where.has_value());
   const MapShape shape = shape_of(x);
   const auto window = window_of(shape, kernel, stride, padding);
+  const py::object out = read.empty_map(shape, output_of(window));
   run(&narsfast::DepthwiseKernels::infer,
       narsfast::InferArguments{
-          read.dtype(), window, read.map("x", x, shape),
-          norm_of(read, shape.channels, in_weight, in_bias, in_mean, in_var, in_eps, in_act),
-          read.vector("kernel", kernel, taps_of(window)),
-          norm_of(read, shape.channels, weight, bias, mean, var, eps, act),
-          excite_of(read, shape.channels, reduce_weight, reduce_bias, expand_weight, expand_bias, inner_act),
-          address(out), nullptr},
+          read.dtype(), window, read.map("x", x, shape), norm_of(read, shape.channels, before),
+          read.vector("kernel", kernel, taps_of(window)), norm_of(read, shape.channels, norm),
+          excite_of(read, shape.channels, squeeze_excite), address(out), nullptr},
       where);
+  return out;
 }
 
 }  // namespace

@@ -19,10 +19,11 @@ struct NamedDtype {
 // What is asked of tensors again and again, made once and kept until the process ends.
 struct Torch {
   std::array<NamedDtype, 4> dtypes;
-  py::object channels_last;
+  py::object channels_last, empty_like;
   py::str data_ptr{intern("data_ptr")}, is_contiguous{intern("is_contiguous")}, numel{intern("numel")};
-  py::str dtype{intern("dtype")}, shape{intern("shape")};
+  py::str dtype{intern("dtype")}, shape{intern("shape")}, new_empty_strided{intern("new_empty_strided")};
   py::tuple memory_format = py::make_tuple(intern("memory_format"));
+  py::tuple dtype_name = py::make_tuple(intern("dtype"));
 
   Torch() {
     const auto torch = py::module_::import("torch");
@@ -31,6 +32,7 @@ struct Torch {
                {torch.attr("float16"), Dtype::kFloat16, false, true},
                {torch.attr("float64"), Dtype::kFloat64, true, false}}};
     channels_last = torch.attr("channels_last");
+    empty_like = torch.attr("empty_like");
   }
   static py::str intern(const char* text) {
     return py::reinterpret_steal<py::str>(PyUnicode_InternFromString(text));
@@ -78,7 +80,8 @@ std::string shape_text(py::handle tensor) { return text(checked(PySequence_Tuple
 
 }  // namespace
 
-TensorReader::TensorReader(py::handle like, bool on_cuda) : map_dtype_(attribute(like, torch().dtype)) {
+TensorReader::TensorReader(py::handle like, bool on_cuda)
+    : like_(like), map_dtype_(attribute(like, torch().dtype)) {
   std::string names;
   for (const NamedDtype& known : torch().dtypes) {
     if (!(on_cuda ? known.on_cuda : known.on_cpu)) continue;
@@ -113,15 +116,38 @@ void* TensorReader::vector(const char* name, py::handle tensor, int64_t count) c
   if (tensor.is_none()) return nullptr;
   const py::object& expected = torch().dtypes[dtype_ == Dtype::kFloat64 ? 3 : 0].object;
   const py::object found = attribute(tensor, torch().dtype);
-  if (!found.is(expected) || !call(tensor, torch().is_contiguous).is(py::handle(Py_True))) {
-    throw std::invalid_argument(std::string(name) + " must be contiguous " + text(expected) + ", not " +
-                                text(found) + " of strides " + text(tensor.attr("stride")()));
+  if (!found.is(expected)) {
+    throw py::type_error(std::string(name) + " must be " + text(expected) + ", not " + text(found));
+  }
+  if (!call(tensor, torch().is_contiguous).is(py::handle(Py_True))) {
+    throw std::invalid_argument(std::string(name) + " must be contiguous, but has strides " +
+                                text(tensor.attr("stride")()));
   }
   if (integer(call(tensor, torch().numel)) != count) {
     throw std::invalid_argument(std::string(name) + " of shape " + shape_text(tensor) + " must have " +
                                 std::to_string(count) + " elements");
   }
   return address(tensor);
+}
+
+py::object TensorReader::empty_map(const MapShape& of, const MapShape& shape) const {
+  if (of == shape) return empty_like(like_);  // takes torch half the time
+  const int64_t pixel = shape.width * shape.channels;
+  return new_empty(py::make_tuple(shape.images, shape.channels, shape.height, shape.width),
+                   py::make_tuple(shape.height * pixel, 1, pixel, shape.channels), nullptr);
+}
+
+py::object TensorReader::empty_vector(int64_t count) const {
+  // Without a dtype torch looks at its arguments for less time.
+  const bool other = dtype_ != Dtype::kFloat32 && dtype_ != Dtype::kFloat64;
+  return new_empty(py::make_tuple(count), py::make_tuple(1), other ? &torch().dtypes[0].object : nullptr);
+}
+
+py::object TensorReader::new_empty(const py::tuple& sizes, const py::tuple& strides,
+                                   const py::object* dtype) const {
+  PyObject* arguments[] = {like_.ptr(), sizes.ptr(), strides.ptr(), dtype ? dtype->ptr() : nullptr};
+  return checked(PyObject_VectorcallMethod(torch().new_empty_strided.ptr(), arguments, 3,
+                                           dtype ? torch().dtype_name.ptr() : nullptr));
 }
 
 MapShape shape_of(py::handle map) {
@@ -131,6 +157,11 @@ MapShape shape_of(py::handle map) {
   }
   const auto at = [&](int i) { return integer(PyTuple_GET_ITEM(found.ptr(), i)); };
   return {at(0), at(1), at(2), at(3)};
+}
+
+py::object empty_like(py::handle tensor) {
+  PyObject* arguments[] = {tensor.ptr()};
+  return checked(PyObject_Vectorcall(torch().empty_like.ptr(), arguments, 1, nullptr));
 }
 
 int64_t size_along(py::handle tensor, int dimension) {

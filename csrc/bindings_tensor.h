@@ -28,21 +28,30 @@ class TensorReader {
   TensorReader(pybind11::handle like, bool on_cuda);
 
   narsfast::Dtype dtype() const { return dtype_; }
-  // Throw std::invalid_argument, with `name`, for a tensor that is or lies otherwise.
+  // Throw std::invalid_argument or, for a vector's dtype, py::type_error, with `name`, for a tensor that is
+  // or lies otherwise.
   void* map(const char* name, pybind11::handle tensor, const MapShape& shape) const;
   void* vector(const char* name, pybind11::handle tensor, int64_t count) const;  // null for None
   // Bytes of an element of what vector() reads.
   int64_t vector_element() const { return dtype_ == narsfast::Dtype::kFloat64 ? 8 : 4; }
+  // Tensors beside the map `like`, whose shape is `of`, for kernels to fill.
+  pybind11::object empty_map(const MapShape& of, const MapShape& shape) const;
+  pybind11::object empty_vector(int64_t count) const;
 
  private:
+  // dtype: null, or another one than the map's.
+  pybind11::object new_empty(const pybind11::tuple& sizes, const pybind11::tuple& strides,
+                             const pybind11::object* dtype) const;
+
+  pybind11::handle like_;
   narsfast::Dtype dtype_;
   pybind11::object map_dtype_;
 };
 
 MapShape shape_of(pybind11::handle map);
+pybind11::object empty_like(pybind11::handle tensor);
 // Elements along a dimension; from the last one on where it is negative.
 int64_t size_along(pybind11::handle tensor, int dimension);
-// Of a tensor that the caller has made for the kernels.
 void* address(pybind11::handle tensor);
 
 }  // namespace narsfast_py

@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "common/threads.h"
-#include "depthwise_se/vector.h"
+#include "depthwise_se/slab.h"
 
 namespace narsfast {
 namespace NARSFAST_ISA {
@@ -89,6 +89,109 @@ void multiply_transposed(const Real* a, const Real* b, const Real* bias, int64_t
     dot_rows<Real, kRows>(a + r * inner, b, bias, columns, inner, out + r * columns);
   }
   for (; r < rows; ++r) dot_rows<Real, 1>(a + r * inner, b, bias, columns, inner, out + r * columns);
+}
+
+// Lane l of rows[i] changes places with lane i of rows[l].
+template <class Real, int kStep, int... kLane>
+NARSFAST_INLINE void swap_halves(Vector<Real>& a, Vector<Real>& b, std::integer_sequence<int, kLane...>) {
+  const Vector<Real> first =
+      __builtin_shufflevector(a, b, ((kLane & kStep) ? kLanes<Real> + kLane - kStep : kLane)...);
+  b = __builtin_shufflevector(a, b, ((kLane & kStep) ? kLanes<Real> + kLane : kLane + kStep)...);
+  a = first;
+}
+
+template <class Real, int kStep = 1>
+NARSFAST_INLINE void transpose(Vector<Real>* rows) {
+  if constexpr (kStep < kLanes<Real>) {
+#pragma GCC unroll 16
+    for (int i = 0; i < kLanes<Real>; ++i) {
+      if ((i & kStep) == 0) {
+        swap_halves<Real, kStep>(rows[i], rows[i + kStep], std::make_integer_sequence<int, kLanes<Real>>{});
+      }
+    }
+    transpose<Real, 2 * kStep>(rows);
+  }
+}
+
+// A matrix (columns, inner) with short rows, so packed that the product with its transpose meets it as it
+// lies: panels of some vectors of columns, (inner, vectors, lanes) each. Missing columns are 0.
+template <class Real>
+struct Panels {
+  static constexpr int kVectorsOfPanel = 2;
+  static constexpr int64_t kColumns = kVectorsOfPanel * kLanes<Real>;
+  int64_t columns, inner;
+  Buffer<Real> packed;
+
+  Panels(const Real* matrix, int64_t all_columns, int64_t all_inner)
+      : columns(all_columns),
+        inner(all_inner),
+        packed((all_columns + kColumns - 1) / kColumns * kColumns * all_inner) {
+    for (int64_t c = 0; inner > 0 && c < columns; c += kLanes<Real>) {
+      Real* to = panel(c / kColumns * kColumns) + c % kColumns;
+      const int64_t there = columns - c < kLanes<Real> ? columns - c : kLanes<Real>;
+      for (int64_t k = 0; k < inner; k += kLanes<Real>) {
+        Vector<Real> rows[kLanes<Real>];
+#pragma GCC unroll 16
+        for (int l = 0; l < kLanes<Real>; ++l) {
+          rows[l] = l < there ? load_some<Real>(matrix + (c + l) * inner + k, inner - k) : Vector<Real>{};
+        }
+        transpose<Real>(rows);
+        const int64_t count = inner - k < kLanes<Real> ? inner - k : kLanes<Real>;
+#pragma GCC unroll 16
+        for (int l = 0; l < kLanes<Real>; ++l) {
+          if (l < count) store(to + (k + l) * kColumns, rows[l]);
+        }
+      }
+    }
+  }
+  // The panel that begins with column c.
+  Real* panel(int64_t c) const { return packed.at + c * inner; }
+};
+
+template <class Real, int kRows>
+NARSFAST_APART void panel_rows(const Real* a, const Panels<Real>& panels, const Real* bias, Real* out) {
+  constexpr int kVectorsOfPanel = Panels<Real>::kVectorsOfPanel;
+  for (int64_t c = 0; c < panels.columns; c += Panels<Real>::kColumns) {
+    const Real* right = panels.panel(c);
+    Vector<Real> sum[kRows][kVectorsOfPanel] = {};
+    for (int64_t k = 0; k < panels.inner; ++k, right += Panels<Real>::kColumns) {
+      Vector<Real> values[kVectorsOfPanel];
+#pragma GCC unroll 2
+      for (int v = 0; v < kVectorsOfPanel; ++v) values[v] = load(right + v * kLanes<Real>);
+#pragma GCC unroll 8
+      for (int r = 0; r < kRows; ++r) {
+        const Vector<Real> factor = broadcast(a[r * panels.inner + k]);
+#pragma GCC unroll 2
+        for (int v = 0; v < kVectorsOfPanel; ++v) sum[r][v] += factor * values[v];
+      }
+    }
+#pragma GCC unroll 2
+    for (int v = 0; v < kVectorsOfPanel; ++v) {
+      const int64_t at = c + v * kLanes<Real>;
+      const int64_t left = panels.columns - at;
+      if (left <= 0) break;
+      const Vector<Real> shift = load_some<Real>(bias + at, left);
+#pragma GCC unroll 8
+      for (int r = 0; r < kRows; ++r) {
+        store_some<Real>(out + r * panels.columns + at, sum[r][v] + shift, left);
+      }
+    }
+  }
+}
+
+// out (rows, columns) = a (rows, inner) * the transpose of what the panels hold + bias (columns,).
+template <class Real>
+void multiply_panels(const Real* a, const Panels<Real>& panels, const Real* bias, int64_t rows, Real* out) {
+  constexpr int kRows = kRegisters >= 32 ? 8 : 4;  // their sums stay in registers
+  int64_t r = 0;
+  const auto some = [&](auto number) {
+    for (; r + number.value <= rows; r += number.value) {
+      panel_rows<Real, number.value>(a + r * panels.inner, panels, bias, out + r * panels.columns);
+    }
+  };
+  some(std::integral_constant<int, kRows>{});
+  some(std::integral_constant<int, kRows / 2>{});
+  some(std::integral_constant<int, 1>{});
 }
 
 // Images that go through squeeze-excite together: so many that the products have rows, and so few that their
@@ -178,19 +281,18 @@ NARSFAST_INLINE void map_values(const Real* values, int64_t count, Real* out, co
 }
 
 // pooled (images, channels) to the values before both activations; `inner` (images, squeezed) is overwritten.
+// expand: the expanding weights.
 template <class Real>
-void excite_images(const Excite& excite, int64_t images, int64_t channels, const Real* pooled, Real* hidden,
-                   Real* inner, Real* gate) {
+void excite_images(const Excite& excite, const Panels<Real>& expand, int64_t images, const Real* pooled,
+                   Real* hidden, Real* inner, Real* gate) {
   multiply_transposed<Real>(pooled, static_cast<const Real*>(excite.reduce_weight),
-                            static_cast<const Real*>(excite.reduce_bias), images, excite.squeezed, channels,
-                            hidden);
+                            static_cast<const Real*>(excite.reduce_bias), images, excite.squeezed,
+                            expand.columns, hidden);
   with_activation(excite.activation, [&](auto activation) {
     map_values<Real>(hidden, images * excite.squeezed, inner,
                      [&](Vector<Real> value, int64_t) { return activate<activation.value, Real>(value); });
   });
-  multiply_transposed<Real>(inner, static_cast<const Real*>(excite.expand_weight),
-                            static_cast<const Real*>(excite.expand_bias), images, channels, excite.squeezed,
-                            gate);
+  multiply_panels<Real>(inner, expand, static_cast<const Real*>(excite.expand_bias), images, gate);
 }
 
 }  // namespace

@@ -49,6 +49,7 @@ struct Inference {
   bool gated;
   FoldedNorm<Real> input, norm;
   Buffer<Real> weights, pooled, hidden, inner, gate;
+  Panels<Real> expand;
   PlaneConvolution<Real> convolution;
 
   explicit Inference(const InferArguments& given)
@@ -64,6 +65,7 @@ struct Inference {
         hidden(window.images * given.excite.squeezed),
         inner(window.images * given.excite.squeezed),
         gate(gated ? window.images * window.channels : 0),
+        expand(static_cast<const Real*>(given.excite.expand_weight), window.channels, given.excite.squeezed),
         convolution{window, input, weights.at} {
     pack_weights<Real>(given.weight, &norm, window.channels, taps, weights.at);
   }
@@ -85,24 +87,45 @@ struct Inference {
 
   void excite(int64_t n, int64_t images) const {
     Real* gates = gate.at + n * window.channels;
-    excite_images<Real>(arguments.excite, images, window.channels, pooled.at + n * window.channels,
+    excite_images<Real>(arguments.excite, expand, images, pooled.at + n * window.channels,
                         hidden.at + n * arguments.excite.squeezed, inner.at + n * arguments.excite.squeezed,
                         gates);
     map_values<Real>(gates, images * window.channels, gates,
                      [](Vector<Real> value, int64_t) { return hard_sigmoid<Real>(value); });
   }
 
-  // Pixels [begin, end) of image n.
+  // Pixels [begin, end) of image n, as memory lies: the gates are repeated until they fill whole vectors, so
+  // that none is cut short at a pixel's end, and none meets two cache lines where the image begins with one.
   void apply_gate(int64_t n, int64_t begin, int64_t end) const {
-    const Slab<Real> all(window.channels);
-    Storage* out = static_cast<Storage*>(arguments.out) + (n * out_pixels + begin) * window.channels;
-    for_tiles<Real>(end - begin, all, [&](int64_t i, auto lanes, int64_t first, int64_t last) {
-      const Vector<Real> factor = load_channels<Real>(gate.at + n * window.channels, all, i);
-      for (int64_t pixel = first; pixel < last; ++pixel) {
-        Storage* at = out + pixel * window.channels + i * kLanes<Real>;
-        lanes.store(at, lanes.load(at) * factor);
+    const int64_t channels = window.channels;
+    const int64_t pixels = filling_pixels(channels);
+    const int64_t size = pixels * channels;
+    Buffer<Real> repeated(size);
+    for (int64_t pixel = 0; pixel < pixels; ++pixel) {
+      std::memcpy(repeated.at + pixel * channels, gate.at + n * channels,
+                  static_cast<size_t>(channels) * sizeof(Real));
+    }
+    Storage* out = static_cast<Storage*>(arguments.out) + (n * out_pixels + begin) * channels;
+    for (int64_t left = (end - begin) * channels; left > 0; left -= size, out += size) {
+      const int64_t count = left < size ? left : size;
+      int64_t i = 0;
+      for (; i + kLanes<Real> <= count; i += kLanes<Real>) {
+        store_map<Real>(out + i, load_map<Real>(out + i) * load(repeated.at + i));
       }
-    });
+      if (i < count) {
+        const Vector<Real> factor = load_some<Real>(repeated.at + i, count - i);
+        store_some<Real>(out + i, load_some<Real>(out + i, count - i) * factor, count - i);
+      }
+    }
+  }
+
+  // So many pixels that their channels fill whole vectors; one where they would not stay in the nearest
+  // cache.
+  static int64_t filling_pixels(int64_t channels) {
+    constexpr int64_t kNear = 1 << 12;
+    int64_t pixels = 1;
+    while (pixels * channels % kLanes<Real> != 0) pixels *= 2;
+    return pixels * channels <= kNear ? pixels : 1;
   }
 
   void run() const {

@@ -114,6 +114,7 @@ void normalise_typed(const NormaliseArguments& arguments) {
                  });
       return;
     }
+    const Panels<Real> expand(static_cast<const Real*>(arguments.excite.expand_weight), channels, squeezed);
     const int64_t together = images_together(pixels * channels);
     for_chunks(arguments.images, together, static_cast<double>(channels * (pixels + squeezed)) / 2,
                [&](int64_t begin, int64_t end) {
@@ -124,7 +125,7 @@ void normalise_typed(const NormaliseArguments& arguments) {
                                                                pooled + (n - begin) * channels);
                  }
                  Buffer<Real> inner(squeezed * (end - begin));
-                 excite_images<Real>(arguments.excite, end - begin, channels, pooled,
+                 excite_images<Real>(arguments.excite, expand, end - begin, pooled,
                                      static_cast<Real*>(arguments.hidden) + begin * squeezed, inner.at, gate);
                  for (int64_t n = begin; n < end; ++n) {
                    normalise_pixels<Real, Storage, activation.value>(

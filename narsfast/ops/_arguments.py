@@ -1,4 +1,4 @@
-"""What the kernels take, where they run, and the tensors that they fill.
+"""What the kernels take, where they run, and shapes and strides of what they make.
 
 Maps are (n, c, h, w) in channels_last memory. Every other tensor (weights, per-channel and per-image vectors) is
 contiguous, and float32, or float64 where the map is float64.
@@ -28,7 +28,7 @@ Where = tuple[int, Callable[[int], int]] | None
 
 def supports(x: Tensor, kernel: int, stride: int) -> bool:
     """Whether the kernels of this build take the map `x`."""
-    device = x.device.type
+    device = "cpu" if x.is_cpu else x.device.type
     if x.dtype not in DTYPES.get(device, ()) or kernel not in KERNELS or stride not in STRIDES:
         return False
     return device == "cpu" or _native.cuda_built()
@@ -61,12 +61,12 @@ def where(x: Tensor) -> Where:
 
 
 def convolved_map(x: Tensor, kernel: Tensor, stride: int, padding: int) -> Tensor:
-    """What a convolution of the map x fills."""
+    """What a convolution of the map x makes."""
     images, channels, height, width = x.shape
     size = kernel.shape[-1]
     out_height, out_width = out_size(height, size, stride, padding), out_size(width, size, stride, padding)
     if out_height == height and out_width == width:
-        return torch.empty_like(x)  # takes torch half the time
+        return torch.empty_like(x)
     pixel = out_width * channels
     return x.new_empty_strided(
         (images, channels, out_height, out_width), (out_height * pixel, 1, pixel, channels)
@@ -75,7 +75,4 @@ def convolved_map(x: Tensor, kernel: Tensor, stride: int, padding: int) -> Tenso
 
 def empty_vector(x: Tensor, size: int) -> Tensor:
     """A vector (size,) of what goes with the map x."""
-    # With strides, and without a dtype, torch looks at its arguments for less time.
-    if x.dtype is torch.float32:
-        return x.new_empty_strided((size,), (1,))
-    return x.new_empty_strided((size,), (1,), dtype=vector_dtype(x.dtype))
+    return x.new_empty(size, dtype=vector_dtype(x.dtype))

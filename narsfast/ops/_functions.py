@@ -14,7 +14,16 @@ from torch import Tensor, distributed
 from torch.autograd import Function
 
 from ._arguments import vector_dtype
-from ._library import convolve, convolve_gradient, infer, moments, norm_gradient, normalise, reduce
+from ._library import (
+    convolve,
+    convolve_gradient,
+    infer,
+    infer_at_once,
+    moments,
+    norm_gradient,
+    normalise,
+    reduce,
+)
 
 
 class Norm(NamedTuple):
@@ -283,12 +292,15 @@ def depthwise_se(
         (n, c, h', w') channels_last, and the batch statistics that `before` and `norm` used; None where they used
         none.
     """
+    constant = norm.mean is not None and (before is None or before.mean is not None)
+    evaluated = constant and not torch.is_grad_enabled()
+    if evaluated and (found := infer_at_once(x, kernel, before, norm, excite, stride, padding)) is not None:
+        return found, None, None
     first = before or _NO_NORM
     own, *vectors = _vectors(x.dtype, kernel, *first[:4], *norm[:4], *(excite or _NO_EXCITE)[:4])
     in_vectors, norm_vectors, gates = vectors[:4], vectors[4:8], vectors[8:]
     inner_act = excite.act if excite else "none"
-    constant = norm.mean is not None and (before is None or before.mean is not None)
-    if constant and not torch.is_grad_enabled():
+    if evaluated:
         out = infer(
             *(x, own, *in_vectors, *first[4:6], *norm_vectors, norm.eps, norm.act),
             *(*gates, inner_act, stride, padding),
