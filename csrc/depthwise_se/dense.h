@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "common/threads.h"
-#include "depthwise_se/slab.h"
+#include "depthwise_se/transpose.h"
 
 namespace narsfast {
 namespace NARSFAST_ISA {
@@ -91,30 +91,8 @@ void multiply_transposed(const Real* a, const Real* b, const Real* bias, int64_t
   for (; r < rows; ++r) dot_rows<Real, 1>(a + r * inner, b, bias, columns, inner, out + r * columns);
 }
 
-// Lane l of rows[i] changes places with lane i of rows[l].
-template <class Real, int kStep, int... kLane>
-NARSFAST_INLINE void swap_halves(Vector<Real>& a, Vector<Real>& b, std::integer_sequence<int, kLane...>) {
-  const Vector<Real> first =
-      __builtin_shufflevector(a, b, ((kLane & kStep) ? kLanes<Real> + kLane - kStep : kLane)...);
-  b = __builtin_shufflevector(a, b, ((kLane & kStep) ? kLanes<Real> + kLane : kLane + kStep)...);
-  a = first;
-}
-
-template <class Real, int kStep = 1>
-NARSFAST_INLINE void transpose(Vector<Real>* rows) {
-  if constexpr (kStep < kLanes<Real>) {
-#pragma GCC unroll 16
-    for (int i = 0; i < kLanes<Real>; ++i) {
-      if ((i & kStep) == 0) {
-        swap_halves<Real, kStep>(rows[i], rows[i + kStep], std::make_integer_sequence<int, kLanes<Real>>{});
-      }
-    }
-    transpose<Real, 2 * kStep>(rows);
-  }
-}
-
 // A matrix (columns, inner) with short rows, so packed that the product with its transpose meets it as it
-// lies: panels of some vectors of columns, (inner, vectors, lanes) each. Missing columns are 0.
+// lies. Missing columns are 0.
 template <class Real>
 struct Panels {
   static constexpr int kVectorsOfPanel = 2;
@@ -126,26 +104,11 @@ struct Panels {
       : columns(all_columns),
         inner(all_inner),
         packed((all_columns + kColumns - 1) / kColumns * kColumns * all_inner) {
-    for (int64_t c = 0; inner > 0 && c < columns; c += kLanes<Real>) {
-      Real* to = panel(c / kColumns * kColumns) + c % kColumns;
-      const int64_t there = columns - c < kLanes<Real> ? columns - c : kLanes<Real>;
-      for (int64_t k = 0; k < inner; k += kLanes<Real>) {
-        Vector<Real> rows[kLanes<Real>];
-#pragma GCC unroll 16
-        for (int l = 0; l < kLanes<Real>; ++l) {
-          rows[l] = l < there ? load_some<Real>(matrix + (c + l) * inner + k, inner - k) : Vector<Real>{};
-        }
-        transpose<Real>(rows);
-        const int64_t count = inner - k < kLanes<Real> ? inner - k : kLanes<Real>;
-#pragma GCC unroll 16
-        for (int l = 0; l < kLanes<Real>; ++l) {
-          if (l < count) store(to + (k + l) * kColumns, rows[l]);
-        }
-      }
-    }
+    const auto one = [](int64_t) { return broadcast(Real(1)); };
+    pack_panels<Real, kVectorsOfPanel>(matrix, inner == 0 ? 0 : columns, inner, one, packed.at);
   }
   // The panel that begins with column c.
-  Real* panel(int64_t c) const { return packed.at + c * inner; }
+  const Real* panel(int64_t c) const { return packed.at + c * inner; }
 };
 
 template <class Real, int kRows>

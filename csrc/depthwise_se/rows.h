@@ -4,6 +4,7 @@
 
 #include "depthwise_se/norms.h"
 #include "depthwise_se/tiles.h"
+#include "depthwise_se/transpose.h"
 
 namespace narsfast {
 namespace NARSFAST_ISA {
@@ -113,21 +114,10 @@ struct Reach {
 template <class Real>
 void pack_weights(const void* weight, const FoldedNorm<Real>* norm, int64_t channels, int64_t taps,
                   Real* packed) {
-  const Slab<Real> all(channels);
-  for (int64_t i = 0; i < all.vectors; ++i) {
-    const Real* from = static_cast<const Real*>(weight) + i * kLanes<Real> * taps;
-    const Vector<Real> scale = norm == nullptr ? broadcast(Real(1)) : norm->vectors.at[i].scale;
-    const int64_t lanes = all.lanes(i);
-    for (int64_t t = 0; t < taps; ++t) {
-      Vector<Real> values{};
-      if (lanes == kLanes<Real>) {
-        for (int l = 0; l < kLanes<Real>; ++l) values[l] = from[l * taps + t];
-      } else {
-        for (int64_t l = 0; l < lanes; ++l) values[l] = from[l * taps + t];
-      }
-      store(packed + (i * taps + t) * kLanes<Real>, values * scale);
-    }
-  }
+  const auto scale = [&](int64_t i) {
+    return norm == nullptr ? broadcast(Real(1)) : norm->vectors.at[i].scale;
+  };
+  pack_panels<Real, 1>(static_cast<const Real*>(weight), channels, taps, scale, packed);
 }
 
 // How the work of a convolution is split, from the shape alone: images into groups, channels into slabs. Each

@@ -46,3 +46,16 @@ def test_a_stride_changed_later_holds_on_both_paths():
     fused = module(x)
     set_ops(module, "torch")
     torch.testing.assert_close(fused, module(x))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_parameters_of_another_dtype_are_converted(dtype):
+    torch.manual_seed(0)
+    module = DepthwiseSE(24, 3, squeezed=8).to(dtype).eval()
+    map_dtype = torch.bfloat16 if dtype is torch.bfloat16 else torch.float32
+    x = torch.randn(2, 24, 9, 9, dtype=map_dtype)
+    with torch.no_grad():
+        found = module(x)
+        expected = module.float()(x)
+    assert found.dtype is map_dtype
+    torch.testing.assert_close(found, expected)

@@ -32,6 +32,14 @@ def test_inference_equals_training_with_the_same_statistics(case, dtype, isa, n)
     compare_inference(case, dtype)
 
 
+@pytest.mark.parametrize(("channels", "squeezed"), [(515, 37), (120, 16), (33, 1), (1, 3), (64, 70)])
+@pytest.mark.parametrize("n", [1, 11])
+def test_gates_of_many_channels_and_of_few(channels, squeezed, n, isa):
+    case = Case(n=n, c=channels, squeezed=squeezed, training=False)
+    compare_inference(case, torch.float32)
+    compare(Case(n=n + 1, c=channels, squeezed=squeezed), torch.float32)
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     st.builds(
