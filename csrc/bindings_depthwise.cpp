@@ -22,7 +22,6 @@ using narsfast::Activation;
 using narsfast_py::address;
 using narsfast_py::empty_like;
 using narsfast_py::MapShape;
-using narsfast_py::shape_of;
 using narsfast_py::size_along;
 using narsfast_py::TensorReader;
 using Tensor = py::handle;  // or None, or a tuple of tensors and settings
@@ -175,7 +174,7 @@ void run(void (*narsfast::DepthwiseKernels::*kernel)(const Arguments&), Argument
 
 py::tuple moments(Tensor y, const Where& where) {
   const TensorReader read(y, where.has_value());
-  const MapShape shape = shape_of(y);
+  const MapShape shape = read.shape();
   const py::object mean = read.empty_vector(shape.channels), var = read.empty_vector(shape.channels);
   run(&narsfast::DepthwiseKernels::moments,
       narsfast::MomentsArguments{read.dtype(), shape.images, pixels_of(shape), shape.channels,
@@ -187,7 +186,7 @@ py::tuple moments(Tensor y, const Where& where) {
 py::tuple convolve(Tensor x, Tensor kernel, Tensor before, int64_t stride, int64_t padding,
                    const Where& where) {
   const TensorReader read(x, where.has_value());
-  const MapShape shape = shape_of(x);
+  const MapShape shape = read.shape();
   const auto window = window_of(shape, kernel, stride, padding);
   const py::object y = read.empty_map(shape, output_of(window));
   const py::object mean = read.empty_vector(shape.channels), var = read.empty_vector(shape.channels);
@@ -202,7 +201,7 @@ py::tuple convolve(Tensor x, Tensor kernel, Tensor before, int64_t stride, int64
 // The map; with squeeze-excite also what it keeps.
 py::list normalise(Tensor y, Tensor norm, Tensor squeeze_excite, const Where& where) {
   const TensorReader read(y, where.has_value());
-  const MapShape shape = shape_of(y);
+  const MapShape shape = read.shape();
   const auto excite = excite_of(read, shape.channels, squeeze_excite);
   Results results{read.empty_map(shape, shape)};
   if (excite.squeezed > 0) {
@@ -222,7 +221,7 @@ py::list normalise(Tensor y, Tensor norm, Tensor squeeze_excite, const Where& wh
 py::list reduce(Tensor d_out, Tensor y, Tensor norm, Tensor state, Tensor squeeze_excite,
                 const Where& where) {
   const TensorReader read(y, where.has_value());
-  const MapShape shape = shape_of(y);
+  const MapShape shape = read.shape();
   const auto excite = excite_of(read, shape.channels, squeeze_excite);
   const State kept = state_of(read, state, shape, excite.squeezed);
   Results results{read.empty_vector(shape.channels), read.empty_vector(shape.channels)};
@@ -244,7 +243,7 @@ py::list reduce(Tensor d_out, Tensor y, Tensor norm, Tensor state, Tensor squeez
 py::object norm_gradient(Tensor d_out, Tensor y, Tensor norm, Tensor d_weight, Tensor d_bias, double count,
                          const Where& where) {
   const TensorReader read(y, where.has_value());
-  const MapShape shape = shape_of(y);
+  const MapShape shape = read.shape();
   const py::object d_y = read.empty_map(shape, shape);
   run(&narsfast::DepthwiseKernels::norm_gradient,
       narsfast::NormGradientArguments{
@@ -267,7 +266,7 @@ py::list convolve_gradient(Tensor d_out, Tensor y, Tensor norm, Tensor state, Te
                            Tensor before, std::optional<double> in_count, int64_t stride, int64_t padding,
                            const Where& where) {
   const TensorReader read(x, where.has_value());
-  const MapShape shape = shape_of(x);
+  const MapShape shape = read.shape();
   const auto window = window_of(shape, kernel, stride, padding);
   const MapShape out_shape = output_of(window);
   const int64_t vectors = shape.images * shape.channels, channels = shape.channels;
@@ -312,7 +311,7 @@ py::list convolve_gradient(Tensor d_out, Tensor y, Tensor norm, Tensor state, Te
 py::object infer(Tensor x, Tensor kernel, Tensor before, Tensor norm, Tensor squeeze_excite, int64_t stride,
                  int64_t padding, const Where& where) {
   const TensorReader read(x, where.has_value());
-  const MapShape shape = shape_of(x);
+  const MapShape shape = read.shape();
   const auto window = window_of(shape, kernel, stride, padding);
   const py::object out = read.empty_map(shape, output_of(window));
   run(&narsfast::DepthwiseKernels::infer,
@@ -327,6 +326,25 @@ py::object infer(Tensor x, Tensor kernel, Tensor before, Tensor norm, Tensor squ
 }  // namespace
 
 void bind_depthwise(py::module_& m) {
+  m.def(
+      "views",
+      [](Tensor tensor) {
+        const auto plain = [](const narsfast_py::TensorView& view) {
+          const size_t dimensions = static_cast<size_t>(view.dimensions);
+          py::tuple sizes(dimensions), strides(dimensions);
+          for (size_t i = 0; i < dimensions; ++i) {
+            sizes[i] = view.sizes[i];
+            strides[i] = view.strides[i];
+          }
+          return py::make_tuple(reinterpret_cast<uintptr_t>(view.data), view.known,
+                                static_cast<int>(view.dtype), sizes, strides, view.contiguous(),
+                                view.dimensions == 4 && view.channels_last());
+        };
+        return py::make_tuple(plain(narsfast_py::view_of(tensor)),
+                              plain(narsfast_py::view_by_attributes(tensor)));
+      },
+      "A tensor as both ways of reading it see it: (address, known, dtype, sizes, strides, contiguous, "
+      "channels_last).");
   m.def("cuda_built", &narsfast::cuda_built, "Whether this build has CUDA kernels.");
   m.def("cuda_architectures", &narsfast::cuda_architectures,
         "The devices that they are compiled for, as CMake names them, with commas between; empty without "

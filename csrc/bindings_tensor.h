@@ -4,10 +4,9 @@
 
 #include <cstdint>
 
-#include "depthwise_se/arguments.h"
+#include "bindings_view.h"
 
-// Torch's tensors as the kernels take them: addresses and sizes, read by the tensors' own methods and
-// checked. The module is built without torch, so that one build serves every version.
+// Torch's tensors as the kernels take them: addresses and sizes, checked.
 
 namespace narsfast_py {
 
@@ -27,13 +26,14 @@ class TensorReader {
   // map's dtype that there are no kernels for.
   TensorReader(pybind11::handle like, bool on_cuda);
 
-  narsfast::Dtype dtype() const { return dtype_; }
+  narsfast::Dtype dtype() const { return view_.dtype; }
+  MapShape shape() const;
   // Throw std::invalid_argument or, for a vector's dtype, py::type_error, with `name`, for a tensor that is
   // or lies otherwise.
   void* map(const char* name, pybind11::handle tensor, const MapShape& shape) const;
   void* vector(const char* name, pybind11::handle tensor, int64_t count) const;  // null for None
   // Bytes of an element of what vector() reads.
-  int64_t vector_element() const { return dtype_ == narsfast::Dtype::kFloat64 ? 8 : 4; }
+  int64_t vector_element() const { return dtype() == narsfast::Dtype::kFloat64 ? 8 : 4; }
   // Tensors beside the map `like`, whose shape is `of`, for kernels to fill.
   pybind11::object empty_map(const MapShape& of, const MapShape& shape) const;
   pybind11::object empty_vector(int64_t count) const;
@@ -44,11 +44,9 @@ class TensorReader {
                              const pybind11::object* dtype) const;
 
   pybind11::handle like_;
-  narsfast::Dtype dtype_;
-  pybind11::object map_dtype_;
+  TensorView view_;
 };
 
-MapShape shape_of(pybind11::handle map);
 pybind11::object empty_like(pybind11::handle tensor);
 // Elements along a dimension; from the last one on where it is negative.
 int64_t size_along(pybind11::handle tensor, int dimension);

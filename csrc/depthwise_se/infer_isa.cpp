@@ -25,15 +25,15 @@ struct EmitActivated {
 
   template <int kColumns>
   NARSFAST_INLINE void tile(Vector<Real>& sum, int64_t i, int row, int64_t column, Vector<Real>* z) {
-    with_activation(norm.activation, [&](auto activation) {
+    with_activation(norm.activation, [&](auto activation) __attribute__((always_inline)) {
 #pragma GCC unroll 8
       for (int c = 0; c < kColumns; ++c) {
-        z[c] = activate<activation.value, Real>(z[c]);
+        z[c] = activate_scaled<activation.value, Real>(z[c]);
         sum += z[c];
       }
     });
     Storage* to = out + row * row_size + column * slab.channels + i * kLanes<Real>;
-    with_lanes<Real>(slab, i, [&](auto lanes) {
+    with_lanes<Real>(slab, i, [&](auto lanes) __attribute__((always_inline)) {
 #pragma GCC unroll 8
       for (int c = 0; c < kColumns; ++c, to += slab.channels) lanes.store(to, z[c]);
     });
@@ -59,7 +59,7 @@ struct Inference {
         out_pixels(window.out_height * window.out_width),
         gated(given.excite.squeezed > 0),
         input(given.input, window.channels),
-        norm(given.norm, window.channels),
+        norm(given.norm, window.channels, activation_scale<Real>(given.norm.activation)),
         weights(count_vectors<Real>(window.channels) * kLanes<Real> * taps),
         pooled(gated ? window.images * window.channels : 0),
         hidden(window.images * given.excite.squeezed),

@@ -31,13 +31,18 @@ struct FoldedNorm {
   Activation activation;
   Buffer<Folded<Real>> vectors;
 
-  FoldedNorm(const Norm& norm, int64_t channels)
+  // factor: of what comes out.
+  FoldedNorm(const Norm& norm, int64_t channels, Real factor = 1)
       : active(norm.weight != nullptr),
         activation(norm.activation),
         vectors(active ? count_vectors<Real>(channels) : 0) {
     if (!active) return;
     const Slab<Real> all(channels);
-    for (int64_t i = 0; i < all.vectors; ++i) vectors.at[i] = Folded<Real>::of(norm, all, i);
+    for (int64_t i = 0; i < all.vectors; ++i) {
+      vectors.at[i] = Folded<Real>::of(norm, all, i);
+      vectors.at[i].scale *= factor;
+      vectors.at[i].shift *= factor;
+    }
   }
 };
 

@@ -91,7 +91,8 @@ struct Met {
   }
 };
 
-// Calls body(met) for the kCount input columns from `first` on.
+// Calls body(met) for the kCount input columns from `first` on. Bodies are always inlined: sums are in
+// registers, and a compiler that leaves one of many out has them go through memory.
 template <int kCount, class Body>
 NARSFAST_INLINE void with_met(int64_t first, const RowLayout& layout, const Body& body) {
   if (first >= 0 && first + kCount <= layout.columns) {
@@ -112,7 +113,7 @@ NARSFAST_INLINE void convolve_tile(const RowTaps<Real>& taps, int64_t v, LaneRea
   const int64_t first = taps.first + column * kStride;
   const int64_t step = taps.layout.step;
   const int64_t offset = v * taps.layout.plane + first * step;
-  with_met<kInputs>(first, taps.layout, [&](auto met) {
+  with_met<kInputs>(first, taps.layout, [&](auto met) __attribute__((always_inline)) {
     Vector<Real> total[kOutRows][kColumns];  // compilers keep what is local in registers
 #pragma GCC unroll 2
     for (int o = 0; o < kOutRows; ++o) {
@@ -181,7 +182,7 @@ NARSFAST_APART void convolve_rows(const RowTaps<Real>& taps, const Slab<Real> sl
     auto state = emit.begin(v);
     const Vector<Real> start = emit.start(v);
     const LaneReader<Real> lanes = reader(taps.layout, slab, v);
-    const auto tile = [&](auto columns, int64_t column) {
+    const auto tile = [&](auto columns, int64_t column) __attribute__((always_inline)) {
       ahead.ask();
       Vector<Real> sum[kOutRows][columns.value];
 #pragma GCC unroll 2
@@ -256,14 +257,14 @@ NARSFAST_INLINE void correlate(const Real* const* rows, const RowLayout& layout,
   }
   const int64_t step = layout.step;
   // Two columns at a time share what they read.
-  const auto columns = [&](auto number, int64_t column) {
+  const auto columns = [&](auto number, int64_t column) __attribute__((always_inline)) {
     constexpr int kColumns = decltype(number)::value;
     constexpr int kInputs = (kColumns - 1) * kStride + kTaps;
     Vector<Real> gradient[kColumns];
 #pragma GCC unroll 2
     for (int c = 0; c < kColumns; ++c) gradient[c] = load(d_out + (column + c) * kLanes<Real>);
     const int64_t left = first + column * kStride;
-    with_met<kInputs>(left, layout, [&](auto met) {
+    with_met<kInputs>(left, layout, [&](auto met) __attribute__((always_inline)) {
 #pragma GCC unroll 8
       for (int i = 0; i < kRows; ++i) {
         const auto here = met.again();
