@@ -26,6 +26,7 @@ def test_gaps_are_of_the_same_seed_and_have_an_error():
     assert "mobilenet_v3_small_gap_error" not in baselines.figures_of(rows[::2])
 
 
+@pytest.mark.long
 def test_the_found_network_stands_beside_the_baseline_of_its_budget(tmp_path, monkeypatch):
     """On the digits, in a space of one known size, with the smallest of trainings."""
     monkeypatch.setattr(baselines, "OPTIONS", {"fix": {"resolution": 32}, "pool_bounds": "macs=0.2M:6M"})

@@ -108,6 +108,7 @@ def test_photos_are_needed_only_where_they_are_read():
     assert not joint._reads_photos(argparse.Namespace(on=["digits"], quick=False))
 
 
+@pytest.mark.long
 def test_one_seed_with_the_smallest_of_trainings_and_again_from_what_is_kept(tmp_path):
     options = {**joint.OPTIONS, **joint.QUICK, "pool_size": 16, "iterations": 1}
     rows = joint.measure(tmp_path, "digits", "digits", 0, options, workers=1)
