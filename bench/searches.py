@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,6 +67,7 @@ def narsfast_search(
     make: Callable[[Table, int], Predictor] = pretrained,
     batches: int | None = None,
     early_stop: bool = True,
+    correlation: Literal["spearman", "kendall"] = "spearman",
     rows: Rows | None = None,
 ) -> Trained:
     """Algorithm 1 on a pool of rows, all by default, in batches of `BATCH` or in so many."""
@@ -88,6 +90,7 @@ def narsfast_search(
         epochs=curves.shape[1],
         chance=float(curves.min()),
         seed=derive_seed(seed, "optimise"),
+        correlation=correlation,
     )
     order = mine[np.concatenate([picked.indices for picked in outcome.batches])]
     spent = sum(picked.epochs * len(picked.indices) for picked in outcome.batches)
@@ -99,6 +102,13 @@ def _curves(table: Table, seed: int, early_stop: bool) -> Floats:
     if table.curves is not None and early_stop:
         return table.curves
     return table.seen(seed)[:, None]
+
+
+def with_kendall(table: Table, trainings: int, seed: int) -> Trained | None:
+    """Early stopping by the other correlation."""
+    if table.curves is None:
+        return None
+    return narsfast_search(table, trainings, seed, correlation="kendall")
 
 
 def without_early_stop(table: Table, trainings: int, seed: int) -> Trained | None:
@@ -206,6 +216,7 @@ SEARCHES: dict[str, Search] = {
     "narsfast": narsfast_search,
     "no_pretraining": partial(narsfast_search, make=no_pretraining),
     "one_shot": partial(narsfast_search, batches=2),
+    "kendall": with_kendall,
     "no_early_stop": without_early_stop,
     "architecture_only": partial(only, "architecture"),
     "recipe_only": partial(only, "recipe"),

@@ -231,6 +231,7 @@ def show() -> None:
         ("search_ablations", [figures("search_ablations"), searches("search_ablations")]),
         ("joint_vs_single", [figures("joint_vs_single"), joint(), swaps()]),
         ("early_stopping", [figures("early_stopping")]),
+        ("search_naap", [figures("search_naap"), searches("search_naap")]),
     ):
         print(f"\n## {name}\n\n{machine(name)}\n")
         print("\n\n".join(parts))

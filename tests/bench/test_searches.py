@@ -92,7 +92,7 @@ def test_what_needs_a_grid_or_curves_does_not_apply(toy):
     toy.with_suffix(".csv").write_text("\n".join(lines[:-1]))
     toy.write_text(toy.read_text().replace("curves: e{i}", ""))
     part_of_grid = load_table(toy)
-    names = ("evolution", "tpe", "architecture_only", "recipe_only", "no_early_stop")
+    names = ("evolution", "tpe", "architecture_only", "recipe_only", "kendall", "no_early_stop")
     assert [SEARCHES[name](part_of_grid, 8, 0) for name in names] == [None] * len(names)
 
 
