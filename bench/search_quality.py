@@ -9,7 +9,8 @@ share the better rank. After k trainings counts what the first k of one search f
 search, a search by a random forest with the same batches, and where the table is a full grid regularised evolution
 and Optuna's TPE, both not charged for asking twice. Taken away from ours: pretraining; batches (half of the trainings
 at random, the others picked at once); early stopping where there are curves (with it, labels are of the early-stop
-epoch; `kendall` finds that epoch by Kendall's correlation instead of Spearman's). Architecture only and recipe only search a joint grid with the other part fixed to its middle values.
+epoch; `kendall` finds that epoch by Kendall's correlation instead of Spearman's). Architecture only and recipe only
+search a joint grid with the other part fixed to its middle values.
 
 Figures: `<table>_rank_<k>` of ours and `<table>_rank_<k>_<variant>` of others, medians over the seeds; in the rows also
 means, the rank of the best row trained, seen as such or not, and the share of the complete trainings' epochs that was
