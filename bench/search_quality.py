@@ -3,14 +3,15 @@
     python -m bench.search_quality [--table T.yaml ...] [--trainings 20 40 80 160] [--seeds 30] [--variants NAME ...]
                                    [--cache FILE] [--quick] [--json FILE] [--data DIR]
 
-A search trains rows of a table by looking up the labels of one training seed, in batches of 10 where it has batches, and
+A search trains rows of a table by looking up the labels of one training seed, in batches of 5 where it has batches, and
 gives the row that it saw do best. Its rank is among all rows, by the mean over the training seeds, from 0; equal rows
 share the better rank. After k trainings counts what the first k of one search found. Rivals meet the same rows: random
 search, a search by a random forest with the same batches, and where the table is a full grid regularised evolution
-and Optuna's TPE, both not charged for asking twice. Taken away from ours: pretraining; batches (half of the trainings
-at random, the others picked at once); early stopping where there are curves (with it, labels are of the early-stop
-epoch; `kendall` finds that epoch by Kendall's correlation instead of Spearman's). Architecture only and recipe only
-search a joint grid with the other part fixed to its middle values.
+and Optuna's TPE, both not charged for asking twice. Taken away from ours: pretraining; small
+batches (`larger_batches` are of 10, `one_shot` trains half at random and picks the others at once); early stopping
+where there are curves (with it, labels are of the early-stop epoch; `spearman` finds that epoch by Spearman's
+correlation instead of Kendall's). Architecture only and recipe only search a joint grid with the other part fixed to
+its middle values.
 
 Figures: `<table>_rank_<k>` of ours and `<table>_rank_<k>_<variant>` of others, medians over the seeds; in the rows also
 means, the rank of the best row trained, seen as such or not, and the share of the complete trainings' epochs that was

@@ -29,7 +29,8 @@ from narsfast.trial import Trial
 Rows = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
-BATCH = 10
+BATCH = 5
+LARGER_BATCH = 10
 POPULATION, TOURNAMENT = 20, 5
 """Of regularised evolution: a population of an eighth of the largest number of trainings, a quarter of it compared."""
 MOST_REPEATS = 100
@@ -65,15 +66,15 @@ def narsfast_search(
     seed: int,
     *,
     make: Callable[[Table, int], Predictor] = pretrained,
-    batches: int | None = None,
+    batch: int | None = None,
     early_stop: bool = True,
-    correlation: Literal["spearman", "kendall"] = "spearman",
+    correlation: Literal["spearman", "kendall"] = "kendall",
     rows: Rows | None = None,
 ) -> Trained:
-    """Algorithm 1 on a pool of rows, all by default, in batches of `BATCH` or in so many."""
+    """Algorithm 1 on a pool of rows, all by default, in batches of `BATCH` by default."""
     mine = np.arange(len(table)) if rows is None else rows
     trainings = min(trainings, len(mine))
-    batch = min(BATCH, trainings) if batches is None else -(-trainings // batches)
+    batch = min(batch or BATCH, trainings)
     curves = _curves(table, seed, early_stop)
     pool = Pool(table.genes[mine], table.statistics[mine])
 
@@ -104,11 +105,20 @@ def _curves(table: Table, seed: int, early_stop: bool) -> Floats:
     return table.seen(seed)[:, None]
 
 
-def with_kendall(table: Table, trainings: int, seed: int) -> Trained | None:
+def larger_batches(table: Table, trainings: int, seed: int) -> Trained:
+    return narsfast_search(table, trainings, seed, batch=LARGER_BATCH)
+
+
+def one_shot(table: Table, trainings: int, seed: int) -> Trained:
+    """Two batches, of which the first is drawn at random."""
+    return narsfast_search(table, trainings, seed, batch=-(-trainings // 2))
+
+
+def with_spearman(table: Table, trainings: int, seed: int) -> Trained | None:
     """Early stopping by the other correlation."""
     if table.curves is None:
         return None
-    return narsfast_search(table, trainings, seed, correlation="kendall")
+    return narsfast_search(table, trainings, seed, correlation="spearman")
 
 
 def without_early_stop(table: Table, trainings: int, seed: int) -> Trained | None:
@@ -215,8 +225,9 @@ def _finder(table: Table) -> Callable[[NDArray[np.int16]], int]:
 SEARCHES: dict[str, Search] = {
     "narsfast": narsfast_search,
     "no_pretraining": partial(narsfast_search, make=no_pretraining),
-    "one_shot": partial(narsfast_search, batches=2),
-    "kendall": with_kendall,
+    "larger_batches": larger_batches,
+    "one_shot": one_shot,
+    "spearman": with_spearman,
     "no_early_stop": without_early_stop,
     "architecture_only": partial(only, "architecture"),
     "recipe_only": partial(only, "recipe"),

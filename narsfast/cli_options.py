@@ -83,7 +83,7 @@ FinalEpochs = Annotated[int | None, typer.Option(help="Epochs of the final train
 Threshold = Annotated[
     float | None, typer.Option(help="Rank correlation that fixes the early-stop epoch. Default 0.92.")
 ]
-Correlation = Annotated[str | None, typer.Option(help="spearman (default) or kendall.")]
+Correlation = Annotated[str | None, typer.Option(help="kendall (default) or spearman.")]
 Members = Annotated[int | None, typer.Option(help="Members of the predictor. Default 4.")]
 Seed = Annotated[int | None, typer.Option(help="Seed of every random choice. Default 0.")]
 Mirror = Annotated[

@@ -68,7 +68,7 @@ class RunConfig(TrainerSettings):
     epochs: int = Field(8, ge=1)
     final_epochs: int = Field(30, ge=1)
     threshold: float = Field(0.92, gt=0, le=1)
-    correlation: Literal["spearman", "kendall"] = "spearman"
+    correlation: Literal["spearman", "kendall"] = "kendall"
     members: int = Field(4, ge=1)
     seed: int = Field(0, ge=0)
     trial_timeout: float | None = Field(None, gt=0)

@@ -51,7 +51,7 @@ def collect(run: Run) -> dict[str, Any]:
         "trials": rows,
         "batches": batch_means(rows),
         "prediction": prediction_quality(rows),
-        "early_stopping": early_stopping(rows, run.config.get("correlation", "spearman")),
+        "early_stopping": early_stopping(rows, run.config.get("correlation", "kendall")),
         "fits": _fits(run.fact("fits")),
         "pretraining": run.fact("predictor_pretraining") or {},
         "importance": field_importance(run.config.get("space"), batches, rows),

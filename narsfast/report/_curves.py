@@ -111,7 +111,7 @@ def early_stop_choice(data: Data) -> Figure | None:
         "marker": {"color": "@c1", "size": 8},
         "hovertemplate": "epoch %{x}: %{y:.3f}<extra></extra>",
     }
-    name = "Kendall" if data["config"].get("correlation") == "kendall" else "Spearman"
+    name = data["config"]["correlation"].capitalize()
     return plot(
         [trace],
         _epochs(len(values)),

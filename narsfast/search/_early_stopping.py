@@ -1,6 +1,7 @@
 """The early-stop epoch: how long later batches need to train to be ranked well (part of Algorithm 1).
 
-The rule, the threshold 0.92 and Spearman's correlation are our choice.
+The rule, the threshold 0.92 and Kendall's correlation are our choice: on noisy curves Spearman's passes 0.92 so early
+that the best of a batch is no longer known (docs/quality.md).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ FEWEST_CURVES = 3
 
 
 def early_stop_epoch(
-    curves: ArrayLike, threshold: float = 0.92, correlation: Literal["spearman", "kendall"] = "spearman"
+    curves: ArrayLike, threshold: float = 0.92, correlation: Literal["spearman", "kendall"] = "kendall"
 ) -> int:
     """Find the first epoch that ranks the trials as the last one does.
 

@@ -128,7 +128,7 @@ def optimise(
     chance: float,
     seed: int,
     threshold: float = 0.92,
-    correlation: Literal["spearman", "kendall"] = "spearman",
+    correlation: Literal["spearman", "kendall"] = "kendall",
     on_fit: Callable[[Sequence[Fit], int], None] | None = None,
     progress: Progress = silent,
 ) -> Optimisation:

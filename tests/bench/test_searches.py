@@ -10,8 +10,9 @@ from narsfast.predictor import pretrain
 
 @pytest.fixture
 def table(toy, monkeypatch):
-    """The table, batches of 4, and a small predictor without pretraining, so that searches are fast."""
+    """The table, batches of 4 or 6, and a small predictor without pretraining, so that searches are fast."""
     monkeypatch.setattr(searches, "BATCH", 4)
+    monkeypatch.setattr(searches, "LARGER_BATCH", 6)
     monkeypatch.setattr(searches, "POPULATION", 6)
     return load_table(toy)
 
@@ -92,7 +93,7 @@ def test_what_needs_a_grid_or_curves_does_not_apply(toy):
     toy.with_suffix(".csv").write_text("\n".join(lines[:-1]))
     toy.write_text(toy.read_text().replace("curves: e{i}", ""))
     part_of_grid = load_table(toy)
-    names = ("evolution", "tpe", "architecture_only", "recipe_only", "kendall", "no_early_stop")
+    names = ("evolution", "tpe", "architecture_only", "recipe_only", "spearman", "no_early_stop")
     assert [SEARCHES[name](part_of_grid, 8, 0) for name in names] == [None] * len(names)
 
 

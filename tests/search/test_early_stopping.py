@@ -24,10 +24,10 @@ def test_the_first_epoch_that_ranks_like_the_last():
 
 def test_the_threshold_decides():
     swapped = np.array([10.0, 20, 30, 50, 40])  # Spearman 0.9, Kendall 0.8
-    assert early_stop_epoch(curves(swapped, FINAL), threshold=0.9) == 1
-    assert early_stop_epoch(curves(swapped, FINAL), threshold=0.92) == 2
-    assert early_stop_epoch(curves(swapped, FINAL), threshold=0.8, correlation="kendall") == 1
-    assert early_stop_epoch(curves(swapped, FINAL), threshold=0.85, correlation="kendall") == 2
+    assert early_stop_epoch(curves(swapped, FINAL), threshold=0.9, correlation="spearman") == 1
+    assert early_stop_epoch(curves(swapped, FINAL), threshold=0.92, correlation="spearman") == 2
+    assert early_stop_epoch(curves(swapped, FINAL), threshold=0.8) == 1
+    assert early_stop_epoch(curves(swapped, FINAL), threshold=0.85) == 2
 
 
 def test_a_perfect_correlation_can_be_asked_for():
