@@ -22,6 +22,7 @@ from narsfast.space import Recipe
 from ._device import moved
 from ._distil import Teacher
 from ._evaluate import evaluate
+from ._norms import RunningStatistics
 from ._optimizer import LAYERWISE, build_optimizer
 from ._precision import Precision
 from ._ranks import Ranks
@@ -87,6 +88,7 @@ class Loop:
         # As many in every process, and of two images at least: their norms wait for each other.
         self._parts = min(settings.accumulate, max(1, self._batch // 2 // ranks.size))
         self._own_norms = share_norms(network) if ranks.size > 1 else None
+        self._statistics = RunningStatistics(network)
         if device.type == "cuda":  # on the CPU a step takes as long with either layout of the weights
             network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._teacher = teacher
@@ -150,6 +152,7 @@ class Loop:
         recipe = self._recipe
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate(recipe, step, self._steps, self._schedule_epochs)
+        self._statistics.at(step)
         targets = functional.one_hot(labels, len(self._data.classes)).to(images.dtype)
         images, targets = mixed(
             images, targets, mixup=recipe.mixup, cutmix=recipe.cutmix, seed=self._seed, step=step
@@ -236,6 +239,7 @@ class Loop:
         """The network with its final weights, each tensor with memory of its own again."""
         if self._average is not None:
             self._average.swap()
+        self._statistics.restore()
         if self._own_norms is not None:
             self._own_norms()
         for tensor in (*self._network.parameters(), *self._network.buffers()):
