@@ -1,13 +1,21 @@
-"""Tables of the pages on performance and quality from the results: `python -m bench.tables` prints them as Markdown."""
+"""The tables of the pages on performance and quality: `python -m bench.tables` writes them anew, from the results.
+
+A comment of a page, ``<!-- RESULT.PART -->``, marks the table under it.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
+DOCS = Path(__file__).parents[1] / "docs"
+PAGES = ("performance.md", "quality.md")
+MARK = r"(<!-- (\w+)\.(\w+) -->\n)"
 PASSES = ("eval_forward", "train_forward", "train_backward")
 BEST = ("eager", "eager_nhwc", "compile_nhwc")
 
@@ -204,7 +212,7 @@ def machine(name: str) -> str:
     host = read(name)["machine"]
     return (
         f"{host['cpu']}, {host['cores']} cores, {host['isa']}, torch {host['torch']} ({host['torch_isa']}), "
-        f"both cores together {host['both_cores_speedup']} times one"
+        f"both cores together {host['both_cores_speedup']:.3f} times one."
     )
 
 
@@ -214,28 +222,42 @@ def read(name: str) -> dict[str, Any]:
     return document
 
 
-def show() -> None:
-    for name, parts in (
-        ("depthwise_se", [figures("depthwise_se"), layers()]),
-        ("train_step", [figures("train_step"), steps()]),
-        ("optimizer", [figures("optimizer")]),
-        ("loader", [figures("loader"), loaders()]),
-        ("throughput", [figures("throughput"), throughput()]),
-        ("ops_accuracy", [figures("ops_accuracy")]),
-        ("search_time", [figures("search_time")]),
-        ("search_speed", [figures("search_speed"), search()]),
-        ("search_optimum", [figures("search_optimum"), optima()]),
-        ("statistics_speed", [figures("statistics_speed")]),
-        ("predictor_quality", [figures("predictor_quality"), predictors(), intervals()]),
-        ("search_quality", [figures("search_quality"), searches()]),
-        ("search_ablations", [figures("search_ablations"), searches("search_ablations")]),
-        ("joint_vs_single", [figures("joint_vs_single"), joint(), swaps()]),
-        ("early_stopping", [figures("early_stopping")]),
-        ("search_naap", [figures("search_naap"), searches("search_naap")]),
-    ):
-        print(f"\n## {name}\n\n{machine(name)}\n")
-        print("\n\n".join(parts))
+PARTS: dict[str, dict[str, Callable[[], str]]] = {
+    "depthwise_se": {"layers": layers},
+    "train_step": {"steps": steps},
+    "optimizer": {},
+    "loader": {"loaders": loaders},
+    "throughput": {"trainings": throughput},
+    "ops_accuracy": {},
+    "search_time": {},
+    "search_speed": {"searches": search},
+    "search_optimum": {"optima": optima},
+    "statistics_speed": {},
+    "predictor_quality": {"predictors": predictors, "intervals": intervals},
+    "search_quality": {"searches": searches},
+    "search_ablations": {"searches": partial(searches, "search_ablations")},
+    "joint_vs_single": {"searches": joint, "swaps": swaps},
+    "early_stopping": {},
+    "search_naap": {"searches": partial(searches, "search_naap")},
+}
+"""Tables of a result beside the two that all have, its figures and the machine."""
+
+
+def part(name: str, which: str) -> str:
+    """One part of a result, as a page shows it."""
+    common = {"figures": partial(figures, name), "machine": partial(machine, name)}
+    return (common | PARTS[name])[which]()
+
+
+def updated(page: str) -> str:
+    """The page with what stands under each mark, up to an empty line, made anew."""
+    return re.sub(MARK + r"(?:[^\n]+\n)+", lambda found: f"{found[1]}{part(found[2], found[3])}\n", page)
+
+
+def main() -> None:
+    for path in (DOCS / page for page in PAGES):
+        path.write_text(updated(path.read_text()))
 
 
 if __name__ == "__main__":
-    show()
+    main()

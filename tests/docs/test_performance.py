@@ -1,23 +1,25 @@
 """The pages on performance and on quality quote what the result files hold."""
 
-import json
-import re
-from pathlib import Path
-
 import pytest
 
-ROOT = Path(__file__).parents[2]
-PAGES = "".join((ROOT / "docs" / page).read_text() for page in ("performance.md", "quality.md"))
-NAMES = sorted({path.stem for path in (ROOT / "bench" / "results").glob("*.json")} - {"cuda_registers"})
+from bench.tables import DOCS, PAGES, RESULTS, part, updated
+
+PATHS = [DOCS / page for page in PAGES]
+NAMES = sorted({path.stem for path in RESULTS.glob("*.json")} - {"cuda_registers"})
 """A table of registers and spills is linked to, not quoted."""
 
 
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+def test_tables_are_those_of_the_results(path):
+    """If not: python -m bench.tables."""
+    assert updated(path.read_text()) == path.read_text()
+
+
 @pytest.mark.parametrize("name", NAMES)
-def test_figures_are_those_of_the_results(name):
-    figures = json.loads((ROOT / "bench" / "results" / f"{name}.json").read_text())["figures"]
-    quoted = dict(re.findall(r"^\| `(\w+)` \| ([\d.,-]+) \|", PAGES, re.M))
-    assert figures
-    for figure, value in figures.items():
-        digits = len(quoted[figure].partition(".")[2])
-        assert digits >= 2
-        assert quoted[figure] == f"{value:,.{digits}f}", figure
+def test_the_figures_of_every_result_are_quoted(name):
+    assert any(f"<!-- {name}.figures -->\n| figure | value |" in path.read_text() for path in PATHS)
+
+
+def test_what_stands_under_a_mark_is_made_anew():
+    page = "Text.\n\n<!-- optimizer.figures -->\n| old |\n| table |\n\nMore.\n"
+    assert updated(page) == f"Text.\n\n<!-- optimizer.figures -->\n{part('optimizer', 'figures')}\n\nMore.\n"
