@@ -24,6 +24,7 @@ STANDARD_RECIPE = Recipe(
     weight_decay=1e-4,
     batch_size=64,
     warmup_epochs=1.0,
+    schedule="cosine",
     lr_final=0.01,
     mixup=0.0,
     dropout=0.2,
@@ -32,7 +33,7 @@ STANDARD_RECIPE = Recipe(
     ema=False,
     augmentation="crop",
 )
-"""The usual way to train such a network: SGD with Nesterov momentum, falling learning rate, crops and label smoothing.
+"""The usual way to train such a network: SGD with Nesterov momentum, a cosine, crops and label smoothing.
 
 All values are this project's choice, of the usual size for trainings from scratch on small data (0.2 is the dropout
 that torchvision's mobilenet_v3 and efficientnet_b0 have themselves). Nobody tuned them, for any network."""
