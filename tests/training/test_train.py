@@ -234,10 +234,10 @@ def test_the_curve_is_of_the_validation_split(small, few_digits, monkeypatch):
 
 
 def test_the_curve_is_of_the_averaged_weights(small, few_digits):
-    """The training without an average goes through the same raw weights and ends at another accuracy."""
-    averaged, raw = (run(small, few_digits, changed(ema=ema, learning_rate=0.3), 4) for ema in (True, False))
+    """The training without an average goes through the same raw weights and sees another curve."""
+    averaged, raw = (run(small, few_digits, changed(ema=ema, learning_rate=0.1), 4) for ema in (True, False))
     assert averaged.losses == raw.losses
-    assert averaged.curve[-1] != raw.curve[-1]
+    assert averaged.curve != raw.curve
     assert evaluate(averaged.network, few_digits.val, 16).accuracy == averaged.curve[-1]
     assert evaluate(raw.network, few_digits.val, 16).accuracy == raw.curve[-1]
 
