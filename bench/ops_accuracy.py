@@ -2,9 +2,9 @@
 
     python -m bench.ops_accuracy [--quick] [--json FILE] [--data DIR]
 
-One random candidate of the space `mobile` at 64 px with a recipe near the middle of its ranges, trained on the clothing photos with
-both kinds of ops from the same seeds, two trainings at a time with one thread each. The figure is the gap between the
-mean test accuracies over the seeds, in standard errors of that gap.
+One random candidate of the space `mobile` at 64 px with a recipe near the middle of its ranges, trained on the clothing
+photos with both kinds of ops from the same seeds, two trainings at a time with one thread each. The figure is the gap
+between the mean test accuracies over the seeds, in standard errors of that gap.
 """
 
 from __future__ import annotations
