@@ -7,6 +7,18 @@ from pathlib import Path
 
 import pytest
 
+NETWORKS = """
+from torch import nn
+
+
+def net(num_classes, in_chans):
+    return nn.Sequential(nn.AvgPool2d(2), nn.Flatten(), nn.Linear(in_chans * 64, num_classes))
+
+
+def broken(num_classes, in_chans):
+    return nn.Sequential(nn.Flatten(), nn.Linear(7, num_classes))
+"""
+
 RANK = """
 import sys
 from pathlib import Path
@@ -41,3 +53,26 @@ def _run_ranks(module, folder, count, seconds):
 def run_ranks():
     """The function above."""
     return _run_ranks
+
+
+@pytest.fixture(scope="session")
+def smallest():
+    """Options of the smallest run that goes through every stage, on the digits."""
+    return {
+        "space": str(Path(__file__).parent / "small.yaml"),
+        "pool_size": 64,
+        "batch": 2,
+        "iterations": 1,
+        "epochs": 1,
+        "final_epochs": 2,
+        "members": 1,
+        "seed": 5,
+    }
+
+
+@pytest.fixture(scope="session")
+def networks(tmp_path_factory):
+    """A file with the factories of two networks for the digits, `net` and `broken`, which fits no image."""
+    file = tmp_path_factory.mktemp("networks") / "networks.py"
+    file.write_text(NETWORKS)
+    return str(file)

@@ -1,6 +1,5 @@
 import json
 import subprocess
-from pathlib import Path
 
 import pytest
 
@@ -11,37 +10,17 @@ from narsfast.errors import UserError
 from narsfast.runs import Run
 from narsfast.trial import Trial
 
-OPTIONS = {
-    "space": str(Path(__file__).parent / "small.yaml"),
-    "pool_size": 64,
-    "batch": 2,
-    "iterations": 1,
-    "epochs": 1,
-    "final_epochs": 2,
-    "members": 1,
-    "seed": 5,
-}
-FACTORY = """
-from torch import nn
 
-
-def net(num_classes, in_chans):
-    return nn.Sequential(nn.AvgPool2d(2), nn.Flatten(), nn.Linear(in_chans * 64, num_classes))
-"""
+@pytest.fixture(scope="module")
+def reference(networks):
+    return f"{networks}:net"
 
 
 @pytest.fixture(scope="module")
-def reference(tmp_path_factory):
-    file = tmp_path_factory.mktemp("factory") / "net.py"
-    file.write_text(FACTORY)
-    return f"{file}:net"
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def finished(tmp_path_factory, smallest):
     """A run whose largest network taught the other."""
     path = tmp_path_factory.mktemp("runs") / "run"
-    results = pipeline.run(path, {**OPTIONS, "distil": "largest", "distil_temperature": 2}, workers=1)
+    results = pipeline.run(path, {**smallest, "distil": "largest", "distil_temperature": 2}, workers=1)
     assert len({result.candidate for result in results}) == 2
     return path, results
 
@@ -87,8 +66,8 @@ def test_the_largest_teaches_the_others(finished):
     assert f"are distilled from largest ({large.budget.replace('<', '&lt;')}, itself not distilled)" in page
 
 
-def test_the_search_has_no_teacher_and_neither_has_the_teacher(tmp_path, trained):
-    pipeline.run(tmp_path / "run", {**OPTIONS, "distil": "largest"}, workers=1)
+def test_the_search_has_no_teacher_and_neither_has_the_teacher(tmp_path, trained, smallest):
+    pipeline.run(tmp_path / "run", {**smallest, "distil": "largest"}, workers=1)
     *searched, first, second = trained
     assert [task.distillation for task in searched] == [None, None]
     assert first.distillation is None
@@ -141,8 +120,8 @@ def test_a_teacher_that_ends_badly_gives_way_to_the_next(finished, copy, monkeyp
     assert all(task.distillation is None or teacher in task.distillation.weights for task in trained)
 
 
-def test_a_network_named_by_its_reference_is_trained_first_and_once(tmp_path, reference, trained):
-    options = {**OPTIONS, "distil": reference, "baselines": [reference], "distil_weight": 0.5}
+def test_a_network_named_by_its_reference_is_trained_first_and_once(tmp_path, reference, trained, smallest):
+    options = {**smallest, "distil": reference, "baselines": [reference], "distil_weight": 0.5}
     results = pipeline.run(tmp_path / "run", options, workers=1)
     *_, teacher, first, second = trained
     assert teacher.candidate == reference
@@ -205,7 +184,7 @@ def test_weights_of_a_reference_teach_until_they_change(copy, reference, tmp_pat
         ("{other}", "knows 2 classes"),
     ],
 )
-def test_a_wrong_teacher_is_one_sentence_before_any_training(finished, tmp_path, teacher, said):
+def test_a_wrong_teacher_is_one_sentence_before_any_training(finished, tmp_path, teacher, said, smallest):
     path, results = finished
     (tmp_path / "empty").mkdir()
     subprocess.run(["cp", "-r", path / results[0].directory, tmp_path / "other"], check=True)
@@ -213,24 +192,22 @@ def test_a_wrong_teacher_is_one_sentence_before_any_training(finished, tmp_path,
     (tmp_path / "other" / "preprocessing.json").write_text(json.dumps({**facts, "classes": ["a", "b"]}))
     teacher = teacher.format(empty=tmp_path / "empty", other=tmp_path / "other")
     with pytest.raises(UserError, match=said) as error:
-        pipeline.run(tmp_path / "run", {**OPTIONS, "distil": teacher}, workers=1)
+        pipeline.run(tmp_path / "run", {**smallest, "distil": teacher}, workers=1)
     assert "\n" not in str(error.value)
     with Run.read(tmp_path / "run") as run:
         assert run.batches() == []
 
 
-def test_one_network_alone_has_nobody_to_teach(tmp_path):
+def test_one_network_alone_has_nobody_to_teach(tmp_path, smallest):
     with pytest.raises(UserError, match="with one budget no other network is left"):
-        pipeline.open_search(tmp_path / "run", {**OPTIONS, "budgets": ["macs=200K"], "distil": "largest"})
+        pipeline.open_search(tmp_path / "run", {**smallest, "budgets": ["macs=200K"], "distil": "largest"})
     with pytest.raises(UserError, match=r"distil_weight: 1.5 is not valid"):
-        pipeline.open_search(tmp_path / "run", {**OPTIONS, "distil": "largest", "distil_weight": 1.5})
+        pipeline.open_search(tmp_path / "run", {**smallest, "distil": "largest", "distil_weight": 1.5})
 
 
-def test_a_teacher_whose_training_fails_ends_the_run(tmp_path, reference):
-    broken = Path(reference.rpartition(":")[0]).with_name("broken.py")
-    broken.write_text(FACTORY.replace("64", "7"))
-    with pytest.raises(UserError, match=r"distil: the training of the teacher .*broken.py:net failed"):
-        pipeline.run(tmp_path / "run", {**OPTIONS, "distil": f"{broken}:net"}, workers=1)
+def test_a_teacher_whose_training_fails_ends_the_run(tmp_path, networks, smallest):
+    with pytest.raises(UserError, match=r"distil: the training of the teacher .*networks.py:broken failed"):
+        pipeline.run(tmp_path / "run", {**smallest, "distil": f"{networks}:broken"}, workers=1)
 
 
 def test_a_run_that_has_ended_needs_its_teacher_no_more(finished, copy, tmp_path):
