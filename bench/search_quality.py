@@ -7,11 +7,11 @@ A search trains rows of a table by looking up the labels of one training seed, i
 gives the row that it saw do best. Its rank is among all rows, by the mean over the training seeds, from 0; equal rows
 share the better rank. After k trainings counts what the first k of one search found. Rivals meet the same rows: random
 search, a search by a random forest with the same batches, and where the table is a full grid regularised evolution
-and Optuna's TPE, both not charged for asking twice. Taken away from ours: pretraining; small
-batches (`larger_batches` are of 10, `one_shot` trains half at random and picks the others at once); early stopping
-where there are curves (with it, labels are of the early-stop epoch; `spearman` finds that epoch by Spearman's
-correlation instead of Kendall's). Architecture only and recipe only search a joint grid with the other part fixed to
-its middle values.
+and Optuna's TPE, both not charged for asking twice. Taken away from ours: pretraining; small batches (`larger_batches`
+are of 10, `one_shot` trains half at random and picks the others at once); early stopping where there are curves (with
+it, labels are of the early-stop epoch, for which batches of 5 are too small; `spearman` finds that of the larger
+batches by Spearman's correlation instead of Kendall's). Architecture only and recipe only search a joint grid with the
+other part fixed to its middle values.
 
 Figures: `<table>_rank_<k>` of ours and `<table>_rank_<k>_<variant>` of others, medians over the seeds; in the rows also
 means, the rank of the best row trained, seen as such or not, and the share of the complete trainings' epochs that was

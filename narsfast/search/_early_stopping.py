@@ -14,8 +14,8 @@ from scipy.stats import kendalltau, spearmanr
 
 from narsfast.errors import UserError
 
-FEWEST_CURVES = 3
-"""Fewer curves always agree, or never do: the last epoch is taken (this project's choice)."""
+FEWEST_CURVES = 6
+"""Fewer curves agree by chance long before they are ranked rightly (docs/quality.md): the last epoch is taken."""
 
 
 def early_stop_epoch(
@@ -29,8 +29,8 @@ def early_stop_epoch(
         correlation: which rank correlation.
 
     Returns:
-        The epoch, 1-based; E if no earlier one reaches the threshold, if there are fewer than three curves, or if
-        all trials end equal, so that there is no correlation.
+        The epoch, 1-based; E if no earlier one reaches the threshold, if there are fewer than six curves, or if all
+        trials end equal, so that there is no correlation.
 
     Raises:
         UserError: the threshold is outside (0, 1], or the correlation is unknown.
