@@ -254,10 +254,10 @@ def updated(page: str) -> str:
     return re.sub(MARK + r"(?:[^\n]+\n)+", lambda found: f"{found[1]}{part(found[2], found[3])}\n", page)
 
 
-def main() -> None:
+def write() -> None:
     for path in (DOCS / page for page in PAGES):
         path.write_text(updated(path.read_text()))
 
 
 if __name__ == "__main__":
-    main()
+    write()
