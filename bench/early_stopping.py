@@ -2,9 +2,10 @@
 
     python -m bench.early_stopping [--table T.yaml ...] [--seeds 30] [--quick] [--json FILE] [--data DIR]
 
-On a table with curves (NAAP-440), for batches of 12, 24 and 48 random rows: the epoch at which the rule, with the
-threshold 0.92 and Spearman's or Kendall's correlation, lets later batches stop, and how labels of that epoch rank all
-other rows, and choose the best of as many others as the batch had, against complete trainings.
+On a table with curves (NAAP-440), for batches of 8 (the default of `narsfast run`), 12, 24 and 48 random rows: the
+epoch at which the rule, with the threshold 0.92 and Spearman's or Kendall's correlation, lets later batches stop, and
+how labels of that epoch rank all other rows, and choose the best of as many others as the batch had, against complete
+trainings.
 
 Figures, means over the seeds by table, batch and correlation: `_saved`, the share of a later training's epochs that is
 saved; `_rank_correlation`, of the labels at that epoch with the final ones, in the correlation of the rule; `_rank`, of
@@ -26,7 +27,7 @@ from narsfast.search import early_stop_epoch
 from narsfast.seeds import derive_seed
 
 DEFAULT_TABLES = ("naap",)
-BATCHES = (12, 24, 48)
+BATCHES = (8, 12, 24, 48)
 CORRELATIONS = {"spearman": spearmanr, "kendall": kendalltau}
 MEASURES = ("saved", "rank_correlation", "rank", "regret")
 
