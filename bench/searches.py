@@ -71,7 +71,7 @@ def narsfast_search(
     correlation: Literal["spearman", "kendall"] = "kendall",
     rows: Rows | None = None,
 ) -> Trained:
-    """Algorithm 1 on a pool of rows, all by default, in batches of `BATCH` by default."""
+    """Algorithm 1 on a pool of rows, every row if none are named, in batches of `BATCH` if no other is."""
     mine = np.arange(len(table)) if rows is None else rows
     trainings = min(trainings, len(mine))
     batch = min(batch or BATCH, trainings)

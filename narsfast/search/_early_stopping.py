@@ -15,7 +15,7 @@ from scipy.stats import kendalltau, spearmanr
 from narsfast.errors import UserError
 
 FEWEST_CURVES = 6
-"""Fewer curves agree by chance long before they are ranked rightly (docs/quality.md): the last epoch is taken."""
+"""Fewer curves agree by chance long before they are ranked rightly: the last epoch is taken (this project's choice)."""
 
 
 def early_stop_epoch(
