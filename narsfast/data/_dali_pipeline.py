@@ -94,6 +94,7 @@ class Pipeline:
                 num_threads=threads,
                 device_id=device,
                 prefetch_queue_depth=PREFETCH,
+                exec_dynamic=True,
                 seed=0,  # nothing in it draws
             )
         self._pipeline.build()
@@ -115,17 +116,27 @@ class Pipeline:
 
     def _source(self) -> list[Any]:
         """Called by DALI for each batch; ends with StopIteration."""
+        from nvidia.dali.tensors import TensorCPU
+
         inputs = next(self._inputs)
         values = (inputs[name] for name in self._names)
-        return [value if isinstance(value, list) else np.ascontiguousarray(value) for value in values]
+        return [
+            [TensorCPU(array) for array in value] if isinstance(value, list) else np.ascontiguousarray(value)
+            for value in values
+        ]
 
     def _next(self) -> Tensor | None:
-        """The next result in memory of its own, as DALI uses its memory again; None after the last one."""
+        """The next result; None after the last one.
+
+        On a CPU it lies in DALI's memory, which the dynamic executor leaves alone as long as the tensor lives. On a GPU
+        torch may still be reading when the tensor is gone, so it is copied.
+        """
         try:
             (result,) = self._pipeline.run()
         except StopIteration:
             return None
-        return from_dlpack(result.as_tensor()).clone()
+        tensor = from_dlpack(result.as_tensor())
+        return tensor.clone() if tensor.is_cuda else tensor
 
 
 def _graph(form: Form, source: Callable[[], list[Any]], gpu: bool) -> Any:

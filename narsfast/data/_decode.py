@@ -116,19 +116,22 @@ class FileImages:
 
         What only Pillow reads in the same way (all but plain JPEG and PNG) is decoded here and packed as PPM.
         """
-        threads = torch.get_num_threads()
-        if threads == 1:  # handing small files over takes longer than reading them
-            return [self._encoded(i) for i in indices]
-        with ThreadPoolExecutor(threads) as pool:
-            return list(pool.map(self._encoded, indices))
+        contents = [self._content(i) for i in indices.tolist()]
+        others = [place for place, content in enumerate(contents) if content is None]
+        for place, image in zip(others, self._decoded(indices[others]), strict=True):
+            contents[place] = as_ppm(image)
+        return [np.frombuffer(content, np.uint8) for content in contents if content is not None]
 
-    def _encoded(self, index: int) -> NDArray[np.uint8]:
-        path = self._paths[index]
-        if index not in self._by_pillow:
-            content = path.read_bytes()
-            if is_plain(content):
-                return np.frombuffer(content, np.uint8)
-        return np.frombuffer(as_ppm(decode(path, self._mode, self._short_side)), np.uint8)
+    def _content(self, index: int) -> bytes | None:
+        """A plain file's; small ones are read in less time than it takes to hand them to a thread."""
+        if index in self._by_pillow:
+            return None
+        with open(self._paths[index], "rb", buffering=0) as file:
+            content = file.read()
+        if is_plain(content):
+            return content
+        self._by_pillow.add(index)
+        return None
 
     def leave_to_pillow(self, index: int) -> Path:
         """From now on `encoded` has this file decoded by Pillow; returns its path."""
@@ -137,12 +140,13 @@ class FileImages:
 
     def read(self, indices: NDArray[np.int64]) -> list[Image.Image]:
         """The images at `indices` (b,)."""
+        return [Image.fromarray(pixels) for pixels in self._decoded(indices)]
+
+    def _decoded(self, indices: NDArray[np.int64]) -> list[NDArray[np.uint8]]:
+        if not len(indices):
+            return []
         with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-            return list(
-                pool.map(
-                    lambda i: Image.fromarray(decode(self._paths[i], self._mode, self._short_side)), indices
-                )
-            )
+            return list(pool.map(lambda i: decode(self._paths[i], self._mode, self._short_side), indices))
 
 
 class Decoded:

@@ -173,6 +173,18 @@ def test_shares_are_disjoint_and_together_the_epoch(dali, photos, training):
     assert sorted(parts) == list(range(24))
 
 
+def test_batches_that_are_kept_stay_as_they_were(dali, photos):
+    kept, copies = [], []
+    for epoch in range(4):
+        for images, _ in dali(photos.train, SIDE, 4, training=True, epoch=epoch):
+            kept.append(images)
+            copies.append(images.clone())
+    assert all(images.equal(copy) for images, copy in zip(kept, copies, strict=True))
+    kept[0].mul_(2)
+    assert kept[0].equal(2 * copies[0])
+    assert all(images.equal(copy) for images, copy in zip(kept[1:], copies[1:], strict=True))
+
+
 def test_a_pass_that_is_left_early_does_not_leak_into_the_next(dali, photos):
     expected = [y.tolist() for _, y in dali(unique(photos.train), SIDE, 4, training=True)]
     list(itertools.islice(dali(unique(photos.train), SIDE, 4, training=True, epoch=1), 1))
@@ -224,14 +236,13 @@ def test_what_dali_cannot_decode_is_read_by_pillow(dali, folder, caplog, monkeyp
     """A file that DALI refuses among good ones costs nothing but a warning."""
     data = load_folder(folder, SIDE, True, cache_bytes=0)
     refused = data.train.images._paths[7]
-    encoded = FileImages._encoded
+    whole = FileImages._content
 
     def broken(self, index):
-        content = encoded(self, index)
-        mine = self._paths[index] == refused and index not in self._by_pillow
-        return content[:300] if mine else content
+        content = whole(self, index)
+        return content[:300] if content and self._paths[index] == refused else content
 
-    monkeypatch.setattr(FileImages, "_encoded", broken)
+    monkeypatch.setattr(FileImages, "_content", broken)
     with caplog.at_level(logging.WARNING):
         found = list(dali(data.train, SIDE, 4, training=training))
     expected = list(batches(data.train, SIDE, 4, training=training))
