@@ -46,8 +46,10 @@ BATCH = 64
 SIZES = {80: 64, 400: 224}
 """Short side of the photos -> resolution that they are loaded at, pixels."""
 QUALITY = 90
-IMAGES = {False: {80: 1536, 400: 384}, True: {80: 384, 400: 128}}
+IMAGES = {False: {80: 1536, 400: 768}, True: {80: 384, 400: 128}}
 """For a whole run and a quick one: images of a pass."""
+ROUNDS = {False: {80: 9, 400: 3}, True: {80: 2, 400: 2}}
+"""The same: passes of each loader, of which the median counts."""
 FEW = 6
 """Photos of a class in the other splits."""
 LARGEST_DIFFERENCE = 1.5  # mean difference of evaluation pixels between our loaders, grey levels
@@ -178,7 +180,7 @@ def measure(photos: Path, quick: bool) -> list[dict[str, Any]]:
                 for threads in (1, 2):
                     torch.set_num_threads(threads)
                     calls, images = variants(root, side, policy, threads)
-                    seconds = harness.take_turns(calls, 2 if quick else 3)
+                    seconds = harness.take_turns(calls, ROUNDS[quick][side])
                     for name, value in seconds.items():
                         row = {
                             "loader": name,

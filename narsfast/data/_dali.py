@@ -19,7 +19,7 @@ from narsfast.errors import UserError
 
 from ._augment import centre_crops, erased_rectangles, training_crops
 from ._batches import evaluation_pixels, normalise, training_parts
-from ._dali_pipeline import CHOICES, PREFETCH, Form, Inputs, Pipeline, relative_boxes
+from ._dali_pipeline import CHOICES, PREFETCH, SIDE_BY_SIDE, Form, Inputs, Pipelines, relative_boxes
 from ._dali_policy import policy
 from ._dataset import CachedImages, Split
 from ._decode import FileImages
@@ -53,7 +53,7 @@ class DaliBatches:
             )
         self._threads = threads
         self._device = device
-        self._idle: dict[Form, Pipeline] = {}
+        self._idle: dict[Form, Pipelines] = {}
 
     def __call__(
         self,
@@ -133,10 +133,10 @@ class DaliBatches:
         parts: list[NDArray[np.int64]],
         inputs: Callable[[NDArray[np.int64]], Inputs],
     ) -> Iterator[Tensor]:
-        """The pipeline's results for all parts; what DALI cannot decode is decoded by Pillow.
+        """The pipelines' results for all parts; what DALI cannot decode is decoded by Pillow.
 
         DALI gives up a whole batch for one file, and the pipeline with it: then the batches that are not yet out
-        start again on a new one, without those files.
+        start again on new ones, without those files.
         """
         done = 0
         while done < len(parts):
@@ -147,23 +147,23 @@ class DaliBatches:
                         yield images
                         done += 1
             except RuntimeError:
-                begun = np.concatenate(parts[done : done + PREFETCH + 1])
+                begun = np.concatenate(parts[done : done + SIDE_BY_SIDE * (PREFETCH + 1)])
                 if not form.encoded or not self._set_aside(split, begun):
                     raise
 
     def _results(self, form: Form, fed: Iterator[Inputs]) -> Generator[Tensor, None, None]:
-        """The results of a pipeline that nobody else uses meanwhile; one that fails is not used again."""
+        """The results of pipelines that nobody else uses meanwhile; if one fails, none is used again."""
         failed = False
-        pipeline = self._idle.pop(form, None) or Pipeline(form, self._threads, self._device)
+        pipelines = self._idle.pop(form, None) or Pipelines(form, self._threads, self._device)
         try:
-            with closing(pipeline.run(fed)) as results:
+            with closing(pipelines.run(fed)) as results:
                 yield from results
         except RuntimeError:
             failed = True
             raise
         finally:
             if not failed:
-                self._idle[form] = pipeline
+                self._idle[form] = pipelines
                 if len(self._idle) > _PIPELINES:
                     self._idle.pop(next(iter(self._idle)))
 

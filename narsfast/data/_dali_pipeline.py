@@ -1,10 +1,12 @@
-"""The graph of DALI operators that turns files or pixels into a network's input, and one running copy of it."""
+"""The graph of DALI operators that turns files or pixels into a network's input, and running copies of it."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from itertools import cycle, islice, tee
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,13 @@ from ._dali_policy import fill_value, policy
 from ._dataset import Preprocess
 
 PREFETCH = 2
-"""Batches that DALI works on ahead of the one in use (DALI's default)."""
+"""Batches that a pipeline works on ahead of the one in use (DALI's default)."""
+
+SIDE_BY_SIDE = 2
+"""Pipelines that share the threads of a CPU.
+
+DALI runs one CPU operator at a time, and in one pipeline its threads wait for the slowest of them: policies, which have
+many operators, gain the most from two."""
 
 CHOICES = ("operation", "magnitude", "sign")
 """What is chosen for an image in each stage of a policy."""
@@ -70,7 +78,40 @@ class Form:
         return self.augmentation not in ("none", "crop")
 
 
-class Pipeline:
+class Pipelines:
+    """Built pipelines of one form, which take turns.
+
+    Args:
+        form: what they are made for.
+        threads: of DALI, in all of them together.
+        device: index of the CUDA device, which has one pipeline; None is the CPU.
+    """
+
+    def __init__(self, form: Form, threads: int, device: int | None) -> None:
+        count = min(threads, SIDE_BY_SIDE) if device is None else 1
+        shares = [threads // count + (place < threads % count) for place in range(count)]
+        self._pipelines = [_Pipeline(form, share, device) for share in shares]
+
+    def run(self, batches: Iterator[Inputs]) -> Generator[Tensor, None, None]:
+        """The results of the batches in their order, (b, resolution, resolution, channels), computed ahead in threads.
+
+        Batches that were begun and are not asked for are waited for, so that the next run starts with empty pipelines.
+        """
+        count = len(self._pipelines)
+        with ExitStack() as stack:
+            runs = [
+                stack.enter_context(closing(pipeline.run(islice(each, place, None, count))))
+                for place, (pipeline, each) in enumerate(
+                    zip(self._pipelines, tee(batches, count), strict=True)
+                )
+            ]
+            for run in cycle(runs):
+                if (images := next(run, None)) is None:
+                    return
+                yield images
+
+
+class _Pipeline:
     """One built pipeline.
 
     Args:
@@ -100,10 +141,7 @@ class Pipeline:
         self._pipeline.build()
 
     def run(self, batches: Iterator[Inputs]) -> Generator[Tensor, None, None]:
-        """The results of the batches in their order, (b, resolution, resolution, channels), computed ahead in threads.
-
-        Batches that were begun and are not asked for are waited for, so that the next run starts with an empty pipeline.
-        """
+        """The results of the batches in their order, as for all pipelines together."""
         self._inputs = batches
         try:
             while (images := self._next()) is not None:

@@ -19,9 +19,10 @@ SIDE = 24
 PHOTOS = {"train/a": 12, "train/b": 12, "val/a": 5, "val/b": 6, "test/a": 2, "test/b": 2}
 
 
-@pytest.fixture(scope="module")
-def dali():
-    return open_loader("dali").batches
+@pytest.fixture(scope="module", params=[1, 3], ids=["one thread", "three threads"])
+def dali(request):
+    """One pipeline, and two that take turns."""
+    return open_loader("dali", threads=request.param).batches
 
 
 @pytest.fixture
