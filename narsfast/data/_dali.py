@@ -22,7 +22,7 @@ from ._batches import evaluation_pixels, normalise, training_parts
 from ._dali_pipeline import CHOICES, PREFETCH, SIDE_BY_SIDE, Form, Inputs, Pipelines, relative_boxes
 from ._dali_policy import policy
 from ._dataset import CachedImages, Split
-from ._decode import FileImages
+from ._decode import FileImages, as_ppm
 from ._random import Purpose, uniforms
 from ._share import WHOLE, Share, split_share
 
@@ -42,11 +42,13 @@ class DaliBatches:
         device: index of a CUDA device, where JPEGs are decoded and the batches lie; None is the CPU.
 
     Raises:
-        UserError: there is no such device.
+        UserError: there is no such device, or no thread.
     """
 
     def __init__(self, threads: int = 1, device: int | None = None) -> None:
-        if device is not None and device >= torch.cuda.device_count():
+        if threads < 1:
+            raise UserError(f"threads is {threads}; DALI needs at least 1")
+        if device is not None and not 0 <= device < torch.cuda.device_count():
             raise UserError(
                 f"loader: dali cannot use CUDA device {device}, as this machine has {torch.cuda.device_count()} with a "
                 "driver; leave the device out to load on the CPU"
@@ -102,29 +104,26 @@ class DaliBatches:
     def _evaluation(
         self, split: Split, resolution: int, batch_size: int, share: Share
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        def read(part: NDArray[np.int64]) -> NDArray[np.uint8]:
-            parts = [
-                part[start : start + _EVALUATION_BATCH] for start in range(0, len(part), _EVALUATION_BATCH)
-            ]
-            form = Form(
-                isinstance(split.images, FileImages),
-                split.preprocess,
-                resolution,
-                _EVALUATION_BATCH,
-                normalised=False,
-            )
+        encoded = isinstance(split.images, FileImages)
+
+        def read(samples: NDArray[np.int64]) -> NDArray[np.uint8]:
+            form = Form(encoded, split.preprocess, resolution, _EVALUATION_BATCH, normalised=False)
+            parts = _consecutive(samples, _EVALUATION_BATCH)
             pixels = self._run(form, split, parts, lambda part: _centres(split, part))
             return np.concatenate([tensor.cpu().numpy() for tensor in pixels])
 
         kept = evaluation_pixels(split, resolution, "dali", read)
-        own = split_share(len(split), share)
-        for start in range(0, len(own), batch_size):
-            part = own[start : start + batch_size]
-            pixels = read(part) if kept is None else kept[part]
-            yield (
-                self._moved(normalise(pixels, split.preprocess)),
-                self._moved(torch.from_numpy(split.labels[part])),
+        parts = _consecutive(split_share(len(split), share), batch_size)
+        if kept is None:
+            form = Form(encoded, split.preprocess, resolution, _room(batch_size))
+            images = (
+                pixels.permute(0, 3, 1, 2)
+                for pixels in self._run(form, split, parts, lambda part: _crops(split, part, "none", 0, 0))
             )
+        else:
+            images = (self._moved(normalise(kept[part], split.preprocess)) for part in parts)
+        for part, batch in zip(parts, images, strict=True):
+            yield batch, self._moved(torch.from_numpy(split.labels[part]))
 
     def _run(
         self,
@@ -153,37 +152,51 @@ class DaliBatches:
 
     def _results(self, form: Form, fed: Iterator[Inputs]) -> Generator[Tensor, None, None]:
         """The results of pipelines that nobody else uses meanwhile; if one fails, none is used again."""
-        failed = False
         pipelines = self._idle.pop(form, None) or Pipelines(form, self._threads, self._device)
         try:
             with closing(pipelines.run(fed)) as results:
                 yield from results
-        except RuntimeError:
-            failed = True
-            raise
         finally:
-            if not failed:
+            if not pipelines.failed:
                 self._idle[form] = pipelines
                 if len(self._idle) > _PIPELINES:
                     self._idle.pop(next(iter(self._idle)))
 
     def _set_aside(self, split: Split, samples: NDArray[np.int64]) -> bool:
-        """Leave to Pillow those files that DALI cannot decode; whether there are any."""
-        assert isinstance(split.images, FileImages)
+        """Leave to Pillow those files that DALI cannot decode; whether there are any.
+
+        There are none where DALI fails at an image that is known to be good: then it is not for the files.
+        """
+        images = split.images
+        assert isinstance(images, FileImages)
+        good = as_ppm(np.zeros((1, 1, 3), np.uint8))
+        if not self._decodes(split, np.frombuffer(good, np.uint8)):
+            return False
+        refused = [
+            index
+            for index, content in zip(samples.tolist(), images.encoded(samples), strict=True)
+            if index not in images.by_pillow and not self._decodes(split, content)
+        ]
+        for index in refused:
+            _log.warning("%s: DALI cannot decode it, so Pillow does", images.leave_to_pillow(index))
+        return bool(refused)
+
+    def _decodes(self, split: Split, content: NDArray[np.uint8]) -> bool:
+        """Whether DALI can decode one file's content."""
         form = Form(True, split.preprocess, 1, 1, normalised=False)
-        found = False
-        for sample in samples:
-            alone = np.array([sample])
-            try:
-                list(self._results(form, iter([{"images": _images(split, alone), **_centres(split, alone)}])))
-            except RuntimeError:
-                name = split.images.leave_to_pillow(int(sample))
-                _log.warning("%s: DALI cannot decode it, so Pillow does", name)
-                found = True
-        return found
+        whole = np.array([[0, 0, 1, 1]], np.float32)
+        try:
+            list(self._results(form, iter([{"images": [content], "boxes": whole}])))
+        except RuntimeError:
+            return False
+        return True
 
     def _moved(self, tensor: Tensor) -> Tensor:
         return tensor if self._device is None else tensor.to(f"cuda:{self._device}")
+
+
+def _consecutive(samples: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
+    return [samples[start : start + size] for start in range(0, len(samples), size)]
 
 
 def _room(batch_size: int) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from itertools import cycle, islice, tee
 from typing import Any
@@ -85,30 +84,39 @@ class Pipelines:
         form: what they are made for.
         threads: of DALI, in all of them together.
         device: index of the CUDA device, which has one pipeline; None is the CPU.
+
+    Attributes:
+        failed: whether DALI gave up a batch; such pipelines are of no more use.
     """
 
     def __init__(self, form: Form, threads: int, device: int | None) -> None:
         count = min(threads, SIDE_BY_SIDE) if device is None else 1
         shares = [threads // count + (place < threads % count) for place in range(count)]
         self._pipelines = [_Pipeline(form, share, device) for share in shares]
+        self.failed = False
 
     def run(self, batches: Iterator[Inputs]) -> Generator[Tensor, None, None]:
         """The results of the batches in their order, (b, resolution, resolution, channels), computed ahead in threads.
 
         Batches that were begun and are not asked for are waited for, so that the next run starts with empty pipelines.
+
+        Raises:
+            RuntimeError: DALI gave up a batch.
         """
         count = len(self._pipelines)
-        with ExitStack() as stack:
-            runs = [
-                stack.enter_context(closing(pipeline.run(islice(each, place, None, count))))
-                for place, (pipeline, each) in enumerate(
-                    zip(self._pipelines, tee(batches, count), strict=True)
-                )
-            ]
-            for run in cycle(runs):
-                if (images := next(run, None)) is None:
+        try:
+            for place, own in enumerate(tee(batches, count)):
+                self._pipelines[place].start(islice(own, place, None, count))
+            for pipeline in cycle(self._pipelines):
+                if (images := pipeline.next()) is None:
                     return
                 yield images
+        except RuntimeError:
+            self.failed = True
+            raise
+        finally:
+            for pipeline in self._pipelines:
+                self.failed |= not pipeline.stop()
 
 
 class _Pipeline:
@@ -140,17 +148,35 @@ class _Pipeline:
             )
         self._pipeline.build()
 
-    def run(self, batches: Iterator[Inputs]) -> Generator[Tensor, None, None]:
-        """The results of the batches in their order, as for all pipelines together."""
+    def start(self, batches: Iterator[Inputs]) -> None:
+        """Begins with the first batches."""
         self._inputs = batches
+        self._pipeline.schedule_run()
+
+    def next(self) -> Tensor | None:
+        """The next result, when another batch is begun; None after the last one.
+
+        On a CPU it lies in DALI's memory, which the dynamic executor leaves alone as long as the tensor lives. On a GPU
+        torch may still be reading when the tensor is gone, so it is copied.
+        """
         try:
-            while (images := self._next()) is not None:
-                yield images
-        finally:
-            self._inputs = iter(())
-            while self._next() is not None:
+            (result,) = self._pipeline.outputs()
+        except StopIteration:
+            return None
+        tensor = from_dlpack(result.as_tensor())
+        self._pipeline.schedule_run()
+        return tensor.clone() if tensor.is_cuda else tensor
+
+    def stop(self) -> bool:
+        """Waits for what was begun; whether the pipeline can be used again."""
+        self._inputs = iter(())
+        try:
+            while self.next() is not None:
                 pass
             self._pipeline.reset()
+        except RuntimeError:
+            return False
+        return True
 
     def _source(self) -> list[Any]:
         """Called by DALI for each batch; ends with StopIteration."""
@@ -162,19 +188,6 @@ class _Pipeline:
             [TensorCPU(array) for array in value] if isinstance(value, list) else np.ascontiguousarray(value)
             for value in values
         ]
-
-    def _next(self) -> Tensor | None:
-        """The next result; None after the last one.
-
-        On a CPU it lies in DALI's memory, which the dynamic executor leaves alone as long as the tensor lives. On a GPU
-        torch may still be reading when the tensor is gone, so it is copied.
-        """
-        try:
-            (result,) = self._pipeline.run()
-        except StopIteration:
-            return None
-        tensor = from_dlpack(result.as_tensor())
-        return tensor.clone() if tensor.is_cuda else tensor
 
 
 def _graph(form: Form, source: Callable[[], list[Any]], gpu: bool) -> Any:
@@ -210,7 +223,7 @@ def _graph(form: Form, source: Callable[[], list[Any]], gpu: bool) -> Any:
     if form.has_policy:
         images = _with_policy(images, inputs, form, grey)
     if form.colour:
-        images = _jittered(images, inputs["colour"], grey)
+        images = _jittered(images, inputs["colour"], grey, gpu)
     images = fn.crop_mirror_normalize(
         images,
         dtype=types.FLOAT,
@@ -230,12 +243,18 @@ def _graph(form: Form, source: Callable[[], list[Any]], gpu: bool) -> Any:
     return images
 
 
-def _jittered(images: Any, factors: Any, grey: bool) -> Any:
-    from nvidia.dali import fn
+def _jittered(images: Any, factors: Any, grey: bool, gpu: bool) -> Any:
+    """Contrast is around the image's own mean, as in torchvision; so the order matters only where values are cut off."""
+    from nvidia.dali import fn, types
 
-    if grey:
-        return fn.brightness_contrast(images, brightness=factors[0], contrast=factors[1])
-    return fn.color_twist(images, brightness=factors[0], contrast=factors[1], saturation=factors[2])
+    shades = (
+        images if grey else fn.color_space_conversion(images, image_type=types.RGB, output_type=types.GRAY)
+    )
+    mean = fn.reductions.mean(shades)
+    images = fn.brightness_contrast(
+        images, brightness=factors[0], contrast=factors[1], contrast_center=mean.cpu() if gpu else mean
+    )
+    return images if grey else fn.saturation(images, saturation=factors[2])
 
 
 def _with_policy(images: Any, inputs: Inputs, form: Form, grey: bool) -> Any:

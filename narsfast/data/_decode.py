@@ -12,6 +12,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from narsfast.errors import UserError
+
 from ._dataset import CachedImages, Images, Skipped
 
 CACHE_BYTES = 2**30
@@ -78,7 +80,7 @@ def _eight_bit(image: Image.Image) -> Image.Image:
 def is_plain(content: bytes) -> bool:
     """Whether a file is a JPEG or PNG of 8 bits in grey or RGB: what every decoder reads the same way."""
     if content.startswith(b"\x89PNG"):
-        return content[24] == 8 and content[25] in (0, 2)
+        return len(content) > 25 and content[24] == 8 and content[25] in (0, 2)
     place = 2
     while content.startswith(b"\xff\xd8") and place + 10 <= len(content) and content[place] == 0xFF:
         marker = content[place + 1]
@@ -102,6 +104,9 @@ class FileImages:
         sizes: (n, 2) int64 heights and widths after decoding.
         mode: ``L`` or ``RGB``.
         short_side: see `decode`.
+
+    Attributes:
+        by_pillow: indices of the files that only Pillow is to decode.
     """
 
     def __init__(self, paths: Sequence[Path], sizes: NDArray[np.int64], mode: str, short_side: int) -> None:
@@ -109,7 +114,7 @@ class FileImages:
         self._mode = mode
         self._short_side = short_side
         self.sizes = sizes
-        self._by_pillow: set[int] = set()
+        self.by_pillow: set[int] = set()
 
     def encoded(self, indices: NDArray[np.int64]) -> list[NDArray[np.uint8]]:
         """The contents of the files at `indices` (b,), 1-d uint8, for another decoder.
@@ -124,18 +129,21 @@ class FileImages:
 
     def _content(self, index: int) -> bytes | None:
         """A plain file's; small ones are read in less time than it takes to hand them to a thread."""
-        if index in self._by_pillow:
+        if index in self.by_pillow:
             return None
-        with open(self._paths[index], "rb", buffering=0) as file:
-            content = file.read()
+        try:
+            with open(self._paths[index], "rb", buffering=0) as file:
+                content = file.read()
+        except OSError as error:
+            raise self._unreadable(index, error) from None
         if is_plain(content):
             return content
-        self._by_pillow.add(index)
+        self.by_pillow.add(index)
         return None
 
     def leave_to_pillow(self, index: int) -> Path:
         """From now on `encoded` has this file decoded by Pillow; returns its path."""
-        self._by_pillow.add(index)
+        self.by_pillow.add(index)
         return self._paths[index]
 
     def read(self, indices: NDArray[np.int64]) -> list[Image.Image]:
@@ -146,7 +154,19 @@ class FileImages:
         if not len(indices):
             return []
         with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-            return list(pool.map(lambda i: decode(self._paths[i], self._mode, self._short_side), indices))
+            return list(pool.map(self._decode, indices))
+
+    def _decode(self, index: int) -> NDArray[np.uint8]:
+        try:
+            return decode(self._paths[index], self._mode, self._short_side)
+        except (OSError, ValueError, SyntaxError) as error:  # what Pillow raises on broken files
+            raise self._unreadable(index, error) from None
+
+    def _unreadable(self, index: int, error: Exception) -> UserError:
+        reason = (isinstance(error, OSError) and error.strerror) or str(error)
+        return UserError(
+            f"{self._paths[index]} could be read at first and cannot any more ({reason}); put it back"
+        )
 
 
 class Decoded:

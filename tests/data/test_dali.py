@@ -8,6 +8,9 @@ import torch
 from PIL import Image
 
 from narsfast.data import batches, load_data, open_loader
+from narsfast.data._batches import training_parts
+from narsfast.data._dali import DaliBatches
+from narsfast.data._dali_pipeline import Pipelines
 from narsfast.data._dali_policy import policy
 from narsfast.data._decode import FileImages
 from narsfast.data._folder import load_folder
@@ -232,31 +235,112 @@ def test_every_good_file_is_read_and_broken_ones_are_named(dali, odd_folder):
     assert levels(x - reference, data.train).mean(dim=(1, 2, 3)).max() < 1
 
 
-@pytest.mark.parametrize("training", [True, False])
-def test_what_dali_cannot_decode_is_read_by_pillow(dali, folder, caplog, monkeypatch, training):
-    """A file that DALI refuses among good ones costs nothing but a warning."""
+@pytest.fixture
+def refused(folder, monkeypatch):
+    """Data with one good file that DALI is shown a part of, and the file."""
     data = load_folder(folder, SIDE, True, cache_bytes=0)
-    refused = data.train.images._paths[7]
+    path = data.train.images._paths[7]
     whole = FileImages._content
 
     def broken(self, index):
         content = whole(self, index)
-        return content[:300] if content and self._paths[index] == refused else content
+        return content[:300] if content and self._paths[index] == path else content
 
     monkeypatch.setattr(FileImages, "_content", broken)
+    return data, path
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_what_dali_cannot_decode_is_read_by_pillow(dali, refused, caplog, training):
+    """A file that DALI refuses among good ones costs nothing but a warning."""
+    data, path = refused
     with caplog.at_level(logging.WARNING):
         found = list(dali(data.train, SIDE, 4, training=training))
     expected = list(batches(data.train, SIDE, 4, training=training))
     assert caplog.text.count("DALI cannot decode it, so Pillow does") == 1
-    assert str(refused) in caplog.text
+    assert str(path) in caplog.text
     for (x, y), (reference, labels) in zip(found, expected, strict=True):
         assert y.equal(labels)
         assert levels(x - reference, data.train).mean() < 0.7
 
 
+def test_a_pass_that_is_left_before_a_refused_file_ends_quietly(dali, refused):
+    data, _ = refused
+    place = [7 in part for part in training_parts(len(data.train), 4, 0, 0)].index(True)
+    for taken in range(1, place + 1):  # the file is among those that are read ahead
+        running = dali(data.train, SIDE, 4, training=True)
+        assert len(list(itertools.islice(running, taken))) == taken
+        running.close()
+    assert len(list(dali(data.train, SIDE, 4, training=True))) == 6
+
+
+def test_a_failure_that_is_not_for_a_file_is_raised(folder, monkeypatch, caplog):
+    class Failing(Pipelines):
+        def run(self, batches):
+            list(batches)
+            self.failed = True
+            raise RuntimeError("out of memory")
+            yield
+
+    monkeypatch.setattr("narsfast.data._dali.Pipelines", Failing)
+    data = load_folder(folder, SIDE, True, cache_bytes=0)
+    with caplog.at_level(logging.WARNING), pytest.raises(RuntimeError, match="out of memory"):
+        list(DaliBatches()(data.train, SIDE, 4, training=True))
+    assert "cannot decode" not in caplog.text
+
+
+def test_a_file_that_breaks_later_is_named(folder):
+    data = load_folder(folder, SIDE, True, cache_bytes=0)
+    path = data.train.images._paths[7]
+    whole = path.read_bytes()
+    for damage in (lambda: path.write_bytes(whole[:200]), path.unlink):
+        damage()
+        for load in (open_loader("dali").batches, batches):
+            with pytest.raises(UserError, match=f"{path} could be read at first and cannot any more"):
+                list(load(data.train, SIDE, 4))
+
+
+@pytest.mark.parametrize("share", [(0, 1), (1, 2)])
+def test_a_split_that_is_not_kept_gives_the_same(dali, folder, monkeypatch, share):
+    data = load_folder(folder, SIDE, True, cache_bytes=0)
+    expected = list(batches(data.train, SIDE, 5, share=share))
+    monkeypatch.setattr("narsfast.data._batches._EVALUATION_CACHE", 0)
+    found = list(dali(data.train, SIDE, 5, share=share))
+    for (x, y), (reference, labels) in zip(found, expected, strict=True):
+        assert y.equal(labels)
+        assert levels(x - reference, data.train).mean() < 0.7
+
+
+@pytest.mark.parametrize("grey", [30, 128, 220])
+def test_colour_is_that_of_the_reference(dali, make_folder, grey):
+    """Of images that are dark or bright as a whole, brightness changes and contrast does not."""
+    root = make_folder(PHOTOS)
+    for path in root.glob("train/*/*.jpg"):
+        Image.new("RGB", (40, 40), (grey, grey, grey)).save(path, quality=95)
+    data = load_folder(root, SIDE, True)
+    spreads = []
+    for load in (dali, batches):
+        plain, coloured = (
+            torch.cat(
+                [
+                    x
+                    for epoch in range(8)
+                    for x, _ in load(data.train, SIDE, 24, training=True, epoch=epoch, colour=c)
+                ]
+            )
+            for c in (0.0, 0.4)
+        )
+        spreads.append(float((coloured - plain).mean(dim=(1, 2, 3)).std()))
+    assert spreads[0] == pytest.approx(spreads[1], rel=0.2)
+
+
 def test_a_device_that_is_not_there_is_one_clear_error():
     with pytest.raises(UserError, match=r"cannot use CUDA device 99, as this machine has \d+ with a driver"):
         open_loader("dali", device=99)
+    with pytest.raises(UserError, match="cannot use CUDA device -1"):
+        open_loader("dali", device=-1)
+    with pytest.raises(UserError, match="threads is 0; DALI needs at least 1"):
+        open_loader("dali", threads=0)
 
 
 @pytest.mark.gpu
