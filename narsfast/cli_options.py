@@ -143,7 +143,8 @@ Distil = Annotated[
     typer.Option(
         metavar="TEACHER",
         help="Teacher of the final trainings: `largest` (of this run), the folder of an emitted network, "
-        "torchvision:NAME, timm:NAME, or REFERENCE=WEIGHTS.safetensors.",
+        "torchvision:NAME, timm:NAME, or REFERENCE=WEIGHTS.safetensors; `none` is without. A run may change it until "
+        "its first final training has ended.",
     ),
 ]
 DistilWeight = Annotated[

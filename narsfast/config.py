@@ -13,13 +13,16 @@ from pydantic import Field, ValidationError
 
 from .arch import absolute_reference
 from .cost import LATENCY, NO_TABLE, Budget, LatencyTable
-from .errors import UserError
+from .errors import UserError, refusal
 from .network_source import chosen_model, recipe_space, refuse_bounds
 from .space import Space, load_space, with_recipe_space
 from .training import TrainerSettings, resolve_device
 
 LARGEST = "largest"
 """The teacher that a run makes itself: its largest network."""
+
+NO_TEACHER = "none"
+"""What takes the teacher from a run that has one."""
 
 POOL_SIZE = 2048
 
@@ -112,14 +115,12 @@ def resolve_config(options: Mapping[str, Any], stored: Mapping[str, Any] | None 
     added = [absolute_reference(reference) for reference in given.pop("baselines", ())]
     config["baselines"] = list(dict.fromkeys([*config.get("baselines", ()), *added]))
     if teacher := given.pop("distil", None):
-        config["distil"] = _absolute_teacher(str(teacher))
+        config["distil"] = None if teacher == NO_TEACHER else _absolute_teacher(str(teacher))
     config.update(given)
     try:
         resolved = RunConfig.model_validate(config)
     except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"{name}: {first['input']!r} is not valid: {first['msg'].lower()}") from None
+        raise UserError(refusal(error)) from None
     if "device" in given or resolved.device == "auto":
         resolved = resolved.model_copy(update={"device": resolve_device(resolved.device)})
     if resolved.batch * resolved.iterations > resolved.pool_size:
@@ -137,11 +138,13 @@ def resolve_config(options: Mapping[str, Any], stored: Mapping[str, Any] | None 
 
 def _absolute_teacher(text: str) -> str:
     """A teacher with absolute paths: a run goes on from any directory."""
+    folder = Path(text).expanduser()
+    if folder.is_dir():
+        return str(folder.resolve())
     reference, separator, weights = text.rpartition("=")
     if separator:
         return f"{absolute_reference(reference)}={Path(weights).expanduser().resolve()}"
-    folder = Path(text).expanduser()
-    return str(folder.resolve()) if folder.is_dir() else absolute_reference(text)
+    return absolute_reference(text)
 
 
 def _resolve_bounds(given: dict[str, Any], config: dict[str, Any], space: Space) -> None:

@@ -23,7 +23,10 @@ from .runs import Executor, InProcess, Processes, Run
 from .search import Pool
 from .seeds import derive_seed
 from .space import Candidate, Genes, Space
-from .training import TrainerSettings, TrialTask, check_optimizers
+from .training import CHECKPOINT_FILE, TrainerSettings, TrialTask, check_optimizers
+
+_TEACHING = ("distil", "distil_weight", "distil_temperature")
+"""Options that a run may go on with other values of until a network was trained fully."""
 
 
 class Search:
@@ -193,8 +196,11 @@ def open_search(
         config = resolve_config(options)
     for reference in set(config.baselines) - set((stored or {}).get("baselines", ())):
         create_model(reference, num_classes=2)  # a wrong one is said before the run knows it
-    run = Run.open(out, config.model_dump(mode="json"), growing=("baselines",))
+    growing = ("baselines",) if stored is None or _has_finals(out) else ("baselines", *_TEACHING)
+    run = Run.open(out, config.model_dump(mode="json"), growing=growing)
     try:
+        if stored is not None and any(stored.get(key) != run.config[key] for key in _TEACHING):
+            _forget_teacher(run)
         _check_environment(run, config)
         if options and options.get("latency"):
             run.put_fact("latency", LatencyTable.read(options["latency"]).model_dump(mode="json"))
@@ -230,6 +236,18 @@ def measure_latency(
         seed=seed,
         progress=progress,
     )
+
+
+def _has_finals(out: Path) -> bool:
+    with Run.read(out) as run:
+        return bool(run.trials("final"))
+
+
+def _forget_teacher(run: Run) -> None:
+    """What was begun with another teacher begins anew."""
+    run.put_fact("teacher", None)
+    for checkpoint in (run.path / "weights").glob(f"*/{CHECKPOINT_FILE}"):
+        checkpoint.unlink()
 
 
 def _has_batches(out: Path) -> bool:

@@ -7,19 +7,23 @@ may be a network that the search has yet to find.
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .arch import WEIGHTS_FILE, create_model
+from .arch import WEIGHTS_FILE
 from .baselines import baseline_task
 from .config import LARGEST
 from .context import Search
 from .emit import read_preprocessing
 from .errors import UserError
+from .network_source import model_statistics
 from .space import Candidate
 from .training import Distillation, Teacher, TrialTask
+
+_log = logging.getLogger("narsfast.distil")
 
 Rows = Mapping[str, Mapping[str, Any]]
 """Evolved candidates by their ids, as `narsfast.families.candidate_rows` makes them."""
@@ -35,7 +39,9 @@ def check_teacher(search: Search) -> None:
     if text is None or text == LARGEST:
         return
     if _is_reference(text):
-        create_model(text, len(search.data.classes), search.data.in_chans)
+        sides = [int(value) for value in search.space.values("resolution")]
+        for side in {min(sides), max(sides)}:
+            model_statistics(text, side, search.data)
     else:
         Teacher(_from_files(search, text), search.data)
 
@@ -53,6 +59,8 @@ def first_to_train(search: Search, wanted: Rows) -> Rows:
     """
     if search.config.distil != LARGEST or search.run.fact("teacher") is not None:
         return wanted
+    if len(wanted) == 1:
+        _log.warning("distil: one network is the best for all budgets, so nobody learns from the largest")
     largest = max(wanted, key=lambda name: int(wanted[name]["statistics"]["macs"]))
     ended = {trial.candidate: trial.outcome for trial in search.run.trials("final")}
     if ended.get(largest) != "ok":
@@ -132,10 +140,10 @@ def _from_files(search: Search, text: str) -> Distillation:
     Raises:
         UserError: it is neither, or the folder's network knows other classes.
     """
-    reference, separator, weights = text.rpartition("=")
-    if separator:
-        return Distillation(weights=weights, model=reference)
     folder = Path(text)
+    reference, separator, weights = text.rpartition("=")
+    if separator and not folder.is_dir():
+        return Distillation(weights=weights, model=reference)
     if not folder.is_dir():
         raise UserError(
             f"distil is {text!r}, no folder of an emitted network; give `{LARGEST}`, such a folder, torchvision:NAME, "

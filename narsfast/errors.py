@@ -1,4 +1,8 @@
-"""The one exception for mistakes of the user."""
+"""The one exception for mistakes of the user, and the sentence for a value that pydantic refuses."""
+
+from __future__ import annotations
+
+from pydantic import ValidationError
 
 
 class UserError(ValueError):
@@ -6,3 +10,16 @@ class UserError(ValueError):
 
     The command line prints the sentence without a traceback and exits with 1.
     """
+
+
+def refusal(error: ValidationError) -> str:
+    """The first of pydantic's complaints as a sentence: the field, its value, what would be right."""
+    first = error.errors(include_url=False)[0]
+    name, message = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")
+    if first["type"] == "missing":
+        return f"{name} is missing"
+    if first["type"] == "extra_forbidden":
+        return f"{name} is {first['input']!r}; there is no such field"
+    if message.startswith("Input should"):
+        message = f"it must {message.removeprefix('Input should ')}"
+    return f"{name} is {first['input']!r}; {message[0].lower()}{message[1:]}"

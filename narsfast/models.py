@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
 from .arch import (
     WEIGHTS_FILE,
@@ -23,12 +24,12 @@ from .arch import (
 from .cost import STATISTICS, count_definitions, scale
 from .data import shared_data
 from .emit import read_preprocessing
-from .errors import UserError
+from .errors import UserError, refusal
 from .files import replacing_directory
 from .network_source import default_resolution, model_statistics, network_of
 from .progress import Progress, silent
 from .space import Recipe, parse_quantity
-from .training import TrainerSettings, TrialTask, evaluate, run_trial
+from .training import TrainerSettings, TrialTask, computed_by, evaluate, run_trial
 
 TRAINING_FILE = "training.json"
 
@@ -84,7 +85,8 @@ def train_with_recipe(
         progress: told of the training.
 
     Returns:
-        What training.json holds: the arguments, statistics, ``curve`` (validation accuracy in percent after each
+        What training.json holds: the arguments, ``optim_backend`` (who computed the optimiser's step), ``statistics``,
+        ``curve`` (validation accuracy in percent after each
         epoch), ``validation``, ``test``, ``seconds``.
 
     Raises:
@@ -110,7 +112,7 @@ def train_with_recipe(
         epochs=epochs,
         schedule_epochs=epochs,
         seed=seed,
-        settings=TrainerSettings(**(settings or {})).resolved(embedded=data == "digits"),
+        settings=_trainer(settings or {}).resolved(embedded=data == "digits"),
         output=str(unfinished),
         resolution=resolution,
         mirror=mirror,
@@ -132,6 +134,8 @@ def train_with_recipe(
         "resolution": resolution,
         "epochs": epochs,
         "seed": seed,
+        "settings": task.settings.model_dump(mode="json"),
+        "optim_backend": computed_by(used.optimizer, task.settings.optim_backend),
         "statistics": statistics,
         "curve": list(trial.curve),
         "validation": trial.curve[-1],
@@ -143,6 +147,13 @@ def train_with_recipe(
         (folder / TRAINING_FILE).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     shutil.rmtree(unfinished)
     return found
+
+
+def _trainer(settings: Mapping[str, Any]) -> TrainerSettings:
+    try:
+        return TrainerSettings.model_validate(settings)
+    except ValidationError as error:
+        raise UserError(refusal(error)) from None
 
 
 def scale_network(source: str, macs: str, out: str | Path) -> dict[str, Any]:

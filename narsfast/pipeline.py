@@ -274,7 +274,10 @@ def _train_teacher(search: Search) -> None:
     if task is not None:
         (trial,) = _trials(search, [task], "baseline", "train the teacher")
         if trial.outcome != "ok":
-            raise UserError(f"distil: the training of the teacher {task.candidate} {trial.ending()}")
+            raise UserError(
+                f"distil: the training of the teacher {task.candidate} {trial.ending()}, or go on with another --distil "
+                "(`none` is without)"
+            )
 
 
 def _pool(search: Search) -> Pool:

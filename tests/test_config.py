@@ -60,13 +60,16 @@ def test_the_device_is_resolved_where_the_run_is_made(monkeypatch):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"pool_size": 1}, "pool_size: 1 is not valid"),
-        ({"threshold": 2}, "threshold: 2 is not valid"),
-        ({"optim_backend": "fast"}, "optim_backend: 'fast' is not valid"),
+        ({"pool_size": 1}, "pool_size is 1; it must be greater than or equal to 16"),
+        ({"threshold": 2}, "threshold is 2; it must be less than or equal to 1"),
+        (
+            {"optim_backend": "fast"},
+            "optim_backend is 'fast'; it must be 'auto', 'native', 'torch' or 'apex'",
+        ),
         ({"recipe_space": "exotic"}, "recipe_space is 'exotic'; it must be one of extended, paper"),
-        ({"precision": "fp8"}, "precision: 'fp8' is not valid"),
-        ({"clip_norm": 0}, "clip_norm: 0 is not valid"),
-        ({"sead": 1}, "sead: 1 is not valid"),
+        ({"precision": "fp8"}, "precision is 'fp8'; it must be"),
+        ({"clip_norm": 0}, "clip_norm is 0; it must be greater than 0"),
+        ({"sead": 1}, "sead is 1; there is no such field"),
         ({"budgets": ["macs"]}, "budget 'macs' should be"),
         ({"data": ""}, "data is empty"),
         ({"batch": 100, "pool_size": 256}, "pool_size is 256; 3 batches of 100 need at least 300"),

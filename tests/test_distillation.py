@@ -1,14 +1,37 @@
 import json
+import logging
+import shutil
 import subprocess
 
 import pytest
 
 from narsfast import pipeline
 from narsfast.arch import create_model, save_weights
-from narsfast.distillation import final_task
+from narsfast.config import resolve_config
+from narsfast.distillation import final_task, first_to_train
 from narsfast.errors import UserError
 from narsfast.runs import Run
+from narsfast.training import CHECKPOINT_FILE
 from narsfast.trial import Trial
+
+FAILING = """
+from torch import nn
+
+
+class Failing(nn.Module):
+    def __init__(self, num_classes, in_chans):
+        super().__init__()
+        self.layers = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(in_chans, num_classes))
+
+    def forward(self, images):
+        if self.training:
+            raise RuntimeError("not in training")
+        return self.layers(images)
+
+
+def failing(num_classes, in_chans):
+    return Failing(num_classes, in_chans)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -150,9 +173,11 @@ def tasks_with(path, teacher):
         return final_task(search, family["candidates"][-1])
 
 
-def test_an_emitted_folder_teaches(finished, copy):
+def test_an_emitted_folder_teaches(finished, copy, tmp_path):
     path, results = finished
-    folder = path / results[1].directory
+    folder = tmp_path / "lr=0.1" / "found"
+    shutil.copytree(path / results[1].directory, folder)
+    assert resolve_config({"distil": str(folder)}).distil == str(folder)
     told = tasks_with(copy, str(folder)).distillation
     facts = json.loads((folder / "preprocessing.json").read_text())
     assert told.weights == str(folder / "weights.safetensors")
@@ -181,16 +206,19 @@ def test_weights_of_a_reference_teach_until_they_change(copy, reference, tmp_pat
         ("torchvision:resnet19", "torchvision:resnet19 is not known"),
         ("torchvision:resnet18=gone.safetensors", "gone.safetensors' cannot be read"),
         ("{empty}", "preprocessing.json is missing"),
+        ("{broken}", "cannot take images of 1 x 16 x 16"),
         ("{other}", "knows 2 classes"),
     ],
 )
-def test_a_wrong_teacher_is_one_sentence_before_any_training(finished, tmp_path, teacher, said, smallest):
+def test_a_wrong_teacher_is_one_sentence_before_any_training(
+    finished, tmp_path, teacher, said, smallest, networks
+):
     path, results = finished
     (tmp_path / "empty").mkdir()
     subprocess.run(["cp", "-r", path / results[0].directory, tmp_path / "other"], check=True)
     facts = json.loads((tmp_path / "other" / "preprocessing.json").read_text())
     (tmp_path / "other" / "preprocessing.json").write_text(json.dumps({**facts, "classes": ["a", "b"]}))
-    teacher = teacher.format(empty=tmp_path / "empty", other=tmp_path / "other")
+    teacher = teacher.format(empty=tmp_path / "empty", other=tmp_path / "other", broken=f"{networks}:broken")
     with pytest.raises(UserError, match=said) as error:
         pipeline.run(tmp_path / "run", {**smallest, "distil": teacher}, workers=1)
     assert "\n" not in str(error.value)
@@ -201,13 +229,55 @@ def test_a_wrong_teacher_is_one_sentence_before_any_training(finished, tmp_path,
 def test_one_network_alone_has_nobody_to_teach(tmp_path, smallest):
     with pytest.raises(UserError, match="with one budget no other network is left"):
         pipeline.open_search(tmp_path / "run", {**smallest, "budgets": ["macs=200K"], "distil": "largest"})
-    with pytest.raises(UserError, match=r"distil_weight: 1.5 is not valid"):
+    with pytest.raises(UserError, match=r"distil_weight is 1.5; it must be less than or equal to 1"):
         pipeline.open_search(tmp_path / "run", {**smallest, "distil": "largest", "distil_weight": 1.5})
 
 
-def test_a_teacher_whose_training_fails_ends_the_run(tmp_path, networks, smallest):
-    with pytest.raises(UserError, match=r"distil: the training of the teacher .*networks.py:broken failed"):
-        pipeline.run(tmp_path / "run", {**smallest, "distil": f"{networks}:broken"}, workers=1)
+def test_after_a_teacher_whose_training_fails_the_run_goes_on_with_another_or_none(
+    tmp_path, networks, smallest, trained
+):
+    teachers = tmp_path / "teachers.py"
+    teachers.write_text(FAILING)
+    path = tmp_path / "run"
+    with pytest.raises(
+        UserError, match=r"training of the teacher .*teachers.py:failing failed .* another --distil"
+    ):
+        pipeline.run(path, {**smallest, "distil": f"{teachers}:failing"}, workers=1)
+    searched = len([task for task in trained if task.definition])
+    with pytest.raises(UserError, match="holds a run of another configuration: seed"):
+        pipeline.open_search(path, {"seed": 6})
+    with pipeline.open_search(path, {"distil": f"{networks}:net"}, workers=1) as search:
+        assert len(search.run.trials("search")) == searched
+        row = pipeline.evolve(search)[0]["candidates"][0]
+        pipeline.train(search)
+    with pytest.raises(UserError, match="holds a run of another configuration: distil"):
+        pipeline.open_search(path, {"distil": "none"})
+    assert [task.distillation.model for task in trained if task.distillation] == [f"{networks}:net"] * 2
+    assert row["id"] in {task.candidate for task in trained}
+
+
+def test_without_its_teacher_a_run_begins_its_networks_anew(copy):
+    with Run.open(copy, None) as run:
+        run._connection.execute("DELETE FROM trials WHERE purpose = 'final'")
+        run._connection.execute("DELETE FROM results")
+    begun = copy / "weights" / "some" / CHECKPOINT_FILE
+    begun.parent.mkdir()
+    begun.touch()
+    pipeline.open_search(copy, {"distil": "largest"}).close()
+    assert begun.exists()
+    with pipeline.open_search(copy, {"distil": "none"}) as search:
+        assert search.config.distil is None
+        assert search.run.fact("teacher") is None
+    assert not begun.exists()
+
+
+def test_one_network_for_all_budgets_teaches_nobody(finished, copy, caplog):
+    with pipeline.open_search(copy) as search:
+        search.run.put_fact("teacher", None)
+        row = search.run.fact("families")[0]["candidates"][0]
+        with caplog.at_level(logging.WARNING):
+            assert first_to_train(search, {row["id"]: row}) == {row["id"]: row}
+    assert "nobody learns from the largest" in caplog.text
 
 
 def test_a_run_that_has_ended_needs_its_teacher_no_more(finished, copy, tmp_path):

@@ -65,7 +65,13 @@ def test_a_recipe_is_yaml_or_json(tmp_path, text):
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("- 1", "holds list"), ("lr: 1", "no such field"), ("{", "cannot be read"), (None, "cannot be read")],
+    [
+        ("- 1", "holds list"),
+        ("lr: 1", "no such field"),
+        ("1: 2", "no such field"),
+        ("{", "cannot be read"),
+        (None, "cannot be read"),
+    ],
 )
 def test_what_is_no_recipe_is_refused(tmp_path, text, said):
     if text is not None:
@@ -137,3 +143,17 @@ def test_mistakes_of_scaling(tmp_path, found):
         scale_network(str(found), "2x", tmp_path / "scaled")
     with pytest.raises(UserError, match="the zoo has"):
         scale_network("nothing", "2x", tmp_path / "scaled")
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"precision": "half"}, "precision is 'half'; it must be 'float32', 'bfloat16' or 'float16'"),
+        ({"clip_norm": 0}, "clip_norm is 0; it must be greater than 0"),
+        ({"loader": "ffcv"}, "loader is 'ffcv'; it must be"),
+        ({"speed": 1}, "speed is 1; there is no such field"),
+    ],
+)
+def test_wrong_settings_are_one_sentence(small, tmp_path, settings, said):
+    with pytest.raises(UserError, match=f"^{said}"):
+        train_with_recipe(small, RECIPE, tmp_path / "out", resolution=16, settings=settings)

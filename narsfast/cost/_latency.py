@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from narsfast.errors import UserError
+from narsfast.errors import UserError, refusal
 from narsfast.files import write_file
 from narsfast.space import Space
 
@@ -102,8 +102,7 @@ class LatencyTable(BaseModel):
         try:
             return cls.model_validate(data)
         except ValidationError as error:
-            first = error.errors()[0]
-            raise UserError(f"{'.'.join(map(str, first['loc']))}: {first['msg'].lower()}") from None
+            raise UserError(refusal(error)) from None
 
     def write(self, file: str | Path) -> None:
         """Write it as JSON."""

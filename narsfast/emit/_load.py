@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 
 from narsfast.arch import WEIGHTS_FILE, create, create_model, load_weights, read_definition
-from narsfast.errors import UserError
+from narsfast.errors import UserError, refusal
 
 MODEL_FILE = "model.py"
 """Name of the copy of a factory's file in an emitted folder."""
@@ -77,13 +77,8 @@ def read_preprocessing(directory: str | Path) -> Preprocessing:
         return Preprocessing.model_validate(read_json(directory, "preprocessing.json"))
     except ValidationError as error:
         raise UserError(
-            f"{directory / 'preprocessing.json'} is broken: {_first(error)}; emit again"
+            f"{directory / 'preprocessing.json'} is broken: {refusal(error)}; emit again"
         ) from None
-
-
-def _first(error: ValidationError) -> str:
-    problem = error.errors()[0]
-    return f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}"
 
 
 def load(directory: str | Path) -> nn.Module:

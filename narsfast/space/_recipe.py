@@ -48,7 +48,7 @@ class Recipe(BaseModel):
     """Decay of the mean square of AdamW and LAMB."""
     weight_decay: float = Field(1e-5, ge=0, description="a number of at least 0")
     """Not on norms and biases."""
-    batch_size: int = Field(64, ge=1, description="a whole number of at least 1")
+    batch_size: int = Field(64, ge=2, description="a whole number of at least 2")
     """Images a step, in all micro-batches and processes together."""
     epochs_share: float = Field(1.0, gt=0, le=1, description=_SHARE)
     """Length of the training as a share of the run's: each epoch visits this share of the images.
@@ -109,7 +109,7 @@ class Recipe(BaseModel):
             UserError: an unknown field or an illegal value; the sentence says what would be right.
         """
         try:
-            return cls(**values)
+            return cls.model_validate(values)
         except ValidationError as error:
             first = error.errors()[0]
             name = str(first["loc"][0])

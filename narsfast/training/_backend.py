@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
+from narsfast import _native
 from narsfast.errors import UserError
 
 from ._apex import find_apex, require_apex
@@ -31,12 +32,17 @@ def resolve_backend(backend: OptimBackend, device: str) -> OptimBackend:
         device: type of the device of the weights, as in ``cpu``.
 
     Raises:
-        UserError: apex is asked for and cannot be used.
+        UserError: apex, or this project's step on CUDA, is asked for and cannot be used.
     """
     if backend == "auto":
         if device == "cpu":
             return "native"
         return "apex" if device == "cuda" and find_apex()[0] is not None else "torch"
+    if backend == "native" and device == "cuda" and not _native.cuda_built():
+        raise UserError(
+            "optim_backend is 'native', which this installation has for the CPU only, and the device is 'cuda'; install "
+            "narsfast with -C cmake.define.NARSFAST_CUDA=ON, or take 'auto'"
+        )
     if backend == "apex":
         require_apex("optim_backend", backend)
         if device != "cuda":

@@ -6,7 +6,9 @@ checked against it; the temperature is this project's choice.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -58,6 +60,7 @@ class Teacher:
     def __init__(self, distillation: Distillation, data: Dataset) -> None:
         self._distillation = distillation
         self._network = _trained(distillation, len(data.classes), data.in_chans)
+        self._digest = hashlib.sha256(Path(distillation.weights).read_bytes()).hexdigest()
         preprocess = data.preprocess
         mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (preprocess.mean, preprocess.std))
         own_mean, own_std = (
@@ -67,8 +70,9 @@ class Teacher:
         self._scale, self._shift = std / own_std, (mean - own_mean) / own_std
 
     def describe(self) -> dict[str, Any]:
-        """What decides its answers, in JSON types."""
-        return {name: value for name, value in asdict(self._distillation).items() if value is not None}
+        """What decides its answers, in JSON types; the weights by their hash, wherever they lie."""
+        said = asdict(self._distillation) | {"weights": self._digest}
+        return {name: value for name, value in said.items() if value is not None}
 
     @torch.no_grad()
     def logits(self, images: Tensor) -> Tensor:

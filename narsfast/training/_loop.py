@@ -15,10 +15,11 @@ from torch.nn import functional
 
 from narsfast import __version__
 from narsfast.arch import share_norms
-from narsfast.data import Dataset, Loader, mixed, steps_per_epoch
+from narsfast.data import Dataset, Loader, loader_version, mixed, steps_per_epoch
 from narsfast.errors import UserError
 from narsfast.space import Recipe
 
+from ._backend import computed_by, resolve_backend
 from ._device import moved
 from ._distil import Teacher
 from ._evaluate import evaluate
@@ -101,6 +102,7 @@ class Loop:
             average=self._average,
             backend=settings.optim_backend,
         )
+        self._backend = computed_by(recipe.optimizer, resolve_backend(settings.optim_backend, device.type))
         self._precision = Precision(settings.precision, device)
         self._side = recipe.training_side(resolution)
         self._steps = recipe.epoch_steps(steps_per_epoch(data.train, recipe.batch_size))
@@ -207,6 +209,8 @@ class Loop:
             "epochs": self._epochs,
             "schedule_epochs": self._schedule_epochs,
             "settings": self._settings.model_dump(mode="json"),
+            "loader": [self._loader.name, loader_version(self._loader.name)],
+            "optim_backend": self._backend,
             "device": self._device.type,
             "processes": self._ranks.size,
             "teacher": None if self._teacher is None else self._teacher.describe(),

@@ -25,14 +25,17 @@ class FlatWeights:
         decayed: parameters of two and more dimensions (weights of convolutions and linear layers), one flat
             vector.
         plain: the other parameters (norms and biases), the same.
-        buffers: float buffers (running statistics of the norms), the same.
+        buffers: what is not trained: float buffers (running statistics of the norms) and frozen parameters, the same.
     """
 
     def __init__(self, network: nn.Module) -> None:
         parameters: list[Tensor] = list(network.parameters())
-        self._tensors = [p for p in parameters if p.ndim > 1], [p for p in parameters if p.ndim <= 1]
-        self.decayed, self.plain = (_flatten(tensors) for tensors in self._tensors)
-        self.buffers = _flatten([b for b in network.buffers() if b.is_floating_point()])
+        trained = [p for p in parameters if p.requires_grad]
+        self._tensors = [p for p in trained if p.ndim > 1], [p for p in trained if p.ndim <= 1]
+        kept = [*network.buffers(), *(p for p in parameters if not p.requires_grad)]
+        device = parameters[0].device
+        self.decayed, self.plain = (_flatten(tensors, device) for tensors in self._tensors)
+        self.buffers = _flatten([tensor for tensor in kept if tensor.is_floating_point()], device)
 
     def vectors(self) -> list[Tensor]:
         """The three vectors."""
@@ -57,14 +60,13 @@ class FlatWeights:
 
 
 @torch.no_grad()
-def _flatten(tensors: list[Tensor]) -> Tensor:
+def _flatten(tensors: list[Tensor], device: torch.device) -> Tensor:
     starts = []
     total = 0
     for tensor in tensors:
         start = -(-total // _ALIGNMENT) * _ALIGNMENT
         total = start + tensor.numel()
         starts.append(start)
-    device = tensors[0].device if tensors else None
     flat = torch.zeros(-(-total // _ALIGNMENT) * _ALIGNMENT, dtype=torch.float32, device=device)
     gradient = torch.zeros_like(flat) if any(tensor.requires_grad for tensor in tensors) else None
     for tensor, start in zip(tensors, starts, strict=True):

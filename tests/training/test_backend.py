@@ -23,8 +23,9 @@ def test_auto_passes_over_the_namesake(apex, caplog):
     assert len(caplog.records) == 1
 
 
-def test_what_is_asked_for_stays(apex):
+def test_what_is_asked_for_stays(apex, monkeypatch):
     nvidias(apex)
+    monkeypatch.setattr("narsfast._native.cuda_built", lambda: True)
     for device in ("cpu", "cuda"):
         assert resolve_backend("torch", device) == "torch"
         assert resolve_backend("native", device) == "native"
@@ -67,3 +68,11 @@ def test_lamb_is_apex_only(apex):
         UserError, match=r"^optimizer is 'lamb', .* 'native' \(apex is not installed\); take 'adamw'"
     ):
         check_optimizers(["sgd", "lamb"], "native")
+
+
+def test_native_on_cuda_needs_its_kernels(monkeypatch):
+    monkeypatch.setattr("narsfast._native.cuda_built", lambda: False)
+    with pytest.raises(UserError, match=r"^optim_backend is 'native', .* -C cmake.define.NARSFAST_CUDA=ON"):
+        resolve_backend("native", "cuda")
+    monkeypatch.setattr("narsfast._native.cuda_built", lambda: True)
+    assert resolve_backend("native", "cuda") == "native"

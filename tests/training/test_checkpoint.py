@@ -203,3 +203,19 @@ def test_a_final_training_that_was_killed_goes_on(task, tmp_path):
     assert whole.curve == trial.curve
     files = [(tmp_path / name / "weights.safetensors").read_bytes() for name in ("final", "whole")]
     assert files[0] == files[1]
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        (("loader_version", lambda name: "9.9"), "loader was"),
+        (("computed_by", lambda optimizer, backend: "torch"), "optim_backend was 'native', is 'torch'"),
+    ],
+)
+def test_what_auto_stood_for_is_part_of_the_training(small, few_digits, tmp_path, monkeypatch, changed, said):
+    path = tmp_path / CHECKPOINT_FILE
+    with pytest.raises(Killed):
+        run(small, few_digits, path, die_at=0.55)
+    monkeypatch.setattr(f"narsfast.training._loop.{changed[0]}", changed[1])
+    with pytest.raises(UserError, match=said):
+        run(small, few_digits, path)

@@ -1,10 +1,11 @@
 import dataclasses
+import shutil
 
 import numpy as np
 import pytest
 import torch
 
-from narsfast.arch import create, create_model, save_weights
+from narsfast.arch import Definition, create, create_model, save_weights
 from narsfast.data import batches
 from narsfast.errors import UserError
 from narsfast.space import Recipe
@@ -98,6 +99,17 @@ def test_a_teacher_sees_its_own_resolution_and_normalisation(few_digits, tmp_pat
     with torch.no_grad():
         expected = network(torch.full((2, 1, 32, 32), (grey - 0.5) / 0.25))
     assert torch.allclose(answer, expected, atol=1e-4)
+
+
+def test_what_decides_its_answers_is_told_whatever_the_path(few_digits, teacher, tmp_path):
+    said = Teacher(teacher, few_digits).describe()
+    moved = tmp_path / "elsewhere.safetensors"
+    shutil.copy(teacher.weights, moved)
+    there = dataclasses.replace(teacher, weights=str(moved))
+    assert Teacher(there, few_digits).describe() == said
+    network = create(Definition.from_json(teacher.definition), 10, 1)
+    save_weights(network, moved)
+    assert Teacher(there, few_digits).describe() != said
 
 
 def test_weights_of_another_network_are_refused(few_digits, teacher):

@@ -114,3 +114,17 @@ def test_moving_average_of_weights_and_buffers_follows_the_formula(network):
 )
 def test_decay_is_bounded_in_early_steps(decay, step, kept):
     assert ema_decay(decay, step) == pytest.approx(kept)
+
+
+def test_frozen_parameters_are_kept_and_not_trained(network):
+    frozen = network.get_parameter("stem.0.weight").requires_grad_(False)
+    flat = FlatWeights(network)
+    assert shares(frozen, flat.buffers)
+    assert frozen.grad is None
+    for whole in (False, True):
+        assert not any(shares(frozen, tensor) for group in flat.groups(whole) for tensor in group)
+
+
+def test_vectors_of_nothing_lie_where_the_weights_do():
+    flat = FlatWeights(nn.Linear(2, 2, bias=False, device="meta"))
+    assert [vector.device.type for vector in flat.vectors()] == ["meta"] * 3
