@@ -4,7 +4,8 @@
 
 The same command on any machine: every loader (dali, torchvision), kind of ops (fused, torch) and precision (float32,
 bfloat16; on CUDA float16 too) on the CPU and on each kind of GPU, with 1, 2, 4, ... trials side by side, up to one a
-core or one a GPU. What the machine cannot do is left out, with a line that says why.
+core or one a GPU. What the machine cannot do is left out, with a line that says why. Rows of other devices that FILE has
+already stay in it, and so do figures of a kind of device that this machine has not: one table for several machines.
 
 A case is what a search does: as many trials as workers, handed together to `narsfast.runs.Processes` and trained by
 `narsfast.training.run_trial`, with one thread each and all else by default. All train one network of `mobile` (10.2 M
@@ -25,6 +26,7 @@ modules and float32. That all cases compute the same within rounding is for the 
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import statistics
@@ -258,13 +260,26 @@ def table(photos: Path, quick: bool) -> list[dict[str, Any]]:
     return rows
 
 
+def merged(
+    file: Path | None, measured: Sequence[dict[str, Any]]
+) -> tuple[dict[str, float], list[dict[str, Any]]]:
+    """Figures and rows of the file, with those measured in the place of the same devices' rows."""
+    if file is None or not file.exists():
+        return figures_of(measured), list(measured)
+    known = json.loads(file.read_text())
+    names = {row["name"] for row in measured}
+    others = [row for row in known["rows"] if row["name"] not in names]
+    return known["figures"] | figures_of(measured), others + list(measured)
+
+
 def main() -> None:
     options = harness.arguments(__doc__, data=True)
     with harness.photos(options.data) as photos:
-        rows = table(photos, options.quick)
-    harness.report(figures_of(rows), rows, options.json)
-    if failed := sum("failed" in row for row in rows):
-        raise SystemExit(f"{failed} of {len(rows)} cases failed; their rows say why")
+        measured = table(photos, options.quick)
+    figures, rows = merged(options.json, measured)
+    harness.report(figures, rows, options.json)
+    if failed := sum("failed" in row for row in measured):
+        raise SystemExit(f"{failed} of {len(measured)} cases failed; their rows say why")
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ RUN --mount=type=bind,source=constraints.txt,target=/source/constraints.txt \
     --mount=type=bind,from=build,source=/wheels,target=/wheels \
     bash /source/docker/build-steps.sh install /wheels "${EXTRAS}" \
     && bash /source/docker/build-steps.sh check cuda_built=True apex=NVIDIA \
-    && python -c "from apex.optimizers import FusedLAMB, FusedSGD"
+    && python -c "import torch, amp_C, apex_C; from apex.optimizers import FusedLAMB, FusedSGD"
 # The system's first user, of id 1000, would take ours.
 RUN (userdel --remove ubuntu || true) && useradd --create-home --uid 1000 narsfast && mkdir /runs && chown narsfast /runs
 USER 1000

@@ -19,7 +19,8 @@ def scale(
     source: Annotated[
         str,
         typer.Argument(
-            metavar="DIR", help="A found network's folder, a definition's .json file, or a name of the zoo."
+            metavar="DIR",
+            help="Folder of a found or scaled network, a definition's .json file, or a name of the zoo.",
         ),
     ],
     macs: Annotated[str, typer.Option(help="Multiply-adds: a factor (2x, 0.5x) or a number (100M).")],
@@ -58,15 +59,14 @@ def with_recipe(run_stage: Callable[[Path, int | None, bool], None]) -> Callable
             str | None,
             typer.Option(
                 help="Train this network instead: torchvision:NAME, timm:NAME, FILE.py:FACTORY, a name of the zoo, or a "
-                "definition's .json file."
+                "definition's .json file or folder."
             ),
         ] = None,
         recipe: Annotated[
-            Path | None, typer.Option(help="Its recipe, a YAML or JSON file: recipe.json of a found network.")
+            Path | None,
+            typer.Option(help="Its recipe, a YAML or JSON file, or the folder of a found network."),
         ] = None,
-        out: Annotated[
-            Path | None, typer.Option(help="Folder for weights.safetensors and training.json.")
-        ] = None,
+        out: Annotated[Path | None, typer.Option(help="Folder for the trained network.")] = None,
         resolution: Annotated[
             int | None, typer.Option(help="Side of the images, pixels. Default: a definition's own.")
         ] = None,

@@ -136,6 +136,12 @@ def resolve_config(options: Mapping[str, Any], stored: Mapping[str, Any] | None 
     return resolved
 
 
+def is_reference(teacher: str | None) -> bool:
+    """Whether a teacher is named by its reference alone, and so is trained first."""
+    source, _, name = (teacher or "").rpartition(":")
+    return (source in ("torchvision", "timm") or source.endswith(".py")) and "=" not in name
+
+
 def _absolute_teacher(text: str) -> str:
     """A teacher with absolute paths: a run goes on from any directory."""
     folder = Path(text).expanduser()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ import torch
 
 from . import __version__, _native, cost
 from .arch import create_model, definition_of, reference_version
-from .config import RunConfig, resolve_config, resolve_space
+from .config import RunConfig, is_reference, resolve_config, resolve_space
 from .cost import Counter, LatencyTable, named
 from .data import Dataset, check_folder, loader_version, resolve_loader, shared_data
 from .errors import UserError
@@ -24,6 +25,8 @@ from .search import Pool
 from .seeds import derive_seed
 from .space import Candidate, Genes, Space
 from .training import CHECKPOINT_FILE, TrainerSettings, TrialTask, check_optimizers
+
+_log = logging.getLogger("narsfast.run")
 
 _TEACHING = ("distil", "distil_weight", "distil_temperature")
 """Options that a run may go on with other values of until a network was trained fully."""
@@ -193,9 +196,18 @@ def open_search(
         raise UserError(f"run: {out} is no run directory; `narsfast run --out {out}` makes one")
     config = resolve_config(options or {}, stored)
     if options and stored is not None and not _has_batches(out):
-        config = resolve_config(options)
+        continued, config = config, resolve_config(options)
+        if config != continued:
+            _log.warning(
+                "%s had not trained anything: it begins anew, with the options given now alone; "
+                "`narsfast resume %s` keeps those it began with",
+                out,
+                out,
+            )
     for reference in set(config.baselines) - set((stored or {}).get("baselines", ())):
         create_model(reference, num_classes=2)  # a wrong one is said before the run knows it
+    if config.distil != (stored or {}).get("distil") and is_reference(config.distil):
+        create_model(str(config.distil), num_classes=2)
     growing = ("baselines",) if stored is None or _has_finals(out) else ("baselines", *_TEACHING)
     run = Run.open(out, config.model_dump(mode="json"), growing=growing)
     try:
@@ -256,11 +268,12 @@ def _has_batches(out: Path) -> bool:
 
 
 def _check_environment(run: Run, config: RunConfig) -> None:
-    """Store what trainings depend on, or refuse to go on where it differs; a run that is done needs nothing more.
+    """Store what trainings depend on, or refuse to go on where it differs; a run with nothing left to train is let in.
 
     What each ``auto`` of the settings stands for is part of it.
     """
-    if run.fact("stage") == "done":
+    tested = {row["model"] for row in run.fact("baselines") or ()}
+    if run.fact("stage") == "done" and tested >= set(config.baselines):
         return
     embedded = config.data == "digits"
     if not embedded:

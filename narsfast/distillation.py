@@ -15,7 +15,7 @@ from typing import Any
 
 from .arch import WEIGHTS_FILE
 from .baselines import baseline_task
-from .config import LARGEST
+from .config import LARGEST, is_reference
 from .context import Search
 from .emit import read_preprocessing
 from .errors import UserError
@@ -38,7 +38,7 @@ def check_teacher(search: Search) -> None:
     text = search.config.distil
     if text is None or text == LARGEST:
         return
-    if _is_reference(text):
+    if is_reference(text):
         sides = [int(value) for value in search.space.values("resolution")]
         for side in {min(sides), max(sides)}:
             model_statistics(text, side, search.data)
@@ -49,7 +49,7 @@ def check_teacher(search: Search) -> None:
 def teacher_task(search: Search) -> TrialTask | None:
     """The training of a teacher that is named by its reference; None where it needs none of its own."""
     text = search.config.distil
-    return baseline_task(search, text) if text is not None and _is_reference(text) else None
+    return baseline_task(search, text) if text is not None and is_reference(text) else None
 
 
 def first_to_train(search: Search, wanted: Rows) -> Rows:
@@ -102,7 +102,7 @@ def _distillation(search: Search, candidate: str) -> Distillation | None:
             return None
         found = _from_run(search, teacher["candidate"])
     else:
-        reference = _is_reference(config.distil)
+        reference = is_reference(config.distil)
         found = (
             _from_task(baseline_task(search, config.distil))
             if reference
@@ -126,12 +126,6 @@ def _from_task(task: TrialTask) -> Distillation:
         model=task.model,
         resolution=task.model_resolution,
     )
-
-
-def _is_reference(text: str) -> bool:
-    """Whether a teacher is named by its reference alone, and so is trained first."""
-    source, _, name = text.rpartition(":")
-    return (source in ("torchvision", "timm") or source.endswith(".py")) and "=" not in name
 
 
 def _from_files(search: Search, text: str) -> Distillation:

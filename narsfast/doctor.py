@@ -30,8 +30,9 @@ def examine() -> dict[str, Any]:
     """What is there.
 
     Returns:
-        Plain JSON types by name. A package that is missing has None; `apex` is one of None, ``NVIDIA`` and ``namesake``
-        (the unrelated project of PyPI); `gpus` has `name`, `capability` and `driver` of each, as nvidia-smi says.
+        Plain JSON types by name. A package that is missing has None; `apex` is one of None, ``NVIDIA``, ``without
+        extensions`` and ``namesake`` (the unrelated project of PyPI); `gpus` has `name`, `capability` and `driver` of
+        each, as nvidia-smi says.
 
     Raises:
         ImportError, OSError: torch or the compiled module cannot be loaded.
@@ -82,6 +83,10 @@ def advice(facts: dict[str, Any]) -> list[str]:
         found.append(
             f"two OpenMP runtimes are loaded, which disturb each other: {', '.join(facts['openmp'])}"
         )
+    if facts["apex"] == "without extensions":
+        found.append(
+            "build apex again with APEX_CPP_EXT=1 APEX_CUDA_EXT=1: without its extensions it is not used"
+        )
     if facts["apex"] == "namesake":
         found.append("uninstall apex: it is another project of that name; NVIDIA's is built from its source")
     if facts["gpus"]:
@@ -91,6 +96,8 @@ def advice(facts: dict[str, Any]) -> list[str]:
 
 def _gpu_advice(facts: dict[str, Any]) -> list[str]:
     found = []
+    if facts["apex"] is None:
+        found.append("build NVIDIA's apex (docker/build-steps.sh): its fused SGD, Adam and LAMB")
     if facts["torch_cuda"] is None:
         found.append("install a torch with CUDA: this one cannot use the GPU")
     if not facts["cuda_built"]:
@@ -188,12 +195,14 @@ def _version(distribution: str) -> str | None:
 
 
 def _apex() -> str | None:
-    """NVIDIA's apex by its optimisers; PyPI has an unrelated project of that name."""
+    """NVIDIA's apex by its optimisers and its extensions; PyPI has an unrelated project of that name."""
     spec = util.find_spec("apex")
     if spec is None:
         return None
     folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
-    return "NVIDIA" if any((folder / "optimizers").is_dir() for folder in folders) else "namesake"
+    if not any((folder / "optimizers").is_dir() for folder in folders):
+        return "namesake"
+    return "NVIDIA" if util.find_spec("amp_C") else "without extensions"
 
 
 def _gpus() -> list[dict[str, str]]:

@@ -66,6 +66,23 @@ def check_budget(search: Search, budget: Budget, pool: Pool) -> None:
         )
 
 
+def refuse_front(search: Search, statistics: Iterable[str]) -> None:
+    """Refuse a front against statistics that the run does not count.
+
+    Raises:
+        UserError: naming the first; or the run has one network, whose cost is one.
+    """
+    if search.config.model is not None:
+        raise UserError(
+            "the run searches the recipe of one network, of one cost: there is no front of it to show"
+        )
+    for name in statistics:
+        if name not in search.counter.names:
+            raise UserError(
+                f"statistic {name!r} is not counted here; counted are {', '.join(search.counter.names)}"
+            )
+
+
 def check_model(search: Search) -> None:
     """Refuse a network that cannot take the images before anything is trained for it; the report names its cost."""
     if search.config.model is not None and not search.run.batches():

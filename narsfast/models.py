@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import shutil
@@ -22,8 +23,16 @@ from .arch import (
     resolve_definition,
 )
 from .cost import STATISTICS, count_definitions, scale
-from .data import shared_data
-from .emit import read_preprocessing
+from .data import batches, shared_data
+from .emit import (
+    GIVEN,
+    ForeignModel,
+    Measurements,
+    describe_data,
+    emit,
+    read_json,
+    read_preprocessing,
+)
 from .errors import UserError, refusal
 from .files import replacing_directory
 from .network_source import default_resolution, model_statistics, network_of
@@ -32,20 +41,32 @@ from .space import Recipe, parse_quantity
 from .training import TrainerSettings, TrialTask, computed_by, evaluate, run_trial
 
 TRAINING_FILE = "training.json"
+SCALED_FILE = "statistics.json"
 
 _log = logging.getLogger("narsfast.model")
 
 
 def read_recipe(path: str | Path) -> Recipe:
-    """Read a recipe from a YAML or JSON file, such as the recipe.json of an emitted folder.
+    """Read a recipe from a YAML or JSON file, or from an emitted folder, which has it in recipe.json.
 
     Raises:
         UserError: the file cannot be read, or holds no recipe.
     """
+    path = Path(path).expanduser()
+    path = path / "recipe.json" if path.is_dir() else path
     try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"recipe {str(path)!r} cannot be read: {str(error).splitlines()[0]}") from None
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(
+            f"recipe {str(path)!r} cannot be read ({error.strerror}); give a file of fields and values, or a found "
+            "network's folder"
+        ) from None
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" at line {mark.line + 1}" if mark else ""
+        raise UserError(
+            f"recipe {str(path)!r} is neither YAML nor JSON{line}; give lines of FIELD: VALUE"
+        ) from None
     if not isinstance(values, dict):
         raise UserError(
             f"recipe {str(path)!r} holds {type(values).__name__}; it should hold fields and values"
@@ -74,8 +95,8 @@ def train_with_recipe(
     Args:
         model: reference of the network (`narsfast.arch.create_model`).
         recipe: a recipe or its file.
-        out: folder that gets weights.safetensors and training.json; one that exists is replaced only where it holds
-            a training.
+        out: folder that gets what `narsfast.emit.emit` writes of a network, and training.json; one that exists is
+            replaced only where it holds a training.
         data: ``digits`` or a folder of images.
         resolution: side of the images, pixels; None is a definition's own.
         epochs: to train.
@@ -126,7 +147,7 @@ def train_with_recipe(
         )
     network, _ = network_of(task, dataset)
     load_weights(network, unfinished / WEIGHTS_FILE)
-    found = {
+    found: dict[str, Any] = {
         "model": model,
         "recipe": used.model_dump(mode="json"),
         "left_out": sorted(left_out),
@@ -142,9 +163,27 @@ def train_with_recipe(
         "test": evaluate(network, dataset.test, resolution).accuracy,
         "seconds": trial.seconds,
     }
-    with replacing_directory(target) as folder:
-        shutil.copy(unfinished / WEIGHTS_FILE, folder / WEIGHTS_FILE)
-        (folder / TRAINING_FILE).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    emit(
+        target,
+        network.eval(),
+        used,
+        describe_data(dataset),
+        Measurements(
+            budget=GIVEN,
+            statistics=statistics,
+            predicted=None,
+            validation=found["validation"],
+            test=found["test"],
+            epochs=epochs,
+            seed=seed,
+            candidate=hashlib.sha256(model.encode()).hexdigest()[:16],
+            seconds=trial.seconds,
+            optim_backend=found["optim_backend"],
+        ),
+        test_batches=batches(dataset.test, resolution, 128),
+        model=ForeignModel(model, resolution),
+        further={TRAINING_FILE: json.dumps(found, indent=1) + "\n"},
+    )
     shutil.rmtree(unfinished)
     return found
 
@@ -160,28 +199,37 @@ def scale_network(source: str, macs: str, out: str | Path) -> dict[str, Any]:
     """Scale a network (`narsfast.cost.scale`) and write it with its recipe.
 
     Args:
-        source: an emitted folder, a definition's .json file or a name of the zoo; the latter two are counted with 3
-            channels and 1000 classes.
+        source: an emitted folder, one that this function wrote, a definition's .json file or a name of the zoo; the
+            latter two are counted with 3 channels and 1000 classes.
         macs: what is asked for: a factor (``2x``, ``0.5x``) or a number (``100M``).
         out: folder that gets definition.json, statistics.json and, from an emitted folder, recipe.json; one that
             exists is replaced only where it holds a scaled network.
 
     Returns:
-        What statistics.json holds: the statistics before and after, by name, and ``ratio`` of the multiply-adds.
+        What statistics.json holds: the statistics before and after, by name, ``ratio`` of the multiply-adds, and what
+        they were counted with.
 
     Raises:
         UserError: the source or the number cannot be used.
     """
     target, folder = Path(out), Path(source)
-    _check_target(target, "statistics.json")
+    _check_target(target, SCALED_FILE)
     in_chans, classes, padding, recipe = 3, 1000, check_padding("published"), None
     if folder.is_dir():
         if not (folder / "definition.json").exists():
             raise UserError(
                 f"{source} has no definition.json: only a network that was found or defined can be scaled"
             )
-        facts = read_preprocessing(folder)
-        in_chans, classes, padding = facts.in_chans, len(facts.classes), check_padding(facts.padding)
+        if (folder / SCALED_FILE).exists():
+            counted = read_json(folder, SCALED_FILE)
+            in_chans, classes, padding = (
+                counted["in_chans"],
+                counted["classes"],
+                check_padding(counted["padding"]),
+            )
+        else:
+            facts = read_preprocessing(folder)
+            in_chans, classes, padding = facts.in_chans, len(facts.classes), check_padding(facts.padding)
         definition = resolve_definition(folder / "definition.json")
         recipe = folder / "recipe.json"
     else:
@@ -198,12 +246,15 @@ def scale_network(source: str, macs: str, out: str | Path) -> dict[str, Any]:
     found = {
         "asked_macs": round(asked),
         "ratio": after["macs"] / before["macs"],
+        "in_chans": in_chans,
+        "classes": classes,
+        "padding": padding,
         "before": {"resolution": definition.resolution} | before,
         "after": {"resolution": scaled.resolution} | after,
     }
     with replacing_directory(target) as made:
         (made / "definition.json").write_text(scaled.to_json(), encoding="utf-8")
-        (made / "statistics.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        (made / SCALED_FILE).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
         if recipe is not None and recipe.exists():
             (made / "recipe.json").write_bytes(recipe.read_bytes())
     return found

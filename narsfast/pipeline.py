@@ -28,6 +28,7 @@ from .families import (
     check_model,
     family_of,
     inside_pool,
+    refuse_front,
     trained_genes,
     wanted_budgets,
 )
@@ -145,6 +146,7 @@ def evolve(search: Search, added: Sequence[str] = ()) -> list[dict[str, Any]]:
     Returns:
         One family a budget in JSON types: the budget's text and label, and the best candidates, best first.
     """
+    wanted_budgets(search, (*search.config.budgets, *added))  # a wrong one is said before anything is trained
     predictor = optimise(search)
     known = {family["budget"]: family for family in search.run.fact("families") or ()}
     wanted = wanted_budgets(search, (*search.config.budgets, *known, *added))
@@ -181,10 +183,11 @@ def pareto(search: Search, statistics: Sequence[str], between: str | None = None
     Returns:
         The front's candidates in JSON types, by the first statistic.
     """
-    predictor = optimise(search)
-    pool = _pool(search)
+    refuse_front(search, statistics)
     bounds = f"{statistics[0]}={between}" if between else search.config.pool_bounds
     budget = Budget.parse(bounds) if bounds else Budget({statistics[0]: (0.0, math.inf)})
+    predictor = optimise(search)
+    pool = _pool(search)
     search.progress("pareto", 0, 1)
     front = pareto_front(
         predictor,

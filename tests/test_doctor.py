@@ -132,6 +132,7 @@ def test_nothing_is_advised_where_nothing_is_missing(facts):
         ({"omp_num_threads": "2", "threads": 2}, "2 of 8 cores"),
         ({"openmp": ["/a/libgomp.so.1", "/b/libgomp-x.so.1"]}, "two OpenMP runtimes"),
         ({"apex": "namesake"}, "uninstall apex"),
+        ({"apex": "without extensions"}, "build apex again with APEX_CPP_EXT=1"),
         ({"torch_cuda": None}, "torch with CUDA"),
         ({"cuda_built": False, "cuda_architectures": []}, "NARSFAST_CUDA=ON"),
         ({"cuda_architectures": ["90-real"]}, "capability 8.6"),
@@ -181,6 +182,8 @@ def test_apex_and_its_namesake(tmp_path, monkeypatch):
     (tmp_path / "apex" / "__init__.py").write_text("raise AssertionError('was loaded')\n")
     assert doctor._apex() == "namesake"
     (tmp_path / "apex" / "optimizers").mkdir()
+    assert doctor._apex() == "without extensions"
+    (tmp_path / "amp_C.py").touch()
     assert doctor._apex() == "NVIDIA"
 
 

@@ -1,6 +1,8 @@
 """Imports go one way: the directions of the design, read from the source."""
 
 import ast
+import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,7 +26,7 @@ ALLOWED = {
     "context": {"config", "network_source", "space", "arch", "cost", "data", "search", "training", "runs"},
     "families": {"context", "network_source", "cost", "search", "space"},
     "baselines": {"context", "network_source", "space", "arch", "cost", "training"},
-    "distillation": {"baselines", "config", "context", "space", "arch", "training", "emit"},
+    "distillation": {"baselines", "config", "context", "network_source", "space", "arch", "training", "emit"},
     "pipeline": {
         "baselines",
         "context",
@@ -109,3 +111,20 @@ def test_every_part_is_covered():
 def test_leaves_stand_on_nothing():
     for leaf in LEAVES - {"_native"}:
         assert not imported_parts((PACKAGE / f"{leaf}.py").read_text(), (leaf,))
+
+
+def test_what_is_imported_everywhere_is_a_dependency():
+    """Packages that are imported when a module is, and not where one function needs an extra."""
+    project = (PACKAGE.parent / "pyproject.toml").read_text()
+    (listed,) = re.findall(r"^dependencies = \[(.*?)^\]", project, re.M | re.S)
+    dependencies = {name.lower() for name in re.findall(r'"([A-Za-z0-9_-]+)', listed)}
+    imported = set()
+    for file in PACKAGE.rglob("*.py"):
+        for node in ast.parse(file.read_text()).body:
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                imported.add(str(node.module).partition(".")[0])
+    outside = imported - set(sys.stdlib_module_names) - {"narsfast"}
+    names = {"PIL": "pillow", "yaml": "pyyaml", "sklearn": "scikit-learn"}
+    assert {names.get(name, name) for name in outside} <= dependencies

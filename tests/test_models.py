@@ -8,7 +8,7 @@ import torch
 from narsfast.arch import Definition, Row, create, create_model, load_weights, read_definition
 from narsfast.cost import STATISTICS, count_definitions
 from narsfast.data import shared_data
-from narsfast.emit import Measurements, describe_data, emit
+from narsfast.emit import Measurements, describe_data, emit, load, read_preprocessing
 from narsfast.errors import UserError
 from narsfast.models import read_recipe, scale_network, train_with_recipe
 from narsfast.space import Recipe
@@ -69,8 +69,8 @@ def test_a_recipe_is_yaml_or_json(tmp_path, text):
         ("- 1", "holds list"),
         ("lr: 1", "no such field"),
         ("1: 2", "no such field"),
-        ("{", "cannot be read"),
-        (None, "cannot be read"),
+        ("a: 1\nb: {", "neither YAML nor JSON at line 2; give lines of FIELD: VALUE"),
+        (None, r"cannot be read \(No such file or directory\); give a file"),
     ],
 )
 def test_what_is_no_recipe_is_refused(tmp_path, text, said):
@@ -93,12 +93,21 @@ def test_a_recipe_trains_another_network(tmp_path, small):
     assert evaluate(network, data.test, 16).accuracy == result["test"]
     again = train_with_recipe(small, RECIPE, tmp_path / "out", resolution=16, epochs=3, seed=4)
     assert again["curve"] == result["curve"]
+    assert (again["optim_backend"], again["settings"]["precision"]) == ("native", "float32")
+
+
+def test_what_was_trained_is_used_like_a_found_network(tmp_path, small):
+    result = train_with_recipe(small, RECIPE, tmp_path / "out", resolution=16, epochs=2)
+    Path(small.rpartition(":")[0]).unlink()
+    data = shared_data("digits", 16)
+    assert evaluate(load(tmp_path / "out"), data.test, 16).accuracy == result["test"]
+    assert read_preprocessing(tmp_path / "out").classes == data.classes
+    assert "trained by narsfast with a recipe that was given" in (tmp_path / "out" / "README.md").read_text()
 
 
 def test_a_found_network_trains_at_its_own_resolution(tmp_path, found):
-    result = train_with_recipe(
-        str(found / "definition.json"), found / "recipe.json", tmp_path / "out", epochs=1
-    )
+    result = train_with_recipe(str(found), found, tmp_path / "out", epochs=1)
+    assert load(tmp_path / "out").definition == read_definition(found / "definition.json")
     assert (result["resolution"], result["left_out"]) == (32, [])
     assert set(result["statistics"]) == set(STATISTICS)
 
@@ -123,6 +132,9 @@ def test_a_found_network_is_scaled_with_its_recipe(tmp_path, found, asked):
     assert result["after"]["macs"] == pytest.approx(result["asked_macs"], rel=0.1)
     assert json.loads((tmp_path / "scaled" / "statistics.json").read_text()) == result
     assert read_recipe(tmp_path / "scaled" / "recipe.json") == RECIPE
+    again = scale_network(str(tmp_path / "scaled"), "1x", tmp_path / "again")
+    assert again["before"] == again["after"] == result["after"]
+    assert (again["in_chans"], again["classes"]) == (1, 10)
     network = create_model(str(tmp_path / "scaled" / "definition.json"), 10, 1)
     side = scaled.resolution
     assert network(torch.zeros(2, 1, side, side)).shape == (2, 10)

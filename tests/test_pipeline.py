@@ -205,6 +205,10 @@ def test_another_environment_is_refused_until_the_run_is_done(finished, tmp_path
         run.put_fact("stage", "train")
     with pytest.raises(UserError, match=r"torch was 1.0, is"):
         pipeline.open_search(copy)
+    with Run.open(copy, None) as run:
+        run.put_fact("stage", "done")
+    with pytest.raises(UserError, match=r"torch was 1.0, is"):
+        pipeline.open_search(copy, {"baselines": ["torchvision:mobilenet_v3_small"]})
     Run.open(copy, None).close()  # the refusal let go of it
 
 
@@ -241,11 +245,24 @@ def test_a_budget_outside_the_pool_is_refused_before_any_training(finished, tmp_
         pipeline.evolve(search, ["macs=1K"])
 
 
-def test_before_any_training_only_the_last_options_count(tmp_path):
+def test_before_any_training_only_the_last_options_count(tmp_path, caplog):
     with pytest.raises(UserError, match="nowhere"):
         pipeline.run(tmp_path / "run", {**OPTIONS, "space": "mobile", "data": str(tmp_path / "nowhere")})
     with pipeline.open_search(tmp_path / "run", OPTIONS) as search:
         assert search.config == resolve_config(OPTIONS)
+    assert "it begins anew, with the options given now alone" in caplog.text
+
+
+def test_a_wrong_question_is_refused_before_the_search_that_it_needs(tmp_path, monkeypatch):
+    monkeypatch.setattr(pipeline, "optimise", lambda search: pytest.fail("was optimised"))
+    with pipeline.open_search(tmp_path / "run", OPTIONS) as search:
+        with pytest.raises(UserError, match="budget"):
+            pipeline.evolve(search, ["foo"])
+        with pytest.raises(UserError, match="statistic 'nope' is not counted here; counted are macs"):
+            pipeline.pareto(search, ["nope"])
+        search.config = search.config.model_copy(update={"model": "FBNetV3_A"})
+        with pytest.raises(UserError, match="there is no front of it to show"):
+            pipeline.pareto(search, ["macs"])
 
 
 def test_going_on_needs_a_run(tmp_path):

@@ -75,7 +75,8 @@ def _from_torchvision(name: str, num_classes: int) -> nn.Module:
 
     if name not in models.list_models(module=models):
         raise UserError(
-            f"model torchvision:{name} is not known; `torchvision.models.list_models()` lists them"
+            f"model torchvision:{name} is not a classifier that is known; `torchvision.models.list_models("
+            "module=torchvision.models)` lists them"
         )
     options: dict[str, Any] = {"aux_logits": False} if name in ("googlenet", "inception_v3") else {}
     if options:

@@ -15,7 +15,12 @@ from ._network import resolve_definition
 
 
 def absolute_reference(reference: str) -> str:
-    """The reference with the absolute path of its file, where it names one: a run goes on from any directory."""
+    """The reference with the absolute path of its file, where it names one: a run goes on from any directory.
+
+    A folder with a definition.json is that file.
+    """
+    if (definition := Path(reference).expanduser() / "definition.json").is_file():
+        return str(definition.resolve())
     source, separator, name = reference.rpartition(":")
     if separator and source.endswith(".py"):
         return f"{Path(source).expanduser().resolve()}:{name}"

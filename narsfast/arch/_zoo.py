@@ -39,5 +39,12 @@ def zoo_definition(name: str) -> Definition:
     if _PREFIX + short not in known:
         near = difflib.get_close_matches(_PREFIX + short, known, n=1, cutoff=0.8)
         hint = f"; did you mean {near[0]}?" if near else ""
+        hint = hint or _torchvisions(name)
         raise UserError(f"architecture {name!r} is unknown; the zoo has {', '.join(known)}{hint}")
     return known[_PREFIX + short]
+
+
+def _torchvisions(name: str) -> str:
+    from torchvision import models
+
+    return f"; did you mean torchvision:{name}?" if name in models.list_models(module=models) else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from narsfast.arch import Network
@@ -29,11 +30,15 @@ def count_network(network: nn.Module, in_chans: int, resolution: int, num_classe
         UserError: the output is not logits (1, num_classes).
     """
     training = network.training
+    fast_attention = torch.backends.mha.get_fastpath_enabled()
     network.eval()
+    # Attention in one operator is not counted, as the products of matrices that it is made of are.
+    torch.backends.mha.set_fastpath_enabled(False)
     try:
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
             logits = network(torch.zeros(1, in_chans, resolution, resolution))
     finally:
+        torch.backends.mha.set_fastpath_enabled(fast_attention)
         network.train(training)
     shape = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
     if shape != (1, num_classes):

@@ -69,6 +69,12 @@ def _split_folders(root: Path) -> dict[str, Path]:
     names = _subfolders(root)
     lower = {name.lower(): name for name in names}
     if "train" not in lower:
+        splits = [lower[name] for name in ("training", *_VALIDATION, "test") if name in lower]
+        if splits:
+            raise UserError(
+                f"data {str(root)!r} has {' and '.join(map(repr, splits))} and no 'train'; name the folder of the "
+                "training images 'train'"
+            )
         return {"all": root}
     folders = {"train": root / lower["train"]}
     validation = [lower[name] for name in _VALIDATION if name in lower]

@@ -1,13 +1,14 @@
 """What a user takes home: one folder per found network, and the way back from it."""
 
 from ._emission import Emission, emit
-from ._facts import DataFacts, ForeignModel, Measurements, describe_data
-from ._load import Preprocessing, load, load_transform, read_preprocessing
+from ._facts import GIVEN, DataFacts, ForeignModel, Measurements, describe_data
+from ._load import Preprocessing, load, load_transform, read_json, read_preprocessing
 from ._notation import block_notation
 from ._onnx import OnnxCheck, compare_onnx, export_onnx
 from ._timm import model_name, timm_arguments
 
 __all__ = [
+    "GIVEN",
     "DataFacts",
     "Emission",
     "ForeignModel",
@@ -22,6 +23,7 @@ __all__ = [
     "load",
     "load_transform",
     "model_name",
+    "read_json",
     "read_preprocessing",
     "timm_arguments",
 ]

@@ -8,7 +8,7 @@ from narsfast.arch import Definition, reference_file
 from narsfast.cost import LATENCY
 from narsfast.space import Recipe
 
-from ._facts import DataFacts, ForeignModel, Measurements
+from ._facts import GIVEN, DataFacts, ForeignModel, Measurements
 from ._load import MODEL_FILE
 from ._notation import block_notation, notation_text
 from ._onnx import OnnxCheck
@@ -148,6 +148,8 @@ def _taught(found: Measurements) -> str:
 
 
 def _origin(found: Measurements, model: ForeignModel | None) -> str:
+    if found.budget == GIVEN:
+        return "trained by narsfast with a recipe that was given."
     if model is not None:
         return f"""the network `{model.reference}` with the training recipe that
 narsfast found for it, by a search over recipes after FBNetV3

@@ -6,7 +6,7 @@ import hashlib
 import json
 import platform
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -89,6 +89,7 @@ def emit(
     test_batches: Iterable[tuple[Tensor, Tensor]] | None = None,
     padding: Padding = "published",
     model: ForeignModel | None = None,
+    further: Mapping[str, str] | None = None,
 ) -> Emission:
     """Write one found network into `directory`, whole or not at all.
 
@@ -108,7 +109,8 @@ def emit(
         test_batches: pairs (images (b, C, H, W) float32 normalised, labels (b,)) on which the ONNX file is
             compared with torch; None leaves it unchecked.
         padding: the padding mode the network was created with.
-        model: what was given, where the recipe of one network was searched.
+        model: what was given, where the network was not searched.
+        further: texts of further files by their names.
 
     Returns:
         The folder, its files and the outcome of the ONNX check.
@@ -154,6 +156,8 @@ def emit(
             architecture = {"model": _local_reference(model.reference, folder)}
         card = model_card(target.name, definition, recipe, data=data, found=found, onnx=onnx, model=model)
         write("README.md", card)
+        for name, text in (further or {}).items():
+            write(name, text)
         write("emission.json", _manifest(folder, architecture, data, found, onnx))
         files = tuple(sorted(path.name for path in folder.iterdir()))
     return Emission(target, files, onnx)

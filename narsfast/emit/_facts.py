@@ -8,6 +8,9 @@ from typing import Any
 
 from narsfast.data import Dataset
 
+GIVEN = "a given recipe"
+"""In the place of a budget where nothing was searched."""
+
 
 @dataclass(frozen=True)
 class DataFacts:
@@ -81,7 +84,7 @@ class Measurements:
     """What is known of one found network when it is emitted. Accuracies are in percent.
 
     Attributes:
-        budget: label of the budget it was found for, ``macs<=1M``; ``the recipe`` of one network.
+        budget: label of the budget it was found for, ``macs<=1M``; ``the recipe`` of one network; `GIVEN`.
         statistics: name -> value, as counted; ``peak_memory`` in bytes at float32, batch 1.
         predicted: what the predictor promised (accuracy at the early-stop epoch on the validation split).
         validation: accuracy on the validation split after the full training.

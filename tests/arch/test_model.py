@@ -64,7 +64,7 @@ def test_drop_path_grows_linearly():
 @pytest.mark.parametrize(
     ("reference", "message"),
     [
-        ("torchvision:resnet19", "torchvision:resnet19 is not known"),
+        ("torchvision:resnet19", "torchvision:resnet19 is not a classifier"),
         ("timm:nothing", "timm:nothing is not known"),
         ("hub:resnet18", "give torchvision:NAME, timm:NAME"),
         ("/nowhere/nets.py:small", "is not there"),

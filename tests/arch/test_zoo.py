@@ -28,3 +28,8 @@ def test_unknown_name_lists_the_known(name):
 def test_the_returned_dict_is_the_callers_own():
     zoo().clear()
     assert len(zoo()) == 8
+
+
+def test_a_name_of_torchvision_is_recognised():
+    with pytest.raises(UserError, match=r"did you mean torchvision:resnet18\?$"):
+        zoo_definition("resnet18")

@@ -1,3 +1,6 @@
+import json
+from contextlib import nullcontext
+
 import pytest
 import torch
 
@@ -46,7 +49,22 @@ def test_a_switch_is_a_change_of_sign(deep, switched):
 
 
 def test_one_training_is_measured_on_the_test_split():
-    recipe = recipe_switch.STANDARD.model_dump()
+    recipe = recipe_switch.PLAIN.model_dump()
     first = recipe_switch.accuracy(recipe_switch.BASE, recipe, 1, 1, "digits")
     assert 0 <= first <= 100
     assert first == recipe_switch.accuracy(recipe_switch.BASE, recipe, 1, 1, "digits")
+
+
+@pytest.mark.long
+def test_both_questions_are_answered(tmp_path, monkeypatch):
+    """On the digits, with the smallest of trainings."""
+    monkeypatch.setattr("sys.argv", ["recipe_switch", "--quick", "--json", str(tmp_path / "found.json")])
+    monkeypatch.setattr("bench.harness.photos", lambda folder: nullcontext("digits"))
+    recipe_switch.main()
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert len(found["rows"]) == 8
+    assert all(0 <= accuracy <= 100 for row in found["rows"] for accuracy in row["test_accuracies"])
+    assert found["figures"]["ranking_switched"] in (0, 1)
+    standard, searched = (row["fields"] for row in found["rows"] if row["network"] == "mobilenet_v3_small")
+    assert (standard["schedule"], standard["dropout"]) == ("cosine", 0.2)
+    assert searched != standard

@@ -1,3 +1,4 @@
+import json
 import os
 
 import numpy as np
@@ -98,3 +99,23 @@ def test_a_part_of_the_photos_is_trained_and_failures_are_rows(photos, monkeypat
     assert rows[0]["images_per_second"] > 0
     assert rows[1]["failed"] == "no such thing here"
     assert "images_per_second" not in rows[1]
+
+
+def test_rows_of_other_devices_stay(tmp_path):
+    def row(device, name, rate, **changed):
+        case = {"loader": "torchvision", "ops": "torch", "precision": "float32", "workers": 1}
+        return {"device": device, "name": name, "images_per_second": rate, **case, **changed}
+
+    file = tmp_path / "table.json"
+    here = [row("cpu", "here", 10.0), row("cpu", "here", 30.0, ops="fused")]
+    figures, rows = throughput.merged(file, here)
+    assert (figures["throughput_vs_plain"], rows) == (3.0, here)
+    file.write_text(json.dumps({"figures": figures, "rows": rows}))
+    there = [row("cuda", "big", 500.0)]
+    figures, rows = throughput.merged(file, there)
+    assert figures == throughput.figures_of(here) | {"throughput_best_images_per_s_cuda": 500.0}
+    assert rows == here + there
+    file.write_text(json.dumps({"figures": figures, "rows": rows}))
+    again = [row("cpu", "here", 20.0)]
+    figures, rows = throughput.merged(file, again)
+    assert (figures["throughput_best_images_per_s_cpu"], rows) == (20.0, there + again)

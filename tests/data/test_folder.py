@@ -189,3 +189,10 @@ def test_mean_and_std_are_those_of_the_training_pixels(make_folder):
     values = np.stack([np.asarray(i) for i in data.train.images.read(np.arange(10))]).reshape(-1, 3) / 255
     np.testing.assert_allclose(data.preprocess.mean, values.mean(axis=0), atol=1e-4)
     np.testing.assert_allclose(data.preprocess.std, values.std(axis=0), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["training", "val", "Test"])
+def test_splits_without_one_for_training_are_no_classes(make_folder, name):
+    root = make_folder({f"{name}/a": 3, f"{name}/b": 3, "more/a": 3, "more/b": 3})
+    with pytest.raises(UserError, match=f"has '{name}' and no 'train'"):
+        load_folder(root, 16, True)
