@@ -22,6 +22,7 @@ from narsfast.space import Recipe
 from ._backend import computed_by, resolve_backend
 from ._device import moved
 from ._distil import Teacher
+from ._divergence import DivergedError, Divergence
 from ._evaluate import evaluate
 from ._norms import RunningStatistics
 from ._optimizer import LAYERWISE, build_optimizer
@@ -33,13 +34,7 @@ from ._weights import FlatWeights, MovingAverage
 
 Report = Callable[[float], None]
 
-_LOST_FACTOR = 2.0  # a mean loss this many times a uniform guess's ...
-_LOST_EPOCHS = 3  # ... for so many epochs in a row is divergence (this project's choice)
 _CHECK_STEPS = 32  # steps between looks at the loss and reports of progress
-
-
-class DivergedError(Exception):
-    """The loss is not a number any more, or stays far above a guess's."""
 
 
 class Loop:
@@ -107,8 +102,9 @@ class Loop:
         self._side = recipe.training_side(resolution)
         self._steps = recipe.epoch_steps(steps_per_epoch(data.train, recipe.batch_size))
         self._total = self._steps * epochs
-        self._lost = _LOST_FACTOR * math.log(len(data.classes))
-        self._lost_epochs = 0
+        self._divergence = Divergence(
+            data.train.labels, len(data.classes), recipe.label_smoothing, taught=teacher is not None
+        )
 
     def epoch(self, epoch: int) -> None:
         """Trains one epoch."""
@@ -137,11 +133,7 @@ class Loop:
                 if self._report is not None:
                     self._report((step + 1) / self._total)
         self.losses.append(loss / self._steps)
-        self._lost_epochs = self._lost_epochs + 1 if self.losses[-1] > self._lost else 0
-        if self._lost_epochs == _LOST_EPOCHS:
-            raise DivergedError(
-                f"the loss stays above {self._lost:.2f}, {_LOST_FACTOR:g} times a uniform guess's,"
-            )
+        self._divergence.check(self.losses)
 
     def _over_ranks(self, value: Tensor) -> float:
         """The sum over the processes, which all of them come to know: they end together."""
@@ -225,7 +217,6 @@ class Loop:
             "scaler": self._precision.scaler.state_dict(),
             "curve": self.curve,
             "losses": self.losses,
-            "lost_epochs": self._lost_epochs,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -237,7 +228,6 @@ class Loop:
         self._precision.scaler.load_state_dict(state["scaler"])
         self.curve = state["curve"]
         self.losses = state["losses"]
-        self._lost_epochs = state["lost_epochs"]
 
     def finish(self) -> nn.Module:
         """The network with its final weights, each tensor with memory of its own again."""

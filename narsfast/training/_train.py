@@ -20,8 +20,9 @@ from narsfast.trial import Outcome
 from ._checkpoint import Checkpoint
 from ._device import training_device
 from ._distil import Teacher
+from ._divergence import DivergedError
 from ._evaluate import torch_threads
-from ._loop import DivergedError, Loop, Report
+from ._loop import Loop, Report
 from ._ranks import Ranks
 from ._settings import TrainerSettings
 
