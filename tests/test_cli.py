@@ -264,7 +264,12 @@ def test_a_file_that_cannot_be_written_is_named(capsys, stored, command):
     assert "Traceback" not in err
 
 
-SCRIPTS = [".ci/run", "README.md", "docker/README.md", "docs/search.md", "docs/models.md"]
+SCRIPTS = [
+    ".ci/run",
+    "README.md",
+    "docker/README.md",
+    *(f"docs/{name}.md" for name in ("search", "models", "training", "data", "recipes", "latency", "gpu")),
+]
 
 
 @pytest.mark.parametrize("file", SCRIPTS)
@@ -272,13 +277,13 @@ def test_every_command_that_is_written_down_exists(capsys, file):
     text = (Path(__file__).parent.parent / file).read_text().replace("\\\n", " ")
     lines = re.findall(
         r"^(?:    |  )?(?:.*&& |docker run.*:(?:cpu|cuda) |)(?:narsfast )?((?:run|best|report|pretrain"
-        r"|optimise|evolve|train|emit|status|resume|zoo|space|scale) .*?)(?:  +#.*)?$",
+        r"|optimise|evolve|train|emit|status|resume|zoo|space|scale|doctor|latency|pareto)(?: .*?)?)(?:  +#.*)?$",
         text,
         re.M,
     )
     assert lines
     for line in lines:
-        command = line.split()[0]
-        _, out, _ = narsfast(capsys, command, "--help")
+        command = line.split()[: 2 if line.startswith("latency") else 1]
+        _, out, _ = narsfast(capsys, *command, "--help")
         for option in re.findall(r"--[a-z-]+", line):
             assert f"{option} " in out, f"{file}: {line}"
