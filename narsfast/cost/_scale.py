@@ -42,8 +42,9 @@ def scale(
 
     Upwards, resolution, depth and width grow together, by powers of `RESOLUTION`, `DEPTH` and `WIDTH` with one
     exponent; downwards the resolution shrinks. A gap between two such networks is filled by widening stages of the
-    smaller one, downwards by narrowing those of the larger one. The nearest in multiply-adds is taken: more of them
-    asked for never give fewer. Resolutions go in steps of 4 pixels, below 128 of 2; new widths are multiples of 8.
+    smaller one in proportion, downwards by narrowing those of the larger one. The nearest in multiply-adds is taken:
+    more of them asked for never give fewer. Resolutions go in steps of 4 pixels, below 128 of 2; new widths are
+    multiples of 8.
 
     Args:
         definition: the network.
@@ -116,26 +117,32 @@ def _smaller(definition: Definition) -> Iterator[list[Definition]]:
 
 
 def _between(network: Definition, change: int) -> list[Definition]:
-    """The network with one width after the other changed to the next multiple of 8, up or down, but not below 8.
+    """The network with its widths changed to the next multiple of 8, up or down but not below 8, one after the other.
 
-    In one sequence always the widest stage, in another the narrowest.
+    Next comes always the width that has changed least in proportion, of equal ones the widest. From each of these
+    networks one further width is changed too, every one in turn: at most one stage is a step out of proportion.
     """
     found = []
-    for which in (max, min):
-        changed = network
-        for _ in range(_CHANGES):
-            widths = [row.channels for row in changed.rows if change > 0 or row.channels > 8]
-            if not widths:
-                break
-            old = which(widths)
-            new = (old // 8 + 1) * 8 if change > 0 else (old - 1) // 8 * 8
-            stages = tuple(
-                tuple(row._replace(channels=new) if row.channels == old else row for row in stage)
-                for stage in changed.stages
-            )
-            changed = changed.model_copy(update={"stages": stages})
-            found.append(changed)
+    own = sorted({row.channels for row in network.rows}, reverse=True)
+    now = {width: width for width in own}
+    for _ in range(_CHANGES):
+        steps = {
+            width: (now[width] // 8 + 1) * 8 if change > 0 else (now[width] - 1) // 8 * 8 for width in own
+        }
+        steps = {width: new for width, new in steps.items() if new >= 8}
+        if not steps:
+            break
+        found += [_with_widths(network, now | {width: new}) for width, new in steps.items()]
+        least = min(steps, key=lambda width: abs(steps[width] / width - 1))
+        now[least] = steps[least]
     return found
+
+
+def _with_widths(network: Definition, widths: dict[int, int]) -> Definition:
+    stages = tuple(
+        tuple(row._replace(channels=widths[row.channels]) for row in stage) for stage in network.stages
+    )
+    return network.model_copy(update={"stages": stages})
 
 
 def _scaled(definition: Definition, resolution: int, width: float, depth: float) -> Definition:

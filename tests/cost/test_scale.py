@@ -39,6 +39,19 @@ def test_g_is_nearly_e_scaled_up():
     assert abs(sum(blocks(found)) - sum(blocks(g))) <= 2
     assert sum(widths(found)) == pytest.approx(sum(widths(g)), rel=0.15)
     assert found.head_features == g.head_features
+    wider = [new.channels / old.channels for old, new in zip(e.rows, found.rows, strict=True)]
+    assert max(wider) / min(wider) < 1.3
+
+
+@settings(deadline=None, max_examples=20)
+@given(seed=st.integers(0, 1000), factor=st.floats(0.25, 4))
+def test_stages_stay_in_proportion(seed, factor):
+    """Up to what multiples of 8 do to narrow stages, and one step of one stage."""
+    definition = candidate(seed)
+    scaled = scale(definition, macs(definition) * factor)
+    changed = [new.channels / old.channels for old, new in zip(definition.rows, scaled.rows, strict=True)]
+    narrowest = min(row.channels for row in definition.rows)
+    assert max(changed) / min(changed) < (1 + 16 / narrowest) * (1 + 8 / narrowest)
 
 
 @settings(deadline=None, max_examples=20)
