@@ -113,6 +113,8 @@ def train_with_recipe(
     Raises:
         UserError: an argument cannot be used, or the training ended badly.
     """
+    if seed < 0:
+        raise UserError(f"seed is {seed}; it must be at least 0")
     model, target = absolute_reference(model), Path(out)
     _check_target(target, TRAINING_FILE)
     asked = recipe if isinstance(recipe, Recipe) else read_recipe(recipe)

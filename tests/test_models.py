@@ -115,6 +115,8 @@ def test_a_found_network_trains_at_its_own_resolution(tmp_path, found):
 def test_mistakes_of_a_training(tmp_path, small):
     with pytest.raises(UserError, match=r"resolution is None; .* needs one in pixels"):
         train_with_recipe(small, RECIPE, tmp_path / "out")
+    with pytest.raises(UserError, match="seed is -1; it must be at least 0"):
+        train_with_recipe(small, RECIPE, tmp_path / "out", resolution=16, seed=-1)
     with pytest.raises(UserError, match="holds other things"):
         train_with_recipe(small, RECIPE, tmp_path, resolution=16)
     wild = RECIPE.model_copy(update={"learning_rate": 1e30})
