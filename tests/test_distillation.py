@@ -222,8 +222,9 @@ def test_a_wrong_teacher_is_one_sentence_before_any_training(
     with pytest.raises(UserError, match=said) as error:
         pipeline.run(tmp_path / "run", {**smallest, "distil": teacher}, workers=1)
     assert "\n" not in str(error.value)
-    with Run.read(tmp_path / "run") as run:
-        assert run.batches() == []
+    if (tmp_path / "run").exists():  # a name that is not known is refused before there is a run
+        with Run.read(tmp_path / "run") as run:
+            assert run.batches() == []
 
 
 def test_one_network_alone_has_nobody_to_teach(tmp_path, smallest):
