@@ -196,6 +196,41 @@ def swaps() -> str:
     )
 
 
+def found_beside_known() -> str:
+    """What was found for the MACs of a known network, and that network, a row a seed each."""
+    return table(
+        ["seed", "known network", "its M MACs", "its test", "found, M MACs", "found, test"],
+        [
+            [
+                str(row["seed"]),
+                f"mobilenet_v3_{row['baseline']}",
+                f"{row['baseline_macs'] / 1e6:.2f}",
+                f"{row['baseline_test']:.2f}",
+                f"{row['found_macs'] / 1e6:.2f}",
+                f"{row['found_test']:.2f}",
+            ]
+            for row in read("baselines")["rows"]
+        ],
+    )
+
+
+def recipes() -> str:
+    """Test accuracy of every network and recipe of both questions, mean and seeds."""
+    return table(
+        ["question", "network", "recipe", "mean", "seeds"],
+        [
+            [
+                row["question"],
+                row["network"],
+                row["recipe"],
+                f"{row['mean']:.2f}",
+                ", ".join(f"{accuracy:.1f}" for accuracy in row["test_accuracies"]),
+            ]
+            for row in read("recipe_switch")["rows"]
+        ],
+    )
+
+
 def _pivot(rows: Sequence[dict[str, Any]], size: str, cell: Callable[[dict[str, Any]], str]) -> str:
     """One row a variant, one column a table and size; empty where there is none."""
     columns = list(dict.fromkeys((row["table"], row[size]) for row in rows))
@@ -237,6 +272,8 @@ PARTS: dict[str, dict[str, Callable[[], str]]] = {
     "search_quality": {"searches": searches},
     "search_ablations": {"searches": partial(searches, "search_ablations")},
     "joint_vs_single": {"searches": joint, "swaps": swaps},
+    "baselines": {"networks": found_beside_known},
+    "recipe_switch": {"recipes": recipes},
     "early_stopping": {},
     "search_naap": {"searches": partial(searches, "search_naap")},
 }
