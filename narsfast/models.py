@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from .arch import (
     WEIGHTS_FILE,
     Definition,
+    Padding,
     absolute_reference,
     cannot_take,
     check_padding,
@@ -222,16 +223,7 @@ def scale_network(source: str, macs: str, out: str | Path) -> dict[str, Any]:
             raise UserError(
                 f"{source} has no definition.json: only a network that was found or defined can be scaled"
             )
-        if (folder / SCALED_FILE).exists():
-            counted = read_json(folder, SCALED_FILE)
-            in_chans, classes, padding = (
-                counted["in_chans"],
-                counted["classes"],
-                check_padding(counted["padding"]),
-            )
-        else:
-            facts = read_preprocessing(folder)
-            in_chans, classes, padding = facts.in_chans, len(facts.classes), check_padding(facts.padding)
+        in_chans, classes, padding = _counted_with(folder)
         definition = resolve_definition(folder / "definition.json")
         recipe = folder / "recipe.json"
     else:
@@ -260,6 +252,20 @@ def scale_network(source: str, macs: str, out: str | Path) -> dict[str, Any]:
         if recipe is not None and recipe.exists():
             (made / "recipe.json").write_bytes(recipe.read_bytes())
     return found
+
+
+def _counted_with(folder: Path) -> tuple[int, int, Padding]:
+    """Channels, classes and padding of a folder that was emitted or scaled."""
+    if (folder / SCALED_FILE).exists():
+        counted = read_json(folder, SCALED_FILE)
+        try:
+            return counted["in_chans"], counted["classes"], check_padding(counted["padding"])
+        except (KeyError, TypeError):
+            raise UserError(
+                f"{folder / SCALED_FILE} does not say what it was counted with; scale the network again"
+            ) from None
+    facts = read_preprocessing(folder)
+    return facts.in_chans, len(facts.classes), check_padding(facts.padding)
 
 
 def _asked(text: str, own: int) -> float:

@@ -137,6 +137,9 @@ def test_a_found_network_is_scaled_with_its_recipe(tmp_path, found, asked):
     again = scale_network(str(tmp_path / "scaled"), "1x", tmp_path / "again")
     assert again["before"] == again["after"] == result["after"]
     assert (again["in_chans"], again["classes"]) == (1, 10)
+    (tmp_path / "again" / "statistics.json").write_text("{}")
+    with pytest.raises(UserError, match="does not say what it was counted with; scale the network again"):
+        scale_network(str(tmp_path / "again"), "1x", tmp_path / "third")
     network = create_model(str(tmp_path / "scaled" / "definition.json"), 10, 1)
     side = scaled.resolution
     assert network(torch.zeros(2, 1, side, side)).shape == (2, 10)
