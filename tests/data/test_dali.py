@@ -262,6 +262,7 @@ def test_what_dali_cannot_decode_is_read_by_pillow(dali, refused, caplog, traini
         assert levels(x - reference, data.train).mean() < 0.7
 
 
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
 def test_a_pass_that_is_left_before_a_refused_file_ends_quietly(dali, refused):
     data, _ = refused
     place = [7 in part for part in training_parts(len(data.train), 4, 0, 0)].index(True)
