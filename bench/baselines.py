@@ -4,10 +4,12 @@
 
 For each of three seeds, `narsfast run` with its defaults on the clothing photos at 64 px: one budget for torchvision's
 mobilenet_v3_small and one for mobilenet_v3_large, with exactly their multiply-adds as the bound, and both as baselines:
-trained on the same images for as many epochs (30), by the standard recipe of `narsfast.baselines`, two at a time.
+trained on the same images for as many epochs (30), by the standard recipe of `narsfast.baselines`, two at a time. Each
+found network is trained once more, by the standard recipe: what the found architecture is worth without its recipe.
 
-Figures, over the seeds: mean test accuracy of the found networks and of the baseline, the mean gap (found less baseline
-of the same seed), and the standard error of the gap; their multiply-adds.
+Figures, over the seeds: mean validation and test accuracy of the found networks and of the baseline, the mean gap (found
+less baseline of the same seed), and the standard error of the gap; their multiply-adds. `_recipe_gap` is the part of the
+gap in test accuracy that the recipe makes (found less standard, on the found network), `_architecture_gap` the rest.
 
 `--runs DIR` keeps the runs, and goes on with those that are there; name the photos as a folder then, since an archive is
 unpacked to another place each time.
@@ -16,6 +18,7 @@ unpacked to another place each time.
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import os
 import statistics
@@ -27,8 +30,10 @@ from typing import Any
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from bench import harness
+from bench.trainings import Case, all_accuracies
 from narsfast import pipeline
 from narsfast.arch import create_model
+from narsfast.baselines import STANDARD_RECIPE
 from narsfast.cost import count_network
 from narsfast.data import shared_data
 from narsfast.runs import Run
@@ -37,6 +42,12 @@ RESOLUTION = 64
 MODELS = {"small": "torchvision:mobilenet_v3_small", "large": "torchvision:mobilenet_v3_large"}
 OPTIONS = {"fix": {"resolution": RESOLUTION}, "pool_bounds": "macs=2M:40M", "final_epochs": 30}
 QUICK = {"pool_size": 128, "members": 1, "batch": 2, "iterations": 1, "epochs": 1, "final_epochs": 1}
+GAPS = {
+    "validation_gap": ("found_validation", "baseline_validation"),
+    "gap": ("found_test", "baseline_test"),
+    "recipe_gap": ("found_test", "standard_test"),
+    "architecture_gap": ("standard_test", "baseline_test"),
+}
 
 
 def bounds(folder: str) -> dict[str, str]:
@@ -61,8 +72,9 @@ def judge(
             trial.candidate: trial.seconds for trial in (*run.trials("final"), *run.trials("baseline"))
         }
         searched = sum(trial.seconds for trial in run.trials("search"))
+    by_standard = standard_accuracies(path, [result.directory for result in results], folder, options)
     rows = []
-    for (name, model), result in zip(MODELS.items(), results, strict=True):
+    for (name, model), result, standard in zip(MODELS.items(), results, by_standard, strict=True):
         baseline = known[model]
         if baseline["outcome"] != "ok":
             raise SystemExit(f"the training of {model} {baseline['outcome']}: {baseline['message']}")
@@ -74,7 +86,11 @@ def judge(
                 "baseline_macs": baseline["macs"],
                 "found_params": result.params,
                 "baseline_params": baseline["params"],
+                "found_validation": result.validation,
+                "standard_validation": standard[0],
+                "baseline_validation": baseline["validation"],
                 "found_test": result.test,
+                "standard_test": standard[1],
                 "baseline_test": baseline["test"],
                 "found_seconds": seconds[result.candidate],
                 "baseline_seconds": seconds[model],
@@ -84,19 +100,37 @@ def judge(
     return rows
 
 
+def standard_accuracies(
+    path: Path, directories: Sequence[str], folder: str, options: Mapping[str, Any]
+) -> list[tuple[float, float]]:
+    """Validation and test accuracy of each found network by the standard recipe; kept in the run."""
+    kept = path / "standard.json"
+    if not kept.is_file():
+        recipe, epochs = STANDARD_RECIPE.model_dump(mode="json"), {**OPTIONS, **options}["final_epochs"]
+        definitions = [str(path / directory / "definition.json") for directory in directories]
+        measured = all_accuracies(
+            Case(definition, RESOLUTION, recipe, options["seed"], epochs, folder)
+            for definition in definitions
+        )
+        kept.write_text(json.dumps(measured) + "\n", encoding="utf-8")
+    return [(validation, test) for validation, test in json.loads(kept.read_text(encoding="utf-8"))]
+
+
 def figures_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """Means over the seeds for each baseline, and how sure the gap is."""
     figures: dict[str, float] = {}
     for name in MODELS:
         part = [row for row in rows if row["baseline"] == name]
-        gaps = [row["found_test"] - row["baseline_test"] for row in part]
         for kind in ("found", "baseline"):
-            for what in ("test", "macs"):
+            for what in ("validation", "test", "macs"):
                 mean = statistics.mean(row[f"{kind}_{what}"] for row in part)
                 figures[f"mobilenet_v3_{name}_{kind}_{what}"] = mean
-        figures[f"mobilenet_v3_{name}_gap"] = statistics.mean(gaps)
-        if len(gaps) > 1:
-            figures[f"mobilenet_v3_{name}_gap_error"] = statistics.stdev(gaps) / math.sqrt(len(gaps))
+        for gap, (ours, theirs) in GAPS.items():
+            gaps = [row[ours] - row[theirs] for row in part]
+            figures[f"mobilenet_v3_{name}_{gap}"] = statistics.mean(gaps)
+            if len(gaps) > 1:
+                error = statistics.stdev(gaps) / math.sqrt(len(gaps))
+                figures[f"mobilenet_v3_{name}_{gap}_error"] = error
     return figures
 
 

@@ -34,9 +34,7 @@ import os
 import statistics
 import tempfile
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +43,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import numpy as np
 
 from bench import harness
-from bench.recipe_switch import RESOLUTION, accuracy
+from bench.trainings import Case, all_accuracies
 from narsfast import pipeline
 from narsfast.config import resolve_config
 from narsfast.cost import Budget, Counter
@@ -56,6 +54,7 @@ from narsfast.search import Pool, sample_pool
 from narsfast.seeds import derive_seed
 from narsfast.space import Genes, Part, Space
 
+RESOLUTION = 32
 DATA = ("digits", "clothing")
 SEARCHES = ("joint", "architecture_only", "recipe_only")
 BUDGET, SMALLER = "macs=4M", "macs=1M"
@@ -146,8 +145,9 @@ def swap(path: Path, options: Mapping[str, Any], workers: int) -> dict[str, Any]
     kept = path / "swap.json"
     if not kept.is_file():
         cases = [
-            (
+            Case(
                 str(folder / "definition.json"),
+                RESOLUTION,
                 recipe,
                 options["seed"],
                 options["final_epochs"],
@@ -156,8 +156,7 @@ def swap(path: Path, options: Mapping[str, Any], workers: int) -> dict[str, Any]
             for folder in folders
             for recipe in recipes
         ]
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            tests = [job.result() for job in [pool.submit(accuracy, *case) for case in cases]]
+        tests = [test for _, test in all_accuracies(cases, workers)]
         names = ("large_own", "large_swapped", "small_swapped", "small_own")
         kept.write_text(json.dumps(dict(zip(names, tests, strict=True))) + "\n", encoding="utf-8")
     return row | {"equal_recipes": False} | json.loads(kept.read_text(encoding="utf-8"))

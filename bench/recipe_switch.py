@@ -16,20 +16,18 @@ import math
 import os
 import statistics
 import tempfile
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from bench import harness
+from bench.trainings import Case, all_accuracies
 from narsfast import pipeline
 from narsfast.baselines import STANDARD_RECIPE
-from narsfast.data import shared_data
 from narsfast.models import read_recipe
 from narsfast.space import Recipe
-from narsfast.training import evaluate, train_model
 
 RESOLUTION = 32
 _FACTORIES = Path(__file__).with_name("small_resnets.py")
@@ -52,15 +50,6 @@ REGULARISED = PLAIN.model_copy(
     update={"augmentation": "crop", "mixup": 0.2, "label_smoothing": 0.1, "weight_decay": 5e-4}
 )
 """The same with crops, mixup and label smoothing."""
-
-
-def accuracy(model: str, recipe: dict[str, Any], seed: int, epochs: int, data: str) -> float:
-    """Test accuracy in percent after one training; a constant guess where it diverged."""
-    dataset = shared_data(data, RESOLUTION)
-    result = train_model(model, RESOLUTION, Recipe.of(recipe), dataset, epochs, seed, keep_network=True)
-    if result.network is None:
-        return dataset.chance
-    return evaluate(result.network, dataset.test, RESOLUTION, threads=1).accuracy
 
 
 def found_recipe(data: str, quick: bool) -> Recipe:
@@ -109,18 +98,17 @@ def main() -> None:
             for name, model in TRANSFERRED_TO.items()
             for kind, recipe in (("standard", STANDARD_RECIPE), ("found", found))
         ]
-        with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
-            running = [
-                [
-                    pool.submit(accuracy, model, recipe.model_dump(), seed, epochs, data)
-                    for seed in range(seeds)
-                ]
+        measured = iter(
+            all_accuracies(
+                Case(model, RESOLUTION, recipe.model_dump(), seed, epochs, data)
                 for _, _, model, _, recipe in cases
-            ]
-            measured = [[job.result() for job in jobs] for jobs in running]
+                for seed in range(seeds)
+            )
+        )
     rows: list[dict[str, Any]] = []
     by_case: dict[tuple[str, str, str], list[float]] = {}
-    for (question, name, _, kind, recipe), values in zip(cases, measured, strict=True):
+    for question, name, _, kind, recipe in cases:
+        values = [test for _, test in islice(measured, seeds)]
         by_case[question, name, kind] = values
         common = {"question": question, "network": name, "recipe": kind, "epochs": epochs}
         rows.append(

@@ -197,17 +197,17 @@ def swaps() -> str:
 
 
 def found_beside_known() -> str:
-    """What was found for the MACs of a known network, and that network, a row a seed each."""
+    """What was found for the MACs of a known network, and that network, a row a seed each: validation / test."""
+    trainings = ("baseline", "found", "standard")
     return table(
-        ["seed", "known network", "its M MACs", "its test", "found, M MACs", "found, test"],
+        ["seed", "known network", "M MACs", "found, M MACs", "known", "found", "found, standard recipe"],
         [
             [
                 str(row["seed"]),
                 f"mobilenet_v3_{row['baseline']}",
                 f"{row['baseline_macs'] / 1e6:.2f}",
-                f"{row['baseline_test']:.2f}",
                 f"{row['found_macs'] / 1e6:.2f}",
-                f"{row['found_test']:.2f}",
+                *(f"{row[f'{kind}_validation']:.2f} / {row[f'{kind}_test']:.2f}" for kind in trainings),
             ]
             for row in read("baselines")["rows"]
         ],

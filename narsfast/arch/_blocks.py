@@ -1,7 +1,5 @@
 """The blocks of a network and how their weights start."""
 
-import math
-
 import torch
 from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
@@ -115,16 +113,16 @@ def initialise(network: nn.Module) -> None:
     """Draw all weights anew, from torch's global generator.
 
     From the released code: convolutions are Kaiming-normal by fan-out, and the last norm of each residual
-    block starts at scale 0. This project's choice: fan-out is counted within a group (so that depthwise
-    weights do not shrink with the width), classifier weights are normal with deviation 0.01, biases 0. On the
-    meta device, where there is nothing to draw, this returns at once.
+    block starts at scale 0. This project's choice: classifier weights are normal with deviation 0.01, biases 0.
+    Fan-out is counted as torch does, over all groups, so that depthwise weights start small. A norm follows, so
+    this sets how fast they turn, not their output (docs/method.md has what it is worth). On the meta device,
+    where there is nothing to draw, this returns at once.
     """
     if all(parameter.is_meta for parameter in network.parameters()):
         return
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
-            fan_out = module.out_channels * math.prod(module.kernel_size) // module.groups
-            nn.init.normal_(module.weight, 0.0, math.sqrt(2.0 / fan_out))
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         elif isinstance(module, nn.Linear):
             nn.init.normal_(module.weight, 0.0, 0.01)
         if isinstance(module, nn.Conv2d | nn.Linear) and module.bias is not None:

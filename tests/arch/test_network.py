@@ -116,7 +116,7 @@ def test_initialisation():
     for block in blocks(network):
         assert bool((block.project[1].weight == 0).all()) == block.shortcut
         depthwise = block.depthwise.conv
-        expected = math.sqrt(2 / math.prod(depthwise.kernel_size))
+        expected = math.sqrt(2 / (depthwise.out_channels * math.prod(depthwise.kernel_size)))
         assert depthwise.weight.std().item() == pytest.approx(expected, rel=0.35)
     features = network.head.features
     assert features.weight.std().item() == pytest.approx(math.sqrt(2 / features.out_channels), rel=0.02)

@@ -10,7 +10,10 @@ def row(name, seed, found, baseline):
         "seed": seed,
         "found_macs": 10,
         "baseline_macs": 12,
+        "found_validation": found + 1,
+        "baseline_validation": baseline,
         "found_test": found,
+        "standard_test": baseline + 0.5,
         "baseline_test": baseline,
     }
 
@@ -23,6 +26,9 @@ def test_gaps_are_of_the_same_seed_and_have_an_error():
     assert figures["mobilenet_v3_small_gap_error"] == pytest.approx(2.0)
     assert (figures["mobilenet_v3_large_gap"], figures["mobilenet_v3_large_gap_error"]) == (-1.0, 0.0)
     assert figures["mobilenet_v3_small_found_test"] == 74.0
+    assert figures["mobilenet_v3_small_validation_gap"] == 5.0
+    assert figures["mobilenet_v3_small_recipe_gap"] == 3.5
+    assert figures["mobilenet_v3_small_architecture_gap"] == 0.5
     assert "mobilenet_v3_small_gap_error" not in baselines.figures_of(rows[::2])
 
 
@@ -36,5 +42,7 @@ def test_the_found_network_stands_beside_the_baseline_of_its_budget(tmp_path, mo
     assert [row["baseline"] for row in rows] == ["small"]
     assert rows[0]["found_macs"] <= 2_000_000
     assert rows[0]["baseline_macs"] > 0
+    assert 0 < rows[0]["standard_test"] <= 100
+    assert rows == baselines.judge(tmp_path / "run", "digits", {"small": "macs=2M"}, options)
     again = pipeline.run(tmp_path / "run", workers=1)
     assert rows[0]["found_test"] == again[0].test

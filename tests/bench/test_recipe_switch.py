@@ -48,13 +48,6 @@ def test_a_switch_is_a_change_of_sign(deep, switched):
     assert figures["found_over_standard_wide_error"] == 1.0
 
 
-def test_one_training_is_measured_on_the_test_split():
-    recipe = recipe_switch.PLAIN.model_dump()
-    first = recipe_switch.accuracy(recipe_switch.BASE, recipe, 1, 1, "digits")
-    assert 0 <= first <= 100
-    assert first == recipe_switch.accuracy(recipe_switch.BASE, recipe, 1, 1, "digits")
-
-
 @pytest.mark.long
 def test_both_questions_are_answered(tmp_path, monkeypatch):
     """On the digits, with the smallest of trainings."""
