@@ -272,6 +272,7 @@ PARTS: dict[str, dict[str, Callable[[], str]]] = {
     "search_quality": {"searches": searches},
     "search_ablations": {"searches": partial(searches, "search_ablations")},
     "joint_vs_single": {"searches": joint, "swaps": swaps},
+    "depthwise_start": {},
     "baselines": {"networks": found_beside_known},
     "recipe_switch": {"recipes": recipes},
     "early_stopping": {},
