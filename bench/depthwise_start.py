@@ -28,12 +28,13 @@ import numpy as np
 from torch import nn
 
 from bench import harness
+from bench.trainings import judged
 from narsfast.arch import Definition, create, definition_of
 from narsfast.baselines import STANDARD_RECIPE
 from narsfast.cost import Budget, Counter
 from narsfast.data import shared_data
 from narsfast.space import load_space
-from narsfast.training import evaluate, train_network
+from narsfast.training import train_network
 
 RESOLUTION = 64
 NETWORKS = 3
@@ -78,9 +79,7 @@ def accuracy(network: int, start: str, optimizer: str, seed: int, epochs: int, f
         return built
 
     result = train_network(build, RESOLUTION, recipe, data, epochs=epochs, seed=seed, keep_network=True)
-    if result.network is None:
-        return data.chance
-    return evaluate(result.network, data.test, RESOLUTION, threads=1).accuracy
+    return judged(result, data, RESOLUTION)[1]
 
 
 def figures_of(rows: Sequence[dict[str, Any]]) -> dict[str, float]:

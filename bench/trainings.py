@@ -7,9 +7,9 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from typing import Any, NamedTuple
 
-from narsfast.data import shared_data
+from narsfast.data import Dataset, shared_data
 from narsfast.space import Recipe
-from narsfast.training import evaluate, train_model
+from narsfast.training import Training, evaluate, train_model
 
 
 class Case(NamedTuple):
@@ -24,7 +24,7 @@ class Case(NamedTuple):
 
 
 def accuracies(case: Case) -> tuple[float, float]:
-    """Validation and test accuracy in percent after one training; a constant guess where it diverged."""
+    """Validation and test accuracy in percent after one training."""
     data = shared_data(case.data, case.resolution)
     recipe = Recipe.of(case.recipe)
     result = train_model(case.model, case.resolution, recipe, data, case.epochs, case.seed, keep_network=True)
