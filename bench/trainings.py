@@ -28,11 +28,15 @@ def accuracies(case: Case) -> tuple[float, float]:
     data = shared_data(case.data, case.resolution)
     recipe = Recipe.of(case.recipe)
     result = train_model(case.model, case.resolution, recipe, data, case.epochs, case.seed, keep_network=True)
+    return judged(result, data, case.resolution)
+
+
+def judged(result: Training, data: Dataset, resolution: int) -> tuple[float, float]:
+    """Validation and test accuracy in percent of what a training kept; a constant guess where it diverged."""
     if result.network is None:
         return data.chance, data.chance
     validation, test = (
-        evaluate(result.network, split, case.resolution, threads=1).accuracy
-        for split in (data.val, data.test)
+        evaluate(result.network, split, resolution, threads=1).accuracy for split in (data.val, data.test)
     )
     return validation, test
 
