@@ -26,6 +26,13 @@ curves: e{i}
 
 
 @pytest.fixture
+def spawned_find_bench(monkeypatch):
+    """Lets processes that a test starts import `bench` too; they get this process's path."""
+    # The root comes last, so that an installed narsfast stays in front.
+    monkeypatch.setattr(sys, "path", [*sys.path, str(Path(__file__).parents[2])])
+
+
+@pytest.fixture
 def toy(tmp_path):
     """Description of a full grid of 48 rows: deep and wide is good, at the middle rate; two seeds and three epochs."""
     lines = ["depth,width,rate,cost,acc0,acc1,e1,e2,e3"]

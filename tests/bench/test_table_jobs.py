@@ -1,6 +1,4 @@
 import json
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -65,13 +63,12 @@ def test_another_table_of_the_same_name_is_judged_again(judge, toy, tmp_path):
 
 
 @pytest.mark.slow
-def test_processes_give_what_this_one_gives(toy, tmp_path, monkeypatch):
+def test_processes_give_what_this_one_gives(toy, tmp_path, monkeypatch, spawned_find_bench):
     # Processes import the judge by name, so it has to be in an importable module.
     (tmp_path / "judges.py").write_text(
         "def judge(table, variant, size, seed):\n    return {'sum': float(table.targets.sum()), 'seed': seed}\n"
     )
-    # They get this process's path; the root comes last, so that an installed narsfast stays in front.
-    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path, str(Path(__file__).parents[2])])
+    monkeypatch.syspath_prepend(tmp_path)
     from judges import judge
 
     tables = Tables([toy], None)
