@@ -10,6 +10,7 @@ found network is trained once more, by the standard recipe: what the found archi
 Figures, over the seeds: mean validation and test accuracy of the found networks and of the baseline, the mean gap (found
 less baseline of the same seed), and the standard error of the gap; their multiply-adds. `_recipe_gap` is the part of the
 gap in test accuracy that the recipe makes (found less standard, on the found network), `_architecture_gap` the rest.
+`_tau` is Kendall's, cross-validated on the trials of the search, of the predictor and of its rivals that a run has.
 
 `--runs DIR` keeps the runs, and goes on with those that are there; name the photos as a folder then, since an archive is
 unpacked to another place each time.
@@ -72,12 +73,19 @@ def judge(
             trial.candidate: trial.seconds for trial in (*run.trials("final"), *run.trials("baseline"))
         }
         searched = sum(trial.seconds for trial in run.trials("search"))
+        taus = {f"{name}_tau": tau for name, tau in run.fact("fits")[-1]["taus"].items()}
+        stated = {
+            candidate["id"]: (candidate["predicted"], candidate["std"])
+            for family in run.fact("families")
+            for candidate in family["candidates"]
+        }
     by_standard = standard_accuracies(path, [result.directory for result in results], folder, options)
     rows = []
     for (name, model), result, standard in zip(MODELS.items(), results, by_standard, strict=True):
         baseline = known[model]
         if baseline["outcome"] != "ok":
             raise SystemExit(f"the training of {model} {baseline['outcome']}: {baseline['message']}")
+        predicted, std = stated[result.candidate]
         rows.append(
             {
                 "seed": options["seed"],
@@ -86,6 +94,8 @@ def judge(
                 "baseline_macs": baseline["macs"],
                 "found_params": result.params,
                 "baseline_params": baseline["params"],
+                "found_predicted": predicted,
+                "found_predicted_std": std,
                 "found_validation": result.validation,
                 "standard_validation": standard[0],
                 "baseline_validation": baseline["validation"],
@@ -95,6 +105,7 @@ def judge(
                 "found_seconds": seconds[result.candidate],
                 "baseline_seconds": seconds[model],
                 "search_seconds": searched,
+                **taus,
             }
         )
     return rows
@@ -131,6 +142,9 @@ def figures_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
             if len(gaps) > 1:
                 error = statistics.stdev(gaps) / math.sqrt(len(gaps))
                 figures[f"mobilenet_v3_{name}_{gap}_error"] = error
+    one_a_seed = [row for row in rows if row["baseline"] == rows[0]["baseline"]]
+    for name in (key for key in rows[0] if key.endswith("_tau")):
+        figures[name] = statistics.mean(row[name] for row in one_a_seed)
     return figures
 
 

@@ -17,6 +17,7 @@ def row(name, seed, found, baseline):
         "found_test": found,
         "standard_test": baseline + 0.5,
         "baseline_test": baseline,
+        "predictor_tau": seed / 4,
     }
 
 
@@ -31,6 +32,7 @@ def test_gaps_are_of_the_same_seed_and_have_an_error():
     assert figures["mobilenet_v3_small_validation_gap"] == 5.0
     assert figures["mobilenet_v3_small_recipe_gap"] == 3.5
     assert figures["mobilenet_v3_small_architecture_gap"] == 0.5
+    assert figures["predictor_tau"] == 0.125
     assert "mobilenet_v3_small_gap_error" not in baselines.figures_of(rows[::2])
 
 
