@@ -59,11 +59,11 @@ def first_to_train(search: Search, wanted: Rows) -> Rows:
     """
     if search.config.distil != LARGEST or search.run.fact("teacher") is not None:
         return wanted
-    if len(wanted) == 1:
-        _log.warning("distil: one network is the best for all budgets, so nobody learns from the largest")
     largest = max(wanted, key=lambda name: int(wanted[name]["statistics"]["macs"]))
     ended = {trial.candidate: trial.outcome for trial in search.run.trials("final")}
     if ended.get(largest) != "ok":
+        if len(wanted) == 1:
+            _log.warning("distil: one network is the best for all budgets, so nobody learns from the largest")
         return {largest: wanted[largest]}
     search.run.put_fact("teacher", {"candidate": largest})
     return wanted
