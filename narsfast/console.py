@@ -63,7 +63,7 @@ def _bars(console: Console) -> Iterator[Report]:
 
         def show(stage: str, done: float, total: float) -> None:
             if stage not in tasks:
-                tasks[stage] = bars.add_task(stage, total=total)
+                tasks[stage] = bars.add_task(stage, total=total, completed=int(done))
             bars.update(tasks[stage], completed=done, total=total)
 
         yield show
@@ -81,19 +81,19 @@ class _Notes(logging.Handler):
 class _Lines:
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._started: dict[str, float] = {}
+        self._started: dict[str, tuple[float, float]] = {}
         self._shown: dict[str, int] = {}
 
     def __call__(self, stage: str, done: float, total: float) -> None:
         share = done / total if total else 1.0
         now = time.monotonic()
-        start = self._started.setdefault(stage, now)
+        start, kept = self._started.setdefault(stage, (now, share))
         step = int(share * _STEPS + 1e-9)
         if step <= self._shown.get(stage, 0):
             return
         self._shown[stage] = step
         spent = now - start
-        left = f", {spent * (1 - share) / share:.0f} s left" if share < 1 else ""
+        left = f", {spent * (1 - share) / (share - kept):.0f} s left" if kept < share < 1 else ""
         self._console.print(f"{stage}: {share:.0%} after {spent:.0f} s{left}", highlight=False)
 
 

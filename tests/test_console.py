@@ -17,6 +17,16 @@ def test_without_a_terminal_there_is_a_line_a_fifth(capsys):
     assert "left" not in lines[-1]
 
 
+def test_the_time_left_is_by_what_was_done_since_the_stage_began(capsys, monkeypatch):
+    clock = iter((0.0, 10.0, 20.0))
+    monkeypatch.setattr(console.time, "monotonic", lambda: next(clock))
+    with console.progress_bars() as report:
+        for done in (2, 3, 4):  # two were kept from before
+            report("train", done, 4)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == ["train: 50% after 0 s", "train: 75% after 10 s, 10 s left", "train: 100% after 20 s"]
+
+
 def test_on_a_terminal_there_is_a_bar_with_the_time_left(monkeypatch):
     screen = io.StringIO()
     terminal = Console(file=screen, force_terminal=True, width=100)
