@@ -32,6 +32,7 @@ from .families import (
     trained_genes,
     wanted_budgets,
 )
+from .finals import final_row
 from .network_source import network_of
 from .predictor import Predictor
 from .predictor import pretrain as pretrain_predictor
@@ -166,7 +167,7 @@ def evolve(search: Search, added: Sequence[str] = ()) -> list[dict[str, Any]]:
         )
         search.progress("evolve", 1, 1)
         for (text, budget), result in zip(missing.items(), evolved, strict=True):
-            known[text] = family_of(search, text, budget, result)
+            known[text] = family_of(search, text, budget, result, predictor)
         search.run.put_fact("families", list(known.values()))
         search.run.put_fact("stage", "train")
     return list(known.values())
@@ -203,7 +204,7 @@ def pareto(search: Search, statistics: Sequence[str], between: str | None = None
 
 
 def train(search: Search) -> dict[str, Trial]:
-    """Train the best candidate of every budget fully; where that ends badly, the next best one; then the baselines.
+    """Train the best candidate of every budget fully, or the one that `final_row` puts in its place; then the baselines.
 
     What was trained before is kept. Teachers are trained before those that they teach.
 
@@ -214,37 +215,23 @@ def train(search: Search) -> dict[str, Trial]:
         UserError: every candidate that the run keeps for a budget ended badly, or the teacher did.
     """
     families = evolve(search)
-    rank = dict.fromkeys(range(len(families)), 0)
-    trials: dict[str, Trial] = {}
+    images = len(search.data.val)
+    finals = {trial.candidate: trial for trial in search.run.trials("final")}
     _train_teacher(search)
     while True:
-        wanted = {}
-        for family, place in zip(families, rank.values(), strict=True):
-            top = family["candidates"][place]
-            wanted[top["id"]] = top
-        if wanted.keys() <= trials.keys():
+        chosen = {family["budget"]: final_row(family, finals, images) for family in families}
+        wanted = {row["id"]: row for row in chosen.values()}
+        if wanted.keys() <= finals.keys():
             break
-        search.run.put_fact("finals_expected", len(wanted.keys() | trials.keys()))
-        tasks = [final_task(search, top) for top in first_to_train(search, wanted).values()]
-        trials |= {trial.candidate: trial for trial in _trials(search, tasks, "final", "train")}
-        for index, family in enumerate(families):
-            trial = trials.get(family["candidates"][rank[index]]["id"])
-            if trial is not None and trial.outcome != "ok":
-                rank[index] += 1
-                if rank[index] == len(family["candidates"]):
-                    raise UserError(
-                        f"budget {family['label']}: none of its {rank[index]} final trainings ended well, the last "
-                        f"{trial.ending()}"
-                    )
+        search.run.put_fact("finals_expected", len(wanted.keys() | finals.keys()))
+        tasks = [final_task(search, row) for row in first_to_train(search, wanted).values()]
+        finals |= {trial.candidate: trial for trial in _trials(search, tasks, "final", "train")}
     baselines = [baseline_task(search, reference) for reference in search.config.baselines]
     if baselines:
         list(_trials(search, baselines, "baseline", "train the baselines"))
     if search.run.fact("stage") == "train":
         search.run.put_fact("stage", "emit")
-    return {
-        family["budget"]: trials[family["candidates"][place]["id"]]
-        for family, place in zip(families, rank.values(), strict=True)
-    }
+    return {budget: finals[row["id"]] for budget, row in chosen.items()}
 
 
 def emit(search: Search) -> list[Result]:

@@ -58,6 +58,7 @@ def collect(run: Run) -> dict[str, Any]:
         "finals": _final_rows(run),
         "baselines": run.fact("baselines") or [],
         "teacher": run.fact("teacher"),
+        "displaced": _displaced(run),
         "results": [
             {
                 "budget": result.budget,
@@ -225,6 +226,18 @@ def _fits(fits: Any) -> list[dict[str, Any]]:
         {"trials": fit["trials"], "taus": {name: _number(tau) for name, tau in fit["taus"].items()}}
         for fit in fits or []
     ]
+
+
+def _displaced(run: Run) -> list[str]:
+    """Labels of the budgets whose network is the best trial's, in the place of one found that was trained well."""
+    ended_well = {trial.candidate for trial in run.trials("final") if trial.outcome == "ok"}
+    emitted = {result.budget: result.candidate for result in run.results()}
+    families = run.fact("families") or ()
+    found = {
+        family["label"]: next((row["id"] for row in family["candidates"] if row["id"] in ended_well), None)
+        for family in families
+    }
+    return [budget for budget, candidate in emitted.items() if candidate != found.get(budget, candidate)]
 
 
 def _final_rows(run: Run) -> list[dict[str, Any]]:

@@ -80,7 +80,7 @@ def results(data: Data, drawn: set[str], folder: Path, page: Path) -> str:
         "Predicted is for a training cut short at the early-stop epoch, on the validation split; validation "
         "and test are "
         "of the full training. The search chose by the validation split, so it flatters; test was looked at "
-        "once." + _baseline_text(data) + _teacher_text(data),
+        "once." + _displaced_text(data) + _baseline_text(data) + _teacher_text(data),
         soft=True,
     )
 
@@ -96,6 +96,15 @@ def _baseline_row(row: Data, timed: bool) -> tuple[object, ...]:
         number(row["validation"]),
         number(row["test"]),
         row["directory"] if row["outcome"] == "ok" else f"{row['outcome']}: {row['message']}",
+    )
+
+
+def _displaced_text(data: Data) -> str:
+    if not data["displaced"]:
+        return ""
+    return (
+        f" For {', '.join(data['displaced'])} the network found did worse in its full training than a trial of the "
+        "search in a few epochs, so that the network and recipe of that trial are here."
     )
 
 
