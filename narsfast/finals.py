@@ -24,8 +24,8 @@ def final_row(family: Row, finals: Mapping[str, Trial], images: int) -> Row:
 
     It is the best predicted one whose training ends well. Where that does worse after its full training than the best
     trial of the search inside the budget did after a few epochs, by more than a standard error of the validation
-    split, the predictor was wrong about it: the candidate of that trial takes its place, unless its own full training
-    ends badly.
+    split, the predictor was wrong about it: the candidate of that trial is trained fully too, and the better of the two
+    on the validation split is taken.
 
     Args:
         family: of the budget, as `narsfast.families.family_of` makes it.
@@ -53,13 +53,13 @@ def final_row(family: Row, finals: Mapping[str, Trial], images: int) -> Row:
     if again is None:
         _log.warning(
             "budget %s: the network found reached %.1f %% in its full training, and a trial %.1f %% in %d epochs, so "
-            "that this one is trained fully and takes its place",
+            "that this one is trained fully too, and the better of the two is taken",
             family["label"],
             reached,
             once,
             best["epochs"],
         )
-    elif again.outcome != "ok":
+    elif again.outcome != "ok" or again.curve[-1] < reached:
         return wanted
     return next(row for row in rows if row["id"] == best["candidate"])
 
