@@ -1,18 +1,13 @@
-"""Makes `bench` importable by its place, and a table to try its scripts on.
-
-The root on sys.path would do it too, but hide an installed narsfast, with its compiled module, behind the sources.
-"""
+"""Makes `bench` importable, in processes that a test starts too, and has a table to try its scripts on."""
 
 import sys
-from importlib.machinery import PathFinder
-from importlib.util import module_from_spec
 from itertools import product
 from pathlib import Path
 
 import pytest
 
-_SPEC = PathFinder.find_spec("bench", [str(Path(__file__).parents[2])])
-sys.modules["bench"] = module_from_spec(_SPEC)
+# Last, so that an installed narsfast, with its compiled module, stays in front of the sources beside `bench`.
+sys.path.append(str(Path(__file__).parents[2]))
 
 _DESCRIPTION = """
 name: toy
@@ -23,13 +18,6 @@ statistics: {macs: cost}
 target: {columns: [acc0, acc1], sense: maximise}
 curves: e{i}
 """
-
-
-@pytest.fixture
-def spawned_find_bench(monkeypatch):
-    """Lets processes that a test starts import `bench` too; they get this process's path."""
-    # The root comes last, so that an installed narsfast stays in front.
-    monkeypatch.setattr(sys, "path", [*sys.path, str(Path(__file__).parents[2])])
 
 
 @pytest.fixture

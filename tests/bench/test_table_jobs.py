@@ -63,7 +63,7 @@ def test_another_table_of_the_same_name_is_judged_again(judge, toy, tmp_path):
 
 
 @pytest.mark.slow
-def test_processes_give_what_this_one_gives(toy, tmp_path, monkeypatch, spawned_find_bench):
+def test_processes_give_what_this_one_gives(toy, tmp_path, monkeypatch):
     # Processes import the judge by name, so it has to be in an importable module.
     (tmp_path / "judges.py").write_text(
         "def judge(table, variant, size, seed):\n    return {'sum': float(table.targets.sum()), 'seed': seed}\n"

@@ -2,7 +2,7 @@ from bench import recipe_switch
 from bench.trainings import Case, accuracies, all_accuracies
 
 
-def test_a_training_is_measured_on_both_splits_wherever_it_runs(spawned_find_bench):
+def test_a_training_is_measured_on_both_splits_wherever_it_runs():
     case = Case(recipe_switch.BASE, 32, recipe_switch.PLAIN.model_dump(mode="json"), 1, 1, "digits")
     validation, test = accuracies(case)
     assert 0 <= validation <= 100
