@@ -18,7 +18,7 @@ budget for the swap: each of its two networks is trained with its own recipe and
 same seed and the final number of epochs. That second network takes no part in the comparison, nor its training.
 
 Figures: mean test accuracy of each search, mean gap of joint less each other (of the same seed), and mean loss by a
-swapped recipe, in points, with standard errors over the seeds. About 45 minutes on two quiet cores, an estimate; --quick
+swapped recipe, in points, with standard errors over the seeds. About 40 minutes on two cores; --quick
 is one seed on the digits with the smallest of trainings, which says nothing about the question.
 
 `--runs DIR` keeps the runs, and goes on with those that are there; name the photos as a folder then, since an archive is
