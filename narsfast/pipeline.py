@@ -221,10 +221,11 @@ def train(search: Search) -> dict[str, Trial]:
     while True:
         chosen = {family["budget"]: final_row(family, finals, images) for family in families}
         wanted = {row["id"]: row for row in chosen.values()}
+        now = first_to_train(search, wanted)
         if wanted.keys() <= finals.keys():
             break
         search.run.put_fact("finals_expected", len(wanted.keys() | finals.keys()))
-        tasks = [final_task(search, row) for row in first_to_train(search, wanted).values()]
+        tasks = [final_task(search, row) for row in now.values()]
         finals |= {trial.candidate: trial for trial in _trials(search, tasks, "final", "train")}
     baselines = [baseline_task(search, reference) for reference in search.config.baselines]
     if baselines:

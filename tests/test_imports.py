@@ -24,7 +24,8 @@ ALLOWED = {
     "network_source": {"space", "arch", "cost", "data", "training"},
     "config": {"network_source", "space", "arch", "cost", "training"},
     "context": {"config", "network_source", "space", "arch", "cost", "data", "search", "training", "runs"},
-    "families": {"context", "network_source", "cost", "search", "space"},
+    "families": {"context", "network_source", "cost", "predictor", "runs", "search", "space"},
+    "finals": set(),
     "baselines": {"context", "network_source", "space", "arch", "cost", "training"},
     "distillation": {"baselines", "config", "context", "network_source", "space", "arch", "training", "emit"},
     "pipeline": {
@@ -32,6 +33,7 @@ ALLOWED = {
         "context",
         "distillation",
         "families",
+        "finals",
         "network_source",
         "space",
         "arch",

@@ -55,7 +55,8 @@ def test_the_found_keeps_its_latency_everywhere(finished, options, capsys):
     path, results = finished
     assert [result.budget for result in results] == ["6ms<=latency<=12ms"]
     with Run.read(path) as run:
-        found = run.fact("families")[0]["candidates"][0]["statistics"]
+        rows = {row["id"]: row for row in run.fact("families")[0]["candidates"]}
+        found = rows[results[0].candidate]["statistics"]
         assert LatencyTable.from_dict(run.fact("latency")) == LatencyTable.read(options["latency"])
         assert "latency" in run.fact("predictor_pretraining")
         assert all(isinstance(row["macs"], int) for row in run.fact("statistics").values())
