@@ -45,10 +45,7 @@ def test_where_it_does_worse_than_a_trial_the_better_of_both_is_wanted(caplog):
     worse = family("a", "b", "t", best="t", accuracy=60.0)
     with caplog.at_level(logging.WARNING):
         assert wanted(worse, trial("a", 50.0)) == "t"
-    assert (
-        "macs<=1M: the network found reached 50.0 % in its full training, and a trial 60.0 % in 2 epochs"
-        in (caplog.text)
-    )
+    assert "found reached 50.0 % in its full training, and a trial 60.0 % in 2 epochs" in caplog.text
     caplog.clear()
     assert wanted(worse, trial("a", 50.0), trial("t", 55.0)) == "t"
     assert wanted(worse, trial("a", 50.0), trial("t", 45.0)) == "a"
