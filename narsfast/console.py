@@ -18,6 +18,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 from .progress import Progress as Report
 
@@ -94,7 +95,7 @@ class _Lines:
         self._shown[stage] = step
         spent = now - start
         left = f", {spent * (1 - share) / (share - kept):.0f} s left" if kept < share < 1 else ""
-        self._console.print(f"{stage}: {share:.0%} after {spent:.0f} s{left}", highlight=False)
+        self._console.print(f"{stage}: {share:.0%} after {spent:.0f} s{left}", markup=False, highlight=False)
 
 
 def print_table(title: str, rows: Sequence[dict[str, Any]]) -> None:
@@ -106,7 +107,10 @@ def print_table(title: str, rows: Sequence[dict[str, Any]]) -> None:
             name.replace("_", " "), justify="right" if number else "left", no_wrap=number, overflow="fold"
         )
     for row in rows:
-        table.add_row(*(f"{value:,}" if isinstance(value, int) else str(value) for value in row.values()))
+        # As Text, since rich reads a string's square brackets as markup: `narsfast[onnx]` would lose its end.
+        table.add_row(
+            *(Text(f"{value:,}" if isinstance(value, int) else str(value)) for value in row.values())
+        )
     console = Console()
     if not console.is_terminal:
         console.width = _WIDTH

@@ -49,6 +49,13 @@ def test_numbers_stand_to_the_right(capsys):
     assert "│ a  " in out
 
 
+def test_square_brackets_are_shown_as_they_are(capsys):
+    console.print_table("t", [{"name": "pip install 'narsfast[onnx]'", "files": "runs/[old]/a"}])
+    out = capsys.readouterr().out
+    assert "narsfast[onnx]" in out
+    assert "runs/[old]/a" in out
+
+
 def test_what_is_logged_is_shown_while_a_stage_runs(capsys):
     log = logging.getLogger("narsfast.data")
     with console.progress_bars():
