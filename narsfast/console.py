@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     Progress,
@@ -18,7 +19,6 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
-from rich.text import Text
 
 from .progress import Progress as Report
 
@@ -100,16 +100,16 @@ class _Lines:
 
 def print_table(title: str, rows: Sequence[dict[str, Any]]) -> None:
     """Print rows as a table on stdout: one column a key, numbers to the right."""
-    table = Table(title=title, title_justify="left")
+    # rich reads square brackets as markup: without escape `narsfast[onnx]` would lose its end.
+    table = Table(title=escape(title), title_justify="left")
     for name in rows[0]:
         number = all(_is_number(row[name]) for row in rows)
         table.add_column(
             name.replace("_", " "), justify="right" if number else "left", no_wrap=number, overflow="fold"
         )
     for row in rows:
-        # As Text, since rich reads a string's square brackets as markup: `narsfast[onnx]` would lose its end.
         table.add_row(
-            *(Text(f"{value:,}" if isinstance(value, int) else str(value)) for value in row.values())
+            *(escape(f"{value:,}" if isinstance(value, int) else str(value)) for value in row.values())
         )
     console = Console()
     if not console.is_terminal:

@@ -50,10 +50,11 @@ def test_numbers_stand_to_the_right(capsys):
 
 
 def test_square_brackets_are_shown_as_they_are(capsys):
-    console.print_table("t", [{"name": "pip install 'narsfast[onnx]'", "files": "runs/[old]/a"}])
+    console.print_table("to runs/[new]", [{"name": "pip install 'narsfast[onnx]'", "files": "runs/[old]/a"}])
     out = capsys.readouterr().out
     assert "narsfast[onnx]" in out
     assert "runs/[old]/a" in out
+    assert "to runs/[new]" in out
 
 
 def test_what_is_logged_is_shown_while_a_stage_runs(capsys):
