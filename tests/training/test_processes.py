@@ -88,13 +88,14 @@ def test_what_the_report_raises_ends_the_processes(task, tmp_path):
     class TooLateError(Exception):
         pass
 
+    checkpoint = tmp_path / "two" / "checkpoint.pt"
+
     def report(share):
-        if any(tmp_path.glob("two/*")):  # the first checkpoint: they are in the middle of it
+        if checkpoint.exists():  # they are in the middle of it
             raise TooLateError
 
     with pytest.raises(TooLateError):
         run_trial(dataclasses.replace(task, epochs=500, schedule_epochs=500), report)
-    checkpoint = tmp_path / "two" / "checkpoint.pt"
     written = checkpoint.stat().st_mtime_ns
     time.sleep(0.5)
     assert checkpoint.stat().st_mtime_ns == written
