@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import statistics
 import tempfile
@@ -138,10 +137,7 @@ def figures_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
                 figures[f"mobilenet_v3_{name}_{kind}_{what}"] = mean
         for gap, (ours, theirs) in GAPS.items():
             gaps = [row[ours] - row[theirs] for row in part]
-            figures[f"mobilenet_v3_{name}_{gap}"] = statistics.mean(gaps)
-            if len(gaps) > 1:
-                error = statistics.stdev(gaps) / math.sqrt(len(gaps))
-                figures[f"mobilenet_v3_{name}_{gap}_error"] = error
+            figures |= harness.mean_and_error(f"mobilenet_v3_{name}_{gap}", gaps)
     one_a_seed = [row for row in rows if row["baseline"] == rows[0]["baseline"]]
     for name in (key for key in rows[0] if key.endswith("_tau")):
         figures[name] = statistics.mean(row[name] for row in one_a_seed)

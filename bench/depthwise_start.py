@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import math
 import os
-import statistics
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from itertools import product
@@ -91,9 +90,7 @@ def figures_of(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
             key=lambda row: (row["network"], row["seed"], row["start"]),
         )
         gaps = [every["test"] - group["test"] for every, group in zip(mine[::2], mine[1::2], strict=True)]
-        figures[f"{optimizer}_gap"] = statistics.mean(gaps)
-        if len(gaps) > 1:
-            figures[f"{optimizer}_gap_error"] = statistics.stdev(gaps) / math.sqrt(len(gaps))
+        figures |= harness.mean_and_error(f"{optimizer}_gap", gaps)
     return figures
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import platform
 import statistics
@@ -117,6 +118,14 @@ def photos(folder: Path) -> Iterator[Path]:
         with tarfile.open(archive) as packed:
             packed.extractall(scratch, filter="data")
         yield next(Path(scratch).rglob("train")).parent
+
+
+def mean_and_error(name: str, values: Sequence[float]) -> dict[str, float]:
+    """Figures: the mean, and from two values on its standard error."""
+    figures = {name: statistics.mean(values)}
+    if len(values) > 1:
+        figures[f"{name}_error"] = statistics.stdev(values) / math.sqrt(len(values))
+    return figures
 
 
 def report(figures: Mapping[str, float], rows: Sequence[Mapping[str, Any]], path: Path | None) -> None:

@@ -29,7 +29,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import statistics
 import tempfile
@@ -184,23 +183,16 @@ def figures_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
         figures |= {f"{data}_{search}_test": statistics.mean(values) for search, values in tests.items()}
         for part in ("architecture", "recipe"):
             gaps = [a - b for a, b in zip(tests["joint"], tests[f"{part}_only"], strict=True)]
-            figures |= _with_error(f"{data}_joint_minus_{part}", gaps)
+            figures |= harness.mean_and_error(f"{data}_joint_minus_{part}", gaps)
         losses = [_swap_loss(row) for row in mine if row["search"] == "swap" and not row["equal_recipes"]]
         if losses:
-            figures |= _with_error(f"{data}_swap_loss", losses)
+            figures |= harness.mean_and_error(f"{data}_swap_loss", losses)
     return figures
 
 
 def _swap_loss(row: Mapping[str, Any]) -> float:
     """Own less swapped, mean of the two networks."""
     return statistics.mean(row[f"{size}_own"] - row[f"{size}_swapped"] for size in ("large", "small"))
-
-
-def _with_error(name: str, values: Sequence[float]) -> dict[str, float]:
-    figures = {name: statistics.mean(values)}
-    if len(values) > 1:
-        figures[f"{name}_error"] = statistics.stdev(values) / math.sqrt(len(values))
-    return figures
 
 
 def _options(parser: argparse.ArgumentParser) -> None:

@@ -264,6 +264,7 @@ PARTS: dict[str, dict[str, Callable[[], str]]] = {
     "loader": {"loaders": loaders},
     "throughput": {"trainings": throughput},
     "ops_accuracy": {},
+    "ops_gradients": {},
     "search_time": {},
     "search_speed": {"searches": search},
     "search_optimum": {"optima": optima},

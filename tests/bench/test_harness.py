@@ -171,3 +171,8 @@ def test_every_script_is_in_the_list():
     files = Path(all_scripts.__file__).parent.glob("*.py")
     scripts = {path.stem for path in files if "\ndef main(" in path.read_text()}
     assert scripts - {"__main__"} == set(all_scripts.SCRIPTS)
+
+
+def test_a_single_value_has_no_standard_error():
+    assert harness.mean_and_error("gap", [2.0]) == {"gap": 2.0}
+    assert harness.mean_and_error("gap", [1.0, 3.0]) == {"gap": 2.0, "gap_error": pytest.approx(1.0)}
