@@ -85,7 +85,7 @@ def figures_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 def main() -> None:
     options = harness.arguments(__doc__, data=True, add=_options)
     epochs = 2 if options.quick else 12
-    seeds = options.seeds or (2 if options.quick else 32)
+    seeds = options.seeds or (2 if options.quick else 48)
     jobs = list(product(range(seeds), OPS))
     with (
         harness.photos(options.data) as folder,
@@ -100,7 +100,7 @@ def main() -> None:
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--seeds", type=int, default=None, help="(default: 32, quick: 2)")
+    parser.add_argument("--seeds", type=int, default=None, help="(default: 48, quick: 2)")
 
 
 if __name__ == "__main__":
