@@ -46,7 +46,7 @@ RECIPE = Recipe(
 
 
 def candidate() -> Definition:
-    """The first random candidate between these multiply-adds."""
+    """The first random candidate with multiply-adds, counted at its own resolution, inside `MACS`; at 64 px."""
     space = load_space("mobile")
     counter = Counter(space, num_classes=10)
     genes = space.random(64, seed=0)
