@@ -84,10 +84,18 @@ def test_a_process_that_fell_over_says_why_and_ends(task, tmp_path, monkeypatch,
 
 
 @pytest.mark.slow
-def test_what_the_report_raises_ends_the_processes(task, tmp_path):
+def test_what_the_report_raises_ends_the_processes(task, tmp_path, monkeypatch):
     class TooLateError(Exception):
         pass
 
+    started = []
+
+    class Noted(subprocess.Popen):
+        def __init__(self, *args, **options):
+            super().__init__(*args, **options)
+            started.append(self)
+
+    monkeypatch.setattr(subprocess, "Popen", Noted)
     checkpoint = tmp_path / "two" / "checkpoint.pt"
 
     def report(share):
@@ -96,6 +104,8 @@ def test_what_the_report_raises_ends_the_processes(task, tmp_path):
 
     with pytest.raises(TooLateError):
         run_trial(dataclasses.replace(task, epochs=500, schedule_epochs=500), report)
+    # torchrun has been ended and waited for: its processes would soon fall over without their folder, too.
+    assert [process.returncode is not None for process in started] == [True]
     written = checkpoint.stat().st_mtime_ns
     time.sleep(0.5)
     assert checkpoint.stat().st_mtime_ns == written
