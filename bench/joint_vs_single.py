@@ -44,14 +44,13 @@ import numpy as np
 from bench import harness
 from bench.trainings import Case, all_accuracies
 from narsfast import pipeline
-from narsfast.config import resolve_config
+from narsfast.common.seeds import derive_seed
 from narsfast.cost import Budget, Counter
 from narsfast.data import shared_data
-from narsfast.models import read_recipe
+from narsfast.pipeline import resolve_config
 from narsfast.runs import Run
 from narsfast.search import Pool, sample_pool
-from narsfast.seeds import derive_seed
-from narsfast.space import Genes, Part, Space
+from narsfast.space import Genes, Part, Space, read_recipe
 
 RESOLUTION = 32
 DATA = ("digits", "clothing")

@@ -40,7 +40,7 @@ from bench import harness
 from bench.predictors import PREDICTORS
 from bench.table import Table
 from bench.table_jobs import Case, Scores, Tables, arguments, run_cases
-from narsfast.seeds import derive_seed
+from narsfast.common.seeds import derive_seed
 
 DEFAULT_TABLES = ("accel", "macro", "fcnet_protein")
 SIZES = (50, 100, 200, 500)

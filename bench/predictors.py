@@ -24,8 +24,8 @@ from sklearn.linear_model import RidgeCV
 import narsfast.predictor
 from bench.table import Table
 from bench.table_jobs import digest
+from narsfast.common.seeds import derive_seed
 from narsfast.predictor import Predictor, pretrain
-from narsfast.seeds import derive_seed
 from narsfast.space import Genes, Space
 
 Floats = NDArray[np.float64]

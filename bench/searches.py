@@ -20,11 +20,11 @@ import narsfast.search
 from bench.predictors import inputs, no_pretraining, pretrained, regressor
 from bench.table import Table
 from bench.table_jobs import digest
+from narsfast.common.seeds import derive_seed
+from narsfast.common.trial import Trial
 from narsfast.predictor import Predictor
 from narsfast.search import PickedBatch, Pool, first_batch, optimise
-from narsfast.seeds import derive_seed
 from narsfast.space import Part
-from narsfast.trial import Trial
 
 Rows = NDArray[np.int64]
 Floats = NDArray[np.float64]

@@ -47,9 +47,9 @@ from bench import harness
 from bench.ops_accuracy import RECIPE
 from narsfast import _native
 from narsfast.arch import Definition
-from narsfast.config import RunConfig
 from narsfast.data import resolve_loader
 from narsfast.errors import UserError
+from narsfast.pipeline import RunConfig
 from narsfast.runs import Executor, Processes, run_trials
 from narsfast.runs._processes import visible_gpus
 from narsfast.training import TrainerSettings, TrialTask, run_trial

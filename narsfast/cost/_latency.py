@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from narsfast.common.files import write_file
 from narsfast.errors import UserError, refusal
-from narsfast.files import write_file
 from narsfast.space import Space
 
 FORMAT = 1

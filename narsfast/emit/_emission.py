@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 import narsfast
 from narsfast.arch import WEIGHTS_FILE, Network, Padding, reference_file, save_weights
+from narsfast.common.files import replacing_directory
 from narsfast.cost import LATENCY
-from narsfast.files import replacing_directory
 from narsfast.space import Recipe
 
 from ._card import model_card

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,14 +16,15 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from narsfast import _native
+from narsfast.common.progress import Progress, silent
+from narsfast.common.seeds import derive_seed
+from narsfast.common.threads import torch_threads
 from narsfast.errors import UserError
-from narsfast.progress import Progress, silent
-from narsfast.seeds import derive_seed
 from narsfast.space import Space
 
 from ._fitting import Fitted, fit_members
 from ._inputs import Inputs, Scaling, Statistics, order_columns, without_order
-from ._network import Layer, new_layers, one_thread
+from ._network import Layer, new_layers
 from ._pretraining import PretrainingReport, ProxyTask, pretrain_encoder
 from ._validation import CrossValidation, Deviation, cross_validate
 from ._weights import ArrayLayer, PredictorWeights
@@ -92,7 +92,7 @@ class Predictor:
         inputs, percent = self.learning_set(genes, labels)
         every = torch.arange(len(percent))
         generator = torch.Generator().manual_seed(derive_seed(seed, "fit"))
-        with one_thread():
+        with torch_threads(1):
             fitted = fit_members(
                 self.encoder, self.head_widths, inputs, percent, [every] * self.members, generator
             )
@@ -161,28 +161,6 @@ class Predictor:
             self.deviation.floor,
         )
 
-    def save(self, directory: str | Path) -> None:
-        """Write ``predictor.safetensors`` and ``predictor.json`` (the schema) into a directory."""
-        from ._storage import save_predictor
-
-        save_predictor(self, Path(directory))
-
-    @staticmethod
-    def load(directory: str | Path, space: Space, counter: Statistics | None = None) -> Predictor:
-        """Read what `save` wrote.
-
-        Args:
-            directory: where it is.
-            space: the space it is to be used on.
-            counter: statistics to use; default is the `narsfast.cost.Counter` it was made with.
-
-        Raises:
-            UserError: there is none, it was made for another space or other statistics, or it is damaged.
-        """
-        from ._storage import load_predictor
-
-        return load_predictor(Path(directory), space, counter)
-
 
 def pretrain(
     counter: Statistics,
@@ -227,7 +205,7 @@ def pretrain(
         layers = new_layers([architecture.shape[1], *encoder], members, generator)
         task = ProxyTask.of(counter, array)
         if task.names:
-            with one_thread():
+            with torch_threads(1):
                 proxy, report = pretrain_encoder(layers, architecture, task, seed, progress)
     return Predictor(counter, scaling, members, tuple(layers), tuple(proxy), tuple(head), report)
 

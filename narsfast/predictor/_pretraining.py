@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 from torch import Tensor
 
+from narsfast.common.progress import Progress, silent
+from narsfast.common.seeds import derive_seed
 from narsfast.cost import stage_params
-from narsfast.progress import Progress, silent
-from narsfast.seeds import derive_seed
 from narsfast.space import Genes
 
 from ._descent import Schedule, batch_order, minimise

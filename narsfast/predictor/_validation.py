@@ -13,11 +13,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from narsfast.seeds import derive_seed
+from narsfast.common.seeds import derive_seed
+from narsfast.common.threads import torch_threads
 
 from ._fitting import fit_members
 from ._inputs import Inputs
-from ._network import Layer, one_thread
+from ._network import Layer
 from ._targets import compress
 
 FEWEST_LABELS = 8
@@ -77,7 +78,7 @@ def cross_validate(
         return CrossValidation(folds, outputs, Deviation())
     rows = [torch.from_numpy(np.flatnonzero(folds != fold)) for fold in range(folds.max() + 1)]
     generator = torch.Generator().manual_seed(derive_seed(seed, "folds"))
-    with one_thread():
+    with torch_threads(1):
         fitted = fit_members(
             encoder, head_widths, inputs, labels, [mine for mine in rows for _ in range(members)], generator
         )

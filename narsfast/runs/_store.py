@@ -18,12 +18,12 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args
 
+from narsfast.common.differences import differences
+from narsfast.common.files import remove_partial, replacing
+from narsfast.common.trial import Trial
 from narsfast.errors import UserError
-from narsfast.files import remove_partial, replacing
-from narsfast.trial import Trial
 
 from . import _database as database
-from ._config import differences
 from ._lock import LOCK_FILE, DriverLock, driver_of
 from ._records import Batch, BatchMember, BatchState, InFlight, Purpose, Result, RunState
 

@@ -14,12 +14,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from narsfast.common.progress import Progress, silent
+from narsfast.common.seeds import derive_seed
+from narsfast.common.trial import Trial
 from narsfast.errors import UserError
-from narsfast.predictor import MEMBERS_ALONE, Predictor, baselines
-from narsfast.progress import Progress, silent
-from narsfast.seeds import derive_seed
+from narsfast.predictor import MEMBERS_ALONE, Predictor, compare_regressors
 from narsfast.space import Genes
-from narsfast.trial import Trial
 
 from ._early_stopping import early_stop_epoch
 from ._pool import Pool
@@ -50,7 +50,7 @@ class Fit:
 
     Attributes:
         trials: number of labels.
-        taus: cross-validated Kendall tau of the predictor and its rivals (`narsfast.predictor.baselines`).
+        taus: cross-validated Kendall tau of the predictor and its rivals (`narsfast.predictor.compare_regressors`).
     """
 
     trials: int
@@ -183,7 +183,9 @@ def optimise(
         if on_fit is not None or index + 1 == iterations:
             validation = predictor.cross_validate(genes, labels, derive_seed(seed, "validation", index))
             predictor = predictor.calibrated(validation)
-            taus = baselines(predictor, genes, labels, validation, derive_seed(seed, "baselines", index))
+            taus = compare_regressors(
+                predictor, genes, labels, validation, derive_seed(seed, "baselines", index)
+            )
             fits.append(Fit(len(labels), taus))
         progress(stage, 1, 1)
         if on_fit is not None:

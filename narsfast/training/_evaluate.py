@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from narsfast.common.threads import torch_threads
 from narsfast.data import Loader, Split, batches, split_share
 
 from ._device import moved
@@ -28,17 +27,6 @@ class Evaluation:
 
     accuracy: float
     logits: Tensor
-
-
-@contextmanager
-def torch_threads(threads: int | None) -> Iterator[None]:
-    """Inside, torch computes on `threads` threads; None leaves them as they are."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def evaluate(

@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from narsfast.common.trial import Trial
 from narsfast.errors import UserError
 from narsfast.runs import BatchMember, BatchState, InFlight, Result, Run, RunConflict
-from narsfast.trial import Trial
 
 PATH = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
 CONFIG = {"seed": 1, "data": {"name": "digits", "mirror": False}, "budgets": [{"macs": [0, 1e6]}]}
@@ -405,7 +405,7 @@ def test_leftovers_of_interrupted_files_go_when_the_run_is_opened(tmp_path):
 DRIVER = """
 import sys
 from narsfast.runs import BatchMember, Run
-from narsfast.trial import Trial
+from narsfast.common.trial import Trial
 
 def tell(line):
     sys.stdout.write(line)

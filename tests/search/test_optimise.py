@@ -4,13 +4,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from narsfast.common.seeds import derive_seed
+from narsfast.common.trial import Trial
 from narsfast.cost import Budget, Counter
 from narsfast.errors import UserError
-from narsfast.predictor import MEMBERS_ALONE, Deviation, baselines, pretrain
+from narsfast.predictor import MEMBERS_ALONE, Deviation, compare_regressors, pretrain
 from narsfast.search import Pool, first_batch, next_batch, optimise, sample_pool
-from narsfast.seeds import derive_seed
 from narsfast.space import load_space
-from narsfast.trial import Trial
 
 EPOCHS = 6
 SETTINGS = {"batch": 8, "iterations": 3, "epochs": EPOCHS, "chance": 10.0, "seed": 5}
@@ -134,7 +134,7 @@ def test_the_predictor_is_calibrated_on_all_labels(world, outcome):
     genes = world.pool.genes[rows]
     validation = world.predictor.cross_validate(genes, labels, derive_seed(SETTINGS["seed"], "validation", 2))
     assert result.predictor.deviation == validation.deviation != Deviation()
-    taus = baselines(
+    taus = compare_regressors(
         world.predictor, genes, labels, validation, derive_seed(SETTINGS["seed"], "baselines", 2)
     )
     assert result.fits[-1].taus == taus
