@@ -8,7 +8,7 @@ norm follows, so that only the speed differs at which the weights turn. Three ra
 64 px, by `narsfast.pipeline.STANDARD_RECIPE` in batches of 32 and by RMSProp at 0.002, on the clothing photos;
 three seeds of 12 epochs (--quick: one seed and network, one epoch), two trainings at a time.
 
-Figures: mean gap in test accuracy, all less group, of each optimiser, and its standard error over networks and seeds.
+Figures: mean gap in test accuracy, all less group, of each optimizer, and its standard error over networks and seeds.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ bounds, budget, seed and number of trainings, all in the space `tiny` at 32 px:
 
 - `joint`: every field is searched.
 - `architecture_only`: each field of the recipe is fixed to the middle of its values, as in `searches.py`: the lower one
-  of two, so that a choice such as the optimiser takes its first value.
+  of two, so that a choice such as the optimizer takes its first value.
 - `recipe_only`: the architecture is fixed to the member of the joint run's pool that is nearest to the middle of every
   field, among those inside the budget, by Euclidean distance of the features. Each seed fixes another one, and nothing
   makes it use the budget up.

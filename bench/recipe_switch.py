@@ -43,9 +43,9 @@ PLAIN = Recipe(
     ema=False,
     augmentation="none",
 )
-"""What a first script does: SGD with momentum, no augmentation, no regularisation but weight decay."""
+"""What a first script does: SGD with momentum, no augmentation, no regularization but weight decay."""
 
-REGULARISED = PLAIN.model_copy(
+REGULARIZED = PLAIN.model_copy(
     update={"augmentation": "crop", "mixup": 0.2, "label_smoothing": 0.1, "weight_decay": 5e-4}
 )
 """The same with crops, mixup and label smoothing."""
@@ -90,7 +90,7 @@ def main() -> None:
         cases = [
             ("switch", name, model, kind, recipe)
             for name, model in (("wide", WIDE), ("deep", DEEP))
-            for kind, recipe in (("plain", PLAIN), ("regularised", REGULARISED))
+            for kind, recipe in (("plain", PLAIN), ("regularised", REGULARIZED))
         ]
         cases += [
             ("transfer", name, model, kind, recipe)

@@ -14,7 +14,7 @@ from ._inspect import best, export, report, space, status, zoo
 from ._latency import latency
 from ._networks import scale, with_recipe
 from ._pareto import pareto
-from ._stages import emit, evolve, optimise, pretrain, resume, run, train_run
+from ._stages import emit, evolve, optimize, pretrain, resume, run, train_run
 
 
 class _Commands(typer.core.TyperGroup):
@@ -45,7 +45,7 @@ app.add_typer(latency, name="latency")
 for command in (
     run,
     pretrain,
-    optimise,
+    optimize,
     evolve,
     pareto,
     doctor,

@@ -100,7 +100,7 @@ OpsName = Annotated[
 OptimBackendName = Annotated[
     str | None,
     typer.Option(
-        "--optim-backend", help="Who computes the optimiser's step: native, torch, apex, or auto (default)."
+        "--optim-backend", help="Who computes the optimizer's step: native, torch, apex, or auto (default)."
     ),
 ]
 DeviceName = Annotated[

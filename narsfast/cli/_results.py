@@ -45,7 +45,7 @@ def _baselines(run: Path) -> list[dict[str, Any]]:
 
 
 def print_predictor(path: Path) -> None:
-    """How well the predictor learnt the statistics, and how it ranks trials beside its rivals."""
+    """How well the predictor learned the statistics, and how it ranks trials beside its rivals."""
     from narsfast.runs import Run
 
     with Run.read(path) as opened:
@@ -59,7 +59,7 @@ def print_predictor(path: Path) -> None:
             }
             for name, row in pretraining.items()
         ]
-        print_table("Pretraining (held-out fifth; error in standard deviations of what is learnt)", rows)
+        print_table("Pretraining (held-out fifth; error in standard deviations of what is learned)", rows)
     if fits:
         rows = [
             {"trials": fit["trials"]}

@@ -16,7 +16,7 @@ from ._results import print_predictor, print_results, results_as_json
 
 @creates_run
 def run(out: Path, options: dict[str, Any], workers: int | None) -> None:
-    """Run the whole search: pretrain, optimise, evolve, train, emit, report.
+    """Run the whole search: pretrain, optimize, evolve, train, emit, report.
 
     A run directory that exists goes on where it stopped. The table at the end has one line a budget.
     """
@@ -38,12 +38,12 @@ def pretrain(out: Path, options: dict[str, Any], workers: int | None) -> None:
     print_predictor(out)
 
 
-def optimise(run: RunPath, workers: Workers = None) -> None:
+def optimize(run: RunPath, workers: Workers = None) -> None:
     """Stage 2: train batches of promising candidates, refitting the predictor after each."""
     from narsfast import pipeline
 
     with progress_bars() as progress, pipeline.open_search(run, None, workers, progress) as search:
-        pipeline.optimise(search)
+        pipeline.optimize(search)
     print_predictor(run)
 
 

@@ -28,7 +28,7 @@ NO_TABLE = (
 )
 """Ends the message to who bounds a latency that no table gives."""
 RIDGE = 1e-3
-"""Penalty on the standardised polynomial, for each timed part (our choice)."""
+"""Penalty on the standardized polynomial, for each timed part (our choice)."""
 
 Parts = NDArray[np.int32]
 Milliseconds = NDArray[np.float64]

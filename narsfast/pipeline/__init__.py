@@ -4,7 +4,7 @@ from ._config import RunConfig, resolve_config
 from ._open import open_search
 from ._reference_networks import STANDARD_RECIPE
 from ._search import Search
-from ._stages import emit, evolve, optimise, pareto, pretrain, run, train
+from ._stages import emit, evolve, optimize, pareto, pretrain, run, train
 from ._standalone import measure_latency, scale_network, train_with_recipe
 
 __all__ = [
@@ -15,7 +15,7 @@ __all__ = [
     "evolve",
     "measure_latency",
     "open_search",
-    "optimise",
+    "optimize",
     "pareto",
     "pretrain",
     "resolve_config",

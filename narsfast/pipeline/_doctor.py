@@ -196,7 +196,7 @@ def _version(distribution: str) -> str | None:
 
 
 def _apex() -> str | None:
-    """NVIDIA's apex by its optimisers and its extensions; PyPI has an unrelated project of that name."""
+    """NVIDIA's apex by its optimizers and its extensions; PyPI has an unrelated project of that name."""
     spec = util.find_spec("apex")
     if spec is None:
         return None

@@ -7,11 +7,11 @@ from functools import cached_property
 from narsfast.arch import definition_of
 from narsfast.common.progress import Progress, silent
 from narsfast.common.seeds import derive_seed
-from narsfast.cost import Counter, LatencyTable, named
+from narsfast.cost import Budget, Counter, LatencyTable, named
 from narsfast.data import Dataset, shared_data
 from narsfast.errors import UserError
 from narsfast.runs import Executor, InProcess, Processes, Run
-from narsfast.search import Pool
+from narsfast.search import Pool, sample_pool
 from narsfast.space import Candidate, Genes, Space
 from narsfast.training import TrainerSettings, TrialTask
 
@@ -32,7 +32,6 @@ class Search:
         self.run = run
         self.config = RunConfig.model_validate(run.config)
         self.progress = progress
-        self.pool: Pool | None = None
         self._workers = workers
 
     def __enter__(self) -> Search:
@@ -120,6 +119,15 @@ class Search:
         if self.config.model is not None:
             return [dict(self.model_statistics) for _ in genes]
         return named(self.counter.names, self.counter(genes))
+
+    @cached_property
+    def pool(self) -> Pool:
+        """The pool: a function of the configuration, so it is sampled again rather than stored."""
+        bounds = Budget.parse(self.config.pool_bounds) if self.config.pool_bounds else None
+        self.progress("sample the pool", 0, 1)
+        pool = sample_pool(self.counter, bounds, self.config.pool_size, self.seed("pool"))
+        self.progress("sample the pool", 1, 1)
+        return pool
 
     @cached_property
     def executor(self) -> Executor:

@@ -1,7 +1,7 @@
 """The stages of a search as functions: what the command line and users call.
 
 Each stage takes a search (`open_search`), does what is not yet done, and leaves its outcome in the run; so a stage
-called again is free, and a run that was stopped anywhere goes on. The order is pretrain, optimise, evolve, train, emit.
+called again is free, and a run that was stopped anywhere goes on. The order is pretrain, optimize, evolve, train, emit.
 """
 
 from __future__ import annotations
@@ -24,9 +24,8 @@ from narsfast.predictor import Predictor, load_predictor, save_predictor
 from narsfast.predictor import pretrain as pretrain_predictor
 from narsfast.report import write_report
 from narsfast.runs import Result
-from narsfast.search import Pool, sample_pool
 from narsfast.search import evolve as evolve_candidates
-from narsfast.search import optimise as optimise_candidates
+from narsfast.search import optimize as optimize_candidates
 from narsfast.search import pareto as pareto_front
 from narsfast.space import Candidate, Recipe
 from narsfast.training import computed_by, evaluate, training_device
@@ -45,7 +44,7 @@ from ._search import Search
 from ._teacher import check_teacher, describe_teacher, teacher_task
 from ._trials import evaluate_batch, run_tasks, store_fits
 
-_AFTER_OPTIMISE = ("evolve", "train", "emit", "done")  # stages of a run whose predictor is final
+_AFTER_OPTIMIZE = ("evolve", "train", "emit", "done")  # stages of a run whose predictor is final
 
 
 def run(
@@ -61,7 +60,7 @@ def run(
     """
     with open_search(out, options, workers, progress) as search:
         pretrain(search)
-        optimise(search)
+        optimize(search)
         evolve(search)
         train(search)
         return emit(search)
@@ -74,7 +73,7 @@ def pretrain(search: Search) -> Predictor:
     if search.run.fact("predictor_pretraining") is not None:
         return load_predictor(folder, search.space, search.counter)
     search.run.put_fact("stage", "pretrain")
-    pool = _pool(search)
+    pool = search.pool
     for text in search.config.budgets:
         check_budget(search, Budget.parse(text), pool)
     check_teacher(search)
@@ -91,19 +90,19 @@ def pretrain(search: Search) -> Predictor:
     return predictor
 
 
-def optimise(search: Search) -> Predictor:
+def optimize(search: Search) -> Predictor:
     """Train batches of promising candidates and refit the predictor after each (Algorithm 1, step 3).
 
     Trials that the run already holds are not trained again.
     """
     folder = search.run.path / "predictor"
-    if search.run.fact("stage") in _AFTER_OPTIMISE:
+    if search.run.fact("stage") in _AFTER_OPTIMIZE:
         return load_predictor(folder, search.space, search.counter)
     pretrained = pretrain(search)
-    search.run.put_fact("stage", "optimise")
+    search.run.put_fact("stage", "optimize")
     config = search.config
-    pool = _pool(search)
-    outcome = optimise_candidates(
+    pool = search.pool
+    outcome = optimize_candidates(
         pool,
         pretrained,
         lambda batch: evaluate_batch(search, batch),
@@ -126,19 +125,19 @@ def evolve(search: Search, added: Sequence[str] = ()) -> list[dict[str, Any]]:
     """Search the best candidates of every budget on the predictor (Algorithm 2).
 
     Args:
-        search: of a run that is optimised; what is missing is done first.
+        search: of a run that is optimized; what is missing is done first.
         added: further budgets, as in ``macs=50M``; they stay with the run.
 
     Returns:
         One family a budget in JSON types: the budget's text and label, and the best candidates, best first.
     """
     wanted_budgets(search, (*search.config.budgets, *added))  # a wrong one is said before anything is trained
-    predictor = optimise(search)
+    predictor = optimize(search)
     known = {family["budget"]: family for family in search.run.fact("families") or ()}
     wanted = wanted_budgets(search, (*search.config.budgets, *known, *added))
     missing = {text: budget for text, budget in wanted.items() if text not in known}
     if missing:
-        pool = _pool(search)
+        pool = search.pool
         for budget in missing.values():
             check_budget(search, budget, pool)
         search.progress("evolve", 0, 1)
@@ -162,7 +161,7 @@ def pareto(search: Search, statistics: Sequence[str], between: str | None = None
     """The whole front of predicted accuracy against one or two statistics.
 
     Args:
-        search: of a run that is optimised; what is missing is done first.
+        search: of a run that is optimized; what is missing is done first.
         statistics: their names.
         between: bounds of the first one, as in ``50M:100M``; None is all that the pool spans.
 
@@ -172,8 +171,8 @@ def pareto(search: Search, statistics: Sequence[str], between: str | None = None
     refuse_front(search, statistics)
     bounds = f"{statistics[0]}={between}" if between else search.config.pool_bounds
     budget = Budget.parse(bounds) if bounds else Budget({statistics[0]: (0.0, math.inf)})
-    predictor = optimise(search)
-    pool = _pool(search)
+    predictor = optimize(search)
+    pool = search.pool
     search.progress("pareto", 0, 1)
     front = pareto_front(
         predictor,
@@ -254,16 +253,6 @@ def _train_teacher(search: Search) -> None:
                 f"distil: the training of the teacher {task.candidate} {trial.ending()}, or go on with another --distil "
                 "(`none` is without)"
             )
-
-
-def _pool(search: Search) -> Pool:
-    """The pool: a function of the configuration, so it is sampled again rather than stored."""
-    if search.pool is None:
-        bounds = Budget.parse(search.config.pool_bounds) if search.config.pool_bounds else None
-        search.progress("sample the pool", 0, 1)
-        search.pool = sample_pool(search.counter, bounds, search.config.pool_size, search.seed("pool"))
-        search.progress("sample the pool", 1, 1)
-    return search.pool
 
 
 def _emit_family(search: Search, family: Mapping[str, Any], trial: Trial) -> Result:

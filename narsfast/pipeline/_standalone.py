@@ -87,7 +87,7 @@ def train_with_recipe(
         progress: told of the training.
 
     Returns:
-        What training.json holds: the arguments, ``optim_backend`` (who computed the optimiser's step), ``statistics``,
+        What training.json holds: the arguments, ``optim_backend`` (who computed the optimizer's step), ``statistics``,
         ``curve`` (validation accuracy in percent after each
         epoch), ``validation``, ``test``, ``seconds``.
 

@@ -28,7 +28,7 @@ def evaluate_batch(search: Search, batch: PickedBatch) -> Iterator[Trial]:
     search.run.put_fact("statistics", known)
     epochs = search.config.epochs
     tasks = [search.task(candidate, batch.epochs, epochs, "search") for candidate in candidates]
-    stage = f"optimise: batch {batch.index + 1} of {search.config.iterations}"
+    stage = f"optimize: batch {batch.index + 1} of {search.config.iterations}"
     bad: list[Trial] = []
     for trial in run_tasks(search, tasks, "search", stage):
         bad += [trial] if trial.outcome != "ok" else []

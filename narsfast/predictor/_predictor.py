@@ -42,12 +42,12 @@ class Predictor:
 
     Attributes:
         counter: counts the statistics that the predictor reads.
-        scaling: standardisation of the statistics.
+        scaling: standardization of the statistics.
         members: number of members (M).
         encoder: pretrained layers, empty where the space searches no architecture.
         proxy: the linear proxy head, empty without pretraining.
         head_widths: hidden widths of the accuracy head.
-        pretraining: how well the statistics were learnt.
+        pretraining: how well the statistics were learned.
         fitted: weights after the last fit, None before any.
         deviation: from the members' deviation to the one to expect of labels.
     """
@@ -75,7 +75,7 @@ class Predictor:
     def fit(self, genes: ArrayLike, labels: ArrayLike, seed: int) -> Predictor:
         """Learn labels, always from the pretrained weights: earlier fits leave no trace.
 
-        The encoder is frozen first, then everything is trained at a lower rate; the loss is of standardised labels.
+        The encoder is frozen first, then everything is trained at a lower rate; the loss is of standardized labels.
         On one thread; the same arguments give the same weights.
 
         Args:
@@ -155,7 +155,7 @@ class Predictor:
             self.scaling.std,
             _arrays(_first(self.fitted.encoder, order_columns(self.space, "architecture"), 0)),
             _arrays(_first(self.fitted.head, recipe, self.fitted.head[0][0].shape[1] - sum(recipe.shape))),
-            float(self.fitted.centre[0]),
+            float(self.fitted.center[0]),
             float(self.fitted.scale[0]),
             self.deviation.scale,
             self.deviation.floor,

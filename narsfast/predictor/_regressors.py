@@ -24,7 +24,7 @@ def compare_regressors(
 ) -> dict[str, float]:
     """Kendall tau of the predictor and of its rivals, cross-validated on the same folds.
 
-    Tau is taken inside each held-out fold and averaged, because labels centred on different training sets do not
+    Tau is taken inside each held-out fold and averaged, because labels centered on different training sets do not
     compare across folds.
 
     Args:
@@ -36,7 +36,7 @@ def compare_regressors(
 
     Returns:
         ``params`` and ``macs`` (the statistic itself as a score), ``ridge`` and ``random_forest`` (on features and
-        standardised statistics) and ``predictor``. nan where it cannot be told: too few labels for folds, constant
+        standardized statistics) and ``predictor``. nan where it cannot be told: too few labels for folds, constant
         labels or scores, or a statistic that the space does not have.
     """
     inputs, percent = predictor.learning_set(genes, labels)

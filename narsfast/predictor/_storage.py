@@ -41,7 +41,7 @@ def save_predictor(predictor: Predictor, directory: str | Path) -> None:
         **_named("proxy", predictor.proxy),
     }
     if predictor.fitted is not None:
-        tensors["fitted.centre"] = predictor.fitted.centre
+        tensors["fitted.centre"] = predictor.fitted.center
         tensors["fitted.scale"] = predictor.fitted.scale
         tensors |= _named("fitted.encoder", predictor.fitted.encoder)
         tensors |= _named("fitted.head", predictor.fitted.head)

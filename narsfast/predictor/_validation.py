@@ -37,7 +37,7 @@ class Deviation:
 
     Attributes:
         scale: a factor. Without cross-validation a typical one of the tables in ``bench/tables``.
-        floor: least deviation that is believed, of standardised outputs.
+        floor: least deviation that is believed, of standardized outputs.
     """
 
     scale: float = 4.0
@@ -53,7 +53,7 @@ class CrossValidation:
 
     Attributes:
         folds: (n,) int64, the fold of each label; -1 with too few labels.
-        outputs: (n,) float64, standardised outputs, to be compared inside a fold only.
+        outputs: (n,) float64, standardized outputs, to be compared inside a fold only.
         deviation: what the errors say of the members' deviation.
     """
 
@@ -83,7 +83,7 @@ def cross_validate(
             encoder, head_widths, inputs, labels, [mine for mine in rows for _ in range(members)], generator
         )
         by_member = fitted.outputs(inputs).reshape(len(rows), members, count).double()
-    targets = compress((labels - fitted.centre[:, None]) / fitted.scale[:, None])[::members].double()
+    targets = compress((labels - fitted.center[:, None]) / fitted.scale[:, None])[::members].double()
     mine = torch.from_numpy(folds), torch.arange(count)
     held_out = by_member.mean(dim=1)[mine].numpy()
     variance = by_member.var(dim=1, correction=0)[mine].numpy()

@@ -12,7 +12,7 @@ import yaml
 from narsfast.errors import UserError
 
 from ._document import parse_document
-from ._recipe import Recipe
+from ._recipe import RENAMED, Recipe
 from ._recipe_spaces import widened
 from ._space import Space
 from ._yaml import read_yaml
@@ -53,7 +53,7 @@ def with_recipe_space(space: Space, name: str) -> Space:
     """
     data = space.to_dict()
     for field in data["recipe"]:
-        if field not in Recipe.model_fields:
+        if RENAMED.get(field, field) not in Recipe.model_fields:
             raise UserError(
                 f"recipe_space is {name!r}; {space.name} has the recipe field {field}, which is none of ours"
             )

@@ -38,7 +38,7 @@ def evaluate(
     ranks: Ranks | None = None,
     loader: Loader | None = None,
 ) -> Evaluation:
-    """Evaluates a network on centre crops, in float32.
+    """Evaluates a network on center crops, in float32.
 
     The loaders resample a little differently, which can change the class of an image that is on the edge.
 

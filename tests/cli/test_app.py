@@ -9,7 +9,7 @@ import pytest
 from narsfast import cli, pipeline
 from narsfast.runs import BatchMember, Result, Run
 
-STAGES = ["pretrain", "optimise", "evolve", "train", "emit"]
+STAGES = ["pretrain", "optimize", "evolve", "train", "emit"]
 COMMANDS = [
     "run",
     "resume",
@@ -249,7 +249,7 @@ def test_the_check_of_the_onnx_file_is_in_the_table(capsys, stored, check, said)
     (folder / "emission.json").write_text(json.dumps({"onnx": check}))
     with pytest.MonkeyPatch.context() as patch:
         tables = []
-        patch.setattr(cli, "print_table", lambda title, rows: tables.append(rows))
+        patch.setattr("narsfast.cli._results.print_table", lambda title, rows: tables.append(rows))
         narsfast(capsys, "best", stored)
     assert tables[0][0]["ONNX"] == said
 
@@ -277,7 +277,7 @@ def test_every_command_that_is_written_down_exists(capsys, file):
     text = (Path(__file__).parents[2] / file).read_text().replace("\\\n", " ")
     lines = re.findall(
         r"^(?:    |  )?(?:.*&& |docker run.*:(?:cpu|cuda) |)(?:narsfast )?((?:run|best|report|pretrain"
-        r"|optimise|evolve|train|emit|status|resume|zoo|space|scale|doctor|latency|pareto)(?: .*?)?)(?:  +#.*)?$",
+        r"|optimize|evolve|train|emit|status|resume|zoo|space|scale|doctor|latency|pareto)(?: .*?)?)(?:  +#.*)?$",
         text,
         re.M,
     )

@@ -10,8 +10,8 @@ import pytest
 from narsfast import cli, pipeline
 from narsfast.cost import Budget, Counter, LatencyTable, _measure
 from narsfast.errors import UserError
+from narsfast.pipeline._checks import check_budget
 from narsfast.pipeline._config import resolve_config
-from narsfast.pipeline._families import check_budget
 from narsfast.runs import Run
 from narsfast.search import Pool, evolve
 from narsfast.search._evolve import _NativeEngine
@@ -91,7 +91,7 @@ def test_a_latency_budget_needs_a_table(options, tmp_path):
     with pytest.raises(UserError, match="needs a latency table"):
         resolve_config(without | {"budgets": ["macs=1M"], "pool_bounds": "latency=8ms"})
     with pipeline.open_search(tmp_path / "run", without | {"budgets": ["macs=1M"]}, workers=1) as search:
-        pool = pipeline._pool(search)
+        pool = search.pool
         with pytest.raises(UserError, match="needs a latency table"):
             check_budget(search, Budget.parse("latency=8ms"), pool)
 
@@ -99,7 +99,7 @@ def test_a_latency_budget_needs_a_table(options, tmp_path):
 def test_the_pool_keeps_a_latency(options, tmp_path):
     bounded = options | {"pool_bounds": "latency=7:20ms"}
     with pipeline.open_search(tmp_path / "run", bounded, workers=1) as search:
-        pool = pipeline._pool(search)
+        pool = search.pool
         latency = pool.statistics[:, search.counter.names.index("latency")]
     assert 7 <= latency.min() <= latency.max() <= 20
 

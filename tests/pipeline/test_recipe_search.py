@@ -88,8 +88,8 @@ def test_what_is_emitted_comes_back(finished, tmp_path):
 
 def test_a_finished_run_is_free(finished, monkeypatch):
     path, results = finished
-    monkeypatch.setattr(pipeline, "run_trials", None)
-    monkeypatch.setattr(pipeline, "evaluate", None)
+    monkeypatch.setattr("narsfast.pipeline._trials.run_trials", None)
+    monkeypatch.setattr("narsfast.pipeline._stages.evaluate", None)
     assert pipeline.run(path) == results
 
 
@@ -110,7 +110,7 @@ def test_a_changed_file_is_refused_once_something_is_trained(finished, tmp_path,
         pipeline.pretrain(search)
     nets.write_text(FACTORY + "\n# mended before any training\n")
     with pipeline.open_search(copy) as search:
-        pipeline.optimise(search)
+        pipeline.optimize(search)
     nets.write_text(FACTORY)
     with pytest.raises(UserError, match=r"another environment \(model was sha256 \w+, is sha256"):
         pipeline.open_search(copy)

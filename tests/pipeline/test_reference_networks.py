@@ -9,6 +9,7 @@ from narsfast import cli, pipeline
 from narsfast.arch import create_model, load_weights
 from narsfast.errors import UserError
 from narsfast.pipeline import _reference_networks as baselines
+from narsfast.pipeline import _trials
 from narsfast.pipeline._reference_networks import (
     STANDARD_RECIPE,
     baseline_folder,
@@ -71,13 +72,13 @@ def test_the_resolution_is_the_largest_of_the_best(copy):
 
 def test_a_further_baseline_costs_its_own_training_alone(copy, networks, monkeypatch, smallest):
     trained = []
-    run_trials = pipeline.run_trials
+    run_trials = _trials.run_trials
 
     def recording(executor, function, tasks, **options):
         trained.extend(task.candidate for task in tasks)
         return run_trials(executor, function, tasks, **options)
 
-    monkeypatch.setattr(pipeline, "run_trials", recording)
+    monkeypatch.setattr("narsfast.pipeline._trials.run_trials", recording)
     before = pipeline.run(copy, workers=1)
     assert trained == []
     another = "torchvision:mobilenet_v3_small"

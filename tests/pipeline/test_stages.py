@@ -15,6 +15,7 @@ import narsfast
 from narsfast import pipeline
 from narsfast.common.trial import Trial
 from narsfast.errors import UserError
+from narsfast.pipeline import _stages
 from narsfast.pipeline._config import resolve_config
 from narsfast.runs import Run
 from narsfast.space import Candidate, Space, load_space
@@ -86,8 +87,8 @@ def test_the_method_was_followed(finished):
 
 def test_a_finished_run_is_free(finished, monkeypatch):
     path, results = finished
-    monkeypatch.setattr(pipeline, "run_trials", None)
-    monkeypatch.setattr(pipeline, "evaluate", None)
+    monkeypatch.setattr("narsfast.pipeline._trials.run_trials", None)
+    monkeypatch.setattr("narsfast.pipeline._stages.evaluate", None)
     assert pipeline.run(path) == results
 
 
@@ -153,7 +154,7 @@ def test_every_ingredient_of_a_recipe_can_be_searched(tmp_path):
         optimizer = json.loads((folder / "recipe.json").read_text())["optimizer"]
         step = "native" if optimizer == "rmsprop" else "torch"
         assert json.loads((folder / "emission.json").read_text())["optim_backend"] == step
-        assert f"(the optimiser's step by {step})" in (folder / "README.md").read_text()
+        assert f"(the optimizer's step by {step})" in (folder / "README.md").read_text()
 
 
 def test_another_configuration_is_refused(finished):
@@ -173,8 +174,8 @@ def test_the_found_are_tested_on_the_test_split_once_each(finished, tmp_path, mo
         seen.append(split)
         return evaluate(network, split, *rest)
 
-    evaluate = pipeline.evaluate
-    monkeypatch.setattr(pipeline, "evaluate", recording)
+    evaluate = _stages.evaluate
+    monkeypatch.setattr("narsfast.pipeline._stages.evaluate", recording)
     with pipeline.open_search(copy, workers=1) as search:
         monkeypatch.setattr(search.run, "results", list)
         assert pipeline.emit(search) == results
@@ -254,7 +255,7 @@ def test_before_any_training_only_the_last_options_count(tmp_path, caplog):
 
 
 def test_a_wrong_question_is_refused_before_the_search_that_it_needs(tmp_path, monkeypatch):
-    monkeypatch.setattr(pipeline, "optimise", lambda search: pytest.fail("was optimised"))
+    monkeypatch.setattr("narsfast.pipeline._stages.optimize", lambda search: pytest.fail("was optimized"))
     with pipeline.open_search(tmp_path / "run", OPTIONS) as search:
         with pytest.raises(UserError, match="budget"):
             pipeline.evolve(search, ["foo"])
@@ -290,7 +291,7 @@ def test_the_front_is_inside_the_pool_and_between_its_bounds(finished):
     with pipeline.open_search(path, workers=1) as search:
         whole = pipeline.pareto(search, ["macs"])
         part = pipeline.pareto(search, ["macs", "params"], "150K:300K")
-        predictor = pipeline.optimise(search)
+        predictor = pipeline.optimize(search)
         genes = search.space.encode([Candidate(row["architecture"], row["recipe"]) for row in whole])
     mean, std = predictor.predict(genes)
     assert np.allclose([row["std"] for row in whole], std)
@@ -308,13 +309,13 @@ def test_evolution_stays_above_the_lower_bounds_of_the_pool(finished, tmp_path, 
     copy = tmp_path / "run"
     subprocess.run(["cp", "-r", path, copy], check=True)
     asked = []
-    evolve = pipeline.evolve_candidates
+    evolve = _stages.evolve_candidates
 
     def recording(predictor, counter, budgets, *rest):
         asked.extend(dict(budget.bounds) for budget in budgets)
         return evolve(predictor, counter, budgets, *rest)
 
-    monkeypatch.setattr(pipeline, "evolve_candidates", recording)
+    monkeypatch.setattr("narsfast.pipeline._stages.evolve_candidates", recording)
     with pipeline.open_search(copy, workers=1) as search:
         families = pipeline.evolve(search, ["macs=150K", "params=1M"])
     assert asked[0] == {"macs": (100_000, 150_000)}
@@ -328,7 +329,9 @@ def test_a_final_training_that_ends_badly_gives_way_to_the_next(finished, tmp_pa
     path, _ = finished
     copy = tmp_path / "run"
     subprocess.run(["cp", "-r", path, copy], check=True)
-    monkeypatch.setattr(pipeline, "run_trials", lambda *a, **k: pytest.fail("nothing is left to train"))
+    monkeypatch.setattr(
+        "narsfast.pipeline._trials.run_trials", lambda *a, **k: pytest.fail("nothing is left to train")
+    )
     with pipeline.open_search(copy, workers=1) as search:
         families = pipeline.evolve(search)
         first, second = (candidate["id"] for candidate in families[0]["candidates"][:2])
@@ -362,7 +365,7 @@ def test_a_batch_that_fails_whole_is_the_users_to_know(tmp_path, monkeypatch):
             [Trial(task.candidate, (), "failed", task.epochs, 0.0, "no such thing") for task in tasks]
         )
 
-    monkeypatch.setattr(pipeline, "run_trials", fail)
+    monkeypatch.setattr("narsfast.pipeline._trials.run_trials", fail)
     with pytest.raises(
         UserError,
         match=r"batch 1 ended well, the first failed \(no such thing\): begin another run when",

@@ -9,8 +9,9 @@ from narsfast import pipeline
 from narsfast.arch import create_model, save_weights
 from narsfast.common.trial import Trial
 from narsfast.errors import UserError
+from narsfast.pipeline import _trials
 from narsfast.pipeline._config import resolve_config
-from narsfast.pipeline._teacher import final_task, first_to_train
+from narsfast.pipeline._finals import final_task, first_to_train
 from narsfast.runs import Run
 from narsfast.training import CHECKPOINT_FILE
 
@@ -58,13 +59,13 @@ def copy(finished, tmp_path):
 def trained(monkeypatch):
     """The tasks that are trained from now on."""
     tasks = []
-    run_trials = pipeline.run_trials
+    run_trials = _trials.run_trials
 
     def recording(executor, function, new, **options):
         tasks.extend(new)
         return run_trials(executor, function, new, **options)
 
-    monkeypatch.setattr(pipeline, "run_trials", recording)
+    monkeypatch.setattr("narsfast.pipeline._trials.run_trials", recording)
     return tasks
 
 

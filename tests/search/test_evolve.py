@@ -21,7 +21,7 @@ ENGINES = (_NativeEngine(), ReferenceEngine())
 
 
 def weighted_score(space, seed=0):
-    """A scoring function of whole numbers: a weight a value, and one for pairs of neighbours."""
+    """A scoring function of whole numbers: a weight a value, and one for pairs of neighbors."""
     rng = np.random.default_rng(seed)
     table = rng.integers(-50, 50, (len(space.fields), int(space.sizes.max())))
     columns = np.arange(len(space.fields))
@@ -415,7 +415,11 @@ def test_nothing_inside_names_the_budget_and_the_smallest_value():
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"keep": 0}, "keep is 0"), ({"children": 0}, "children is 0"), ({"patience": 0}, "patience is 0")],
+    [
+        ({"population_size": 0}, "population_size is 0"),
+        ({"children": 0}, "children is 0"),
+        ({"patience": 0}, "patience is 0"),
+    ],
 )
 def test_sizes_below_one_are_refused(options, message):
     counter = Counter(load_space("tiny"))

@@ -15,7 +15,7 @@ ENGINES = (_NativeEngine(), ReferenceEngine())
 
 
 def pairwise_score(space, seed=0):
-    """A score of values and of pairs of neighbours, whole numbers."""
+    """A score of values and of pairs of neighbors, whole numbers."""
     rng = np.random.default_rng(seed)
     most = int(space.sizes.max())
     single = rng.integers(0, 100, (len(space.fields), most))

@@ -9,7 +9,7 @@ from narsfast.common.trial import Trial
 from narsfast.cost import Budget, Counter
 from narsfast.errors import UserError
 from narsfast.predictor import MEMBERS_ALONE, Deviation, compare_regressors, pretrain
-from narsfast.search import Pool, first_batch, next_batch, optimise, sample_pool
+from narsfast.search import Pool, first_batch, next_batch, optimize, sample_pool
 from narsfast.space import load_space
 
 EPOCHS = 6
@@ -60,9 +60,9 @@ class Trainer:
 
 @pytest.fixture(scope="module")
 def outcome(world):
-    """An optimisation with what was asked for and told."""
+    """An optimization with what was asked for and told."""
     trainer, told, fits = Trainer(world), [], []
-    result = optimise(
+    result = optimize(
         world.pool,
         world.predictor,
         trainer,
@@ -116,7 +116,7 @@ def test_every_fit_is_told(outcome):
     assert outcome.told == [(stage, done, 1) for stage in stages for done in (0, 1)]
 
 
-def test_the_predictor_learnt_all_labels(world, outcome):
+def test_the_predictor_learned_all_labels(world, outcome):
     result = outcome.result
     genes = np.concatenate([b.genes for b in result.batches])
     indices = np.concatenate([b.indices for b in result.batches])
@@ -125,7 +125,7 @@ def test_the_predictor_learnt_all_labels(world, outcome):
 
 
 def test_the_predictor_is_calibrated_on_all_labels(world, outcome):
-    """Its uncertainty, and its tau, are those of a cross-validation of the labels that it learnt."""
+    """Its uncertainty, and its tau, are those of a cross-validation of the labels that it learned."""
     result = outcome.result
     indices = np.concatenate([b.indices for b in result.batches])
     rows = indices[np.argsort(world.ids[indices])]
@@ -142,7 +142,7 @@ def test_the_predictor_is_calibrated_on_all_labels(world, outcome):
 
 
 def test_the_order_of_arrival_is_of_no_matter(world, outcome):
-    again = optimise(
+    again = optimize(
         world.pool, world.predictor, Trainer(world, backwards=True), **{**SETTINGS, "iterations": 2}
     )
     for batch, other in zip(outcome.result.batches[:2], again.batches, strict=True):
@@ -154,8 +154,8 @@ def test_the_order_of_arrival_is_of_no_matter(world, outcome):
 
 def test_an_already_fitted_predictor_starts_afresh(world, outcome):
     one_batch = {**SETTINGS, "iterations": 1}
-    first = optimise(world.pool, world.predictor, Trainer(world), **one_batch)
-    again = optimise(world.pool, outcome.result.predictor, Trainer(world), **one_batch)
+    first = optimize(world.pool, world.predictor, Trainer(world), **one_batch)
+    again = optimize(world.pool, outcome.result.predictor, Trainer(world), **one_batch)
     genes = world.pool.genes
     np.testing.assert_array_equal(first.predictor.scores(genes), again.predictor.scores(genes))
 
@@ -163,7 +163,7 @@ def test_an_already_fitted_predictor_starts_afresh(world, outcome):
 def test_failed_trials_count_as_chance(world):
     """A candidate that diverged in the last epoch is worth chance, though its curve reaches the early-stop epoch."""
     trainer = Trainer(world, spoil={(0, 2): "diverged"})
-    result = optimise(world.pool, world.predictor, trainer, **{**SETTINGS, "iterations": 1})
+    result = optimize(world.pool, world.predictor, trainer, **{**SETTINGS, "iterations": 1})
     assert result.early_stop_epoch == 3
     assert len(result.trials) == 8
     spoilt = result.batches[0].genes[2:3]
@@ -172,7 +172,7 @@ def test_failed_trials_count_as_chance(world):
 
 def test_without_complete_curves_nothing_is_cut_short(world):
     trainer = Trainer(world, spoil={(0, place): "timed_out" for place in range(6)})
-    result = optimise(world.pool, world.predictor, trainer, **{**SETTINGS, "iterations": 2})
+    result = optimize(world.pool, world.predictor, trainer, **{**SETTINGS, "iterations": 2})
     assert result.early_stop_epoch == EPOCHS
     assert result.batches[1].epochs == EPOCHS
 
@@ -229,7 +229,7 @@ def test_next_batch_breaks_ties_by_the_order_of_the_pool():
 def test_refusals(world, change, said):
     trainer = Trainer(world)
     with pytest.raises(UserError, match=said):
-        optimise(world.pool, world.predictor, trainer, **{**SETTINGS, **change})
+        optimize(world.pool, world.predictor, trainer, **{**SETTINGS, **change})
     assert not trainer.asked
 
 
@@ -249,6 +249,6 @@ def test_evaluate_must_answer_for_each_candidate_once(world):
         ),
     ):
         with pytest.raises(RuntimeError, match=said):
-            optimise(
+            optimize(
                 world.pool, world.predictor, lambda picked, w=wrong: w(list(trainer(picked))), **SETTINGS
             )

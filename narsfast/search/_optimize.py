@@ -1,4 +1,4 @@
-"""Constrained iterative optimisation: Algorithm 1, as pure steps and a driver.
+"""Constrained iterative optimization: Algorithm 1, as pure steps and a driver.
 
 The first batch is drawn from the pool at random, later ones are the most promising candidates not yet trained, by an
 upper confidence bound; after each batch the predictor is fitted anew to all labels. These steps are our choice; that a
@@ -58,8 +58,8 @@ class Fit:
 
 
 @dataclass(frozen=True)
-class Optimisation:
-    """Outcome of `optimise`.
+class Optimization:
+    """Outcome of `optimize`.
 
     Attributes:
         trials: all trials, sorted by candidate id.
@@ -117,7 +117,7 @@ def next_batch(
     return open_rows[best], scores[best]
 
 
-def optimise(
+def optimize(
     pool: Pool,
     predictor: Predictor,
     evaluate: Evaluate,
@@ -131,7 +131,7 @@ def optimise(
     correlation: Literal["spearman", "kendall"] = "kendall",
     on_fit: Callable[[Sequence[Fit], int], None] | None = None,
     progress: Progress = silent,
-) -> Optimisation:
+) -> Optimization:
     """Train batches of promising candidates, fitting the predictor after each.
 
     Whoever evaluates decides what "training" means: answering with stored trials resumes a search. The same trials
@@ -191,7 +191,7 @@ def optimise(
         if on_fit is not None:
             on_fit(fits, length)
     ordered = tuple(trials[identifier][0] for identifier in sorted(trials))
-    return Optimisation(ordered, tuple(batches), length, predictor, tuple(fits))
+    return Optimization(ordered, tuple(batches), length, predictor, tuple(fits))
 
 
 def _check_size(wanted: int, available: int) -> None:
