@@ -46,7 +46,7 @@ def errors(data: Dataset, steps: int) -> list[dict[str, float]]:
     torch.manual_seed(0)
     network = create(candidate(), num_classes=len(data.classes), ops="fused").train()
     optimizer = torch.optim.SGD(network.parameters(), RATE, momentum=0.9)
-    loader = open_loader("torchvision", embedded=False, threads=1)
+    loader = open_loader("torchvision")
     batches = (
         batch
         for epoch in count()

@@ -206,9 +206,11 @@ def _collect(
 ) -> tuple[Path, dict[str, Any]]:
     """The run directory and the options that the user gave, in the names of `resolve_config`."""
     options = {name: value for name, value in locals().items() if value is not None and name != "out"}
+    from narsfast.data import DIGITS, DataSource  # brings torch, which `--help` can do without
+
     if fix:
         options["fix"] = dict(assignment(text) for text in fix)
-    name = "digits" if data in (None, "digits") else Path(data).expanduser().resolve().name
+    name = DataSource.parse(DIGITS if data is None else data).name
     if model is not None:
         name += "-" + re.sub(r"\W+", "-", Path(model.rpartition(":")[2]).stem)
     return out or Path("runs") / name, options

@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError
 
 from narsfast.arch import absolute_reference
 from narsfast.cost import LATENCY, NO_TABLE, Budget, LatencyTable
+from narsfast.data import DIGITS, DataSource
 from narsfast.errors import UserError, refusal
 from narsfast.space import Space, load_space, with_recipe_space
 from narsfast.training import TrainerSettings, resolve_device
@@ -34,7 +35,7 @@ class RunConfig(TrainerSettings):
     Every default is this project's choice.
 
     Attributes:
-        data: ``digits`` or a folder of images (absolute path).
+        data: ``digits``, a folder of images or a stored data set (absolute path), see `narsfast.data.DataSource`.
         model: reference of the one network whose recipe is searched (`narsfast.arch.create_model`, files by their
             absolute path); None searches the architecture too.
         space: the space as plain data (`Space.to_dict`), with fixed fields already applied.
@@ -175,24 +176,21 @@ def resolve_space(given: Mapping[str, Any], stored: Mapping[str, Any] | None = N
     """The data and the space of these options, as in `resolve_config`: `data`, `model`, `space`, `recipe_space`, `fix`.
 
     Returns:
-        ``digits`` or the folder's absolute path, and the space with what is fixed; of one model, its recipes.
+        The data (`narsfast.data.DataSource.text`), and the space with what is fixed; of one model, its recipes.
 
     Raises:
         UserError: as `resolve_config`.
     """
     stored = stored or {}
-    data = str(given.get("data", stored.get("data", "digits")))
-    if not data:
-        raise UserError("data is empty; give `digits` or a folder of images")
+    data = DataSource.parse(given.get("data", stored.get("data", DIGITS)))
     if "space" in given or "space" not in stored:
-        space = load_space(given.get("space", "tiny" if data == "digits" else "mobile"))
+        space = load_space(given.get("space", "tiny" if data.text == DIGITS else "mobile"))
     else:
         space = Space.from_dict(stored["space"])
     if "recipe_space" in given:
         space = with_recipe_space(space, str(given["recipe_space"]))
-    absolute = data if data == "digits" else str(Path(data).expanduser().resolve())
     if model := chosen_model(given, stored):
-        return absolute, recipe_space(space, model, given.get("fix") or {})
+        return data.text, recipe_space(space, model, given.get("fix") or {})
     if not space.stages:
         raise UserError(f"space {space.name} has no stages to build networks from; a run needs them")
-    return absolute, space.fix(given.get("fix") or {})
+    return data.text, space.fix(given.get("fix") or {})

@@ -15,7 +15,7 @@ from narsfast import __version__, _native
 from narsfast.arch import create_model, reference_version
 from narsfast.common.progress import Progress, silent
 from narsfast.cost import LatencyTable
-from narsfast.data import check_folder, loader_version, resolve_loader
+from narsfast.data import DataSource, loader_version, resolve_loader
 from narsfast.errors import UserError
 from narsfast.runs import Run
 from narsfast.space import Space
@@ -105,10 +105,9 @@ def _check_environment(run: Run, config: RunConfig) -> None:
     tested = {row["model"] for row in run.fact("baselines") or ()}
     if run.fact("stage") == "done" and tested >= set(config.baselines):
         return
-    embedded = config.data == "digits"
-    if not embedded:
-        check_folder(Path(config.data))  # said before anything about how it would be read
-    resolved = config.trainer.resolved(embedded=embedded)
+    source = DataSource.parse(config.data)
+    source.check()  # said before anything about how it would be read
+    resolved = config.trainer.resolved(source)
     if "optimizer" in config.space["recipe"]:
         optimizers = Space.from_dict(config.space).values("optimizer")
         check_optimizers([str(name) for name in optimizers], resolved.optim_backend)
@@ -118,7 +117,7 @@ def _check_environment(run: Run, config: RunConfig) -> None:
         "python": platform.python_version(),
         "machine": platform.machine(),
         "instruction_set": _native.isa(),
-        "loader_version": loader_version(resolve_loader(resolved.loader, embedded)),
+        "loader_version": loader_version(resolve_loader(resolved.loader, source)),
         **{name: value for name, value in resolved if value != getattr(config, name)},
     }
     if model := run.config.get("model"):

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from narsfast.data import LoaderChoice, resolve_loader
+from narsfast.data import Dataset, DataSource, LoaderChoice, resolve_loader
 
 from ._backend import OptimBackend, resolve_backend
 from ._device import Device, resolve_device
@@ -46,11 +46,11 @@ class TrainerSettings(BaseModel):
     processes_per_trial: int = Field(1, ge=1)
     loader: LoaderChoice = "auto"
 
-    def resolved(self, *, embedded: bool) -> TrainerSettings:
+    def resolved(self, data: DataSource | Dataset) -> TrainerSettings:
         """These settings with what each ``auto`` stands for on this machine.
 
         Args:
-            embedded: whether the data is embedded (digits) and not a folder.
+            data: what will be trained on.
 
         Raises:
             UserError: what is asked for cannot be used here.
@@ -60,6 +60,6 @@ class TrainerSettings(BaseModel):
             update={
                 "device": device,
                 "optim_backend": resolve_backend(self.optim_backend, device),
-                "loader": resolve_loader(self.loader, embedded),
+                "loader": resolve_loader(self.loader, data),
             }
         )
