@@ -89,7 +89,7 @@ def test_what_is_emitted_comes_back(finished, tmp_path):
 def test_a_finished_run_is_free(finished, monkeypatch):
     path, results = finished
     monkeypatch.setattr("narsfast.pipeline._trials.run_trials", None)
-    monkeypatch.setattr("narsfast.pipeline._stages.evaluate", None)
+    monkeypatch.setattr("narsfast.pipeline._final_test.evaluate", None)
     assert pipeline.run(path) == results
 
 
