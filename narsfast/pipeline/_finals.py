@@ -82,13 +82,15 @@ def first_to_train(search: Search, wanted: Rows) -> Rows:
 
     The teacher is the one of most MACs whose training ended well; it stays the teacher, whatever is added later.
     """
-    if search.config.distil != LARGEST or search.run.fact("teacher") is not None:
+    if search.config.distill != LARGEST or search.run.fact("teacher") is not None:
         return wanted
     largest = max(wanted, key=lambda name: int(wanted[name]["statistics"]["macs"]))
     ended = {trial.candidate: trial.outcome for trial in search.run.trials("final")}
     if ended.get(largest) != "ok":
         if len(wanted) == 1:
-            _log.warning("distil: one network is the best for all budgets, so nobody learns from the largest")
+            _log.warning(
+                "distill: one network is the best for all budgets, so nobody learns from the largest"
+            )
         return {largest: wanted[largest]}
     search.run.put_fact("teacher", {"candidate": largest})
     return wanted
