@@ -42,7 +42,14 @@ from narsfast.runs import RunStore
 RESOLUTION = 64
 MODELS = {"small": "torchvision:mobilenet_v3_small", "large": "torchvision:mobilenet_v3_large"}
 OPTIONS = {"fix": {"resolution": RESOLUTION}, "pool_bounds": "macs=2M:40M", "final_epochs": 30}
-QUICK = {"pool_size": 128, "members": 1, "batch": 2, "iterations": 1, "epochs": 1, "final_epochs": 1}
+QUICK = {
+    "pool_size": 128,
+    "ensemble_members": 1,
+    "trials_per_batch": 2,
+    "iterations": 1,
+    "epochs": 1,
+    "final_epochs": 1,
+}
 GAPS = {
     "validation_gap": ("found_validation", "baseline_validation"),
     "gap": ("found_test", "baseline_test"),

@@ -59,12 +59,19 @@ BUDGET, SMALLER = "macs=4M", "macs=1M"
 OPTIONS: dict[str, Any] = {
     "space": "tiny",
     "pool_bounds": "macs=0.5M:4M",
-    "batch": 6,
+    "trials_per_batch": 6,
     "iterations": 3,
     "epochs": 6,
     "final_epochs": 20,
 }
-QUICK = {"pool_size": 128, "members": 1, "batch": 2, "iterations": 2, "epochs": 1, "final_epochs": 1}
+QUICK = {
+    "pool_size": 128,
+    "ensemble_members": 1,
+    "trials_per_batch": 2,
+    "iterations": 2,
+    "epochs": 1,
+    "final_epochs": 1,
+}
 
 
 # What is fixed

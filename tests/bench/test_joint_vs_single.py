@@ -115,7 +115,7 @@ def test_one_seed_with_the_smallest_of_trainings_and_again_from_what_is_kept(tmp
     assert [row["search"] for row in rows] == [*joint.SEARCHES, "swap"]
     searches = rows[:-1]
     assert len({(row["trainings"], row["final_epochs"]) for row in searches}) == 1
-    assert all(row["trainings"] == options["batch"] for row in searches)
+    assert all(row["trainings"] == options["trials_per_batch"] for row in searches)
     assert all(row["macs"] <= 4_000_000 for row in searches)
     if not rows[-1]["equal_recipes"]:
         kept = tmp_path / "digits-0-joint" / "swap.json"

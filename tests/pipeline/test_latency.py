@@ -45,7 +45,14 @@ def table(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def options(table):
-    small = {"pool_size": 128, "batch": 2, "iterations": 1, "epochs": 2, "final_epochs": 1, "members": 2}
+    small = {
+        "pool_size": 128,
+        "trials_per_batch": 2,
+        "iterations": 1,
+        "epochs": 2,
+        "final_epochs": 1,
+        "ensemble_members": 2,
+    }
     return small | {"space": str(SMALL), "latency": str(table), "budgets": ["latency=6:12ms"]}
 
 

@@ -35,11 +35,11 @@ def features(num_classes, in_chans):
 OPTIONS = {
     "space": str(SMALL),
     "fix": {"resolution": 16},
-    "batch": 2,
+    "trials_per_batch": 2,
     "iterations": 2,
     "epochs": 2,
     "final_epochs": 2,
-    "members": 2,
+    "ensemble_members": 2,
 }
 
 

@@ -24,11 +24,11 @@ SMALL = Path(__file__).parent.parent / "small.yaml"
 OPTIONS = {
     "space": str(SMALL),
     "pool_size": 128,
-    "batch": 4,
+    "trials_per_batch": 4,
     "iterations": 2,
     "epochs": 3,
     "final_epochs": 4,
-    "members": 2,
+    "ensemble_members": 2,
     "seed": 5,
 }
 
@@ -161,7 +161,7 @@ def test_another_configuration_is_refused(finished):
     path, _ = finished
     with pytest.raises(UserError, match=r"seed \(stored 5, given 6\)"):
         pipeline.open_search(path, {"seed": 6})
-    pipeline.open_search(path, {"seed": 5, "batch": 4}).close()
+    pipeline.open_search(path, {"seed": 5, "trials_per_batch": 4}).close()
 
 
 def test_the_found_are_tested_on_the_test_split_once_each(finished, tmp_path, monkeypatch):
@@ -382,7 +382,7 @@ def test_one_part_alone(tmp_path, part):
     candidate = space.decode(space.sobol(1, seed=1))[0]
     fixed = candidate.recipe if part == "architecture" else candidate.architecture
     options = {**OPTIONS, "fix": fixed, "budgets": ["macs=1M"], "pool_bounds": "macs=1K:1M"}
-    options |= {"pool_size": 16, "batch": 2, "epochs": 1, "final_epochs": 1}
+    options |= {"pool_size": 16, "trials_per_batch": 2, "epochs": 1, "final_epochs": 1}
     (result,) = pipeline.run(tmp_path / "run", options, workers=1)
     with RunStore.read(tmp_path / "run") as run:
         (family,) = run.facts.families
