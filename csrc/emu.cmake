@@ -11,8 +11,8 @@ if(NARSFAST_EMU)
 
   # The launchers by themselves, and as the compiled module has them.
   pybind11_add_module(_emu MODULE EXCLUDE_FROM_ALL
-    emu/bindings.cpp bindings_depthwise.cpp bindings_tensor.cpp bindings_view.cpp depthwise_se/launch_cuda.cpp
-    bindings_optimizer.cpp optimizer/launch_cuda.cpp)
+    bindings/emu.cpp bindings/depthwise_se.cpp bindings/tensor.cpp bindings/view.cpp depthwise_se/launch_cuda.cpp
+    bindings/optimizer.cpp optimizer/launch_cuda.cpp)
   target_link_libraries(_emu PRIVATE narsfast_emu)
   add_executable(narsfast_emu_race EXCLUDE_FROM_ALL emu/race.cpp)
   target_link_libraries(narsfast_emu_race PRIVATE narsfast_emu)

@@ -1,4 +1,4 @@
-"""Types of the compiled module (csrc/bindings*.cpp)."""
+"""Types of the compiled module (csrc/bindings)."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -8,8 +8,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from narsfast.space import SpaceTables
-
-def abi_version() -> int: ...
 
 # Rows and statistics
 def lower(tables: SpaceTables, genes: NDArray[np.int16]) -> tuple[NDArray[np.int32], NDArray[np.int32]]: ...

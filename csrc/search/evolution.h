@@ -5,10 +5,10 @@
 #include <memory>
 #include <vector>
 
-#include "search/genes.h"
+#include "space/genes.h"
 #include "search/kernels.h"
 #include "search/key_set.h"
-#include "search/sources.h"
+#include "cost/sources.h"
 
 namespace narsfast {
 

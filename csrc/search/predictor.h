@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "search/genes.h"
+#include "space/genes.h"
 #include "search/kernels.h"
 
 namespace narsfast {

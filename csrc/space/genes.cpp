@@ -1,4 +1,4 @@
-#include "search/genes.h"
+#include "space/genes.h"
 
 #include <algorithm>
 

@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#include "bindings_view.h"
+#include "bindings/view.h"
 
 // Torch's tensors as the kernels take them: addresses and sizes, checked.
 

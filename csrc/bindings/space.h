@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <stdexcept>
 
-#include "search/tables.h"
+#include "space/tables.h"
 
 // What the bindings share: arrays, and the arrays of a space.
 namespace narsfast_py {

@@ -1,11 +1,11 @@
-#include "search/sources.h"
+#include "cost/sources.h"
 
 #include <algorithm>
 #include <stdexcept>
 
 #include "common/threads.h"
-#include "search/rows.h"
-#include "search/statistics.h"
+#include "cost/rows.h"
+#include "cost/statistics.h"
 
 namespace narsfast {
 

@@ -4,9 +4,9 @@
 #include <memory>
 #include <vector>
 
-#include "search/part_tables.h"
+#include "cost/part_tables.h"
 #include "search/predictor.h"
-#include "search/tables.h"
+#include "space/tables.h"
 
 namespace narsfast {
 

@@ -1,4 +1,4 @@
-#include "bindings_tensor.h"
+#include "bindings/tensor.h"
 
 #include <stdexcept>
 #include <string>

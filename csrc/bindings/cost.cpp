@@ -1,8 +1,8 @@
 // Rows and statistics for Python.
-#include "bindings_statistics.h"
+#include "bindings/cost.h"
 
-#include "search/rows.h"
-#include "search/statistics.h"
+#include "cost/rows.h"
+#include "cost/statistics.h"
 
 namespace py = pybind11;
 

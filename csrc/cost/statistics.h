@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "search/rows.h"
+#include "cost/rows.h"
 
 namespace narsfast {
 

@@ -2,8 +2,8 @@
 
 #include <pybind11/pybind11.h>
 
-#include "bindings_space.h"
-#include "search/sources.h"
+#include "bindings/space.h"
+#include "cost/sources.h"
 
 namespace narsfast_py {
 

@@ -1,4 +1,4 @@
-#include "search/rows.h"
+#include "cost/rows.h"
 
 namespace narsfast {
 namespace {

@@ -1,11 +1,11 @@
-#include "search/part_tables.h"
+#include "cost/part_tables.h"
 
 #include <algorithm>
 #include <array>
 #include <utility>
 
 #include "common/threads.h"
-#include "search/rows.h"
+#include "cost/rows.h"
 
 namespace narsfast {
 namespace {

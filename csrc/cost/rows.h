@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-#include "search/tables.h"
+#include "space/tables.h"
 
 namespace narsfast {
 

@@ -1,6 +1,6 @@
 // The depthwise squeeze-excite kernels for Python. Each function takes what its operator does (narsfast/ops),
 // norms and squeeze-excites as tuples, then where it runs, and makes the tensors for its results.
-#include "bindings_depthwise.h"
+#include "bindings/module.h"
 
 #include <pybind11/stl.h>
 
@@ -10,7 +10,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "bindings_tensor.h"
+#include "bindings/tensor.h"
 #include "depthwise_se/kernels.h"
 #include "depthwise_se/launch.h"
 

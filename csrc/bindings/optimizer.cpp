@@ -1,5 +1,5 @@
 // The optimiser step for Python: addresses and sizes, checked by the caller (narsfast/training).
-#include "bindings_optimizer.h"
+#include "bindings/module.h"
 
 #include <pybind11/stl.h>
 
@@ -7,7 +7,7 @@
 #include <optional>
 #include <vector>
 
-#include "bindings_space.h"
+#include "bindings/space.h"
 #include "optimizer/launch.h"
 #include "optimizer/rmsprop.h"
 

@@ -1,4 +1,4 @@
-#include "search/statistics.h"
+#include "cost/statistics.h"
 
 namespace narsfast {
 namespace {

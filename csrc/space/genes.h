@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "search/tables.h"
+#include "space/tables.h"
 
 namespace narsfast {
 

@@ -4,8 +4,8 @@
 #include <memory>
 #include <vector>
 
-#include "search/statistics.h"
-#include "search/tables.h"
+#include "cost/statistics.h"
+#include "space/tables.h"
 
 namespace narsfast {
 

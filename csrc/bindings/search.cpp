@@ -12,19 +12,17 @@
 #include <utility>
 #include <vector>
 
-#include "bindings_depthwise.h"
-#include "bindings_optimizer.h"
-#include "bindings_space.h"
-#include "bindings_statistics.h"
+#include "bindings/module.h"
+#include "bindings/space.h"
+#include "bindings/cost.h"
 #include "common/dispatch.h"
 #include "common/random.h"
-#include "common/version.h"
 #include "search/evolution.h"
-#include "search/family.h"
+#include "search/budgets.h"
 #include "search/kernels.h"
 #include "search/predictor.h"
-#include "search/sources.h"
-#include "search/tables.h"
+#include "cost/sources.h"
+#include "space/tables.h"
 
 namespace py = pybind11;
 
@@ -319,7 +317,6 @@ void bind_search(py::module_& m) {
 
 PYBIND11_MODULE(_native, m) {
   m.doc() = "Compiled parts of narsfast.";
-  m.def("abi_version", &narsfast::abi_version);
   bind_statistics(m);
   bind_search(m);
   bind_depthwise(m);

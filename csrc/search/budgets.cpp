@@ -1,4 +1,4 @@
-#include "search/family.h"
+#include "search/budgets.h"
 
 #include <exception>
 

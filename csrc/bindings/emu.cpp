@@ -4,8 +4,7 @@
 
 #include <stdexcept>
 
-#include "bindings_depthwise.h"
-#include "bindings_optimizer.h"
+#include "bindings/module.h"
 #include "depthwise_se/cuda/launchers.h"
 #include "depthwise_se/kernels.h"
 #include "emu/block.h"

@@ -1,4 +1,4 @@
-#include "bindings_view.h"
+#include "bindings/view.h"
 
 #include <array>
 #include <stdexcept>
