@@ -5,16 +5,14 @@
 #include "bindings/space.h"
 #include "cost/sources.h"
 
-namespace narsfast_py {
+namespace narsfast::bindings {
 
-// The statistics of a space's networks, for Python and for evolution.
+// Counts the statistics of a space's networks, for Python and for evolution.
 struct NetworkCounter {
   SpaceArrays space;
-  narsfast::NetworkSource source;
+  NetworkSource source;
 
   NetworkCounter(const pybind11::object& tables, int32_t in_channels, int32_t classes);
 };
 
-}  // namespace narsfast_py
-
-void bind_statistics(pybind11::module_& m);
+}  // namespace narsfast::bindings

@@ -1,5 +1,5 @@
-// The CUDA launchers, run on the CPU: a test aid, in no wheel. Arguments are filled from Python field by
-// field, pointers as integers; who fills them keeps the memory.
+// The CUDA kernels on the emulator, for tests; not part of wheels. Python fills the argument structs field by
+// field, with pointers as integers, and keeps the memory alive.
 #include <pybind11/pybind11.h>
 
 #include <stdexcept>
@@ -12,8 +12,8 @@
 #include "optimizer/rmsprop.h"
 
 namespace py = pybind11;
-using namespace narsfast;
 
+namespace narsfast {
 namespace {
 
 template <typename Class, typename Pointer>
@@ -60,20 +60,23 @@ void launcher(py::module_& m, const char* name, int (*run)(const Arguments&, voi
 
 }  // namespace
 
-// The bindings ask for the CPU's kernels too, which are not here.
-Isa narsfast::choose_isa() { return Isa::kBaseline; }
-const DepthwiseKernels& narsfast::depthwise_kernels(Isa, Dtype, int64_t) {
+// The bindings also refer to the kernels of the CPU, which this module does not contain.
+Isa choose_isa() { return Isa::kBaseline; }
+const DepthwiseKernels& depthwise_kernels(Isa, Dtype, int64_t) {
   throw std::logic_error("the emulator has no kernels of the CPU");
 }
-void narsfast::rmsprop(Isa, const RmspropArguments&) {
+void rmsprop(Isa, const RmspropArguments&) {
   throw std::logic_error("the emulator has no kernels of the CPU");
 }
+
+}  // namespace narsfast
 
 #define FIELD(Class, name) #name, &Class::name
 
 PYBIND11_MODULE(_emu, m) {
-  bind_depthwise(m);
-  bind_optimizer(m);
+  using namespace narsfast;
+  bindings::bind_depthwise_se(m);
+  bindings::bind_optimizer(m);
   m.doc() = "The CUDA kernels of narsfast on an emulated device.";
   bind<Norm>(m, "Norm", FIELD(Norm, weight), FIELD(Norm, bias), FIELD(Norm, mean), FIELD(Norm, var),
              FIELD(Norm, eps), FIELD(Norm, activation));
@@ -88,8 +91,8 @@ PYBIND11_MODULE(_emu, m) {
   using M = MomentsArguments;
   bind<M>(m, "MomentsArguments", FIELD(M, dtype), FIELD(M, images), FIELD(M, pixels), FIELD(M, channels),
           FIELD(M, y), FIELD(M, mean), FIELD(M, var), FIELD(M, workspace));
-  using N = NormaliseArguments;
-  bind<N>(m, "NormaliseArguments", FIELD(N, dtype), FIELD(N, images), FIELD(N, pixels), FIELD(N, channels),
+  using N = NormalizeArguments;
+  bind<N>(m, "NormalizeArguments", FIELD(N, dtype), FIELD(N, images), FIELD(N, pixels), FIELD(N, channels),
           FIELD(N, y), FIELD(N, norm), FIELD(N, excite), FIELD(N, out), FIELD(N, pooled), FIELD(N, hidden),
           FIELD(N, gate));
   using R = ReduceArguments;
@@ -113,7 +116,7 @@ PYBIND11_MODULE(_emu, m) {
 
   launcher(m, "convolve", &cuda::convolve, &cuda::convolve_workspace);
   launcher(m, "moments", &cuda::moments, &cuda::moments_workspace);
-  launcher(m, "normalise", &cuda::normalise);
+  launcher(m, "normalize", &cuda::normalize);
   launcher(m, "reduce", &cuda::reduce, &cuda::reduce_workspace);
   launcher(m, "norm_gradient", &cuda::norm_gradient);
   launcher(m, "convolve_gradient", &cuda::convolve_gradient, &cuda::convolve_gradient_workspace);

@@ -9,8 +9,8 @@
 
 #include "space/tables.h"
 
-// What the bindings share: arrays, and the arrays of a space.
-namespace narsfast_py {
+// Arrays and checks that the bindings share.
+namespace narsfast::bindings {
 
 template <typename T>
 using Array = pybind11::array_t<T, pybind11::array::c_style>;
@@ -19,13 +19,13 @@ inline void require(bool holds, const char* message) {
   if (!holds) throw std::invalid_argument(message);
 }
 
-// The arrays of a narsfast.space.SpaceTables, kept alive, and the view of them.
+// The arrays of a narsfast.space.SpaceTables: references that keep them alive, and the view of them.
 struct SpaceArrays {
   Array<int16_t> sizes;
   Array<int8_t> kinds, parts;
   Array<int32_t> numbers, offsets, parents, header_columns, stage_columns;
   Array<uint64_t> masks;
-  narsfast::SpaceTables view;
+  SpaceTables view;
 
   explicit SpaceArrays(const pybind11::object& tables)
       : sizes(tables.attr("sizes")),
@@ -45,15 +45,14 @@ struct SpaceArrays {
             "condition_parents and condition_masks must have as many entries as the last offset says");
     for (pybind11::ssize_t f = 0; f < fields; ++f) {
       require(sizes.at(f) >= 1 && sizes.at(f) <= numbers.shape(1), "a field's size is outside the table");
-      require(parts.at(f) == narsfast::kArchitecture || parts.at(f) == narsfast::kRecipe,
-              "a part is unknown");
+      require(parts.at(f) == kArchitecture || parts.at(f) == kRecipe, "a part is unknown");
       require(offsets.at(f) >= 0 && offsets.at(f) <= offsets.at(f + 1), "condition_offsets must not fall");
       for (int32_t c = offsets.at(f); c < offsets.at(f + 1); ++c) {
         require(parents.at(c) >= 0 && parents.at(c) < f && sizes.at(parents.at(c)) <= 64,
                 "the parent of a condition must be a field before its own, with at most 64 values");
       }
     }
-    require(stage_columns.ndim() == 2 && stage_columns.shape(1) == narsfast::kStageColumns,
+    require(stage_columns.ndim() == 2 && stage_columns.shape(1) == kStageColumns,
             "stage_columns must be (stages, 8) int32");
     view.fields = static_cast<int32_t>(fields);
     view.values = static_cast<int32_t>(numbers.shape(1));
@@ -74,11 +73,11 @@ struct SpaceArrays {
     view.stage_columns = stage_columns.data();
   }
 
-  // Every gene must be one of its field's values.
+  // Throws std::invalid_argument unless every gene is the index of a value of its field.
   void check(const Array<int16_t>& genes) const {
     require(genes.ndim() == 2 && genes.shape(1) == view.fields, "genes must be (n, fields) int16");
     const int16_t* gene = genes.data();
-    int16_t outside = 0;  // its sign: negative where a gene, or its distance to the last value, was
+    int16_t outside = 0;  // negative if any gene, or its distance to the last value, is negative
     for (pybind11::ssize_t i = 0; i < genes.shape(0); ++i, gene += view.fields) {
       for (int32_t f = 0; f < view.fields; ++f) {
         outside = static_cast<int16_t>(outside | gene[f] | static_cast<int16_t>(view.sizes[f] - 1 - gene[f]));
@@ -87,8 +86,8 @@ struct SpaceArrays {
     require(outside >= 0, "a gene is outside its field's values");
   }
 
-  // The space, which must be one of networks.
-  const narsfast::SpaceTables& networks() const {
+  // The view of a space that has stages; throws std::invalid_argument otherwise.
+  const SpaceTables& networks() const {
     require(view.stages > 0, "the space has no stages");
     return view;
   }
@@ -102,4 +101,4 @@ struct SpaceArrays {
   }
 };
 
-}  // namespace narsfast_py
+}  // namespace narsfast::bindings

@@ -5,10 +5,8 @@
 
 namespace py = pybind11;
 
-namespace narsfast_py {
+namespace narsfast::bindings {
 namespace {
-
-using narsfast::Dtype;
 
 struct NamedDtype {
   py::object object;
@@ -16,7 +14,7 @@ struct NamedDtype {
   bool on_cpu, on_cuda;
 };
 
-// What is needed again and again, made once and kept until the process ends.
+// Python objects that every call needs: made once and kept until the process ends.
 struct Torch {
   std::array<NamedDtype, 4> dtypes;
   py::object empty_like;
@@ -35,8 +33,8 @@ struct Torch {
     return py::reinterpret_steal<py::str>(PyUnicode_InternFromString(text));
   }
   const py::object& object(Dtype dtype) const {
-    for (const NamedDtype& known : dtypes) {
-      if (known.dtype == dtype) return known.object;
+    for (const NamedDtype& named : dtypes) {
+      if (named.dtype == dtype) return named.object;
     }
     throw std::logic_error("a dtype without a name");
   }
@@ -54,7 +52,7 @@ py::object checked(PyObject* result) {
 
 std::string text(const py::object& value) { return py::str(value).cast<std::string>(); }
 
-// As Python writes a tuple.
+// The shape, as Python prints a tuple.
 std::string shape_text(py::handle tensor) {
   return text(checked(PySequence_Tuple(tensor.attr("shape").ptr())));
 }
@@ -63,10 +61,10 @@ std::string shape_text(py::handle tensor) {
 
 TensorReader::TensorReader(py::handle like, bool on_cuda) : like_(like), view_(view_of(like)) {
   std::string names;
-  for (const NamedDtype& known : torch().dtypes) {
-    if (!(on_cuda ? known.on_cuda : known.on_cpu)) continue;
-    if (view_.known && view_.dtype == known.dtype) return;
-    names += (names.empty() ? "" : ", ") + text(known.object);
+  for (const NamedDtype& named : torch().dtypes) {
+    if (!(on_cuda ? named.on_cuda : named.on_cpu)) continue;
+    if (view_.supported && view_.dtype == named.dtype) return;
+    names += (names.empty() ? "" : ", ") + text(named.object);
   }
   throw py::type_error(std::string("a map on ") + (on_cuda ? "cuda" : "cpu") + " is " +
                        text(like.attr("dtype")) + "; it must be one of " + names);
@@ -81,7 +79,7 @@ MapShape TensorReader::shape() const {
 
 void* TensorReader::map(const char* name, py::handle tensor, const MapShape& shape) const {
   const TensorView view = tensor.is(like_) ? view_ : view_of(tensor);
-  if (!view.known || view.dtype != view_.dtype || view.dimensions != 4 ||
+  if (!view.supported || view.dtype != view_.dtype || view.dimensions != 4 ||
       !(MapShape{view.sizes[0], view.sizes[1], view.sizes[2], view.sizes[3]} == shape)) {
     throw std::invalid_argument(
         std::string(name) + " is " + text(tensor.attr("dtype")) + " of shape " + shape_text(tensor) +
@@ -101,7 +99,7 @@ void* TensorReader::vector(const char* name, py::handle tensor, int64_t count) c
   if (tensor.is_none()) return nullptr;
   const TensorView view = view_of(tensor);
   const Dtype expected = view_.dtype == Dtype::kFloat64 ? Dtype::kFloat64 : Dtype::kFloat32;
-  if (!view.known || view.dtype != expected) {
+  if (!view.supported || view.dtype != expected) {
     throw py::type_error(std::string(name) + " must be " + text(torch().object(expected)) + ", not " +
                          text(tensor.attr("dtype")));
   }
@@ -116,17 +114,18 @@ void* TensorReader::vector(const char* name, py::handle tensor, int64_t count) c
   return view.data;
 }
 
-py::object TensorReader::empty_map(const MapShape& of, const MapShape& shape) const {
-  if (of == shape) return empty_like(like_);  // takes torch half the time
+py::object TensorReader::empty_map(const MapShape& like_shape, const MapShape& shape) const {
+  if (like_shape == shape) return empty_like(like_);  // twice as fast
   const int64_t pixel = shape.width * shape.channels;
   return new_empty(py::make_tuple(shape.images, shape.channels, shape.height, shape.width),
                    py::make_tuple(shape.height * pixel, 1, pixel, shape.channels), nullptr);
 }
 
 py::object TensorReader::empty_vector(int64_t count) const {
-  // Without a dtype torch looks at its arguments for less time.
-  const bool other = view_.dtype != Dtype::kFloat32 && view_.dtype != Dtype::kFloat64;
-  return new_empty(py::make_tuple(count), py::make_tuple(1), other ? &torch().dtypes[0].object : nullptr);
+  // torch parses its arguments faster without a dtype.
+  const bool needs_dtype = view_.dtype != Dtype::kFloat32 && view_.dtype != Dtype::kFloat64;
+  return new_empty(py::make_tuple(count), py::make_tuple(1),
+                   needs_dtype ? &torch().dtypes[0].object : nullptr);
 }
 
 py::object TensorReader::new_empty(const py::tuple& sizes, const py::tuple& strides,
@@ -148,4 +147,4 @@ int64_t size_along(py::handle tensor, int dimension) {
 
 void* address(py::handle tensor) { return view_of(tensor).data; }
 
-}  // namespace narsfast_py
+}  // namespace narsfast::bindings

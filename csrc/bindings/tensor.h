@@ -6,9 +6,9 @@
 
 #include "bindings/view.h"
 
-// Torch's tensors as the kernels take them: addresses and sizes, checked.
+// Reads and checks the tensors that kernels get, and makes tensors for their results.
 
-namespace narsfast_py {
+namespace narsfast::bindings {
 
 struct MapShape {
   int64_t images, channels, height, width;
@@ -18,28 +18,28 @@ struct MapShape {
   }
 };
 
-// Maps are (n, c, h, w) in channels_last memory. Every other tensor (weights, per-channel and per-image
-// vectors) is contiguous, and float32, or float64 where the map is float64.
+// Maps are (n, c, h, w) in channels_last memory. All other tensors (weights, per-channel and per-image
+// vectors) are contiguous, and float32, or float64 where the map is float64.
 class TensorReader {
  public:
-  // like: the map that everything goes with; on_cuda: for the kernels of CUDA. Throws py::type_error for a
-  // map's dtype that there are no kernels for.
+  // like: the map whose dtype and device the other tensors must have; on_cuda: whether CUDA kernels are
+  // called. Throws py::type_error where there are no kernels for the map's dtype.
   TensorReader(pybind11::handle like, bool on_cuda);
 
-  narsfast::Dtype dtype() const { return view_.dtype; }
+  Dtype dtype() const { return view_.dtype; }
   MapShape shape() const;
-  // Throw std::invalid_argument or, for a vector's dtype, py::type_error, with `name`, for a tensor that is
-  // or lies otherwise.
+  // The address of a map or vector. Throws std::invalid_argument, or py::type_error for a vector's dtype,
+  // where the tensor's dtype, shape or strides are wrong; the message starts with `name`.
   void* map(const char* name, pybind11::handle tensor, const MapShape& shape) const;
   void* vector(const char* name, pybind11::handle tensor, int64_t count) const;  // null for None
-  // Bytes of an element of what vector() reads.
-  int64_t vector_element() const { return dtype() == narsfast::Dtype::kFloat64 ? 8 : 4; }
-  // Tensors beside the map `like`, whose shape is `of`, for kernels to fill.
-  pybind11::object empty_map(const MapShape& of, const MapShape& shape) const;
+  // Bytes per element of a vector.
+  int64_t vector_element_size() const { return dtype() == Dtype::kFloat64 ? 8 : 4; }
+  // Tensors on the device of `like`, for kernels to fill. like_shape: shape().
+  pybind11::object empty_map(const MapShape& like_shape, const MapShape& shape) const;
   pybind11::object empty_vector(int64_t count) const;
 
  private:
-  // dtype: null, or another one than the map's.
+  // dtype: null for the dtype of `like`.
   pybind11::object new_empty(const pybind11::tuple& sizes, const pybind11::tuple& strides,
                              const pybind11::object* dtype) const;
 
@@ -48,8 +48,8 @@ class TensorReader {
 };
 
 pybind11::object empty_like(pybind11::handle tensor);
-// Elements along a dimension; from the last one on where it is negative.
+// The size of a dimension; negative dimensions count from the end.
 int64_t size_along(pybind11::handle tensor, int dimension);
 void* address(pybind11::handle tensor);
 
-}  // namespace narsfast_py
+}  // namespace narsfast::bindings

@@ -6,12 +6,10 @@
 
 namespace py = pybind11;
 
-namespace narsfast_py {
+namespace narsfast::bindings {
 namespace {
 
-using narsfast::Dtype;
-
-// The part of DLPack's binary interface, version 1, that is used here.
+// The part of DLPack's version 1 ABI that is used here.
 namespace dlpack {
 struct Tensor {
   void* data;
@@ -44,10 +42,11 @@ const dlpack::Exchange* find_exchange() {
   return found == nullptr || found->view == nullptr ? nullptr : found;
 }
 
-void keep_sizes(TensorView& view, int dimensions, const int64_t* sizes, const int64_t* strides) {
-  if (dimensions > TensorView::kMost) {
+void set_sizes(TensorView& view, int dimensions, const int64_t* sizes, const int64_t* strides) {
+  if (dimensions > TensorView::kMaxDimensions) {
     throw std::invalid_argument("a tensor has " + std::to_string(dimensions) +
-                                " dimensions; there must be at most " + std::to_string(TensorView::kMost));
+                                " dimensions; there must be at most " +
+                                std::to_string(TensorView::kMaxDimensions));
   }
   view.dimensions = dimensions;
   for (int i = 0; i < dimensions; ++i) {
@@ -95,17 +94,17 @@ TensorView view_by_attributes(py::handle tensor) {
   const py::object dtype = tensor.attr("dtype");
   for (const auto& [object, kind] : *dtypes) {
     if (!dtype.is(object)) continue;
-    view.known = true;
+    view.supported = true;
     view.dtype = kind;
   }
   const auto shape = tensor.attr("shape").cast<py::tuple>();
   const auto stride = tensor.attr("stride")().cast<py::tuple>();
-  int64_t sizes[TensorView::kMost], strides[TensorView::kMost];
-  for (size_t i = 0; i < shape.size() && i < TensorView::kMost; ++i) {
+  int64_t sizes[TensorView::kMaxDimensions], strides[TensorView::kMaxDimensions];
+  for (size_t i = 0; i < shape.size() && i < TensorView::kMaxDimensions; ++i) {
     sizes[i] = shape[i].cast<int64_t>();
     strides[i] = stride[i].cast<int64_t>();
   }
-  keep_sizes(view, static_cast<int>(shape.size()), sizes, strides);
+  set_sizes(view, static_cast<int>(shape.size()), sizes, strides);
   view.data = reinterpret_cast<void*>(tensor.attr("data_ptr")().cast<uintptr_t>());
   return view;
 }
@@ -116,7 +115,7 @@ TensorView view_of(py::handle tensor) {
   dlpack::Tensor found{};
   if (exchange->view(tensor.ptr(), &found) != 0) throw py::error_already_set();
   TensorView view{};
-  view.known = found.lanes == 1;
+  view.supported = found.lanes == 1;
   if (found.code == dlpack::kFloat && found.bits == 32) {
     view.dtype = Dtype::kFloat32;
   } else if (found.code == dlpack::kBfloat && found.bits == 16) {
@@ -126,11 +125,11 @@ TensorView view_of(py::handle tensor) {
   } else if (found.code == dlpack::kFloat && found.bits == 64) {
     view.dtype = Dtype::kFloat64;
   } else {
-    view.known = false;
+    view.supported = false;
   }
-  keep_sizes(view, found.dimensions, found.sizes, found.strides);
+  set_sizes(view, found.dimensions, found.sizes, found.strides);
   view.data = static_cast<char*>(found.data) + found.offset;
   return view;
 }
 
-}  // namespace narsfast_py
+}  // namespace narsfast::bindings

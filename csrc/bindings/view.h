@@ -6,31 +6,31 @@
 
 #include "depthwise_se/arguments.h"
 
-// What one of torch's tensors looks like in memory. The module is built without torch, so that one build
-// serves every version.
+// Reads the memory layout of torch tensors. The module is built without torch, so that one build works with
+// every version.
 
-namespace narsfast_py {
+namespace narsfast::bindings {
 
 struct TensorView {
-  static constexpr int kMost = 4;  // dimensions whose sizes and strides are kept
+  static constexpr int kMaxDimensions = 4;  // dimensions whose sizes and strides are kept
   void* data;
-  bool known;  // whether there are kernels of any device for its dtype
-  narsfast::Dtype dtype;
+  bool supported;  // whether any device has kernels for the dtype
+  Dtype dtype;     // where supported
   int dimensions;
-  int64_t sizes[kMost], strides[kMost];
+  int64_t sizes[kMaxDimensions], strides[kMaxDimensions];
 
   int64_t elements() const;
-  // As torch sees it: what has no elements, or sizes of 1, may have any strides. channels_last: (n, c, h, w)
-  // with the channels of a pixel side by side.
+  // By torch's rules: tensors without elements, and dimensions of size 1, may have any strides.
+  // channels_last() is for four dimensions, (n, c, h, w).
   bool contiguous() const;
   bool channels_last() const;
 };
 
-// By DLPack's exchange of C functions where this torch has it (2.10 and later): no Python is run, which
-// would take longer than a small map. Otherwise by the tensor's own attributes.
+// Reads the tensor by DLPack's C exchange API where torch has it (2.10 and later), without running Python,
+// which would take longer than the kernel of a small map; otherwise by its attributes.
 TensorView view_of(pybind11::handle tensor);
 
-// The second of the two ways, for tests.
+// Reads the tensor by its attributes; exposed for tests.
 TensorView view_by_attributes(pybind11::handle tensor);
 
-}  // namespace narsfast_py
+}  // namespace narsfast::bindings

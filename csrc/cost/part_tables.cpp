@@ -10,12 +10,12 @@
 namespace narsfast {
 namespace {
 
-constexpr int64_t kMostParts = int64_t{1} << 19;  // 100 bytes each
-constexpr int64_t kMostPaths = int64_t{1} << 16;
-constexpr double kExact = 9007199254740992.0;  // 2^53: a double holds every whole number up to it
+constexpr int64_t kMaxParts = int64_t{1} << 19;  // 100 bytes each
+constexpr int64_t kMaxPaths = int64_t{1} << 16;
+constexpr double kMaxExactInteger = 9007199254740992.0;  // 2^53: doubles represent all integers up to it
 constexpr int64_t kChunk = 256;
-constexpr int kTogether = 8;            // candidates looked up together, so that memory answers meanwhile
-constexpr double kSlotNanoseconds = 4;  // of looking up one part
+constexpr int kBatch = 8;               // candidates looked up together, to overlap memory accesses
+constexpr double kSlotNanoseconds = 4;  // to look up one part
 
 using Part = std::array<int32_t, kPartColumns>;
 
@@ -33,7 +33,7 @@ Totals count_part(const Part& part, int32_t classes) {
 
 }  // namespace
 
-// Lays the slots out in the order of the network.
+// Builds the slots in the order of the network's parts.
 class PartTables::Builder {
  public:
   Builder(const SpaceTables& space, int32_t classes, PartTables* tables)
@@ -46,64 +46,64 @@ class PartTables::Builder {
     }
   }
 
-  // A field whose numbers a column of the next slot's parts takes; they are added to what the part has there.
-  void vary(PartColumn column, int32_t field) {
-    const auto known = std::find_if(varying_.begin(), varying_.end(),
-                                    [&](const Varying& varying) { return varying.field == field; });
-    if (known != varying_.end()) {
+  // The next slot's parts depend on `field`: its values are added to the part's `column`.
+  void depend(PartColumn column, int32_t field) {
+    const auto known = std::find_if(dependencies_.begin(), dependencies_.end(),
+                                    [&](const Dependency& dependency) { return dependency.field == field; });
+    if (known != dependencies_.end()) {
       known->columns.push_back(column);
     } else {
-      varying_.push_back({field, {column}});
+      dependencies_.push_back({field, {column}});
     }
   }
 
-  // The parts of one place in the network. False if they are too many.
+  // Adds the slot of the next part, and all parts that it can be. Returns false if there are too many.
   bool add(Part part) {
     std::vector<int32_t> distinct = sides_;
     std::sort(distinct.begin(), distinct.end());
     distinct.erase(std::unique(distinct.begin(), distinct.end()), distinct.end());
     const int64_t first = tables_->parts();
-    int64_t each = 1;  // parts a side
-    for (const Varying& varying : varying_) {
-      each *= space_.sizes[varying.field];
-      if (first + each * static_cast<int64_t>(distinct.size()) > kMostParts) return false;
+    int64_t parts_per_side = 1;
+    for (const Dependency& dependency : dependencies_) {
+      parts_per_side *= space_.sizes[dependency.field];
+      if (first + parts_per_side * static_cast<int64_t>(distinct.size()) > kMaxParts) return false;
     }
 
     Slot slot{path_, static_cast<int32_t>(tables_->side_entries_.size()), 0};
     path_ = {path_.column, 0};
     for (const int32_t side : sides_) {
       const auto place = std::lower_bound(distinct.begin(), distinct.end(), side) - distinct.begin();
-      tables_->side_entries_.push_back(static_cast<int32_t>(first + place * each));
+      tables_->side_entries_.push_back(static_cast<int32_t>(first + place * parts_per_side));
     }
-    int64_t step = each;
-    for (const Varying& varying : varying_) {
-      step /= space_.sizes[varying.field];
-      if (space_.sizes[varying.field] == 1) continue;
-      tables_->terms_.push_back({varying.field, static_cast<int32_t>(step)});
+    int64_t step = parts_per_side;
+    for (const Dependency& dependency : dependencies_) {
+      step /= space_.sizes[dependency.field];
+      if (space_.sizes[dependency.field] == 1) continue;
+      tables_->terms_.push_back({dependency.field, static_cast<int32_t>(step)});
       ++slot.terms;
     }
     tables_->slots_.push_back(slot);
 
-    std::array<double, kStatistics> most{};
+    std::array<double, kStatistics> largest{};
     for (const int32_t side : distinct) {
       part[kPartSide] = side;
-      for (int64_t index = 0; index < each; ++index) write(part, index, each, &most);
+      for (int64_t index = 0; index < parts_per_side; ++index) write(part, index, parts_per_side, &largest);
     }
-    for (int s = 0; s < kStatistics; ++s) largest_[s] += most[s];
-    varying_.clear();
+    for (int s = 0; s < kStatistics; ++s) largest_[s] += largest[s];
+    dependencies_.clear();
     return true;
   }
 
-  // Goes on behind the stem.
-  void halve() {
+  // Moves past the stem, which has stride 2.
+  void apply_stem() {
     for (int32_t& side : sides_) side = (side - 1) / 2 + 1;
   }
 
-  // Goes on behind a stride. False if the paths are too many.
-  bool stride(int32_t field) {
+  // Moves past a block with the stride of `field`. Returns false if there are too many paths.
+  bool apply_stride(int32_t field) {
     const auto paths = static_cast<int64_t>(sides_.size());
     const int64_t size = space_.sizes[field];
-    if (paths * size > kMostPaths) return false;
+    if (paths * size > kMaxPaths) return false;
     std::vector<int32_t> sides;
     for (int64_t gene = 0; gene < size; ++gene) {
       for (const int32_t side : sides_) sides.push_back((side - 1) / number(field, gene) + 1);
@@ -113,13 +113,13 @@ class PartTables::Builder {
     return true;
   }
 
-  // Whether doubles hold all sums of entries.
-  bool exact() const {
-    return std::all_of(largest_.begin(), largest_.end(), [](double sum) { return sum < kExact; });
+  // Whether doubles represent all sums of entries exactly.
+  bool is_exact() const {
+    return std::all_of(largest_.begin(), largest_.end(), [](double sum) { return sum < kMaxExactInteger; });
   }
 
  private:
-  struct Varying {
+  struct Dependency {
     int32_t field;
     std::vector<PartColumn> columns;
   };
@@ -128,12 +128,12 @@ class PartTables::Builder {
     return space_.numbers[static_cast<int64_t>(field) * space_.values + gene];
   }
 
-  void write(Part part, int64_t index, int64_t each, std::array<double, kStatistics>* most) {
-    for (const Varying& varying : varying_) {
-      const int64_t size = space_.sizes[varying.field];
-      each /= size;
-      for (const PartColumn column : varying.columns) {
-        part[column] += number(varying.field, index / each % size);
+  void write(Part part, int64_t index, int64_t parts, std::array<double, kStatistics>* largest) {
+    for (const Dependency& dependency : dependencies_) {
+      const int64_t size = space_.sizes[dependency.field];
+      parts /= size;
+      for (const PartColumn column : dependency.columns) {
+        part[column] += number(dependency.field, index / parts % size);
       }
     }
     tables_->parts_.insert(tables_->parts_.end(), part.begin(), part.end());
@@ -142,7 +142,7 @@ class PartTables::Builder {
     Entry entry{};
     for (int s = 0; s < kStatistics; ++s) {
       entry.values[s] = static_cast<double>(statistics[s]);
-      (*most)[s] = std::max((*most)[s], entry.values[s]);
+      (*largest)[s] = std::max((*largest)[s], entry.values[s]);
     }
     tables_->entries_.push_back(entry);
   }
@@ -150,9 +150,9 @@ class PartTables::Builder {
   const SpaceTables& space_;
   int32_t classes_;
   PartTables* tables_;
-  std::vector<int32_t> sides_;  // by path, where the network is now
+  std::vector<int32_t> sides_;  // by path, at the current place in the network
   Term path_{0, 0};             // what the next slot adds to the path
-  std::vector<Varying> varying_;
+  std::vector<Dependency> dependencies_;
   std::array<double, kStatistics> largest_{};
 };
 
@@ -168,9 +168,9 @@ std::unique_ptr<PartTables> PartTables::make(const SpaceTables& space, int32_t i
   }
   std::unique_ptr<PartTables> tables(new PartTables);
   Builder builder(space, classes, tables.get());
-  builder.vary(kPartOut, space.header_columns[kStemChannels]);
+  builder.depend(kPartOut, space.header_columns[kStemChannels]);
   if (!builder.add({kStem, 3, 0, in_channels, 0, 2, 0, 0, 1})) return nullptr;
-  builder.halve();
+  builder.apply_stem();
   int32_t in = space.header_columns[kStemChannels];
   for (int32_t stage = 0; stage < space.stages; ++stage) {
     const int32_t* fields = space.stage_columns + static_cast<int64_t>(stage) * kStageColumns;
@@ -178,30 +178,30 @@ std::unique_ptr<PartTables> PartTables::make(const SpaceTables& space, int32_t i
       if (column != kStageSe && !all(fields[column], positive)) return nullptr;
     }
     if (!all(fields[kKernelFirst], odd) || !all(fields[kKernelRest], odd)) return nullptr;
-    builder.vary(kPartKernel, fields[kKernelFirst]);
-    builder.vary(kPartExpansion, fields[kExpansionFirst]);
-    builder.vary(kPartIn, in);
-    builder.vary(kPartOut, fields[kStageChannels]);
-    builder.vary(kPartStride, fields[kStageStride]);
-    builder.vary(kPartSe, fields[kStageSe]);
+    builder.depend(kPartKernel, fields[kKernelFirst]);
+    builder.depend(kPartExpansion, fields[kExpansionFirst]);
+    builder.depend(kPartIn, in);
+    builder.depend(kPartOut, fields[kStageChannels]);
+    builder.depend(kPartStride, fields[kStageStride]);
+    builder.depend(kPartSe, fields[kStageSe]);
     if (!builder.add({kBlocks, 0, 0, 0, 0, 0, 0, 0, 1})) return nullptr;
-    if (!builder.stride(fields[kStageStride])) return nullptr;
+    if (!builder.apply_stride(fields[kStageStride])) return nullptr;
     in = fields[kStageChannels];
     if (all(fields[kDepth], [](int32_t number) { return number == 1; }))
-      continue;  // no candidate has more than the first block
-    builder.vary(kPartKernel, fields[kKernelRest]);
-    builder.vary(kPartExpansion, fields[kExpansionRest]);
-    builder.vary(kPartIn, in);
-    builder.vary(kPartOut, in);
-    builder.vary(kPartSe, fields[kStageSe]);
-    builder.vary(kPartRepeats, fields[kDepth]);
+      continue;  // no candidate has a second block
+    builder.depend(kPartKernel, fields[kKernelRest]);
+    builder.depend(kPartExpansion, fields[kExpansionRest]);
+    builder.depend(kPartIn, in);
+    builder.depend(kPartOut, in);
+    builder.depend(kPartSe, fields[kStageSe]);
+    builder.depend(kPartRepeats, fields[kDepth]);
     if (!builder.add({kBlocks, 0, 0, 0, 0, 1, 0, 0, -1})) return nullptr;
   }
-  builder.vary(kPartExpansion, space.header_columns[kHeadExpansion]);
-  builder.vary(kPartIn, in);
-  builder.vary(kPartOut, space.header_columns[kHeadFeatures]);
+  builder.depend(kPartExpansion, space.header_columns[kHeadExpansion]);
+  builder.depend(kPartIn, in);
+  builder.depend(kPartOut, space.header_columns[kHeadFeatures]);
   if (!builder.add({kHead, 0, 0, 0, 0, 1, 0, 0, 1})) return nullptr;
-  return builder.exact() ? std::move(tables) : nullptr;
+  return builder.is_exact() ? std::move(tables) : nullptr;
 }
 
 void PartTables::add_cost(const double* cost) {
@@ -209,7 +209,7 @@ void PartTables::add_cost(const double* cost) {
 }
 
 template <int kCandidates>
-void PartTables::find(const int16_t* genes, const Entry** out) const {
+void PartTables::find_entries(const int16_t* genes, const Entry** out) const {
   const Term* term = terms_.data();
   int32_t path[kCandidates] = {};
   for (const Slot& slot : slots_) {
@@ -230,9 +230,9 @@ void PartTables::find(const int16_t* genes, const Entry** out) const {
 }
 
 template <int kCandidates, typename Number>
-void PartTables::sum(const int16_t* genes, int32_t columns, const Entry** found, Number* out,
-                     int64_t stride) const {
-  find<kCandidates>(genes, found);
+void PartTables::sum_entries(const int16_t* genes, int32_t columns, const Entry** found, Number* out,
+                             int64_t stride) const {
+  find_entries<kCandidates>(genes, found);
   for (int c = 0; c < kCandidates; ++c) {
     Entry sum{};
     double peak = 0.0;
@@ -253,12 +253,12 @@ void PartTables::count(const int16_t* genes, int64_t count, int32_t columns, Num
   const double nanoseconds = kSlotNanoseconds * static_cast<double>(slots_.size());
   for_chunks(count, kChunk, nanoseconds, [&](int64_t begin, int64_t end) {
     thread_local std::vector<const Entry*> found;
-    found.resize(kTogether * slots_.size());
+    found.resize(kBatch * slots_.size());
     int64_t i = begin;
-    for (; i + kTogether <= end; i += kTogether) {
-      sum<kTogether>(genes + i * fields_, columns, found.data(), out + i * stride, stride);
+    for (; i + kBatch <= end; i += kBatch) {
+      sum_entries<kBatch>(genes + i * fields_, columns, found.data(), out + i * stride, stride);
     }
-    for (; i < end; ++i) sum<1>(genes + i * fields_, columns, found.data(), out + i * stride, stride);
+    for (; i < end; ++i) sum_entries<1>(genes + i * fields_, columns, found.data(), out + i * stride, stride);
   });
 }
 

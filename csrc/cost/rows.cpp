@@ -3,7 +3,7 @@
 namespace narsfast {
 namespace {
 
-// Reads a candidate's architecture values by column.
+// A candidate's architecture values by column.
 struct Values {
   const SpaceTables& tables;
   const int16_t* genes;

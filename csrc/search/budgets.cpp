@@ -10,7 +10,7 @@ namespace narsfast {
 
 namespace {
 
-int threads() {
+int max_threads() {
 #ifdef _OPENMP
   return omp_get_max_threads();
 #else
@@ -20,11 +20,11 @@ int threads() {
 
 }  // namespace
 
-std::vector<EvolutionResult> evolve_family(const SpaceTables& tables,
-                                           const std::vector<StatisticsSource*>& sources,
-                                           const std::function<std::unique_ptr<Scorer>()>& make_scorer,
-                                           const EvolutionOptions& options, Isa isa,
-                                           const std::vector<BudgetStart>& budgets, bool side_by_side) {
+std::vector<EvolutionResult> evolve_budgets(const SpaceTables& tables,
+                                            const std::vector<StatisticsSource*>& sources,
+                                            const std::function<std::unique_ptr<Scorer>()>& make_scorer,
+                                            const EvolutionOptions& options, Isa isa,
+                                            const std::vector<BudgetStart>& budgets, bool parallel) {
   const auto count = static_cast<int64_t>(budgets.size());
   std::vector<EvolutionResult> results(budgets.size());
   std::vector<std::exception_ptr> errors(budgets.size());
@@ -38,7 +38,7 @@ std::vector<EvolutionResult> evolve_family(const SpaceTables& tables,
       errors[static_cast<size_t>(b)] = std::current_exception();
     }
   };
-  if (side_by_side && count > 1 && count >= threads()) {
+  if (parallel && count > 1 && count >= max_threads()) {
 #pragma omp parallel for schedule(dynamic)
     for (int64_t b = 0; b < count; ++b) run(b);
   } else {

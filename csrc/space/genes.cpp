@@ -23,12 +23,12 @@ GeneRules::GeneRules(const SpaceTables& tables) : fields_(tables.fields) {
     if (tables.kinds[f] == kFixed) continue;
     const int part = tables.parts[f];
     const bool one_hot = tables.kinds[f] != kRange;
-    const int32_t left_out = one_hot && !has_conditions ? 1 : 0;
+    const int32_t skipped = one_hot && !has_conditions ? 1 : 0;
     const auto column = static_cast<int32_t>(inputs_[part].size());
     feature_fields_[part].push_back({f, column, size, !one_hot, conditional_of_[f]});
     const int32_t width = one_hot ? size : 1;
-    for (int32_t value = left_out; value < width; ++value) {
-      inputs_[part].push_back({widths_[part] + value, left_out != 0 ? widths_[part] : -1});
+    for (int32_t value = skipped; value < width; ++value) {
+      inputs_[part].push_back({widths_[part] + value, skipped != 0 ? widths_[part] : -1});
     }
     widths_[part] += width;
   }
@@ -47,8 +47,8 @@ void GeneRules::conditional_activity(const int16_t* genes, uint8_t* out) const {
   for (size_t i = 0; i < conditionals_.size(); ++i) out[i] = holds(conditionals_[i], genes, out);
 }
 
-void GeneRules::canonical(int16_t* genes) const {
-  // A parent's column is always before the field's own, so that one pass in order is enough.
+void GeneRules::canonicalize(int16_t* genes) const {
+  // The parent of a condition is always before the field, so one pass in order suffices.
   thread_local std::vector<uint8_t> activity;
   activity.resize(conditionals_.size());
   for (size_t i = 0; i < conditionals_.size(); ++i) {
@@ -57,7 +57,7 @@ void GeneRules::canonical(int16_t* genes) const {
   }
 }
 
-int32_t GeneRules::searched(const int16_t* genes) const {
+int32_t GeneRules::count_searched(const int16_t* genes) const {
   std::vector<uint8_t> activity(conditionals_.size());
   conditional_activity(genes, activity.data());
   int32_t total = 0;
@@ -83,7 +83,7 @@ void GeneRules::write_inputs(FieldPart part, const int16_t* genes, int64_t count
     const int16_t* gene = genes + field.field;
     if (field.range) {
       const float last = static_cast<float>(std::max(field.size - 1, 1));
-      // An inactive gene is 0, and so is its feature.
+      // The gene of an inactive field is 0, and so is its feature.
       for (int64_t i = 0; i < count; ++i) column[i] = static_cast<float>(gene[i * fields_]) / last;
     } else if (active == nullptr) {
       for (int64_t i = 0; i < count; ++i) {

@@ -200,7 +200,7 @@ def compare_inference(case, dtype, device="cpu"):
     assert error <= 32 * torch.finfo(dtype).eps * float(expected.abs().max())
 
 
-OPERATORS = ("convolve", "convolve_gradient", "moments", "normalise", "reduce", "norm_gradient", "infer")
+OPERATORS = ("convolve", "convolve_gradient", "moments", "normalize", "reduce", "norm_gradient", "infer")
 
 
 def channels_last(*shape, dtype=torch.float32, device="cpu"):
@@ -227,7 +227,7 @@ def operator_arguments(name, device="cpu", dtype=torch.float32):
         "convolve": (x, kernel, *norm("relu"), 1, 1),
         "convolve_gradient": (*gradient, state, normal(3, 8), *sums, x, kernel, *norm("relu"), 90.0, 1, 1),
         "moments": (y,),
-        "normalise": (y, *norm("hard_swish"), *excite),
+        "normalize": (y, *norm("hard_swish"), *excite),
         "reduce": (*gradient, state, *excite),
         "norm_gradient": (*gradient, *sums),
         "infer": (x, kernel, *norm("relu"), *norm("hard_swish"), *excite, 1, 1),

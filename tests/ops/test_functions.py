@@ -125,7 +125,7 @@ def test_derivatives_at_the_kinks_are_torchs():
         expected = plain(x)
         (d_expected,) = torch.autograd.grad(expected.sum(), x)
         norm = (one, zero, zero, one, 0.0, act)
-        out = torch.ops.narsfast.normalise(y, *norm, None, None, None, None, "none")[0]
+        out = torch.ops.narsfast.normalize(y, *norm, None, None, None, None, "none")[0]
         torch.testing.assert_close(out, expected.detach(), equal_nan=True)
         d_out = torch.ones_like(y)
         d_y = torch.ops.narsfast.norm_gradient(d_out, torch.nan_to_num(y, 5, 5, -5), *norm, zero, zero, 0.0)

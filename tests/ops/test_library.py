@@ -89,7 +89,7 @@ def test_who_looks_on_sees_the_operators():
     x = channels_last(2, 16, 8, 8)
     with Listener() as listener:
         expected = run(block(), x)
-    forward = {OPS.convolve.default, OPS.normalise.default}
+    forward = {OPS.convolve.default, OPS.normalize.default}
     assert listener.heard >= forward | {OPS.reduce.default, OPS.convolve_gradient.default}
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
         found = run(block(), x)

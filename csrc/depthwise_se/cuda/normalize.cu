@@ -6,7 +6,7 @@
 namespace narsfast::cuda {
 namespace {
 
-// pooled = mean over pixels of norm(y): a block for a slab of one image.
+// pooled = mean over pixels of norm(y): one block per slab and image.
 template <typename T>
 __global__ void __launch_bounds__(kThreads) pool_kernel(const T* y, DeviceNorm device_norm, float* pooled,
                                                         int64_t pixels, int64_t channels, bool aligned) {
@@ -29,7 +29,7 @@ __global__ void __launch_bounds__(kThreads) pool_kernel(const T* y, DeviceNorm d
   write_fields(lane, sums, pooled + image * channels, 0);
 }
 
-int pool(const NormaliseArguments& a, void* stream) {
+int pool(const NormalizeArguments& a, void* stream) {
   return dispatch_dtype(a.dtype, [&](auto element) {
     using T = decltype(element);
     const auto* y = static_cast<const T*>(a.y);
@@ -42,7 +42,7 @@ int pool(const NormaliseArguments& a, void* stream) {
 
 }  // namespace
 
-int normalise(const NormaliseArguments& a, void* stream) {
+int normalize(const NormalizeArguments& a, void* stream) {
   auto* gate = static_cast<float*>(a.gate);
   if (a.excite.squeezed > 0) {
     const int error = pool(a, stream);

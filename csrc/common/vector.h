@@ -1,7 +1,7 @@
 #pragma once
 
-// Vectors of one instruction set, and maps' elements in and out of them. Only for sources that are compiled
-// once per instruction set: everything is internal.
+// Vectors of one instruction set, and how they load and store elements of maps. Only for sources that are
+// compiled once per instruction set: everything has internal linkage.
 
 #include <cmath>
 #include <cstdint>
@@ -11,14 +11,12 @@
 #include <immintrin.h>
 #endif
 
-#include "depthwise_se/arguments.h"
-
 namespace narsfast {
 namespace NARSFAST_ISA {
 namespace {
 
 #define NARSFAST_INLINE inline __attribute__((always_inline))
-#define NARSFAST_APART __attribute__((noinline))  // one copy of what is long
+#define NARSFAST_NOINLINE __attribute__((noinline))  // one copy of a long function
 
 #if defined(__AVX512F__)
 constexpr int kVectorBytes = 64;
@@ -33,7 +31,7 @@ constexpr int kRegisters = 32;
 constexpr int kRegisters = 16;
 #endif
 constexpr int kLineBytes = 64;
-constexpr int kVectors = kLineBytes / kVectorBytes;  // in a cache line
+constexpr int kVectorsPerLine = kLineBytes / kVectorBytes;
 
 template <class Real>
 constexpr int kLanes = kVectorBytes / static_cast<int>(sizeof(Real));
@@ -61,7 +59,7 @@ NARSFAST_INLINE Vector<Real> broadcast(Real value) {
   return value - Vector<Real>{};
 }
 
-// The value, kept in a register: compilers read memory again for every use that can take it from there.
+// The value, held in a register: compilers would otherwise load it from memory again at every use.
 template <class Real>
 NARSFAST_INLINE Vector<Real> in_register(Vector<Real> value) {
 #if defined(__AVX512F__)
@@ -74,7 +72,7 @@ NARSFAST_INLINE Vector<Real> in_register(Vector<Real> value) {
   return value;
 }
 
-// a > b ? a : b, and a < b ? a : b; compilers do not find the instructions themselves.
+// a > b ? a : b, and a < b ? a : b, in one instruction, which compilers do not find themselves.
 template <class Real>
 NARSFAST_INLINE Vector<Real> maximum(Vector<Real> a, Vector<Real> b) {
 #if defined(__AVX512F__)
@@ -157,10 +155,10 @@ NARSFAST_INLINE __m256i first_lanes(int64_t count) {
 }
 #endif
 
-// Of the first `count` lanes, or of all where there are fewer; the others read as 0 and are not touched in
-// memory.
+// Access to the first `count` lanes, or to all lanes if `count` is larger. The other lanes load as 0; their
+// memory is not touched.
 template <class Real, class Storage>
-NARSFAST_INLINE Vector<Real> load_some(const Storage* at, int64_t count) {
+NARSFAST_INLINE Vector<Real> load_partial(const Storage* at, int64_t count) {
   if (count >= kLanes<Real>) return load_map<Real>(at);
 #if defined(__AVX512F__)
   const auto mask = static_cast<__mmask16>((1u << count) - 1);
@@ -180,7 +178,7 @@ NARSFAST_INLINE Vector<Real> load_some(const Storage* at, int64_t count) {
 }
 
 template <class Real, class Storage>
-NARSFAST_INLINE void store_some(Storage* at, Vector<Real> value, int64_t count) {
+NARSFAST_INLINE void store_partial(Storage* at, Vector<Real> value, int64_t count) {
   if (count >= kLanes<Real>) return store_map<Real>(at, value);
 #if defined(__AVX512F__)
   const auto mask = static_cast<__mmask16>((1u << count) - 1);
@@ -195,14 +193,14 @@ NARSFAST_INLINE void store_some(Storage* at, Vector<Real> value, int64_t count) 
   for (int64_t l = 0; l < count; ++l) at[l] = values[l];
 }
 
-// Whether reading a part of a vector costs no more than reading all of it.
+// Whether loading a part of a vector is as fast as loading all of it.
 #if defined(__AVX512F__)
-constexpr bool kMasks = true;
+constexpr bool kHasMaskedLoads = true;
 #else
-constexpr bool kMasks = false;
+constexpr bool kHasMaskedLoads = false;
 #endif
 
-// Reads the first `count` lanes, where masks are; else all.
+// Loads the first `count` lanes where masked loads exist; all lanes elsewhere.
 template <class Real>
 struct LaneReader {
 #if defined(__AVX512F__)
@@ -217,69 +215,6 @@ struct LaneReader {
   NARSFAST_INLINE Vector<Real> load(const Real* at) const { return narsfast::NARSFAST_ISA::load(at); }
 #endif
 };
-
-// act(z) and act'(z). At the kinks, and for NaN, the derivatives are torch's.
-template <Activation kActivation, class Real>
-NARSFAST_INLINE Vector<Real> activate(Vector<Real> z) {
-  const Vector<Real> zero{};
-  if constexpr (kActivation == Activation::kRelu) {
-    return z < zero ? zero : z;
-  } else if constexpr (kActivation == Activation::kHardSwish) {
-    return z * minimum<Real>(maximum<Real>(z * Real(1.0 / 6) + Real(0.5), zero), zero + Real(1));
-  } else {
-    return z;
-  }
-}
-
-// What z is multiplied by beforehand, where that costs nothing, so that activate_scaled takes less: for w = z
-// / sqrt(6), hard-swish is w * min(max(w + sqrt(6) / 2, 0), sqrt(6)), whose addition does not keep the units
-// busy that multiply.
-template <class Real>
-constexpr Real kRootOf6 = Real(2.4494897427831780981972840747059);
-
-template <class Real>
-constexpr Real activation_scale(Activation activation) {
-  return activation == Activation::kHardSwish ? 1 / kRootOf6<Real> : Real(1);
-}
-
-template <Activation kActivation, class Real>
-NARSFAST_INLINE Vector<Real> activate_scaled(Vector<Real> w) {
-  if constexpr (kActivation == Activation::kHardSwish) {
-    const Vector<Real> zero{};
-    return w * minimum<Real>(maximum<Real>(w + kRootOf6<Real> / 2, zero), zero + kRootOf6<Real>);
-  } else {
-    return activate<kActivation, Real>(w);
-  }
-}
-
-template <Activation kActivation, class Real>
-NARSFAST_INLINE Vector<Real> derivative(Vector<Real> z) {
-  const Vector<Real> zero{};
-  const Vector<Real> one = zero + Real(1);
-  if constexpr (kActivation == Activation::kRelu) {
-    return z <= zero ? zero : one;
-  } else if constexpr (kActivation == Activation::kHardSwish) {
-    const Vector<Real> rising = z > zero - Real(3) ? z * Real(1.0 / 3) + Real(0.5) : zero;
-    return z < zero + Real(3) ? rising : one;
-  } else {
-    return one;
-  }
-}
-
-// Calls body with the activation as a constant.
-template <class Body>
-NARSFAST_INLINE void with_activation(Activation activation, const Body& body) {
-  switch (activation) {
-    case Activation::kRelu:
-      body(std::integral_constant<Activation, Activation::kRelu>{});
-      break;
-    case Activation::kHardSwish:
-      body(std::integral_constant<Activation, Activation::kHardSwish>{});
-      break;
-    default:
-      body(std::integral_constant<Activation, Activation::kNone>{});
-  }
-}
 
 }  // namespace
 }  // namespace NARSFAST_ISA

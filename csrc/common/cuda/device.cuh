@@ -3,8 +3,8 @@
 #include <cstddef>
 #include <cstdint>
 
-// One source for nvcc and, in the tests, for a C++ compiler that runs it on the CPU. What differs is here and
-// in access.cuh and dtype.cuh.
+// Kernels are compiled by nvcc and, for the tests, by a C++ compiler that runs them on the CPU. The
+// differences are in this header, memory.cuh and depthwise_se/cuda/dtype.cuh.
 
 #ifdef NARSFAST_EMU
 #include "emu/cuda.h"
@@ -17,15 +17,15 @@
   extern __shared__ __align__(16) char narsfast_shared[]; \
   type* name = reinterpret_cast<type*>(narsfast_shared)
 #define NARSFAST_UNROLL _Pragma("unroll")
-#define NARSFAST_ROLL _Pragma("unroll 1")  // where unrolling would only take registers
+#define NARSFAST_ROLL _Pragma("unroll 1")  // where unrolling would only cost registers
 #endif
 
 namespace narsfast::cuda {
 
-constexpr int kThreads = 256;            // of every block
-constexpr int kSharedBytes = 48 * 1024;  // what every device grants without being asked
+constexpr int kThreads = 256;            // per block, in every kernel
+constexpr int kSharedBytes = 48 * 1024;  // shared memory that every device allows by default
 
-// Enqueues kernel(arguments...) with kThreads a block; nothing where there are no blocks.
+// Enqueues kernel(arguments...) with kThreads threads per block; does nothing if there are no blocks.
 template <typename... Parameters, typename... Arguments>
 void launch(void (*kernel)(Parameters...), int64_t blocks, size_t shared_bytes, void* stream,
             const Arguments&... arguments) {
@@ -35,14 +35,14 @@ void launch(void (*kernel)(Parameters...), int64_t blocks, size_t shared_bytes, 
   emu::counters().launches++;
   emu::launch({static_cast<unsigned>(blocks)}, {kThreads}, shared_bytes, [&] { kernel(arguments...); });
 #else
-  // clang-format off: it would part the >>>
+  // clang-format off: it would split the >>>
   kernel<<<static_cast<unsigned>(blocks), kThreads, shared_bytes, static_cast<cudaStream_t>(stream)>>>(
       arguments...);
   // clang-format on
 #endif
 }
 
-// The error of the launches so far, as a number of cudaError_t; 0 is success.
+// The first error of the launches since the last call, as a cudaError_t; 0 means success.
 inline int launch_error() {
 #ifdef NARSFAST_EMU
   return 0;

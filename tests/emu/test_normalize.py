@@ -1,4 +1,4 @@
-"""The normalised, gated output and the sums of its gradients, against float64."""
+"""The normalized, gated output and the sums of its gradients, against float64."""
 
 import pytest
 import torch
@@ -13,14 +13,14 @@ SHAPES = [(2, 7, 7, 8), (3, 5, 4, 33), (1, 1, 1, 16), (2, 20, 15, 72), (0, 3, 3,
 @pytest.mark.parametrize("squeezed", [0, 3, 8])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_normalise_and_reduce(emu, shape, dtype, squeezed, activation):
+def test_normalize_and_reduce(emu, shape, dtype, squeezed, activation):
     g = cases.generator(squeezed)
     n, h, w, c = shape
     y = cases.map_of(g, shape, dtype)
     norm = cases.norm_of(g, c, activation)
     inner = "relu" if squeezed == 3 else "hard_swish"
     excite = cases.excite_of(g, c, squeezed, inner) if squeezed else None
-    ours = Calls(emu).normalise(y, norm, excite)
+    ours = Calls(emu).normalize(y, norm, excite)
 
     z = reference.z(norm, y).requires_grad_()
     a = reference.ACTIVATIONS[activation](z)
@@ -36,7 +36,7 @@ def test_normalise_and_reduce(emu, shape, dtype, squeezed, activation):
     back = Calls(emu).reduce(y, d_out, norm, excite, ours)
     terms = n * h * w * c
     close_sum(back.d_bias, z.grad)
-    close_sum(back.d_weight, z.grad * reference.centred(norm, y) * reference.inverse(norm))
+    close_sum(back.d_weight, z.grad * reference.centered(norm, y) * reference.inverse(norm))
     if excite is not None:
         names = ("d_reduce_weight", "d_reduce_bias", "d_expand_weight", "d_expand_bias")
         for name, weight in zip(names, excite64, strict=False):
@@ -47,13 +47,13 @@ def test_normalise_and_reduce(emu, shape, dtype, squeezed, activation):
 @pytest.mark.parametrize("mean", [0, 100])
 @pytest.mark.parametrize("squeezed", [0, 3])
 def test_the_gradient_of_batch_statistics(emu, squeezed, mean):
-    """Moments, normalise, reduce and norm_gradient together are batch norm in training, gated, and its backward."""
+    """Moments, normalize, reduce and norm_gradient together are batch norm in training, gated, and its backward."""
     g = cases.generator()
     y = cases.map_of(g, (3, 8, 7, 20), torch.float32) + mean
     excite = cases.excite_of(g, 20, squeezed) if squeezed else None
     moments = Calls(emu).moments(y)
     norm = cases.norm_of(g, 20, "hard_swish")._replace(mean=moments.mean, var=moments.var)
-    ours = Calls(emu).normalise(y, norm, excite)
+    ours = Calls(emu).normalize(y, norm, excite)
     d_out = cases.map_of(g, y.shape, torch.float32)
     sums = Calls(emu).reduce(y, d_out, norm, excite, ours)
     gates = {"gate": ours.gate, "d_pooled": sums.d_pooled} if squeezed else {}
@@ -100,7 +100,7 @@ def test_slope_of_the_gate_at_its_kinks(emu, gate):
     y = torch.ones(1, 2, 2, 8)
     norm = plain_norm("none")
     excite = (torch.zeros(2, 8), torch.ones(2), torch.zeros(8, 2), torch.full((8,), gate), "relu")
-    forward = Calls(emu).normalise(y, norm, excite)
+    forward = Calls(emu).normalize(y, norm, excite)
     back = Calls(emu).reduce(y, y, norm, excite, forward)
     t = torch.tensor([gate], requires_grad=True)
     torch.nn.functional.hardsigmoid(t).sum().backward()

@@ -9,17 +9,17 @@
 
 namespace narsfast::emu {
 
-// One stack that runs a function and can be left and entered again. A CUDA block is some hundred of them that
-// meet at every barrier, so the switch is a few instructions; ucontext, where it has to serve, makes a system
-// call each time.
-class Fibre {
+// A function with its own stack that can be suspended and resumed. A CUDA block is some hundred fibers that
+// switch at every barrier, so a switch is a few instructions; on machines other than x86-64, ucontext makes a
+// system call each time.
+class Fiber {
  public:
-  Fibre();
-  // Makes the next resume() start `function(argument)`. Whatever ran before is forgotten, its stack reused.
+  Fiber();
+  // The next resume() starts `function(argument)`. What ran before is dropped, and its stack is reused.
   void start(void (*function)(void*), void* argument);
-  // Runs until the fibre suspends or ends.
+  // Runs until the fiber suspends or ends.
   void resume();
-  // Called inside the fibre: back to whoever resumed it.
+  // Called inside the fiber: returns to the caller of resume().
   void suspend();
 
  private:

@@ -1,5 +1,5 @@
-// Batch statistics of a map, and its normalisation with activation and squeeze-excite. Compiled once per
-// instruction set; it includes nothing that has inline functions with external linkage.
+// The batch statistics of a map, and its normalization with activation and squeeze-excite. Compiled once per
+// instruction set, so it includes no inline functions with external linkage.
 #include "depthwise_se/dense.h"
 #include "depthwise_se/kernels_isa.h"
 #include "depthwise_se/moments.h"
@@ -11,7 +11,7 @@ namespace {
 
 template <class Real, class Storage>
 void moments_typed(const MomentsArguments& arguments) {
-  constexpr int64_t kChunk = 256;  // pixels that are summed before they are joined
+  constexpr int64_t kChunk = 256;  // pixels per join
   const int64_t channels = arguments.channels;
   const Slab<Real> map(channels);
   const int64_t total = arguments.images * arguments.pixels;
@@ -58,9 +58,9 @@ void moments_typed(const MomentsArguments& arguments) {
   join_groups<Real>(means.at, m2s.at, counts.at, groups, channels, arguments.mean, arguments.var);
 }
 
-// Means of the activated map of image n, (channels,).
+// pooled (channels,) = the mean over pixels of the activated map of image n.
 template <class Real, class Storage, Activation kActivation>
-void pool_image(const NormaliseArguments& arguments, const FoldedNorm<Real>& norms, int64_t n, Real* pooled) {
+void pool_image(const NormalizeArguments& arguments, const FoldedNorm<Real>& norms, int64_t n, Real* pooled) {
   const int64_t channels = arguments.channels;
   const Slab<Real> map(channels);
   const Storage* y = static_cast<const Storage*>(arguments.y) + n * arguments.pixels * channels;
@@ -80,9 +80,9 @@ void pool_image(const NormaliseArguments& arguments, const FoldedNorm<Real>& nor
   }
 }
 
-// Pixels [begin, end) of the whole map; gate: (channels,), before the sigmoid, null = none.
+// Normalizes pixels [begin, end), counted over all images. gate: (channels,) before the sigmoid, or null.
 template <class Real, class Storage, Activation kActivation>
-void normalise_pixels(const NormaliseArguments& arguments, const FoldedNorm<Real>& norms, int64_t begin,
+void normalize_pixels(const NormalizeArguments& arguments, const FoldedNorm<Real>& norms, int64_t begin,
                       int64_t end, const Real* gate) {
   const int64_t channels = arguments.channels;
   const Slab<Real> map(channels);
@@ -101,7 +101,7 @@ void normalise_pixels(const NormaliseArguments& arguments, const FoldedNorm<Real
 }
 
 template <class Real, class Storage>
-void normalise_typed(const NormaliseArguments& arguments) {
+void normalize_typed(const NormalizeArguments& arguments) {
   const int64_t channels = arguments.channels;
   const int64_t pixels = arguments.pixels;
   const int64_t squeezed = arguments.excite.squeezed;
@@ -110,13 +110,13 @@ void normalise_typed(const NormaliseArguments& arguments) {
     if (squeezed == 0) {
       for_chunks(arguments.images * pixels, 64, static_cast<double>(channels) / 4,
                  [&](int64_t begin, int64_t end) {
-                   normalise_pixels<Real, Storage, activation.value>(arguments, norms, begin, end, nullptr);
+                   normalize_pixels<Real, Storage, activation.value>(arguments, norms, begin, end, nullptr);
                  });
       return;
     }
     const Panels<Real> expand(static_cast<const Real*>(arguments.excite.expand_weight), channels, squeezed);
-    const int64_t together = images_together(pixels * channels);
-    for_chunks(arguments.images, together, static_cast<double>(channels * (pixels + squeezed)) / 2,
+    const int64_t chunk = images_per_pass(pixels * channels);
+    for_chunks(arguments.images, chunk, static_cast<double>(channels * (pixels + squeezed)) / 2,
                [&](int64_t begin, int64_t end) {
                  Real* pooled = static_cast<Real*>(arguments.pooled) + begin * channels;
                  Real* gate = static_cast<Real*>(arguments.gate) + begin * channels;
@@ -128,7 +128,7 @@ void normalise_typed(const NormaliseArguments& arguments) {
                  excite_images<Real>(arguments.excite, expand, end - begin, pooled,
                                      static_cast<Real*>(arguments.hidden) + begin * squeezed, inner.at, gate);
                  for (int64_t n = begin; n < end; ++n) {
-                   normalise_pixels<Real, Storage, activation.value>(
+                   normalize_pixels<Real, Storage, activation.value>(
                        arguments, norms, n * pixels, (n + 1) * pixels, gate + (n - begin) * channels);
                  }
                });
@@ -142,9 +142,9 @@ void moments(const MomentsArguments& arguments) {
              [&](auto real, auto storage) { moments_typed<decltype(real), decltype(storage)>(arguments); });
 }
 
-void normalise(const NormaliseArguments& arguments) {
+void normalize(const NormalizeArguments& arguments) {
   with_types(arguments.dtype,
-             [&](auto real, auto storage) { normalise_typed<decltype(real), decltype(storage)>(arguments); });
+             [&](auto real, auto storage) { normalize_typed<decltype(real), decltype(storage)>(arguments); });
 }
 
 }  // namespace NARSFAST_ISA
