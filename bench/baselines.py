@@ -4,8 +4,8 @@
 
 For each of three seeds, `narsfast run` with its defaults on the clothing photos at 64 px: one budget for torchvision's
 mobilenet_v3_small and one for mobilenet_v3_large, with exactly their multiply-adds as the bound, and both as baselines:
-trained on the same images for as many epochs (30), by the standard recipe of `narsfast.baselines`, two at a time. Each
-found network is trained once more, by the standard recipe: what the found architecture is worth without its recipe.
+trained on the same images for as many epochs (30), by `narsfast.pipeline.STANDARD_RECIPE`, two at a time. Each found
+network is trained once more, by the standard recipe: what the found architecture is worth without its recipe.
 
 Figures, over the seeds: mean validation and test accuracy of the found networks and of the baseline, the mean gap (found
 less baseline of the same seed), and the standard error of the gap; their multiply-adds. `_recipe_gap` is the part of the
@@ -33,9 +33,9 @@ from bench import harness
 from bench.trainings import Case, all_accuracies
 from narsfast import pipeline
 from narsfast.arch import create_model
-from narsfast.baselines import STANDARD_RECIPE
 from narsfast.cost import count_network
 from narsfast.data import shared_data
+from narsfast.pipeline import STANDARD_RECIPE
 from narsfast.runs import Run
 
 RESOLUTION = 64

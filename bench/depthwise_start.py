@@ -5,10 +5,10 @@
 Kaiming's fan-out of a depthwise convolution can be counted over all groups, as torch does and narsfast with it (*all*),
 or within a group, as in EfficientNet's code (*group*): the weights are then larger by the root of the channels. A batch
 norm follows, so that only the speed differs at which the weights turn. Three random candidates of the space `mobile` at
-64 px, by the standard recipe of `narsfast.baselines` in batches of 32 and by RMSProp at 0.002, on the clothing photos;
+64 px, by `narsfast.pipeline.STANDARD_RECIPE` in batches of 32 and by RMSProp at 0.002, on the clothing photos;
 three seeds of 12 epochs (--quick: one seed and network, one epoch), two trainings at a time.
 
-Figures: mean gap in test accuracy, all less group, of each optimiser, and its standard error over networks and seeds.
+Figures: mean gap in test accuracy, all less group, of each optimizer, and its standard error over networks and seeds.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from torch import nn
 from bench import harness
 from bench.trainings import judged
 from narsfast.arch import Definition, create, definition_of
-from narsfast.baselines import STANDARD_RECIPE
 from narsfast.cost import Budget, Counter
 from narsfast.data import shared_data
+from narsfast.pipeline import STANDARD_RECIPE
 from narsfast.space import load_space
 from narsfast.training import train_network
 

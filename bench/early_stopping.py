@@ -23,8 +23,8 @@ from scipy.stats import kendalltau, spearmanr
 from bench import harness
 from bench.table import Table
 from bench.table_jobs import Tables, arguments
+from narsfast.common.seeds import derive_seed
 from narsfast.search import early_stop_epoch
-from narsfast.seeds import derive_seed
 
 DEFAULT_TABLES = ("naap",)
 BATCHES = (8, 12, 24, 48)

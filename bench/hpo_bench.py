@@ -38,9 +38,9 @@ class Collection:
     statistics: dict[str, str]
 
 
-_LOSS = {"columns": ["target"], "sense": "minimise", "transformation": "log", "scale": 100}
-_FRACTION = {"columns": ["target"], "sense": "maximise", "scale": 100}
-_PERCENT = {"columns": ["target"], "sense": "maximise"}
+_LOSS = {"columns": ["target"], "sense": "minimize", "transformation": "log", "scale": 100}
+_FRACTION = {"columns": ["target"], "sense": "maximize", "scale": 100}
+_PERCENT = {"columns": ["target"], "sense": "maximize"}
 _LAYERS = ("n_units_1", "n_units_2", "activation_fn_1", "activation_fn_2")
 COLLECTIONS = {
     "HPOLib": Collection(_LAYERS, "val_loss", _LOSS, {"params": "model_size"}),

@@ -8,7 +8,7 @@ bounds, budget, seed and number of trainings, all in the space `tiny` at 32 px:
 
 - `joint`: every field is searched.
 - `architecture_only`: each field of the recipe is fixed to the middle of its values, as in `searches.py`: the lower one
-  of two, so that a choice such as the optimiser takes its first value.
+  of two, so that a choice such as the optimizer takes its first value.
 - `recipe_only`: the architecture is fixed to the member of the joint run's pool that is nearest to the middle of every
   field, among those inside the budget, by Euclidean distance of the features. Each seed fixes another one, and nothing
   makes it use the budget up.
@@ -44,14 +44,13 @@ import numpy as np
 from bench import harness
 from bench.trainings import Case, all_accuracies
 from narsfast import pipeline
-from narsfast.config import resolve_config
+from narsfast.common.seeds import derive_seed
 from narsfast.cost import Budget, Counter
 from narsfast.data import shared_data
-from narsfast.models import read_recipe
+from narsfast.pipeline import resolve_config
 from narsfast.runs import Run
 from narsfast.search import Pool, sample_pool
-from narsfast.seeds import derive_seed
-from narsfast.space import Genes, Part, Space
+from narsfast.space import Genes, Part, Space, read_recipe
 
 RESOLUTION = 32
 DATA = ("digits", "clothing")

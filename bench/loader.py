@@ -2,7 +2,7 @@
 
     python -m bench.loader [--quick] [--json FILE] [--data DIR]
 
-From JPEG files to float32 batches of 64: random resized crop, mirroring, normalisation; with RandAugment in half of the
+From JPEG files to float32 batches of 64: random resized crop, mirroring, normalization; with RandAugment in half of the
 rows. Two sizes: the photos as they are (short side 80 px) at 64 px, and the same photos enlarged to a short side of
 400 px and saved with quality 90, at 224 px. Enlarged photos have less detail, so they are smaller files than real ones.
 
@@ -11,7 +11,7 @@ v2. `dali` and `narsfast torchvision` are the loaders of this project, reading t
 takes images that were decoded once, as the trainer does while they fit. `Pillow + numpy` decodes and crops in a
 pool of threads. One and two threads: of DALI and of the pools, beside the thread that takes the batches; or workers.
 
-The batches of our two loaders are compared first (evaluation, in grey levels), and the shape and mean of the others'.
+The batches of our two loaders are compared first (evaluation, in gray levels), and the shape and mean of the others'.
 What is to be expected: decoding bounds all of them, by libjpeg-turbo in each; the rest is interpreter,
 copies and resampling.
 """
@@ -52,7 +52,7 @@ ROUNDS = {False: {80: 9, 400: 3}, True: {80: 2, 400: 2}}
 """The same: passes of each loader, of which the median counts."""
 FEW = 6
 """Photos of a class in the other splits."""
-LARGEST_DIFFERENCE = 1.5  # mean difference of evaluation pixels between our loaders, grey levels
+LARGEST_DIFFERENCE = 1.5  # mean difference of evaluation pixels between our loaders, gray levels
 
 
 @contextmanager
@@ -103,7 +103,7 @@ def user_loader(root: Path, data: Dataset, resolution: int, policy: bool, worker
 
 
 def pillow_numpy(data: Dataset, resolution: int, threads: int) -> Iterator[Tensor]:
-    """One pass by hand: open, crop and resize, mirror, normalise."""
+    """One pass by hand: open, crop and resize, mirror, normalize."""
     images, preprocess = data.train.images, data.preprocess
     order = np.random.default_rng(0).permutation(len(data.train))
     mean, std = 255 * np.array(preprocess.mean, np.float32), 255 * np.array(preprocess.std, np.float32)

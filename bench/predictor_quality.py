@@ -3,10 +3,10 @@
     python -m bench.predictor_quality [--table T.yaml ...] [--n 50 100 200 500] [--seeds 10] [--variants NAME ...]
                                       [--cache FILE] [--quick] [--json FILE] [--data DIR]
 
-For each table, seed and N, N rows drawn at random are learnt and all others predicted. Scores are Kendall's tau and
+For each table, seed and N, N rows drawn at random are learned and all others predicted. Scores are Kendall's tau and
 Spearman's correlation with the held-out rows' labels (means over all training seeds), over all of them and over their
 best tenth, and the share of held-out labels inside the stated interval, mean +- 1.2816 standard deviations (80 %).
-Labels learnt, and those that the interval is to hold, are of one training seed. Nothing is set per table; N above half
+Labels learned, and those that the interval is to hold, are of one training seed. Nothing is set per table; N above half
 of a table is skipped. Seconds are of one process beside another, and hold the pretraining of a seed's first fit.
 
 Figures, of ours: `<table>_tau_<N>` and `_interval_80_<N>`, means over the seeds; `<table>_tau_margin`, ours less the
@@ -40,7 +40,7 @@ from bench import harness
 from bench.predictors import PREDICTORS
 from bench.table import Table
 from bench.table_jobs import Case, Scores, Tables, arguments, run_cases
-from narsfast.seeds import derive_seed
+from narsfast.common.seeds import derive_seed
 
 DEFAULT_TABLES = ("accel", "macro", "fcnet_protein")
 SIZES = (50, 100, 200, 500)

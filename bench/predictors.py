@@ -24,8 +24,8 @@ from sklearn.linear_model import RidgeCV
 import narsfast.predictor
 from bench.table import Table
 from bench.table_jobs import digest
+from narsfast.common.seeds import derive_seed
 from narsfast.predictor import Predictor, pretrain
-from narsfast.seeds import derive_seed
 from narsfast.space import Genes, Space
 
 Floats = NDArray[np.float64]
@@ -33,7 +33,7 @@ Prediction = tuple[Floats, Floats | None]
 """Means and standard deviations, (m,) each; no deviations where the predictor states none."""
 
 Learner = Callable[[Table, NDArray[np.int64], Floats, NDArray[np.int64], int], Prediction | None]
-"""Table, rows learnt (n,), their labels (n,), rows to predict (m,), seed; None where it does not apply."""
+"""Table, rows learned (n,), their labels (n,), rows to predict (m,), seed; None where it does not apply."""
 
 
 # Ours
@@ -99,7 +99,7 @@ def learn_ours(
 
 
 def inputs(table: Table) -> NDArray[np.float32]:
-    """(n, D): features of both parts and the standardised logarithms of the statistics."""
+    """(n, D): features of both parts and the standardized logarithms of the statistics."""
     logs = np.log(np.maximum(table.statistics, 1.0))
     spread = logs.std(axis=0)
     standard = (logs - logs.mean(axis=0)) / np.where(spread > 0, spread, 1)

@@ -4,10 +4,10 @@
 
 The first question is the FBNetV3 paper's Table 1 at the size of a CPU: a ResNet with 1.4 times the channels and one with
 twice the blocks (`small_resnets.py`), each with two recipes. The second is its claim on transfer: the recipe that
-`narsfast run --model` finds for the base network (one search, seed 0), against the standard recipe of
-`narsfast.baselines`, on a wider network and on torchvision's mobilenet_v3_small. Clothing photos at 32 px, five seeds
-(--quick: two, one epoch, a small search), test accuracy after the last epoch, two trainings at a time with one thread
-each. Nothing is chosen by its outcome: the recipes are below, and a ranking that does not switch is reported as that.
+`narsfast run --model` finds for the base network (one search, seed 0), against `narsfast.pipeline.STANDARD_RECIPE`, on
+a wider network and on torchvision's mobilenet_v3_small. Clothing photos at 32 px, five seeds (--quick: two, one epoch,
+a small search), test accuracy after the last epoch, two trainings at a time with one thread each. Nothing is chosen by
+its outcome: the recipes are below, and a ranking that does not switch is reported as that.
 """
 
 from __future__ import annotations
@@ -25,9 +25,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 from bench import harness
 from bench.trainings import Case, all_accuracies
 from narsfast import pipeline
-from narsfast.baselines import STANDARD_RECIPE
-from narsfast.models import read_recipe
-from narsfast.space import Recipe
+from narsfast.pipeline import STANDARD_RECIPE
+from narsfast.space import Recipe, read_recipe
 
 RESOLUTION = 32
 _FACTORIES = Path(__file__).with_name("small_resnets.py")
@@ -44,9 +43,9 @@ PLAIN = Recipe(
     ema=False,
     augmentation="none",
 )
-"""What a first script does: SGD with momentum, no augmentation, no regularisation but weight decay."""
+"""What a first script does: SGD with momentum, no augmentation, no regularization but weight decay."""
 
-REGULARISED = PLAIN.model_copy(
+REGULARIZED = PLAIN.model_copy(
     update={"augmentation": "crop", "mixup": 0.2, "label_smoothing": 0.1, "weight_decay": 5e-4}
 )
 """The same with crops, mixup and label smoothing."""
@@ -91,7 +90,7 @@ def main() -> None:
         cases = [
             ("switch", name, model, kind, recipe)
             for name, model in (("wide", WIDE), ("deep", DEEP))
-            for kind, recipe in (("plain", PLAIN), ("regularised", REGULARISED))
+            for kind, recipe in (("plain", PLAIN), ("regularised", REGULARIZED))
         ]
         cases += [
             ("transfer", name, model, kind, recipe)

@@ -145,7 +145,7 @@ def found(counter: Statistics, seeds: int) -> list[dict[str, Any]]:
         for number, result in enumerate(evolve(predictor, counter, budgets, pool, genes[:0], seed)):
             hits[number] += result.scores[0] >= best[number]
             worst[number] = max(worst[number], best[number] - result.scores[0])
-            scored[number] += result.scored
+            scored[number] += result.num_evaluated
     return [
         {
             "space": counter.space.name,

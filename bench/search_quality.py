@@ -6,7 +6,7 @@
 A search trains rows of a table by looking up the labels of one training seed, in batches of 5 where it has batches, and
 gives the row that it saw do best. Its rank is among all rows, by the mean over the training seeds, from 0; equal rows
 share the better rank. After k trainings counts what the first k of one search found. Rivals meet the same rows: random
-search, a search by a random forest with the same batches, and where the table is a full grid regularised evolution
+search, a search by a random forest with the same batches, and where the table is a full grid regularized evolution
 and Optuna's TPE, both not charged for asking twice. Taken away from ours: pretraining; small batches (`larger_batches`
 are of 10, `one_shot` trains half at random and picks the others at once); early stopping where there are curves (with
 it, labels are of the early-stop epoch, for which batches of 5 are too small; `spearman` finds that of the larger

@@ -1,6 +1,6 @@
 """Two more rivals beside the table: pymoo's NSGA-II, and a per-candidate evolution in Python as once-for-all has it.
 
-Both score by the torch rival's vectorised statistics and predictor; only the search around them differs.
+Both score by the torch rival's vectorized statistics and predictor; only the search around them differs.
 """
 
 from __future__ import annotations

@@ -94,8 +94,8 @@ class Case:
             self.pool,
             self.pool.genes[:0],
             seed,
-            keep=population,
-            randoms=population,
+            population_size=population,
+            num_random=population,
             children=1,
             generations=generations,
             patience=generations,
@@ -110,7 +110,7 @@ class Case:
             self.pool,
             self.pool.genes[:0],
             0,
-            keep=200,
+            population_size=200,
             children=5,
             patience=GENERATIONS,
         )
@@ -149,11 +149,13 @@ def rates(case: Case, rounds: int) -> dict[str, float]:
     work: dict[str, Callable[[], int]] = {}
     for population in POPULATIONS:
         torch_run = case.rival(case.default)
-        work[f"narsfast, population {population}"] = lambda p=population: case.ours(case.default, p).scored
+        work[f"narsfast, population {population}"] = lambda p=population: (
+            case.ours(case.default, p).num_evaluated
+        )
         work[f"torch, population {population}"] = lambda p=population, rival=torch_run: rival.run(
             start, p, GENERATIONS
         )[1]
-    work["narsfast, 3 x 400, population 1000"] = lambda: case.ours(case.wide, 1000).scored
+    work["narsfast, 3 x 400, population 1000"] = lambda: case.ours(case.wide, 1000).num_evaluated
     for m, n, k in SIDES:
         a, b, out = torch.randn(m, k), torch.randn(k, n), torch.empty(m, n)
         work[f"sgemm {m} x {n} x {k}"] = lambda a=a, b=b, out=out: len(torch.mm(a, b, out=out))

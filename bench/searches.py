@@ -20,11 +20,11 @@ import narsfast.search
 from bench.predictors import inputs, no_pretraining, pretrained, regressor
 from bench.table import Table
 from bench.table_jobs import digest
+from narsfast.common.seeds import derive_seed
+from narsfast.common.trial import Trial
 from narsfast.predictor import Predictor
-from narsfast.search import PickedBatch, Pool, first_batch, optimise
-from narsfast.seeds import derive_seed
+from narsfast.search import PickedBatch, Pool, first_batch, optimize
 from narsfast.space import Part
-from narsfast.trial import Trial
 
 Rows = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -32,7 +32,7 @@ Floats = NDArray[np.float64]
 BATCH = 5
 LARGER_BATCH = 10
 POPULATION, TOURNAMENT = 20, 5
-"""Of regularised evolution: a population of an eighth of the largest number of trainings, a quarter of it compared."""
+"""Of regularized evolution: a population of an eighth of the largest number of trainings, a quarter of it compared."""
 MOST_REPEATS = 100
 """Trials in a row that name trained candidates, after which a rival has come to its end."""
 
@@ -82,7 +82,7 @@ def narsfast_search(
         for candidate, row in zip(table.space.ids(picked.genes), mine[picked.indices], strict=True):
             yield Trial(candidate, tuple(curves[row, : picked.epochs].tolist()), "ok", picked.epochs, 0.0)
 
-    outcome = optimise(
+    outcome = optimize(
         pool,
         make(table, seed),
         evaluate,
@@ -160,7 +160,7 @@ def forest_search(table: Table, trainings: int, seed: int) -> Trained:
 
 
 def evolution(table: Table, trainings: int, seed: int) -> Trained | None:
-    """Regularised evolution: the oldest dies, the best of a few is mutated in one field; trained twice is free."""
+    """Regularized evolution: the oldest dies, the best of a few is mutated in one field; trained twice is free."""
     if not table.is_grid:
         return None
     rng = np.random.default_rng(derive_seed(seed, "evolution"))

@@ -192,7 +192,7 @@ def _labels(columns: Cells, target: TargetSpec, names: tuple[str, ...], source: 
                 f"{source}: target holds {values.min():g}; the transformation log needs values above 0"
             )
         values = np.log(values)
-    return values * (target.scale if target.sense == "maximise" else -target.scale)
+    return values * (target.scale if target.sense == "maximize" else -target.scale)
 
 
 def _curves(columns: Cells, description: Description, source: str) -> Floats | None:

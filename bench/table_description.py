@@ -8,7 +8,7 @@
       arch: {split: characters, values: ["0", "1", "2"]}   # a code: one field a character, arch1, arch2, ...
       scheme: {split: "|", pattern: 'k(?P<kernel>\\d)w(?P<width>\\d+)'}   # scheme1.kernel, scheme1.width, ...
     statistics: {macs: macs_M*1e6, params: n}   # name: column, or column*factor
-    target: {columns: [acc0, acc1], sense: maximise, transformation: none, scale: 1}   # a column a seed
+    target: {columns: [acc0, acc1], sense: maximize, transformation: none, scale: 1}   # a column a seed
     curves: e{i}Accuracy                   # columns of epochs 1, 2, ..., in the unit of the target
 
 Numbers with equal steps become ranges, other values choices; text in quotes is never a number. A two-dimensional array
@@ -97,7 +97,7 @@ class TargetSpec(BaseModel):
     model_config = _STRICT
 
     columns: tuple[str, ...] = Field(min_length=1, description="a list of columns, one a seed")
-    sense: Literal["maximise", "minimise"] = Field(description="'maximise' or 'minimise'")
+    sense: Literal["maximize", "minimize"] = Field(description="'maximize' or 'minimize'")
     transformation: Literal["none", "log"] = Field("none", description="'none' or 'log'")
     scale: float = Field(1.0, gt=0, allow_inf_nan=False, description="a number above 0")
 

@@ -14,7 +14,7 @@ clothing photos, in a quick run on every sixth. The workers stay from case to ca
 up (data, kernels, DALI's graphs) and must end well; then the cases take turns, three rounds, one in a quick run.
 
 `images_per_second`: training images of all trials of a call over the median of the seconds from handing them over to
-the end of the last. Loading, forward, backward and optimiser are in it, and so is validation after the epoch on an
+the end of the last. Loading, forward, backward and optimizer are in it, and so is validation after the epoch on an
 equal part of its split, as a search pays for that too.
 `candidates_per_hour`: trainings of the first batch, 8 epochs (the default of `narsfast run`) of all full batches of
 the training photos, that this rate gives in an hour.
@@ -47,9 +47,9 @@ from bench import harness
 from bench.ops_accuracy import RECIPE
 from narsfast import _native
 from narsfast.arch import Definition
-from narsfast.config import RunConfig
 from narsfast.data import resolve_loader
 from narsfast.errors import UserError
+from narsfast.pipeline import RunConfig
 from narsfast.runs import Executor, Processes, run_trials
 from narsfast.runs._processes import visible_gpus
 from narsfast.training import TrainerSettings, TrialTask, run_trial

@@ -1,4 +1,4 @@
-"""A plain vectorised evolution in torch: what a competent user writes in an afternoon, with our predictor's weights.
+"""A plain vectorized evolution in torch: what a competent user writes in an afternoon, with our predictor's weights.
 
 Everything is a batched tensor operation: statistics in closed form over (candidates, stages), one-hot features, the
 first layer of all members in one product, repair, removal of doubles by a hash, selection by topk. Only for spaces of

@@ -3,12 +3,13 @@
 import ast
 import re
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "narsfast"
-LEAVES = {"errors", "trial", "files", "seeds", "progress", "_native"}
+GROUND = {"common", "errors", "_native"}
 ALLOWED = {
     "space": set(),
     "ops": set(),
@@ -18,101 +19,127 @@ ALLOWED = {
     "search": {"predictor", "cost", "space"},
     "data": {"space"},
     "training": {"arch", "data", "space"},
-    "runs": {"search", "space"},
+    "runs": set(),
     "emit": {"runs", "arch", "data", "space", "cost"},
     "report": {"runs", "space", "cost"},
-    "network_source": {"space", "arch", "cost", "data", "training"},
-    "config": {"network_source", "space", "arch", "cost", "training"},
-    "context": {"config", "network_source", "space", "arch", "cost", "data", "search", "training", "runs"},
-    "families": {"context", "network_source", "cost", "predictor", "runs", "search", "space"},
-    "finals": set(),
-    "baselines": {"context", "network_source", "space", "arch", "cost", "training"},
-    "distillation": {"baselines", "config", "context", "network_source", "space", "arch", "training", "emit"},
     "pipeline": {
-        "baselines",
-        "context",
-        "distillation",
-        "families",
-        "finals",
-        "network_source",
-        "space",
         "arch",
         "cost",
-        "predictor",
-        "search",
         "data",
-        "training",
-        "runs",
         "emit",
+        "ops",
+        "predictor",
         "report",
-    },
-    "models": {"network_source", "space", "arch", "cost", "data", "training", "emit"},
-    "console": set(),
-    "cli_options": set(),
-    "cli_latency": {"cli_options", "console", "pipeline"},
-    "cli_pareto": {"cli_options", "console", "pipeline"},
-    "cli_models": {"cli_options", "console", "models"},
-    "doctor": {"ops", "space", "cost", "search"},
-    "cli_doctor": {"cli_options", "console", "doctor"},
-    "cli": {
-        "cli_options",
-        "cli_doctor",
-        "cli_latency",
-        "cli_pareto",
-        "cli_models",
-        "pipeline",
-        "console",
-        "space",
-        "arch",
-        "cost",
         "runs",
-        "report",
+        "search",
+        "space",
+        "training",
     },
+    "cli": {"arch", "cost", "pipeline", "report", "runs", "space"},
 }
+TWINS = {"narsfast.cost._reference", "narsfast.search._reference"}
+"""Plain forms of native functions, which only tests and benches may import."""
 
 
-def imported_parts(source: str, module: tuple[str, ...]) -> set[str]:
-    """Top-level parts of narsfast that a module imports; `module` is its path inside the package."""
-    parts = set()
-    for node in ast.walk(ast.parse(source)):
-        names = []
+def imported(source: str, module: tuple[str, ...], *, at_start_only: bool = False) -> set[str]:
+    """Modules of narsfast that a file imports, as dotted names; `module` is its path inside the package.
+
+    Of ``from narsfast.a import b`` it is ``narsfast.a`` and ``narsfast.a.b``, which may be a module too.
+    """
+    found = set()
+    tree = ast.parse(source)
+    for node in _at_start(tree) if at_start_only else ast.walk(tree):
         if isinstance(node, ast.Import):
-            names = [alias.name.split(".") for alias in node.names]
+            found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             path = node.module.split(".") if node.module else []
             if node.level:
                 base = ["narsfast", *module[:-1]]
-                base = base[: len(base) - (node.level - 1)]
-                path = base + path
-            names = [path] if len(path) > 1 else [[*path, alias.name] for alias in node.names]
-        parts |= {name[1] for name in names if name[0] == "narsfast" and len(name) > 1}
-    return parts
+                path = base[: len(base) - (node.level - 1)] + path
+            found.add(".".join(path))
+            found |= {".".join([*path, alias.name]) for alias in node.names}
+    return {name for name in found if name.startswith("narsfast.")}
+
+
+def _at_start(tree: ast.Module) -> list[ast.stmt]:
+    """Statements that run when the module is imported, those of TYPE_CHECKING and of functions apart."""
+    return [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+
+
+def parts_of(names: set[str]) -> set[str]:
+    return {name.split(".")[1] for name in names}
+
+
+def files() -> dict[str, tuple[Path, tuple[str, ...]]]:
+    """Every file of the package by its dotted name."""
+    found = {}
+    for file in PACKAGE.rglob("*.py"):
+        path = file.relative_to(PACKAGE).with_suffix("").parts
+        found[".".join(["narsfast", *path]).removesuffix(".__init__")] = (file, path)
+    return found
+
+
+FILES = files()
 
 
 def test_the_reader_sees_every_form_of_import():
     source = (
         "import narsfast.a\nfrom narsfast import b\nfrom . import c\nfrom .d import x\nfrom ..e import y\n"
+        "def f():\n    from narsfast.late import z\n"
     )
-    assert imported_parts(source, ("search", "_x")) == {"a", "b", "search", "e"}
+    assert parts_of(imported(source, ("search", "_x"))) == {"a", "b", "search", "e", "late"}
+    assert parts_of(imported(source, ("search", "_x"), at_start_only=True)) == {"a", "b", "search", "e"}
+    assert "narsfast.search.d" in imported(source, ("search", "_x"))
 
 
 @pytest.mark.parametrize("part", sorted(ALLOWED))
 def test_directions(part):
-    files = [PACKAGE / f"{part}.py"] if (PACKAGE / f"{part}.py").exists() else (PACKAGE / part).rglob("*.py")
-    for file in files:
-        module = file.relative_to(PACKAGE).with_suffix("").parts
-        wrong = imported_parts(file.read_text(), module) - ALLOWED[part] - LEAVES - {part, "__version__"}
-        assert not wrong, f"{file.relative_to(PACKAGE)} must not import {sorted(wrong)}"
+    for name, (file, path) in FILES.items():
+        if name.startswith(f"narsfast.{part}."):
+            wrong = (
+                parts_of(imported(file.read_text(), path)) - ALLOWED[part] - GROUND - {part, "__version__"}
+            )
+            assert not wrong, f"{name} must not import {sorted(wrong)}"
 
 
-def test_every_part_is_covered():
+def test_directions_have_no_circle():
+    assert [*TopologicalSorter(ALLOWED).static_order()]
+
+
+def test_every_part_has_a_direction():
     parts = {p.stem if p.is_file() else p.name for p in PACKAGE.iterdir() if p.suffix == ".py" or p.is_dir()}
-    assert parts - {"__init__", "__main__", "__pycache__"} <= set(ALLOWED) | LEAVES
+    assert parts - {"__init__", "__pycache__"} == set(ALLOWED) | GROUND - {"_native"}
 
 
-def test_leaves_stand_on_nothing():
-    for leaf in LEAVES - {"_native"}:
-        assert not imported_parts((PACKAGE / f"{leaf}.py").read_text(), (leaf,))
+@pytest.mark.parametrize("name", [n for n in FILES if n.split(".")[1:2] in (["common"], ["errors"])])
+def test_the_ground_stands_on_nothing(name):
+    file, path = FILES[name]
+    assert parts_of(imported(file.read_text(), path)) <= GROUND - {"_native"}
+
+
+def test_files_import_each_other_in_no_circle():
+    """Not even inside functions: what would need that stands in the wrong file."""
+    graph = {
+        name: {other for other in imported(file.read_text(), path) if other in FILES and other != name}
+        for name, (file, path) in FILES.items()
+        if file.name != "__init__.py"
+    }
+    # `from narsfast.space import x` asks the package for what one of its files has, and not one of its files for it.
+    graph = {name: {other for other in others if other in graph} for name, others in graph.items()}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if name not in TWINS])
+def test_no_production_file_imports_a_twin(name):
+    file, path = FILES[name]
+    assert not imported(file.read_text(), path) & TWINS
+
+
+def test_the_twins_are_there():
+    assert set(FILES) >= TWINS
 
 
 def test_what_is_imported_everywhere_is_a_dependency():
@@ -120,13 +147,13 @@ def test_what_is_imported_everywhere_is_a_dependency():
     project = (PACKAGE.parent / "pyproject.toml").read_text()
     (listed,) = re.findall(r"^dependencies = \[(.*?)^\]", project, re.M | re.S)
     dependencies = {name.lower() for name in re.findall(r'"([A-Za-z0-9_-]+)', listed)}
-    imported = set()
-    for file in PACKAGE.rglob("*.py"):
+    outside = set()
+    for file, _ in FILES.values():
         for node in ast.parse(file.read_text()).body:
             if isinstance(node, ast.Import):
-                imported |= {alias.name.partition(".")[0] for alias in node.names}
+                outside |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and not node.level:
-                imported.add(str(node.module).partition(".")[0])
-    outside = imported - set(sys.stdlib_module_names) - {"narsfast"}
+                outside.add(str(node.module).partition(".")[0])
+    outside -= set(sys.stdlib_module_names) | {"narsfast"}
     names = {"PIL": "pillow", "yaml": "pyyaml", "sklearn": "scikit-learn"}
     assert {names.get(name, name) for name in outside} <= dependencies

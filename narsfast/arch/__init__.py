@@ -4,9 +4,9 @@ from narsfast.ops import Ops, plain_ops, set_ops, share_norms
 
 from ._blocks import ConvNorm, InvertedResidual
 from ._definition import Definition, Padding, Row, check_padding, read_definition
+from ._lookup import absolute_reference, cannot_take, reference_file, reference_version
 from ._model import create_model
 from ._network import FEATURE_STRIDES, FeatureInfo, FeatureNetwork, Network, create, resolve_definition
-from ._reference import absolute_reference, cannot_take, reference_file, reference_version
 from ._rows import (
     HEADER_COLUMNS,
     ROW_COLUMNS,

@@ -109,7 +109,7 @@ def build_row(
     return blocks
 
 
-def initialise(network: nn.Module) -> None:
+def initialize(network: nn.Module) -> None:
     """Draw all weights anew, from torch's global generator.
 
     From the released code: convolutions are Kaiming-normal by fan-out, and the last norm of each residual

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from narsfast.errors import UserError
 from narsfast.ops import set_ops
 
-from ._blocks import ConvNorm, Head, build_row, initialise
+from ._blocks import ConvNorm, Head, build_row, initialize
 from ._definition import Definition, Padding, check_padding, read_definition
 from ._zoo import zoo_definition
 
@@ -84,7 +84,7 @@ class Network(Trunk):
         super().__init__(definition, in_chans, padding, drop_path, last_stride=None)
         expansion, features = definition.head_expansion, definition.head_features
         self.head = Head(self.channels, expansion, features, num_classes, dropout)
-        initialise(self)
+        initialize(self)
 
     def forward(self, x: Tensor) -> Tensor:
         """Images (n, in_chans, H, W) to logits (n, num_classes)."""
@@ -109,7 +109,7 @@ class FeatureNetwork(Trunk):
         if not self.feature_info:
             raise UserError(f"definition {definition.name!r} has no map at stride 4, 8, 16 or 32")
         self._taps = frozenset(info.module for info in self.feature_info)
-        initialise(self)
+        initialize(self)
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Images (n, in_chans, H, W) to one map (n, channels, h, w) for each entry of `feature_info`."""

@@ -9,8 +9,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from narsfast.common.files import replacing
 from narsfast.errors import UserError
-from narsfast.files import replacing
 
 WEIGHTS_FILE = "weights.safetensors"
 """Name of the weights in the folder of a training or of an emitted network."""

@@ -1,11 +1,11 @@
 """What architectures cost: statistics counted without training, and budgets on them."""
 
 from ._budget import Budget, format_number
+from ._counting import stage_params
 from ._latency import NO_TABLE, LatencyTable
 from ._measure import measure_latency
 from ._module import count_module
 from ._network import count_network
-from ._reference import count_rows_reference, stage_params
 from ._scale import scale
 from ._statistics import LATENCY, STATISTICS, Counter, count_definitions, named
 
@@ -19,7 +19,6 @@ __all__ = [
     "count_definitions",
     "count_module",
     "count_network",
-    "count_rows_reference",
     "format_number",
     "measure_latency",
     "named",

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from narsfast.common.files import write_file
 from narsfast.errors import UserError, refusal
-from narsfast.files import write_file
 from narsfast.space import Space
 
 FORMAT = 1
@@ -28,7 +28,7 @@ NO_TABLE = (
 )
 """Ends the message to who bounds a latency that no table gives."""
 RIDGE = 1e-3
-"""Penalty on the standardised polynomial, for each timed part (our choice)."""
+"""Penalty on the standardized polynomial, for each timed part (our choice)."""
 
 Parts = NDArray[np.int32]
 Milliseconds = NDArray[np.float64]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from scipy.stats import spearmanr
 from torch import Tensor, nn
 
 from narsfast.arch import Definition, Network, Row, create, definition_of
+from narsfast.common.threads import torch_threads
 from narsfast.errors import UserError
 from narsfast.space import Space
 
@@ -72,7 +72,7 @@ def measure_latency(
     parts = _in_turn(np.unique(tabled[tabled[:, -1] > 0, :-1], axis=0), seed)
     end = time.monotonic() + seconds * (1 - NETWORK_SHARE)
     took: list[float] = []
-    with _threads(threads), torch.inference_mode():
+    with torch_threads(threads), torch.inference_mode():
         for part in parts:
             if time.monotonic() > end and len(took) >= min(len(parts), 20):
                 break
@@ -168,16 +168,6 @@ def _milliseconds(module: nn.Module, x: Tensor) -> float:
         module(x)
         took.append(1e3 * (time.perf_counter() - start))
     return min(took)
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _machine() -> str:

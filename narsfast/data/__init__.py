@@ -1,4 +1,4 @@
-"""Labelled images in three splits, and the batches that a training reads from them."""
+"""Labeled images in three splits, and the batches that a training reads from them."""
 
 from ._batches import AUGMENTATIONS, batches, steps_per_epoch
 from ._dataset import Dataset, Preprocess, Skipped, Split

@@ -1,4 +1,4 @@
-"""Training crops, mirroring, augmentation policies, colour jitter and erasing, each keyed by (seed, epoch, sample)."""
+"""Training crops, mirroring, augmentation policies, color jitter and erasing, each keyed by (seed, epoch, sample)."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ def training_crops(
     return boxes, (draws[:, 4] < 0.5) & preprocess.mirror
 
 
-def centre_crops(sizes: NDArray[np.int64], preprocess: Preprocess) -> NDArray[np.float64]:
-    """(b, 4) boxes of the centred squares that evaluation sees."""
+def center_crops(sizes: NDArray[np.int64], preprocess: Preprocess) -> NDArray[np.float64]:
+    """(b, 4) boxes of the centered squares that evaluation sees."""
     side = sizes.min(axis=1, keepdims=True) * preprocess.evaluation_crop
     corner = (sizes[:, ::-1] - side) / 2
     return np.concatenate([corner, corner + side], axis=1)
@@ -78,20 +78,20 @@ def apply_policy(
 ) -> list[Image.Image]:
     """RandAugment (2 operations), AutoAugment (ImageNet's policy) or TrivialAugment (wide), by torchvision.
 
-    Empty corners are filled with the mean colour.
+    Empty corners are filled with the mean color.
 
     Args:
         images: of the batch, after cropping.
         policy: one of `POLICIES`.
         samples: (b,) indices of the images in their split.
-        preprocess: the mean colour.
+        preprocess: the mean color.
         seed: of the trial.
         epoch: counted from 0.
         strength: 0 to 30. RandAugment: the magnitude. The others, whose magnitudes are their own: of 30 images,
             how many are changed. None is the published setting (`POLICIES`).
     """
     strength = POLICIES[policy] if strength is None else strength
-    fill = mean_colour(preprocess)
+    fill = mean_color(preprocess)
     keys = (seed, epoch, samples)
     if policy == "randaugment":
         return _seeded(images, _rand_augment(strength, fill), Purpose.POLICY, *keys)
@@ -99,14 +99,14 @@ def apply_policy(
     return _seeded(images, _policy(policy, fill), Purpose.POLICY, *keys, only=changed)
 
 
-def apply_colour(
+def apply_color(
     images: list[Image.Image], strength: float, samples: NDArray[np.int64], *, seed: int, epoch: int
 ) -> list[Image.Image]:
-    """Colour jitter: brightness, contrast and saturation in random order, each times 1 - strength to 1 + strength.
+    """Color jitter: brightness, contrast and saturation in random order, each times 1 - strength to 1 + strength.
 
-    Hue is left alone: it often tells classes apart. Grey images have no saturation.
+    Hue is left alone: it often tells classes apart. Gray images have no saturation.
     """
-    return _seeded(images, _jitter(strength), Purpose.COLOUR, seed, epoch, samples)
+    return _seeded(images, _jitter(strength), Purpose.COLOR, seed, epoch, samples)
 
 
 def erase(
@@ -118,18 +118,18 @@ def erase(
     seed: int,
     epoch: int,
 ) -> None:
-    """Fills a random rectangle (`erased_rectangles`) with the mean colour, in place.
+    """Fills a random rectangle (`erased_rectangles`) with the mean color, in place.
 
     Args:
         pixels: (b, side, side, channels) uint8.
         probability: of an image to lose a rectangle.
         samples: (b,) indices of the images in their split.
-        preprocess: the mean colour.
+        preprocess: the mean color.
         seed: of the trial.
         epoch: counted from 0.
     """
     corners, sizes = erased_rectangles(probability, samples, pixels.shape[1], seed=seed, epoch=epoch)
-    fill = np.array(mean_colour(preprocess), np.uint8)
+    fill = np.array(mean_color(preprocess), np.uint8)
     for image, (top, left), (rows, columns) in zip(pixels, corners, sizes, strict=True):
         image[top : top + rows, left : left + columns] = fill
 
@@ -158,8 +158,8 @@ def erased_rectangles(
     return corners.astype(np.int64), sizes.astype(np.int64)
 
 
-def mean_colour(preprocess: Preprocess) -> tuple[int, ...]:
-    """The mean of the training pixels, 0 to 255 for each channel: what a normalised 0 is."""
+def mean_color(preprocess: Preprocess) -> tuple[int, ...]:
+    """The mean of the training pixels, 0 to 255 for each channel: what a normalized 0 is."""
     return tuple(round(255 * value) for value in preprocess.mean)
 
 

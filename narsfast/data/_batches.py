@@ -1,4 +1,4 @@
-"""Batches of normalised float images: shuffled and augmented for training, in order for evaluation."""
+"""Batches of normalized float images: shuffled and augmented for training, in order for evaluation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from ._augment import POLICIES, apply_colour, apply_policy, centre_crops, erase, training_crops
+from ._augment import POLICIES, apply_color, apply_policy, center_crops, erase, training_crops
 from ._dataset import Preprocess, Split
 from ._random import Purpose, random_bits
 from ._share import WHOLE, Share, batch_share, split_share
@@ -31,7 +31,7 @@ def batches(
     training: bool = False,
     augmentation: str = "crop",
     strength: int | None = None,
-    colour: float = 0.0,
+    color: float = 0.0,
     erasing: float = 0.0,
     share: Share = WHOLE,
 ) -> Iterator[tuple[Tensor, Tensor]]:
@@ -50,13 +50,13 @@ def batches(
             otherwise in order and complete.
         augmentation: one of `AUGMENTATIONS`; this and what follows are read in training only.
         strength: of the policy, 0 to 30, as `narsfast.space.Recipe` explains; None is its published setting.
-        colour: strength of colour jitter; 0 is off.
+        color: strength of color jitter; 0 is off.
         erasing: probability that an image loses a rectangle.
         share: rank of this process and how many there are: in training it reads its part of every batch
             (`batch_share`), otherwise its part of the split (`split_share`).
 
     Yields:
-        Images, float32 (b, channels, resolution, resolution) in channels-last layout, normalised by the data
+        Images, float32 (b, channels, resolution, resolution) in channels-last layout, normalized by the data
         set's mean and std; labels, int64 (b,).
     """
     n = len(split)
@@ -68,7 +68,7 @@ def batches(
         for start in range(0, len(own), batch_size):
             part = own[start : start + batch_size]
             chosen = pixels[part] if pixels is not None else _evaluate(split, part, resolution)
-            yield normalise(chosen, split.preprocess), torch.from_numpy(split.labels[part])
+            yield normalize(chosen, split.preprocess), torch.from_numpy(split.labels[part])
         return
     for part in training_parts(n, batch_size, seed, epoch, share):
         pixels = _augmented(
@@ -79,10 +79,10 @@ def batches(
             epoch=epoch,
             augmentation=augmentation,
             strength=strength,
-            colour=colour,
+            color=color,
             erasing=erasing,
         )
-        yield normalise(pixels, split.preprocess), torch.from_numpy(split.labels[part])
+        yield normalize(pixels, split.preprocess), torch.from_numpy(split.labels[part])
 
 
 def training_parts(
@@ -106,7 +106,7 @@ def steps_per_epoch(split: Split, batch_size: int) -> int:
     return len(split) // min(batch_size, len(split))
 
 
-def normalise(pixels: NDArray[np.uint8], preprocess: Preprocess) -> Tensor:
+def normalize(pixels: NDArray[np.uint8], preprocess: Preprocess) -> Tensor:
     """Pixels (b, height, width, channels) uint8 to float32 (b, channels, height, width), channels last."""
     count, height, width, channels = pixels.shape
     # Rows of width x channels: the innermost loop is long, and the channels stay last.
@@ -139,7 +139,7 @@ def _stacked(images: list[Image.Image], resolution: int, channels: int) -> NDArr
 
 
 def _evaluate(split: Split, part: NDArray[np.int64], resolution: int) -> NDArray[np.uint8]:
-    boxes = centre_crops(split.images.sizes[part], split.preprocess)
+    boxes = center_crops(split.images.sizes[part], split.preprocess)
     images = _resized(split.images.read(part), boxes, resolution, Image.Resampling.BILINEAR)
     return _stacked(images, resolution, split.preprocess.in_chans)
 
@@ -174,12 +174,12 @@ def _augmented(
     epoch: int,
     augmentation: str,
     strength: int | None,
-    colour: float,
+    color: float,
     erasing: float,
 ) -> NDArray[np.uint8]:
     preprocess, sizes = split.preprocess, split.images.sizes[part]
     if augmentation == "none":
-        boxes, mirror = centre_crops(sizes, preprocess), np.zeros(len(part), np.bool_)
+        boxes, mirror = center_crops(sizes, preprocess), np.zeros(len(part), np.bool_)
     else:
         boxes, mirror = training_crops(sizes, part, preprocess, seed, epoch)
     images = _resized(split.images.read(part), boxes, resolution, Image.Resampling.BILINEAR)
@@ -187,8 +187,8 @@ def _augmented(
         images = apply_policy(
             images, augmentation, part, preprocess, seed=seed, epoch=epoch, strength=strength
         )
-    if colour > 0:
-        images = apply_colour(images, colour, part, seed=seed, epoch=epoch)
+    if color > 0:
+        images = apply_color(images, color, part, seed=seed, epoch=epoch)
     pixels = _stacked(images, resolution, preprocess.in_chans)
     pixels[mirror] = pixels[mirror, :, ::-1]
     if erasing > 0:

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from narsfast.errors import UserError
 
-from ._augment import centre_crops, erased_rectangles, training_crops
-from ._batches import evaluation_pixels, normalise, training_parts
+from ._augment import center_crops, erased_rectangles, training_crops
+from ._batches import evaluation_pixels, normalize, training_parts
 from ._dali_pipeline import CHOICES, PREFETCH, SIDE_BY_SIDE, Form, Inputs, Pipelines, relative_boxes
 from ._dali_policy import policy
 from ._dataset import CachedImages, Split
@@ -68,7 +68,7 @@ class DaliBatches:
         training: bool = False,
         augmentation: str = "crop",
         strength: int | None = None,
-        colour: float = 0.0,
+        color: float = 0.0,
         erasing: float = 0.0,
         share: Share = WHOLE,
     ) -> Iterator[tuple[Tensor, Tensor]]:
@@ -86,7 +86,7 @@ class DaliBatches:
             resolution,
             _room(batch_size),
             augmentation=augmentation,
-            colour=colour > 0,
+            color=color > 0,
             erasing=erasing > 0,
         )
 
@@ -94,7 +94,7 @@ class DaliBatches:
             return {
                 **_crops(split, part, augmentation, seed, epoch),
                 **(_policy_choices(form, part, seed, epoch, strength) if form.has_policy else {}),
-                **(_jitter(colour, part, seed, epoch) if form.colour else {}),
+                **(_jitter(color, part, seed, epoch) if form.color else {}),
                 **(_rectangles(erasing, part, resolution, seed, epoch) if form.erasing else {}),
             }
 
@@ -107,9 +107,9 @@ class DaliBatches:
         encoded = isinstance(split.images, FileImages)
 
         def read(samples: NDArray[np.int64]) -> NDArray[np.uint8]:
-            form = Form(encoded, split.preprocess, resolution, _EVALUATION_BATCH, normalised=False)
+            form = Form(encoded, split.preprocess, resolution, _EVALUATION_BATCH, normalized=False)
             parts = _consecutive(samples, _EVALUATION_BATCH)
-            pixels = self._run(form, split, parts, lambda part: _centres(split, part))
+            pixels = self._run(form, split, parts, lambda part: _centers(split, part))
             return np.concatenate([tensor.cpu().numpy() for tensor in pixels])
 
         kept = evaluation_pixels(split, resolution, "dali", read)
@@ -121,7 +121,7 @@ class DaliBatches:
                 for pixels in self._run(form, split, parts, lambda part: _crops(split, part, "none", 0, 0))
             )
         else:
-            images = (self._moved(normalise(kept[part], split.preprocess)) for part in parts)
+            images = (self._moved(normalize(kept[part], split.preprocess)) for part in parts)
         for part, batch in zip(parts, images, strict=True):
             yield batch, self._moved(torch.from_numpy(split.labels[part]))
 
@@ -183,7 +183,7 @@ class DaliBatches:
 
     def _decodes(self, split: Split, content: NDArray[np.uint8]) -> bool:
         """Whether DALI can decode one file's content."""
-        form = Form(True, split.preprocess, 1, 1, normalised=False)
+        form = Form(True, split.preprocess, 1, 1, normalized=False)
         whole = np.array([[0, 0, 1, 1]], np.float32)
         try:
             list(self._results(form, iter([{"images": [content], "boxes": whole}])))
@@ -212,14 +212,14 @@ def _images(split: Split, part: NDArray[np.int64]) -> list[NDArray[np.uint8]]:
     return split.images.pixels(part)
 
 
-def _centres(split: Split, part: NDArray[np.int64]) -> Inputs:
+def _centers(split: Split, part: NDArray[np.int64]) -> Inputs:
     sizes = split.images.sizes[part]
-    return {"boxes": relative_boxes(centre_crops(sizes, split.preprocess), sizes)}
+    return {"boxes": relative_boxes(center_crops(sizes, split.preprocess), sizes)}
 
 
 def _crops(split: Split, part: NDArray[np.int64], augmentation: str, seed: int, epoch: int) -> Inputs:
     if augmentation == "none":
-        return {**_centres(split, part), "mirror": np.zeros(len(part), np.int32)}
+        return {**_centers(split, part), "mirror": np.zeros(len(part), np.int32)}
     sizes = split.images.sizes[part]
     boxes, mirror = training_crops(sizes, part, split.preprocess, seed, epoch)
     return {"boxes": relative_boxes(boxes, sizes), "mirror": mirror.astype(np.int32)}
@@ -234,10 +234,10 @@ def _policy_choices(
     }
 
 
-def _jitter(colour: float, part: NDArray[np.int64], seed: int, epoch: int) -> Inputs:
+def _jitter(color: float, part: NDArray[np.int64], seed: int, epoch: int) -> Inputs:
     """Factors of brightness, contrast and saturation."""
-    draws = uniforms(3, Purpose.COLOUR, seed, epoch, part)
-    return {"colour": (1 + colour * (2 * draws - 1)).clip(min=0).astype(np.float32)}
+    draws = uniforms(3, Purpose.COLOR, seed, epoch, part)
+    return {"color": (1 + color * (2 * draws - 1)).clip(min=0).astype(np.float32)}
 
 
 def _rectangles(erasing: float, part: NDArray[np.int64], resolution: int, seed: int, epoch: int) -> Inputs:

@@ -41,9 +41,9 @@ class Form:
         preprocess: channels, mean and std.
         resolution: side of the result, pixels.
         batch_size: the most images a batch.
-        normalised: float32 of the network; otherwise uint8 pixels, neither mirrored nor augmented.
+        normalized: float32 of the network; otherwise uint8 pixels, neither mirrored nor augmented.
         augmentation: a policy, or what has none.
-        colour: whether there is colour jitter.
+        color: whether there is color jitter.
         erasing: whether there is a rectangle to erase.
     """
 
@@ -51,9 +51,9 @@ class Form:
     preprocess: Preprocess
     resolution: int
     batch_size: int
-    normalised: bool = True
+    normalized: bool = True
     augmentation: str = "crop"
-    colour: bool = False
+    color: bool = False
     erasing: bool = False
 
     @property
@@ -65,9 +65,9 @@ class Form:
     def inputs(self) -> tuple[str, ...]:
         """Names of what the pipeline is fed with."""
         names = ["images", "boxes"]
-        if self.normalised:
+        if self.normalized:
             names += ["mirror", *(f"{part}{stage}" for stage in range(self.stages) for part in CHOICES)]
-            names += ["colour"] * self.colour
+            names += ["color"] * self.color
             names += ["erased_from", "erased_size"] * self.erasing
         return tuple(names)
 
@@ -191,20 +191,20 @@ class _Pipeline:
 
 
 def _graph(form: Form, source: Callable[[], list[Any]], gpu: bool) -> Any:
-    """The graph: decode, crop and resize, policy, colour, mirror and normalise, erase."""
+    """The graph: decode, crop and resize, policy, color, mirror and normalize, erase."""
     from nvidia.dali import fn, types
 
     nodes = fn.external_source(source=source, num_outputs=len(form.inputs))
     inputs = {
         name: nodes[index] for index, name in enumerate(form.inputs)
     }  # DALI rewrites this: no zip(strict)
-    grey = form.preprocess.in_chans == 1
+    gray = form.preprocess.in_chans == 1
     images, boxes = inputs["images"], inputs["boxes"]
     if form.encoded:
         images = fn.decoders.image(
             images,
             device="mixed" if gpu else "cpu",
-            output_type=types.GRAY if grey else types.RGB,
+            output_type=types.GRAY if gray else types.RGB,
             adjust_orientation=False,  # as with Pillow: neither loader reads the orientation in EXIF
         )
     elif gpu:
@@ -218,12 +218,12 @@ def _graph(form: Form, source: Callable[[], list[Any]], gpu: bool) -> Any:
         interp_type=types.INTERP_LINEAR,
         antialias=True,
     )
-    if not form.normalised:
+    if not form.normalized:
         return images
     if form.has_policy:
-        images = _with_policy(images, inputs, form, grey)
-    if form.colour:
-        images = _jittered(images, inputs["colour"], grey, gpu)
+        images = _with_policy(images, inputs, form, gray)
+    if form.color:
+        images = _jittered(images, inputs["color"], gray, gpu)
     images = fn.crop_mirror_normalize(
         images,
         dtype=types.FLOAT,
@@ -243,29 +243,29 @@ def _graph(form: Form, source: Callable[[], list[Any]], gpu: bool) -> Any:
     return images
 
 
-def _jittered(images: Any, factors: Any, grey: bool, gpu: bool) -> Any:
+def _jittered(images: Any, factors: Any, gray: bool, gpu: bool) -> Any:
     """Contrast is around the image's own mean, as in torchvision; so the order matters only where values are cut off."""
     from nvidia.dali import fn, types
 
     shades = (
-        images if grey else fn.color_space_conversion(images, image_type=types.RGB, output_type=types.GRAY)
+        images if gray else fn.color_space_conversion(images, image_type=types.RGB, output_type=types.GRAY)
     )
     mean = fn.reductions.mean(shades)
     images = fn.brightness_contrast(
         images, brightness=factors[0], contrast=factors[1], contrast_center=mean.cpu() if gpu else mean
     )
-    return images if grey else fn.saturation(images, saturation=factors[2])
+    return images if gray else fn.saturation(images, saturation=factors[2])
 
 
-def _with_policy(images: Any, inputs: Inputs, form: Form, grey: bool) -> Any:
-    """DALI's operations want three channels: a grey image is three equal ones in between."""
+def _with_policy(images: Any, inputs: Inputs, form: Form, gray: bool) -> Any:
+    """DALI's operations want three channels: a gray image is three equal ones in between."""
     from nvidia.dali import fn, types
 
     stages = [tuple(inputs[f"{part}{stage}"] for part in CHOICES) for stage in range(form.stages)]
-    if grey:
+    if gray:
         images = fn.color_space_conversion(images, image_type=types.GRAY, output_type=types.RGB)
     images = policy(form.augmentation).apply(images, stages, form.resolution, fill_value(form.preprocess))
-    if grey:
+    if gray:
         images = fn.color_space_conversion(images, image_type=types.RGB, output_type=types.GRAY)
     return images
 

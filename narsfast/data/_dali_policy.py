@@ -99,7 +99,7 @@ class Policy:
             image: data node, (resolution, resolution, 3) uint8.
             stages: data nodes of operation, magnitude and sign, for each stage.
             resolution: side of the image, pixels.
-            fill: grey value of empty corners.
+            fill: gray value of empty corners.
         """
         from nvidia.dali.auto_aug.core import select, signed_bin
 
@@ -143,5 +143,5 @@ def policy(name: str) -> Policy:
 
 
 def fill_value(preprocess: Preprocess) -> int:
-    """Grey value for corners that a rotation leaves empty: the mean of the channels' means, as DALI takes one value."""
+    """Gray value for corners that a rotation leaves empty: the mean of the channels' means, as DALI takes one value."""
     return round(255 * sum(preprocess.mean) / len(preprocess.mean))

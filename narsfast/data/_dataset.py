@@ -1,4 +1,4 @@
-"""A data set in memory: three splits of labelled images and how their pixels become a network's input."""
+"""A data set in memory: three splits of labeled images and how their pixels become a network's input."""
 
 from __future__ import annotations
 
@@ -57,13 +57,13 @@ class Preprocess:
     """How images become a network's input.
 
     Attributes:
-        in_chans: 1 (grey) or 3 (RGB).
+        in_chans: 1 (gray) or 3 (RGB).
         mean, std: per channel, of pixels scaled to 0..1; taken from the training split.
         mirror: whether a mirrored image keeps its class, so that training may mirror.
         area: smallest and largest share of the image's area that a training crop takes (this project's choice;
             crops down to 8 %, as usual for long trainings, cost small networks more than they teach).
         ratio: smallest and largest width / height of a training crop.
-        evaluation_crop: side of the centred square that evaluation sees, as a share of the short side. The usual
+        evaluation_crop: side of the centered square that evaluation sees, as a share of the short side. The usual
             0.875 wastes pixels where images are small.
     """
 
@@ -99,7 +99,7 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Three splits of labelled images.
+    """Three splits of labeled images.
 
     Attributes:
         name: ``digits`` or the folder's name.

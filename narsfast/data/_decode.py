@@ -54,7 +54,7 @@ def decode(path: Path, mode: str, short_side: int) -> NDArray[np.uint8]:
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:
-    """Grey pixels of more than 8 bits as 8 bits; every other image as it is.
+    """Gray pixels of more than 8 bits as 8 bits; every other image as it is.
 
     Pillow's own conversion cuts such values off at 255. Here 16-bit pixels are divided by 256. 32-bit integers
     (older releases of Pillow give these for 16-bit PNGs too) are taken as 8-bit where none exceeds 255, else as 16-bit.
@@ -78,7 +78,7 @@ def _eight_bit(image: Image.Image) -> Image.Image:
 
 
 def is_plain(content: bytes) -> bool:
-    """Whether a file is a JPEG or PNG of 8 bits in grey or RGB: what every decoder reads the same way."""
+    """Whether a file is a JPEG or PNG of 8 bits in gray or RGB: what every decoder reads the same way."""
     if content.startswith(b"\x89PNG"):
         return len(content) > 25 and content[24] == 8 and content[25] in (0, 2)
     place = 2

@@ -19,7 +19,7 @@ SHARES = (0.6, 0.2, 0.2)
 
 @lru_cache(maxsize=1)
 def load_digits() -> Dataset:
-    """The digits, resized once to 32 x 32 px, grey, split 60/20/20 within each class.
+    """The digits, resized once to 32 x 32 px, gray, split 60/20/20 within each class.
 
     A mirrored digit is no digit, so training only shifts and crops: a crop takes 70 to 100 % of the area.
     """

@@ -18,7 +18,7 @@ def load_data(spec: str | Path, resolution: int = 320, *, mirror: bool = True) -
     """Loads a data set and warns of files that are skipped, by name.
 
     Args:
-        spec: ``digits`` (embedded: 1,797 handwritten digits, 32 px, grey) or a folder of images, see
+        spec: ``digits`` (embedded: 1,797 handwritten digits, 32 px, gray) or a folder of images, see
             `narsfast.data._folder.load_folder` for its layouts.
         resolution: the largest resolution in pixels it will be used at; larger images are shrunk to 1.5 times
             that once. The decoded images of a folder are kept in memory up to 1 GiB and decoded at each

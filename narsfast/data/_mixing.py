@@ -42,7 +42,7 @@ def mixed(
 def _pasted(
     images: Tensor, targets: Tensor, alpha: float, bits: np.random.BitGenerator
 ) -> tuple[Tensor, Tensor]:
-    """CutMix: the rectangle's centre is uniform; its part outside the image is no part of the share."""
+    """CutMix: the rectangle's center is uniform; its part outside the image is no part of the share."""
     generator = np.random.Generator(bits)
     side = math.sqrt(1.0 - float(generator.beta(alpha, alpha)))
     (top, bottom), (left, right) = (
@@ -54,7 +54,7 @@ def _pasted(
     return pasted, lerp(targets.flip(0), targets, share)
 
 
-def _overlap(length: int, side: float, centre: float) -> tuple[int, int]:
-    """First and last-but-one pixel of a stretch of `side` times `length` around `centre` times `length`."""
+def _overlap(length: int, side: float, center: float) -> tuple[int, int]:
+    """First and last-but-one pixel of a stretch of `side` times `length` around `center` times `length`."""
     half = side * length / 2
-    return max(0, round(centre * length - half)), min(length, round(centre * length + half))
+    return max(0, round(center * length - half)), min(length, round(center * length + half))

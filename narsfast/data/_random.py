@@ -1,6 +1,6 @@
 """Counter-based random numbers: every draw is a hash of its keys and depends on no draw before.
 
-The hash chains the finaliser of SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number
+The hash chains the finalizer of SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number
 generators", OOPSLA 2014) over the keys. It serves augmentation and splits, not cryptography.
 """
 
@@ -28,11 +28,11 @@ class Purpose(IntEnum):
     CUTMIX = 7
     MIXING = 8
     POLICY_SHARE = 9
-    COLOUR = 10
+    COLOR = 10
     ERASING = 11
 
 
-def _finalise(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
+def _finalize(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
     x = (x ^ (x >> np.uint64(30))) * _FIRST
     x = (x ^ (x >> np.uint64(27))) * _SECOND
     return x ^ (x >> np.uint64(31))
@@ -55,7 +55,7 @@ def random_bits(*keys: ArrayLike) -> NDArray[np.uint64]:
                 if isinstance(key, int)
                 else np.asarray(key).astype(np.uint64)
             )
-            state = _finalise((state ^ word) + _GOLDEN)
+            state = _finalize((state ^ word) + _GOLDEN)
     return state
 
 

@@ -112,11 +112,11 @@ def _preprocessing(resolution: int, data: DataFacts) -> str:
         return ", ".join(f"{value:.6g}" for value in values)
 
     return (
-        f"{'Grey' if data.in_chans == 1 else 'RGB'} image; the centred square of {100 * data.crop:g} % of "
+        f"{'Gray' if data.in_chans == 1 else 'RGB'} image; the centered square of {100 * data.crop:g} % of "
         "the shorter "
         f"side, resized to {resolution} x {resolution} pixels (antialiased bilinear), "
         "which is "
-        f"nearly the shorter side to {data.resize(resolution)} and a centre crop; values 0 to 1, "
+        f"nearly the shorter side to {data.resize(resolution)} and a center crop; values 0 to 1, "
         f"minus mean ({numbers(data.mean)}), divided by standard deviation ({numbers(data.std)})."
     )
 
@@ -217,7 +217,7 @@ def model_card(
         f", ... ({len(data.classes)} in all)" if len(data.classes) > 20 else ""
     )
     duration = f", {found.seconds:,.0f} s" if found.seconds is not None else ""
-    step = f" (the optimiser's step by {found.optim_backend})" if found.optim_backend is not None else ""
+    step = f" (the optimizer's step by {found.optim_backend})" if found.optim_backend is not None else ""
     counts = ", ".join(f"{count} {split}" for split, count in data.images.items())
     described = definition or model
     assert described is not None

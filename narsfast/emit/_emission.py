@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 import narsfast
 from narsfast.arch import WEIGHTS_FILE, Network, Padding, reference_file, save_weights
+from narsfast.common.files import replacing_directory
 from narsfast.cost import LATENCY
-from narsfast.files import replacing_directory
 from narsfast.space import Recipe
 
 from ._card import model_card
@@ -106,7 +106,7 @@ def emit(
         recipe: the recipe it was trained with.
         data: what must be known of the data to use the network.
         found: budget, statistics and accuracies.
-        test_batches: pairs (images (b, C, H, W) float32 normalised, labels (b,)) on which the ONNX file is
+        test_batches: pairs (images (b, C, H, W) float32 normalized, labels (b,)) on which the ONNX file is
             compared with torch; None leaves it unchecked.
         padding: the padding mode the network was created with.
         model: what was given, where the network was not searched.

@@ -19,10 +19,10 @@ class DataFacts:
     Attributes:
         name: the data as the user named it, ``digits`` or a folder.
         classes: class names in the order of the logits.
-        in_chans: channels of an image, 1 (grey) or 3 (RGB).
+        in_chans: channels of an image, 1 (gray) or 3 (RGB).
         mean: per-channel mean subtracted from images scaled to 0..1.
         std: per-channel standard deviation the images are divided by afterwards.
-        crop: side of the centred square that is looked at, as a share of the image's shorter side.
+        crop: side of the centered square that is looked at, as a share of the image's shorter side.
         mirror: whether training may flip images left to right.
         area: smallest and largest share of the image's area that a training crop takes.
         ratio: smallest and largest width / height of a training crop.
@@ -43,7 +43,7 @@ class DataFacts:
     chance: float | None = None
 
     def resize(self, resolution: int) -> int:
-        """Return the shorter side in pixels whose centre `resolution` square is what the network sees."""
+        """Return the shorter side in pixels whose center `resolution` square is what the network sees."""
         return round(resolution / self.crop)
 
 
@@ -93,7 +93,7 @@ class Measurements:
         seed: seed of the full training.
         candidate: id of the candidate.
         seconds: duration of the full training.
-        optim_backend: who computed the optimiser's step (`narsfast.training.resolve_backend`).
+        optim_backend: who computed the optimizer's step (`narsfast.training.resolve_backend`).
         distillation: teacher, weight and temperature of the full training; None where it had no teacher.
     """
 

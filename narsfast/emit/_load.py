@@ -27,8 +27,8 @@ class Preprocessing(BaseModel):
         classes: class names in the order of the logits.
         in_chans: channels of the input.
         resolution: height and width of the input in pixels.
-        crop: side of the centred square that is looked at, as a share of the image's shorter side.
-        resize: for pipelines that resize the shorter side and then crop the centre: the pixels to resize it
+        crop: side of the centered square that is looked at, as a share of the image's shorter side.
+        resize: for pipelines that resize the shorter side and then crop the center: the pixels to resize it
             to.
         mean: per channel, on values 0..1.
         std: per channel.
@@ -119,7 +119,7 @@ def load_transform(directory: str | Path) -> Callable[[Image.Image], Tensor]:
         directory: a folder written by `emit`.
 
     Returns:
-        A function: PIL image of any size and mode -> (in_chans, resolution, resolution) float32, normalised.
+        A function: PIL image of any size and mode -> (in_chans, resolution, resolution) float32, normalized.
 
     Raises:
         UserError: a missing or broken preprocessing.json.

@@ -100,7 +100,7 @@ def compare_onnx(network: nn.Module, path: Path, batches: Iterable[tuple[Tensor,
     Args:
         network: the torch module the file was made from; run on a copy in eval mode on the CPU.
         path: the ONNX file.
-        batches: pairs (images (b, C, H, W) float32 normalised, labels (b,)), usually the test split.
+        batches: pairs (images (b, C, H, W) float32 normalized, labels (b,)), usually the test split.
 
     Returns:
         ``equal`` or ``differs`` with the counts, or ``unchecked`` when `batches` is empty.

@@ -111,28 +111,28 @@ def _schedule(recipe: Recipe, epochs: int) -> list[Argument]:
 
 def _augmentation(recipe: Recipe, data: DataFacts) -> list[Argument]:
     if recipe.augmentation == "none":
-        lost = recipe.colour > 0 or recipe.erasing > 0
+        lost = recipe.color > 0 or recipe.erasing > 0
         return [
-            ("no_aug", True, "colour jitter and erasing have no counterpart without crops" if lost else "")
+            ("no_aug", True, "color jitter and erasing have no counterpart without crops" if lost else "")
         ]
     lines: list[Argument] = [
         ("scale", list(data.area), "share of the area"),
         ("ratio", list(data.ratio), "width / height"),
         ("hflip", 0.5 if data.mirror else 0.0, ""),
         ("vflip", 0.0, ""),
-        _colour(recipe),
+        _color(recipe),
         ("reprob", recipe.erasing, ""),
     ]
     if recipe.erasing:
-        lines.append(("remode", "const", "the mean colour"))
+        lines.append(("remode", "const", "the mean color"))
     return [*lines, *_policy(recipe)]
 
 
-def _colour(recipe: Recipe) -> Argument:
-    if recipe.colour == 0:
+def _color(recipe: Recipe) -> Argument:
+    if recipe.color == 0:
         return ("color_jitter", 0.0, "off; the script's default is not")
     alone = recipe.augmentation == "crop"
-    return ("color_jitter", recipe.colour, "" if alone else "the script leaves it out beside a policy")
+    return ("color_jitter", recipe.color, "" if alone else "the script leaves it out beside a policy")
 
 
 def _policy(recipe: Recipe) -> list[Argument]:
@@ -151,7 +151,7 @@ def _policy(recipe: Recipe) -> list[Argument]:
     return []
 
 
-def _regularisation(recipe: Recipe) -> list[Argument]:
+def _regularization(recipe: Recipe) -> list[Argument]:
     lines: list[Argument] = [
         ("mixup", recipe.mixup, "alpha; 0 is off"),
         ("mixup_prob", 1.0, ""),
@@ -187,7 +187,7 @@ def timm_arguments(
     Args:
         definition: the architecture.
         recipe: the recipe.
-        data: classes, channels and normalisation.
+        data: classes, channels and normalization.
         name: the name timm_model.py registers (`model_name`).
         epochs: epochs of the full training.
         seed: seed of the full training.
@@ -212,7 +212,7 @@ def timm_arguments(
             (
                 "crop_pct",
                 resolution / data.resize(resolution),
-                f"shorter side to {data.resize(resolution)}, then the centre",
+                f"shorter side to {data.resize(resolution)}, then the center",
             ),
             ("interpolation", INTERPOLATION, ""),
             ("train_interpolation", INTERPOLATION, ""),
@@ -221,10 +221,10 @@ def timm_arguments(
             ("batch_size", recipe.batch_size, "in all; divide by the number of processes"),
             ("seed", seed % 2**31, "of 32 bits there; does not give the same random numbers"),
         ],
-        "optimiser": _optimizer(recipe),
+        "optimizer": _optimizer(recipe),
         "schedule": _schedule(recipe, epochs),
         "augmentation": _augmentation(recipe, data),
-        "regularisation": _regularisation(recipe),
+        "regularization": _regularization(recipe),
     }
     lines = [_HEADER]
     for title, entries in sections.items():

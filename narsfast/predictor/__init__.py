@@ -1,9 +1,10 @@
-"""The accuracy predictor: pretraining on statistics, fitting to labels, members, baselines, storage."""
+"""The accuracy predictor: pretraining on statistics, fitting to labels, members, regressors, storage."""
 
-from ._baselines import baselines
 from ._inputs import Statistics
 from ._predictor import Predictor, pretrain
 from ._pretraining import PretrainingReport, StatisticReport
+from ._regressors import compare_regressors
+from ._storage import load_predictor, save_predictor
 from ._validation import MEMBERS_ALONE, CrossValidation, Deviation
 from ._weights import LEAST_STATISTIC, PredictorWeights
 
@@ -17,6 +18,8 @@ __all__ = [
     "PretrainingReport",
     "StatisticReport",
     "Statistics",
-    "baselines",
+    "compare_regressors",
+    "load_predictor",
     "pretrain",
+    "save_predictor",
 ]

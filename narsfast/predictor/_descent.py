@@ -20,7 +20,7 @@ class Schedule:
     """How one phase is trained; all of it is this project's choice.
 
     Attributes:
-        steps: optimiser steps (AdamW, the rate warmed up, then falling to 0 as a half cosine).
+        steps: optimizer steps (AdamW, the rate warmed up, then falling to 0 as a half cosine).
         batch: samples of a step, at most.
         rate: learning rate at the start.
         weight_decay: decoupled, times the rate.
@@ -52,7 +52,7 @@ def batch_order(rows: Sequence[Tensor], schedule: Schedule, generator: torch.Gen
     return torch.stack(orders, dim=1)
 
 
-def minimise(
+def minimize(
     layers: Sequence[Layer],
     loss: Callable[[int], Tensor],
     schedule: Schedule,

@@ -1,7 +1,7 @@
 """Fitting the accuracy head, and the encoder below it, to labels.
 
 The loss (Huber's, and the logistic loss of each pair's order), the two phases (the encoder frozen, then everything at
-a lower rate) and all numbers are our defaults. They are of labels standardised by `_targets`, so that the
+a lower rate) and all numbers are our defaults. They are of labels standardized by `_targets`, so that the
 labels' unit does not matter.
 """
 
@@ -14,17 +14,17 @@ import torch
 from torch import Tensor
 from torch.nn.functional import huber_loss, softplus
 
-from ._descent import Schedule, batch_order, minimise
+from ._descent import Schedule, batch_order, minimize
 from ._inputs import Inputs
 from ._network import Layer, apply_layers, copy_layers, new_layers
-from ._targets import centre_and_scale, compress
+from ._targets import center_and_scale, compress
 
 SWITCH_POINT = 0.2
-"""Standardised error at which the Huber loss turns from square to linear."""
+"""Standardized error at which the Huber loss turns from square to linear."""
 ORDER_WEIGHT = 1.0
 """Weight of the loss of pairs in the wrong order, beside the Huber loss."""
 ORDER_SLOPE = 3.0
-"""Slope of the logistic loss of a pair, by standardised difference."""
+"""Slope of the logistic loss of a pair, by standardized difference."""
 
 FROZEN = Schedule(steps=200, batch=32, rate=3e-3, weight_decay=1.5, average=0.5)
 WHOLE = Schedule(steps=400, batch=32, rate=1e-3, weight_decay=1.5, average=0.5)
@@ -42,17 +42,17 @@ class Fitted:
     Attributes:
         encoder: layers, empty without an encoder.
         head: layers.
-        centre: (M,) float32 percent, the median of the member's labels.
+        center: (M,) float32 percent, the median of the member's labels.
         scale: (M,) float32 percent, the spread of these labels.
     """
 
     encoder: list[Layer]
     head: list[Layer]
-    centre: Tensor
+    center: Tensor
     scale: Tensor
 
     def outputs(self, inputs: Inputs) -> Tensor:
-        """Standardised and compressed accuracy by each member, (M, n)."""
+        """Standardized and compressed accuracy by each member, (M, n)."""
         embedding = apply_layers(self.encoder, inputs.architecture, relu_last=True) if self.encoder else None
         return apply_layers(self.head, _joined(embedding, inputs.beside), relu_last=False)[..., 0]
 
@@ -81,10 +81,10 @@ def fit_members(
     beside = inputs.beside
     head = new_layers([embedding_width + beside.shape[1], *head_widths, 1], members, generator)
     head[-1][0].mul_(LAST_LAYER)
-    centre, scale = (
-        torch.stack(part) for part in zip(*(centre_and_scale(labels[r]) for r in rows), strict=True)
+    center, scale = (
+        torch.stack(part) for part in zip(*(center_and_scale(labels[r]) for r in rows), strict=True)
     )
-    targets = compress((labels - centre[:, None]) / scale[:, None])
+    targets = compress((labels - center[:, None]) / scale[:, None])
     each = torch.arange(members)[:, None]
 
     def loss(embedding: Tensor | None, picked: Tensor) -> Tensor:
@@ -96,7 +96,7 @@ def fit_members(
 
     frozen = apply_layers(trained, inputs.architecture, relu_last=True) if trained else None
     order = batch_order(rows, FROZEN, generator)
-    minimise(head, lambda s: loss(None if frozen is None else frozen[each, order[s]], order[s]), FROZEN)
+    minimize(head, lambda s: loss(None if frozen is None else frozen[each, order[s]], order[s]), FROZEN)
 
     fewest = min(len(mine) for mine in rows)
     whole = replace(WHOLE, steps=max(WHOLE.steps, min(int(STEPS_A_LABEL * fewest), MOST_STEPS)))
@@ -108,8 +108,8 @@ def fit_members(
             return loss(None, picked)
         return loss(apply_layers(trained, inputs.architecture[picked], relu_last=True), picked)
 
-    minimise([*trained, *head], whole_loss, whole)
-    return Fitted(trained, head, centre, scale)
+    minimize([*trained, *head], whole_loss, whole)
+    return Fitted(trained, head, center, scale)
 
 
 def _order_loss(output: Tensor, wanted: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What the predictor reads of candidates: features of both parts, their order, and standardised statistics.
+"""What the predictor reads of candidates: features of both parts, their order, and standardized statistics.
 
 One-hot features say nothing of the order of values such as 16, 32, 64; for a field with ordered values one more column
 holds the value's place. Native inference needs no such columns: they are linear in the features, so that their weights
@@ -40,7 +40,7 @@ class Statistics(Protocol):
 
 @dataclass(frozen=True)
 class Scaling:
-    """Standardisation of statistics: z = (log(max(statistic, `LEAST_STATISTIC`)) - mean) / std.
+    """Standardization of statistics: z = (log(max(statistic, `LEAST_STATISTIC`)) - mean) / std.
 
     Attributes:
         mean: (S,) float32.
@@ -111,7 +111,7 @@ class Inputs:
 
     Attributes:
         architecture: (n, A) features of the architecture and their order.
-        statistics: (n, S) standardised.
+        statistics: (n, S) standardized.
         recipe: (n, R) features of the recipe and their order.
     """
 

@@ -6,8 +6,7 @@ four members cost little more than one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
@@ -15,17 +14,6 @@ from torch import Tensor
 
 Layer = tuple[Tensor, Tensor]
 """Weight (M, in, out) and bias (M, out), float32."""
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Run torch on one thread inside the block, so that sums have one order whatever the machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def new_layers(widths: Sequence[int], members: int, generator: torch.Generator) -> list[Layer]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,14 +16,15 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from narsfast import _native
+from narsfast.common.progress import Progress, silent
+from narsfast.common.seeds import derive_seed
+from narsfast.common.threads import torch_threads
 from narsfast.errors import UserError
-from narsfast.progress import Progress, silent
-from narsfast.seeds import derive_seed
 from narsfast.space import Space
 
 from ._fitting import Fitted, fit_members
 from ._inputs import Inputs, Scaling, Statistics, order_columns, without_order
-from ._network import Layer, new_layers, one_thread
+from ._network import Layer, new_layers
 from ._pretraining import PretrainingReport, ProxyTask, pretrain_encoder
 from ._validation import CrossValidation, Deviation, cross_validate
 from ._weights import ArrayLayer, PredictorWeights
@@ -42,12 +42,12 @@ class Predictor:
 
     Attributes:
         counter: counts the statistics that the predictor reads.
-        scaling: standardisation of the statistics.
+        scaling: standardization of the statistics.
         members: number of members (M).
         encoder: pretrained layers, empty where the space searches no architecture.
         proxy: the linear proxy head, empty without pretraining.
         head_widths: hidden widths of the accuracy head.
-        pretraining: how well the statistics were learnt.
+        pretraining: how well the statistics were learned.
         fitted: weights after the last fit, None before any.
         deviation: from the members' deviation to the one to expect of labels.
     """
@@ -75,7 +75,7 @@ class Predictor:
     def fit(self, genes: ArrayLike, labels: ArrayLike, seed: int) -> Predictor:
         """Learn labels, always from the pretrained weights: earlier fits leave no trace.
 
-        The encoder is frozen first, then everything is trained at a lower rate; the loss is of standardised labels.
+        The encoder is frozen first, then everything is trained at a lower rate; the loss is of standardized labels.
         On one thread; the same arguments give the same weights.
 
         Args:
@@ -92,7 +92,7 @@ class Predictor:
         inputs, percent = self.learning_set(genes, labels)
         every = torch.arange(len(percent))
         generator = torch.Generator().manual_seed(derive_seed(seed, "fit"))
-        with one_thread():
+        with torch_threads(1):
             fitted = fit_members(
                 self.encoder, self.head_widths, inputs, percent, [every] * self.members, generator
             )
@@ -155,33 +155,11 @@ class Predictor:
             self.scaling.std,
             _arrays(_first(self.fitted.encoder, order_columns(self.space, "architecture"), 0)),
             _arrays(_first(self.fitted.head, recipe, self.fitted.head[0][0].shape[1] - sum(recipe.shape))),
-            float(self.fitted.centre[0]),
+            float(self.fitted.center[0]),
             float(self.fitted.scale[0]),
             self.deviation.scale,
             self.deviation.floor,
         )
-
-    def save(self, directory: str | Path) -> None:
-        """Write ``predictor.safetensors`` and ``predictor.json`` (the schema) into a directory."""
-        from ._storage import save_predictor
-
-        save_predictor(self, Path(directory))
-
-    @staticmethod
-    def load(directory: str | Path, space: Space, counter: Statistics | None = None) -> Predictor:
-        """Read what `save` wrote.
-
-        Args:
-            directory: where it is.
-            space: the space it is to be used on.
-            counter: statistics to use; default is the `narsfast.cost.Counter` it was made with.
-
-        Raises:
-            UserError: there is none, it was made for another space or other statistics, or it is damaged.
-        """
-        from ._storage import load_predictor
-
-        return load_predictor(Path(directory), space, counter)
 
 
 def pretrain(
@@ -227,7 +205,7 @@ def pretrain(
         layers = new_layers([architecture.shape[1], *encoder], members, generator)
         task = ProxyTask.of(counter, array)
         if task.names:
-            with one_thread():
+            with torch_threads(1):
                 proxy, report = pretrain_encoder(layers, architecture, task, seed, progress)
     return Predictor(counter, scaling, members, tuple(layers), tuple(proxy), tuple(head), report)
 

@@ -1,7 +1,7 @@
 """Pretraining on statistics, which cost nothing: the proxy task of FBNetV3.
 
-The paper pretrains on FLOPs and number of parameters. That all statistics of the counter are learnt and the parameters
-of each stage, which tell where in the network they are spent, standardised and by a linear proxy head, and that one
+The paper pretrains on FLOPs and number of parameters. That all statistics of the counter are learned and the parameters
+of each stage, which tell where in the network they are spent, standardized and by a linear proxy head, and that one
 fifth of the candidates is held out, are our defaults.
 """
 
@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 from torch import Tensor
 
+from narsfast.common.progress import Progress, silent
+from narsfast.common.seeds import derive_seed
 from narsfast.cost import stage_params
-from narsfast.progress import Progress, silent
-from narsfast.seeds import derive_seed
 from narsfast.space import Genes
 
-from ._descent import Schedule, batch_order, minimise
+from ._descent import Schedule, batch_order, minimize
 from ._inputs import Scaling, Statistics
 from ._network import Layer, apply_layers, new_layers
 
@@ -34,11 +34,11 @@ REPORT_EVERY = 20
 
 @dataclass(frozen=True)
 class StatisticReport:
-    """How well one statistic was learnt, on the candidates held out.
+    """How well one statistic was learned, on the candidates held out.
 
     Attributes:
         name: the statistic.
-        error: root mean square error of the standardised target; 1 is as bad as knowing nothing.
+        error: root mean square error of the standardized target; 1 is as bad as knowing nothing.
         rank_correlation: Spearman's, between estimated and counted.
     """
 
@@ -79,11 +79,11 @@ class PretrainingReport:
 
 @dataclass(frozen=True)
 class ProxyTask:
-    """What is learnt of n candidates.
+    """What is learned of n candidates.
 
     Attributes:
         names: T statistics.
-        targets: (n, T) float32, standardised; none is constant.
+        targets: (n, T) float32, standardized; none is constant.
     """
 
     names: tuple[str, ...]
@@ -93,7 +93,7 @@ class ProxyTask:
     def of(cls, counter: Statistics, genes: Genes) -> ProxyTask:
         """The counter's statistics and, of MBConv networks, the parameters of each stage.
 
-        Statistics are learnt as logarithms, and a stage's parameters as log(1 + parameters / their mean): how small a
+        Statistics are learned as logarithms, and a stage's parameters as log(1 + parameters / their mean): how small a
         small stage is matters little.
 
         Args:
@@ -152,7 +152,7 @@ def pretrain_encoder(
         if done % REPORT_EVERY == 0 or done == schedule.steps:
             progress("pretrain", done, schedule.steps)
 
-    minimise([*encoder, *proxy], loss, schedule, report)
+    minimize([*encoder, *proxy], loss, schedule, report)
     rows = _reports(task.names, estimate(held_out).mean(dim=0).numpy(), targets[held_out].numpy())
     return proxy, PretrainingReport(rows, len(training), len(held_out))
 

@@ -29,8 +29,9 @@ SCHEMA = "predictor.json"
 FORMAT = 2
 
 
-def save_predictor(predictor: Predictor, directory: Path) -> None:
-    """Write both files, the schema last; the directory is made if needed."""
+def save_predictor(predictor: Predictor, directory: str | Path) -> None:
+    """Write ``predictor.safetensors`` and then ``predictor.json`` (the schema); the directory is made if needed."""
+    directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     tensors = {
         "statistics.mean": torch.from_numpy(predictor.scaling.mean),
@@ -40,7 +41,7 @@ def save_predictor(predictor: Predictor, directory: Path) -> None:
         **_named("proxy", predictor.proxy),
     }
     if predictor.fitted is not None:
-        tensors["fitted.centre"] = predictor.fitted.centre
+        tensors["fitted.centre"] = predictor.fitted.center
         tensors["fitted.scale"] = predictor.fitted.scale
         tensors |= _named("fitted.encoder", predictor.fitted.encoder)
         tensors |= _named("fitted.head", predictor.fitted.head)
@@ -63,8 +64,18 @@ def save_predictor(predictor: Predictor, directory: Path) -> None:
     (directory / SCHEMA).write_text(json.dumps(schema, indent=2) + "\n")
 
 
-def load_predictor(directory: Path, space: Space, counter: Statistics | None) -> Predictor:
-    """Read both files; see `Predictor.load`."""
+def load_predictor(directory: str | Path, space: Space, counter: Statistics | None = None) -> Predictor:
+    """Read what `save_predictor` wrote.
+
+    Args:
+        directory: where it is.
+        space: the space it is to be used on.
+        counter: statistics to use; default is the `narsfast.cost.Counter` it was made with.
+
+    Raises:
+        UserError: there is none, it was made for another space or other statistics, or it is damaged.
+    """
+    directory = Path(directory)
     schema, tensors = _read(directory)
     try:
         return _assembled(schema, tensors, _checked_counter(directory, schema, space, counter))

@@ -1,4 +1,4 @@
-"""What the accuracy head learns: labels standardised robustly, with a compressed lower tail.
+"""What the accuracy head learns: labels standardized robustly, with a compressed lower tail.
 
 How bad a bad candidate is matters little to a search, and where trainings diverge labels are off by orders of
 magnitude. All of this is our choice.
@@ -12,12 +12,12 @@ from torch import Tensor
 SMALLEST_SCALE = 1e-6
 
 
-def compress(standardised: Tensor) -> Tensor:
+def compress(standardized: Tensor) -> Tensor:
     """The value t itself down to -1, and -1 - log(-t) below, which is smooth at -1."""
-    return torch.where(standardised < -1, -1 - torch.log((-standardised).clamp_min(1)), standardised)
+    return torch.where(standardized < -1, -1 - torch.log((-standardized).clamp_min(1)), standardized)
 
 
-def centre_and_scale(labels: Tensor) -> tuple[Tensor, Tensor]:
+def center_and_scale(labels: Tensor) -> tuple[Tensor, Tensor]:
     """Median of (n,) labels, and half the span of their middle 68 %, which a few trials at chance do not widen.
 
     The standard deviation where that span is empty, and 1 where all labels are equal.

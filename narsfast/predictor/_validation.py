@@ -13,11 +13,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from narsfast.seeds import derive_seed
+from narsfast.common.seeds import derive_seed
+from narsfast.common.threads import torch_threads
 
 from ._fitting import fit_members
 from ._inputs import Inputs
-from ._network import Layer, one_thread
+from ._network import Layer
 from ._targets import compress
 
 FEWEST_LABELS = 8
@@ -36,7 +37,7 @@ class Deviation:
 
     Attributes:
         scale: a factor. Without cross-validation a typical one of the tables in ``bench/tables``.
-        floor: least deviation that is believed, of standardised outputs.
+        floor: least deviation that is believed, of standardized outputs.
     """
 
     scale: float = 4.0
@@ -52,7 +53,7 @@ class CrossValidation:
 
     Attributes:
         folds: (n,) int64, the fold of each label; -1 with too few labels.
-        outputs: (n,) float64, standardised outputs, to be compared inside a fold only.
+        outputs: (n,) float64, standardized outputs, to be compared inside a fold only.
         deviation: what the errors say of the members' deviation.
     """
 
@@ -77,12 +78,12 @@ def cross_validate(
         return CrossValidation(folds, outputs, Deviation())
     rows = [torch.from_numpy(np.flatnonzero(folds != fold)) for fold in range(folds.max() + 1)]
     generator = torch.Generator().manual_seed(derive_seed(seed, "folds"))
-    with one_thread():
+    with torch_threads(1):
         fitted = fit_members(
             encoder, head_widths, inputs, labels, [mine for mine in rows for _ in range(members)], generator
         )
         by_member = fitted.outputs(inputs).reshape(len(rows), members, count).double()
-    targets = compress((labels - fitted.centre[:, None]) / fitted.scale[:, None])[::members].double()
+    targets = compress((labels - fitted.center[:, None]) / fitted.scale[:, None])[::members].double()
     mine = torch.from_numpy(folds), torch.arange(count)
     held_out = by_member.mean(dim=1)[mine].numpy()
     variance = by_member.var(dim=1, correction=0)[mine].numpy()

@@ -22,7 +22,7 @@ class PredictorWeights:
 
     The input z of a statistic is ``(log(max(statistic, 1e-3)) - statistic_mean) / statistic_std``. The encoder reads the
     architecture's features, with a ReLU after every layer; its last output is the embedding. The head reads
-    embedding, z and the recipe's features side by side, with a ReLU between layers. Its output u is a standardised
+    embedding, z and the recipe's features side by side, with a ReLU between layers. Its output u is a standardized
     accuracy with a compressed lower tail: with the mean m of u over the members and their (population) variance v,
     the score is ``output_mean + output_scale * e(m)`` percent, where e(m) is m down to -1 and ``-exp(-1 - m)`` below;
     the uncertainty is ``output_scale * e'(m) * deviation_scale * sqrt(v + deviation_floor ** 2)`` percent.

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from narsfast.common.trial import Trial
 from narsfast.cost import LATENCY
-from narsfast.trial import Trial
 
 from ._importance import field_importance
 

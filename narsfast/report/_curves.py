@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ._style import DASHES, Data, Figure, batch_colour, batch_name, plot, title
+from ._style import DASHES, Data, Figure, batch_color, batch_name, plot, title
 
 
-def _curve(row: Data, name: str, *, group: int, colour: str, dash: str, show: bool) -> dict[str, Any]:
+def _curve(row: Data, name: str, *, group: int, color: str, dash: str, show: bool) -> dict[str, Any]:
     return {
         "type": "scatter",
         "mode": "lines" if len(row["curve"]) > 1 else "markers",
@@ -17,8 +17,8 @@ def _curve(row: Data, name: str, *, group: int, colour: str, dash: str, show: bo
         "showlegend": show,
         "x": list(range(1, len(row["curve"]) + 1)),
         "y": row["curve"],
-        "line": {"color": colour, "dash": dash, "width": 1.5},
-        "marker": {"color": colour, "size": 6},
+        "line": {"color": color, "dash": dash, "width": 1.5},
+        "marker": {"color": color, "size": 6},
         "opacity": 0.85,
         "hovertemplate": f"{row['candidate']}<br>epoch %{{x}}: %{{y:.2f}} %<extra></extra>",
     }
@@ -32,7 +32,7 @@ def learning_curves(data: Data) -> Figure | None:
     traces, shown = [], set()
     for row in rows:
         batch = row["batch"]
-        style = {"group": batch, "colour": batch_colour(batch), "dash": DASHES[batch % len(DASHES)]}
+        style = {"group": batch, "color": batch_color(batch), "dash": DASHES[batch % len(DASHES)]}
         traces.append(_curve(row, batch_name(batch), **style, show=batch not in shown))
         shown.add(batch)
     layout: dict[str, Any] = {}
@@ -86,7 +86,7 @@ def early_stop_choice(data: Data) -> Figure | None:
     layout: dict[str, Any] = {"shapes": []}
     threshold = data["config"].get("threshold")
     if threshold is not None:
-        line = {"color": "@grey", "width": 1.5, "dash": "dot"}
+        line = {"color": "@gray", "width": 1.5, "dash": "dot"}
         layout["shapes"].append(
             {
                 "type": "line",
@@ -132,7 +132,7 @@ def final_curves(data: Data) -> Figure | None:
             row,
             budgets.get(row["candidate"], row["candidate"]),
             group=i,
-            colour=f"@c{i % 7 + 1}",
+            color=f"@c{i % 7 + 1}",
             dash=DASHES[i % 4],
             show=True,
         )

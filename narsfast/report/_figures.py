@@ -8,7 +8,7 @@ from typing import Any
 
 from ._curves import early_stop_choice, final_curves, learning_curves
 from ._html import amount
-from ._style import DASHES, SYMBOLS, Data, Figure, batch_colour, batch_name, plot, range_around, title
+from ._style import DASHES, SYMBOLS, Data, Figure, batch_color, batch_name, plot, range_around, title
 
 BASELINES = {
     "predictor": "predictor",
@@ -40,7 +40,7 @@ def accuracy_against_macs(data: Data) -> Figure | None:
                 "x": [row["macs"] for row in part],
                 "y": [row["label"] for row in part],
                 "text": [f"{row['candidate']}<br>{row['outcome']}" for row in part],
-                "marker": {"color": batch_colour(batch), "symbol": SYMBOLS[batch % len(SYMBOLS)], "size": 8},
+                "marker": {"color": batch_color(batch), "symbol": SYMBOLS[batch % len(SYMBOLS)], "size": 8},
                 "hovertemplate": "%{text}<br>%{x:.4s} MACs<br>%{y:.2f} %<extra></extra>",
             }
         )
@@ -128,7 +128,7 @@ def predicted_against_measured(data: Data) -> Figure | None:
             "name": "equal",
             "x": ends,
             "y": ends,
-            "line": {"color": "@grey", "dash": "dot", "width": 1},
+            "line": {"color": "@gray", "dash": "dot", "width": 1},
             "hoverinfo": "skip",
         }
     ]
@@ -142,7 +142,7 @@ def predicted_against_measured(data: Data) -> Figure | None:
                 "x": [row["score"] for row in part],
                 "y": [row["label"] for row in part],
                 "text": [row["candidate"] for row in part],
-                "marker": {"color": batch_colour(batch), "symbol": SYMBOLS[batch % len(SYMBOLS)], "size": 9},
+                "marker": {"color": batch_color(batch), "symbol": SYMBOLS[batch % len(SYMBOLS)], "size": 9},
                 "hovertemplate": "%{text}<br>predicted %{x:.2f} %<br>measured %{y:.2f} %<extra></extra>",
             }
         )
@@ -160,7 +160,7 @@ def means_of_batches(data: Data) -> Figure | None:
         return None
     picked = [mean for mean in means if mean["batch"] > 0]
 
-    def bars(name: str, rows: Sequence[Data], *, mean: str, error: str, colour: str) -> dict[str, Any]:
+    def bars(name: str, rows: Sequence[Data], *, mean: str, error: str, color: str) -> dict[str, Any]:
         return {
             "type": "bar",
             "name": name,
@@ -172,16 +172,16 @@ def means_of_batches(data: Data) -> Figure | None:
                 "color": "@text",
                 "thickness": 1.5,
             },
-            "marker": {"color": colour},
+            "marker": {"color": color},
             "customdata": [row["trials"] for row in rows],
             "hovertemplate": "%{x}<br>mean of %{customdata} trials: %{y:.2f} %<extra>" + name + "</extra>",
         }
 
     name = "random batch of the same size"
-    traces = [bars(name, means, mean="random_mean", error="random_error", colour="@grey")]
+    traces = [bars(name, means, mean="random_mean", error="random_error", color="@gray")]
     if picked:
         name = "picked by the predictor"
-        traces.append(bars(name, picked, mean="mean", error="error", colour="@c1"))
+        traces.append(bars(name, picked, mean="mean", error="error", color="@c1"))
     known = [
         (row[mean], row[error] or 0.0) for row in means for mean, error in _MEANS if row[mean] is not None
     ]
@@ -211,7 +211,7 @@ def importance(data: Data) -> Figure | None:
         return None
     fields = found["fields"][:MOST_FIELDS][::-1]
     traces = []
-    for part, colour in (("architecture", "@c1"), ("recipe", "@c2")):
+    for part, color in (("architecture", "@c1"), ("recipe", "@c2")):
         rows = [field for field in fields if field["part"] == part]
         traces.append(
             {
@@ -226,7 +226,7 @@ def importance(data: Data) -> Figure | None:
                     "color": "@text",
                     "thickness": 1,
                 },
-                "marker": {"color": colour},
+                "marker": {"color": color},
                 "hovertemplate": "%{y}<br>%{x:.3f} points<extra></extra>",
             }
         )

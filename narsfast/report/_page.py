@@ -31,7 +31,7 @@ def write_report(run: Run, path: str | Path) -> Path:
     Returns:
         `path`.
     """
-    from narsfast.files import write_file
+    from narsfast.common.files import write_file
 
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

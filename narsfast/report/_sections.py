@@ -113,7 +113,7 @@ def _baseline_text(data: Data) -> str:
         return ""
     return (
         " Baselines were trained on the same images for as many epochs, by one standard recipe that nobody tuned "
-        "(narsfast.baselines.STANDARD_RECIPE), and tested once too."
+        "(narsfast.pipeline._reference_networks.STANDARD_RECIPE), and tested once too."
     )
 
 

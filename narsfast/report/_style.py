@@ -1,7 +1,7 @@
 """What all plots share.
 
-Colours are names (``@text``, ``@c1``, ...) that the page replaces by those of its light or dark theme. The
-series colours are those of Okabe and Ito, told apart with any kind of colour vision; symbols and dashes say
+Colors are names (``@text``, ``@c1``, ...) that the page replaces by those of its light or dark theme. The
+series colors are those of Okabe and Ito, told apart with any kind of color vision; symbols and dashes say
 the same again.
 """
 
@@ -21,9 +21,9 @@ def batch_name(index: int) -> str:
     return "batch 1 (random)" if index == 0 else f"batch {index + 1}"
 
 
-def batch_colour(index: int) -> str:
-    """Return the colour of a batch; the random one is grey."""
-    return "@grey" if index == 0 else f"@c{(index - 1) % 7 + 1}"
+def batch_color(index: int) -> str:
+    """Return the color of a batch; the random one is gray."""
+    return "@gray" if index == 0 else f"@c{(index - 1) % 7 + 1}"
 
 
 def plot(traces: list[dict[str, Any]], x: Mapping[str, Any], y: Mapping[str, Any], **layout: Any) -> Figure:

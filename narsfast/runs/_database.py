@@ -80,7 +80,7 @@ def connect_for_reading(file: Path) -> sqlite3.Connection:
     return connection
 
 
-def initialise(connection: sqlite3.Connection, config: Mapping[str, Any]) -> None:
+def initialize(connection: sqlite3.Connection, config: Mapping[str, Any]) -> None:
     """Makes the tables and stores the configuration, in one transaction."""
     with writing(connection):
         for statement in _TABLES:
@@ -109,8 +109,8 @@ def _store_config(connection: sqlite3.Connection, config: Mapping[str, Any]) -> 
     connection.executemany("INSERT INTO config VALUES (?, ?)", [(key, dump(config[key])) for key in config])
 
 
-def is_initialised(connection: sqlite3.Connection, file: Path) -> bool:
-    """Whether `initialise` was done, by this version of the store.
+def is_initialized(connection: sqlite3.Connection, file: Path) -> bool:
+    """Whether `initialize` was done, by this version of the store.
 
     Raises:
         UserError: the tables are another program's or another version's.

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from typing import Any, Generic, Protocol, TypeVar
 
+from narsfast.common.trial import Outcome, Trial
 from narsfast.errors import UserError
-from narsfast.trial import Outcome, Trial
 
 Report = Callable[[float], None]
 """Is told how far a function is, as a fraction from 0 to 1."""

@@ -38,7 +38,7 @@ class BatchMember:
 
 @dataclass(frozen=True)
 class Batch:
-    """The candidates that one iteration of the optimisation trains, in the order picked.
+    """The candidates that one iteration of the optimization trains, in the order picked.
 
     Attributes:
         index: number of the iteration, from 0.

@@ -18,12 +18,12 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args
 
+from narsfast.common.differences import differences
+from narsfast.common.files import remove_partial, replacing
+from narsfast.common.trial import Trial
 from narsfast.errors import UserError
-from narsfast.files import remove_partial, replacing
-from narsfast.trial import Trial
 
 from . import _database as database
-from ._config import differences
 from ._lock import LOCK_FILE, DriverLock, driver_of
 from ._records import Batch, BatchMember, BatchState, InFlight, Purpose, Result, RunState
 
@@ -105,7 +105,7 @@ class Run:
             raise UserError(f"{path} holds no run: name a directory that `narsfast run` made")
         connection = database.connect_for_reading(file)
         try:
-            if not database.is_initialised(connection, file):
+            if not database.is_initialized(connection, file):
                 raise UserError(f"{path} holds a run that stopped before it began: start it again")
         except BaseException:
             connection.close()
@@ -123,15 +123,15 @@ class Run:
         if not file.is_file():
             return None
         with closing(database.connect_for_reading(file)) as connection:
-            if not database.is_initialised(connection, file):
+            if not database.is_initialized(connection, file):
                 return None
             return cls(Path(path), connection, None).config
 
     def _begin(self, given: Mapping[str, Any] | None, growing: Collection[str]) -> None:
-        if not database.is_initialised(self._connection, self._path / database.DATABASE_FILE):
+        if not database.is_initialized(self._connection, self._path / database.DATABASE_FILE):
             if given is None:
                 raise UserError(f"{self._path} holds no run to go on with: start one with a configuration")
-            database.initialise(self._connection, given)
+            database.initialize(self._connection, given)
         elif given is not None and differences(self.config, given):
             fixed = [{key: held[key] for key in held if key not in growing} for held in (self.config, given)]
             if self.batches() and (different := differences(*fixed)):

@@ -1,4 +1,4 @@
-"""Search for candidates: iterative optimisation on a pool, then evolution for each budget.
+"""Search for candidates: iterative optimization on a pool, then evolution for each budget.
 
 The idea is FBNetV3's: one predictor picks what is trained and then ranks candidates for every budget. The steps and
 all values are our choice. Our names for the two parts are Algorithm 1 and Algorithm 2.
@@ -7,7 +7,7 @@ all values are our choice. Our names for the two parts are Algorithm 1 and Algor
 from ._early_stopping import early_stop_epoch
 from ._evolve import Evolved, evolve, pareto
 from ._extended import ExtendedCounter
-from ._optimise import Evaluate, Fit, Optimisation, PickedBatch, first_batch, next_batch, optimise
+from ._optimize import Evaluate, Fit, Optimization, PickedBatch, first_batch, next_batch, optimize
 from ._pool import Pool, sample_pool
 from ._table import TableCounter
 
@@ -16,7 +16,7 @@ __all__ = [
     "Evolved",
     "ExtendedCounter",
     "Fit",
-    "Optimisation",
+    "Optimization",
     "PickedBatch",
     "Pool",
     "TableCounter",
@@ -24,7 +24,7 @@ __all__ = [
     "evolve",
     "first_batch",
     "next_batch",
-    "optimise",
+    "optimize",
     "pareto",
     "sample_pool",
 ]

@@ -18,51 +18,22 @@ nor on which other budgets are asked for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, Protocol, runtime_checkable
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, Protocol
 
 from narsfast import _native
-from narsfast.cost import Budget, Counter, format_number
+from narsfast.cost import Budget, Counter
 from narsfast.errors import UserError
-from narsfast.predictor import PredictorWeights, Statistics
+from narsfast.predictor import Statistics
 from narsfast.space import Genes
 
 from ._extended import ExtendedCounter
 from ._pool import Pool
-from ._reference import (
-    PURPOSE,
-    Floats,
-    ReferenceEvolution,
-    Settings,
-    philox,
-    predict_reference,
-    within,
-)
+from ._scorer import NativeScorer, Score, Scorer, Scoring
+from ._settings import Bounds, Floats, Settings
+from ._start import Start, columns_of
 from ._table import TableCounter
-
-_SLICE = 1 << 15  # candidates of the pool that are worked on at once, to need little memory
-
-Bounds = list[tuple[int, float, float]]
-Score = Callable[[Genes], Floats]
-"""Canonical genes (n, F) int16 to scores (n,), higher is better."""
-
-
-@runtime_checkable
-class Scoring(Protocol):
-    """What evolution needs of a predictor."""
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the statistics that it reads, in order."""
-        ...
-
-    def weights(self) -> PredictorWeights:
-        """Its weights."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -77,8 +48,8 @@ class Evolved:
         statistics: (K, S) float64, the counter's columns.
         history: (generations + 1,) float64, at the start and after each generation: the best score; of a front how many
             members were new.
-        bred: Number of children made.
-        scored: Number of those that were new and inside the budget.
+        num_offspring: Number of children made.
+        num_evaluated: Number of those that were new and inside the budget.
     """
 
     budget: Budget
@@ -87,8 +58,8 @@ class Evolved:
     std: Floats
     statistics: Floats
     history: Floats
-    bred: int
-    scored: int
+    num_offspring: int
+    num_evaluated: int
 
     @property
     def generations(self) -> int:
@@ -96,42 +67,53 @@ class Evolved:
         return len(self.history) - 1
 
 
-class _Scorer:
-    """Scores from a predictor or a function, natively or by the twin."""
+class Engine(Protocol):
+    """Who computes the generations: compiled code, or its numpy twin in the tests."""
 
-    def __init__(self, source: Scoring | Score, counter: Statistics, native: bool) -> None:
-        self.columns: list[int] = []
-        self._space = counter.space
-        self._function: Score | None = None
-        self._weights: PredictorWeights | None = None
-        self.native: Any = None
-        if not isinstance(source, Scoring):
-            self._function = self.native = source
-            return
-        missing = [name for name in source.names if name not in counter.names]
-        if missing:
-            raise UserError(
-                f"statistic {missing[0]!r} of the predictor is not counted; counted: {counter.names}"
-            )
-        self.columns = [counter.names.index(name) for name in source.names]
-        self._weights = source.weights()
-        if native:
-            self.native = _native.Predictor(self._space.tables(), self._weights)
+    def scorer(self, source: Scoring | Score, counter: Statistics) -> Scorer:
+        """Return what scores the candidates."""
 
-    def both(self, genes: Genes, statistics: Floats) -> tuple[Floats, Floats]:
-        """Mean and standard deviation, (n,) each."""
-        if self._weights is None:
-            assert self._function is not None
-            return np.asarray(self._function(genes), np.float64), np.zeros(len(genes))
-        picked = np.ascontiguousarray(statistics[:, self.columns], np.float64)
-        if self.native is not None:
-            mean, std = self.native.score(genes, picked)
-            return mean, std
-        return predict_reference(self._space, self._weights, genes, picked)
+    def run(
+        self,
+        counter: Statistics,
+        scorer: Scorer,
+        bounds: list[Bounds],
+        starts: list[Genes],
+        settings: Settings,
+    ) -> list[dict[str, Any]]:
+        """Return the fields of an `Evolved` but for its budget, one per budget."""
 
-    def scores(self, genes: Genes, statistics: Floats) -> Floats:
-        """Means (n,)."""
-        return self.both(genes, statistics)[0]
+
+class _NativeEngine:
+    def scorer(self, source: Scoring | Score, counter: Statistics) -> Scorer:
+        return NativeScorer(source, counter)
+
+    def run(
+        self,
+        counter: Statistics,
+        scorer: Scorer,
+        bounds: list[Bounds],
+        starts: list[Genes],
+        settings: Settings,
+    ) -> list[dict[str, Any]]:
+        given = asdict(settings)
+        given["keep"] = given.pop("population_size")
+        results: list[dict[str, Any]] = _native.evolve(
+            counter.space.tables(),
+            _sources(counter),
+            len(counter.names),
+            scorer.native,
+            scorer.columns,
+            bounds,
+            starts,
+            **given,
+        )
+        for result in results:
+            result["num_offspring"], result["num_evaluated"] = result.pop("bred"), result.pop("scored")
+        return results
+
+
+_NATIVE = _NativeEngine()
 
 
 def evolve(
@@ -142,16 +124,16 @@ def evolve(
     trained: Genes,
     seed: int,
     *,
-    parents: int = 40,
-    randoms: int = 40,
-    keep: int = 80,
+    num_parents: int = 40,
+    num_random: int = 40,
+    population_size: int = 80,
     children: int = 6,
     generations: int = 100,
     epsilon: float = 1e-6,
     patience: int = 10,
     crossover: float = 0.5,
     mutation: float = 1.0,
-    engine: Literal["native", "reference"] = "native",
+    engine: Engine = _NATIVE,
 ) -> list[Evolved]:
     """Evolve the best candidates of each budget.
 
@@ -166,16 +148,16 @@ def evolve(
         pool: Candidates to start from, with their statistics.
         trained: (m, F) int16, candidates already trained, possibly none.
         seed: Of the random numbers, 0 to 2**64 - 1.
-        parents: Most trained candidates to start from (p; our default).
-        randoms: Most random candidates to start from (q; our default).
-        keep: Size of the population (K; our default).
+        num_parents: Most trained candidates to start from (p; our default).
+        num_random: Most random candidates to start from (q; our default).
+        population_size: Size of the population (K; our default).
         children: Children of each member (our default).
         generations: Most generations (our default).
         epsilon: Least gain that goes on, percent (our default).
         patience: Generations over which the gain is measured (our default).
         crossover: Highest chance a field is the mate's (our default); 0 switches crossover off.
         mutation: Factor on the chance of mutation (our default); 0 switches mutation off.
-        engine: "native", or "reference" for the numpy twin: the same genes for the same scores, slowly.
+        engine: Who computes the generations; the tests give the numpy twin.
 
     Returns:
         One result a budget, in order.
@@ -183,8 +165,8 @@ def evolve(
     Raises:
         UserError: Nothing to start from is inside a budget, or an argument is out of its range.
     """
-    settings = Settings(seed, keep, children, generations, epsilon, patience, crossover, mutation)
-    return _evolved(predictor, counter, budgets, pool, trained, settings, parents, randoms, engine)
+    settings = Settings(seed, population_size, children, generations, epsilon, patience, crossover, mutation)
+    return _evolved(predictor, counter, budgets, pool, trained, settings, num_parents, num_random, engine)
 
 
 def pareto(
@@ -196,18 +178,18 @@ def pareto(
     trained: Genes,
     seed: int,
     *,
-    keep: int = 400,
+    population_size: int = 400,
     children: int = 3,
     generations: int = 100,
     patience: int = 10,
-    engine: Literal["native", "reference"] = "native",
+    engine: Engine = _NATIVE,
 ) -> Evolved:
     """The whole front of score against one or two statistics inside a budget.
 
     The same evolution, but that every member of the front counts as the best: the population is the candidates that
     no other one dominates (as good a score, statistics no larger), filled up by those that only such dominate, and so
     on. In the end all changes of one field of the front's members are tried until they add nothing, unless the front
-    is larger than `keep`.
+    is larger than `population_size`.
 
     Args:
         predictor: As for `evolve`.
@@ -217,7 +199,7 @@ def pareto(
         pool: As for `evolve`.
         trained: As for `evolve`.
         seed: As for `evolve`.
-        keep: Most members of the front (our default); of a larger one members at even distances are kept.
+        population_size: Most members of the front (our default); of a larger one members at even distances are kept.
         children: Children of each member (our default).
         generations: Most generations, and most rounds of the end (our default).
         patience: Generations without a new member that end it (our default).
@@ -232,10 +214,12 @@ def pareto(
     if not objectives or len(set(objectives)) < len(objectives):
         raise UserError(f"statistics of the front are {list(objectives)}; name one or two different ones")
     columns = tuple(
-        column for column, _, _ in _columns(Budget(dict.fromkeys(objectives, (0.0, 1.0))), counter.names)
+        column for column, _, _ in columns_of(Budget(dict.fromkeys(objectives, (0.0, 1.0))), counter.names)
     )
-    settings = Settings(seed, keep, children, generations, 0.0, patience, 0.5, 1.0, columns)
-    return _evolved(predictor, counter, [budget], pool, trained, settings, keep, keep, engine)[0]
+    settings = Settings(seed, population_size, children, generations, 0.0, patience, 0.5, 1.0, columns)
+    return _evolved(
+        predictor, counter, [budget], pool, trained, settings, population_size, population_size, engine
+    )[0]
 
 
 def _evolved(
@@ -245,121 +229,22 @@ def _evolved(
     pool: Pool,
     trained: Genes,
     settings: Settings,
-    parents: int,
-    randoms: int,
-    engine: str,
+    num_parents: int,
+    num_random: int,
+    engine: Engine,
 ) -> list[Evolved]:
-    for name in ("keep", "children", "patience"):
+    for name in ("population_size", "children", "patience"):
         if getattr(settings, name) < 1:
             raise UserError(f"{name} is {getattr(settings, name)}; it should be at least 1")
-    scorer = _Scorer(predictor, counter, engine == "native")
-    bounds = [_columns(budget, counter.names) for budget in budgets]
-    candidates = _Candidates(counter, scorer, pool, trained, bounds)
+    scorer = engine.scorer(predictor, counter)
+    bounds = [columns_of(budget, counter.names) for budget in budgets]
+    start = Start(counter, scorer, pool, trained, bounds)
     starts = [
-        candidates.start(budget, columns, settings.seed, parents, randoms)
+        start.of(budget, columns, settings.seed, num_parents, num_random)
         for budget, columns in zip(budgets, bounds, strict=True)
     ]
-    run = _run_native if engine == "native" else _run_reference
-    results = run(counter, scorer, bounds, starts, settings)
+    results = engine.run(counter, scorer, bounds, starts, settings)
     return [Evolved(budget, **result) for budget, result in zip(budgets, results, strict=True)]
-
-
-class _Candidates:
-    """The pool and the trained candidates, scored once for all budgets: those that are inside one of them."""
-
-    def __init__(
-        self, counter: Statistics, scorer: _Scorer, pool: Pool, trained: Genes, bounds: Sequence[Bounds]
-    ) -> None:
-        self._space = counter.space
-        self._names = counter.names
-        self._pool_genes = np.ascontiguousarray(pool.genes, np.int16)
-        self._pool = np.asarray(pool.statistics)
-        self._trained_genes = np.ascontiguousarray(trained, np.int16).reshape(-1, len(counter.space.fields))
-        self._trained = _counted(counter, self._trained_genes)
-        self._pool_scores = _scores(scorer, self._pool_genes, self._pool, bounds)
-        self._trained_scores = _scores(scorer, self._trained_genes, self._trained, bounds)
-        self._trained_keys = counter.space.keys(self._trained_genes)
-
-    def start(self, budget: Budget, bounds: Bounds, seed: int, parents: int, randoms: int) -> Genes:
-        """The candidates that a budget starts from, (n, F).
-
-        Raises:
-            UserError: None is inside.
-        """
-        trained = np.flatnonzero(within(self._trained, bounds))
-        order = np.lexsort((self._trained_keys[trained], -self._trained_scores[trained]))
-        best_trained = trained[order[:parents]]
-        pool = np.flatnonzero(within(self._pool, bounds))
-        if not len(pool) and not len(trained):
-            raise UserError(self._nothing_inside(budget, bounds))
-        chosen = pool[np.argsort(_draws(seed, pool), kind="stable")[:randoms]]
-        scores = self._pool_scores[pool]
-        best = pool[scores == scores.max(initial=-np.inf)]
-        best = best[np.argsort(self._space.keys(self._pool_genes[best]))[:1]]
-        return np.concatenate(
-            [self._trained_genes[best_trained], self._pool_genes[chosen], self._pool_genes[best]]
-        )
-
-    def _nothing_inside(self, budget: Budget, bounds: Bounds) -> str:
-        spans = []
-        for column, low, _ in bounds:
-            values = self._pool[:, column]
-            if not len(values):
-                return f"budget {budget.label()}: the pool is empty; sample one inside the budget"
-            smallest, largest = format_number(float(values.min())), format_number(float(values.max()))
-            span = f"the smallest {self._names[column]} in the pool is {smallest}"
-            spans.append(f"{span}, the largest {largest}" if low > 0 else span)
-        return (
-            f"budget {budget.label()} has no candidate to start from: {'; '.join(spans)}; loosen the budget"
-        )
-
-
-def _columns(budget: Budget, names: tuple[str, ...]) -> Bounds:
-    for name in budget.bounds:
-        if name not in names:
-            listed = ", ".join(names) or "none"
-            raise UserError(f"budget {budget.label()}: {name} is not counted; counted are {listed}")
-    return [(names.index(name), low, high) for name, (low, high) in budget.bounds.items()]
-
-
-def _counted(counter: Statistics, genes: Genes) -> Floats:
-    return np.asarray(counter(genes), np.float64).reshape(len(genes), len(counter.names))
-
-
-def _slices(count: int) -> Iterator[slice]:
-    return (slice(first, first + _SLICE) for first in range(0, count, _SLICE))
-
-
-def _scores(scorer: _Scorer, genes: Genes, statistics: NDArray[Any], bounds: Sequence[Bounds]) -> Floats:
-    """Scores (n,) of the candidates that are inside one of the bounds, minus infinity elsewhere."""
-    scores = np.full(len(genes), -np.inf)
-    for part in _slices(len(genes)):
-        inside = np.any([within(statistics[part], bound) for bound in bounds], axis=0)
-        rows = part.start + np.flatnonzero(inside)
-        scores[rows] = scorer.scores(genes[rows], np.asarray(statistics[rows], np.float64))
-    return scores
-
-
-def _draws(seed: int, rows: NDArray[np.int64]) -> NDArray[np.uint32]:
-    """Random words (n,) of rows of the pool; generation 0 draws for the start."""
-    draws = np.empty(len(rows), np.uint32)
-    for part in _slices(len(rows)):
-        counters = np.zeros((len(rows[part]), 4), np.uint32)
-        counters[:, 0] = rows[part]
-        draws[part] = philox(seed, PURPOSE, counters)[:, 0]
-    return draws
-
-
-def _run_native(
-    counter: Statistics, scorer: _Scorer, bounds: list[Bounds], starts: list[Genes], settings: Settings
-) -> list[dict[str, Any]]:
-    tables = counter.space.tables()
-    columns = len(counter.names)
-    sources = _sources(counter)
-    results: list[dict[str, Any]] = _native.evolve(
-        tables, sources, columns, scorer.native, scorer.columns, bounds, starts, **asdict(settings)
-    )
-    return results
 
 
 def _sources(counter: Statistics) -> list[Any]:
@@ -371,26 +256,3 @@ def _sources(counter: Statistics) -> list[Any]:
     if isinstance(counter, Counter) and counter.space.stages:
         return [counter.native]
     return [counter.table if isinstance(counter, TableCounter) else counter]
-
-
-def _run_reference(
-    counter: Statistics, scorer: _Scorer, bounds: list[Bounds], starts: list[Genes], settings: Settings
-) -> list[dict[str, Any]]:
-    engine = ReferenceEvolution(
-        counter.space, lambda genes: _counted(counter, genes), scorer.scores, settings
-    )
-    results = []
-    for start, budget in zip(starts, bounds, strict=True):
-        population, history, bred, scored = engine.run(start, budget)
-        results.append(
-            {
-                "genes": population.genes,
-                "scores": population.scores,
-                "std": scorer.both(population.genes, population.statistics)[1],
-                "statistics": population.statistics,
-                "history": np.array(history),
-                "bred": bred,
-                "scored": scored,
-            }
-        )
-    return results

@@ -12,39 +12,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from narsfast.predictor import LEAST_STATISTIC, PredictorWeights
+from narsfast.predictor import LEAST_STATISTIC, PredictorWeights, Statistics
 from narsfast.space import Genes, Space
 
-Floats = NDArray[np.float64]
-Words = NDArray[np.uint32]
-
-PURPOSE = 0x65766F6C
-"""Key of the random numbers of evolution among those of one seed."""
-
-UNIT = 65536.0
-"""Probabilities are compared with 16 random bits."""
+from ._scorer import Score, Scorer, Scoring
+from ._settings import PURPOSE, UNIT, Bounds, Floats, Settings, Words, philox, within
+from ._start import counted
 
 LARGEST_EXPONENT = 50.0
 """Of the lower tail, so that a score stays finite."""
-
-
-def philox(seed: int, purpose: int, counters: Words) -> Words:
-    """Philox4x32-10 (Salmon et al., SC 2011): counters (n, 4) uint32 to words (n, 4) uint32."""
-    mask, shift = np.uint64(0xFFFFFFFF), np.uint64(32)
-    word = [column.astype(np.uint64) for column in counters.T]
-    low, high = seed & 0xFFFFFFFF, (seed >> 32 & 0xFFFFFFFF) ^ purpose
-    for _ in range(10):
-        product0 = np.uint64(0xD2511F53) * word[0]
-        product1 = np.uint64(0xCD9E8D57) * word[2]
-        word = [
-            (product1 >> shift) ^ word[1] ^ np.uint64(low),
-            product1 & mask,
-            (product0 >> shift) ^ word[3] ^ np.uint64(high),
-            product0 & mask,
-        ]
-        low = (low + 0x9E3779B9) & 0xFFFFFFFF
-        high = (high + 0xBB67AE85) & 0xFFFFFFFF
-    return np.stack(word, axis=-1).astype(np.uint32)
 
 
 def predict_reference(
@@ -77,22 +53,6 @@ def predict_reference(
     deviation = weights.deviation_scale * np.sqrt(np.var(values, axis=0) + weights.deviation_floor**2)
     score = weights.output_mean + weights.output_scale * np.where(mean < -1, -slope, mean)
     return score, weights.output_scale * slope * deviation
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Settings of the generations; `evolve` says what they mean."""
-
-    seed: int
-    keep: int
-    children: int
-    generations: int
-    epsilon: float
-    patience: int
-    crossover: float
-    mutation: float
-    objectives: tuple[int, ...] = ()
-    """Columns of statistics to be small; none: the best by score are kept, not a front."""
 
 
 @dataclass(frozen=True)
@@ -207,11 +167,11 @@ class ReferenceEvolution:
         self._scored += len(fresh.genes)
         old, both = len(self._population.genes), self._population.joined(fresh)
         if settings.objectives:
-            kept, self._first = both.fronts(settings.objectives, settings.keep)
+            kept, self._first = both.fronts(settings.objectives, settings.population_size)
             self._population = both.taken(kept)
             self._history.append(float((kept[: self._first] >= old).sum()))
         else:
-            self._population = both.best(settings.keep)
+            self._population = both.best(settings.population_size)
             self._history.append(float(self._population.scores[0]))
 
     def _stalled(self) -> bool:
@@ -229,7 +189,7 @@ class ReferenceEvolution:
         """
         expanded: set[int] = set()
         for _ in range(self._settings.generations):
-            if self._first == self._settings.keep:
+            if self._first == self._settings.population_size:
                 break
             made = [self._population.genes[:0]]
             for row, key in zip(self._population.genes[: self._first], self._population.keys, strict=False):
@@ -354,9 +314,47 @@ def _threshold(probability: Floats) -> NDArray[np.int64]:
     return np.floor(np.clip(probability, 0.0, 1.0) * UNIT).astype(np.int64)
 
 
-def within(statistics: NDArray[Any], bounds: Sequence[tuple[int, float, float]]) -> NDArray[np.bool_]:
-    """Which rows of the statistics (n, S) keep every bound (column, low, high), both inclusive."""
-    inside = np.ones(len(statistics), np.bool_)
-    for column, low, high in bounds:
-        inside &= (statistics[:, column] >= low) & (statistics[:, column] <= high)
-    return inside
+class ReferenceScorer(Scorer):
+    """Scores computed by `predict_reference`."""
+
+    def _prepare(self, counter: Statistics, weights: PredictorWeights) -> None:
+        self._space, self._weights = counter.space, weights
+
+    def _predict(self, genes: Genes, statistics: Floats) -> tuple[Floats, Floats]:
+        return predict_reference(self._space, self._weights, genes, statistics)
+
+
+class ReferenceEngine:
+    """The numpy twin as the `engine` of `evolve` and `pareto`: the same genes for the same scores, slowly."""
+
+    def scorer(self, source: Scoring | Score, counter: Statistics) -> Scorer:
+        """Return what scores the candidates."""
+        return ReferenceScorer(source, counter)
+
+    def run(
+        self,
+        counter: Statistics,
+        scorer: Scorer,
+        bounds: list[Bounds],
+        starts: list[Genes],
+        settings: Settings,
+    ) -> list[dict[str, Any]]:
+        """Return the fields of an `Evolved` but for its budget, one per budget."""
+        evolution = ReferenceEvolution(
+            counter.space, lambda genes: counted(counter, genes), scorer.scores, settings
+        )
+        results = []
+        for start, budget in zip(starts, bounds, strict=True):
+            population, history, num_offspring, num_evaluated = evolution.run(start, budget)
+            results.append(
+                {
+                    "genes": population.genes,
+                    "scores": population.scores,
+                    "std": scorer.both(population.genes, population.statistics)[1],
+                    "statistics": population.statistics,
+                    "history": np.array(history),
+                    "num_offspring": num_offspring,
+                    "num_evaluated": num_evaluated,
+                }
+            )
+        return results

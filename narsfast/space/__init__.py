@@ -2,7 +2,7 @@
 
 from ._features import width as feature_width
 from ._field import Candidate, Condition, Field, Kind, Part, Value, canonical_json, digest
-from ._load import builtin_spaces, load_space, with_recipe_space
+from ._load import builtin_spaces, load_space, read_recipe, with_recipe_space
 from ._mbconv import HEADER_NAMES, STAGE_NAMES, architecture_names
 from ._quantity import parse_quantity
 from ._recipe import Recipe
@@ -30,6 +30,7 @@ __all__ = [
     "feature_width",
     "load_space",
     "parse_quantity",
+    "read_recipe",
     "recipe_spaces",
     "with_recipe_space",
 ]

@@ -11,7 +11,7 @@ from narsfast.errors import UserError
 from ._document import SpaceDocument, matching
 from ._field import Condition, Field, Part, Value
 from ._mbconv import REST_NAMES, check_mbconv
-from ._recipe import Recipe
+from ._recipe import RENAMED, Recipe
 from ._spec import FieldSpec
 
 _MAX_PARENT_VALUES = 64  # a condition is a 64-bit mask over the parent's values
@@ -36,7 +36,7 @@ def build_fields(document: SpaceDocument, source: str, strict: bool = False) -> 
         check_mbconv(document, source)
     builder = _Builder(document, source, strict)
     conditions = {name: builder.conditions(name) for name in builder.fields}
-    return _normalised(builder.ordered(conditions), conditions)
+    return _normalized(builder.ordered(conditions), conditions)
 
 
 @dataclass
@@ -91,7 +91,8 @@ class _Builder:
     def _values(self, name: str, spec: FieldSpec) -> tuple[Value, ...]:
         """The values; those of a built-in recipe in the type of the schema (``dropout: 0`` is 0.0)."""
         if self.document.stages and name in self.document.recipe:
-            return tuple(getattr(Recipe.of({name: value}), name) for value in spec.values())
+            known = RENAMED.get(name, name)
+            return tuple(getattr(Recipe.of({name: value}), known) for value in spec.values())
         return spec.values()
 
     def conditions(self, group: str) -> tuple[Condition, ...]:
@@ -150,7 +151,7 @@ class _Builder:
         return list(ordered.values())
 
 
-def _normalised(ordered: list[Field], conditions: dict[str, tuple[Condition, ...]]) -> tuple[Field, ...]:
+def _normalized(ordered: list[Field], conditions: dict[str, tuple[Condition, ...]]) -> tuple[Field, ...]:
     """Conditions that always hold are dropped, fields that are never active get one value."""
     result: dict[str, Field] = {}
     never: set[str] = set()

@@ -7,10 +7,12 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from narsfast.errors import UserError
 
 from ._document import parse_document
-from ._recipe import Recipe
+from ._recipe import RENAMED, Recipe
 from ._recipe_spaces import widened
 from ._space import Space
 from ._yaml import read_yaml
@@ -51,7 +53,7 @@ def with_recipe_space(space: Space, name: str) -> Space:
     """
     data = space.to_dict()
     for field in data["recipe"]:
-        if field not in Recipe.model_fields:
+        if RENAMED.get(field, field) not in Recipe.model_fields:
             raise UserError(
                 f"recipe_space is {name!r}; {space.name} has the recipe field {field}, which is none of ours"
             )
@@ -70,3 +72,31 @@ def _read(name_or_path: str | Path) -> tuple[str, str]:
         raise UserError(
             f"the space is {str(name_or_path)!r}; it must be a readable YAML file or one of {known}"
         ) from None
+
+
+def read_recipe(path: str | Path) -> Recipe:
+    """Read a recipe from a YAML or JSON file, or from an emitted folder, which has it in recipe.json.
+
+    Raises:
+        UserError: the file cannot be read, or holds no recipe.
+    """
+    path = Path(path).expanduser()
+    path = path / "recipe.json" if path.is_dir() else path
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(
+            f"recipe {str(path)!r} cannot be read ({error.strerror}); give a file of fields and values, or a found "
+            "network's folder"
+        ) from None
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" at line {mark.line + 1}" if mark else ""
+        raise UserError(
+            f"recipe {str(path)!r} is neither YAML nor JSON{line}; give lines of FIELD: VALUE"
+        ) from None
+    if not isinstance(values, dict):
+        raise UserError(
+            f"recipe {str(path)!r} holds {type(values).__name__}; it should hold fields and values"
+        )
+    return Recipe.of(values)

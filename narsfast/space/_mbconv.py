@@ -8,7 +8,7 @@ from typing import Any
 from narsfast.errors import UserError
 
 from ._document import SpaceDocument
-from ._recipe import Recipe, recipe_remedy
+from ._recipe import RENAMED, Recipe, recipe_remedy
 from ._spec import FORMS
 
 HEADER_NAMES = ("resolution", "stem.channels", "head.expansion", "head.features")
@@ -84,7 +84,7 @@ def check_mbconv(document: SpaceDocument, source: str) -> None:
         if name not in document.architecture:
             raise UserError(f"{source}: {name} is missing; give {FORMS}")
     for name, spec in document.recipe.items():
-        if name not in Recipe.model_fields:
+        if RENAMED.get(name, name) not in Recipe.model_fields:
             raise UserError(f"{source}: {name} is {spec.dump()!r}; {recipe_remedy(name)}")
         for value in spec.values():
             Recipe.of({name: value}, source=f"{source}: recipe")

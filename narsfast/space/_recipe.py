@@ -6,13 +6,16 @@ import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from narsfast.errors import UserError
 
 _BELOW_ONE = "a number from 0 to below 1"
 _SHARE = "a number above 0 and at most 1"
 _ROUNDING = 1e-9  # how far a share's product may be off: 0.7 * 240 is a little below 168
+
+RENAMED = {"colour": "color"}
+"""Fields by the names that version 0.1 had: stored runs and recipes are read with them."""
 
 SIDE_STEP = 8
 """Training images smaller than the architecture's have sides of a multiple of this many pixels (our choice)."""
@@ -32,7 +35,7 @@ class Recipe(BaseModel):
     )
     """RMSProp with epsilon inside the root, SGD with Nesterov momentum, AdamW, or LAMB (NVIDIA's apex only)."""
     learning_rate: float = Field(0.005, gt=0, description="a number above 0")
-    """After warm-up, for RMSProp; the other optimisers take it times a factor."""
+    """After warm-up, for RMSProp; the other optimizers take it times a factor."""
     sgd_factor: float = Field(4.0, gt=0, description="a number above 0")
     """SGD's learning rate as a multiple of `learning_rate`."""
     adamw_factor: float = Field(0.2, gt=0, description="a number above 0")
@@ -87,7 +90,7 @@ class Recipe(BaseModel):
     )
     """RandAugment: its magnitude. AutoAugment and TrivialAugment, whose magnitudes are their own: of 30 images,
     how many they change. None is the published setting: 9 for RandAugment, 30 for the two others."""
-    colour: float = Field(0.0, ge=0, le=1, description="a number from 0 to 1")
+    color: float = Field(0.0, ge=0, le=1, description="a number from 0 to 1")
     """Jitter: brightness, contrast and saturation are multiplied by a number within this of 1; 0 is off."""
     erasing: float = Field(0.0, ge=0, le=1, description="a number from 0 to 1")
     """Probability that a random rectangle of an image is erased."""
@@ -96,6 +99,13 @@ class Recipe(BaseModel):
 
     Rounded down to a multiple of 8 pixels.
     """
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rename(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        return {RENAMED.get(name, name): value for name, value in values.items()}
 
     @classmethod
     def of(cls, values: Mapping[str, Any], source: str = "recipe") -> Recipe:
@@ -129,7 +139,7 @@ class Recipe(BaseModel):
 
 def recipe_remedy(name: str) -> str:
     """What would be right for the recipe field `name`, or which fields there are."""
-    field = Recipe.model_fields.get(name)
+    field = Recipe.model_fields.get(RENAMED.get(name, name))
     if field is None:
         return "there is no such field in a recipe, its fields are " + ", ".join(Recipe.model_fields)
     return f"it must be {field.description}"

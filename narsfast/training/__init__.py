@@ -4,15 +4,14 @@ from ._backend import OptimBackend, check_optimizers, computed_by, resolve_backe
 from ._checkpoint import CHECKPOINT_FILE
 from ._device import Device, resolve_device, training_device
 from ._distil import Distillation, Teacher, distilled_loss
-from ._evaluate import Evaluation, evaluate, torch_threads
-from ._model import train_model
+from ._evaluate import Evaluation, evaluate
 from ._optimizer import build_optimizer, peak_rate
 from ._precision import Precision
 from ._ranks import Ranks, process_group
 from ._rmsprop import RMSpropTF
 from ._schedule import learning_rate
 from ._settings import TrainerSettings
-from ._train import Training, train, train_network
+from ._train import Training, train, train_model, train_network
 from ._trial import TrialTask, run_trial
 from ._weights import FlatWeights, MovingAverage, ema_decay
 
@@ -43,7 +42,6 @@ __all__ = [
     "resolve_backend",
     "resolve_device",
     "run_trial",
-    "torch_threads",
     "train",
     "train_model",
     "train_network",

@@ -12,14 +12,14 @@ from types import ModuleType
 from narsfast.errors import UserError
 
 _log = logging.getLogger("narsfast.training")
-_EXTENSION = "amp_C"  # the compiled part that every fused optimiser calls
+_EXTENSION = "amp_C"  # the compiled part that every fused optimizer calls
 
 
 @cache
 def find_apex() -> tuple[ModuleType | None, str]:
     """The module ``apex.optimizers`` with its compiled part, or None and why not.
 
-    Another project of that name is recognised by what it lacks, without running any of it. What is installed and of
+    Another project of that name is recognized by what it lacks, without running any of it. What is installed and of
     no use is logged, once a process.
     """
     spec = find_spec("apex")

@@ -1,4 +1,4 @@
-"""Who computes the optimiser's step: this project's compiled code, torch or NVIDIA's apex."""
+"""Who computes the optimizer's step: this project's compiled code, torch or NVIDIA's apex."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from narsfast.errors import UserError
 from ._apex import find_apex, require_apex
 
 OptimBackend = Literal["auto", "native", "torch", "apex"]
-"""Who computes the optimiser's step, see `resolve_backend`."""
+"""Who computes the optimizer's step, see `resolve_backend`."""
 
 
 def resolve_backend(backend: OptimBackend, device: str) -> OptimBackend:
@@ -53,14 +53,14 @@ def resolve_backend(backend: OptimBackend, device: str) -> OptimBackend:
 
 
 def computed_by(optimizer: str, backend: OptimBackend) -> OptimBackend:
-    """Who computes the step of one optimiser under a backend that `resolve_backend` gave."""
+    """Who computes the step of one optimizer under a backend that `resolve_backend` gave."""
     if optimizer == "rmsprop":
         return "torch" if backend == "apex" else backend
     return "apex" if backend == "apex" else "torch"
 
 
 def check_optimizers(optimizers: Iterable[str], backend: OptimBackend) -> None:
-    """Refuses optimisers that a backend, as `resolve_backend` gives it, has not.
+    """Refuses optimizers that a backend, as `resolve_backend` gives it, has not.
 
     Raises:
         UserError: LAMB without apex.

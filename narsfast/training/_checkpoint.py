@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
+from narsfast.common.files import replacing
 from narsfast.errors import UserError
-from narsfast.files import replacing
 
 from ._ranks import Ranks
 

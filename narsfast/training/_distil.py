@@ -29,7 +29,7 @@ class Distillation:
         model: the teacher's reference, as `narsfast.arch.create_model` takes it; None where it has a definition.
         resolution: side of the images that the teacher sees, pixels: those of the student are resized to it; None
             takes them as they are.
-        mean, std: normalisation that the teacher was trained with, per channel; None is the data's.
+        mean, std: normalization that the teacher was trained with, per channel; None is the data's.
         padding: padding mode of a definition.
         weight: share of the teacher in the loss, 0..1.
         temperature: divides both networks' logits.

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from narsfast.common.threads import torch_threads
 from narsfast.data import Loader, Split, batches, split_share
 
 from ._device import moved
@@ -30,17 +29,6 @@ class Evaluation:
     logits: Tensor
 
 
-@contextmanager
-def torch_threads(threads: int | None) -> Iterator[None]:
-    """Inside, torch computes on `threads` threads; None leaves them as they are."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def evaluate(
     network: nn.Module,
     split: Split,
@@ -50,7 +38,7 @@ def evaluate(
     ranks: Ranks | None = None,
     loader: Loader | None = None,
 ) -> Evaluation:
-    """Evaluates a network on centre crops, in float32.
+    """Evaluates a network on center crops, in float32.
 
     The loaders resample a little differently, which can change the class of an image that is on the edge.
 

@@ -1,4 +1,4 @@
-"""The steps of one training: batches, loss, gradients, optimiser, validation, and the state to go on from."""
+"""The steps of one training: batches, loss, gradients, optimizer, validation, and the state to go on from."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ class Loop:
             training=True,
             augmentation=self._recipe.augmentation,
             strength=self._recipe.augmentation_strength,
-            colour=self._recipe.colour,
+            color=self._recipe.color,
             erasing=self._recipe.erasing,
             share=self._ranks.share,
         )
@@ -171,7 +171,7 @@ class Loop:
         return self._teacher.loss(images, logits, targets, smoothing)
 
     def _update(self) -> None:
-        """The optimiser's step with the gradients of all micro-batches and processes."""
+        """The optimizer's step with the gradients of all micro-batches and processes."""
         scaler, clip_norm = self._precision.scaler, self._settings.clip_norm
         self._ranks.sum_(*self._weights.gradients())
         if clip_norm is not None:

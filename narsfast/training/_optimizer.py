@@ -1,4 +1,4 @@
-"""The optimisers of a recipe."""
+"""The optimizers of a recipe."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LAMB_EPSILON = 1e-6
 """The same of LAMB (apex's default)."""
 
 LAYERWISE = ("lamb",)
-"""Optimisers that treat each tensor as a whole: they need the tensors of the network, not flat vectors."""
+"""Optimizers that treat each tensor as a whole: they need the tensors of the network, not flat vectors."""
 
 
 def build_optimizer(
@@ -34,17 +34,17 @@ def build_optimizer(
     average: MovingAverage | None = None,
     backend: OptimBackend = "auto",
 ) -> Optimizer:
-    """The recipe's optimiser.
+    """The recipe's optimizer.
 
     Args:
-        recipe: optimiser, learning rate, momentum, weight decay.
+        recipe: optimizer, learning rate, momentum, weight decay.
         decayed: parameters with weight decay.
         plain: parameters without: norms and biases.
-        average: takes in the new weights at the end of each step of the optimiser.
+        average: takes in the new weights at the end of each step of the optimizer.
         backend: see `resolve_backend`.
 
     Raises:
-        UserError: the backend cannot be used here, or has no such optimiser.
+        UserError: the backend cannot be used here, or has no such optimizer.
     """
     resolved = resolve_backend(backend, device_type([*decayed, *plain]))
     check_optimizers([recipe.optimizer], resolved)
@@ -109,6 +109,6 @@ def device_type(tensors: list[Tensor]) -> str:
 
 
 def peak_rate(recipe: Recipe) -> float:
-    """Learning rate before warm-up and decay: RMSProp's times the factor of the optimiser."""
+    """Learning rate before warm-up and decay: RMSProp's times the factor of the optimizer."""
     factors = {"sgd": recipe.sgd_factor, "adamw": recipe.adamw_factor, "lamb": recipe.adamw_factor}
     return recipe.learning_rate * factors.get(recipe.optimizer, 1.0)

@@ -15,7 +15,7 @@ _AUTOCAST = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 class Precision:
-    """How one training computes: weights, gradients, optimiser and averages are float32 in every precision.
+    """How one training computes: weights, gradients, optimizer and averages are float32 in every precision.
 
     float16 has a narrow range of exponents, so the loss is scaled (Micikevicius et al., "Mixed precision training",
     ICLR 2018). A step whose gradients are not finite is left out, with its part in the moving average, and the scale

@@ -19,9 +19,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from narsfast.common.files import write_file
+from narsfast.common.trial import Trial
 from narsfast.errors import UserError
-from narsfast.files import write_file
-from narsfast.trial import Trial
 
 _GLANCE = 0.2  # seconds between looks at the processes and their progress
 _WATCH = 1.0  # seconds after which an orphan ends, at most

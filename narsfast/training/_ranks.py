@@ -35,7 +35,7 @@ class Ranks:
 
     @classmethod
     def here(cls) -> Ranks:
-        """Those of torch.distributed's default group where it is initialised, else this process alone."""
+        """Those of torch.distributed's default group where it is initialized, else this process alone."""
         if distributed.is_available() and distributed.is_initialized():
             return cls(distributed.get_rank(), distributed.get_world_size())
         return cls()

@@ -60,7 +60,7 @@ class RMSpropTF(Optimizer):
         momentum: see above.
         weight_decay: times the weight, added to its gradient.
         average: takes in the weights, and what else it averages, at the end of each step. It is no part of
-            `state_dict`, and a copy of the optimiser is without it.
+            `state_dict`, and a copy of the optimizer is without it.
         backend: ``native``: the compiled step, and an error for a weight that it is not for; ``torch``: torch's
             multi-tensor operators; ``auto``: for each weight on the CPU the compiled step if it is for it, else
             torch.

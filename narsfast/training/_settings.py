@@ -19,12 +19,12 @@ class TrainerSettings(BaseModel):
     Attributes:
         threads_per_trial: CPU threads of one training.
         ops: path of the networks in trainings: this project's kernels (``fused``) or torch's modules (``torch``).
-        optim_backend: who computes the optimiser's step: this project's compiled code (``native``), torch, NVIDIA's
+        optim_backend: who computes the optimizer's step: this project's compiled code (``native``), torch, NVIDIA's
             ``apex``, or the best that can be used (``auto``), see `narsfast.training.resolve_backend`.
         device: where networks are trained: ``cpu``, ``cuda``, or ``auto``: cuda where there is one. A run keeps
             what ``auto`` was when it was made.
         precision: of the forward and backward passes. ``bfloat16`` and ``float16`` are torch's autocast, with
-            weights, gradients and optimiser in float32; float16 scales the loss.
+            weights, gradients and optimizer in float32; float16 scales the loss.
         accumulate: micro-batches that one step adds up gradients of, for batches that do not fit into memory. The
             recipe's batch size is their sum. Fewer where they would have less than two images.
         clip_norm: largest norm of all gradients together, above which they are scaled down to it; None does not.

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, TypedDict
 import torch
 from torch import nn
 
-from narsfast.arch import Definition, create
+from narsfast.arch import Definition, create, create_model, set_ops
+from narsfast.common.threads import torch_threads
+from narsfast.common.trial import Outcome
 from narsfast.data import Dataset, Loader, derived_seed, open_loader, resolve_loader
 from narsfast.errors import UserError
 from narsfast.space import Recipe
-from narsfast.trial import Outcome
 
 from ._checkpoint import Checkpoint
 from ._device import training_device
 from ._distil import Teacher
 from ._divergence import DivergedError
-from ._evaluate import torch_threads
 from ._loop import Loop, Report
 from ._ranks import Ranks
 from ._settings import TrainerSettings
@@ -196,3 +196,27 @@ def _loader(settings: TrainerSettings, data: Dataset, device: torch.device) -> L
     name = resolve_loader(settings.loader, embedded)
     decoder = device.index or 0 if name == "dali" and device.type == "cuda" else None
     return open_loader(name, embedded=embedded, threads=settings.threads_per_trial, device=decoder)
+
+
+def train_model(
+    reference: str,
+    resolution: int,
+    recipe: Recipe,
+    data: Dataset,
+    epochs: int,
+    seed: int,
+    **options: Unpack[TrainingOptions],
+) -> Training:
+    """`train_network` for the network of a reference (`narsfast.arch.create_model`) at a resolution in pixels.
+
+    Raises:
+        UserError: there is no such network, or the recipe has a drop path that it cannot take.
+    """
+    ops = (options.get("settings") or TrainerSettings()).ops
+
+    def build() -> nn.Module:
+        network = create_model(reference, len(data.classes), data.in_chans, recipe.dropout, recipe.drop_path)
+        set_ops(network, ops)
+        return network
+
+    return train_network(build, resolution, recipe, data, epochs=epochs, seed=seed, **options)

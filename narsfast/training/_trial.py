@@ -11,18 +11,17 @@ from typing import Any
 import torch
 
 from narsfast.arch import WEIGHTS_FILE, Definition, save_weights
+from narsfast.common.trial import Outcome, Trial
 from narsfast.data import Dataset, shared_data
 from narsfast.errors import UserError
 from narsfast.space import Recipe
-from narsfast.trial import Outcome, Trial
 
 from ._checkpoint import CHECKPOINT_FILE
 from ._distil import Distillation, Teacher
-from ._model import train_model
 from ._processes import run_in_processes
 from ._ranks import Ranks
 from ._settings import TrainerSettings
-from ._train import Training, TrainingOptions, train
+from ._train import Training, TrainingOptions, train, train_model
 
 _MEMORY_MESSAGES = ("can't allocate memory", "not enough memory", "out of memory")
 

@@ -15,7 +15,7 @@ _ALIGNMENT = 16  # elements; keeps every view on a 64-byte boundary, and vectors
 class FlatWeights:
     """A network's parameters and float buffers in flat vectors, of which its tensors become views.
 
-    A small network has some hundred small tensors, and an optimiser that visits each pays more for calls than
+    A small network has some hundred small tensors, and an optimizer that visits each pays more for calls than
     for arithmetic.
 
     Args:
@@ -42,10 +42,10 @@ class FlatWeights:
         return [self.decayed, self.plain, self.buffers]
 
     def groups(self, whole_tensors: bool = False) -> tuple[list[Tensor], list[Tensor]]:
-        """What an optimiser is given, with and without weight decay: a vector each, or the network's tensors.
+        """What an optimizer is given, with and without weight decay: a vector each, or the network's tensors.
 
         Args:
-            whole_tensors: for an optimiser that looks at each tensor as a whole.
+            whole_tensors: for an optimizer that looks at each tensor as a whole.
         """
         return self._tensors if whole_tensors else ([self.decayed], [self.plain])
 
@@ -106,7 +106,7 @@ class MovingAverage:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Takes the present weights into the average; once after each step of an optimiser that does not."""
+        """Takes the present weights into the average; once after each step of an optimizer that does not."""
         kept = self.advance()
         for tensor, average in self.pairs:
             average.lerp_(tensor, 1.0 - kept)

@@ -111,7 +111,7 @@ def test_a_rounded_width_expands_even_at_expansion_one():
     assert (block.expand[0].in_channels, block.expand[0].out_channels) == (12, 16)
 
 
-def test_initialisation():
+def test_initialization():
     network = create("a0")
     for block in blocks(network):
         assert bool((block.project[1].weight == 0).all()) == block.shortcut

@@ -30,6 +30,6 @@ def test_the_returned_dict_is_the_callers_own():
     assert len(zoo()) == 8
 
 
-def test_a_name_of_torchvision_is_recognised():
+def test_a_name_of_torchvision_is_recognized():
     with pytest.raises(UserError, match=r"did you mean torchvision:resnet18\?$"):
         zoo_definition("resnet18")

@@ -15,7 +15,7 @@ file: toy.csv
 architecture: {depth: read, width: [8, 16, 24, 32]}
 recipe: {rate: [0.1, 0.2, 0.3]}
 statistics: {macs: cost}
-target: {columns: [acc0, acc1], sense: maximise}
+target: {columns: [acc0, acc1], sense: maximize}
 curves: e{i}
 """
 

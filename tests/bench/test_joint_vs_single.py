@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from bench import joint_vs_single as joint
-from narsfast.config import resolve_config
 from narsfast.cost import Budget, Counter
+from narsfast.pipeline._config import resolve_config
 from narsfast.search import Pool
 from narsfast.space import Space, load_space
 

@@ -1,4 +1,4 @@
-"""The rivals of the optimiser's step, and ours, change what they are given."""
+"""The rivals of the optimizer's step, and ours, change what they are given."""
 
 import torch
 

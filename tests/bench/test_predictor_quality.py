@@ -42,7 +42,7 @@ def test_a_constant_ranking_scores_nothing(stand_in, toy):
     assert scores["interval_80"] is None
 
 
-def test_the_interval_is_of_the_training_seed_that_was_learnt(stand_in, toy):
+def test_the_interval_is_of_the_training_seed_that_was_learned(stand_in, toy):
     stand_in(ours=lambda labels: (labels[:, 0], np.full(len(labels), 1e-6)))
     table = load_table(toy)
     assert judge(table, "ours", 20, 0)["interval_80"] == 1

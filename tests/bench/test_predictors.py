@@ -37,7 +37,7 @@ def test_a_statistic_that_is_not_there_does_not_apply(toy):
     assert PREDICTORS["params"].learn(table, ROWS, table.targets[ROWS, 0], HELD_OUT, 3) is None
 
 
-def test_rivals_read_features_and_standardised_logarithms(toy):
+def test_rivals_read_features_and_standardized_logarithms(toy):
     table = load_table(toy)
     columns = inputs(table)
     assert (columns[:, :-1] == table.space.features(table.genes)).all()

@@ -10,7 +10,7 @@ def test_the_rival_agrees():
     scores = [case.exact(row) for row in case.pool.genes[:100]]
     assert min(scores) < lower_tail < max(scores)
     genes, handled = case.rival(case.default).run(
-        search_speed.torch.from_numpy(case.pool.genes).long(), keep=50, generations=3
+        search_speed.torch.from_numpy(case.pool.genes).long(), population_size=50, generations=3
     )
     statistics = case.counter(genes.numpy().astype("int16"))
     assert handled == 50 + 2 * 50

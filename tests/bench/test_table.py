@@ -41,7 +41,7 @@ DESCRIPTION = {
     "architecture": {"depth": "read", "se": [False, True], "units": [16, 32, 64]},
     "recipe": {"rate": "read", "act": ["relu", "tanh"]},
     "statistics": {"macs": "cost*1e6"},
-    "target": {"columns": ["acc", "again"], "sense": "maximise"},
+    "target": {"columns": ["acc", "again"], "sense": "maximize"},
 }
 
 
@@ -84,7 +84,7 @@ def test_a_table_has_genes_statistics_and_labels(write):
 
 
 def test_less_is_better_after_the_logarithm(write):
-    target = {"columns": ["again"], "sense": "minimise", "transformation": "log", "scale": 10}
+    target = {"columns": ["again"], "sense": "minimize", "transformation": "log", "scale": 10}
     table = load_table(write(target=target))
     np.testing.assert_allclose(table.targets[:, 0], -10 * np.log(np.arange(24) + 2.0))
 
@@ -126,7 +126,7 @@ def test_a_code_has_a_field_a_character(write):
     assert loaded.statistics.shape == (24, 0)
 
 
-TARGET = {"columns": ["acc"], "sense": "maximise"}
+TARGET = {"columns": ["acc"], "sense": "maximize"}
 
 
 def test_a_code_of_differing_length_has_conditions(write):
@@ -170,7 +170,7 @@ def test_a_grid_is_a_product_whose_last_axis_runs_fastest(write, tmp_path):
         "architecture": dict.fromkeys(("width", "k"), "read"),
         "recipe": dict.fromkeys(("drop", "act"), "read"),
         "statistics": {"params": "size"},
-        "target": {"columns": ["loss"], "sense": "minimise"},
+        "target": {"columns": ["loss"], "sense": "minimize"},
     }
     table = load_table(write(grid="axes", **changes))
     assert table.is_grid
@@ -244,10 +244,10 @@ def test_files_are_found_in_the_data_folder(write, tmp_path):
     [
         ({"name": "a b"}, "name is 'a b'; it must be letters, digits and underscores"),
         ({"file": "small.txt"}, "file is 'small.txt', which is not in"),
-        ({"colour": 1}, "colour is 1; there is no such key, the keys are name, file"),
+        ({"color": 1}, "color is 1; there is no such key, the keys are name, file"),
         ({"target": None}, "target is None; it must be a mapping with columns and sense"),
-        ({"target": {"columns": ["acc"]}}, "target.sense is missing; give 'maximise' or 'minimise'"),
-        ({"target": {**TARGET, "sense": "up"}}, "target.sense is 'up'; it must be 'maximise' or 'minimise'"),
+        ({"target": {"columns": ["acc"]}}, "target.sense is missing; give 'maximize' or 'minimize'"),
+        ({"target": {**TARGET, "sense": "up"}}, "target.sense is 'up'; it must be 'maximize' or 'minimize'"),
         (
             {"target": {**TARGET, "columns": ["top"]}},
             "target names the column 'top'; the columns are depth, se",

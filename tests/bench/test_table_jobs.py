@@ -57,7 +57,7 @@ def test_another_table_of_the_same_name_is_judged_again(judge, toy, tmp_path):
     kept = tmp_path / "kept"
     run_cases(judge, CASES, Tables([toy], None), str, kept, processes=1)
     other = tmp_path / "other.yaml"
-    other.write_text(toy.read_text().replace("maximise", "minimise"))
+    other.write_text(toy.read_text().replace("maximize", "minimize"))
     run_cases(judge, CASES, Tables([other], None), str, kept, processes=1)
     assert judge.calls == 2 * len(CASES)
 

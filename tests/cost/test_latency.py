@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from narsfast.arch import lower_genes
-from narsfast.cost import LATENCY, STATISTICS, Budget, Counter, LatencyTable, count_rows_reference, named
+from narsfast.cost import LATENCY, STATISTICS, Budget, Counter, LatencyTable, named
 from narsfast.cost import _measure as measuring
 from narsfast.cost._latency import held_out_error, interpolated
+from narsfast.cost._reference import count_rows_reference
 from narsfast.errors import UserError
 from narsfast.space import load_space
 

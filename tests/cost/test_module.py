@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from narsfast.arch import Definition, create, definition_of, lower_definitions, lower_genes, zoo
-from narsfast.cost import STATISTICS, Counter, count_definitions, count_module, count_rows_reference
+from narsfast.cost import STATISTICS, Counter, count_definitions, count_module
+from narsfast.cost._reference import count_rows_reference
 from narsfast.space import builtin_spaces, load_space
 
 # conv MACs, published FLOPs, all parameters without a stem bias, weights only = published parameters

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from narsfast.arch import Definition, create, definition_of, lower_genes, zoo
-from narsfast.cost import STATISTICS, Counter, count_definitions, count_rows_reference, stage_params
+from narsfast.cost import STATISTICS, Counter, count_definitions, stage_params
+from narsfast.cost._reference import count_rows_reference
 from narsfast.errors import UserError
 from narsfast.space import builtin_spaces, load_space
 

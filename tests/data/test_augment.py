@@ -3,10 +3,10 @@ import pytest
 from PIL import Image
 
 from narsfast.data import Preprocess
-from narsfast.data._augment import ERASED_AREA, ERASED_RATIO, apply_colour, apply_policy, erase, mean_colour
+from narsfast.data._augment import ERASED_AREA, ERASED_RATIO, apply_color, apply_policy, erase, mean_color
 
 PHOTO = Preprocess(3, (0.5, 0.4, 0.3), (0.2, 0.25, 0.3))
-GREY = Preprocess(1, (0.5,), (0.2,))
+GRAY = Preprocess(1, (0.5,), (0.2,))
 KEYS = {"seed": 1, "epoch": 0}
 
 
@@ -14,12 +14,12 @@ def noise(n=300, side=40, channels=3):
     return np.random.default_rng(0).integers(130, 256, (n, side, side, channels), dtype=np.uint8)
 
 
-@pytest.mark.parametrize("preprocess", [PHOTO, GREY], ids=["rgb", "grey"])
-def test_an_erased_rectangle_has_the_mean_colour(preprocess):
+@pytest.mark.parametrize("preprocess", [PHOTO, GRAY], ids=["rgb", "gray"])
+def test_an_erased_rectangle_has_the_mean_color(preprocess):
     before = noise(channels=preprocess.in_chans)
     after = before.copy()
     erase(after, 1.0, np.arange(300), preprocess, **KEYS)
-    fill = np.array(mean_colour(preprocess))
+    fill = np.array(mean_color(preprocess))
     areas, ratios = [], []
     for old, new in zip(before, after, strict=True):
         rows, columns = np.nonzero((new != old).any(axis=2))
@@ -41,7 +41,7 @@ def test_an_erased_rectangle_has_the_mean_colour(preprocess):
 
 def test_erasing_hits_its_share_of_the_images_anywhere():
     pixels = np.full((2000, 8, 8, 1), 200, np.uint8)
-    erase(pixels, 0.25, np.arange(2000), GREY, **KEYS)
+    erase(pixels, 0.25, np.arange(2000), GRAY, **KEYS)
     hit = (pixels != 200).any(axis=(1, 2, 3))
     assert abs(hit.mean() - 0.25) < 0.03
     where = (pixels[hit] != 200).mean(axis=0)[..., 0]
@@ -50,9 +50,9 @@ def test_erasing_hits_its_share_of_the_images_anywhere():
     assert abs(where - where[::-1, ::-1]).max() < 0.08
 
 
-def test_colour_jitter_stays_within_its_strength():
+def test_color_jitter_stays_within_its_strength():
     images = [Image.fromarray(np.full((4, 4), 100, np.uint8)) for _ in range(400)]
-    jittered = apply_colour(images, 0.3, np.arange(400), **KEYS)
+    jittered = apply_color(images, 0.3, np.arange(400), **KEYS)
     values = np.array([np.asarray(image)[0, 0] for image in jittered], float)
     assert values.min() >= 69  # a flat image changes by its brightness alone
     assert values.max() <= 131
@@ -61,18 +61,18 @@ def test_colour_jitter_stays_within_its_strength():
     assert [image.mode for image in jittered[:2]] == ["L", "L"]
 
 
-def test_colour_jitter_leaves_the_hue_alone():
+def test_color_jitter_leaves_the_hue_alone():
     flat = np.zeros((4, 4, 3), np.uint8)
     flat[...] = (180, 60, 60)
-    jittered = apply_colour([Image.fromarray(flat)] * 100, 0.4, np.arange(100), **KEYS)
+    jittered = apply_color([Image.fromarray(flat)] * 100, 0.4, np.arange(100), **KEYS)
     pixels = np.array([np.asarray(image)[0, 0] for image in jittered], int)
     assert (abs(pixels[:, 1] - pixels[:, 2]) <= 1).all()
     assert (pixels[:, 0] > pixels[:, 1]).all()
     assert len({tuple(pixel) for pixel in pixels}) > 50
 
 
-def test_corners_that_a_policy_empties_have_the_mean_colour():
+def test_corners_that_a_policy_empties_have_the_mean_color():
     images = [Image.fromarray(np.full((32, 32, 3), 255, np.uint8))] * 200
     policy = apply_policy(images, "trivialaugment", np.arange(200), PHOTO, **KEYS)
-    filled = sum((np.asarray(image) == mean_colour(PHOTO)).all(axis=2).any() for image in policy)
+    filled = sum((np.asarray(image) == mean_color(PHOTO)).all(axis=2).any() for image in policy)
     assert filled > 20  # 5 of 14 operations move the image

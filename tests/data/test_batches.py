@@ -6,13 +6,13 @@ import torch
 from PIL import Image
 
 from narsfast.data import AUGMENTATIONS, Preprocess, Split, batches, load_data, steps_per_epoch
-from narsfast.data._augment import centre_crops, training_crops
+from narsfast.data._augment import center_crops, training_crops
 from narsfast.data._dataset import CachedImages
 
 PHOTO = Preprocess(3, (0.5, 0.4, 0.3), (0.2, 0.25, 0.3), area=(0.35, 1.0), evaluation_crop=0.875)
 
 
-def colour_split(n=24, height=40, width=50, preprocess=PHOTO):
+def color_split(n=24, height=40, width=50, preprocess=PHOTO):
     rng = np.random.default_rng(0)
     small = rng.integers(0, 256, (n, 5, 5, 3), dtype=np.uint8)
     pixels = [np.asarray(Image.fromarray(s).resize((width, height), Image.Resampling.BICUBIC)) for s in small]
@@ -29,9 +29,9 @@ def by_sample(split, **options):
 
 
 @pytest.mark.parametrize("augmentation", AUGMENTATIONS)
-@pytest.mark.parametrize("name", ["colour", "digits"])
+@pytest.mark.parametrize("name", ["color", "digits"])
 def test_form_of_training_batches(name, augmentation):
-    split = colour_split() if name == "colour" else load_data("digits").val
+    split = color_split() if name == "color" else load_data("digits").val
     x, y = next(iter(batches(split, 24, 8, training=True, augmentation=augmentation)))
     assert x.shape == (8, split.preprocess.in_chans, 24, 24)
     assert (x.dtype, y.dtype) == (torch.float32, torch.int64)
@@ -41,7 +41,7 @@ def test_form_of_training_batches(name, augmentation):
 
 @pytest.mark.parametrize("augmentation", AUGMENTATIONS)
 def test_augmentation_is_a_function_of_seed_epoch_and_sample(augmentation):
-    split = colour_split()
+    split = color_split()
     torch.manual_seed(1)
     first = by_sample(split, seed=3, epoch=2, augmentation=augmentation, batch_size=4)
     torch.manual_seed(2)
@@ -55,7 +55,7 @@ def test_augmentation_is_a_function_of_seed_epoch_and_sample(augmentation):
 
 @pytest.mark.parametrize("augmentation", ["randaugment", "autoaugment", "trivialaugment"])
 def test_policies_change_images_and_leave_the_global_generator_alone(augmentation):
-    split = colour_split()
+    split = color_split()
     state = torch.get_rng_state()
     plain = by_sample(split, augmentation="crop")
     policy = by_sample(split, augmentation=augmentation)
@@ -65,7 +65,7 @@ def test_policies_change_images_and_leave_the_global_generator_alone(augmentatio
 
 def changed_by(**options):
     """How many of 24 images an option changes."""
-    plain, other = (by_sample(colour_split(), **values) for values in ({}, options))
+    plain, other = (by_sample(color_split(), **values) for values in ({}, options))
     return sum(not plain[i].equal(other[i]) for i in range(24))
 
 
@@ -81,19 +81,19 @@ def test_strength_of_a_policy_with_its_own_magnitudes_is_the_share_of_images(aug
 
 def test_strength_of_randaugment_is_its_magnitude():
     images = {
-        strength: by_sample(colour_split(), augmentation="randaugment", strength=strength)
+        strength: by_sample(color_split(), augmentation="randaugment", strength=strength)
         for strength in (None, 9, 30)
     }
     assert all(images[None][i].equal(images[9][i]) for i in range(24))
-    plain = by_sample(colour_split())
+    plain = by_sample(color_split())
     far, near = ([float((images[s][i] - plain[i]).abs().mean()) for i in range(24)] for s in (30, 9))
     assert np.mean(far) > 1.2 * np.mean(near)
 
 
-@pytest.mark.parametrize("option", [{"colour": 0.4}, {"erasing": 0.5}])
+@pytest.mark.parametrize("option", [{"color": 0.4}, {"erasing": 0.5}])
 @pytest.mark.parametrize("augmentation", ["none", "crop", "randaugment"])
-def test_colour_and_erasing_go_with_every_augmentation(augmentation, option):
-    split = colour_split()
+def test_color_and_erasing_go_with_every_augmentation(augmentation, option):
+    split = color_split()
     state = torch.get_rng_state()
     first = by_sample(split, augmentation=augmentation, seed=3, epoch=2, **option)
     again = by_sample(split, augmentation=augmentation, seed=3, epoch=2, batch_size=6, **option)
@@ -107,9 +107,9 @@ def test_colour_and_erasing_go_with_every_augmentation(augmentation, option):
 
 
 def test_evaluation_is_never_augmented():
-    split = colour_split()
+    split = color_split()
     (plain, _), *_ = batches(split, 24, 24)
-    (given, _), *_ = batches(split, 24, 24, augmentation="randaugment", colour=1.0, erasing=1.0)
+    (given, _), *_ = batches(split, 24, 24, augmentation="randaugment", color=1.0, erasing=1.0)
     assert given.equal(plain)
 
 
@@ -134,8 +134,8 @@ def test_incomplete_last_batch_is_for_evaluation_only():
     assert [steps_per_epoch(split, b) for b in (100, 1000)] == [3, 1]
 
 
-def test_evaluation_is_the_normalised_centre():
-    split = colour_split(height=40, width=60)
+def test_evaluation_is_the_normalized_center():
+    split = color_split(height=40, width=60)
     (x, y), *_ = batches(split, 20, 24)
     image = split.images.read(np.array([5]))[0]
     expected = image.crop((12, 2, 48, 38)).resize(
@@ -148,15 +148,15 @@ def test_evaluation_is_the_normalised_centre():
 
 
 @pytest.mark.parametrize("crop", [1.0, 0.875])
-def test_centre_crops_are_centred_squares(crop):
-    boxes = centre_crops(np.array([[40, 60], [50, 30]]), dataclasses.replace(PHOTO, evaluation_crop=crop))
+def test_center_crops_are_centered_squares(crop):
+    boxes = center_crops(np.array([[40, 60], [50, 30]]), dataclasses.replace(PHOTO, evaluation_crop=crop))
     sides = boxes[:, 2:] - boxes[:, :2]
     np.testing.assert_allclose(sides, crop * np.array([[40, 40], [30, 30]]))
     np.testing.assert_allclose((boxes[:, :2] + boxes[:, 2:]) / 2, [[30, 20], [15, 25]])
 
 
 def test_evaluation_cache_is_not_shared_between_resolutions():
-    split = colour_split()
+    split = color_split()
     for resolution in (8, 16, 8, 24, 32, 40, 8):
         x, _ = next(iter(batches(split, resolution, 4)))
         assert x.shape[-1] == resolution
@@ -188,7 +188,7 @@ def test_no_mirroring_where_it_changes_the_class():
 
 def test_mirrored_images_are_mirrored():
     whole = dataclasses.replace(PHOTO, area=(1.0, 1.0), ratio=(1.0, 1.0), evaluation_crop=1.0)
-    split = colour_split(height=40, width=40, preprocess=whole)
+    split = color_split(height=40, width=40, preprocess=whole)
     images = by_sample(split, seed=1)
     (plain, _), *_ = batches(split, 24, 24)
     _, mirrored = training_crops(split.images.sizes, np.arange(24), whole, seed=1, epoch=0)

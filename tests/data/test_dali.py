@@ -51,7 +51,7 @@ def by_sample(load, split, batch_size=6, **options):
 
 
 def levels(difference, split):
-    """A difference of normalised pixels in steps of the 256 grey levels."""
+    """A difference of normalized pixels in steps of the 256 gray levels."""
     return difference.abs() * 255 * torch.tensor(split.preprocess.std).view(-1, 1, 1)
 
 
@@ -93,7 +93,7 @@ def test_digits(dali):
 
 def test_pixels_are_a_function_of_seed_epoch_and_sample(dali, photos):
     """Also with a policy, and whatever the batch size, what ran before, and how many threads there are."""
-    split, options = photos.train, {"augmentation": "trivialaugment", "colour": 0.4, "erasing": 0.5}
+    split, options = photos.train, {"augmentation": "trivialaugment", "color": 0.4, "erasing": 0.5}
     first = by_sample(dali, split, seed=3, epoch=2, **options)
     other = by_sample(dali, split, seed=3, epoch=3, **options)
     again = by_sample(open_loader("dali", threads=2).batches, split, 8, seed=3, epoch=2, **options)
@@ -142,7 +142,7 @@ def test_choices_of_policies_follow_the_published_shares():
     assert abs((later.operation > 0).mean() - table[:, 1, 1].mean()) < 0.02
 
 
-def test_colour_and_erasing_at_the_strength_asked_for(dali, photos):
+def test_color_and_erasing_at_the_strength_asked_for(dali, photos):
     split = photos.train
     plain = by_sample(dali, split)
     erased = by_sample(dali, split, erasing=1.0)
@@ -152,8 +152,8 @@ def test_colour_and_erasing_at_the_strength_asked_for(dali, photos):
         assert 0.005 < changed.any(dim=0).float().mean() < 0.4
     some = by_sample(dali, split, erasing=0.5)
     assert 5 < sum(some[i].equal(plain[i]) for i in range(24)) < 19
-    coloured = by_sample(dali, split, colour=0.1)
-    distances = [levels(coloured[i] - plain[i], split).mean() for i in range(24)]
+    colored = by_sample(dali, split, color=0.1)
+    distances = [levels(colored[i] - plain[i], split).mean() for i in range(24)]
     assert 0.5 < np.mean(distances) < 26  # a tenth of 255
 
 
@@ -212,7 +212,7 @@ def odd_folder(make_folder):
     turned[274] = 6
     image.save(root / "train/a/turned.jpg", exif=turned)
     image.convert("CMYK").save(root / "train/a/cmyk.jpg")
-    image.convert("L").save(root / "train/a/grey.jpg")
+    image.convert("L").save(root / "train/a/gray.jpg")
     image.quantize(16).save(root / "train/a/palette.png")
     image.save(root / "train/a/plain.png")
     image.save(root / "train/a/other.webp")
@@ -310,26 +310,26 @@ def test_a_split_that_is_not_kept_gives_the_same(dali, folder, monkeypatch, shar
         assert levels(x - reference, data.train).mean() < 0.7
 
 
-@pytest.mark.parametrize("grey", [30, 128, 220])
-def test_colour_is_that_of_the_reference(dali, make_folder, grey):
+@pytest.mark.parametrize("gray", [30, 128, 220])
+def test_color_is_that_of_the_reference(dali, make_folder, gray):
     """Of images that are dark or bright as a whole, brightness changes and contrast does not."""
     root = make_folder(PHOTOS)
     for path in root.glob("train/*/*.jpg"):
-        Image.new("RGB", (40, 40), (grey, grey, grey)).save(path, quality=95)
+        Image.new("RGB", (40, 40), (gray, gray, gray)).save(path, quality=95)
     data = load_folder(root, SIDE, True)
     spreads = []
     for load in (dali, batches):
-        plain, coloured = (
+        plain, colored = (
             torch.cat(
                 [
                     x
                     for epoch in range(8)
-                    for x, _ in load(data.train, SIDE, 24, training=True, epoch=epoch, colour=c)
+                    for x, _ in load(data.train, SIDE, 24, training=True, epoch=epoch, color=c)
                 ]
             )
             for c in (0.0, 0.4)
         )
-        spreads.append(float((coloured - plain).mean(dim=(1, 2, 3)).std()))
+        spreads.append(float((colored - plain).mean(dim=(1, 2, 3)).std()))
     assert spreads[0] == pytest.approx(spreads[1], rel=0.2)
 
 
@@ -346,7 +346,7 @@ def test_a_device_that_is_not_there_is_one_clear_error():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_on_a_gpu(dali, photos):
     load = open_loader("dali", device=0).batches
-    for options in ({}, {"training": True, "augmentation": "randaugment", "colour": 0.2, "erasing": 0.5}):
+    for options in ({}, {"training": True, "augmentation": "randaugment", "color": 0.2, "erasing": 0.5}):
         for (x, y), (reference, labels) in zip(
             load(photos.train, SIDE, 8, **options), dali(photos.train, SIDE, 8, **options), strict=True
         ):

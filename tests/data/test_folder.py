@@ -129,7 +129,7 @@ def test_large_images_are_shrunk_once_and_small_ones_kept(make_folder, suffix):
     assert load_data(root, 320).train.images.sizes[0].tolist() == [400, 300]
 
 
-def test_grey_palette_and_alpha_images_become_colour(make_folder):
+def test_gray_palette_and_alpha_images_become_color(make_folder):
     root = make_folder({"a": 3, "b": 3})
     for i, mode in enumerate(["L", "P", "RGBA", "CMYK"]):
         image = Image.new("RGB", (20, 20), (200, 100, 50)).convert(mode)
@@ -140,8 +140,8 @@ def test_grey_palette_and_alpha_images_become_colour(make_folder):
     assert all(image.mode == "RGB" for image in data.train.images.read(np.arange(len(data.train))))
 
 
-def grey(values, mode="I;16"):
-    """One row of grey pixels, in a mode of more than 8 bits."""
+def gray(values, mode="I;16"):
+    """One row of gray pixels, in a mode of more than 8 bits."""
     kind = {"I;16": "<u2", "I;16B": ">u2", "I": "<i4", "F": "<f4"}[mode]
     return Image.frombytes(mode, (len(values), 1), np.array(values, kind).tobytes())
 
@@ -150,28 +150,28 @@ def grey(values, mode="I;16"):
     ("name", "mode"), [("a.png", "I;16"), ("a.tif", "I;16"), ("a.tif", "I;16B"), ("a.tif", "I")]
 )
 @pytest.mark.parametrize("target", ["L", "RGB"])
-def test_16_bit_grey_is_scaled_to_8(tmp_path, name, mode, target):
-    grey([0, 255, 256, 0x4080, 0xFFFF], mode).save(tmp_path / name)
+def test_16_bit_gray_is_scaled_to_8(tmp_path, name, mode, target):
+    gray([0, 255, 256, 0x4080, 0xFFFF], mode).save(tmp_path / name)
     pixels = decode(tmp_path / name, target, 32)
     assert pixels.dtype == np.uint8
     assert pixels.reshape(1, 5, -1)[0, :, 0].tolist() == [0, 0, 1, 0x40, 0xFF]
 
 
-def test_32_bit_grey_of_8_bit_values_stays_as_it_is(tmp_path):
-    grey([0, 7, 255], "I").save(tmp_path / "a.tif")
+def test_32_bit_gray_of_8_bit_values_stays_as_it_is(tmp_path):
+    gray([0, 7, 255], "I").save(tmp_path / "a.tif")
     assert decode(tmp_path / "a.tif", "L", 32).tolist() == [[0, 7, 255]]
 
 
-def test_large_16_bit_grey_is_shrunk_in_8_bits(tmp_path):
+def test_large_16_bit_gray_is_shrunk_in_8_bits(tmp_path):
     Image.fromarray(np.full((64, 48), 0x8000, np.uint16)).save(tmp_path / "a.png")
     assert (decode(tmp_path / "a.png", "L", 24) == np.full((32, 24), 0x80)).all()
 
 
 def test_pixels_without_a_defined_white_are_skipped_by_name(make_folder, caplog):
     root = make_folder({"a": 4, "b": 4})
-    grey([0.0, 0.5, 1.0], "F").save(root / "a/float.tif")
-    grey([0, 70_000], "I").save(root / "a/wide.tif")
-    grey([-1, 300], "I").save(root / "b/negative.tif")
+    gray([0.0, 0.5, 1.0], "F").save(root / "a/float.tif")
+    gray([0, 70_000], "I").save(root / "a/wide.tif")
+    gray([-1, 300], "I").save(root / "b/negative.tif")
     with caplog.at_level(logging.WARNING):
         data = load_data(root)
     assert {file: reason.split(" (")[0] for file, reason in data.skipped} == {

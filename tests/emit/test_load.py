@@ -46,7 +46,7 @@ def test_transform_takes_any_size_and_mode(folder):
     facts |= {"in_chans": 3, "mean": [0.5, 0.4, 0.3], "std": [0.2, 0.2, 0.1], "crop": 0.5, "resolution": 16}
     (folder / "preprocessing.json").write_text(json.dumps(facts))
     image = Image.new("RGB", (80, 40), (255, 0, 0))
-    image.paste((0, 255, 0), (30, 10, 50, 30))  # the centred square of half the shorter side
+    image.paste((0, 255, 0), (30, 10, 50, 30))  # the centered square of half the shorter side
     result = load_transform(folder)(image.convert("RGBA"))
     assert result.shape == (3, 16, 16)
     expected = torch.tensor([-0.5 / 0.2, 0.6 / 0.2, -0.3 / 0.1]).view(3, 1, 1)
@@ -79,9 +79,9 @@ def test_weights_of_another_network_are_refused(folder):
 
 
 def test_an_unknown_field_is_named(folder):
-    facts = json.loads((folder / "preprocessing.json").read_text()) | {"colour": 1}
+    facts = json.loads((folder / "preprocessing.json").read_text()) | {"color": 1}
     (folder / "preprocessing.json").write_text(json.dumps(facts))
-    with pytest.raises(UserError, match="colour"):
+    with pytest.raises(UserError, match="color"):
         read_preprocessing(folder)
 
 

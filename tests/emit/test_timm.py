@@ -91,7 +91,7 @@ def test_strengths_of_policies():
 
 
 def test_what_is_done_to_batches_and_images():
-    given = arguments(Recipe(mixup=0.2, cutmix=1.0, erasing=0.25, colour=0.4))
+    given = arguments(Recipe(mixup=0.2, cutmix=1.0, erasing=0.25, color=0.4))
     expected = {"mixup": 0.2, "cutmix": 1.0, "mixup_switch_prob": 0.5, "reprob": 0.25, "color_jitter": 0.4}
     assert {key: given[key] for key in expected} == expected
     assert given["remode"] == "const"
@@ -137,7 +137,7 @@ def test_timm_builds_adamw_and_lamb(optimizer):
 
 @pytest.mark.parametrize("optimizer", ["rmsprop", "sgd"])
 @pytest.mark.parametrize("momentum", [0.9, 0.0])
-def test_timm_builds_the_optimiser(optimizer, momentum):
+def test_timm_builds_the_optimizer(optimizer, momentum):
     from timm.optim import create_optimizer_v2, optimizer_kwargs
 
     recipe = Recipe(optimizer=optimizer, learning_rate=0.02, momentum=momentum, weight_decay=1e-4)
@@ -169,15 +169,15 @@ def test_timm_schedules_our_rate(warmup, schedule, by):
     recipe, steps = Recipe(learning_rate=0.02, warmup_epochs=warmup, lr_final=0.1), 10
     recipe = recipe.model_copy(update={"schedule": schedule, "schedule_by": by})
     given = arguments(recipe, epochs=12)
-    optimiser = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=given["lr"])
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=given["lr"])
     kwargs = scheduler_kwargs(Namespace(**given))
-    timms, epochs = create_scheduler_v2(optimiser, updates_per_epoch=steps, **kwargs)
+    timms, epochs = create_scheduler_v2(optimizer, updates_per_epoch=steps, **kwargs)
     assert epochs == 12
     for epoch in range(2, 12):
         timms.step_update(epoch * steps)
         timms.step(epoch)
         ours = learning_rate(recipe, epoch * steps, steps, 12)
-        assert optimiser.param_groups[0]["lr"] == pytest.approx(ours, rel=1e-6), epoch
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(ours, rel=1e-6), epoch
 
 
 @pytest.mark.parametrize("augmentation", ["randaugment", "autoaugment", "trivialaugment"])

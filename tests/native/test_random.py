@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from narsfast import _native
-from narsfast.search._reference import philox
+from narsfast.search._settings import philox
 
 # Known answers of Philox4x32-10 (Random123's test vectors): key, counter, words.
 KNOWN = [

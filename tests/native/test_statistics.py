@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from narsfast import _native
 from narsfast.arch import lower_definitions, lower_genes, zoo
-from narsfast.cost import count_rows_reference
+from narsfast.cost._reference import count_rows_reference
 from narsfast.space import Space, builtin_spaces, load_space
 
 

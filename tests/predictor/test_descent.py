@@ -2,7 +2,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from narsfast.predictor._descent import Schedule, batch_order, minimise
+from narsfast.predictor._descent import Schedule, batch_order, minimize
 from narsfast.predictor._network import apply_layers, new_layers
 
 QUICK = Schedule(steps=300, batch=8, rate=0.1, weight_decay=0.0, average=0.2)
@@ -38,11 +38,11 @@ def regression(members, picked=slice(None)):
     def loss(step):
         return (apply_layers(layers, x, False) - (3 * x - 1)).square().mean(dim=(1, 2)).sum()
 
-    minimise(layers, loss, QUICK)
+    minimize(layers, loss, QUICK)
     return layers
 
 
-def test_the_loss_is_minimised():
+def test_the_loss_is_minimized():
     ((weight, bias),) = regression(members=3)
     assert torch.allclose(weight, torch.tensor(3.0), atol=0.05)
     assert torch.allclose(bias, torch.tensor(-1.0), atol=0.05)
@@ -61,7 +61,7 @@ def test_the_averaged_weights_are_kept():
     for average in (1.0, 1e-9):
         tensor = torch.zeros(1, 1, 1), torch.zeros(1, 1)
         schedule = Schedule(steps=200, batch=1, rate=0.1, weight_decay=0.0, average=average)
-        minimise([tensor], lambda step, t=tensor: t[0].sum() + t[1].sum(), schedule)
+        minimize([tensor], lambda step, t=tensor: t[0].sum() + t[1].sum(), schedule)
         paths[average] = float(tensor[0])
     assert paths[1e-9] < 1.3 * paths[1.0] < 0
 
@@ -70,7 +70,7 @@ def test_weights_decay():
     norms = {}
     for decay in (0.0, 5.0):
         layers = new_layers([4, 4], 1, generator())
-        minimise(
+        minimize(
             layers,
             lambda step, t=layers: 0 * t[0][0].sum() + 0 * t[0][1].sum(),
             Schedule(steps=50, batch=1, rate=0.01, weight_decay=decay, average=0.1),

@@ -18,11 +18,11 @@ def fit(world, rows, labels=None):
     )
     outputs = fitted.outputs(inputs)
     expanded = torch.where(outputs < -1, -torch.exp(-1 - outputs), outputs)
-    return fitted, (fitted.centre[:, None] + fitted.scale[:, None] * expanded).numpy()
+    return fitted, (fitted.center[:, None] + fitted.scale[:, None] * expanded).numpy()
 
 
 def outputs_of(world, labels):
-    """Of two members that learnt the first 40 labels, (2, n)."""
+    """Of two members that learned the first 40 labels, (2, n)."""
     fitted, _ = fit(world, [torch.arange(40)] * 2, labels)
     return fitted.outputs(world.pretrained.learning_set(world.genes, world.labels)[0]).numpy()
 
@@ -83,9 +83,9 @@ def test_everything_is_trained_at_a_lower_rate():
 
 
 @pytest.mark.parametrize("labels", [1, 40, 400, 600])
-def test_more_labels_are_learnt_longer(world, monkeypatch, labels):
+def test_more_labels_are_learned_longer(world, monkeypatch, labels):
     schedules = []
-    monkeypatch.setattr(_fitting, "minimise", lambda layers, loss, schedule: schedules.append(schedule))
+    monkeypatch.setattr(_fitting, "minimize", lambda layers, loss, schedule: schedules.append(schedule))
     fit(world, [torch.arange(600), torch.arange(labels)])
     assert schedules == [
         _fitting.FROZEN,
@@ -122,8 +122,8 @@ def test_equal_labels_have_no_order():
     assert order_loss([5.0, -5.0, 7.0], [2.0, 2.0, 3.0]) == order_loss([-5.0, 5.0, 7.0], [2.0, 2.0, 3.0])
 
 
-def test_the_order_is_learnt(world, monkeypatch):
-    """With the loss of order alone the ranks are learnt, and the level is not."""
+def test_the_order_is_learned(world, monkeypatch):
+    """With the loss of order alone the ranks are learned, and the level is not."""
     monkeypatch.setattr(_fitting, "huber_loss", lambda output, wanted, delta: 0 * output.mean())
     outputs = outputs_of(world, world.labels).mean(axis=0)
     assert kendalltau(outputs[:40], world.labels[:40]).statistic > 0.8

@@ -25,7 +25,7 @@ ORDERED = Space.from_dict(
 )
 
 
-def test_logarithms_are_standardised():
+def test_logarithms_are_standardized():
     statistics = np.exp(np.random.default_rng(0).normal(12, 2, (500, 3)))
     z = Scaling.of(statistics)(statistics)
     assert z.dtype == np.float32

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from narsfast.predictor._network import apply_layers, copy_layers, new_layers, one_thread
+from narsfast.common.threads import torch_threads
+from narsfast.predictor._network import apply_layers, copy_layers, new_layers
 
 
 def layers(members=3):
@@ -42,10 +43,10 @@ def test_one_thread_is_given_back_even_after_an_error():
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        with one_thread():
+        with torch_threads(1):
             assert torch.get_num_threads() == 1
         assert torch.get_num_threads() == 2
-        with pytest.raises(KeyError), one_thread():
+        with pytest.raises(KeyError), torch_threads(1):
             raise KeyError
         assert torch.get_num_threads() == 2
     finally:

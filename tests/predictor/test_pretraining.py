@@ -11,7 +11,7 @@ from narsfast.predictor._pretraining import ProxyTask
 from narsfast.space import load_space
 
 
-def test_statistics_are_learnt(world):
+def test_statistics_are_learned(world):
     report = world.pretrained.pretraining
     stages = [f"params of stage {number + 1}" for number in range(world.space.stages)]
     assert [row.name for row in report.statistics] == [*STATISTICS, *stages]
@@ -58,7 +58,7 @@ def test_torch_s_own_generator_is_left_alone(world, fitted):
     assert torch.equal(torch.rand(1), expected)
 
 
-def test_constant_statistics_are_not_learnt(small):
+def test_constant_statistics_are_not_learned(small):
     """Only the head's features vary: the depth does not, and MACs do."""
     space = load_space("tiny")
     fixed = space.decode(space.random(1, seed=5))[0].architecture
@@ -71,7 +71,7 @@ def test_constant_statistics_are_not_learnt(small):
     assert predictor.proxy[0][0].shape[2] == len(names)
 
 
-def test_stages_are_learnt_beside_the_counter_s_statistics(world):
+def test_stages_are_learned_beside_the_counter_s_statistics(world):
     task = ProxyTask.of(world.counter, world.genes)
     assert len(task.names) == len(STATISTICS) + world.space.stages
     np.testing.assert_allclose(task.targets.mean(dim=0), 0, atol=1e-5)

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from narsfast.predictor._targets import centre_and_scale, compress
+from narsfast.predictor._targets import center_and_scale, compress
 
 VALUES = st.floats(-1e9, 1e9)
 
@@ -57,8 +57,8 @@ def normal(count=4000):
 
 
 def test_scale_is_the_deviation_of_normal_labels():
-    centre, scale = centre_and_scale(normal())
-    assert float(centre) == pytest.approx(70, abs=0.2)
+    center, scale = center_and_scale(normal())
+    assert float(center) == pytest.approx(70, abs=0.2)
     assert float(scale) == pytest.approx(3, abs=0.15)
 
 
@@ -66,28 +66,28 @@ def test_a_few_trials_at_chance_widen_nothing():
     labels = normal()
     spoilt = labels.clone()
     spoilt[:200] = 10.0
-    for clean, dirty in zip(centre_and_scale(labels), centre_and_scale(spoilt), strict=True):
+    for clean, dirty in zip(center_and_scale(labels), center_and_scale(spoilt), strict=True):
         assert float(dirty) == pytest.approx(float(clean), rel=0.1)
 
 
 def test_the_deviation_counts_where_most_labels_are_equal():
     labels = torch.full((40,), 10.0)
     labels[:4] = 50.0
-    centre, scale = centre_and_scale(labels)
-    assert centre == 10
+    center, scale = center_and_scale(labels)
+    assert center == 10
     assert float(scale) == pytest.approx(float(labels.std(correction=0)))
 
 
 @given(st.floats(0, 100, width=32), st.integers(1, 300))
 def test_equal_labels_have_scale_one(label, count):
-    assert centre_and_scale(torch.full((count,), label)) == (torch.tensor(label), torch.tensor(1.0))
+    assert center_and_scale(torch.full((count,), label)) == (torch.tensor(label), torch.tensor(1.0))
 
 
 @given(st.lists(st.integers(0, 1000), min_size=1, max_size=50), st.sampled_from([0.25, 4.0, 1024.0]))
-def test_centre_and_scale_have_the_unit_of_labels(tenths, factor):
+def test_center_and_scale_have_the_unit_of_labels(tenths, factor):
     labels = torch.tensor(tenths, dtype=torch.float32) / 8
-    centre, scale = centre_and_scale(labels)
-    assert labels.min() <= centre <= labels.max()
+    center, scale = center_and_scale(labels)
+    assert labels.min() <= center <= labels.max()
     assert scale > 0
     if len(set(tenths)) > 1:
-        assert centre_and_scale(factor * labels) == (factor * centre, factor * scale)
+        assert center_and_scale(factor * labels) == (factor * center, factor * scale)

@@ -37,13 +37,13 @@ def test_held_out_labels_are_ranked(world, validation):
 
 
 def intervals(world, labels, seeds):
-    """For each seed: share of new labels, neither learnt nor cross-validated, in the 80 % interval; median width."""
+    """For each seed: share of new labels, neither learned nor cross-validated, in the 80 % interval; median width."""
     shares, widths = [], []
     for seed in range(seeds):
         rows = np.random.default_rng(seed).permutation(len(world.genes))
         known, new = rows[:COUNT], rows[COUNT:]
-        learnt = world.genes[known], labels[known], seed
-        predictor = world.pretrained.fit(*learnt).calibrated(world.pretrained.cross_validate(*learnt))
+        learned = world.genes[known], labels[known], seed
+        predictor = world.pretrained.fit(*learned).calibrated(world.pretrained.cross_validate(*learned))
         mean, std = predictor.predict(world.genes[new])
         shares.append(float((np.abs(labels[new] - mean) <= NORMAL_QUANTILE * std).mean()))
         widths.append(float(np.median(std)))

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
+from narsfast.common.trial import Trial
 from narsfast.report import collect, write_report
 from narsfast.runs import BatchMember, Result, Run
 from narsfast.space import load_space
-from narsfast.trial import Trial
 
 EPOCHS, STOP, CHANCE, SIZE = 8, 5, 12.5, 8
 DIVERGED = 3  # position in the first batch

@@ -9,8 +9,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from narsfast.common.trial import Trial
 from narsfast.errors import UserError
-from narsfast.trial import Trial
 
 
 @dataclass(frozen=True)

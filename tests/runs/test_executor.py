@@ -5,9 +5,9 @@ from concurrent.futures import CancelledError
 import executor_tasks as tasks
 import pytest
 
+from narsfast.common.trial import Trial
 from narsfast.errors import UserError
 from narsfast.runs import InProcess, Processes, TrialTimedOut, WorkerLost, run_trials
-from narsfast.trial import Trial
 
 EXECUTORS = {"in_process": InProcess, "processes": lambda: Processes(2, gpus=0)}
 

@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from narsfast.common.trial import Trial
 from narsfast.errors import UserError
 from narsfast.runs import BatchMember, BatchState, InFlight, Result, Run, RunConflict
-from narsfast.trial import Trial
 
 PATH = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
 CONFIG = {"seed": 1, "data": {"name": "digits", "mirror": False}, "budgets": [{"macs": [0, 1e6]}]}
@@ -323,7 +323,7 @@ def test_state(tmp_path):
     members = [BatchMember(name, (1,), {}, {}) for name in "abc"]
     run.add_batch(0, 8, members[:2])
     run.add_batch(1, 3, members[2:])
-    run.put_fact("stage", "optimise")
+    run.put_fact("stage", "optimize")
     run.put_fact("early_stop_epoch", 3)
     run.put_fact("finals_expected", 2)
     for name in "ab":
@@ -332,7 +332,7 @@ def test_state(tmp_path):
     run.add_trial(Trial("c", (1.0,), "ok", 8, 2.0), "final")
     run.add_result(Result("macs<=1M", "c", 1, 2, 3.0, 4.0, 5.0, "best/1"))
     state = run.state()
-    assert state.stage == "optimise"
+    assert state.stage == "optimize"
     assert state.batches == (BatchState(0, 8, 1, 2), BatchState(1, 3, 0, 1))
     assert state.early_stop_epoch == 3
     assert state.outcomes == {"diverged": 1}
@@ -405,7 +405,7 @@ def test_leftovers_of_interrupted_files_go_when_the_run_is_opened(tmp_path):
 DRIVER = """
 import sys
 from narsfast.runs import BatchMember, Run
-from narsfast.trial import Trial
+from narsfast.common.trial import Trial
 
 def tell(line):
     sys.stdout.write(line)

@@ -13,11 +13,15 @@ from narsfast.cost import Budget, Counter, format_number
 from narsfast.errors import UserError
 from narsfast.predictor import PredictorWeights
 from narsfast.search import Pool, TableCounter, evolve
+from narsfast.search._evolve import _NativeEngine
+from narsfast.search._reference import ReferenceEngine
 from narsfast.space import Space, load_space
+
+ENGINES = (_NativeEngine(), ReferenceEngine())
 
 
 def weighted_score(space, seed=0):
-    """A scoring function of whole numbers: a weight a value, and one for pairs of neighbours."""
+    """A scoring function of whole numbers: a weight a value, and one for pairs of neighbors."""
     rng = np.random.default_rng(seed)
     table = rng.integers(-50, 50, (len(space.fields), int(space.sizes.max())))
     columns = np.arange(len(space.fields))
@@ -44,7 +48,7 @@ def assert_same(left, right):
     for one, other in zip(left, right, strict=True):
         for name in ("genes", "scores", "statistics", "history"):
             assert np.array_equal(getattr(one, name), getattr(other, name)), name
-        assert (one.bred, one.scored) == (other.bred, other.scored)
+        assert (one.num_offspring, one.num_evaluated) == (other.num_offspring, other.num_evaluated)
 
 
 def check_result(result, counter, score, pool):
@@ -79,7 +83,7 @@ def test_native_equals_reference_on_networks(monkeypatch, isa, name):
     trained = counter.space.random(30, 9)
     results = [
         evolve(score, counter, budgets, pool, trained, 2**63 + 5, engine=engine, generations=12)
-        for engine in ("native", "reference")
+        for engine in ENGINES
     ]
     assert_same(*results)
     for result in results[0]:
@@ -116,10 +120,10 @@ def spaces(draw):
     share=st.floats(0.05, 1.0),
     options=st.fixed_dictionaries(
         {
-            "keep": st.integers(1, 12),
+            "population_size": st.integers(1, 12),
             "children": st.integers(1, 5),
-            "parents": st.integers(0, 5),
-            "randoms": st.integers(0, 5),
+            "num_parents": st.integers(0, 5),
+            "num_random": st.integers(0, 5),
             "patience": st.integers(1, 4),
             "crossover": st.sampled_from([0.0, 0.5, 1.0]),
             "mutation": st.sampled_from([0.0, 0.7, 1.0, 100.0]),
@@ -135,7 +139,7 @@ def test_native_equals_reference_on_any_space(space, seed, share, options):
     trained = space.random(6, 3)
     results = [
         evolve(score, counter, budgets, pool, trained, seed, engine=engine, generations=6, **options)
-        for engine in ("native", "reference")
+        for engine in ENGINES
     ]
     assert_same(*results)
     check_result(results[0][0], counter, score, pool)
@@ -177,7 +181,7 @@ def test_children_outside_are_brought_back_not_dropped():
 
     result = evolve(larger, Watched(), [budget], pool, pool.genes, 0, generations=15)[0]
     assert np.mean(bred) < 0.6
-    assert result.scored > 0.85 * result.bred
+    assert result.num_evaluated > 0.85 * result.num_offspring
 
 
 # Under a predictor
@@ -219,8 +223,7 @@ def test_a_predictor_is_read_natively_with_its_own_columns():
     pool, predictor = make_pool(counter), LinearPredictor(counter.space)
     budgets = quantiles(pool, counter, 0.3, 0.8)
     native, reference = (
-        evolve(predictor, counter, budgets, pool, pool.genes[:20], 1, engine=engine)
-        for engine in ("native", "reference")
+        evolve(predictor, counter, budgets, pool, pool.genes[:20], 1, engine=engine) for engine in ENGINES
     )
     scorer = _native.Predictor(counter.space.tables(), predictor.weights())
     for result, other in zip(native, reference, strict=True):
@@ -241,7 +244,7 @@ def test_results_depend_neither_on_threads_nor_on_other_budgets():
     trained = pool.genes[:50]
 
     def run(asked):
-        return evolve(predictor, counter, asked, pool, trained, 5, generations=8, keep=1500)
+        return evolve(predictor, counter, asked, pool, trained, 5, generations=8, population_size=1500)
 
     threads = torch.get_num_threads()
     try:
@@ -287,7 +290,7 @@ def scattered(fields=24, values=40, shown=3):
     return counter, pool, lambda candidates: (candidates == right).sum(axis=1).astype(np.float64)
 
 
-@pytest.mark.parametrize("engine", ["native", "reference"])
+@pytest.mark.parametrize("engine", ENGINES, ids=["native", "reference"])
 def test_the_optimum_needs_crossover_and_mutation(engine):
     counter, pool, score = scattered()
 
@@ -315,7 +318,7 @@ def test_the_optimum_needs_crossover_and_mutation(engine):
 # When it ends
 
 
-@pytest.mark.parametrize("engine", ["native", "reference"])
+@pytest.mark.parametrize("engine", ENGINES, ids=["native", "reference"])
 @pytest.mark.parametrize("patience", [1, 4])
 def test_a_plateau_ends_it_after_patience_generations(engine, patience):
     counter = Counter(load_space("tiny"))
@@ -334,7 +337,7 @@ def test_a_plateau_ends_it_after_patience_generations(engine, patience):
     assert result.history.tolist() == [-3.0] * (patience + 1)
 
 
-@pytest.mark.parametrize("engine", ["native", "reference"])
+@pytest.mark.parametrize("engine", ENGINES, ids=["native", "reference"])
 def test_gains_above_epsilon_go_on_up_to_the_cap(engine):
     counter = Counter(load_space("mobile"))
     pool, score = make_pool(counter, 100), weighted_score(counter.space)
@@ -374,18 +377,20 @@ def test_the_start_takes_what_is_inside_and_never_more_than_asked():
     trained = trained[budget.within(counter(trained), counter.names)]
 
     def start(**options):
-        result = evolve(score, counter, [budget], pool, trained, 0, generations=0, keep=1000, **options)[0]
+        result = evolve(
+            score, counter, [budget], pool, trained, 0, generations=0, population_size=1000, **options
+        )[0]
         return result.genes
 
-    everything = start(parents=1000, randoms=1000)
+    everything = start(num_parents=1000, num_random=1000)
     assert len(everything) == len(np.unique(np.concatenate([inside, trained]), axis=0))
     best = inside[[score(inside).argmax()]]
-    assert np.array_equal(start(parents=0, randoms=0), best)
+    assert np.array_equal(start(num_parents=0, num_random=0), best)
     top = trained[np.argsort(-score(trained), kind="stable")[:3]]
-    assert {row.tobytes() for row in start(parents=3, randoms=0)} == {
+    assert {row.tobytes() for row in start(num_parents=3, num_random=0)} == {
         row.tobytes() for row in np.concatenate([top, best])
     }
-    assert 7 <= len(start(parents=0, randoms=7)) <= 8
+    assert 7 <= len(start(num_parents=0, num_random=7)) <= 8
 
 
 def test_trained_candidates_alone_are_enough():
@@ -410,7 +415,11 @@ def test_nothing_inside_names_the_budget_and_the_smallest_value():
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"keep": 0}, "keep is 0"), ({"children": 0}, "children is 0"), ({"patience": 0}, "patience is 0")],
+    [
+        ({"population_size": 0}, "population_size is 0"),
+        ({"children": 0}, "children is 0"),
+        ({"patience": 0}, "patience is 0"),
+    ],
 )
 def test_sizes_below_one_are_refused(options, message):
     counter = Counter(load_space("tiny"))
@@ -440,7 +449,7 @@ def test_errors_of_the_scoring_function_come_through():
 
     with pytest.raises(KeyError, match="no such score"):
         evolve(broken, counter, budgets, pool, pool.genes[:5], 0)
-    for engine in ("native", "reference"):
+    for engine in ENGINES:
         with pytest.raises(ValueError, match="not finite"):
             evolve(
                 lambda genes: np.full(len(genes), np.nan),

@@ -6,7 +6,11 @@ import pytest
 from narsfast.cost import Budget, Counter
 from narsfast.errors import UserError
 from narsfast.search import ExtendedCounter, Pool, evolve, pareto
+from narsfast.search._evolve import _NativeEngine
+from narsfast.search._reference import ReferenceEngine
 from narsfast.space import load_space
+
+ENGINES = (_NativeEngine(), ReferenceEngine())
 
 
 def score(genes):
@@ -23,7 +27,7 @@ def make(**functions):
     return counter, Pool(genes, counter(genes))
 
 
-@pytest.mark.parametrize("engine", ["native", "reference"])
+@pytest.mark.parametrize("engine", ENGINES, ids=["native", "reference"])
 def test_a_budget_bounds_a_function(engine):
     sizes = []
 
@@ -48,7 +52,7 @@ def test_native_equals_reference():
     budgets = [Budget({"even": (0.0, 10.0), "odd": (3.0, np.inf)})]
     results = [
         evolve(score, counter, budgets, pool, pool.genes[:0], 1, generations=8, engine=engine)[0]
-        for engine in ("native", "reference")
+        for engine in ENGINES
     ]
     assert np.array_equal(results[0].genes, results[1].genes)
 

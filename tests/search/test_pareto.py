@@ -7,11 +7,15 @@ from narsfast import _native
 from narsfast.cost import Budget, Counter
 from narsfast.errors import UserError
 from narsfast.search import Pool, TableCounter, pareto
+from narsfast.search._evolve import _NativeEngine
+from narsfast.search._reference import ReferenceEngine
 from narsfast.space import Space, load_space
+
+ENGINES = (_NativeEngine(), ReferenceEngine())
 
 
 def pairwise_score(space, seed=0):
-    """A score of values and of pairs of neighbours, whole numbers."""
+    """A score of values and of pairs of neighbors, whole numbers."""
     rng = np.random.default_rng(seed)
     most = int(space.sizes.max())
     single = rng.integers(0, 100, (len(space.fields), most))
@@ -90,16 +94,19 @@ def test_native_equals_reference(monkeypatch, isa, keep):
             pool,
             pool.genes[:9],
             11,
-            keep=keep,
+            population_size=keep,
             children=2,
             generations=4,
             engine=engine,
         )
-        for engine in ("native", "reference")
+        for engine in ENGINES
     ]
     for name in ("genes", "scores", "statistics", "history"):
         assert np.array_equal(getattr(fronts[0], name), getattr(fronts[1], name)), name
-    assert (fronts[0].bred, fronts[0].scored) == (fronts[1].bred, fronts[1].scored)
+    assert (fronts[0].num_offspring, fronts[0].num_evaluated) == (
+        fronts[1].num_offspring,
+        fronts[1].num_evaluated,
+    )
     assert len(fronts[0].scores) <= keep
 
 
@@ -110,8 +117,8 @@ def test_a_large_front_is_thinned_but_not_shortened():
     def steady(genes):
         return counter(genes)[:, 0]  # all candidates of different macs are in the front
 
-    whole = pareto(steady, counter, ["macs"], budget, pool, pool.genes[:0], 0, keep=5000)
-    few = pareto(steady, counter, ["macs"], budget, pool, pool.genes[:0], 0, keep=10)
+    whole = pareto(steady, counter, ["macs"], budget, pool, pool.genes[:0], 0, population_size=5000)
+    few = pareto(steady, counter, ["macs"], budget, pool, pool.genes[:0], 0, population_size=10)
     assert len(few.scores) == 10 < len(whole.scores) == len(np.unique(counter(every(counter.space))[:, 0]))
     assert np.ptp(few.scores) > 0.9 * np.ptp(whole.scores)
 

@@ -42,7 +42,7 @@ def test_numbers_take_the_type_of_the_schema():
         ("beta2", 1.0, "from 0 to below 1"),
         ("epochs_share", 0, "above 0 and at most 1"),
         ("cutmix", -1, "at least 0"),
-        ("colour", 1.5, "from 0 to 1"),
+        ("color", 1.5, "from 0 to 1"),
         ("erasing", -0.5, "from 0 to 1"),
         ("train_resolution", 1.25, "above 0 and at most 1"),
         ("epochs", 3, "its fields are optimizer, learning_rate"),

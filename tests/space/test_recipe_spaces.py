@@ -63,7 +63,7 @@ def test_what_could_be_found_before_still_can(name, seed):
     for candidate in narrow.decode(narrow.random(5, seed)):
         recipe = Recipe.of(candidate.recipe)
         values = {field: value for field, value in recipe.model_dump().items() if value is not None}
-        values |= {"adamw_factor": 0.2, "adamw_decay_factor": 1000.0}  # scales of another optimiser
+        values |= {"adamw_factor": 0.2, "adamw_decay_factor": 1000.0}  # scales of another optimizer
         values.pop("beta2")
         if not recipe.ema:
             values.pop("ema_decay")

@@ -81,8 +81,8 @@ def test_a_teacher_draws_no_random_numbers_and_stays_as_it_was(few_digits, teach
     assert not first.requires_grad
 
 
-def test_a_teacher_sees_its_own_resolution_and_normalisation(few_digits, tmp_path):
-    """Of images of one grey only, what it sees does not depend on the size: its normalisation can be read off."""
+def test_a_teacher_sees_its_own_resolution_and_normalization(few_digits, tmp_path):
+    """Of images of one gray only, what it sees does not depend on the size: its normalization can be read off."""
     torch.manual_seed(0)
     network = create_model("torchvision:mobilenet_v3_small", 10, 1).eval()
     save_weights(network, tmp_path / "w.safetensors")
@@ -94,10 +94,10 @@ def test_a_teacher_sees_its_own_resolution_and_normalisation(few_digits, tmp_pat
         std=(0.25,),
     )
     mean, std = (values[0] for values in (few_digits.preprocess.mean, few_digits.preprocess.std))
-    grey = 0.7
-    answer = Teacher(told, few_digits).logits(torch.full((2, 1, 16, 16), (grey - mean) / std))
+    gray = 0.7
+    answer = Teacher(told, few_digits).logits(torch.full((2, 1, 16, 16), (gray - mean) / std))
     with torch.no_grad():
-        expected = network(torch.full((2, 1, 32, 32), (grey - 0.5) / 0.25))
+        expected = network(torch.full((2, 1, 32, 32), (gray - 0.5) / 0.25))
     assert torch.allclose(answer, expected, atol=1e-4)
 
 

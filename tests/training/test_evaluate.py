@@ -3,8 +3,9 @@ import torch
 from torch import nn
 
 from narsfast.arch import create
+from narsfast.common.threads import torch_threads
 from narsfast.data import batches
-from narsfast.training import evaluate, torch_threads
+from narsfast.training import evaluate
 
 
 class Constant(nn.Module):

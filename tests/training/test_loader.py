@@ -62,7 +62,7 @@ def test_the_digits_by_dali(small, few_digits):
 def test_epochs_that_end_early_leave_dali_ready_for_the_next(small, folder):
     data = load_data(folder, small.resolution)
     settings = TrainerSettings(loader="dali")
-    recipe = RECIPE.model_copy(update={"epochs_share": 0.5, "colour": 0.4, "erasing": 0.5})
+    recipe = RECIPE.model_copy(update={"epochs_share": 0.5, "color": 0.4, "erasing": 0.5})
     short, whole = (train(small, chosen, data, 2, 3, settings=settings) for chosen in (recipe, RECIPE))
     again = train(small, recipe, data, 2, 3, settings=settings)
     assert (short.curve, short.losses) == (again.curve, again.losses)

@@ -62,7 +62,7 @@ def test_adamw_follows_its_formula():
 @pytest.mark.parametrize(
     ("optimizer", "rate"), [("rmsprop", 0.02), ("sgd", 0.08), ("adamw", 0.01), ("lamb", 0.01)]
 )
-def test_each_optimiser_has_its_factor(optimizer, rate):
+def test_each_optimizer_has_its_factor(optimizer, rate):
     recipe = Recipe(optimizer=optimizer, learning_rate=0.02, sgd_factor=4.0, adamw_factor=0.5)
     assert peak_rate(recipe) == pytest.approx(rate)
 
@@ -83,7 +83,7 @@ def test_torchs_fused_step_where_it_is_known_and_its_operators_elsewhere(name):
 
 @pytest.mark.parametrize("name", ["sgd", "adamw"])
 def test_a_whole_number_of_registers_is_stepped_as_torchs_loop_does(name):
-    """Flat vectors are that long, so a fused training is bit for bit a training by the plain optimiser."""
+    """Flat vectors are that long, so a fused training is bit for bit a training by the plain optimizer."""
     recipe = Recipe(optimizer=name, learning_rate=0.1, weight_decay=1e-3)
     results = []
     for fused in (True, False):

@@ -12,10 +12,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from narsfast.common.trial import Trial
 from narsfast.errors import UserError
 from narsfast.training import TrainerSettings, TrialTask, _member, run_trial
 from narsfast.training._processes import _answer, end_with
-from narsfast.trial import Trial
 
 
 @pytest.fixture

@@ -208,7 +208,7 @@ def test_states_move_between_backends(first, second):
     assert set(stored["param_groups"][0]) == {"params", "lr", "alpha", "eps", "momentum", "weight_decay"}
 
 
-def test_a_copy_of_the_optimiser_steps_without_the_average():
+def test_a_copy_of_the_optimizer_steps_without_the_average():
     weight = torch.ones(4, requires_grad=True)
     copied = copy.deepcopy(RMSpropTF([weight], 0.1, average=MovingAverage([weight], 0.5), backend="torch"))
     (own,) = copied.param_groups[0]["params"]

@@ -56,7 +56,7 @@ def test_same_seed_same_weights_whatever_the_global_state(small, few_digits, opt
         drop_path=0.2,
         batch_size=32,
         augmentation="trivialaugment",
-        colour=0.2,
+        color=0.2,
         erasing=0.25,
     )
     torch.manual_seed(1)
@@ -96,7 +96,7 @@ def test_same_seed_same_weights_whatever_the_global_state(small, few_digits, opt
         {"optimizer": "adamw"},
         {"epochs_share": 0.6},
         {"cutmix": 1.0},
-        {"colour": 0.4},
+        {"color": 0.4},
         {"erasing": 0.5},
         {"train_resolution": 0.5},
     ],
@@ -169,7 +169,7 @@ def test_a_shortened_training_ends_its_schedule(small, few_digits, monkeypatch):
     assert rates[-1] == pytest.approx(0.01 * 0.01 ** (7 / 8))
 
 
-def test_an_optimiser_of_whole_tensors_is_given_the_networks(small, few_digits, monkeypatch):
+def test_an_optimizer_of_whole_tensors_is_given_the_networks(small, few_digits, monkeypatch):
     given = {}
 
     def build(recipe, decayed, plain, **_):
@@ -191,7 +191,7 @@ def test_ema_decay_acts(small, few_digits):
     torch.testing.assert_close(weights(nothing), weights(run(small, few_digits)))
 
 
-def test_both_backends_of_the_optimiser_train_alike(small, few_digits):
+def test_both_backends_of_the_optimizer_train_alike(small, few_digits):
     """A few steps: rounding grows with them."""
     recipe = changed(optimizer="rmsprop", learning_rate=1e-3, weight_decay=1e-3, ema=True)
     native, plain = (

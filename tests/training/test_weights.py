@@ -74,7 +74,7 @@ def test_gradients_and_steps_are_the_plain_networks(network):
         torch.testing.assert_close(a, b, msg=name)
 
 
-def test_an_optimiser_is_given_vectors_or_tensors(network):
+def test_an_optimizer_is_given_vectors_or_tensors(network):
     names = {id(parameter): name for name, parameter in network.named_parameters()}
     flat = FlatWeights(network)
     assert [len(group) for group in flat.groups()] == [1, 1]

@@ -1,13 +1,13 @@
 "use strict";
 (function () {
-  // Series colours: Okabe and Ito, "Color Universal Design"; the darker variants keep contrast on white.
+  // Series colors: Okabe and Ito, "Color Universal Design"; the darker variants keep contrast on white.
   const themes = {
     light: {
-      text: "#1c2430", soft: "#5b6675", grid: "#e3e7ec", paper: "#ffffff", grey: "#7f8894", accent: "#b34700",
+      text: "#1c2430", soft: "#5b6675", grid: "#e3e7ec", paper: "#ffffff", gray: "#7f8894", accent: "#b34700",
       c1: "#0072b2", c2: "#009e73", c3: "#cc79a7", c4: "#e69f00", c5: "#56b4e9", c6: "#8a6d00", c7: "#000000",
     },
     dark: {
-      text: "#e6e9ee", soft: "#9aa5b4", grid: "#2c3440", paper: "#171c24", grey: "#8b95a3", accent: "#ff9d57",
+      text: "#e6e9ee", soft: "#9aa5b4", grid: "#2c3440", paper: "#171c24", gray: "#8b95a3", accent: "#ff9d57",
       c1: "#56b4e9", c2: "#2bc79a", c3: "#e39bc2", c4: "#e6c300", c5: "#3d8fd1", c6: "#f0e442", c7: "#ffffff",
     },
   };
@@ -26,8 +26,8 @@
 
   function draw() {
     const theme = dark.matches ? themes.dark : themes.light;
-    const coloured = JSON.parse(figures.replace(/"@(\w+)"/g, (whole, name) => JSON.stringify(theme[name])));
-    for (const [id, figure] of Object.entries(coloured)) {
+    const colored = JSON.parse(figures.replace(/"@(\w+)"/g, (whole, name) => JSON.stringify(theme[name])));
+    for (const [id, figure] of Object.entries(colored)) {
       const place = document.getElementById("figure-" + id);
       const layout = Object.assign(
         {
@@ -39,7 +39,7 @@
           showlegend: true,
           height: narrow.matches ? 340 : 420,
           margin: { l: 56, r: 12, t: narrow.matches ? 44 : 68, b: 48 },
-          modebar: { bgcolor: "rgba(0,0,0,0)", color: theme.grey, activecolor: theme.text },
+          modebar: { bgcolor: "rgba(0,0,0,0)", color: theme.gray, activecolor: theme.text },
           legend: { orientation: "h", yanchor: "bottom", y: 1.04, xanchor: "left", x: 0 },
         },
         figure.layout
@@ -54,7 +54,7 @@
         toImageButtonOptions: { format: "svg", filename: "narsfast-" + id },
       });
     }
-    document.documentElement.dataset.drawn = String(Object.keys(coloured).length);
+    document.documentElement.dataset.drawn = String(Object.keys(colored).length);
   }
 
   draw();

@@ -1,0 +1,81 @@
+"""`narsfast latency`: tables of what blocks take on a machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ._console import print_table, progress_bars
+from ._options import Data, Fix, Json, SpaceName, assignment
+
+latency = typer.Typer(help="Latency tables, which make latency a statistic that can be bounded.")
+
+
+@latency.callback()
+def _group() -> None:
+    """Latency tables, which make latency a statistic that can be bounded."""
+
+
+@latency.command()
+def measure(
+    out: Annotated[Path, typer.Option(help="The table to write, JSON.")],
+    data: Data = None,
+    space: SpaceName = None,
+    fix: Fix = None,
+    batch: Annotated[int, typer.Option(min=1, help="Images at once.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+    seconds: Annotated[
+        float, typer.Option(min=0, help="Time limit; blocks beyond it are interpolated from those timed.")
+    ] = 60.0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the choice of blocks and networks.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Time the blocks of a space with torch on this CPU, and check their sums on whole networks.
+
+    Data and space are those of the run that the table is for, with the same defaults.
+    """
+    from narsfast.pipeline import measure_latency
+
+    fixed = dict(assignment(text) for text in fix or ())
+    options = {"data": data, "space": space, "fix": fixed}
+    with progress_bars() as progress:
+        table = measure_latency(
+            {name: value for name, value in options.items() if value},
+            batch=batch,
+            threads=threads,
+            seconds=seconds,
+            seed=seed,
+            progress=progress,
+        )
+    table.write(out)
+    if as_json:
+        typer.echo(table.model_dump_json(exclude={"space", "parts", "milliseconds"}))
+        return
+    print_table(
+        table.label(),
+        [
+            {"blocks": "timed", "number": len(table.parts), "of": table.of},
+            {
+                "blocks": "median error of interpolated ones",
+                "number": f"{100 * table.part_error:.1f} %",
+                "of": "",
+            },
+            {
+                "blocks": "whole networks: median error",
+                "number": _percent(table.network_error),
+                "of": table.networks,
+            },
+            {
+                "blocks": "whole networks: Spearman",
+                "number": f"{table.network_spearman:.3f}",
+                "of": table.networks,
+            },
+        ],
+    )
+    typer.echo(str(out))
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f} %"

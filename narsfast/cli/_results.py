@@ -1,0 +1,137 @@
+"""The results of a run as tables and as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import typer
+import typer.core
+
+from ._console import print_table
+
+
+def results_as_json(run: Path, results: Any) -> str:
+    rows = [
+        {
+            "budget": result.budget,
+            "macs": result.macs,
+            "params": result.params,
+            "predicted": result.predicted,
+            "measured": result.test,
+            "dir": str(run / result.directory),
+        }
+        | _latency(run / result.directory)
+        for result in results
+    ]
+    found: dict[str, Any] = {"results": rows}
+    if baselines := _baselines(run):
+        found["baselines"] = [
+            {key: row[key] for key in ("model", "resolution", "macs", "params", "outcome")}
+            | {"measured": row["test"], "dir": str(run / row["directory"])}
+            for row in baselines
+        ]
+    return json.dumps(found)
+
+
+def _baselines(run: Path) -> list[dict[str, Any]]:
+    """What the run knows of its baselines (`narsfast.pipeline._reference_networks.measure_baselines`)."""
+    from narsfast.runs import Run
+
+    with Run.read(run) as opened:
+        return opened.fact("baselines") or []
+
+
+def print_predictor(path: Path) -> None:
+    """How well the predictor learned the statistics, and how it ranks trials beside its rivals."""
+    from narsfast.runs import Run
+
+    with Run.read(path) as opened:
+        pretraining, fits = opened.fact("predictor_pretraining"), opened.fact("fits")
+    if pretraining:
+        rows = [
+            {
+                "statistic": name,
+                "error": f"{row['error']:.4f}",
+                "rank correlation": f"{row['rank_correlation']:.4f}",
+            }
+            for name, row in pretraining.items()
+        ]
+        print_table("Pretraining (held-out fifth; error in standard deviations of what is learned)", rows)
+    if fits:
+        rows = [
+            {"trials": fit["trials"]}
+            | {name.replace("_", " "): _tau(tau) for name, tau in fit["taus"].items()}
+            for fit in fits
+        ]
+        print_table("Kendall tau of the predictor and its rivals (cross-validated)", rows)
+
+
+def _tau(value: float | None) -> str:
+    return "-" if value is None or math.isnan(value) else f"{value:.2f}"
+
+
+def print_results(run: Path, results: Any) -> None:
+    rows = [
+        {
+            "budget": result.budget,
+            "MACs": result.macs,
+            "params": result.params,
+        }
+        | {f"{name} ms": f"{value:.2f}" for name, value in _latency(run / result.directory).items()}
+        | {
+            "predicted %": f"{result.predicted:.2f}",
+            "validation %": f"{result.validation:.2f}",
+            "test %": f"{result.test:.2f}",
+            "ONNX": _onnx(run / result.directory),
+            "files": str(run / result.directory),
+        }
+        for result in results
+    ]
+    timed = [name for name in rows[0] if name.endswith(" ms")]
+    rows += [_baseline_row(run, row, timed) for row in _baselines(run)]
+    print_table("Found (predicted: validation accuracy at the early-stop epoch)", rows)
+    typer.echo(f"report: {run / 'report.html'}")
+
+
+def _baseline_row(run: Path, row: dict[str, Any], timed: list[str]) -> dict[str, Any]:
+    """A baseline as a row of the table of results."""
+    trained = row["outcome"] == "ok"
+    return {
+        "budget": f"(baseline {row['model']}, {row['resolution']} px)",
+        "MACs": row["macs"] if trained else "-",
+        "params": row["params"] if trained else "-",
+        **dict.fromkeys(timed, "-"),
+        "predicted %": "-",
+        "validation %": f"{row['validation']:.2f}" if trained else "-",
+        "test %": f"{row['test']:.2f}" if trained else "-",
+        "ONNX": "-",
+        "files": str(run / row["directory"]) if trained else f"{row['outcome']}: {row['message']}",
+    }
+
+
+def _latency(directory: Path) -> dict[str, float]:
+    """The latency of an emitted network in milliseconds by its name; nothing where it was no statistic."""
+    statistics = _emission(directory).get("statistics", {})
+    return {name: value for name, value in statistics.items() if name == "latency"}
+
+
+def _emission(directory: Path) -> dict[str, Any]:
+    """What is known of an emitted network; empty where its files are gone."""
+    try:
+        known: dict[str, Any] = json.loads((directory / "emission.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return known
+
+
+def _onnx(directory: Path) -> str:
+    """What the check of the ONNX file said: same top-1 as torch on n images (largest difference of a logit)."""
+    check = _emission(directory).get("onnx")
+    if check is None:
+        return "-"
+    if check["status"] == "equal":
+        return f"equal on {check['images']} ({check['max_abs_difference']:.1e})"
+    return f"{check['status']}: {check['reason']}" if check.get("reason") else str(check["status"])

@@ -1,0 +1,22 @@
+"""Torch's CPU threads for the length of a block."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def torch_threads(threads: int | None) -> Iterator[None]:
+    """Compute on `threads` torch threads inside the block; None leaves them as they are.
+
+    With one thread sums have one order, whatever the machine.
+    """
+    import torch  # the ground that every package stands on is there without it
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,26 @@
+"""What joins the packages to a search: configuration, opening a run, the stages, single networks."""
+
+from ._config import RunConfig, resolve_config
+from ._open import open_search
+from ._reference_networks import STANDARD_RECIPE
+from ._search import Search
+from ._stages import emit, evolve, optimize, pareto, pretrain, run, train
+from ._standalone import measure_latency, scale_network, train_with_recipe
+
+__all__ = [
+    "STANDARD_RECIPE",
+    "RunConfig",
+    "Search",
+    "emit",
+    "evolve",
+    "measure_latency",
+    "open_search",
+    "optimize",
+    "pareto",
+    "pretrain",
+    "resolve_config",
+    "run",
+    "scale_network",
+    "train",
+    "train_with_recipe",
+]

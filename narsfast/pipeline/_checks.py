@@ -1,0 +1,83 @@
+"""Refusals before anything is trained: budgets, fronts and networks that a run cannot take."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from narsfast.cost import LATENCY, NO_TABLE, Budget
+from narsfast.errors import UserError
+from narsfast.search import Pool
+
+from ._recipe_search import refuse_bounds
+from ._search import Search
+
+RECIPE = "recipe"
+"""In the place of a budget where the recipe of one network is searched."""
+
+
+def wanted_budgets(search: Search, texts: Iterable[str]) -> dict[str, Budget]:
+    """The budgets that a family each is wanted for, by text; of one network's recipe the one without bounds.
+
+    Raises:
+        UserError: a text is no budget, or one is given for one network.
+    """
+    if search.config.model is not None:
+        for text in texts:
+            if text != RECIPE:
+                refuse_bounds({"budgets": [text]})
+        return {RECIPE: Budget({})}
+    budgets = [Budget.parse(text) for text in texts]
+    return {budget.text(): budget for budget in budgets}
+
+
+def inside_pool(search: Search, budget: Budget) -> Budget:
+    """The budget, not below the pool: the predictor knows nothing of candidates smaller than those."""
+    pool = Budget.parse(search.config.pool_bounds).bounds if search.config.pool_bounds else {}
+    lowest = {name: low for name, (low, _) in pool.items() if low > 0}
+    bounds = {name: (low, math.inf) for name, low in lowest.items()} | dict(budget.bounds)
+    return Budget({name: (max(low, lowest.get(name, 0.0)), high) for name, (low, high) in bounds.items()})
+
+
+def check_budget(search: Search, budget: Budget, pool: Pool) -> None:
+    """Refuse a budget that no member of the pool keeps, before anything is trained for it."""
+    names = search.counter.names
+    if LATENCY in budget.bounds and LATENCY not in names:
+        raise UserError(f"budget {budget.label()} {NO_TABLE}, when the run begins")
+    if not budget.within(pool.statistics, names).any():
+        columns = {name: pool.statistics[:, names.index(name)] for name in budget.bounds}
+        spans = ", ".join(
+            f"{name} {_amount(name, column.min())} to {_amount(name, column.max())}"
+            for name, column in columns.items()
+        )
+        raise UserError(
+            f"budget {budget.label()}: no member of the pool keeps it (the pool has {spans}); "
+            "change it, or the pool's bounds"
+        )
+
+
+def refuse_front(search: Search, statistics: Iterable[str]) -> None:
+    """Refuse a front against statistics that the run does not count.
+
+    Raises:
+        UserError: naming the first; or the run has one network, whose cost is one.
+    """
+    if search.config.model is not None:
+        raise UserError(
+            "the run searches the recipe of one network, of one cost: there is no front of it to show"
+        )
+    for name in statistics:
+        if name not in search.counter.names:
+            raise UserError(
+                f"statistic {name!r} is not counted here; counted are {', '.join(search.counter.names)}"
+            )
+
+
+def check_model(search: Search) -> None:
+    """Refuse a network that cannot take the images before anything is trained for it; the report names its cost."""
+    if search.config.model is not None and not search.run.batches():
+        search.run.put_fact("model_statistics", search.model_statistics)
+
+
+def _amount(name: str, value: float) -> str:
+    return f"{value:.3g} ms" if name == LATENCY else f"{value:,}"

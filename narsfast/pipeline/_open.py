@@ -1,0 +1,146 @@
+"""What the stages of one run share, and the door through which a run is begun or gone on with."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from narsfast import __version__, _native
+from narsfast.arch import create_model, reference_version
+from narsfast.common.progress import Progress, silent
+from narsfast.cost import LatencyTable
+from narsfast.data import check_folder, loader_version, resolve_loader
+from narsfast.errors import UserError
+from narsfast.runs import Run
+from narsfast.space import Space
+from narsfast.training import CHECKPOINT_FILE, check_optimizers
+
+from ._config import RunConfig, is_reference, resolve_config
+from ._search import Search
+
+_log = logging.getLogger("narsfast.run")
+
+_TEACHING = ("distil", "distil_weight", "distil_temperature")
+"""Options that a run may go on with other values of until a network was trained fully."""
+
+
+def open_search(
+    out: str | Path,
+    options: Mapping[str, Any] | None = None,
+    workers: int | None = None,
+    progress: Progress = silent,
+) -> Search:
+    """Open a run directory for writing: a new one, or one that goes on.
+
+    Args:
+        out: the run directory.
+        options: what the user said (`narsfast.pipeline._config.resolve_config`); None to go on with what is stored.
+        workers: trials at once, each in a process of its own; None is one a core, or where trials train on
+            GPUs one for as many GPUs as a trial takes.
+        progress: told of every long stage.
+
+    Raises:
+        UserError: another process writes to the run, or the run was made with other options.
+    """
+    out = Path(out)
+    stored = Run.stored_config(out)
+    if stored is None and options is None:
+        raise UserError(f"run: {out} is no run directory; `narsfast run --out {out}` makes one")
+    config = resolve_config(options or {}, stored)
+    if options and stored is not None and not _has_batches(out):
+        continued, config = config, resolve_config(options)
+        if config != continued:
+            _log.warning(
+                "%s had not trained anything: it begins anew, with the options given now alone; "
+                "`narsfast resume %s` keeps those it began with",
+                out,
+                out,
+            )
+    for reference in set(config.baselines) - set((stored or {}).get("baselines", ())):
+        create_model(reference, num_classes=2)  # a wrong one is said before the run knows it
+    if config.distil != (stored or {}).get("distil") and is_reference(config.distil):
+        create_model(str(config.distil), num_classes=2)
+    growing = ("baselines",) if stored is None or _has_finals(out) else ("baselines", *_TEACHING)
+    run = Run.open(out, config.model_dump(mode="json"), growing=growing)
+    try:
+        if stored is not None and any(stored.get(key) != run.config[key] for key in _TEACHING):
+            _forget_teacher(run)
+        _check_environment(run, config)
+        if options and options.get("latency"):
+            run.put_fact("latency", LatencyTable.read(options["latency"]).model_dump(mode="json"))
+    except UserError:
+        run.close()
+        raise
+    return Search(run, workers or _default_workers(config), progress)
+
+
+def _has_finals(out: Path) -> bool:
+    with Run.read(out) as run:
+        return bool(run.trials("final"))
+
+
+def _forget_teacher(run: Run) -> None:
+    """What was begun with another teacher begins anew."""
+    run.put_fact("teacher", None)
+    for checkpoint in (run.path / "weights").glob(f"*/{CHECKPOINT_FILE}"):
+        checkpoint.unlink()
+
+
+def _has_batches(out: Path) -> bool:
+    with Run.read(out) as run:
+        return bool(run.batches())
+
+
+def _check_environment(run: Run, config: RunConfig) -> None:
+    """Store what trainings depend on, or refuse to go on where it differs; a run with nothing left to train is let in.
+
+    What each ``auto`` of the settings stands for is part of it.
+    """
+    tested = {row["model"] for row in run.fact("baselines") or ()}
+    if run.fact("stage") == "done" and tested >= set(config.baselines):
+        return
+    embedded = config.data == "digits"
+    if not embedded:
+        check_folder(Path(config.data))  # said before anything about how it would be read
+    resolved = config.trainer.resolved(embedded=embedded)
+    if "optimizer" in config.space["recipe"]:
+        optimizers = Space.from_dict(config.space).values("optimizer")
+        check_optimizers([str(name) for name in optimizers], resolved.optim_backend)
+    here = {
+        "narsfast": __version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "instruction_set": _native.isa(),
+        "loader_version": loader_version(resolve_loader(resolved.loader, embedded)),
+        **{name: value for name, value in resolved if value != getattr(config, name)},
+    }
+    if model := run.config.get("model"):
+        here["model"] = reference_version(model)
+    began_with = run.fact("versions")
+    if began_with is not None and "model" in here and not run.batches():
+        began_with = {**began_with, "model": here["model"]}  # nothing is trained yet: the file may be mended
+        run.put_fact("versions", began_with)
+    if began_with is None:
+        run.put_fact("versions", here)
+    elif began_with != here:
+        different = "; ".join(
+            f"{key} was {began_with.get(key)}, is {here.get(key)}"
+            for key in {**began_with, **here}
+            if began_with.get(key) != here.get(key)
+        )
+        raise UserError(
+            f"run: {run.path} began in another environment ({different}); go on in that one, or begin another run"
+        )
+
+
+def _default_workers(config: RunConfig) -> int:
+    cores = len(os.sched_getaffinity(0))
+    units = torch.cuda.device_count() if config.device == "cuda" else cores
+    return max(1, units // config.processes_per_trial)

@@ -1,0 +1,142 @@
+"""A search for the recipe of one network that the user already has: its space, its cost, its emission.
+
+The predictor's architecture side is switched off by the space alone, which has no architecture but a resolution.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from narsfast.arch import (
+    Definition,
+    Network,
+    absolute_reference,
+    cannot_take,
+    create,
+    create_model,
+    resolve_definition,
+)
+from narsfast.cost import count_network
+from narsfast.data import Dataset
+from narsfast.errors import UserError
+from narsfast.space import Space
+from narsfast.training import TrialTask
+
+_log = logging.getLogger("narsfast.model")
+
+
+def chosen_model(given: Mapping[str, Any], stored: Mapping[str, Any]) -> str | None:
+    """The reference in the options or the stored configuration, with the absolute path of its file."""
+    model = given.get("model", stored.get("model"))
+    return None if model is None else absolute_reference(str(model))
+
+
+def refuse_bounds(given: Mapping[str, Any]) -> None:
+    """Bounds on statistics have no meaning where all candidates are one network.
+
+    Raises:
+        UserError: naming the option.
+    """
+    for name, option in (("budgets", "--budget"), ("pool_bounds", "--pool"), ("latency", "--latency")):
+        if given.get(name):
+            raise UserError(
+                f"{option} is given with a model; one network has one cost and one result, so leave {option} out"
+            )
+
+
+def recipe_space(space: Space, model: str, fix: Mapping[str, Any]) -> Space:
+    """The recipes of a space for one network at one resolution.
+
+    What the network cannot take is fixed at 0, which is logged once. A resolution that `fix` does not name is a
+    definition's own, else the middle one of the space (the lower of two); it need not be one of the space.
+
+    Args:
+        space: whose recipe fields are searched; the result of this function is taken as well.
+        model: reference of the network (`narsfast.arch.create_model`).
+        fix: values of recipe fields, and `resolution` in pixels.
+
+    Raises:
+        UserError: there is no such network, or a fixed value cannot be taken.
+    """
+    given = dict(fix)
+    resolution = given.pop("resolution", None)
+    if resolution is None:
+        resolution = _default_resolution(space, model)
+    if type(resolution) is not int or resolution < 1:
+        raise UserError(f"resolution is {resolution!r}; give whole pixels, as in --fix resolution=64")
+    data = space.to_dict()
+    if space.stages:
+        data["name"] = f"{space.name} recipes"
+    data |= {"stages": 0, "architecture": {"resolution": resolution}, "pool": {}, "budgets": []}
+    recipes = Space.from_dict(data)
+    searched = [name for name in ("drop_path", "dropout") if _above_zero(recipes, name)]
+    missing = cannot_take(model) if searched or space.stages else {}
+    for name in missing.keys() & searched:
+        if given.get(name):
+            raise UserError(f"{name} is {given[name]}; {model} {missing[name]}, so leave it out")
+        _log.warning("%s is fixed at 0: %s %s", name, model, missing[name])
+        recipes = recipes.override({name: 0.0})
+    return recipes.fix(given)
+
+
+def _default_resolution(space: Space, model: str) -> Any:
+    if space.stages and ":" not in model:
+        return resolve_definition(model).resolution
+    values = space.values("resolution")
+    return values[(len(values) - 1) // 2]
+
+
+def _above_zero(space: Space, name: str) -> bool:
+    known = {field.name for field in space.fields}
+    return name in known and any(value != 0 for value in space.values(name))
+
+
+def model_statistics(model: str, resolution: int, data: Dataset) -> dict[str, int]:
+    """What a network costs on images of the data at a resolution, by the names of the statistics.
+
+    Raises:
+        UserError: there is no such network, or it cannot take images of the data at this resolution.
+    """
+    network = create_model(model, len(data.classes), data.in_chans)
+    try:
+        return count_network(network, data.in_chans, resolution, len(data.classes))
+    except UserError:
+        raise
+    except Exception as error:  # whatever a network raises on a size that it cannot take
+        raise UserError(
+            f"model {model} cannot take images of {data.in_chans} x {resolution} x {resolution} "
+            f"({type(error).__name__}: {str(error).splitlines()[0]}); fix another resolution"
+        ) from error
+
+
+def default_resolution(model: str, resolution: int | None) -> int:
+    """The resolution that was given, else a definition's own.
+
+    Raises:
+        UserError: none is given for a network without a definition, or one below 1.
+    """
+    if resolution is None and ":" not in model:
+        return resolve_definition(model).resolution
+    if resolution is None or resolution < 1:
+        raise UserError(f"resolution is {resolution}; {model} needs one in pixels, as in --resolution 64")
+    return resolution
+
+
+def network_of(task: TrialTask, data: Dataset) -> tuple[nn.Module, int]:
+    """The network of a task with fresh weights and without dropout, and its resolution in pixels.
+
+    A network of ours knows the resolution it is used at.
+    """
+    classes, channels = len(data.classes), data.in_chans
+    if task.definition is not None:
+        definition = Definition.from_json(task.definition)
+        return create(definition, classes, channels), definition.resolution
+    network = create_model(str(task.model), classes, channels)
+    side = task.model_resolution or task.resolution
+    if isinstance(network, Network):
+        network.definition = network.definition.model_copy(update={"resolution": side})
+    return network, side

@@ -1,0 +1,167 @@
+"""What the stages of one run share: its space, data, statistics and executor."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from narsfast.arch import definition_of
+from narsfast.common.progress import Progress, silent
+from narsfast.common.seeds import derive_seed
+from narsfast.cost import Budget, Counter, LatencyTable, named
+from narsfast.data import Dataset, shared_data
+from narsfast.errors import UserError
+from narsfast.runs import Executor, InProcess, Processes, Run
+from narsfast.search import Pool, sample_pool
+from narsfast.space import Candidate, Genes, Space
+from narsfast.training import TrainerSettings, TrialTask
+
+from ._config import RunConfig
+from ._recipe_search import model_statistics
+
+
+class Search:
+    """What the stages of one run share: its space, data, statistics and executor, each made when first used.
+
+    Attributes:
+        run: the run directory, opened for writing.
+        config: its configuration.
+        progress: told of every long stage.
+    """
+
+    def __init__(self, run: Run, workers: int = 1, progress: Progress = silent) -> None:
+        self.run = run
+        self.config = RunConfig.model_validate(run.config)
+        self.progress = progress
+        self._workers = workers
+
+    def __enter__(self) -> Search:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the workers and let go of the run directory."""
+        self.end_workers()
+        self.run.close()
+
+    def end_workers(self) -> None:
+        """End the processes that train, and free their memory; the next training starts new ones."""
+        if "executor" in self.__dict__:
+            self.executor.shutdown()
+            del self.executor
+
+    @cached_property
+    def trainer(self) -> TrainerSettings:
+        """How the run's trainings are computed, with what each ``auto`` stood for when the run began."""
+        settings, chosen = self.config.trainer, self.run.fact("versions") or {}
+        update = {name: chosen[name] for name in TrainerSettings.model_fields if name in chosen}
+        return settings.model_copy(update=update)
+
+    @cached_property
+    def space(self) -> Space:
+        """The space, with the fields that the user fixed."""
+        return Space.from_dict(self.config.space)
+
+    @cached_property
+    def data(self) -> Dataset:
+        """The images in three splits.
+
+        Raises:
+            UserError: they are not those that the run began with.
+        """
+        data = shared_data(self.config.data, self._resolution, self.config.mirror)
+        found = data.fingerprint()
+        began_with = self.run.fact("data")
+        if began_with is None:
+            self.run.put_fact("data", found)
+        elif began_with != found:
+            different = "; ".join(
+                f"{key} was {began_with[key]}, is {found[key]}"
+                for key in found
+                if found[key] != began_with[key]
+            )
+            raise UserError(
+                f"data: {self.config.data} has changed since the run began ({different}); begin another run"
+            )
+        return data
+
+    @cached_property
+    def _resolution(self) -> int:
+        """The largest resolution of the space, in pixels."""
+        return max(int(value) for value in self.space.values("resolution"))
+
+    @cached_property
+    def counter(self) -> Counter:
+        """Statistics of genes for networks that fit the data."""
+        table = None
+        if self.config.latency is not None:
+            stored = self.run.fact("latency")
+            if stored is None:
+                raise UserError(
+                    f"latency: {self.run.path} stopped before it had its table; give it again with --latency"
+                )
+            table = LatencyTable.from_dict(stored)
+        return Counter(self.space, self.data.in_chans, len(self.data.classes), table)
+
+    @cached_property
+    def model_statistics(self) -> dict[str, int]:
+        """What the network costs whose recipe is searched; empty where the architecture is searched too.
+
+        Raises:
+            UserError: the network cannot take the images.
+        """
+        model = self.config.model
+        return {} if model is None else model_statistics(model, self._resolution, self.data)
+
+    def statistics(self, genes: Genes) -> list[dict[str, int | float]]:
+        """Statistics of canonical genes (n, F) by name, in JSON types."""
+        if self.config.model is not None:
+            return [dict(self.model_statistics) for _ in genes]
+        return named(self.counter.names, self.counter(genes))
+
+    @cached_property
+    def pool(self) -> Pool:
+        """The pool: a function of the configuration, so it is sampled again rather than stored."""
+        bounds = Budget.parse(self.config.pool_bounds) if self.config.pool_bounds else None
+        self.progress("sample the pool", 0, 1)
+        pool = sample_pool(self.counter, bounds, self.config.pool_size, self.seed("pool"))
+        self.progress("sample the pool", 1, 1)
+        return pool
+
+    @cached_property
+    def executor(self) -> Executor:
+        """Where trials run."""
+        config = self.config
+        if self._workers <= 1:
+            return InProcess()
+        return Processes(
+            self._workers,
+            threads_per_trial=config.threads_per_trial,
+            gpus_per_worker=config.processes_per_trial,
+        )
+
+    def seed(self, *purpose: str | int) -> int:
+        """Seed for one purpose of this run."""
+        return derive_seed(self.config.seed, *purpose)
+
+    def task(self, candidate: Candidate, epochs: int, schedule_epochs: int, purpose: str) -> TrialTask:
+        """The training of one candidate as a message to an executor."""
+        model, definition = self.config.model, None
+        if model is None:
+            definition = definition_of(self.space, self.space.encode([candidate]))[0].to_json()
+        output = str(self.run.path / "weights" / candidate.id) if purpose == "final" else None
+        return TrialTask(
+            candidate=candidate.id,
+            definition=definition,
+            recipe=candidate.recipe,
+            data=self.config.data,
+            epochs=epochs,
+            schedule_epochs=schedule_epochs,
+            seed=self.seed(purpose, candidate.id),
+            settings=self.trainer,
+            output=output,
+            resolution=self._resolution,
+            mirror=self.config.mirror,
+            model=model,
+        )

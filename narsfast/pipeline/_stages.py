@@ -1,0 +1,304 @@
+"""The stages of a search as functions: what the command line and users call.
+
+Each stage takes a search (`open_search`), does what is not yet done, and leaves its outcome in the run; so a stage
+called again is free, and a run that was stopped anywhere goes on. The order is pretrain, optimize, evolve, train, emit.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from narsfast.arch import WEIGHTS_FILE, load_weights
+from narsfast.common.progress import Progress, silent
+from narsfast.common.trial import Trial
+from narsfast.cost import Budget
+from narsfast.data import batches
+from narsfast.emit import ForeignModel, Measurements, describe_data
+from narsfast.emit import emit as emit_network
+from narsfast.errors import UserError
+from narsfast.predictor import Predictor, load_predictor, save_predictor
+from narsfast.predictor import pretrain as pretrain_predictor
+from narsfast.report import write_report
+from narsfast.runs import Result
+from narsfast.search import evolve as evolve_candidates
+from narsfast.search import optimize as optimize_candidates
+from narsfast.search import pareto as pareto_front
+from narsfast.space import Candidate, Recipe
+from narsfast.training import computed_by, evaluate, training_device
+
+from ._checks import check_budget, check_model, inside_pool, refuse_front, wanted_budgets
+from ._families import (
+    candidate_rows,
+    family_of,
+    trained_genes,
+)
+from ._finals import final_row, final_task, first_to_train
+from ._open import open_search
+from ._recipe_search import network_of
+from ._reference_networks import baseline_task, measure_baselines
+from ._search import Search
+from ._teacher import check_teacher, describe_teacher, teacher_task
+from ._trials import evaluate_batch, run_tasks, store_fits
+
+_AFTER_OPTIMIZE = ("evolve", "train", "emit", "done")  # stages of a run whose predictor is final
+
+
+def run(
+    out: str | Path,
+    options: Mapping[str, Any] | None = None,
+    workers: int | None = None,
+    progress: Progress = silent,
+) -> list[Result]:
+    """Run every stage; arguments as in `open_search`.
+
+    Returns:
+        One result a budget, in the order of the budgets.
+    """
+    with open_search(out, options, workers, progress) as search:
+        pretrain(search)
+        optimize(search)
+        evolve(search)
+        train(search)
+        return emit(search)
+
+
+def pretrain(search: Search) -> Predictor:
+    """Sample the pool (Algorithm 1, step 2) and pretrain the predictor on the pool's statistics."""
+    folder = search.run.path / "pretrained"
+    check_model(search)
+    if search.run.fact("predictor_pretraining") is not None:
+        return load_predictor(folder, search.space, search.counter)
+    search.run.put_fact("stage", "pretrain")
+    pool = search.pool
+    for text in search.config.budgets:
+        check_budget(search, Budget.parse(text), pool)
+    check_teacher(search)
+    predictor = pretrain_predictor(
+        search.counter,
+        pool.genes,
+        search.seed("pretrain"),
+        members=search.config.members,
+        progress=search.progress,
+    )
+    save_predictor(predictor, folder)
+    search.run.put_fact("chance", search.data.chance)
+    search.run.put_fact("predictor_pretraining", predictor.pretraining.to_dict())
+    return predictor
+
+
+def optimize(search: Search) -> Predictor:
+    """Train batches of promising candidates and refit the predictor after each (Algorithm 1, step 3).
+
+    Trials that the run already holds are not trained again.
+    """
+    folder = search.run.path / "predictor"
+    if search.run.fact("stage") in _AFTER_OPTIMIZE:
+        return load_predictor(folder, search.space, search.counter)
+    pretrained = pretrain(search)
+    search.run.put_fact("stage", "optimize")
+    config = search.config
+    pool = search.pool
+    outcome = optimize_candidates(
+        pool,
+        pretrained,
+        lambda batch: evaluate_batch(search, batch),
+        batch=config.batch,
+        iterations=config.iterations,
+        epochs=config.epochs,
+        chance=search.data.chance,
+        seed=search.seed("optimise"),
+        threshold=config.threshold,
+        correlation=config.correlation,
+        on_fit=lambda fits, early_stop_epoch: store_fits(search, fits, early_stop_epoch),
+        progress=search.progress,
+    )
+    save_predictor(outcome.predictor, folder)
+    search.run.put_fact("stage", "evolve")
+    return outcome.predictor
+
+
+def evolve(search: Search, added: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """Search the best candidates of every budget on the predictor (Algorithm 2).
+
+    Args:
+        search: of a run that is optimized; what is missing is done first.
+        added: further budgets, as in ``macs=50M``; they stay with the run.
+
+    Returns:
+        One family a budget in JSON types: the budget's text and label, and the best candidates, best first.
+    """
+    wanted_budgets(search, (*search.config.budgets, *added))  # a wrong one is said before anything is trained
+    predictor = optimize(search)
+    known = {family["budget"]: family for family in search.run.fact("families") or ()}
+    wanted = wanted_budgets(search, (*search.config.budgets, *known, *added))
+    missing = {text: budget for text, budget in wanted.items() if text not in known}
+    if missing:
+        pool = search.pool
+        for budget in missing.values():
+            check_budget(search, budget, pool)
+        search.progress("evolve", 0, 1)
+        evolved = evolve_candidates(
+            predictor,
+            search.counter,
+            [inside_pool(search, budget) for budget in missing.values()],
+            pool,
+            trained_genes(search),
+            search.seed("evolve"),
+        )
+        search.progress("evolve", 1, 1)
+        for (text, budget), result in zip(missing.items(), evolved, strict=True):
+            known[text] = family_of(search, text, budget, result, predictor)
+        search.run.put_fact("families", list(known.values()))
+        search.run.put_fact("stage", "train")
+    return list(known.values())
+
+
+def pareto(search: Search, statistics: Sequence[str], between: str | None = None) -> list[dict[str, Any]]:
+    """The whole front of predicted accuracy against one or two statistics.
+
+    Args:
+        search: of a run that is optimized; what is missing is done first.
+        statistics: their names.
+        between: bounds of the first one, as in ``50M:100M``; None is all that the pool spans.
+
+    Returns:
+        The front's candidates in JSON types, by the first statistic.
+    """
+    refuse_front(search, statistics)
+    bounds = f"{statistics[0]}={between}" if between else search.config.pool_bounds
+    budget = Budget.parse(bounds) if bounds else Budget({statistics[0]: (0.0, math.inf)})
+    predictor = optimize(search)
+    pool = search.pool
+    search.progress("pareto", 0, 1)
+    front = pareto_front(
+        predictor,
+        search.counter,
+        statistics,
+        inside_pool(search, budget),
+        pool,
+        trained_genes(search),
+        search.seed("pareto"),
+    )
+    search.progress("pareto", 1, 1)
+    return candidate_rows(search, front, len(front.scores))
+
+
+def train(search: Search) -> dict[str, Trial]:
+    """Train the best candidate of every budget fully, or the one that `final_row` puts in its place; then the baselines.
+
+    What was trained before is kept. Teachers are trained before those that they teach.
+
+    Returns:
+        The trial of each budget's network, by the budget's text.
+
+    Raises:
+        UserError: every candidate that the run keeps for a budget ended badly, or the teacher did.
+    """
+    families = evolve(search)
+    images = len(search.data.val)
+    finals = {trial.candidate: trial for trial in search.run.trials("final")}
+    _train_teacher(search)
+    while True:
+        chosen = {family["budget"]: final_row(family, finals, images) for family in families}
+        wanted = {row["id"]: row for row in chosen.values()}
+        now = first_to_train(search, wanted)
+        if wanted.keys() <= finals.keys():
+            break
+        search.run.put_fact("finals_expected", len(wanted.keys() | finals.keys()))
+        tasks = [final_task(search, row) for row in now.values()]
+        finals |= {trial.candidate: trial for trial in run_tasks(search, tasks, "final", "train")}
+    baselines = [baseline_task(search, reference) for reference in search.config.baselines]
+    if baselines:
+        list(run_tasks(search, baselines, "baseline", "train the baselines"))
+    if search.run.fact("stage") == "train":
+        search.run.put_fact("stage", "emit")
+    return {budget: finals[row["id"]] for budget, row in chosen.items()}
+
+
+def emit(search: Search) -> list[Result]:
+    """Test each trained network once and write its folder; test the baselines once; then write the report.
+
+    Returns:
+        One result a budget.
+    """
+    trials = train(search)
+    search.end_workers()
+    families = evolve(search)
+    known = {result.budget: result for result in search.run.results()}
+    for index, family in enumerate(families):
+        search.progress("test and emit", index, len(families))
+        if family["label"] not in known:
+            result = _emit_family(search, family, trials[family["budget"]])
+            search.run.add_result(result)
+            known[result.budget] = result
+    search.progress("test and emit", len(families), len(families))
+    if search.config.baselines:
+        measure_baselines(search)
+    search.run.put_fact("stage", "done")
+    write_report(search.run, search.run.path / "report.html")
+    return [known[family["label"]] for family in families]
+
+
+def _train_teacher(search: Search) -> None:
+    """Train a teacher that is no network of the run."""
+    task = teacher_task(search)
+    if task is not None:
+        (trial,) = run_tasks(search, [task], "baseline", "train the teacher")
+        if trial.outcome != "ok":
+            raise UserError(
+                f"distil: the training of the teacher {task.candidate} {trial.ending()}, or go on with another --distil "
+                "(`none` is without)"
+            )
+
+
+def _emit_family(search: Search, family: Mapping[str, Any], trial: Trial) -> Result:
+    """Test the network of one budget and write its folder.
+
+    The test is read by Pillow, whatever loader the training had: that is how users of an emitted network will read
+    their images, and the number does not depend on what is installed here.
+    """
+    best = next(found for found in family["candidates"] if found["id"] == trial.candidate)
+    candidate = Candidate(best["architecture"], best["recipe"])
+    task = search.task(candidate, trial.epochs, trial.epochs, "final")
+    recipe = Recipe.of(task.recipe)
+    data = search.data
+    network, resolution = network_of(task, data)
+    load_weights(network, Path(str(task.output), WEIGHTS_FILE))
+    network.to(training_device(search.trainer.device))
+    tested = evaluate(network, data.test, resolution, search.config.threads_per_trial)
+    directory = Path("family") / re.sub(r"[^A-Za-z0-9.]+", "-", family["budget"])
+    emit_network(
+        search.run.path / directory,
+        network.cpu().eval(),
+        recipe,
+        describe_data(data),
+        Measurements(
+            budget=family["label"],
+            statistics=best["statistics"],
+            predicted=best["predicted"],
+            validation=trial.curve[-1],
+            test=tested.accuracy,
+            epochs=trial.epochs,
+            seed=task.seed,
+            candidate=trial.candidate,
+            seconds=trial.seconds,
+            optim_backend=computed_by(recipe.optimizer, search.trainer.optim_backend),
+            distillation=describe_teacher(search, trial.candidate),
+        ),
+        test_batches=batches(data.test, resolution, 128),
+        model=None if task.model is None else ForeignModel(task.model, resolution),
+    )
+    return Result(
+        budget=family["label"],
+        candidate=trial.candidate,
+        macs=best["statistics"]["macs"],
+        params=best["statistics"]["params"],
+        predicted=best["predicted"],
+        validation=trial.curve[-1],
+        test=tested.accuracy,
+        directory=str(directory),
+    )

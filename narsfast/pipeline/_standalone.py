@@ -1,0 +1,291 @@
+"""What is done with single networks, without a search: a recipe is applied, a network is scaled."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from narsfast import cost
+from narsfast.arch import (
+    WEIGHTS_FILE,
+    Definition,
+    Padding,
+    absolute_reference,
+    cannot_take,
+    check_padding,
+    load_weights,
+    resolve_definition,
+)
+from narsfast.common.files import replacing_directory
+from narsfast.common.progress import Progress, silent
+from narsfast.cost import STATISTICS, LatencyTable, count_definitions, scale
+from narsfast.data import batches, shared_data
+from narsfast.emit import (
+    GIVEN,
+    ForeignModel,
+    Measurements,
+    describe_data,
+    emit,
+    read_json,
+    read_preprocessing,
+)
+from narsfast.errors import UserError, refusal
+from narsfast.space import Recipe, parse_quantity, read_recipe
+from narsfast.training import (
+    TrainerSettings,
+    TrialTask,
+    computed_by,
+    evaluate,
+    run_trial,
+)
+
+from ._config import resolve_space
+from ._recipe_search import default_resolution, model_statistics, network_of
+
+TRAINING_FILE = "training.json"
+SCALED_FILE = "statistics.json"
+
+_log = logging.getLogger("narsfast.model")
+
+
+def train_with_recipe(
+    model: str,
+    recipe: str | Path | Recipe,
+    out: str | Path,
+    *,
+    data: str = "digits",
+    resolution: int | None = None,
+    epochs: int = 30,
+    seed: int = 0,
+    mirror: bool = True,
+    settings: Mapping[str, Any] | None = None,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Train any network with a recipe and test it once.
+
+    What the network cannot take of the recipe is left out and named in the result. A training that was stopped goes on
+    from its last epoch when the same is asked for again.
+
+    Args:
+        model: reference of the network (`narsfast.arch.create_model`).
+        recipe: a recipe or its file.
+        out: folder that gets what `narsfast.emit.emit` writes of a network, and training.json; one that exists is
+            replaced only where it holds a training.
+        data: ``digits`` or a folder of images.
+        resolution: side of the images, pixels; None is a definition's own.
+        epochs: to train.
+        seed: of the training.
+        mirror: whether a mirrored image keeps its class.
+        settings: fields of `TrainerSettings`.
+        progress: told of the training.
+
+    Returns:
+        What training.json holds: the arguments, ``optim_backend`` (who computed the optimizer's step), ``statistics``,
+        ``curve`` (validation accuracy in percent after each
+        epoch), ``validation``, ``test``, ``seconds``.
+
+    Raises:
+        UserError: an argument cannot be used, or the training ended badly.
+    """
+    if seed < 0:
+        raise UserError(f"seed is {seed}; it must be at least 0")
+    model, target = absolute_reference(model), Path(out)
+    _check_target(target, TRAINING_FILE)
+    asked = recipe if isinstance(recipe, Recipe) else read_recipe(recipe)
+    resolution = default_resolution(model, resolution)
+    left_out = {name: why for name, why in cannot_take(model).items() if getattr(asked, name)}
+    for name, why in left_out.items():
+        _log.warning("%s is left out of the recipe: %s %s", name, model, why)
+    used = asked.model_copy(update=dict.fromkeys(left_out, 0.0))
+    dataset = shared_data(data, resolution, mirror)
+    statistics = model_statistics(model, resolution, dataset)
+    unfinished = target.absolute().with_name(f".{target.name}.training")
+    task = TrialTask(
+        candidate=model,
+        definition=None,
+        model=model,
+        recipe=used.model_dump(mode="json"),
+        data=data,
+        epochs=epochs,
+        schedule_epochs=epochs,
+        seed=seed,
+        settings=_trainer(settings or {}).resolved(embedded=data == "digits"),
+        output=str(unfinished),
+        resolution=resolution,
+        mirror=mirror,
+    )
+    trial = run_trial(task, report=lambda share: progress("train", share, 1))
+    if trial.outcome != "ok":
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise UserError(
+            f"the training {trial.outcome.replace('_', ' ')} ({trial.message}); try a recipe of a lower learning_rate "
+            "or batch_size"
+        )
+    network, _ = network_of(task, dataset)
+    load_weights(network, unfinished / WEIGHTS_FILE)
+    found: dict[str, Any] = {
+        "model": model,
+        "recipe": used.model_dump(mode="json"),
+        "left_out": sorted(left_out),
+        "data": data,
+        "resolution": resolution,
+        "epochs": epochs,
+        "seed": seed,
+        "settings": task.settings.model_dump(mode="json"),
+        "optim_backend": computed_by(used.optimizer, task.settings.optim_backend),
+        "statistics": statistics,
+        "curve": list(trial.curve),
+        "validation": trial.curve[-1],
+        "test": evaluate(network, dataset.test, resolution).accuracy,
+        "seconds": trial.seconds,
+    }
+    emit(
+        target,
+        network.eval(),
+        used,
+        describe_data(dataset),
+        Measurements(
+            budget=GIVEN,
+            statistics=statistics,
+            predicted=None,
+            validation=found["validation"],
+            test=found["test"],
+            epochs=epochs,
+            seed=seed,
+            candidate=hashlib.sha256(model.encode()).hexdigest()[:16],
+            seconds=trial.seconds,
+            optim_backend=found["optim_backend"],
+        ),
+        test_batches=batches(dataset.test, resolution, 128),
+        model=ForeignModel(model, resolution),
+        further={TRAINING_FILE: json.dumps(found, indent=1) + "\n"},
+    )
+    shutil.rmtree(unfinished)
+    return found
+
+
+def _trainer(settings: Mapping[str, Any]) -> TrainerSettings:
+    try:
+        return TrainerSettings.model_validate(settings)
+    except ValidationError as error:
+        raise UserError(refusal(error)) from None
+
+
+def scale_network(source: str, macs: str, out: str | Path) -> dict[str, Any]:
+    """Scale a network (`narsfast.cost.scale`) and write it with its recipe.
+
+    Args:
+        source: an emitted folder, one that this function wrote, a definition's .json file or a name of the zoo; the
+            latter two are counted with 3 channels and 1000 classes.
+        macs: what is asked for: a factor (``2x``, ``0.5x``) or a number (``100M``).
+        out: folder that gets definition.json, statistics.json and, from an emitted folder, recipe.json; one that
+            exists is replaced only where it holds a scaled network.
+
+    Returns:
+        What statistics.json holds: the statistics before and after, by name, ``ratio`` of the multiply-adds, and what
+        they were counted with.
+
+    Raises:
+        UserError: the source or the number cannot be used.
+    """
+    target, folder = Path(out), Path(source)
+    _check_target(target, SCALED_FILE)
+    in_chans, classes, padding, recipe = 3, 1000, check_padding("published"), None
+    if folder.is_dir():
+        if not (folder / "definition.json").exists():
+            raise UserError(
+                f"{source} has no definition.json: only a network that was found or defined can be scaled"
+            )
+        in_chans, classes, padding = _counted_with(folder)
+        definition = resolve_definition(folder / "definition.json")
+        recipe = folder / "recipe.json"
+    else:
+        definition = resolve_definition(source)
+
+    def count(network: Definition) -> dict[str, int]:
+        counted = count_definitions([network], in_chans, classes, padding)[0].tolist()
+        return dict(zip(STATISTICS, counted, strict=True))
+
+    before = count(definition)
+    asked = _asked(macs, before["macs"])
+    scaled = scale(definition, asked, in_chans, classes, padding)
+    after = count(scaled)
+    found = {
+        "asked_macs": round(asked),
+        "ratio": after["macs"] / before["macs"],
+        "in_chans": in_chans,
+        "classes": classes,
+        "padding": padding,
+        "before": {"resolution": definition.resolution} | before,
+        "after": {"resolution": scaled.resolution} | after,
+    }
+    with replacing_directory(target) as made:
+        (made / "definition.json").write_text(scaled.to_json(), encoding="utf-8")
+        (made / SCALED_FILE).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        if recipe is not None and recipe.exists():
+            (made / "recipe.json").write_bytes(recipe.read_bytes())
+    return found
+
+
+def _counted_with(folder: Path) -> tuple[int, int, Padding]:
+    """Channels, classes and padding of a folder that was emitted or scaled."""
+    if (folder / SCALED_FILE).exists():
+        counted = read_json(folder, SCALED_FILE)
+        try:
+            return counted["in_chans"], counted["classes"], check_padding(counted["padding"])
+        except (KeyError, TypeError):
+            raise UserError(
+                f"{folder / SCALED_FILE} does not say what it was counted with; scale the network again"
+            ) from None
+    facts = read_preprocessing(folder)
+    return facts.in_chans, len(facts.classes), check_padding(facts.padding)
+
+
+def _asked(text: str, own: int) -> float:
+    try:
+        return float(text[:-1]) * own if text.endswith(("x", "X")) else parse_quantity(text)
+    except (ValueError, UserError):
+        raise UserError(
+            f"macs is {text!r}; give a factor such as 2x or 0.5x, or a number such as 100M"
+        ) from None
+
+
+def _check_target(target: Path, file: str) -> None:
+    """Refuse to replace what these functions did not write."""
+    if target.exists() and (not target.is_dir() or (any(target.iterdir()) and not (target / file).exists())):
+        raise UserError(f"out: {target} holds other things; name a new folder")
+
+
+def measure_latency(
+    options: Mapping[str, Any],
+    batch: int = 1,
+    threads: int = 1,
+    seconds: float = 60.0,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> LatencyTable:
+    """Time the blocks of a run's space on this machine; the other arguments as in `narsfast.cost.measure_latency`.
+
+    Args:
+        options: `data`, `space` and `fix`, as in `open_search`.
+    """
+    folder, space = resolve_space(options)
+    resolution = max(int(value) for value in space.values("resolution"))
+    data = shared_data(folder, resolution, True)
+    return cost.measure_latency(
+        space,
+        data.in_chans,
+        len(data.classes),
+        batch=batch,
+        threads=threads,
+        seconds=seconds,
+        seed=seed,
+        progress=progress,
+    )

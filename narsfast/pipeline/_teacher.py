@@ -1,0 +1,155 @@
+"""Who teaches the final trainings of a run: the second step of the paper's two-step distillation.
+
+The trainings of the search are never distilled: labels of the predictor stay what a recipe alone gives, and the teacher
+may be a network that the search has yet to find.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from narsfast.arch import WEIGHTS_FILE
+from narsfast.emit import read_preprocessing
+from narsfast.errors import UserError
+from narsfast.space import Candidate
+from narsfast.training import Distillation, Teacher, TrialTask
+
+from ._config import LARGEST, is_reference
+from ._recipe_search import model_statistics
+from ._reference_networks import baseline_task
+from ._search import Search
+
+_log = logging.getLogger("narsfast.distil")
+
+Rows = Mapping[str, Mapping[str, Any]]
+"""Evolved candidates by their ids, as `narsfast.pipeline._families.candidate_rows` makes them."""
+
+
+def check_teacher(search: Search) -> None:
+    """Refuse a teacher that cannot teach, before anything is trained.
+
+    Raises:
+        UserError: there is no such network, or it does not fit the data.
+    """
+    text = search.config.distil
+    if text is None or text == LARGEST:
+        return
+    if is_reference(text):
+        sides = [int(value) for value in search.space.values("resolution")]
+        for side in {min(sides), max(sides)}:
+            model_statistics(text, side, search.data)
+    else:
+        Teacher(_from_files(search, text), search.data)
+
+
+def teacher_task(search: Search) -> TrialTask | None:
+    """The training of a teacher that is named by its reference; None where it needs none of its own."""
+    text = search.config.distil
+    return baseline_task(search, text) if text is not None and is_reference(text) else None
+
+
+def describe_teacher(search: Search, candidate: str) -> dict[str, Any] | None:
+    """What an emitted folder and the report say of the teacher of a final training; None where it had none."""
+    config = search.config
+    teacher = search.run.fact("teacher")
+    if config.distil is None or teacher is None or teacher.get("candidate") == candidate:
+        return None
+    return {
+        "teacher": config.distil,
+        **teacher,
+        "weight": config.distil_weight,
+        "temperature": config.distil_temperature,
+    }
+
+
+def distillation_of(search: Search, candidate: str) -> Distillation | None:
+    """Who teaches the full training of a candidate; None is nobody."""
+    config = search.config
+    if config.distil is None:
+        return None
+    if config.distil == LARGEST:
+        teacher = search.run.fact("teacher")
+        if teacher is None or teacher["candidate"] == candidate:
+            return None
+        found = _from_run(search, teacher["candidate"])
+    else:
+        reference = is_reference(config.distil)
+        found = (
+            _from_task(baseline_task(search, config.distil))
+            if reference
+            else _from_files(search, config.distil)
+        )
+        _keep(search, found)
+    return replace(found, weight=config.distil_weight, temperature=config.distil_temperature)
+
+
+def _from_run(search: Search, candidate: str) -> Distillation:
+    rows = {row["id"]: row for family in search.run.fact("families") for row in family["candidates"]}
+    row, epochs = rows[candidate], search.config.final_epochs
+    task = search.task(Candidate(row["architecture"], row["recipe"]), epochs, epochs, "final")
+    return replace(_from_task(task), resolution=int(row["architecture"]["resolution"]))
+
+
+def _from_task(task: TrialTask) -> Distillation:
+    return Distillation(
+        weights=str(Path(str(task.output), WEIGHTS_FILE)),
+        definition=task.definition,
+        model=task.model,
+        resolution=task.model_resolution,
+    )
+
+
+def _from_files(search: Search, text: str) -> Distillation:
+    """A teacher that is there already: an emitted folder, or weights of a reference.
+
+    Raises:
+        UserError: it is neither, or the folder's network knows other classes.
+    """
+    folder = Path(text)
+    reference, separator, weights = text.rpartition("=")
+    if separator and not folder.is_dir():
+        return Distillation(weights=weights, model=reference)
+    if not folder.is_dir():
+        raise UserError(
+            f"distil is {text!r}, no folder of an emitted network; give `{LARGEST}`, such a folder, torchvision:NAME, "
+            "timm:NAME, FILE.py:FACTORY, or REFERENCE=WEIGHTS.safetensors"
+        )
+    found = read_preprocessing(folder)
+    if found.classes != search.data.classes or found.in_chans != search.data.in_chans:
+        raise UserError(
+            f"distil: the network in {folder} knows {len(found.classes)} classes ({', '.join(found.classes[:3])}, ...) "
+            f"in {found.in_chans} channel(s), the data has {len(search.data.classes)} "
+            f"({', '.join(search.data.classes[:3])}, ...) in {search.data.in_chans}; name a teacher of these classes"
+        )
+    definition = folder / "definition.json"
+    if not definition.is_file():
+        raise UserError(f"distil: {definition} is missing; name a folder that narsfast emit wrote")
+    return Distillation(
+        weights=str(folder / WEIGHTS_FILE),
+        definition=definition.read_text(encoding="utf-8"),
+        resolution=found.resolution,
+        mean=found.mean,
+        std=found.std,
+        padding=found.padding,
+    )
+
+
+def _keep(search: Search, found: Distillation) -> None:
+    """Remember the teacher's weights by their hash; refuse to go on with others."""
+    try:
+        digest = hashlib.sha256(Path(found.weights).read_bytes()).hexdigest()
+    except OSError as error:
+        raise UserError(f"distil: {found.weights} cannot be read ({error.strerror}); put it back") from None
+    began_with = search.run.fact("teacher")
+    if began_with is None:
+        search.run.put_fact("teacher", {"sha256": digest})
+    elif began_with["sha256"] != digest:
+        raise UserError(
+            f"distil: {found.weights} has changed since the first network was distilled; put the old file back, or "
+            "begin another run"
+        )

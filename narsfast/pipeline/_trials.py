@@ -1,0 +1,73 @@
+"""Training the candidates of a stage: what the run holds is not trained again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+
+from narsfast.common.trial import Trial
+from narsfast.errors import UserError
+from narsfast.runs import BatchMember, Purpose, run_trials
+from narsfast.search import Fit, PickedBatch
+from narsfast.training import TrialTask, run_trial
+
+from ._search import Search
+
+
+def evaluate_batch(search: Search, batch: PickedBatch) -> Iterator[Trial]:
+    """Train a batch that Algorithm 1 picked, and keep everything about it in the run."""
+    candidates = search.space.decode(batch.genes)
+    members = [
+        BatchMember(candidate.id, tuple(genes), candidate.architecture, candidate.recipe, score)
+        for candidate, genes, score in zip(candidates, batch.genes.tolist(), batch.scores, strict=True)
+    ]
+    search.run.add_batch(batch.index, batch.epochs, members)
+    known = search.run.fact("statistics") or {}
+    statistics = search.statistics(batch.genes)
+    known |= {candidate.id: row for candidate, row in zip(candidates, statistics, strict=True)}
+    search.run.put_fact("statistics", known)
+    epochs = search.config.epochs
+    tasks = [search.task(candidate, batch.epochs, epochs, "search") for candidate in candidates]
+    stage = f"optimize: batch {batch.index + 1} of {search.config.iterations}"
+    bad: list[Trial] = []
+    for trial in run_tasks(search, tasks, "search", stage):
+        bad += [trial] if trial.outcome != "ok" else []
+        yield trial
+    if len(bad) == len(tasks):
+        raise UserError(f"no training of batch {batch.index + 1} ended well, the first {bad[0].ending()}")
+
+
+def run_tasks(search: Search, tasks: Sequence[TrialTask], purpose: Purpose, stage: str) -> Iterator[Trial]:
+    """Trials of the tasks as they end: those in the run first, then those trained now."""
+    stored = {trial.candidate: trial for trial in search.run.trials(purpose)}
+    open_tasks = [task for task in tasks if task.candidate not in stored]
+    shares = {task.candidate: 0.0 for task in open_tasks}
+    done = len(tasks) - len(open_tasks)
+
+    def report(task: TrialTask, share: float) -> None:
+        shares[task.candidate] = share
+        search.progress(stage, done + sum(shares.values()), len(tasks))
+
+    search.progress(stage, done, len(tasks))
+    for task in tasks:
+        if task.candidate in stored:
+            yield stored[task.candidate]
+    if not open_tasks:
+        return
+    for trial in run_trials(
+        search.executor,
+        run_trial,
+        open_tasks,
+        timeout=search.config.trial_timeout,
+        started=lambda task: search.run.started(task.candidate, purpose, task.epochs),
+        report=report,
+    ):
+        search.run.add_trial(trial, purpose)
+        shares[trial.candidate] = 1.0
+        search.progress(stage, done + sum(shares.values()), len(tasks))
+        yield trial
+
+
+def store_fits(search: Search, fits: Sequence[Fit], early_stop_epoch: int) -> None:
+    search.run.put_fact("early_stop_epoch", early_stop_epoch)
+    search.run.put_fact("fits", [asdict(fit) for fit in fits])

@@ -1,0 +1,144 @@
+import pytest
+import yaml
+
+from narsfast.errors import UserError
+from narsfast.pipeline._config import resolve_config
+from narsfast.pipeline._open import _default_workers
+from narsfast.space import Space, load_space
+
+
+def test_defaults_come_from_the_space():
+    config = resolve_config({})
+    tiny = load_space("tiny")
+    assert Space.from_dict(config.space) == tiny
+    assert config.data == "digits"
+    assert config.budgets == ("macs=1M", "macs=2M", "macs=4M")
+    assert config.pool_bounds == "macs=500K:10M"
+    assert config.pool_size >= 2000
+    assert config.batch * config.iterations >= 20
+    assert (config.iterations, config.epochs) == (3, 8)
+
+
+def test_a_folder_takes_the_mobile_space(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = resolve_config({"data": "photos"})
+    assert config.space["name"] == "mobile"
+    assert config.data == str(tmp_path / "photos")
+
+
+def test_fixed_fields_are_in_the_stored_space():
+    config = resolve_config({"fix": {"optimizer": "sgd"}})
+    assert Space.from_dict(config.space).values("optimizer") == ("sgd",)
+
+
+def test_stored_values_hold_unless_said_otherwise():
+    stored = resolve_config({"seed": 3, "budgets": ["macs=3M"]}).model_dump(mode="json")
+    assert resolve_config({}, stored).model_dump(mode="json") == stored
+    assert resolve_config({"seed": 4}, stored).seed == 4
+    assert resolve_config({"budgets": ["macs=5M"]}, stored).budgets == ("macs=5M",)
+
+
+def test_the_same_said_another_way_is_the_same():
+    one = resolve_config({"budgets": ["macs=1000K"], "data": "digits"})
+    assert one == resolve_config({"budgets": ["macs=1M"]})
+
+
+def test_the_device_is_resolved_where_the_run_is_made(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    made = resolve_config({})
+    assert made.device == "cuda"
+    assert resolve_config({"device": "cpu"}).device == "cpu"
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert resolve_config({}).device == "cpu"
+    stored = made.model_dump(mode="json")
+    assert resolve_config({}, stored).device == "cuda"
+    assert resolve_config({"device": "auto"}, stored).device == "cpu"
+    with pytest.raises(UserError, match="device is 'cuda'; torch finds no CUDA device here"):
+        resolve_config({"device": "cuda"})
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"pool_size": 1}, "pool_size is 1; it must be greater than or equal to 16"),
+        ({"threshold": 2}, "threshold is 2; it must be less than or equal to 1"),
+        (
+            {"optim_backend": "fast"},
+            "optim_backend is 'fast'; it must be 'auto', 'native', 'torch' or 'apex'",
+        ),
+        ({"recipe_space": "exotic"}, "recipe_space is 'exotic'; it must be one of extended, paper"),
+        ({"precision": "fp8"}, "precision is 'fp8'; it must be"),
+        ({"clip_norm": 0}, "clip_norm is 0; it must be greater than 0"),
+        ({"sead": 1}, "sead is 1; there is no such field"),
+        ({"budgets": ["macs"]}, "budget 'macs' should be"),
+        ({"data": ""}, "data is empty"),
+        ({"batch": 100, "pool_size": 256}, "pool_size is 256; 3 batches of 100 need at least 300"),
+    ],
+)
+def test_mistakes_name_the_field_and_the_value(options, said):
+    with pytest.raises(UserError, match=said):
+        resolve_config(options)
+
+
+@pytest.mark.parametrize(("processes", "workers"), [(1, 8), (2, 4), (9, 1)])
+def test_by_default_there_is_a_worker_for_each_group_of_gpus(monkeypatch, processes, workers):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 8)
+    assert _default_workers(resolve_config({"device": "cuda", "processes_per_trial": processes})) == workers
+
+
+def test_by_default_there_is_a_worker_a_core(monkeypatch):
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(6)))
+    assert _default_workers(resolve_config({"device": "cpu"})) == 6
+    assert _default_workers(resolve_config({"device": "cpu", "processes_per_trial": 2})) == 3
+
+
+def test_fixing_the_same_again_changes_nothing():
+    stored = resolve_config({"fix": {"optimizer": "sgd"}}).model_dump(mode="json")
+    assert resolve_config({"fix": {"optimizer": "sgd"}}, stored).model_dump(mode="json") == stored
+    with pytest.raises(UserError, match="rmsprop"):
+        resolve_config({"fix": {"optimizer": "rmsprop"}}, stored)
+
+
+def test_the_recipe_space_widens_the_stored_space_before_fields_are_fixed():
+    options = {"recipe_space": "extended", "fix": {"optimizer": "adamw", "cutmix": 0.5}}
+    config = resolve_config(options)
+    space = Space.from_dict(config.space)
+    assert space.values("optimizer") == ("adamw",)
+    assert space.values("cutmix") == (0.5,)
+    assert space.values("erasing") == (0.0, 0.1, 0.25)
+    stored = config.model_dump(mode="json")
+    assert resolve_config(options, stored) == resolve_config({}, stored) == config
+    assert resolve_config({"recipe_space": "paper"}) == resolve_config({})
+
+
+def _file(tmp_path, change):
+    data = load_space("tiny").to_dict()
+    change(data)
+    file = tmp_path / "space.yaml"
+    file.write_text(yaml.safe_dump(data, sort_keys=False))
+    return str(file)
+
+
+def test_a_space_without_budgets_needs_some(tmp_path):
+    file = _file(tmp_path, lambda data: data.pop("budgets"))
+    with pytest.raises(UserError, match="space tiny has no budgets; give some, as in --budget macs=50M"):
+        resolve_config({"space": file})
+    assert resolve_config({"space": file, "budgets": ["macs=1M"]}).budgets == ("macs=1M",)
+
+
+def test_a_space_without_a_pool_is_sampled_whole(tmp_path):
+    file = _file(tmp_path, lambda data: data.pop("pool"))
+    assert resolve_config({"space": file}).pool_bounds is None
+
+
+def test_a_space_of_a_table_is_no_space_for_networks(tmp_path):
+    file = tmp_path / "space.yaml"
+    file.write_text("name: table\narchitecture: {width: {choices: [1, 2]}}\nrecipe: {}\n")
+    with pytest.raises(UserError, match="space table has no stages"):
+        resolve_config({"space": str(file)})
+
+
+def test_the_same_budget_twice_is_one():
+    given = ["macs=1M,params=1M", "params=1M,macs=1M"]
+    assert resolve_config({"budgets": given}).budgets == ("macs=1M,params=1M",)

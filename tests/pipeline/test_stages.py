@@ -1,0 +1,389 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import narsfast
+from narsfast import pipeline
+from narsfast.common.trial import Trial
+from narsfast.errors import UserError
+from narsfast.pipeline import _stages
+from narsfast.pipeline._config import resolve_config
+from narsfast.runs import Run
+from narsfast.space import Candidate, Space, load_space
+
+SMALL = Path(__file__).parent.parent / "small.yaml"
+OPTIONS = {
+    "space": str(SMALL),
+    "pool_size": 128,
+    "batch": 4,
+    "iterations": 2,
+    "epochs": 3,
+    "final_epochs": 4,
+    "members": 2,
+    "seed": 5,
+}
+
+
+def table(path):
+    """What must be equal however a run went: batches, curves and results."""
+    with Run.read(path) as run:
+        return (
+            [(b.index, b.epochs, b.members) for b in run.batches()],
+            [(t.candidate, t.curve) for t in (*run.trials("search"), *run.trials("final"))],
+            run.fact("early_stop_epoch"),
+            run.fact("families"),
+            run.results(),
+        )
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    path = tmp_path_factory.mktemp("runs") / "small"
+    results = pipeline.run(path, OPTIONS, workers=1)
+    return path, results
+
+
+def test_one_result_a_budget_inside_it(finished):
+    path, results = finished
+    assert [result.budget for result in results] == ["macs<=200K", "macs<=400K"]
+    for result, limit in zip(results, (200_000, 400_000), strict=True):
+        assert 100_000 <= result.macs <= limit
+        assert 0 <= result.predicted <= 100
+        assert 0 <= result.test <= 100
+        network = narsfast.load(path / result.directory)
+        assert sum(p.numel() for p in network.parameters()) == result.params
+        assert network(torch.zeros(2, 1, 16, 16)).shape == (2, 10)
+    assert (path / "report.html").stat().st_size > 100_000
+
+
+def test_the_method_was_followed(finished):
+    path, _ = finished
+    with Run.read(path) as run:
+        space = Space.from_dict(run.config["space"])
+        first, second = run.batches()
+        stop = run.fact("early_stop_epoch")
+        assert (len(first.members), len(second.members)) == (4, 4)
+        assert (first.epochs, second.epochs) == (3, stop)
+        assert all(member.score is None for member in first.members)
+        assert all(isinstance(member.score, float) for member in second.members)
+        assert len({member.candidate for batch in (first, second) for member in batch.members}) == 8
+        for member in first.members:
+            assert space.encode(space.decode(np.array([member.genes], np.int16))).tolist() == [
+                list(member.genes)
+            ]
+        assert [fit["trials"] for fit in run.fact("fits")] == [4, 8]
+        assert {len(trial.curve) for trial in run.trials("final")} == {4}
+        assert run.state().stage == "done"
+
+
+def test_a_finished_run_is_free(finished, monkeypatch):
+    path, results = finished
+    monkeypatch.setattr("narsfast.pipeline._trials.run_trials", None)
+    monkeypatch.setattr("narsfast.pipeline._stages.evaluate", None)
+    assert pipeline.run(path) == results
+
+
+def test_processes_give_the_same_table(finished, tmp_path):
+    path, _ = finished
+    pipeline.run(tmp_path / "run", OPTIONS, workers=2)
+    assert table(tmp_path / "run") == table(path)
+
+
+def _trials_of(path, purpose):
+    if not (path / "run.db").exists():
+        return 0
+    try:
+        with Run.read(path) as run:
+            return len(run.trials(purpose))
+    except UserError:
+        return 0
+
+
+def _kill_when(path, condition):
+    """Start the run in a process of its own and kill it with -9 once the condition holds."""
+    code = f"from narsfast import pipeline; pipeline.run({str(path)!r}, {OPTIONS!r}, workers=1)"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    process = subprocess.Popen([sys.executable, "-c", code], env=environment, cwd=path.parent)
+    try:
+        deadline = time.monotonic() + 120
+        while not condition():
+            assert process.poll() is None, "the run ended before it was killed"
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+
+def test_killed_twice_it_gives_the_same_table(finished, tmp_path):
+    path, _ = finished
+    killed = tmp_path / "run"
+    _kill_when(killed, lambda: _trials_of(killed, "search") >= 2)
+    assert 2 <= _trials_of(killed, "search") < 8
+    _kill_when(killed, lambda: _trials_of(killed, "final") >= 1)
+    assert _trials_of(killed, "final") == 1  # the other final training was under way
+    with Run.read(killed) as run:
+        assert run.results() == []
+    pipeline.run(killed)
+    assert table(killed) == table(path)
+
+
+def test_every_ingredient_of_a_recipe_can_be_searched(tmp_path):
+    options = {**OPTIONS, "recipe_space": "extended", "epochs": 2, "final_epochs": 2}
+    results = pipeline.run(tmp_path, options, workers=1)
+    assert len(results) == 2
+    with Run.read(tmp_path) as run:
+        trials = run.trials("search")
+        recipes = [member.recipe for batch in run.batches() for member in batch.members]
+    assert {trial.outcome for trial in trials} <= {"ok", "diverged"}
+    assert len({recipe["optimizer"] for recipe in recipes}) > 1
+    assert len({recipe["augmentation"] for recipe in recipes}) > 2
+    assert len({recipe["train_resolution"] for recipe in recipes}) > 1
+    assert "<td>optim_backend</td><td>native</td>" in (tmp_path / "report.html").read_text()
+    for result in results:
+        folder = tmp_path / result.directory
+        optimizer = json.loads((folder / "recipe.json").read_text())["optimizer"]
+        step = "native" if optimizer == "rmsprop" else "torch"
+        assert json.loads((folder / "emission.json").read_text())["optim_backend"] == step
+        assert f"(the optimizer's step by {step})" in (folder / "README.md").read_text()
+
+
+def test_another_configuration_is_refused(finished):
+    path, _ = finished
+    with pytest.raises(UserError, match=r"seed \(stored 5, given 6\)"):
+        pipeline.open_search(path, {"seed": 6})
+    pipeline.open_search(path, {"seed": 5, "batch": 4}).close()
+
+
+def test_the_found_are_tested_on_the_test_split_once_each(finished, tmp_path, monkeypatch):
+    path, results = finished
+    copy = tmp_path / "run"
+    subprocess.run(["cp", "-r", path, copy], check=True)
+    seen = []
+
+    def recording(network, split, *rest):
+        seen.append(split)
+        return evaluate(network, split, *rest)
+
+    evaluate = _stages.evaluate
+    monkeypatch.setattr("narsfast.pipeline._stages.evaluate", recording)
+    with pipeline.open_search(copy, workers=1) as search:
+        monkeypatch.setattr(search.run, "results", list)
+        assert pipeline.emit(search) == results
+        assert len(seen) == len(results)
+        assert all(split is search.data.test for split in seen)
+
+
+def test_other_data_under_the_same_name_is_refused(finished, tmp_path):
+    path, _ = finished
+    copy = tmp_path / "run"
+    subprocess.run(["cp", "-r", path, copy], check=True)
+    with pipeline.open_search(copy) as search:
+        search.run.put_fact("data", {**search.run.fact("data"), "train": 7})
+        with pytest.raises(
+            UserError, match=r"has changed since the run began .train was 7, is 1079.; begin another"
+        ):
+            pipeline.evolve(search, ["macs=300K"])
+
+
+def test_another_environment_is_refused_until_the_run_is_done(finished, tmp_path):
+    path, _ = finished
+    copy = tmp_path / "run"
+    subprocess.run(["cp", "-r", path, copy], check=True)
+    with Run.open(copy, None) as run:
+        run.put_fact("versions", {**run.fact("versions"), "torch": "1.0"})
+    pipeline.open_search(copy).close()
+    with Run.open(copy, None) as run:
+        run.put_fact("stage", "train")
+    with pytest.raises(UserError, match=r"torch was 1.0, is"):
+        pipeline.open_search(copy)
+    with Run.open(copy, None) as run:
+        run.put_fact("stage", "done")
+    with pytest.raises(UserError, match=r"torch was 1.0, is"):
+        pipeline.open_search(copy, {"baselines": ["torchvision:mobilenet_v3_small"]})
+    Run.open(copy, None).close()  # the refusal let go of it
+
+
+def test_the_loader_of_a_run_stays(finished, tmp_path, monkeypatch):
+    """`auto` is resolved when the run is created, and handed to the trainings; what would be another one is refused."""
+    path, _ = finished
+    copy = tmp_path / "run"
+    subprocess.run(["cp", "-r", path, copy], check=True)
+    with pipeline.open_search(copy) as search:
+        assert search.config.loader == "auto"
+        candidate = search.space.decode(np.array([search.run.batches()[0].members[0].genes], np.int16))[0]
+        assert search.task(candidate, 1, 1, "search").settings.loader == "torchvision"
+        search.run.put_fact("stage", "train")
+    for module in ("narsfast.pipeline._open", "narsfast.training._settings"):
+        monkeypatch.setattr(f"{module}.resolve_loader", lambda *_, **__: "dali")
+    monkeypatch.setattr("narsfast.pipeline._open.loader_version", lambda _: "2.4.0")
+    with pytest.raises(UserError, match=r"loader was torchvision, is dali"):
+        pipeline.open_search(copy)
+
+
+def test_a_budget_outside_the_pool_is_refused_before_any_training(finished, tmp_path):
+    new = tmp_path / "run"
+    with pytest.raises(
+        UserError, match=r"budget macs<=1K: no member of the pool keeps it .the pool has macs 1"
+    ):
+        pipeline.run(new, {**OPTIONS, "budgets": ["macs=1K"]}, workers=1)
+    with Run.read(new) as run:
+        assert run.batches() == []
+    with pipeline.open_search(new, OPTIONS) as search:
+        assert search.config.budgets == ("macs=200K", "macs=400K")
+    copy = tmp_path / "copy"
+    subprocess.run(["cp", "-r", finished[0], copy], check=True)
+    with pipeline.open_search(copy) as search, pytest.raises(UserError, match="no member of the pool"):
+        pipeline.evolve(search, ["macs=1K"])
+
+
+def test_before_any_training_only_the_last_options_count(tmp_path, caplog):
+    with pytest.raises(UserError, match="nowhere"):
+        pipeline.run(tmp_path / "run", {**OPTIONS, "space": "mobile", "data": str(tmp_path / "nowhere")})
+    with pipeline.open_search(tmp_path / "run", OPTIONS) as search:
+        assert search.config == resolve_config(OPTIONS)
+    assert "it begins anew, with the options given now alone" in caplog.text
+
+
+def test_a_wrong_question_is_refused_before_the_search_that_it_needs(tmp_path, monkeypatch):
+    monkeypatch.setattr("narsfast.pipeline._stages.optimize", lambda search: pytest.fail("was optimized"))
+    with pipeline.open_search(tmp_path / "run", OPTIONS) as search:
+        with pytest.raises(UserError, match="budget"):
+            pipeline.evolve(search, ["foo"])
+        with pytest.raises(UserError, match="statistic 'nope' is not counted here; counted are macs"):
+            pipeline.pareto(search, ["nope"])
+        search.config = search.config.model_copy(update={"model": "FBNetV3_A"})
+        with pytest.raises(UserError, match="there is no front of it to show"):
+            pipeline.pareto(search, ["macs"])
+
+
+def test_going_on_needs_a_run(tmp_path):
+    with pytest.raises(UserError, match="is no run directory"):
+        pipeline.open_search(tmp_path / "none")
+
+
+def test_a_further_budget_costs_one_training(finished, tmp_path):
+    path, results = finished
+    copy = tmp_path / "run"
+    subprocess.run(["cp", "-r", path, copy], check=True)
+    with pipeline.open_search(copy, workers=1) as search:
+        before = len(search.run.trials("search"))
+        families = pipeline.evolve(search, ["macs=150K"])
+        assert families[-1]["label"] == "macs<=150K"
+        assert families[-1]["candidates"][0]["statistics"]["macs"] <= 150_000
+        more = pipeline.emit(search)
+        assert len(search.run.trials("search")) == before
+    assert more[:2] == results
+    assert more[2].budget == "macs<=150K"
+
+
+def test_the_front_is_inside_the_pool_and_between_its_bounds(finished):
+    path, _ = finished
+    with pipeline.open_search(path, workers=1) as search:
+        whole = pipeline.pareto(search, ["macs"])
+        part = pipeline.pareto(search, ["macs", "params"], "150K:300K")
+        predictor = pipeline.optimize(search)
+        genes = search.space.encode([Candidate(row["architecture"], row["recipe"]) for row in whole])
+    mean, std = predictor.predict(genes)
+    assert np.allclose([row["std"] for row in whole], std)
+    assert np.allclose([row["predicted"] for row in whole], np.clip(mean, 0, 100))
+    macs = [row["statistics"]["macs"] for row in whole]
+    assert macs == sorted(macs)
+    assert min(macs) >= 100_000
+    assert (np.diff(mean) > 0).all()
+    assert part
+    assert all(150_000 <= row["statistics"]["macs"] <= 300_000 for row in part)
+
+
+def test_evolution_stays_above_the_lower_bounds_of_the_pool(finished, tmp_path, monkeypatch):
+    path, _ = finished
+    copy = tmp_path / "run"
+    subprocess.run(["cp", "-r", path, copy], check=True)
+    asked = []
+    evolve = _stages.evolve_candidates
+
+    def recording(predictor, counter, budgets, *rest):
+        asked.extend(dict(budget.bounds) for budget in budgets)
+        return evolve(predictor, counter, budgets, *rest)
+
+    monkeypatch.setattr("narsfast.pipeline._stages.evolve_candidates", recording)
+    with pipeline.open_search(copy, workers=1) as search:
+        families = pipeline.evolve(search, ["macs=150K", "params=1M"])
+    assert asked[0] == {"macs": (100_000, 150_000)}
+    assert asked[1]["macs"][0] == 100_000
+    assert asked[1]["params"] == (0, 1_000_000)
+    for family in families[-2:]:
+        assert all(candidate["statistics"]["macs"] >= 100_000 for candidate in family["candidates"])
+
+
+def test_a_final_training_that_ends_badly_gives_way_to_the_next(finished, tmp_path, monkeypatch):
+    path, _ = finished
+    copy = tmp_path / "run"
+    subprocess.run(["cp", "-r", path, copy], check=True)
+    monkeypatch.setattr(
+        "narsfast.pipeline._trials.run_trials", lambda *a, **k: pytest.fail("nothing is left to train")
+    )
+    with pipeline.open_search(copy, workers=1) as search:
+        families = pipeline.evolve(search)
+        first, second = (candidate["id"] for candidate in families[0]["candidates"][:2])
+        good = replace(search.run.trials("final")[0], curve=(100.0,))  # no trial was better
+
+        def stored(purpose):
+            others = [replace(good, candidate=c["id"]) for f in families for c in f["candidates"]]
+            return [replace(t, outcome="diverged", curve=()) if t.candidate == first else t for t in others]
+
+        monkeypatch.setattr(search.run, "trials", stored)
+        assert pipeline.train(search)[families[0]["budget"]].candidate == second
+        monkeypatch.setattr(
+            search.run,
+            "trials",
+            lambda purpose: [
+                Trial(c["id"], (), "diverged", 4, 0.0, "the loss is not finite")
+                for f in families
+                for c in f["candidates"]
+            ],
+        )
+        count = len(families[0]["candidates"])
+        with pytest.raises(
+            UserError, match=rf"none of its {count} final trainings .* diverged \(the loss is not finite\)"
+        ):
+            pipeline.train(search)
+
+
+def test_a_batch_that_fails_whole_is_the_users_to_know(tmp_path, monkeypatch):
+    def fail(executor, function, tasks, **_):
+        return iter(
+            [Trial(task.candidate, (), "failed", task.epochs, 0.0, "no such thing") for task in tasks]
+        )
+
+    monkeypatch.setattr("narsfast.pipeline._trials.run_trials", fail)
+    with pytest.raises(
+        UserError,
+        match=r"batch 1 ended well, the first failed \(no such thing\): begin another run when",
+    ):
+        pipeline.run(tmp_path / "run", OPTIONS, workers=1)
+
+
+@pytest.mark.parametrize("part", ["architecture", "recipe"])
+def test_one_part_alone(tmp_path, part):
+    """Architecture-only and recipe-only: the other part is fixed, field by field."""
+    space = load_space(SMALL)
+    candidate = space.decode(space.sobol(1, seed=1))[0]
+    fixed = candidate.recipe if part == "architecture" else candidate.architecture
+    options = {**OPTIONS, "fix": fixed, "budgets": ["macs=1M"], "pool_bounds": "macs=1K:1M"}
+    options |= {"pool_size": 16, "batch": 2, "epochs": 1, "final_epochs": 1}
+    (result,) = pipeline.run(tmp_path / "run", options, workers=1)
+    with Run.read(tmp_path / "run") as run:
+        (family,) = run.fact("families")
+    other = "recipe" if part == "architecture" else "architecture"
+    assert all(row[other] == fixed for row in family["candidates"])
+    assert result.candidate in {row["id"] for row in family["candidates"]}

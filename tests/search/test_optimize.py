@@ -1,0 +1,254 @@
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from narsfast.common.seeds import derive_seed
+from narsfast.common.trial import Trial
+from narsfast.cost import Budget, Counter
+from narsfast.errors import UserError
+from narsfast.predictor import MEMBERS_ALONE, Deviation, compare_regressors, pretrain
+from narsfast.search import Pool, first_batch, next_batch, optimize, sample_pool
+from narsfast.space import load_space
+
+EPOCHS = 6
+SETTINGS = {"batch": 8, "iterations": 3, "epochs": EPOCHS, "chance": 10.0, "seed": 5}
+
+
+@pytest.fixture(scope="module")
+def world():
+    """A pool, a pretrained predictor, and what each candidate is worth in percent."""
+    counter = Counter(load_space("tiny"), in_chans=1, num_classes=10)
+    pool = sample_pool(counter, Budget(counter.space.pool), 400, seed=0)
+    predictor = pretrain(counter, pool.genes, seed=0, members=2, encoder=(32, 16), head=(16,))
+    macs = np.log(pool.statistics[:, 0])
+    recipe = counter.space.features(pool.genes, "recipe").sum(axis=1)
+    worth = 70 + 6 * (macs - macs.mean()) / macs.std() + 2 * (recipe - recipe.mean())
+    return SimpleNamespace(
+        pool=pool,
+        predictor=predictor,
+        worth=worth,
+        ids=np.array(counter.space.ids(pool.genes)),
+        space=counter.space,
+    )
+
+
+class Trainer:
+    """Evaluates: from the third epoch on the curves rank the candidates rightly."""
+
+    def __init__(self, world, backwards=False, spoil=None):
+        self.worth = dict(zip(world.ids.tolist(), world.worth.tolist(), strict=True))
+        self.space = world.space
+        self.backwards = backwards
+        self.spoil = spoil or {}
+        self.asked = []
+
+    def __call__(self, picked):
+        self.asked.append(picked)
+        ids = self.space.ids(picked.genes)
+        for place, candidate in enumerate(ids[::-1] if self.backwards else ids):
+            worth = self.worth[candidate]
+            curve = tuple(
+                worth - 40 / epoch if epoch > 2 else 50 - worth / 9 for epoch in range(1, picked.epochs + 1)
+            )
+            outcome = self.spoil.get((picked.index, place), "ok")
+            if outcome != "ok":
+                curve = curve[:-1]
+            yield Trial(candidate, curve, outcome, picked.epochs, 1.0)
+
+
+@pytest.fixture(scope="module")
+def outcome(world):
+    """An optimization with what was asked for and told."""
+    trainer, told, fits = Trainer(world), [], []
+    result = optimize(
+        world.pool,
+        world.predictor,
+        trainer,
+        **SETTINGS,
+        on_fit=lambda all_fits, epoch: fits.append((list(all_fits), epoch)),
+        progress=lambda *step: told.append(step),
+    )
+    return SimpleNamespace(result=result, trainer=trainer, told=told, fits=fits)
+
+
+def test_batches_are_as_asked_for(world, outcome):
+    result = outcome.result
+    assert [(b.index, b.epochs) for b in result.batches] == [(0, EPOCHS), (1, 3), (2, 3)]
+    assert result.early_stop_epoch == 3
+    indices = np.concatenate([b.indices for b in result.batches])
+    assert len(set(indices.tolist())) == 24
+    for batch in result.batches:
+        np.testing.assert_array_equal(batch.genes, world.pool.genes[batch.indices])
+    assert result.batches[0].scores == (None,) * 8
+    assert [t.candidate for t in result.trials] == sorted(world.ids[indices])
+    assert outcome.trainer.asked == list(result.batches)
+
+
+def test_later_batches_are_the_most_promising_untrained(world, outcome):
+    """The second batch is what a fit to the first one's labels at the early-stop epoch picks: mean plus spread."""
+    first, second, _ = outcome.result.batches
+    trials = {t.candidate: t for t in outcome.result.trials}
+    ids = sorted(world.ids[first.indices])
+    rows = [int(np.flatnonzero(world.ids == identifier)[0]) for identifier in ids]
+    labels = [trials[identifier].curve[2] for identifier in ids]
+    fit = world.predictor.fit(world.pool.genes[rows], labels, derive_seed(SETTINGS["seed"], "fit", 0))
+    scores, spread = replace(fit, deviation=MEMBERS_ALONE).predict(world.pool.genes)
+    promise = scores + spread
+    promise[first.indices] = -np.inf
+    np.testing.assert_array_equal(second.indices, np.argsort(-promise, kind="stable")[:8])
+    np.testing.assert_array_equal(second.scores, scores[second.indices])
+
+
+def test_picked_batches_are_better_than_random_ones(world, outcome):
+    means = [world.worth[b.indices].mean() for b in outcome.result.batches]
+    assert means[1] > means[0] + 2
+    assert means[2] > world.worth.mean() + 4
+
+
+def test_every_fit_is_told(outcome):
+    result = outcome.result
+    assert [fit.trials for fit in result.fits] == [8, 16, 24]
+    assert set(result.fits[0].taus) == {"params", "macs", "ridge", "random_forest", "predictor"}
+    assert [(len(fits), epoch) for fits, epoch in outcome.fits] == [(1, 3), (2, 3), (3, 3)]
+    stages = [f"fit the predictor, batch {number} of 3" for number in (1, 2, 3)]
+    assert outcome.told == [(stage, done, 1) for stage in stages for done in (0, 1)]
+
+
+def test_the_predictor_learned_all_labels(world, outcome):
+    result = outcome.result
+    genes = np.concatenate([b.genes for b in result.batches])
+    indices = np.concatenate([b.indices for b in result.batches])
+    errors = result.predictor.scores(genes) - (world.worth[indices] - 40 / 3)
+    assert np.abs(errors).mean() < 1.5
+
+
+def test_the_predictor_is_calibrated_on_all_labels(world, outcome):
+    """Its uncertainty, and its tau, are those of a cross-validation of the labels that it learned."""
+    result = outcome.result
+    indices = np.concatenate([b.indices for b in result.batches])
+    rows = indices[np.argsort(world.ids[indices])]
+    curves = {trial.candidate: trial.curve for trial in result.trials}
+    labels = [curves[identifier][result.early_stop_epoch - 1] for identifier in world.ids[rows]]
+    genes = world.pool.genes[rows]
+    validation = world.predictor.cross_validate(genes, labels, derive_seed(SETTINGS["seed"], "validation", 2))
+    assert result.predictor.deviation == validation.deviation != Deviation()
+    taus = compare_regressors(
+        world.predictor, genes, labels, validation, derive_seed(SETTINGS["seed"], "baselines", 2)
+    )
+    assert result.fits[-1].taus == taus
+    assert taus["predictor"] > 0.3
+
+
+def test_the_order_of_arrival_is_of_no_matter(world, outcome):
+    again = optimize(
+        world.pool, world.predictor, Trainer(world, backwards=True), **{**SETTINGS, "iterations": 2}
+    )
+    for batch, other in zip(outcome.result.batches[:2], again.batches, strict=True):
+        np.testing.assert_array_equal(batch.indices, other.indices)
+        assert batch.scores == other.scores
+    assert set(again.trials) < set(outcome.result.trials)
+    assert again.fits == outcome.result.fits[1:2]  # nobody looked on
+
+
+def test_an_already_fitted_predictor_starts_afresh(world, outcome):
+    one_batch = {**SETTINGS, "iterations": 1}
+    first = optimize(world.pool, world.predictor, Trainer(world), **one_batch)
+    again = optimize(world.pool, outcome.result.predictor, Trainer(world), **one_batch)
+    genes = world.pool.genes
+    np.testing.assert_array_equal(first.predictor.scores(genes), again.predictor.scores(genes))
+
+
+def test_failed_trials_count_as_chance(world):
+    """A candidate that diverged in the last epoch is worth chance, though its curve reaches the early-stop epoch."""
+    trainer = Trainer(world, spoil={(0, 2): "diverged"})
+    result = optimize(world.pool, world.predictor, trainer, **{**SETTINGS, "iterations": 1})
+    assert result.early_stop_epoch == 3
+    assert len(result.trials) == 8
+    spoilt = result.batches[0].genes[2:3]
+    assert result.predictor.scores(spoilt)[0] < world.worth.min() - 40 / 3 - 10
+
+
+def test_without_complete_curves_nothing_is_cut_short(world):
+    trainer = Trainer(world, spoil={(0, place): "timed_out" for place in range(6)})
+    result = optimize(world.pool, world.predictor, trainer, **{**SETTINGS, "iterations": 2})
+    assert result.early_stop_epoch == EPOCHS
+    assert result.batches[1].epochs == EPOCHS
+
+
+@pytest.mark.parametrize(
+    ("curve", "outcome", "expected"),
+    [
+        ((20.0, 30.0), "ok", 30.0),
+        ((20.0,), "ok", 10.0),
+        ((20.0, 30.0), "diverged", 10.0),
+        ((), "failed", 10.0),
+    ],
+)
+def test_labels(curve, outcome, expected):
+    assert Trial("c", curve, outcome, 2, 1.0).label(epoch=2, chance=10.0) == expected
+
+
+def test_the_first_batch_is_random_and_seeded(world):
+    first, again, other = (first_batch(world.pool, 20, seed) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert set(first.tolist()) != set(other.tolist())
+    assert len(set(first.tolist())) == 20
+    drawn = np.bincount(
+        np.concatenate([first_batch(world.pool, 100, seed) for seed in range(40)]), minlength=400
+    )
+    assert drawn.min() > 0  # 10 expected of each
+
+
+@dataclass
+class Scored:
+    """A predictor whose score is the last gene, and whose members agree."""
+
+    deviation: Deviation = MEMBERS_ALONE
+
+    def predict(self, genes):
+        return genes[:, -1].astype(float), np.zeros(len(genes))
+
+
+def test_next_batch_breaks_ties_by_the_order_of_the_pool():
+    genes = np.array([[0, 3], [1, 5], [2, 5], [3, 1], [4, 5], [5, 9]], np.int16)
+    rows, scores = next_batch(Scored(), Pool(genes, np.zeros((6, 0))), [5], 4)
+    assert rows.tolist() == [1, 2, 4, 0]
+    assert scores.tolist() == [5, 5, 5, 3]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"batch": 0}, "0 candidates"),
+        ({"batch": 200}, "600 candidates .* pool has 400"),
+        ({"iterations": 0}, "iterations is 0"),
+    ],
+)
+def test_refusals(world, change, said):
+    trainer = Trainer(world)
+    with pytest.raises(UserError, match=said):
+        optimize(world.pool, world.predictor, trainer, **{**SETTINGS, **change})
+    assert not trainer.asked
+
+
+def test_an_exhausted_pool_is_refused():
+    with pytest.raises(UserError, match="pool has 1 to pick from"):
+        next_batch(Scored(), Pool(np.zeros((3, 2), np.int16), np.zeros((3, 0))), [0, 2], 2)
+
+
+def test_evaluate_must_answer_for_each_candidate_once(world):
+    trainer = Trainer(world)
+    for wrong, said in (
+        (lambda trials: trials[1:], "no trial of candidates"),
+        (lambda trials: [*trials, trials[0]], "unexpected trial"),
+        (
+            lambda trials: [*trials, Trial("elsewhere", (), "lost", 1, 0.0)],
+            "unexpected trial of candidate elsewhere",
+        ),
+    ):
+        with pytest.raises(RuntimeError, match=said):
+            optimize(
+                world.pool, world.predictor, lambda picked, w=wrong: w(list(trainer(picked))), **SETTINGS
+            )
