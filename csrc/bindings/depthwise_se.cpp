@@ -92,7 +92,7 @@ Excite excite_of(const TensorReader& read, int64_t channels, Args excite) {
           read.vector("expand_bias", items[3], channels)};
 }
 
-// NormSums: d_weight, d_bias, count.
+// NormSums: d_weight, d_bias, num_values.
 NormGradient norm_gradient_of(const TensorReader& read, const MapShape& shape, Tensor d_out, Tensor y,
                               Args norm, Args sums) {
   const Items<3> items(sums, "NormSums");

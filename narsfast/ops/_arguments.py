@@ -70,12 +70,12 @@ class WindowArgs(NamedTuple):
 class NormSums(NamedTuple):
     """The gradients of a norm's weight and bias, (channels,), over all values that the statistics are of.
 
-    `count` is the number of these values per channel; 0: the statistics are constants.
+    `num_values` is the number of these values per channel; 0: the statistics are constants.
     """
 
     d_weight: Tensor
     d_bias: Tensor
-    count: float
+    num_values: float
 
 
 def supports(x: Tensor, kernel: int, stride: int) -> bool:

@@ -37,16 +37,16 @@ class BatchStatistics(NamedTuple):
 
 
 class _Moments(NamedTuple):
-    """Mean and biased variance (channels,) of `count` values each; 0: they are constants."""
+    """Mean and biased variance (channels,) of `num_values` values each; 0: they are constants."""
 
     mean: Tensor
     var: Tensor
-    count: float
+    num_values: float
 
     def statistics(self) -> tuple[Tensor, Tensor] | tuple[None, None]:
-        if not self.count:
+        if not self.num_values:
             return None, None
-        return self.mean, self.var * (self.count / (self.count - 1))
+        return self.mean, self.var * (self.num_values / (self.num_values - 1))
 
 
 class _NormSettings(NamedTuple):
@@ -85,14 +85,14 @@ def _all_moments(found: Sequence[Tensor], x: Tensor, group: Any) -> _Moments:
     return _Moments(mean, var, count)
 
 
-def _all_sums(group: Any, d_weight: Tensor, d_bias: Tensor, count: float) -> NormSums:
+def _all_sums(group: Any, own: NormSums) -> NormSums:
     """The gradients of a norm summed over the members of a group; the tensors themselves stay as they are."""
-    if group is None or not count:
-        return NormSums(d_weight, d_bias, count)
-    sums = d_weight.clone(), d_bias.clone()
-    for tensor in sums:
-        distributed.all_reduce(tensor, group=group)
-    return NormSums(*sums, count)
+    if group is None or not own.num_values:
+        return own
+    sums = NormSums(own.d_weight.clone(), own.d_bias.clone(), own.num_values)
+    distributed.all_reduce(sums.d_weight, group=group)
+    distributed.all_reduce(sums.d_bias, group=group)
+    return sums
 
 
 def _channels_last(x: Tensor) -> Tensor:
@@ -123,7 +123,7 @@ class _NormAct(Function):
         norm = NormArgs(weight, bias, batch.mean, batch.var, *settings)
         out = normalize(y, norm, _NO_EXCITE)[0]
         ctx.save_for_backward(y, weight, bias, batch.mean, batch.var)
-        ctx.settings, ctx.count = settings, batch.count
+        ctx.settings, ctx.count = settings, batch.num_values
         ctx.set_materialize_grads(False)
         used = batch.statistics()
         ctx.mark_non_differentiable(*(tensor for tensor in used if tensor is not None))
@@ -135,10 +135,10 @@ class _NormAct(Function):
         if d_out is None:
             return (None,) * 6
         y, *vectors = ctx.saved_tensors
-        norm = NormArgs(*vectors, *ctx.settings)
+        norm = _norm_args(vectors, ctx.settings)
         d_out = _channels_last(d_out)
         d_weight, d_bias = reduce(d_out, y, norm, None, _NO_EXCITE)
-        sums = _all_sums(norm.group, d_weight, d_bias, ctx.count)
+        sums = _all_sums(norm.group, NormSums(d_weight, d_bias, ctx.count))
         return norm_gradient(d_out, y, norm, sums), d_weight, d_bias, None, None, None
 
 
@@ -156,7 +156,7 @@ class _DepthwiseSE(Function):
         if input_norm.weight is not None and input_norm.mean is None:
             input_batch = _all_moments(moments(x), x, input_norm.group)
             input_norm = _with_moments(input_norm, input_batch)
-            input_count = input_batch.count
+            input_count = input_batch.num_values
             input_used = input_batch.statistics()
         y, *found = convolve(x, kernel, input_norm, settings.window)
         count: float = 0
@@ -164,7 +164,7 @@ class _DepthwiseSE(Function):
         if norm.mean is None:
             batch = _all_moments(found, y, norm.group)
             norm = _with_moments(norm, batch)
-            count = batch.count
+            count = batch.num_values
             used = batch.statistics()
         out, *state = normalize(y, norm, excite)
         saved = (*input_norm[:4], *norm[:4], *excite[:4])
@@ -186,7 +186,7 @@ class _DepthwiseSE(Function):
         d_out = _channels_last(d_out)
         d_weight, d_bias, *gates = reduce(d_out, y, norm, state, excite)
         d_pooled, *d_excite = gates or (None,) * 5
-        sums = _all_sums(norm.group, d_weight, d_bias, count)
+        sums = _all_sums(norm.group, NormSums(d_weight, d_bias, count))
         shared = input_norm.group is not None and input_count > 0
         d_x, d_kernel, *d_input = convolve_gradient(
             *(d_out, y, norm, state, d_pooled, sums, x, kernel),
@@ -194,7 +194,7 @@ class _DepthwiseSE(Function):
         )
         d_input_weight, d_input_bias = d_input or (None, None)
         if shared:
-            input_sums = _all_sums(input_norm.group, *d_input, input_count)
+            input_sums = _all_sums(input_norm.group, NormSums(d_input[0], d_input[1], input_count))
             # d_x is already the gradient before the activation.
             linear = NormArgs(*input_norm[:5], "none")
             d_x = norm_gradient(d_x, x, linear, input_sums)
@@ -206,14 +206,20 @@ class _DepthwiseSE(Function):
         )
 
 
+def _norm_args(vectors: Sequence[Tensor | None], settings: _NormSettings) -> NormArgs:
+    weight, bias, mean, var = vectors
+    return NormArgs(weight, bias, mean, var, *settings)
+
+
 def _grouped(
     vectors: Sequence[Tensor | None], settings: _BlockSettings
 ) -> tuple[NormArgs, NormArgs, ExciteArgs]:
     """The arguments of the kernels from the block's tensors and settings."""
+    reduce_weight, reduce_bias, expand_weight, expand_bias = vectors[8:]
     return (
-        NormArgs(*vectors[:4], *settings.input_norm),
-        NormArgs(*vectors[4:8], *settings.norm),
-        ExciteArgs(*vectors[8:], settings.inner_act),
+        _norm_args(vectors[:4], settings.input_norm),
+        _norm_args(vectors[4:8], settings.norm),
+        ExciteArgs(reduce_weight, reduce_bias, expand_weight, expand_bias, settings.inner_act),
     )
 
 
@@ -275,7 +281,8 @@ def depthwise_se(
     if evaluated and (found := infer_directly(x, kernel, input_norm, norm, excite, window)) is not None:
         return found, None, None
     input_norm, excite = input_norm or _NO_NORM, excite or _NO_EXCITE
-    own_kernel, *vectors = _vectors(x.dtype, kernel, *input_norm[:4], *norm[:4], *excite[:4])
+    kernel = kernel if kernel.dtype is vector_dtype(x.dtype) else kernel.to(vector_dtype(x.dtype))
+    vectors = _vectors(x.dtype, *input_norm[:4], *norm[:4], *excite[:4])
     settings = _BlockSettings(
         _NormSettings(input_norm.eps, input_norm.act, input_norm.group),
         _NormSettings(norm.eps, norm.act, norm.group),
@@ -283,6 +290,6 @@ def depthwise_se(
         window,
     )
     if evaluated:
-        return infer(x, own_kernel, *_grouped(vectors, settings), window), None, None
-    out, *used = _DepthwiseSE.apply(x, own_kernel, settings, *vectors)
+        return infer(x, kernel, *_grouped(vectors, settings), window), None, None
+    out, *used = _DepthwiseSE.apply(x, kernel, settings, *vectors)
     return out, _statistics(*used[:2]), _statistics(*used[2:])

@@ -8,7 +8,7 @@ the items of the tuples one after the other, since schemas have no tuples.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, ParamSpec, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
 
 import torch
 from torch import Tensor, library
@@ -59,7 +59,7 @@ _EXCITE = _Group(
         "str inner_act",
     ),
 )
-_SUMS = _Group(NormSums, ("Tensor d_weight", "Tensor d_bias", "float count"))
+_SUMS = _Group(NormSums, ("Tensor d_weight", "Tensor d_bias", "float num_values"))
 _WINDOW = _Group(WindowArgs, ("int stride", "int padding"))
 
 
@@ -82,7 +82,9 @@ def _register(
     Returns:
         `run`, by torch's dispatcher wherever that can make a difference.
     """
-    schemas = [part for item in parameters for part in (item.schemas if isinstance(item, _Group) else (item,))]
+    schemas = [
+        part for item in parameters for part in (item.schemas if isinstance(item, _Group) else (item,))
+    ]
     name = _LIBRARY.define(f"{name}({', '.join(schemas)}) -> {returns}")
     flat_run = _from_items(parameters, run)
     _LIBRARY.impl(name, flat_run, "CPU")
@@ -90,19 +92,19 @@ def _register(
         _LIBRARY.impl(name, _on_map_device(flat_run), "CUDA")
     library.register_fake(f"narsfast::{name}", _from_items(parameters, fake), lib=_LIBRARY)
     operator = getattr(torch.ops.narsfast, name).default
+    direct: Callable[..., Any] = run
     widths = [len(item.schemas) if isinstance(item, _Group) else 0 for item in parameters]
 
-    def call(*arguments: P.args, **_: P.kwargs) -> R:
+    def call(*arguments: Any) -> Any:
         if not _needs_dispatcher(arguments[0]):
-            return run(*arguments)
+            return direct(*arguments)
         items: list[Any] = []
         for index, argument in enumerate(arguments):
             width = widths[index]
-            items.extend(argument[:width] if width else (argument,))  # type: ignore[index]
-        result: R = operator(*items)
-        return result
+            items.extend(argument[:width] if width else (argument,))
+        return operator(*items)
 
-    return call
+    return cast("Callable[P, R]", call)
 
 
 def _from_items(parameters: Sequence[str | _Group], run: Callable[..., Any]) -> Callable[..., Any]:

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional
 
 from narsfast import _native
-from narsfast.ops import Excite, Norm, depthwise_se
+from narsfast.ops import ExciteArgs, NormArgs, WindowArgs, depthwise_se
 
 ACTIVATIONS = {
     "none": lambda z: z,
@@ -112,21 +112,20 @@ class Case:
     def with_statistics(self, leaves, group=None):
         """The fused block's output, and the batch statistics of both norms."""
         norms = self.statistics(leaves["weight"])
-        before = None
+        input_norm = None
         if self.before:
-            before = Norm(leaves["in_weight"], leaves["in_bias"], *norms[0], 1e-5, self.act, group)
+            input_norm = NormArgs(leaves["in_weight"], leaves["in_bias"], *norms[0], 1e-5, self.act, group)
         excite = None
         if self.squeezed:
             names = ("reduce_weight", "reduce_bias", "expand_weight", "expand_bias")
-            excite = Excite(*(leaves[name] for name in names), self.inner)
+            excite = ExciteArgs(*(leaves[name] for name in names), self.inner)
         return depthwise_se(
             leaves["x"].contiguous(memory_format=torch.channels_last),
             leaves["kernel"],
-            Norm(leaves["weight"], leaves["bias"], *norms[1], 1e-5, self.act, group),
+            NormArgs(leaves["weight"], leaves["bias"], *norms[1], 1e-5, self.act, group),
+            WindowArgs(self.stride, self.padding),
             excite,
-            self.stride,
-            self.padding,
-            before,
+            input_norm,
         )
 
 

@@ -5,7 +5,7 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from narsfast.ops import Norm, norm_act
+from narsfast.ops import NormArgs, norm_act
 
 from .conftest import ACTIVATIONS, SHAPES, Case, compare, compare_inference, gradients
 
@@ -106,7 +106,7 @@ def test_norm_with_activation(act, shape, dtype, isa):
 
     def fused(leaves):
         y = leaves["y"].contiguous(memory_format=torch.channels_last)
-        return norm_act(y, Norm(leaves["weight"], leaves["bias"], None, None, 1e-5, act))[0]
+        return norm_act(y, NormArgs(leaves["weight"], leaves["bias"], None, None, 1e-5, act))[0]
 
     d_out = torch.randn(shape, generator=draw, dtype=torch.float64)
     exact = gradients(plain, leaves, d_out)

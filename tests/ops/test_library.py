@@ -213,7 +213,7 @@ def test_a_map_on_cuda_takes_the_kernels_where_they_are_built(built, monkeypatch
 
 
 def test_on_cuda_what_lies_elsewhere_is_refused():
-    operator = _library._on_its_device(lambda *_: pytest.fail("was called"))
+    operator = _library._on_map_device(lambda *_: pytest.fail("was called"))
     with FakeTensorMode():
         x, *rest = operator_arguments("convolve", "cuda")
         with pytest.raises(ValueError, match="must be on cuda:0, where the map is, but one is on cpu"):
