@@ -85,7 +85,7 @@ class Counter:
         if not self.names:
             return np.zeros((len(genes), 0), np.int64)
         array = np.ascontiguousarray(genes, dtype=np.int16)
-        return self.native.whole(array) if self.latency is None else self.native.real(array)
+        return self.native.count_int64(array) if self.latency is None else self.native.count_float64(array)
 
 
 def named(names: Sequence[str], statistics: NDArray[Any]) -> list[dict[str, int | float]]:
