@@ -50,9 +50,7 @@ def errors(data: Dataset, steps: int) -> list[dict[str, float]]:
     batches = (
         batch
         for epoch in count()
-        for batch in loader.batches(
-            data.train, RESOLUTION, BATCH, seed=0, epoch=epoch, training=True, augmentation="crop"
-        )
+        for batch in loader.batches(data.train, RESOLUTION, BATCH, seed=0, epoch=epoch, training=True)
     )
     rows = []
     for step, (images, labels) in enumerate(islice(batches, steps)):
