@@ -29,7 +29,6 @@ SCRIPTS = (
     "search_quality",
     "early_stopping",
     "statistics_speed",
-    "cuda_registers",
 )
 READ_DATA = (
     "loader",
@@ -44,7 +43,7 @@ READ_DATA = (
     "search_quality",
     "early_stopping",
 )
-NEEDS = {"cuda_registers": "nvcc"}  # a program on PATH
+NEEDS: dict[str, str] = {}  # a program on PATH
 _LAST_LINES = 10
 
 

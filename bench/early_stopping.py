@@ -21,8 +21,8 @@ import numpy as np
 from scipy.stats import kendalltau, spearmanr
 
 from bench import harness
-from bench.table import Table
-from bench.table_jobs import Tables, arguments
+from bench.tabular.dataset import Table
+from bench.tabular.jobs import Tables, arguments
 from narsfast.common.seeds import derive_seed
 from narsfast.search import early_stop_epoch
 

@@ -37,9 +37,9 @@ from scipy.stats import kendalltau, spearmanr
 from scipy.stats import t as student
 
 from bench import harness
-from bench.predictors import PREDICTORS
-from bench.table import Table
-from bench.table_jobs import Case, Scores, Tables, arguments, run_cases
+from bench.tabular.dataset import Table
+from bench.tabular.jobs import Case, Scores, Tables, arguments, run_cases
+from bench.tabular.predictors import PREDICTORS
 from narsfast.common.seeds import derive_seed
 
 DEFAULT_TABLES = ("accel", "macro", "fcnet_protein")

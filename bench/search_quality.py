@@ -33,9 +33,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import harness
-from bench.searches import NOT_NESTED, SEARCHES, Trained, version
-from bench.table import Table
-from bench.table_jobs import Case, Scores, Tables, arguments, run_cases
+from bench.tabular.dataset import Table
+from bench.tabular.jobs import Case, Scores, Tables, arguments, run_cases
+from bench.tabular.searches import NOT_NESTED, SEARCHES, Trained, version
 
 DEFAULT_TABLES = ("accel", "macro", "fcnet_protein")
 TRAININGS = (20, 40, 80, 160)

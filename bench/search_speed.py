@@ -23,8 +23,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import numpy as np
 import torch
 
-from bench import harness, search_rivals
-from bench.torch_evolution import TorchEvolution
+from bench import harness
+from bench.rivals import nsga2
+from bench.rivals.torch_evolution import TorchEvolution
 from narsfast.cost import Budget, Counter
 from narsfast.predictor import PredictorWeights, pretrain
 from narsfast.search import Evolved, Pool, evolve
@@ -213,7 +214,7 @@ def main() -> None:
     figures["pool_memory_mb"] = pool_memory()
 
     rows = [{"what": name, "threads": 1, "per_second": round(rate)} for name, rate in found.items()]
-    for name, rate in search_rivals.rates(case, options.quick).items():
+    for name, rate in nsga2.rates(case, options.quick).items():
         rows.append({"what": name, "threads": 1, "per_second": round(rate)})
     torch.set_num_threads(cores)
     found = rates(case, 3 if options.quick else 9)

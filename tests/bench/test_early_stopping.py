@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from bench.early_stopping import BATCHES, CORRELATIONS, judge, rows_of
-from bench.table import Table, load_table
+from bench.tabular.dataset import Table, load_table
 
 
 def table_of(curves):

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from bench import predictor_quality
 from bench.predictor_quality import figures_of, judge, larger, margin, needed, savings
-from bench.predictors import Variant
-from bench.table import load_table
-from bench.table_jobs import Case, Tables
+from bench.tabular.dataset import load_table
+from bench.tabular.jobs import Case, Tables
+from bench.tabular.predictors import Variant
 
 
 @pytest.fixture

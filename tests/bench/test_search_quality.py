@@ -6,9 +6,9 @@ from hypothesis.extra.numpy import arrays
 
 from bench import search_quality
 from bench.search_quality import cases_of, figures_of, judge, ranks_found, ranks_of, rows_of
-from bench.searches import Trained
-from bench.table import Table, load_table
-from bench.table_jobs import Case, Tables
+from bench.tabular.dataset import Table, load_table
+from bench.tabular.jobs import Case, Tables
+from bench.tabular.searches import Trained
 
 
 def table_of(targets):

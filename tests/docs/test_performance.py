@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.tables import DOCS, PAGES, RESULTS, part, updated
+from bench.render_docs import DOCS, PAGES, RESULTS, part, updated
 
 PATHS = [DOCS / page for page in PAGES]
 NAMES = sorted({path.stem for path in RESULTS.glob("*.json")} - {"cuda_registers"})
@@ -11,7 +11,7 @@ NAMES = sorted({path.stem for path in RESULTS.glob("*.json")} - {"cuda_registers
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 def test_tables_are_those_of_the_results(path):
-    """If not: python -m bench.tables."""
+    """If not: python -m bench.render_docs."""
     assert updated(path.read_text()) == path.read_text()
 
 

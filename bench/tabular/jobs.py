@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from bench import harness
-from bench.table import DESCRIPTIONS, Table, load_table
+from bench.tabular.dataset import DESCRIPTIONS, Table, load_table
 from narsfast.errors import UserError
 
 PROCESSES = 2
@@ -53,7 +53,7 @@ def arguments(
     def add_all(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
             "--table", type=Path, nargs="+", action="extend", metavar="T.yaml",
-            help=f"descriptions (default: {', '.join(tables)} of bench/tables)",
+            help=f"descriptions (default: {', '.join(tables)} of bench/tabular/descriptions)",
         )  # fmt: skip
         parser.add_argument("--seeds", type=int, default=None, help=f"(default: {seeds}, quick: 2)")
         parser.add_argument(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from bench.torch_evolution import TorchEvolution
+from bench.rivals.torch_evolution import TorchEvolution
 
 if TYPE_CHECKING:
     from bench.search_speed import Case

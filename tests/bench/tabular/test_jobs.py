@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from bench.table_jobs import Case, Tables, run_cases
+from bench.tabular.jobs import Case, Tables, run_cases
 
 CASES = [Case(seed, "toy", variant, size) for seed in (0, 1) for variant in ("a", "b") for size in (5, 9)]
 

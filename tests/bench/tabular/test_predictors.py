@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau
 
-from bench.predictors import PREDICTORS, inputs
-from bench.table import load_table
+from bench.tabular.dataset import load_table
+from bench.tabular.predictors import PREDICTORS, inputs
 
 ROWS, HELD_OUT = np.arange(0, 48, 2), np.arange(1, 48, 2)
 

@@ -1,6 +1,6 @@
 """Compiles every CUDA source for every device and records registers and spills.
 
-    python -m bench.cuda_registers [--quick] [--json FILE]
+    python .ci/cuda_registers.py [--quick] [--json FILE]
 
 Needs nvcc, no device. The one figure that can be had without a GPU: a kernel that spills is slow wherever it runs.
 """

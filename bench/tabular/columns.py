@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.table_description import Cell, ColumnSpec, Description
+from bench.tabular.description import Cell, ColumnSpec, Description
 from narsfast.errors import UserError
 from narsfast.space import Part, Space
 

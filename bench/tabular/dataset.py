@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.table_columns import Cells, FieldCells, field_cells, numbers, read_columns, selected
-from bench.table_description import Description, TargetSpec, read_description
+from bench.tabular.columns import Cells, FieldCells, field_cells, numbers, read_columns, selected
+from bench.tabular.description import Description, TargetSpec, read_description
 from narsfast.cost import Counter
 from narsfast.errors import UserError
 from narsfast.predictor import Statistics
@@ -22,7 +22,7 @@ from narsfast.space import Genes, Space
 
 Floats = NDArray[np.float64]
 
-DESCRIPTIONS = Path(__file__).parent / "tables"
+DESCRIPTIONS = Path(__file__).parent / "descriptions"
 FEWEST = 20
 """Rows that a table must have: with fewer, half of them are too few to rank."""
 

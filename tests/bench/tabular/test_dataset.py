@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.harness import SHARED_DATA
-from bench.table import DESCRIPTIONS, FEWEST, load_table
+from bench.tabular.dataset import DESCRIPTIONS, FEWEST, load_table
 from narsfast.errors import UserError
 
 COLUMNS = {

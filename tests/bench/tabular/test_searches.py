@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from bench import searches
-from bench.predictors import NoStatistics
-from bench.searches import NOT_NESTED, RIVALS, SEARCHES, only
-from bench.table import load_table
+from bench.tabular import searches
+from bench.tabular.dataset import load_table
+from bench.tabular.predictors import NoStatistics
+from bench.tabular.searches import NOT_NESTED, RIVALS, SEARCHES, only
 from narsfast.predictor import pretrain
 
 

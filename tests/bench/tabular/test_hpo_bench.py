@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from bench.hpo_bench import COLLECTIONS, export
-from bench.table import load_table
+from bench.tabular.dataset import load_table
+from bench.tabular.hpo_bench import COLLECTIONS, export
 from narsfast.errors import UserError
 
 METRICS = {

@@ -211,9 +211,9 @@ class TorchEvolution:
 
     @torch.inference_mode()
     def run(
-        self, start: Tensor, keep: int, generations: int, seed: int = 0, seconds: float = np.inf
+        self, start: Tensor, population_size: int, generations: int, seed: int = 0, seconds: float = np.inf
     ) -> tuple[Tensor, int]:
-        """The best candidates (keep, F), best first, and how many children were scored."""
+        """The best candidates (population_size, F), best first, and how many children were scored."""
         begin = time.perf_counter()
         torch.manual_seed(seed)
         genes, marked = self.canonical(start)
@@ -221,7 +221,7 @@ class TorchEvolution:
         inside = statistics[:, 0] <= self.bound
         genes = genes[inside]
         scores = self.score(marked[inside], statistics[inside])
-        scores, best = scores.topk(min(keep, len(genes)))
+        scores, best = scores.topk(min(population_size, len(genes)))
         genes = genes[best]
         mixer = torch.randint(1, 2**62, (len(self.sizes),))
         handled = 0
@@ -240,6 +240,6 @@ class TorchEvolution:
             keys, order = (genes * mixer).sum(1).sort(stable=True)
             double = torch.zeros(len(genes), dtype=torch.bool)
             double[order[1:]] = keys[1:] == keys[:-1]
-            scores, best = scores.masked_fill(double, -torch.inf).topk(min(keep, len(genes)))
+            scores, best = scores.masked_fill(double, -torch.inf).topk(min(population_size, len(genes)))
             genes = genes[best]
         return genes, handled

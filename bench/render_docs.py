@@ -1,4 +1,4 @@
-"""The tables of the pages on performance and quality: `python -m bench.tables` writes them anew, from the results.
+"""The tables of the pages on performance and quality: `python -m bench.render_docs` writes them anew, from the results.
 
 A comment of a page, ``<!-- RESULT.PART -->``, marks the table under it.
 """

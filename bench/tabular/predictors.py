@@ -22,8 +22,8 @@ from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 from sklearn.linear_model import RidgeCV
 
 import narsfast.predictor
-from bench.table import Table
-from bench.table_jobs import digest
+from bench.tabular.dataset import Table
+from bench.tabular.jobs import digest
 from narsfast.common.seeds import derive_seed
 from narsfast.predictor import Predictor, pretrain
 from narsfast.space import Genes, Space
