@@ -1,4 +1,4 @@
-"""Trainings of one network by one recipe, two at a time: what several scripts compare."""
+"""Trainings of one network by one recipe, two at a time: what several benchmarks compare."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from typing import Any, NamedTuple
 
-from narsfast.data import Dataset, shared_data
+from narsfast.data import shared_data
 from narsfast.space import Recipe
-from narsfast.training import Training, evaluate, train_model
+from narsfast.training import evaluate, train_model
 
 
 class Case(NamedTuple):
@@ -24,24 +24,20 @@ class Case(NamedTuple):
 
 
 def accuracies(case: Case) -> tuple[float, float]:
-    """Validation and test accuracy in percent after one training."""
+    """Train once; return validation and test accuracy in percent, those of a constant guess where it diverged."""
     data = shared_data(case.data, case.resolution)
     recipe = Recipe.of(case.recipe)
     result = train_model(case.model, case.resolution, recipe, data, case.epochs, case.seed, keep_network=True)
-    return judged(result, data, case.resolution)
-
-
-def judged(result: Training, data: Dataset, resolution: int) -> tuple[float, float]:
-    """Validation and test accuracy in percent of what a training kept; a constant guess where it diverged."""
     if result.network is None:
         return data.chance, data.chance
     validation, test = (
-        evaluate(result.network, split, resolution, threads=1).accuracy for split in (data.val, data.test)
+        evaluate(result.network, split, case.resolution, threads=1).accuracy
+        for split in (data.val, data.test)
     )
     return validation, test
 
 
 def all_accuracies(cases: Iterable[Case], workers: int = 2) -> list[tuple[float, float]]:
-    """`accuracies` of each case, in processes with one thread each."""
+    """Return the `accuracies` of each case, computed in processes with one thread each."""
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         return list(pool.map(accuracies, cases))
