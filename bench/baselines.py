@@ -32,7 +32,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 from bench import harness
 from bench.trainings import Case, all_accuracies
 from narsfast import pipeline
-from narsfast.arch import create_model
+from narsfast.arch import NetworkSpec
 from narsfast.cost import count_network
 from narsfast.data import shared_data
 from narsfast.pipeline import STANDARD_RECIPE
@@ -54,10 +54,11 @@ def bounds(folder: str) -> dict[str, str]:
     """Return the budget of each baseline: what it costs on these photos."""
     data = shared_data(folder, RESOLUTION)
     classes, channels = len(data.classes), data.in_chans
-    return {
-        name: f"macs={count_network(create_model(model, classes), channels, RESOLUTION, classes)['macs']}"
-        for name, model in MODELS.items()
-    }
+    found = {}
+    for name, model in MODELS.items():
+        network = NetworkSpec(model, RESOLUTION).build(classes)
+        found[name] = f"macs={count_network(network, channels, RESOLUTION, classes)['macs']}"
+    return found
 
 
 def judge(
@@ -116,11 +117,12 @@ def standard_accuracies(
     """Return validation and test accuracy of each found network by the standard recipe; they are kept in the run."""
     kept = path / "standard.json"
     if not kept.is_file():
-        recipe, epochs = STANDARD_RECIPE.model_dump(mode="json"), {**OPTIONS, **options}["final_epochs"]
-        definitions = [str(path / directory / "definition.json") for directory in directories]
+        epochs = {**OPTIONS, **options}["final_epochs"]
+        networks = [
+            NetworkSpec(str(path / directory / "definition.json"), RESOLUTION) for directory in directories
+        ]
         measured = all_accuracies(
-            Case(definition, RESOLUTION, recipe, options["seed"], epochs, folder)
-            for definition in definitions
+            Case(network, STANDARD_RECIPE, options["seed"], epochs, folder) for network in networks
         )
         kept.write_text(json.dumps(measured) + "\n", encoding="utf-8")
     return [(validation, test) for validation, test in json.loads(kept.read_text(encoding="utf-8"))]

@@ -44,6 +44,7 @@ import numpy as np
 from bench import harness
 from bench.trainings import Case, all_accuracies
 from narsfast import pipeline
+from narsfast.arch import NetworkSpec
 from narsfast.common.seeds import derive_seed
 from narsfast.cost import Budget, Counter
 from narsfast.data import shared_data
@@ -137,15 +138,14 @@ def swap(path: Path, options: Mapping[str, Any], workers: int) -> dict[str, Any]
     row: dict[str, Any] = {"search": "swap", "seed": options["seed"]}
     with Run.read(path) as run:
         folders = [path / result.directory for result in run.results()]
-    recipes = [read_recipe(folder / "recipe.json").model_dump() for folder in folders]
+    recipes = [read_recipe(folder / "recipe.json") for folder in folders]
     if recipes[0] == recipes[1]:
         return row | {"equal_recipes": True}
     kept = path / "swap.json"
     if not kept.is_file():
         cases = [
             Case(
-                str(folder / "definition.json"),
-                RESOLUTION,
+                NetworkSpec(str(folder / "definition.json"), RESOLUTION),
                 recipe,
                 options["seed"],
                 options["final_epochs"],

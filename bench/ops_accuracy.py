@@ -34,7 +34,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bench import harness
-from narsfast.arch import Definition, create, definition_of
+from narsfast.arch import NetworkSpec, definition_of
 from narsfast.cost import Counter
 from narsfast.data import Dataset, open_loader, shared_data
 from narsfast.ops import set_ops
@@ -64,15 +64,14 @@ LEARNING_RATE = 0.02
 """Of SGD in the training whose gradients are compared."""
 
 
-def candidate() -> Definition:
-    """Return the first random candidate with multiply-adds, at its own resolution, inside `MACS`; set to 64 px."""
+def candidate() -> NetworkSpec:
+    """Return the first random candidate with multiply-adds, at its own resolution, inside `MACS`; at 64 px."""
     space = load_space("mobile")
     counter = Counter(space, num_classes=10)
     genes = space.random(64, seed=0)
     macs = counter(genes)[:, counter.names.index("macs")]
     chosen = next(index for index, value in enumerate(macs) if MACS[0] <= value <= MACS[1])
-    definition = definition_of(space, genes[chosen : chosen + 1])[0]
-    return definition.model_copy(update={"resolution": RESOLUTION})
+    return NetworkSpec(definition_of(space, genes[chosen : chosen + 1])[0], RESOLUTION)
 
 
 # Accuracy
@@ -129,7 +128,7 @@ def gradient(network: nn.Module, ops: str, dtype: torch.dtype, images: Tensor, l
 def gradient_rows(data: Dataset, steps: int) -> list[dict[str, float]]:
     """Train for so many steps: one row per compared step, how far the gradient of each kind of ops is from float64's."""
     torch.manual_seed(0)
-    network = create(candidate(), len(data.classes), data.in_chans, ops="fused").train()
+    network = candidate().build(len(data.classes), data.in_chans, ops="fused").train()
     optimizer = torch.optim.SGD(network.parameters(), LEARNING_RATE, momentum=0.9)
     loader = open_loader("torchvision", embedded=False, threads=1)
     batches = (

@@ -25,6 +25,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 from bench import harness
 from bench.trainings import Case, all_accuracies
 from narsfast import pipeline
+from narsfast.arch import NetworkSpec
 from narsfast.pipeline import STANDARD_RECIPE
 from narsfast.space import Recipe, read_recipe
 
@@ -103,7 +104,7 @@ def main() -> None:
         ]
         measured = iter(
             all_accuracies(
-                Case(model, RESOLUTION, recipe.model_dump(), seed, epochs, data)
+                Case(NetworkSpec(model, RESOLUTION), recipe, seed, epochs, data)
                 for _, _, model, _, recipe in cases
                 for seed in range(seeds)
             )

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from narsfast.arch import NetworkSpec
 from narsfast.data import shared_data
 from narsfast.space import Recipe
-from narsfast.training import evaluate, train_model
+from narsfast.training import evaluate, train
 
 
 class Case(NamedTuple):
-    """A training: reference of the network, side of its images in pixels, recipe in JSON types, and on what."""
+    """A training: of which network, by which recipe, and on what."""
 
-    model: str
-    resolution: int
-    recipe: dict[str, Any]
+    network: NetworkSpec
+    recipe: Recipe
     seed: int
     epochs: int
     data: str
@@ -25,14 +25,13 @@ class Case(NamedTuple):
 
 def accuracies(case: Case) -> tuple[float, float]:
     """Train once; return validation and test accuracy in percent, those of a constant guess where it diverged."""
-    data = shared_data(case.data, case.resolution)
-    recipe = Recipe.of(case.recipe)
-    result = train_model(case.model, case.resolution, recipe, data, case.epochs, case.seed, keep_network=True)
+    resolution = case.network.resolution
+    data = shared_data(case.data, resolution)
+    result = train(case.network, case.recipe, data, case.epochs, case.seed, keep_network=True)
     if result.network is None:
         return data.chance, data.chance
     validation, test = (
-        evaluate(result.network, split, case.resolution, threads=1).accuracy
-        for split in (data.val, data.test)
+        evaluate(result.network, split, resolution, threads=1).accuracy for split in (data.val, data.test)
     )
     return validation, test
 
