@@ -115,7 +115,7 @@ def initialize(network: nn.Module) -> None:
     From the released code: convolutions are Kaiming-normal by fan-out, and the last norm of each residual
     block starts at scale 0. This project's choice: classifier weights are normal with deviation 0.01, biases 0.
     Fan-out is counted as torch does, over all groups, so that depthwise weights start small. A norm follows, so
-    this sets how fast they turn, not their output (bench/depthwise_start.py). On the meta device,
+    this sets how fast they turn, not their output (bench/results/depthwise_start.json). On the meta device,
     where there is nothing to draw, this returns at once.
     """
     if all(parameter.is_meta for parameter in network.parameters()):

@@ -36,7 +36,7 @@ class Deviation:
     """From the members' deviation v (a variance of outputs) to what to expect: scale * sqrt(v + floor ** 2).
 
     Attributes:
-        scale: a factor. Without cross-validation a typical one of the tables in ``bench/tables``.
+        scale: a factor. Without cross-validation a typical one of the tables in ``bench/tabular``.
         floor: least deviation that is believed, of standardized outputs.
     """
 
