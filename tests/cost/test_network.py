@@ -35,6 +35,6 @@ def test_module_without_logits_is_refused():
         count_network(nn.Identity(), 3, 8, 10)
 
 
-def test_grouped_convolution_is_counted_per_group():
+def test_depthwise_convolution_is_counted_per_channel():
     network = nn.Sequential(nn.Conv2d(3, 6, 3, groups=3, bias=False), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     assert count_network(network, 3, 8, 6) == {"macs": 6 * 9 * 36, "params": 54}

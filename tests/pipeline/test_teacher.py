@@ -204,7 +204,7 @@ def test_weights_of_a_reference_teach_until_they_change(copy, reference, tmp_pat
     ("teacher", "said"),
     [
         ("nowhere/at-all", "distil is 'nowhere/at-all', no folder of an emitted network"),
-        ("torchvision:resnet19", "torchvision:resnet19 is not a classifier"),
+        ("torchvision:resnet19", "torchvision:resnet19 is not a known classifier"),
         ("torchvision:resnet18=gone.safetensors", "gone.safetensors' cannot be read"),
         ("{empty}", "preprocessing.json is missing"),
         ("{broken}", "cannot take images of 1 x 16 x 16"),
