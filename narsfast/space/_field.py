@@ -1,19 +1,16 @@
-"""A column of genes (`Field`), the `Condition` under which it is active, and a `Candidate`."""
+"""A column of genes (`Field`), and the `Condition` under which it is active."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, TypeAlias
+from typing import Literal
 
 import numpy as np
 
+from narsfast.common.candidate import Value
 from narsfast.errors import UserError
 
-Value: TypeAlias = int | float | str | bool
 Part = Literal["architecture", "recipe"]
 Kind = Literal["categorical", "range", "fixed"]
 
@@ -90,34 +87,3 @@ _SCALARS = (bool, int, float, str, np.bool_, np.integer, np.floating)
 def _lookup_key(value: object) -> tuple[bool, object]:
     """Return a key by which numbers compare by value and booleans differ from numbers."""
     return isinstance(value, bool | np.bool_), value
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """An architecture together with the recipe that trains it.
-
-    Attributes:
-        architecture: Value of each active name of the architecture.
-        recipe: Value of each active name of the recipe.
-    """
-
-    architecture: Mapping[str, Value]
-    recipe: Mapping[str, Value]
-
-    def __hash__(self) -> int:
-        return hash(self.id)
-
-    @cached_property
-    def id(self) -> str:
-        """The first 16 hex digits of the SHA-256 of `canonical_json` of both parts."""
-        return digest({"architecture": dict(self.architecture), "recipe": dict(self.recipe)})
-
-
-def canonical_json(data: object) -> str:
-    """Return JSON with sorted keys and no spaces, so that equal data give equal text."""
-    return json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
-
-
-def digest(data: object) -> str:
-    """Return the first 16 hex digits of the SHA-256 of `canonical_json`."""
-    return hashlib.sha256(canonical_json(data).encode()).hexdigest()[:16]
