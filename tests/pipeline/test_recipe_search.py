@@ -174,9 +174,9 @@ def test_resolutions():
         ({"budgets": ["macs=1M"]}, "--budget is given with a model"),
         ({"pool_bounds": "macs=1M:2M"}, "--pool is given with a model"),
         ({"latency": "table.json"}, "--latency is given with a model"),
-        ({"model": "torchvision:resnet19"}, "torchvision:resnet19 is not a classifier"),
+        ({"model": "torchvision:resnet19"}, "torchvision:resnet19 is not a known classifier"),
         ({"model": "resnet18"}, "the zoo has"),
-        ({"model": "nowhere.py:net"}, "is not there"),
+        ({"model": "nowhere.py:net"}, "does not exist"),
     ],
 )
 def test_mistakes_are_one_sentence(options, said):

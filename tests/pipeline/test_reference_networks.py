@@ -100,7 +100,7 @@ def test_other_options_of_a_run_stay_fixed(copy):
 
 
 def test_an_unknown_network_is_said_before_the_run_knows_it(copy):
-    with pytest.raises(UserError, match="torchvision:resnet19 is not a classifier"):
+    with pytest.raises(UserError, match="torchvision:resnet19 is not a known classifier"):
         pipeline.open_search(copy, {"baselines": ["torchvision:resnet19"]})
     pipeline.open_search(copy).close()
     with RunStore.read(copy) as run:
