@@ -22,6 +22,7 @@ from narsfast.space import Space
 from narsfast.training import CHECKPOINT_FILE, check_optimizers
 
 from ._config import RunConfig, is_reference, resolve_config
+from ._own import Own
 from ._search import Search
 
 _log = logging.getLogger("narsfast.run")
@@ -35,8 +36,9 @@ def open_search(
     options: Mapping[str, Any] | None = None,
     workers: int | None = None,
     progress: Progress = silent,
+    own: Own | None = None,
 ) -> Search:
-    """Open a run directory for writing: a new one, or one that goes on.
+    """Open a run directory for writing: a new one, or one that is resumed.
 
     Args:
         out: the run directory.
@@ -44,12 +46,15 @@ def open_search(
         workers: trials at once, each in a process of its own; None is one a core, or where trials train on
             GPUs one for as many GPUs as a trial takes.
         progress: told of every long stage.
+        own: what the user brings.
 
     Raises:
         UserError: another process writes to the run, or the run was made with other options.
     """
-    out = Path(out)
+    out, own = Path(out), own or Own()
     stored = RunStore.stored_config(out)
+    if own.statistics:
+        options = {**(options or {}), "extra_statistics": tuple(own.statistics)}
     if stored is None and options is None:
         raise UserError(f"run: {out} is no run directory; `narsfast run --out {out}` makes one")
     config = resolve_config(options or {}, stored)
@@ -62,12 +67,17 @@ def open_search(
                 out,
                 out,
             )
+    if missing := set(config.extra_statistics) - own.statistics.keys():
+        raise UserError(
+            f"statistics: {out} counts {', '.join(sorted(missing))} by functions of its maker; give them again, as in "
+            "narsfast.search(statistics={name: function})"
+        )
     for reference in set(config.baselines) - set((stored or {}).get("baselines", ())):
         create_model(reference, num_classes=2)  # a wrong one is said before the run knows it
     if config.distill != (stored or {}).get("distill") and is_reference(config.distill):
         create_model(str(config.distill), num_classes=2)
     growing = ("baselines",) if stored is None or _has_finals(out) else ("baselines", *_TEACHING)
-    run = RunStore.open(out, config.model_dump(mode="json"), growing=growing)
+    run = RunStore.open(out, config.to_stored(), growing=growing)
     try:
         if stored is not None and any(stored.get(key) != run.config[key] for key in _TEACHING):
             _forget_teacher(run)
@@ -77,7 +87,7 @@ def open_search(
     except UserError:
         run.close()
         raise
-    return Search(run, workers or _default_workers(config), progress)
+    return Search(run, workers or _default_workers(config), progress, own)
 
 
 def _has_finals(out: Path) -> bool:
