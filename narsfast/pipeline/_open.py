@@ -13,7 +13,9 @@ import torch
 
 from narsfast import __version__, _native
 from narsfast.arch import create_model, reference_version
+from narsfast.common.differences import differences
 from narsfast.common.progress import Progress, silent
+from narsfast.common.version import trains_alike
 from narsfast.cost import LatencyTable
 from narsfast.data import check_folder, loader_version, resolve_loader
 from narsfast.errors import UserError
@@ -133,20 +135,19 @@ def _check_environment(run: RunStore, config: RunConfig) -> None:
     }
     if model := run.config.get("model"):
         here["model"] = reference_version(model)
-    began_with = run.facts.versions
-    if began_with is not None and "model" in here and not run.batches():
-        began_with = {**began_with, "model": here["model"]}  # nothing is trained yet: the file may be mended
-        run.facts.versions = began_with
-    if began_with is None:
+    stored = run.facts.versions
+    if stored is None:
         run.facts.versions = here
-    elif began_with != here:
-        different = "; ".join(
-            f"{key} was {began_with.get(key)}, is {here.get(key)}"
-            for key in {**began_with, **here}
-            if began_with.get(key) != here.get(key)
-        )
+        return
+    if "model" in here and not run.batches():
+        stored = {**stored, "model": here["model"]}  # nothing is trained yet: the file may be changed
+        run.facts.versions = stored
+    if trains_alike(str(stored["narsfast"]), __version__):
+        here["narsfast"] = stored["narsfast"]
+    if different := differences(stored, here):
         raise UserError(
-            f"run: {run.path} began in another environment ({different}); go on in that one, or begin another run"
+            f"run: {run.path} was started in another environment: {'; '.join(different)}; resume it there, or start "
+            "another run"
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 
 from narsfast.arch import NetworkSpec, definition_of
+from narsfast.common.differences import differences
 from narsfast.common.progress import Progress, silent
 from narsfast.common.seeds import derive_seed
 from narsfast.cost import LATENCY, STATISTICS, Budget, Counter, LatencyTable, named
@@ -78,17 +79,13 @@ class Search:
         """
         data = shared_data(self.config.data, self.resolution, self.config.mirror)
         found = data.fingerprint()
-        began_with = self.store.facts.data
-        if began_with is None:
+        stored = self.store.facts.data
+        if stored is None:
             self.store.facts.data = found
-        elif began_with != found:
-            different = "; ".join(
-                f"{key} was {began_with[key]}, is {found[key]}"
-                for key in found
-                if found[key] != began_with[key]
-            )
+        elif stored != found:
+            different = "; ".join(differences(stored, found))
             raise UserError(
-                f"data: {self.config.data} has changed since the run began ({different}); begin another run"
+                f"data: {self.config.data} has changed since the run was started: {different}; start another run"
             )
         return data
 
