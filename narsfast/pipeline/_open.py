@@ -55,8 +55,10 @@ def open_search(
     """
     out, own = Path(out), own or Own()
     stored = RunStore.stored_config(out)
-    if own.statistics:
-        options = {**(options or {}), "extra_statistics": tuple(own.statistics)}
+    if stored is not None and not options:
+        options = None
+    if options is not None and own.statistics:
+        options = {**options, "extra_statistics": tuple(own.statistics)}
     if stored is None and options is None:
         raise UserError(f"run: {out} is no run directory; `narsfast run --out {out}` makes one")
     config = resolve_config(options or {}, stored)
@@ -69,6 +71,10 @@ def open_search(
                 out,
                 out,
             )
+    if unknown := own.statistics.keys() - set(config.extra_statistics):
+        raise UserError(
+            f"statistics: {out} does not count {', '.join(sorted(unknown))}; leave it out, or start another run"
+        )
     if missing := set(config.extra_statistics) - own.statistics.keys():
         raise UserError(
             f"statistics: {out} counts {', '.join(sorted(missing))} by functions of its maker; give them again, as in "
