@@ -1,4 +1,4 @@
-"""What the stages of one run share, and the door through which a run is begun or gone on with."""
+"""Creating a run or resuming it: the options, the environment and the directory must fit what is stored."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from ._search import Search
 _log = logging.getLogger("narsfast.run")
 
 _TEACHING = ("distill", "distill_weight", "distill_temperature")
-"""Options that a run may go on with other values of until a network was trained fully."""
+"""Options that a resumed run may change until a network was trained fully."""
 
 
 def open_search(
@@ -44,7 +44,7 @@ def open_search(
 
     Args:
         out: the run directory.
-        options: what the user said (`narsfast.pipeline._config.resolve_config`); None to go on with what is stored.
+        options: what the user said (`narsfast.pipeline._config.resolve_config`); None to resume with what is stored.
         workers: trials at once, each in a process of its own; None is one a core, or where trials train on
             GPUs one for as many GPUs as a trial takes.
         progress: told of every long stage.
@@ -66,8 +66,8 @@ def open_search(
         continued, config = config, resolve_config(options)
         if config != continued:
             _log.warning(
-                "%s had not trained anything: it begins anew, with the options given now alone; "
-                "`narsfast resume %s` keeps those it began with",
+                "%s had not trained anything: it starts over, with the options given now alone; "
+                "`narsfast resume %s` keeps those it was created with",
                 out,
                 out,
             )
@@ -104,7 +104,7 @@ def _has_finals(out: Path) -> bool:
 
 
 def _forget_teacher(run: RunStore) -> None:
-    """What was begun with another teacher begins anew."""
+    """Start over what was started with another teacher."""
     run.facts.teacher = None
     for checkpoint in (run.path / "weights").glob(f"*/{CHECKPOINT_FILE}"):
         checkpoint.unlink()

@@ -253,7 +253,7 @@ def test_before_any_training_only_the_last_options_count(tmp_path, caplog):
         pipeline.run(tmp_path / "run", {**OPTIONS, "space": "mobile", "data": str(tmp_path / "nowhere")})
     with pipeline.open_search(tmp_path / "run", OPTIONS) as search:
         assert search.config == resolve_config(OPTIONS)
-    assert "it begins anew, with the options given now alone" in caplog.text
+    assert "it starts over, with the options given now alone" in caplog.text
 
 
 def test_a_wrong_question_is_refused_before_the_search_that_it_needs(tmp_path, monkeypatch):
