@@ -30,7 +30,7 @@ _NO_EXCITE = ExciteArgs(None, None, None, None, "none")
 
 
 class BatchStatistics(NamedTuple):
-    """Batch statistics (channels,): what a norm's running statistics move towards."""
+    """Batch statistics (channels,): what a norm's running statistics move toward."""
 
     mean: Tensor
     unbiased_var: Tensor
