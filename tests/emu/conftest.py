@@ -1,4 +1,4 @@
-"""Builds the CUDA kernels for the emulator once a session, into a folder that later sessions build on."""
+"""Builds the CUDA kernels for the emulator once per session, into a folder that later sessions reuse."""
 
 import hashlib
 import importlib.util

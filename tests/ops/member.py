@@ -90,7 +90,7 @@ JOBS = {
 
 
 def one_value_a_channel(group):
-    """What is said where the whole group has a single value a channel, which is the first member's."""
+    """Return the error where the whole group has one value per channel, which is the first member's."""
     case = Case(n=1, h=1, w=1)
     leaves = case.leaves()
     leaves["x"] = leaves["x"][: 1 - group.rank()]

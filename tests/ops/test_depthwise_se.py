@@ -39,7 +39,7 @@ def test_parameters():
     assert sum(p.numel() for p in gated.parameters()) == 16 * 9 + 2 * 16 + 2 * 16 * 8 + 8 + 16
 
 
-def test_a_stride_changed_later_holds_on_both_paths():
+def test_changed_stride_applies_to_both_paths():
     module = DepthwiseSE(8, 3, 2).eval()
     module.conv.stride = (1, 1)
     x = torch.randn(2, 8, 9, 9)

@@ -45,12 +45,12 @@ def test_members_together_equal_one_process(job, split, found, whole):
         )
 
 
-def test_a_single_value_a_channel_in_the_group_is_refused_by_every_member(found):
+def test_one_value_per_channel_in_the_group_raises_in_every_member(found):
     for member in found:
         assert "Expected more than 1 value per channel" in member["one value"]
 
 
-def test_a_group_without_images_has_no_statistics_and_gradients_of_zero(found):
+def test_group_without_images_has_no_statistics_and_zero_gradients(found):
     for member in found:
         assert not any(name.startswith("statistics") for name in member["no images"])
         assert not any(value.count_nonzero() for value in member["no images"].values())
