@@ -1,14 +1,14 @@
-"""The description of a table of trainings, as people write it in YAML; errors are one sentence.
+"""The description of a tabular dataset, as people write it in YAML; errors are one sentence.
 
     name: macro                            # prefixes the figures
-    file: macro.csv.gz                     # .csv, .csv.gz or .npz; beside the description, or in --data DIR
+    file: macro.csv.gz                     # .csv, .csv.gz or .npz; beside the description, or in --data FOLDER
     rows: {distinct: true}                 # only the rows where the column has this value
     architecture:                          # columns by name; `recipe` alike
-      depth: [1, 2, 3]                     # the values in order, or `read`: those that the table has
-      arch: {split: characters, values: ["0", "1", "2"]}   # a code: one field a character, arch1, arch2, ...
+      depth: [1, 2, 3]                     # the values in order, or `read`: those that the file has
+      arch: {split: characters, values: ["0", "1", "2"]}   # a code: one field per character, arch1, arch2, ...
       scheme: {split: "|", pattern: 'k(?P<kernel>\\d)w(?P<width>\\d+)'}   # scheme1.kernel, scheme1.width, ...
     statistics: {macs: macs_M*1e6, params: n}   # name: column, or column*factor
-    target: {columns: [acc0, acc1], sense: maximize, transformation: none, scale: 1}   # a column a seed
+    target: {columns: [acc0, acc1], sense: maximize, transformation: none, scale: 1}   # a column per seed
     curves: e{i}Accuracy                   # columns of epochs 1, 2, ..., in the unit of the target
 
 Numbers with equal steps become ranges, other values choices; text in quotes is never a number. A two-dimensional array
@@ -67,7 +67,7 @@ def _expression(pattern: Any) -> Any:
 
 
 class ColumnSpec(BaseModel):
-    """One column of the table: a field, or a code of several fields."""
+    """One column: a field, or a code of several fields."""
 
     model_config = _STRICT
 
@@ -96,7 +96,7 @@ class TargetSpec(BaseModel):
 
     model_config = _STRICT
 
-    columns: tuple[str, ...] = Field(min_length=1, description="a list of columns, one a seed")
+    columns: tuple[str, ...] = Field(min_length=1, description="a list of columns, one per seed")
     sense: Literal["maximize", "minimize"] = Field(description="'maximize' or 'minimize'")
     transformation: Literal["none", "log"] = Field("none", description="'none' or 'log'")
     scale: float = Field(1.0, gt=0, allow_inf_nan=False, description="a number above 0")
@@ -134,16 +134,18 @@ class Description(BaseModel):
 
 
 def read_description(path: Path) -> Description:
-    """Reads and checks one description.
+    """Read and check one description.
 
     Raises:
-        UserError: the file is not readable, or wrong: one sentence with field, value and remedy.
+        UserError: The file is not readable, or wrong: one sentence with field, value and remedy.
     """
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         problem = " ".join(str(error).split())
-        raise UserError(f"the table is {str(path)!r}; it must be a readable YAML file ({problem})") from None
+        raise UserError(
+            f"the description is {str(path)!r}; it must be a readable YAML file ({problem})"
+        ) from None
     if not isinstance(data, dict):
         raise UserError(
             f"{path.name}: the description is {data!r}; it must be a mapping with name, file and target"
@@ -166,7 +168,7 @@ _MODELS: dict[str, type[BaseModel]] = {
 
 
 def _sentence(error: ValidationError) -> str:
-    """The first problem as one sentence: the field, its value, what would be right."""
+    """Return the first problem as one sentence: the field, its value, what would be right."""
     first = error.errors()[0]
     location = [str(step) for step in first["loc"]]
     name, value = ".".join(location) or "the description", repr(first["input"])

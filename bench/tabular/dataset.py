@@ -1,7 +1,7 @@
-"""Tables of finished trainings, as a search meets them: a space, genes, statistics and labels.
+"""Finished trainings as a search meets them: a space, genes, statistics and labels.
 
-`load_table` reads what a description (`table_description`) names. Rows of the same candidate are one: the mean of their
-labels, curves and statistics. Labels are such that more is better.
+`load_dataset` reads what a description (`description.py`) names. Rows of the same candidate become one: the mean of
+their labels, curves and statistics. More is better of every label.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.table_columns import Cells, FieldCells, field_cells, numbers, read_columns, selected
-from bench.table_description import Description, TargetSpec, read_description
+from bench.harness import HOW_TO_NAME_DATA
+from bench.tabular.columns import Cells, FieldCells, field_cells, numbers, read_columns, selected
+from bench.tabular.description import Description, TargetSpec, read_description
 from narsfast.cost import Counter
 from narsfast.errors import UserError
 from narsfast.predictor import Statistics
@@ -22,23 +23,23 @@ from narsfast.space import Genes, Space
 
 Floats = NDArray[np.float64]
 
-DESCRIPTIONS = Path(__file__).parent / "tables"
+DESCRIPTIONS = Path(__file__).parent / "descriptions"
 FEWEST = 20
-"""Rows that a table must have: with fewer, half of them are too few to rank."""
+"""Rows that a dataset must have: with fewer, half of them are too few to rank."""
 
 
 @dataclass(frozen=True, eq=False)
-class Table:
+class TabularDataset:
     """Finished trainings of n different candidates.
 
     Attributes:
-        name: prefixes figures.
-        space: of the candidates.
+        name: It prefixes figures.
+        space: Of the candidates.
         genes: (n, F) int16, canonical, no two equal.
-        counter: statistics of the candidates, and of others too where the space has MBConv stages.
+        counter: Statistics of the candidates, and of others too where the space has MBConv stages.
         statistics: (n, S), the counter's columns.
         targets: (n, seeds) float64, labels: more is better.
-        curves: (n, E) float64, labels after each epoch; None where the table has none.
+        curves: (n, E) float64, labels after each epoch; None where the dataset has none.
     """
 
     name: str
@@ -57,18 +58,18 @@ class Table:
         """Whether every candidate of the space has a row."""
         return self.space.size() == len(self)
 
-    def seen(self, seed: int) -> Floats:
-        """(n,) labels of one training seed, each in its turn: what a search with this seed may see."""
+    def labels(self, seed: int) -> Floats:
+        """Return the labels of one training seed, (n,), each in its turn: what a search with this seed may see."""
         labels: Floats = self.targets[:, seed % self.targets.shape[1]]
         return labels
 
 
 class RowCounter:
-    """Statistics of a table's candidates, looked up by key.
+    """Statistics of a dataset's candidates, looked up by key.
 
     Attributes:
-        space: of the candidates.
-        names: of the statistics.
+        space: Of the candidates.
+        names: Of the statistics.
     """
 
     def __init__(self, space: Space, names: tuple[str, ...], genes: Genes, statistics: Floats) -> None:
@@ -80,10 +81,10 @@ class RowCounter:
         self._statistics = statistics[order]
 
     def __call__(self, genes: Genes, /) -> Floats:
-        """Canonical genes (n, F) int16 to statistics (n, len(names)) float64.
+        """Look up canonical genes (n, F) int16: statistics (n, len(names)) float64.
 
         Raises:
-            ValueError: a candidate has no row.
+            ValueError: A candidate has no row.
         """
         keys = self.space.keys(genes)
         places = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
@@ -95,15 +96,15 @@ class RowCounter:
         return self._statistics[places]
 
 
-def load_table(path: Path, data: Path | None = None) -> Table:
-    """Reads a table.
+def load_dataset(path: Path, data: Path | None = None) -> TabularDataset:
+    """Read a dataset.
 
     Args:
-        path: its description.
-        data: folder for a relative `file` that is not beside the description.
+        path: Its description.
+        data: Folder for a relative `file` that is not beside the description.
 
     Raises:
-        UserError: the description or the table is wrong: one sentence with field, value and remedy.
+        UserError: The description or the file is wrong: one sentence with field, value and remedy.
     """
     description = read_description(path)
     columns = read_columns(_find(description.file, path, data), description.grid, path.name)
@@ -131,7 +132,7 @@ def load_table(path: Path, data: Path | None = None) -> Table:
     counter: Statistics = (
         Counter(space) if space.stages else RowCounter(space, tuple(description.statistics), genes, counted)
     )
-    return Table(description.name, space, genes, counter, counter(genes), labels, curves)
+    return TabularDataset(description.name, space, genes, counter, counter(genes), labels, curves)
 
 
 def _find(file: str, description: Path, data: Path | None) -> Path:
@@ -140,13 +141,11 @@ def _find(file: str, description: Path, data: Path | None) -> Path:
         if place.is_file():
             return place
     looked = " nor in ".join(str(place.parent) for place in places)
-    raise UserError(
-        f"{description.name}: file is {file!r}, which is not in {looked}; name its folder with --data"
-    )
+    raise UserError(f"{description.name}: file is {file!r}, which is not in {looked}; {HOW_TO_NAME_DATA}")
 
 
 def _space(description: Description, fields: list[FieldCells], source: str) -> Space:
-    """The space document of the description, or one made of the fields."""
+    """Return the description's space, or one made of the fields."""
     if description.space is not None:
         if description.statistics:
             raise UserError(
@@ -160,7 +159,7 @@ def _space(description: Description, fields: list[FieldCells], source: str) -> S
 
 
 def _genes(space: Space, fields: list[FieldCells], source: str) -> Genes:
-    """(n, F) canonical genes; a cell that no value of an active field equals is an error."""
+    """Return canonical genes (n, F); a cell that no value of an active field equals is an error."""
     by_name = {field.name: field for field in fields}
     genes = np.zeros((len(fields[0].cells), len(space.fields)), np.int16)
     unknown = np.zeros(genes.shape, np.bool_)
@@ -210,7 +209,7 @@ def _curves(columns: Cells, description: Description, source: str) -> Floats | N
 
 
 def _distinct(space: Space, genes: Genes, *values: Floats | None) -> tuple[Any, ...]:
-    """Genes of different candidates in the order of their first rows, and the means of their rows' values."""
+    """Return genes of different candidates in the order of their first rows, and the means of their rows' values."""
     _, first, which, count = np.unique(
         space.keys(genes), return_index=True, return_inverse=True, return_counts=True
     )

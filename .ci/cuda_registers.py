@@ -1,6 +1,6 @@
-"""Compiles every CUDA source for every device and records registers and spills.
+"""Compile every CUDA source for every device and record registers and spills.
 
-    python -m bench.cuda_registers [--quick] [--json FILE]
+    python .ci/cuda_registers.py [--quick] [--json FILE]
 
 Needs nvcc, no device. The one figure that can be had without a GPU: a kernel that spills is slow wherever it runs.
 """
@@ -21,7 +21,7 @@ REGISTERS = re.compile(r"Used (\d+) registers")
 
 
 def compile_source(source: Path, architectures: Sequence[int]) -> str:
-    """What ptxas says of one source."""
+    """Compile one source; return what ptxas says of it."""
     targets = [f"-gencode=arch=compute_{a},code=sm_{a}" for a in architectures]
     with tempfile.TemporaryDirectory() as scratch:
         command = ["nvcc", "-std=c++17", f"-I{ROOT / 'csrc'}", *targets, "-Xptxas", "-v", "-c", str(source)]
@@ -34,7 +34,7 @@ def compile_source(source: Path, architectures: Sequence[int]) -> str:
 
 
 def rows_of(log: str, source: str) -> list[dict[str, object]]:
-    """One row a kernel and architecture."""
+    """Return one row per kernel and architecture."""
     rows: list[dict[str, object]] = []
     for part in log.split("Compiling entry function")[1:]:
         entry, spills, registers = (
@@ -49,7 +49,7 @@ def rows_of(log: str, source: str) -> list[dict[str, object]]:
 
 
 def demangle(rows: list[dict[str, object]]) -> None:
-    """Names as in the source."""
+    """Give the kernels their names in the source."""
     names = "\n".join(str(row["kernel"]) for row in rows)
     done = subprocess.run(["c++filt"], input=names, capture_output=True, text=True, check=True)
     for row, name in zip(rows, done.stdout.splitlines(), strict=True):
@@ -57,6 +57,7 @@ def demangle(rows: list[dict[str, object]]) -> None:
 
 
 def main() -> None:
+    """Run the command."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
