@@ -26,7 +26,7 @@ def backward(calls, x, weight, norm, excite, y, forward):
 
 
 def gradient_of(x, norm, y, forward, sums):
-    """The arguments of calls.Calls.gradient, x standing for d_out."""
+    """Return the arguments of calls.Calls.gradient, x standing for d_out."""
     values = {"gate": forward.gate, "d_pooled": sums.d_pooled, "d_weight": sums.d_weight}
     values |= {"d_bias": sums.d_bias, "count": y[..., 0].numel()}
     return {"y": y, "d_out": x, "norm": norm, **values}

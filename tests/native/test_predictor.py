@@ -116,7 +116,7 @@ def test_the_lower_tail_equals_reference(monkeypatch, isa, shape):
 
 
 def moved(weights, by):
-    """The weights, with all outputs moved."""
+    """Move all outputs of the weights."""
     last, bias = weights.head[-1]
     return replace(weights, head=[*weights.head[:-1], (last, bias + np.float32(by))])
 

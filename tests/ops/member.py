@@ -20,7 +20,7 @@ CASES = {
 
 
 def functional(case, images, group):
-    """Output, statistics and gradients of the block for some of a case's images."""
+    """Return output, statistics and gradients of the block for some of a case's images."""
     leaves = {name: leaf.requires_grad_() for name, leaf in case.leaves().items()}
     out, *statistics = case.with_statistics({**leaves, "x": leaves["x"][images]}, group)
     d_out = torch.randn((case.n, *out.shape[1:]), generator=torch.Generator().manual_seed(1), dtype=out.dtype)
@@ -30,7 +30,7 @@ def functional(case, images, group):
 
 
 def norm(act, images, group):
-    """The same of a norm alone."""
+    """Return the same of a norm alone."""
     case = Case(n=8)
     leaves = {name: leaf.requires_grad_() for name, leaf in case.leaves().items() if name != "kernel"}
     y = leaves["x"].contiguous(memory_format=torch.channels_last)[images]

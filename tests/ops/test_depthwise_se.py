@@ -6,7 +6,7 @@ from narsfast.ops import DepthwiseSE, set_ops
 
 
 def by_hand(block, x, stride, padding, squeezed):
-    """The block from functional calls, in evaluation mode."""
+    """Compute the block by functional calls, in evaluation mode."""
     p = dict(block.named_parameters()) | dict(block.named_buffers())
     x = functional.conv2d(x, p["conv.weight"], None, stride, padding, groups=x.shape[1])
     mean, var = p["norm.running_mean"], p["norm.running_var"]

@@ -11,7 +11,7 @@ SECONDS = 50
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory, run_ranks):
-    """What each member found, by its rank."""
+    """Return what each member found, by its rank."""
     folder = tmp_path_factory.mktemp("group")
     run_ranks("ops.member", folder, MEMBERS, SECONDS)
     return [torch.load(folder / f"{rank}.pt") for rank in range(MEMBERS)]
@@ -19,12 +19,12 @@ def found(tmp_path_factory, run_ranks):
 
 @pytest.fixture(scope="module")
 def whole():
-    """What one process finds with the whole batch."""
+    """Return what one process finds with the whole batch."""
     return {name: job(slice(None), None) for name, job in JOBS.items()}
 
 
 def joined(name, parts):
-    """The members' values as one process has them: maps one after the other, the rest summed or the same."""
+    """Join the members' values as one process has them: maps are concatenated, the rest is summed or equal."""
     if name.startswith("out"):
         return torch.cat(parts)
     if name.startswith(("statistics", "buffer")):
