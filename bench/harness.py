@@ -98,6 +98,15 @@ def run_python(code: str, *arguments: str, **options: Any) -> subprocess.Complet
     return subprocess.run([sys.executable, "-c", start, *arguments], text=True, check=True, **options)
 
 
+def peak_memory() -> int:
+    """Return the largest resident size of this process so far, KiB.
+
+    Linux tells it without what the parent had, which `resource.getrusage` starts from.
+    """
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0])
+
+
 def arguments(
     description: str | None,
     data: bool | Callable[[argparse.Namespace], bool] = False,

@@ -155,6 +155,15 @@ def test_folder_without_photos_ends_in_one_sentence(tmp_path):
         pass
 
 
+def test_peak_memory_counts_this_process_alone():
+    code = (
+        "from bench.harness import peak_memory; a = peak_memory(); b = b'x' * 2**28; print(peak_memory() - a)"
+    )
+    held = b"x" * 2**29  # a child does not start from its parent's memory
+    assert int(harness.run_python(code, stdout=-1).stdout) == pytest.approx(2**18, rel=0.2)
+    assert len(held) == 2**29
+
+
 def test_run_python_finds_the_modules_of_this_process(tmp_path, monkeypatch):
     (tmp_path / "only_here.py").write_text("ANSWER = 42\n")
     monkeypatch.syspath_prepend(tmp_path)
