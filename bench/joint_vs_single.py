@@ -49,7 +49,7 @@ from narsfast.common.seeds import derive_seed
 from narsfast.cost import Budget, Counter
 from narsfast.data import shared_data
 from narsfast.pipeline import resolve_config
-from narsfast.runs import Run
+from narsfast.runs import RunStore
 from narsfast.search import Pool, sample_pool
 from narsfast.space import Genes, Part, Space, read_recipe
 
@@ -60,12 +60,19 @@ BUDGET, SMALLER = "macs=4M", "macs=1M"
 OPTIONS: dict[str, Any] = {
     "space": "tiny",
     "pool_bounds": "macs=0.5M:4M",
-    "batch": 6,
+    "trials_per_batch": 6,
     "iterations": 3,
     "epochs": 6,
     "final_epochs": 20,
 }
-QUICK = {"pool_size": 128, "members": 1, "batch": 2, "iterations": 2, "epochs": 1, "final_epochs": 1}
+QUICK = {
+    "pool_size": 128,
+    "ensemble_members": 1,
+    "trials_per_batch": 2,
+    "iterations": 2,
+    "epochs": 1,
+    "final_epochs": 1,
+}
 
 
 # What is fixed
@@ -113,7 +120,7 @@ def judge(path: Path, search: str, options: Mapping[str, Any], workers: int) -> 
     budgets = [BUDGET, SMALLER] if search == "joint" else [BUDGET]
     asked = {**options, "budgets": budgets, "fix": fixed(search, options)}
     result = pipeline.run(path, asked, workers=workers)[0]
-    with Run.read(path) as run:
+    with RunStore.read(path) as run:
         searched = run.trials("search")
         final = next(trial for trial in run.trials("final") if trial.candidate == result.candidate)
     return {
@@ -136,7 +143,7 @@ def swap(path: Path, options: Mapping[str, Any], workers: int) -> dict[str, Any]
     They are kept in the run. There are none where both have one recipe: there is nothing to swap.
     """
     row: dict[str, Any] = {"search": "swap", "seed": options["seed"]}
-    with Run.read(path) as run:
+    with RunStore.read(path) as run:
         folders = [path / result.directory for result in run.results()]
     recipes = [read_recipe(folder / "recipe.json") for folder in folders]
     if recipes[0] == recipes[1]:

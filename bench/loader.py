@@ -38,7 +38,7 @@ from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
 from bench import harness
-from narsfast.data import Dataset, batches, open_loader
+from narsfast.data import Augmentation, Dataset, batches, open_loader
 from narsfast.data._augment import training_crops
 from narsfast.data._folder import load_folder
 
@@ -155,7 +155,7 @@ def variants(root: Path, side: int, policy: bool, threads: int) -> tuple[dict[st
     """Return the calls, each one pass, and the images of a pass."""
     resolution = SIZES[side]
     files, memory = (load_folder(root, resolution, True, cache_bytes=size) for size in (0, 2**31))
-    options = {"training": True, "augmentation": "randaugment" if policy else "crop"}
+    options = {"training": True, "augmentation": Augmentation("randaugment" if policy else "crop")}
     dali = open_loader("dali", threads=threads).batches
     user = user_loader(root, files, resolution, policy, threads)
     if not policy:

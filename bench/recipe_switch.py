@@ -66,14 +66,14 @@ def found_recipe(data: str, quick: bool) -> Recipe:
     if quick:
         options |= {
             "pool_size": 64,
-            "batch": 2,
+            "trials_per_batch": 2,
             "iterations": 2,
             "epochs": 1,
             "final_epochs": 1,
-            "members": 1,
+            "ensemble_members": 1,
         }
     else:
-        options |= {"batch": 8, "iterations": 3, "epochs": 6, "final_epochs": 12}
+        options |= {"trials_per_batch": 8, "iterations": 3, "epochs": 6, "final_epochs": 12}
     with tempfile.TemporaryDirectory() as scratch:
         (result,) = pipeline.run(Path(scratch, "run"), options, workers=2)
         return read_recipe(Path(scratch, "run", result.directory, "recipe.json"))

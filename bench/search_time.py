@@ -15,8 +15,8 @@ from pathlib import Path
 
 from bench import harness
 
-ONE_BATCH = ("--batch", "12", "--iterations", "1", "--final-epochs", "1")
-SMALL = ("--batch", "4", "--iterations", "1", "--epochs", "2", "--final-epochs", "1")
+ONE_BATCH = ("--trials-per-batch", "12", "--iterations", "1", "--final-epochs", "1")
+SMALL = ("--trials-per-batch", "4", "--iterations", "1", "--epochs", "2", "--final-epochs", "1")
 RUN = "from narsfast.cli import main; main()"
 WORKERS = 2
 

@@ -7,8 +7,6 @@ may be a network that the search has yet to find.
 from __future__ import annotations
 
 import hashlib
-import logging
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,18 +14,13 @@ from typing import Any
 from narsfast.arch import WEIGHTS_FILE, NetworkSpec, read_definition
 from narsfast.emit import read_preprocessing
 from narsfast.errors import UserError
-from narsfast.space import Candidate
+from narsfast.runs import TeacherChoice
 from narsfast.training import Distillation, Teacher, TrialTask
 
 from ._config import LARGEST, is_reference
 from ._recipe_search import network_statistics
 from ._reference_networks import baseline_task
 from ._search import Search
-
-_log = logging.getLogger("narsfast.distil")
-
-Rows = Mapping[str, Mapping[str, Any]]
-"""Evolved candidates by their ids, as `narsfast.pipeline._families.candidate_rows` makes them."""
 
 
 def check_teacher(search: Search) -> None:
@@ -36,7 +29,7 @@ def check_teacher(search: Search) -> None:
     Raises:
         UserError: there is no such network, or it does not fit the data.
     """
-    text = search.config.distil
+    text = search.config.distill
     if text is None or text == LARGEST:
         return
     if is_reference(text):
@@ -49,52 +42,52 @@ def check_teacher(search: Search) -> None:
 
 def teacher_task(search: Search) -> TrialTask | None:
     """The training of a teacher that is named by its reference; None where it needs none of its own."""
-    text = search.config.distil
+    text = search.config.distill
     return baseline_task(search, text) if text is not None and is_reference(text) else None
 
 
 def describe_teacher(search: Search, candidate: str) -> dict[str, Any] | None:
     """What an emitted folder and the report say of the teacher of a final training; None where it had none."""
     config = search.config
-    teacher = search.run.fact("teacher")
-    if config.distil is None or teacher is None or teacher.get("candidate") == candidate:
+    teacher = search.store.facts.teacher
+    if config.distill is None or teacher is None or teacher.candidate == candidate:
         return None
     return {
-        "teacher": config.distil,
-        **teacher,
-        "weight": config.distil_weight,
-        "temperature": config.distil_temperature,
+        "teacher": config.distill,
+        **teacher.to_dict(),
+        "weight": config.distill_weight,
+        "temperature": config.distill_temperature,
     }
 
 
 def distillation_of(search: Search, candidate: str) -> Distillation | None:
     """Who teaches the full training of a candidate; None is nobody."""
     config = search.config
-    if config.distil is None:
+    if config.distill is None:
         return None
-    if config.distil == LARGEST:
-        teacher = search.run.fact("teacher")
-        if teacher is None or teacher["candidate"] == candidate:
+    if config.distill == LARGEST:
+        teacher = search.store.facts.teacher
+        if teacher is None or teacher.candidate in (None, candidate):
             return None
-        found = _from_run(search, teacher["candidate"])
+        found = _from_run(search, str(teacher.candidate))
     else:
-        reference = is_reference(config.distil)
+        reference = is_reference(config.distill)
         found = (
-            _from_task(baseline_task(search, config.distil))
+            _from_task(baseline_task(search, config.distill))
             if reference
-            else _from_files(search, config.distil)
+            else _from_files(search, config.distill)
         )
         _keep(search, found)
-    return replace(found, weight=config.distil_weight, temperature=config.distil_temperature)
+    return replace(found, weight=config.distill_weight, temperature=config.distill_temperature)
 
 
 def _from_run(search: Search, candidate: str) -> Distillation:
-    rows = {row["id"]: row for family in search.run.fact("families") for row in family["candidates"]}
-    row, epochs = rows[candidate], search.config.final_epochs
-    task = search.task(Candidate(row["architecture"], row["recipe"]), epochs, epochs, "final")
-    return replace(
-        _from_task(task), network=replace(task.network, resolution=int(row["architecture"]["resolution"]))
-    )
+    families = search.store.facts.families or ()
+    teacher = next(c for family in families for c in family.candidates if c.id == candidate)
+    epochs = search.config.final_epochs
+    task = search.task(teacher.candidate, epochs, epochs, "final")
+    resolution = int(teacher.architecture["resolution"])
+    return replace(_from_task(task), network=replace(task.network, resolution=resolution))
 
 
 def _from_task(task: TrialTask) -> Distillation:
@@ -116,19 +109,19 @@ def _from_files(search: Search, text: str) -> Distillation:
         return Distillation(weights, NetworkSpec(reference, search.resolution), resize=False)
     if not folder.is_dir():
         raise UserError(
-            f"distil is {text!r}, no folder of an emitted network; give `{LARGEST}`, such a folder, torchvision:NAME, "
+            f"distill is {text!r}, no folder of an emitted network; give `{LARGEST}`, such a folder, torchvision:NAME, "
             "timm:NAME, FILE.py:FACTORY, or REFERENCE=WEIGHTS.safetensors"
         )
     found = read_preprocessing(folder)
     if found.classes != search.data.classes or found.in_chans != search.data.in_chans:
         raise UserError(
-            f"distil: the network in {folder} knows {len(found.classes)} classes ({', '.join(found.classes[:3])}, ...) "
+            f"distill: the network in {folder} knows {len(found.classes)} classes ({', '.join(found.classes[:3])}, ...) "
             f"in {found.in_chans} channel(s), the data has {len(search.data.classes)} "
             f"({', '.join(search.data.classes[:3])}, ...) in {search.data.in_chans}; name a teacher of these classes"
         )
     definition = folder / "definition.json"
     if not definition.is_file():
-        raise UserError(f"distil: {definition} is missing; name a folder that narsfast emit wrote")
+        raise UserError(f"distill: {definition} is missing; name a folder that narsfast emit wrote")
     return Distillation(
         weights=str(folder / WEIGHTS_FILE),
         network=NetworkSpec(read_definition(definition), found.resolution),
@@ -143,12 +136,12 @@ def _keep(search: Search, found: Distillation) -> None:
     try:
         digest = hashlib.sha256(Path(found.weights).read_bytes()).hexdigest()
     except OSError as error:
-        raise UserError(f"distil: {found.weights} cannot be read ({error.strerror}); put it back") from None
-    began_with = search.run.fact("teacher")
-    if began_with is None:
-        search.run.put_fact("teacher", {"sha256": digest})
-    elif began_with["sha256"] != digest:
+        raise UserError(f"distill: {found.weights} cannot be read ({error.strerror}); put it back") from None
+    chosen = search.store.facts.teacher
+    if chosen is None:
+        search.store.facts.teacher = TeacherChoice(sha256=digest)
+    elif chosen.sha256 != digest:
         raise UserError(
-            f"distil: {found.weights} has changed since the first network was distilled; put the old file back, or "
+            f"distill: {found.weights} has changed since the first network was distilled; put the old file back, or "
             "begin another run"
         )

@@ -115,7 +115,7 @@ def test_measure_returns_a_row_per_search_and_reuses_what_is_kept(tmp_path):
     assert [row["search"] for row in rows] == [*joint.SEARCHES, "swap"]
     searches = rows[:-1]
     assert len({(row["trainings"], row["final_epochs"]) for row in searches}) == 1
-    assert all(row["trainings"] == options["batch"] for row in searches)
+    assert all(row["trainings"] == options["trials_per_batch"] for row in searches)
     assert all(row["macs"] <= 4_000_000 for row in searches)
     if not rows[-1]["equal_recipes"]:
         kept = tmp_path / "digits-0-joint" / "swap.json"

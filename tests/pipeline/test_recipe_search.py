@@ -12,7 +12,7 @@ from narsfast.errors import UserError
 from narsfast.pipeline._config import resolve_config
 from narsfast.pipeline._recipe_search import recipe_space
 from narsfast.report import write_report
-from narsfast.runs import Run
+from narsfast.runs import RunStore
 from narsfast.space import Space, load_space
 
 SMALL = Path(__file__).parent.parent / "small.yaml"
@@ -35,11 +35,11 @@ def features(num_classes, in_chans):
 OPTIONS = {
     "space": str(SMALL),
     "fix": {"resolution": 16},
-    "batch": 2,
+    "trials_per_batch": 2,
     "iterations": 2,
     "epochs": 2,
     "final_epochs": 2,
-    "members": 2,
+    "ensemble_members": 2,
 }
 
 
@@ -60,12 +60,12 @@ def test_one_result_the_recipe(finished):
     path, (result,) = finished
     assert (result.budget, result.directory) == ("the recipe", "family/recipe")
     assert (result.macs, result.params) == (49 * 8 * 9 + 80, 8 * 9 + 8 + 16 + 90)
-    with Run.read(path) as run:
+    with RunStore.read(path) as run:
         assert run.state().stage == "done"
-        assert {member.architecture["resolution"] for b in run.batches() for member in b.members} == {16}
-        recipes = [json.dumps(member.recipe) for b in run.batches() for member in b.members]
+        assert {member.architecture["resolution"] for b in run.batches() for member in b.candidates} == {16}
+        recipes = [json.dumps(member.recipe) for b in run.batches() for member in b.candidates]
         assert len(set(recipes)) == 4
-        assert result.candidate in {row["id"] for row in run.fact("families")[0]["candidates"]}
+        assert result.candidate in {row.id for row in run.facts.families[0].candidates}
         write_report(run, path / "again.html")
     page = (path / "again.html").read_text()
     assert "the recipe is found" in page
@@ -89,7 +89,7 @@ def test_what_is_emitted_comes_back(finished, tmp_path):
 def test_a_finished_run_is_free(finished, monkeypatch):
     path, results = finished
     monkeypatch.setattr("narsfast.pipeline._trials.run_trials", None)
-    monkeypatch.setattr("narsfast.pipeline._stages.evaluate", None)
+    monkeypatch.setattr("narsfast.pipeline._final_test.evaluate", None)
     assert pipeline.run(path) == results
 
 
@@ -123,7 +123,7 @@ def test_a_changed_file_is_refused_once_something_is_trained(finished, tmp_path,
 def test_a_network_that_does_not_fit_is_refused_before_any_training(tmp_path, file, factory, said):
     with pytest.raises(UserError, match=said):
         pipeline.run(tmp_path / "run", {**OPTIONS, "model": f"{file}:{factory}"}, workers=1)
-    with Run.read(tmp_path / "run") as run:
+    with RunStore.read(tmp_path / "run") as run:
         assert run.batches() == []
 
 
@@ -174,9 +174,9 @@ def test_resolutions():
         ({"budgets": ["macs=1M"]}, "--budget is given with a model"),
         ({"pool_bounds": "macs=1M:2M"}, "--pool is given with a model"),
         ({"latency": "table.json"}, "--latency is given with a model"),
-        ({"model": "torchvision:resnet19"}, "torchvision:resnet19 is not a classifier"),
+        ({"model": "torchvision:resnet19"}, "torchvision:resnet19 is not a known classifier"),
         ({"model": "resnet18"}, "the zoo has"),
-        ({"model": "nowhere.py:net"}, "is not there"),
+        ({"model": "nowhere.py:net"}, "does not exist"),
     ],
 )
 def test_mistakes_are_one_sentence(options, said):
