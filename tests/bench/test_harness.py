@@ -19,7 +19,7 @@ class Clock:
         self.order = []
 
     def takes(self, name, *seconds):
-        """A call that takes these seconds in turn, and the last of them ever after."""
+        """Return a call that takes these seconds in turn, and from then on the last of them."""
         left = list(seconds)
 
         def call():
@@ -87,7 +87,7 @@ def test_report_tells_why_contention_was_not_measured(monkeypatch, tmp_path):
 
 @pytest.fixture
 def command(monkeypatch):
-    """Sets the command line and, if it is given, the environment's data folder."""
+    """Set the command line and, if it is given, the environment's data folder."""
 
     def install(*arguments, data=None):
         monkeypatch.setattr(sys, "argv", ["script", *map(str, arguments)])
