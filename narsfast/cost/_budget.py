@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,22 +17,34 @@ UNITS = {"K": 1e3, "M": 1e6, "G": 1e9}
 """Suffixes of a bound, powers of 1000; of bytes too, where a B may follow (512KB = 512,000 bytes)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Budget:
-    """One conjunction of bounds.
+    """One conjunction of bounds: ``Budget(macs=50e6)``, ``Budget(macs=(10e6, 50e6), params=3e6)``.
+
+    Without any bound every architecture keeps it: the recipe of one network is searched so.
 
     Attributes:
         bounds: Statistic to (lowest, highest), both inclusive, in the order of the names; lowest 0 and highest inf
-            stand for no bound. Without any, every architecture keeps it: the recipe of one network is searched so.
+            stand for no bound.
+
+    Args:
+        bounds: As the attribute.
+        at_most: One number is the highest value of a statistic, two are the lowest and the highest.
 
     Raises:
-        UserError: A bound that nothing can keep.
+        UserError: A bound that nothing can keep, or that is no number.
     """
 
     bounds: Mapping[str, tuple[float, float]]
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "bounds", dict(sorted(self.bounds.items())))
+    def __init__(
+        self,
+        bounds: Mapping[str, tuple[float, float]] | None = None,
+        /,
+        **at_most: float | tuple[float, float],
+    ) -> None:
+        given = dict(bounds or {}) | {name: _bounds(name, value) for name, value in at_most.items()}
+        object.__setattr__(self, "bounds", dict(sorted(given.items())))
         for name, (low, high) in self.bounds.items():
             if not 0 <= low <= high:
                 raise UserError(
@@ -123,6 +136,17 @@ def format_number(value: float) -> str:
         if value >= size and float(text) * size == value:
             return text + unit
     return repr(value).removesuffix(".0")
+
+
+def _bounds(name: str, value: Any) -> tuple[float, float]:
+    pair = value if isinstance(value, tuple | list) else (0.0, value)
+    try:
+        low, high = (float(end) for end in pair)
+    except (TypeError, ValueError):
+        raise UserError(
+            f"budget {name} is {value!r}; give one number or two, as in {name}=(10e6, 50e6)"
+        ) from None
+    return low, high
 
 
 def _check_known(name: str, known: Sequence[str]) -> None:

@@ -7,27 +7,20 @@ may be a network that the search has yet to find.
 from __future__ import annotations
 
 import hashlib
-import logging
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from narsfast.arch import WEIGHTS_FILE
+from narsfast.arch import WEIGHTS_FILE, NetworkSpec, read_definition
 from narsfast.emit import read_preprocessing
 from narsfast.errors import UserError
-from narsfast.space import Candidate
+from narsfast.runs import TeacherChoice
 from narsfast.training import Distillation, Teacher, TrialTask
 
 from ._config import LARGEST, is_reference
-from ._recipe_search import model_statistics
+from ._recipe_search import network_statistics
 from ._reference_networks import baseline_task
 from ._search import Search
-
-_log = logging.getLogger("narsfast.distill")
-
-Rows = Mapping[str, Mapping[str, Any]]
-"""Evolved candidates by their ids, as `narsfast.pipeline._families.candidate_rows` makes them."""
 
 
 def check_teacher(search: Search) -> None:
@@ -42,7 +35,7 @@ def check_teacher(search: Search) -> None:
     if is_reference(text):
         sides = [int(value) for value in search.space.values("resolution")]
         for side in {min(sides), max(sides)}:
-            model_statistics(text, side, search.data)
+            network_statistics(NetworkSpec(text, side), search.data)
     else:
         Teacher(_from_files(search, text), search.data)
 
@@ -56,12 +49,12 @@ def teacher_task(search: Search) -> TrialTask | None:
 def describe_teacher(search: Search, candidate: str) -> dict[str, Any] | None:
     """What an emitted folder and the report say of the teacher of a final training; None where it had none."""
     config = search.config
-    teacher = search.run.fact("teacher")
-    if config.distill is None or teacher is None or teacher.get("candidate") == candidate:
+    teacher = search.store.facts.teacher
+    if config.distill is None or teacher is None or teacher.candidate == candidate:
         return None
     return {
         "teacher": config.distill,
-        **teacher,
+        **teacher.to_dict(),
         "weight": config.distill_weight,
         "temperature": config.distill_temperature,
     }
@@ -73,10 +66,10 @@ def distillation_of(search: Search, candidate: str) -> Distillation | None:
     if config.distill is None:
         return None
     if config.distill == LARGEST:
-        teacher = search.run.fact("teacher")
-        if teacher is None or teacher["candidate"] == candidate:
+        teacher = search.store.facts.teacher
+        if teacher is None or teacher.candidate in (None, candidate):
             return None
-        found = _from_run(search, teacher["candidate"])
+        found = _from_run(search, str(teacher.candidate))
     else:
         reference = is_reference(config.distill)
         found = (
@@ -89,18 +82,18 @@ def distillation_of(search: Search, candidate: str) -> Distillation | None:
 
 
 def _from_run(search: Search, candidate: str) -> Distillation:
-    rows = {row["id"]: row for family in search.run.fact("families") for row in family["candidates"]}
-    row, epochs = rows[candidate], search.config.final_epochs
-    task = search.task(Candidate(row["architecture"], row["recipe"]), epochs, epochs, "final")
-    return replace(_from_task(task), resolution=int(row["architecture"]["resolution"]))
+    families = search.store.facts.families or ()
+    teacher = next(c for family in families for c in family.candidates if c.id == candidate)
+    epochs = search.config.final_epochs
+    task = search.task(teacher.candidate, epochs, epochs, "final")
+    resolution = int(teacher.architecture["resolution"])
+    return replace(_from_task(task), network=replace(task.network, resolution=resolution))
 
 
 def _from_task(task: TrialTask) -> Distillation:
     return Distillation(
         weights=str(Path(str(task.output), WEIGHTS_FILE)),
-        definition=task.definition,
-        model=task.model,
-        resolution=task.model_resolution,
+        network=task.network,
     )
 
 
@@ -113,7 +106,7 @@ def _from_files(search: Search, text: str) -> Distillation:
     folder = Path(text)
     reference, separator, weights = text.rpartition("=")
     if separator and not folder.is_dir():
-        return Distillation(weights=weights, model=reference)
+        return Distillation(weights, NetworkSpec(reference, search.resolution), resize=False)
     if not folder.is_dir():
         raise UserError(
             f"distill is {text!r}, no folder of an emitted network; give `{LARGEST}`, such a folder, torchvision:NAME, "
@@ -131,8 +124,7 @@ def _from_files(search: Search, text: str) -> Distillation:
         raise UserError(f"distill: {definition} is missing; name a folder that narsfast emit wrote")
     return Distillation(
         weights=str(folder / WEIGHTS_FILE),
-        definition=definition.read_text(encoding="utf-8"),
-        resolution=found.resolution,
+        network=NetworkSpec(read_definition(definition), found.resolution),
         mean=found.mean,
         std=found.std,
         padding=found.padding,
@@ -145,10 +137,10 @@ def _keep(search: Search, found: Distillation) -> None:
         digest = hashlib.sha256(Path(found.weights).read_bytes()).hexdigest()
     except OSError as error:
         raise UserError(f"distill: {found.weights} cannot be read ({error.strerror}); put it back") from None
-    began_with = search.run.fact("teacher")
-    if began_with is None:
-        search.run.put_fact("teacher", {"sha256": digest})
-    elif began_with["sha256"] != digest:
+    chosen = search.store.facts.teacher
+    if chosen is None:
+        search.store.facts.teacher = TeacherChoice(sha256=digest)
+    elif chosen.sha256 != digest:
         raise UserError(
             f"distill: {found.weights} has changed since the first network was distilled; put the old file back, or "
             "begin another run"
