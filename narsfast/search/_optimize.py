@@ -18,7 +18,7 @@ from narsfast.common.progress import Progress, silent
 from narsfast.common.seeds import derive_seed
 from narsfast.common.trial import Fit, Trial
 from narsfast.errors import UserError
-from narsfast.predictor import MEMBERS_ALONE, Predictor, compare_regressors
+from narsfast.predictor import UNCALIBRATED, Predictor, compare_regressors
 from narsfast.space import Genes
 
 from ._early_stopping import early_stop_epoch
@@ -99,7 +99,7 @@ def next_batch(
     """
     open_rows = np.setdiff1d(np.arange(len(pool)), np.asarray(trained, np.int64))
     _check_size(m, len(open_rows))
-    scores, spread = replace(predictor, deviation=MEMBERS_ALONE).predict(pool.genes[open_rows])
+    scores, spread = replace(predictor, deviation=UNCALIBRATED).predict(pool.genes[open_rows])
     best = np.argsort(-(scores + spread), kind="stable")[:m]
     return open_rows[best], scores[best]
 

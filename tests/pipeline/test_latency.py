@@ -67,7 +67,7 @@ def test_the_found_keeps_its_latency_everywhere(finished, options, capsys):
     assert [result.budget for result in results] == ["6ms<=latency<=12ms"]
     with RunStore.read(path) as run:
         rows = {row.id: row for row in run.facts.families[0].candidates}
-        found = rows[results[0].candidate]["statistics"]
+        found = rows[results[0].candidate].statistics
         assert LatencyTable.from_dict(run.facts.latency) == LatencyTable.read(options["latency"])
         assert "latency" in run.facts.predictor_pretraining
         assert all(isinstance(row["macs"], int) for row in run.facts.statistics.values())
