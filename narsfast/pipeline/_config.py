@@ -5,7 +5,7 @@ The resolved configuration is stored in the run; going on with other values is r
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from narsfast.arch import absolute_reference
 from narsfast.common.option_field import option_field
 from narsfast.common.options import POOL_SIZE, RUN_OPTIONS, Correlation
 from narsfast.common.renamed import upgrade_given, upgrade_stored
-from narsfast.cost import LATENCY, NO_TABLE, Budget, LatencyTable
+from narsfast.cost import LATENCY, NO_TABLE, STATISTICS, Budget, LatencyTable
 from narsfast.errors import UserError, refusal
 from narsfast.space import Space, load_space, with_recipe_space
 from narsfast.training import TrainerSettings, resolve_device
@@ -40,6 +40,7 @@ class RunConfig(TrainerSettings):
         pool_bounds: bounds of the pool on statistics, as in ``macs=2M:40M``; None is the whole space.
         budgets: bounds for each network asked for, as in ``macs=50M,params=3M``.
         latency: which latency table the run has (`LatencyTable.label`); None is without that statistic.
+        extra_statistics: names of statistics that functions of a Python user count.
     """
 
     data: str
@@ -48,6 +49,7 @@ class RunConfig(TrainerSettings):
     pool_bounds: str | None
     budgets: tuple[str, ...]
     latency: str | None = None
+    extra_statistics: tuple[str, ...] = ()
     mirror: bool = option_field("mirror")
     pool_size: int = option_field("pool_size")
     trials_per_batch: int = option_field("trials_per_batch")
@@ -63,6 +65,13 @@ class RunConfig(TrainerSettings):
     distill: str | None = option_field("distill")
     distill_weight: float = option_field("distill_weight")
     distill_temperature: float = option_field("distill_temperature")
+
+    def to_stored(self) -> dict[str, Any]:
+        """Return JSON types for the run; what version 0.1 did not know is left out where it has its default."""
+        stored = self.model_dump(mode="json")
+        if not self.extra_statistics:
+            del stored["extra_statistics"]
+        return stored
 
     @property
     def trainer(self) -> TrainerSettings:
@@ -142,17 +151,23 @@ def _resolve_bounds(given: dict[str, Any], config: dict[str, Any], space: Space)
     """Take the bounds of the pool and the budgets out of `given` and complete them from the space."""
     if latency := given.pop("latency", None):
         config["latency"] = LatencyTable.read(latency).label()
+    known = (*STATISTICS, LATENCY, *given.get("extra_statistics", config.get("extra_statistics", ())))
     pool = given.pop("pool_bounds", None) or config.get("pool_bounds")
     if pool is None and space.pool:
         pool = Budget(space.pool).text()
-    config["pool_bounds"] = pool and Budget.parse(pool).text()
+    config["pool_bounds"] = pool and _text(pool, known)
     budgets = given.pop("budgets", None) or config.get("budgets") or [Budget(b).text() for b in space.budgets]
     if not budgets:
-        raise UserError(f"space {space.name} has no budgets; give some, as in --budget macs=50M")
-    config["budgets"] = list(dict.fromkeys(Budget.parse(text).text() for text in budgets))
+        raise UserError(f"space {space.name} has no budgets; give `budgets`, as in macs=50M")
+    config["budgets"] = list(dict.fromkeys(_text(budget, known) for budget in budgets))
     bounded = [text for text in (*config["budgets"], config["pool_bounds"] or "") if LATENCY in text]
     if bounded and not config.get("latency"):
         raise UserError(f"budget {bounded[0]} {NO_TABLE}")
+
+
+def _text(budget: str | Budget, known: Sequence[str]) -> str:
+    """Return the canonical text of a budget."""
+    return Budget.parse(budget if isinstance(budget, str) else budget.text(), known).text()
 
 
 def resolve_space(given: Mapping[str, Any], stored: Mapping[str, Any] | None = None) -> tuple[str, Space]:
@@ -169,7 +184,8 @@ def resolve_space(given: Mapping[str, Any], stored: Mapping[str, Any] | None = N
     if not data:
         raise UserError("data is empty; give `digits` or a folder of images")
     if "space" in given or "space" not in stored:
-        space = load_space(given.get("space", "tiny" if data == "digits" else "mobile"))
+        chosen = given.get("space", "tiny" if data == "digits" else "mobile")
+        space = chosen if isinstance(chosen, Space) else load_space(chosen)
     else:
         space = Space.from_dict(stored["space"])
     if "recipe_space" in given:

@@ -129,7 +129,7 @@ def _file(tmp_path, change):
 
 def test_a_space_without_budgets_needs_some(tmp_path):
     file = _file(tmp_path, lambda data: data.pop("budgets"))
-    with pytest.raises(UserError, match="space tiny has no budgets; give some, as in --budget macs=50M"):
+    with pytest.raises(UserError, match="space tiny has no budgets; give `budgets`, as in macs=50M"):
         resolve_config({"space": file})
     assert resolve_config({"space": file, "budgets": ["macs=1M"]}).budgets == ("macs=1M",)
 
