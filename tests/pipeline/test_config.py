@@ -152,7 +152,7 @@ def test_the_same_budget_twice_is_one():
 
 
 def stored_by_version_0_1():
-    """The configuration of a default run on the digits, as version 0.1.0 stored it."""
+    """Read the configuration of a default run on the digits, as version 0.1.0 stored it."""
     return json.loads((Path(__file__).parent / "stored_config_0_1.json").read_text())
 
 
