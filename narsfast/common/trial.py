@@ -11,10 +11,10 @@ Outcome = Literal["ok", "diverged", "out_of_memory", "timed_out", "failed", "los
 
 _REMEDIES = {
     "diverged": "with a space of lower learning rates",
-    "out_of_memory": "with fewer --workers, or a space of smaller networks",
-    "timed_out": "with a longer --trial-timeout",
+    "out_of_memory": "with fewer `workers`, or a space of smaller networks",
+    "timed_out": "with a longer `trial_timeout`",
     "failed": "when that is mended",
-    "lost": "with fewer --workers, if it was memory that ran out",
+    "lost": "with fewer `workers`, if it was memory that ran out",
 }
 
 

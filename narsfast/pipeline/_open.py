@@ -60,7 +60,7 @@ def open_search(
     if options is not None and own.statistics:
         options = {**options, "extra_statistics": tuple(own.statistics)}
     if stored is None and options is None:
-        raise UserError(f"run: {out} is no run directory; `narsfast run --out {out}` makes one")
+        raise UserError(f"run: {out} is no run directory; `narsfast run` makes one")
     config = resolve_config(options or {}, stored)
     if options and stored is not None and not _has_batches(out):
         continued, config = config, resolve_config(options)

@@ -30,10 +30,10 @@ def refuse_bounds(given: Mapping[str, Any]) -> None:
     Raises:
         UserError: naming the option.
     """
-    for name, option in (("budgets", "--budget"), ("pool_bounds", "--pool"), ("latency", "--latency")):
+    for name in ("budgets", "pool_bounds", "latency"):
         if given.get(name):
             raise UserError(
-                f"{option} is given with a model; one network has one cost and one result, so leave {option} out"
+                f"{name} is given with a model; one network has one cost and one result, so leave `{name}` out"
             )
 
 
@@ -56,7 +56,7 @@ def recipe_space(space: Space, model: str, fix: Mapping[str, Any]) -> Space:
     if resolution is None:
         resolution = _default_resolution(space, model)
     if type(resolution) is not int or resolution < 1:
-        raise UserError(f"resolution is {resolution!r}; give whole pixels, as in --fix resolution=64")
+        raise UserError(f"resolution is {resolution!r}; give whole pixels to `fix`, as in resolution=64")
     data = space.to_dict()
     if space.stages:
         data["name"] = f"{space.name} recipes"

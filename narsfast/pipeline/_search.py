@@ -102,7 +102,7 @@ class Search:
             stored = self.store.facts.latency
             if stored is None:
                 raise UserError(
-                    f"latency: {self.store.path} stopped before it had its table; give it again with --latency"
+                    f"latency: {self.store.path} stopped before it had its table; give it again as `latency`"
                 )
             table = LatencyTable.from_dict(stored)
         counter = Counter(self.space, self.data.in_chans, len(self.data.classes), table)
