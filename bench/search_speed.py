@@ -96,7 +96,7 @@ class Case:
             seed,
             population_size=population,
             num_random=population,
-            children=1,
+            children_per_parent=1,
             generations=generations,
             patience=generations,
         )[0]
@@ -111,7 +111,7 @@ class Case:
             self.pool.genes[:0],
             0,
             population_size=200,
-            children=5,
+            children_per_parent=5,
             patience=GENERATIONS,
         )
 
