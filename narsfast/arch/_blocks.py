@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
-from narsfast.ops import BatchNorm, DepthwiseSE, Fusable, batch_norm, norm_act, pointwise, update_buffers
+from narsfast.ops import BatchNorm, DepthwiseSE, Fusable, norm_act, norm_args, pointwise, update_buffers
 
 from ._definition import Padding, Row
 from ._width import round_width, squeezed_width
@@ -26,20 +26,20 @@ class ConvNorm(Fusable, nn.Sequential):
         """Apply the convolution without norm and activation."""
         conv = self[0]
         assert isinstance(conv, nn.Conv2d)
-        y: Tensor = pointwise(conv, x) if self.takes(x) else conv(x)
+        y: Tensor = pointwise(conv, x) if self.runs_fused(x) else conv(x)
         return y
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, in_channels, h, w) to (n, out_channels, h', w')."""
         y = self.convolve(x)
-        if not self.takes(y):
+        if not self.runs_fused(y):
             for layer in list(self)[1:]:
                 y = layer(y)
             return y
         norm = self[1]
         assert isinstance(norm, BatchNorm)
         act = "hard_swish" if len(self) > 2 else "none"
-        y, statistics = norm_act(y.contiguous(memory_format=torch.channels_last), batch_norm(norm, act))
+        y, statistics = norm_act(y.contiguous(memory_format=torch.channels_last), norm_args(norm, act))
         update_buffers(norm, statistics)
         return y
 
@@ -68,7 +68,7 @@ class InvertedResidual(nn.Module):
         """Map (n, in_channels, h, w) to (n, channels, h', w')."""
         if isinstance(self.expand, ConvNorm):
             # The depthwise convolution applies the norm and activation of the expansion as it reads its input.
-            y = self.depthwise(self.expand.convolve(x), before=self.expand[1])
+            y = self.depthwise(self.expand.convolve(x), input_norm=self.expand[1])
         else:
             y = self.depthwise(x)
         result: Tensor = self.project(y)
@@ -114,7 +114,7 @@ def initialize(network: nn.Module) -> None:
     From the released code: convolutions are Kaiming-normal by fan-out, and the last norm of each residual block starts
     at scale 0. This project's choice: classifier weights are normal with standard deviation 0.01, biases 0. As in torch,
     fan-out is counted over all groups, so that depthwise weights start small. As a norm follows, their size affects not
-    the output but the effective learning rate. Nothing is drawn on the meta device.
+    the output but the effective learning rate (bench/results/depthwise_start.json). Nothing is drawn on the meta device.
     """
     if all(parameter.is_meta for parameter in network.parameters()):
         return

@@ -85,13 +85,13 @@ class Counter:
         if not self.names:
             return np.zeros((len(genes), 0), np.int64)
         array = np.ascontiguousarray(genes, dtype=np.int16)
-        return self.native.whole(array) if self.latency is None else self.native.real(array)
+        return self.native.count_int64(array) if self.latency is None else self.native.count_float64(array)
 
 
 def named(names: Sequence[str], statistics: NDArray[Any]) -> list[dict[str, int | float]]:
-    """Return statistics (n, len(names)) by name, in JSON types: integers, except for the latency."""
+    """Return statistics (n, len(names)) by name, in JSON types: what is counted here as integers."""
     return [
-        {name: value if name == LATENCY else int(value) for name, value in zip(names, row, strict=True)}
+        {name: int(value) if name in STATISTICS else value for name, value in zip(names, row, strict=True)}
         for row in statistics.tolist()
     ]
 

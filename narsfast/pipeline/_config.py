@@ -5,14 +5,15 @@ The resolved configuration is stored in the run; going on with other values is r
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
 from narsfast.arch import absolute_reference
-from narsfast.cost import LATENCY, NO_TABLE, Budget, LatencyTable
+from narsfast.common.renamed import upgrade_given, upgrade_stored
+from narsfast.cost import LATENCY, NO_TABLE, STATISTICS, Budget, LatencyTable
 from narsfast.errors import UserError, refusal
 from narsfast.space import Space, load_space, with_recipe_space
 from narsfast.training import TrainerSettings, resolve_device
@@ -41,22 +42,23 @@ class RunConfig(TrainerSettings):
         pool_bounds: bounds of the pool on statistics, as in ``macs=2M:40M``; None is the whole space.
         budgets: bounds for each network asked for, as in ``macs=50M,params=3M``.
         latency: which latency table the run has (`LatencyTable.label`); None is without that statistic.
+        extra_statistics: names of statistics that functions of a Python user count.
         mirror: whether a mirrored image keeps its class.
         pool_size: n of Algorithm 1.
-        batch: m of Algorithm 1, trials in a batch.
+        trials_per_batch: m of Algorithm 1.
         iterations: T of Algorithm 1.
         epochs: length of the learning curves of the first batch.
         final_epochs: length of the final trainings.
         threshold: rank correlation at which the early-stop epoch is chosen.
         correlation: which rank correlation.
-        members: members of the predictor.
+        ensemble_members: members of the predictor.
         seed: seed of the run.
         trial_timeout: seconds after which a trial is ended, or None.
         baselines: references of networks (`narsfast.arch.create_model`) that are trained beside the found ones.
-        distil: teacher of the final trainings: ``largest``, the absolute path of an emitted folder, a reference, or
+        distill: teacher of the final trainings: ``largest``, the absolute path of an emitted folder, a reference, or
             ``REFERENCE=WEIGHTS``; None is without.
-        distil_weight: share of the teacher in the loss.
-        distil_temperature: divides the logits of teacher and student.
+        distill_weight: share of the teacher in the loss.
+        distill_temperature: divides the logits of teacher and student.
     """
 
     data: str
@@ -65,21 +67,29 @@ class RunConfig(TrainerSettings):
     pool_bounds: str | None
     budgets: tuple[str, ...]
     latency: str | None = None
+    extra_statistics: tuple[str, ...] = ()
     mirror: bool = True
     pool_size: int = Field(POOL_SIZE, ge=16)
-    batch: int = Field(8, ge=2)
+    trials_per_batch: int = Field(8, ge=2)
     iterations: int = Field(3, ge=1)
     epochs: int = Field(8, ge=1)
     final_epochs: int = Field(30, ge=1)
     threshold: float = Field(0.92, gt=0, le=1)
     correlation: Literal["spearman", "kendall"] = "kendall"
-    members: int = Field(4, ge=1)
+    ensemble_members: int = Field(4, ge=1)
     seed: int = Field(0, ge=0)
     trial_timeout: float | None = Field(None, gt=0)
     baselines: tuple[str, ...] = ()
-    distil: str | None = None
-    distil_weight: float = Field(0.8, ge=0, le=1)
-    distil_temperature: float = Field(1.0, gt=0)
+    distill: str | None = None
+    distill_weight: float = Field(0.8, ge=0, le=1)
+    distill_temperature: float = Field(1.0, gt=0)
+
+    def to_stored(self) -> dict[str, Any]:
+        """Return JSON types for the run; what version 0.1 did not know is left out where it has its default."""
+        stored = self.model_dump(mode="json")
+        if not self.extra_statistics:
+            del stored["extra_statistics"]
+        return stored
 
     @property
     def trainer(self) -> TrainerSettings:
@@ -100,8 +110,8 @@ def resolve_config(options: Mapping[str, Any], stored: Mapping[str, Any] | None 
     Raises:
         UserError: an option is unknown, out of its range or does not fit the space.
     """
-    given = dict(options)
-    config: dict[str, Any] = dict(stored or {})
+    given = upgrade_given(options)
+    config = upgrade_stored(stored or {})
     config["data"], space = resolve_space(given, config)
     config["model"] = chosen_model(given, config)
     for name in ("data", "model", "space", "recipe_space", "fix"):
@@ -115,8 +125,8 @@ def resolve_config(options: Mapping[str, Any], stored: Mapping[str, Any] | None 
         _resolve_bounds(given, config, space)
     added = [absolute_reference(reference) for reference in given.pop("baselines", ())]
     config["baselines"] = list(dict.fromkeys([*config.get("baselines", ()), *added]))
-    if teacher := given.pop("distil", None):
-        config["distil"] = None if teacher == NO_TEACHER else _absolute_teacher(str(teacher))
+    if teacher := given.pop("distill", None):
+        config["distill"] = None if teacher == NO_TEACHER else _absolute_teacher(str(teacher))
     config.update(given)
     try:
         resolved = RunConfig.model_validate(config)
@@ -124,15 +134,16 @@ def resolve_config(options: Mapping[str, Any], stored: Mapping[str, Any] | None 
         raise UserError(refusal(error)) from None
     if "device" in given or resolved.device == "auto":
         resolved = resolved.model_copy(update={"device": resolve_device(resolved.device)})
-    if resolved.batch * resolved.iterations > resolved.pool_size:
+    trials = resolved.trials_per_batch * resolved.iterations
+    if trials > resolved.pool_size:
         raise UserError(
-            f"pool_size is {resolved.pool_size}; {resolved.iterations} batches of {resolved.batch} need at least "
-            f"{resolved.batch * resolved.iterations}"
+            f"pool_size is {resolved.pool_size}; {resolved.iterations} batches of {resolved.trials_per_batch} need at "
+            f"least {trials}"
         )
-    if resolved.distil == LARGEST and len(resolved.budgets) < 2:
+    if resolved.distill == LARGEST and len(resolved.budgets) < 2:
         raise UserError(
-            f"distil is {LARGEST}; with one budget no other network is left to learn from it, so give another budget or "
-            "teacher"
+            f"distill is {LARGEST}; with one budget no other network is left to learn from it, so give another budget "
+            "or teacher"
         )
     return resolved
 
@@ -158,17 +169,23 @@ def _resolve_bounds(given: dict[str, Any], config: dict[str, Any], space: Space)
     """Take the bounds of the pool and the budgets out of `given` and complete them from the space."""
     if latency := given.pop("latency", None):
         config["latency"] = LatencyTable.read(latency).label()
+    known = (*STATISTICS, LATENCY, *given.get("extra_statistics", config.get("extra_statistics", ())))
     pool = given.pop("pool_bounds", None) or config.get("pool_bounds")
     if pool is None and space.pool:
         pool = Budget(space.pool).text()
-    config["pool_bounds"] = pool and Budget.parse(pool).text()
+    config["pool_bounds"] = pool and _text(pool, known)
     budgets = given.pop("budgets", None) or config.get("budgets") or [Budget(b).text() for b in space.budgets]
     if not budgets:
         raise UserError(f"space {space.name} has no budgets; give some, as in --budget macs=50M")
-    config["budgets"] = list(dict.fromkeys(Budget.parse(text).text() for text in budgets))
+    config["budgets"] = list(dict.fromkeys(_text(budget, known) for budget in budgets))
     bounded = [text for text in (*config["budgets"], config["pool_bounds"] or "") if LATENCY in text]
     if bounded and not config.get("latency"):
         raise UserError(f"budget {bounded[0]} {NO_TABLE}")
+
+
+def _text(budget: str | Budget, known: Sequence[str]) -> str:
+    """Return the canonical text of a budget."""
+    return Budget.parse(budget if isinstance(budget, str) else budget.text(), known).text()
 
 
 def resolve_space(given: Mapping[str, Any], stored: Mapping[str, Any] | None = None) -> tuple[str, Space]:
@@ -185,7 +202,8 @@ def resolve_space(given: Mapping[str, Any], stored: Mapping[str, Any] | None = N
     if not data:
         raise UserError("data is empty; give `digits` or a folder of images")
     if "space" in given or "space" not in stored:
-        space = load_space(given.get("space", "tiny" if data == "digits" else "mobile"))
+        chosen = given.get("space", "tiny" if data == "digits" else "mobile")
+        space = chosen if isinstance(chosen, Space) else load_space(chosen)
     else:
         space = Space.from_dict(stored["space"])
     if "recipe_space" in given:

@@ -36,7 +36,7 @@ class Deviation:
     """The calibration of uncertainty: scale * sqrt(v + floor ** 2) for the ensemble's variance v of outputs.
 
     Attributes:
-        scale: Factor; the default is typical for the tables in ``bench/tables``.
+        scale: Factor; the default is typical for the tables in ``bench/tabular``.
         floor: Lower limit of the ensemble's deviation, in standardized outputs.
     """
 

@@ -4,6 +4,7 @@ The idea is FBNetV3's: one predictor picks the candidates to train and then rank
 steps, all values and the names of the two algorithms are this project's choice.
 """
 
+from narsfast.common.callable_package import make_callable
 from narsfast.common.trial import Fit
 
 from ._early_stopping import early_stop_epoch
@@ -39,3 +40,5 @@ __all__ = [
     "pareto",
     "sample_pool",
 ]
+
+make_callable(__name__)  # `narsfast.search(...)`

@@ -96,10 +96,9 @@ class _NativeEngine:
         starts: list[Genes],
         settings: Settings,
     ) -> list[dict[str, Any]]:
-        given = asdict(settings)
-        given["keep"] = given.pop("population_size")
-        given["children"] = given.pop("children_per_parent")
-        results: list[dict[str, Any]] = _native.evolve(
+        options = asdict(settings)
+        options["children"] = options.pop("children_per_parent")
+        return _native.evolve(
             counter.space.tables(),
             _sources(counter),
             len(counter.names),
@@ -107,11 +106,8 @@ class _NativeEngine:
             scorer.columns,
             bounds,
             starts,
-            **given,
+            **options,
         )
-        for result in results:
-            result["num_offspring"], result["num_evaluated"] = result.pop("bred"), result.pop("scored")
-        return results
 
 
 _NATIVE = _NativeEngine()

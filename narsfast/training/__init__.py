@@ -6,7 +6,7 @@ from ._device import Device, resolve_device, training_device
 from ._distil import Distillation, Teacher, distilled_loss
 from ._evaluate import Evaluation, evaluate
 from ._optimizer import build_optimizer, peak_rate
-from ._precision import Precision
+from ._precision import Precision, PrecisionName
 from ._ranks import Ranks, process_group
 from ._rmsprop import RMSpropTF
 from ._schedule import learning_rate
@@ -24,6 +24,7 @@ __all__ = [
     "MovingAverage",
     "OptimBackend",
     "Precision",
+    "PrecisionName",
     "RMSpropTF",
     "Ranks",
     "Teacher",

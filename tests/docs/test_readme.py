@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from bench.tables import DOCS, RESULTS
+from bench.render_docs import DOCS, RESULTS
 
 TEXT = " ".join((DOCS.parent / "README.md").read_text().split())
 QUOTED = [
