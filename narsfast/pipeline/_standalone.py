@@ -164,7 +164,7 @@ def train_with_recipe(
         ),
         test_batches=batches(dataset.test, spec.resolution, 128),
         given=task.network,
-        further={TRAINING_FILE: json.dumps(found, indent=1) + "\n"},
+        extra_files={TRAINING_FILE: json.dumps(found, indent=1) + "\n"},
     )
     shutil.rmtree(unfinished)
     return found
