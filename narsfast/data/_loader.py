@@ -11,6 +11,7 @@ from typing import Literal, get_args
 
 from torch import Tensor
 
+from narsfast.common.options import LoaderChoice
 from narsfast.errors import UserError
 
 from ._batches import batches
@@ -21,8 +22,6 @@ _log = logging.getLogger("narsfast.data")
 
 LoaderName = Literal["dali", "torchvision"]
 """``dali``: NVIDIA DALI. ``torchvision``: Pillow and torchvision's transforms, in the calling thread; the reference."""
-
-LoaderChoice = Literal["auto", "dali", "torchvision"]
 
 EXTRA = "dali"
 """The extra that brings DALI, for CUDA 13; nvidia-dali-cuda120 is the same for CUDA 12."""

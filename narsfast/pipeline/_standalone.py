@@ -164,7 +164,7 @@ def train_with_recipe(
         ),
         test_batches=batches(dataset.test, spec.resolution, 128),
         given=task.network,
-        further={TRAINING_FILE: json.dumps(found, indent=1) + "\n"},
+        extra_files={TRAINING_FILE: json.dumps(found, indent=1) + "\n"},
     )
     shutil.rmtree(unfinished)
     return found
@@ -270,10 +270,11 @@ def measure_latency(
     seed: int = 0,
     progress: Progress = silent,
 ) -> LatencyTable:
-    """Time the blocks of a run's space on this machine; the other arguments as in `narsfast.cost.measure_latency`.
+    """Time the blocks of a run's space on this machine.
 
     Args:
         options: `data`, `space` and `fix`, as in `open_search`.
+        batch, threads, seconds, seed, progress: as in `narsfast.cost.measure_latency`.
     """
     folder, space = resolve_space(options)
     resolution = max(int(value) for value in space.values("resolution"))

@@ -7,9 +7,10 @@ from typing import Any
 from torch import Tensor
 from torch.optim import Optimizer
 
+from narsfast.common.options import OptimBackend
 from narsfast.space import Recipe
 
-from ._backend import OptimBackend, resolve_backend
+from ._backend import resolve_backend
 from ._optimizers import Groups, effective_backend, optimizer_entry
 from ._rmsprop import RMSpropTF
 from ._weights import MovingAverage

@@ -15,11 +15,11 @@ from typing import Any
 import torch
 from torch.optim import Optimizer
 
+from narsfast.common.options import OptimBackend
 from narsfast.errors import UserError
 from narsfast.space import OptimizerInfo, Recipe, TimmOptimizer, add_optimizer, optimizer_info
 
 from ._apex import find_apex, require_apex
-from ._backend import OptimBackend
 from ._rmsprop import RmspropBackend, RMSpropTF
 
 Groups = list[dict[str, Any]]
