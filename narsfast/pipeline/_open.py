@@ -17,7 +17,7 @@ from narsfast.common.differences import differences
 from narsfast.common.progress import Progress, silent
 from narsfast.common.version import trains_alike
 from narsfast.cost import LatencyTable
-from narsfast.data import DataSource, loader_version, resolve_loader
+from narsfast.data import DataSource, as_dataset, loader_version, resolve_loader, save_dataset, shared_data
 from narsfast.errors import UserError
 from narsfast.runs import RunStore
 from narsfast.space import Space
@@ -28,6 +28,8 @@ from ._own import Own
 from ._search import Search
 
 _log = logging.getLogger("narsfast.run")
+
+_DATA_FILE = "data.safetensors"
 
 _TEACHING = ("distill", "distill_weight", "distill_temperature")
 """Options that a resumed run may change until a network was trained fully."""
@@ -57,8 +59,8 @@ def open_search(
     stored = RunStore.stored_config(out)
     if stored is not None and not options:
         options = None
-    if options is not None and own.statistics:
-        options = {**options, "extra_statistics": tuple(own.statistics)}
+    if options is not None:
+        options = {**options, **_options_of(own, out)}
     if stored is None and options is None:
         raise UserError(f"run: {out} is no run directory; `narsfast run` makes one")
     config = resolve_config(options or {}, stored)
@@ -89,6 +91,8 @@ def open_search(
     try:
         if stored is not None and any(stored.get(key) != run.config[key] for key in _TEACHING):
             _forget_teacher(run)
+        if own.data is not None:
+            _keep_data(run, config, own.data)
         _check_environment(run, config)
         if options and options.get("latency"):
             run.facts.latency = LatencyTable.read(options["latency"]).model_dump(mode="json")
@@ -96,6 +100,36 @@ def open_search(
         run.close()
         raise
     return Search(run, workers or _default_workers(config), progress, own)
+
+
+def _options_of(own: Own, out: Path) -> dict[str, Any]:
+    """Return what the configuration says of what the user brings."""
+    options: dict[str, Any] = {}
+    if own.statistics:
+        options["extra_statistics"] = tuple(own.statistics)
+    if own.data is not None:
+        options["data"] = str(out / _DATA_FILE)
+    return options
+
+
+def _keep_data(run: RunStore, config: RunConfig, data: Any) -> None:
+    """Write the user's data into the run, where every process and a resumed run read the same pixels.
+
+    Raises:
+        UserError: it is not what the run was created with.
+    """
+    file = Path(config.data)
+    resolution = max(int(value) for value in Space.from_dict(config.space).values("resolution"))
+    given = as_dataset(data, resolution=resolution, mirror=config.mirror)
+    if file.exists() and run.batches():
+        stored = shared_data(config.data, resolution, config.mirror)
+        if different := differences(stored.fingerprint(), given.fingerprint()):
+            raise UserError(
+                f"data: it is not what {run.path} was created with: {'; '.join(different)}; give that data, or start "
+                "another run"
+            )
+        return
+    save_dataset(given, file)
 
 
 def _has_finals(out: Path) -> bool:
