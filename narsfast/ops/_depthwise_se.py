@@ -68,7 +68,8 @@ class DepthwiseSE(Fusable):
             x = x if input_norm is None else self.act(input_norm(x))
             result: Tensor = self.se(self.act(self.norm(self.conv(x))))
             return result
-        if self._window != (stride, padding):  # the convolution was changed
+        changed = self._window != (stride, padding)
+        if changed:
             self._window = WindowArgs(stride, padding)
         norm, se = child(self, "norm"), child(self, "se")
         gates = (child(se, "reduce"), child(se, "expand")) if isinstance(se, SqueezeExcite) else None
