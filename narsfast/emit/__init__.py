@@ -1,4 +1,6 @@
-"""What a user takes home: one folder per found network, and the way back from it."""
+"""Emission: one folder per found network, and loading from it."""
+
+from narsfast.common.callable_package import make_callable
 
 from ._emission import Emission, emit
 from ._facts import GIVEN, DataFacts, Measurements, describe_data
@@ -26,3 +28,5 @@ __all__ = [
     "read_preprocessing",
     "timm_arguments",
 ]
+
+make_callable(__name__)  # `narsfast.emit(...)`
