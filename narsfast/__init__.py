@@ -69,9 +69,23 @@ _HOMES = {
     "recipe_spaces": "space",
     "zoo": "arch",
 }
-_PACKAGES = (
-    "arch cli common cost data emit errors ops pipeline predictor report runs search space training".split()
-)
+_PACKAGES = [
+    "arch",
+    "cli",
+    "common",
+    "cost",
+    "data",
+    "emit",
+    "errors",
+    "ops",
+    "pipeline",
+    "predictor",
+    "report",
+    "runs",
+    "search",
+    "space",
+    "training",
+]
 
 _CALLABLE = ("emit", "search")  # packages that are functions, too: narsfast/common/callable_package.py
 
