@@ -19,7 +19,7 @@ _log = logging.getLogger("narsfast.model")
 
 
 def chosen_model(given: Mapping[str, Any], stored: Mapping[str, Any]) -> str | None:
-    """The reference in the options or the stored configuration, with the absolute path of its file."""
+    """Return the reference in the options or the stored configuration, with the absolute path of its file."""
     model = given.get("model", stored.get("model"))
     return None if model is None else absolute_reference(str(model))
 
@@ -38,7 +38,7 @@ def refuse_bounds(given: Mapping[str, Any]) -> None:
 
 
 def recipe_space(space: Space, model: str, fix: Mapping[str, Any]) -> Space:
-    """The recipes of a space for one network at one resolution.
+    """Reduce a space to its recipes, for one network at one resolution.
 
     What the network cannot take is fixed at 0, which is logged once. A resolution that `fix` does not name is a
     definition's own, else the middle one of the space (the lower of two); it need not be one of the space.
