@@ -28,7 +28,7 @@ NO_TABLE = (
 )
 """Ends the message to who bounds a latency that no table gives."""
 RIDGE = 1e-3
-"""Penalty of the ridge regression, per timed part (our choice)."""
+"""Penalty of the ridge regression, per timed part (this project's choice)."""
 
 Parts = NDArray[np.int32]
 Milliseconds = NDArray[np.float64]
