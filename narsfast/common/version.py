@@ -1,4 +1,4 @@
-"""Which versions of narsfast train alike, so that one resumes what another began."""
+"""Which versions of narsfast train alike, so that one resumes what another started."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ TRAIN_ALIKE = frozenset({"0.1.0", "0.2.0"})
 
 
 def trains_alike(one: str, other: str) -> bool:
-    """Tell whether what one version began, the other one ends as if it had begun it itself."""
+    """Tell whether what one version started, the other one ends as if it had started it itself."""
     return one == other or {one, other} <= TRAIN_ALIKE

@@ -17,7 +17,7 @@ RECIPE = "recipe"
 
 
 def wanted_budgets(search: Search, texts: Iterable[str]) -> dict[str, Budget]:
-    """The budgets that a family each is wanted for, by text; of one network's recipe the one without bounds.
+    """Return the budgets by their texts, one family each; of one network's recipe the one without bounds.
 
     Raises:
         UserError: a text is no budget, or one is given for one network.
@@ -32,7 +32,7 @@ def wanted_budgets(search: Search, texts: Iterable[str]) -> dict[str, Budget]:
 
 
 def inside_pool(search: Search, budget: Budget) -> Budget:
-    """The budget, not below the pool: the predictor knows nothing of candidates smaller than those."""
+    """Bound a budget below by the pool: the predictor knows nothing of smaller candidates."""
     pool = search.budget(search.config.pool_bounds).bounds if search.config.pool_bounds else {}
     lowest = {name: low for name, (low, _) in pool.items() if low > 0}
     bounds = {name: (low, math.inf) for name, low in lowest.items()} | dict(budget.bounds)

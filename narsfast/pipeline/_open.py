@@ -1,4 +1,4 @@
-"""What the stages of one run share, and the door through which a run is begun or gone on with."""
+"""Creating a run or resuming it: the options, the environment and the directory must fit what is stored."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from narsfast.common.differences import differences
 from narsfast.common.progress import Progress, silent
 from narsfast.common.version import trains_alike
 from narsfast.cost import LatencyTable
-from narsfast.data import check_folder, loader_version, resolve_loader
+from narsfast.data import DataSource, as_dataset, loader_version, resolve_loader, save_dataset, shared_data
 from narsfast.errors import UserError
 from narsfast.runs import RunStore
 from narsfast.space import Space
@@ -29,8 +29,10 @@ from ._search import Search
 
 _log = logging.getLogger("narsfast.run")
 
+_DATA_FILE = "data.safetensors"
+
 _TEACHING = ("distill", "distill_weight", "distill_temperature")
-"""Options that a run may go on with other values of until a network was trained fully."""
+"""Options that a resumed run may change until a network was trained fully."""
 
 
 def open_search(
@@ -44,7 +46,7 @@ def open_search(
 
     Args:
         out: the run directory.
-        options: what the user said (`narsfast.pipeline._config.resolve_config`); None to go on with what is stored.
+        options: what the user said (`narsfast.pipeline._config.resolve_config`); None to resume with what is stored.
         workers: trials at once, each in a process of its own; None is one a core, or where trials train on
             GPUs one for as many GPUs as a trial takes.
         progress: told of every long stage.
@@ -55,20 +57,26 @@ def open_search(
     """
     out, own = Path(out), own or Own()
     stored = RunStore.stored_config(out)
-    if own.statistics:
-        options = {**(options or {}), "extra_statistics": tuple(own.statistics)}
+    if stored is not None and not options:
+        options = None
+    if options is not None:
+        options = {**options, **_options_of(own, out)}
     if stored is None and options is None:
-        raise UserError(f"run: {out} is no run directory; `narsfast run --out {out}` makes one")
+        raise UserError(f"run: {out} is no run directory; `narsfast run` makes one")
     config = resolve_config(options or {}, stored)
     if options and stored is not None and not _has_batches(out):
         continued, config = config, resolve_config(options)
         if config != continued:
             _log.warning(
-                "%s had not trained anything: it begins anew, with the options given now alone; "
-                "`narsfast resume %s` keeps those it began with",
+                "%s had not trained anything: it starts over, with the options given now alone; "
+                "`narsfast resume %s` keeps those it was created with",
                 out,
                 out,
             )
+    if unknown := own.statistics.keys() - set(config.extra_statistics):
+        raise UserError(
+            f"statistics: {out} does not count {', '.join(sorted(unknown))}; leave it out, or start another run"
+        )
     if missing := set(config.extra_statistics) - own.statistics.keys():
         raise UserError(
             f"statistics: {out} counts {', '.join(sorted(missing))} by functions of its maker; give them again, as in "
@@ -83,6 +91,8 @@ def open_search(
     try:
         if stored is not None and any(stored.get(key) != run.config[key] for key in _TEACHING):
             _forget_teacher(run)
+        if own.data is not None:
+            _keep_data(run, config, own.data)
         _check_environment(run, config)
         if options and options.get("latency"):
             run.facts.latency = LatencyTable.read(options["latency"]).model_dump(mode="json")
@@ -92,13 +102,43 @@ def open_search(
     return Search(run, workers or _default_workers(config), progress, own)
 
 
+def _options_of(own: Own, out: Path) -> dict[str, Any]:
+    """Return what the configuration says of what the user brings."""
+    options: dict[str, Any] = {}
+    if own.statistics:
+        options["extra_statistics"] = tuple(own.statistics)
+    if own.data is not None:
+        options["data"] = str(out / _DATA_FILE)
+    return options
+
+
+def _keep_data(run: RunStore, config: RunConfig, data: Any) -> None:
+    """Write the user's data into the run, where every process and a resumed run read the same pixels.
+
+    Raises:
+        UserError: it is not what the run was created with.
+    """
+    file = Path(config.data)
+    resolution = max(int(value) for value in Space.from_dict(config.space).values("resolution"))
+    given = as_dataset(data, resolution=resolution, mirror=config.mirror)
+    if file.exists() and run.batches():
+        stored = shared_data(config.data, resolution, config.mirror)
+        if different := differences(stored.fingerprint(), given.fingerprint()):
+            raise UserError(
+                f"data: it is not what {run.path} was created with: {'; '.join(different)}; give that data, or start "
+                "another run"
+            )
+        return
+    save_dataset(given, file)
+
+
 def _has_finals(out: Path) -> bool:
     with RunStore.read(out) as run:
         return bool(run.trials("final"))
 
 
 def _forget_teacher(run: RunStore) -> None:
-    """What was begun with another teacher begins anew."""
+    """Start over what was started with another teacher."""
     run.facts.teacher = None
     for checkpoint in (run.path / "weights").glob(f"*/{CHECKPOINT_FILE}"):
         checkpoint.unlink()
@@ -117,10 +157,9 @@ def _check_environment(run: RunStore, config: RunConfig) -> None:
     tested = {result.model for result in run.facts.baselines or ()}
     if run.facts.stage == "done" and tested >= set(config.baselines):
         return
-    embedded = config.data == "digits"
-    if not embedded:
-        check_folder(Path(config.data))  # said before anything about how it would be read
-    resolved = config.trainer.resolved(embedded=embedded)
+    source = DataSource.parse(config.data)
+    source.check()  # said before anything about how it would be read
+    resolved = config.trainer.resolved(source)
     if "optimizer" in config.space["recipe"]:
         optimizers = Space.from_dict(config.space).values("optimizer")
         check_optimizers([str(name) for name in optimizers], resolved.optim_backend)
@@ -130,7 +169,7 @@ def _check_environment(run: RunStore, config: RunConfig) -> None:
         "python": platform.python_version(),
         "machine": platform.machine(),
         "instruction_set": _native.isa(),
-        "loader_version": loader_version(resolve_loader(resolved.loader, embedded)),
+        "loader_version": loader_version(resolve_loader(resolved.loader, source)),
         **{name: value for name, value in resolved if value != getattr(config, name)},
     }
     if model := run.config.get("model"):

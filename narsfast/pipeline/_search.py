@@ -60,7 +60,7 @@ class Search:
 
     @cached_property
     def trainer(self) -> TrainerSettings:
-        """How the run's trainings are computed, with what each ``auto`` stood for when the run began."""
+        """How the run's trainings are computed, with what each ``auto`` stood for when the run was created."""
         settings, chosen = self.config.trainer, self.store.facts.versions or {}
         update = {name: chosen[name] for name in TrainerSettings.model_fields if name in chosen}
         return settings.model_copy(update=update)
@@ -75,7 +75,7 @@ class Search:
         """The images in three splits.
 
         Raises:
-            UserError: they are not those that the run began with.
+            UserError: they are not those that the run was created with.
         """
         data = shared_data(self.config.data, self.resolution, self.config.mirror)
         found = data.fingerprint()
@@ -102,7 +102,7 @@ class Search:
             stored = self.store.facts.latency
             if stored is None:
                 raise UserError(
-                    f"latency: {self.store.path} stopped before it had its table; give it again with --latency"
+                    f"latency: {self.store.path} stopped before it had its table; give it again as `latency`"
                 )
             table = LatencyTable.from_dict(stored)
         counter = Counter(self.space, self.data.in_chans, len(self.data.classes), table)
@@ -130,7 +130,7 @@ class Search:
         return {} if model is None else network_statistics(NetworkSpec(model, self.resolution), self.data)
 
     def statistics(self, genes: Genes) -> list[dict[str, int | float]]:
-        """Statistics of canonical genes (n, F) by name, in JSON types."""
+        """Count canonical genes (n, F): statistics by name, in JSON types."""
         if self.config.model is not None:
             return [dict(self.model_statistics) for _ in genes]
         return named(self.counter.names, self.counter(genes))
@@ -159,11 +159,11 @@ class Search:
         )
 
     def seed(self, *purpose: str | int) -> int:
-        """Seed for one purpose of this run."""
+        """Derive the seed of one purpose of this run."""
         return derive_seed(self.config.seed, *purpose)
 
     def task(self, candidate: Candidate, epochs: int, schedule_epochs: int, purpose: str) -> TrialTask:
-        """The training of one candidate as a message to an executor."""
+        """Return the training of one candidate as a message to an executor."""
         network = self._network(candidate)
         output = str(self.store.path / "weights" / candidate.id) if purpose == "final" else None
         return TrialTask(

@@ -1,7 +1,8 @@
 """The stages of a search as functions: what the command line and users call.
 
 Each stage takes a search (`open_search`), does what is not yet done, and leaves its outcome in the run; so a stage
-called again is free, and a run that was stopped anywhere goes on. The order is pretrain, optimize, evolve, train, emit.
+called again is free, and a run that was stopped anywhere is resumed. The order is pretrain, optimize, evolve, train,
+emit.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def run(
     """Run every stage; arguments as in `open_search`.
 
     Returns:
-        One result a budget, in the order of the budgets.
+        One result per budget, in the order of the budgets.
     """
     with open_search(out, options, workers, progress) as search:
         pretrain(search)
@@ -169,7 +170,7 @@ def evolve(search: Search, added: Sequence[str] = ()) -> list[Family]:
 
 
 def pareto(search: Search, statistics: Sequence[str], between: str | None = None) -> list[FoundCandidate]:
-    """The whole front of predicted accuracy against one or two statistics.
+    """Search the whole front of predicted accuracy against one or two statistics.
 
     Args:
         search: of a run that is optimized; what is missing is done first.
@@ -234,7 +235,7 @@ def emit(search: Search) -> list[Result]:
     """Test each trained network once and write its folder; test the baselines once; then write the report.
 
     Returns:
-        One result a budget.
+        One result per budget.
     """
     trials = train(search)
     search.end_workers()

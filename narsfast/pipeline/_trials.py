@@ -77,7 +77,7 @@ def _own_trials(
 
 
 def run_tasks(search: Search, tasks: Sequence[TrialTask], purpose: Purpose, stage: str) -> Iterator[Trial]:
-    """Trials of the tasks as they end: those in the run first, then those trained now."""
+    """Yield trials of the tasks as they end: those in the run first, then those trained now."""
     stored = {trial.candidate: trial for trial in search.store.trials(purpose)}
     open_tasks = [task for task in tasks if task.candidate not in stored]
     shares = {task.candidate: 0.0 for task in open_tasks}

@@ -1,12 +1,14 @@
 """The trainer: a definition, a recipe and data become a learning curve and weights."""
 
-from ._backend import OptimBackend, check_optimizers, computed_by, resolve_backend
+from narsfast.common.options import Device, OptimBackend, PrecisionName
+
+from ._backend import check_optimizers, computed_by, resolve_backend
 from ._checkpoint import CHECKPOINT_FILE
-from ._device import Device, resolve_device, training_device
+from ._device import resolve_device, training_device
 from ._distil import Distillation, Teacher, distilled_loss
 from ._evaluate import Evaluation, evaluate
 from ._optimizer import build_optimizer, peak_rate
-from ._precision import Precision, PrecisionName
+from ._precision import Precision
 from ._ranks import Ranks, process_group
 from ._rmsprop import RMSpropTF
 from ._schedule import learning_rate

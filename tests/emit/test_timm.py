@@ -7,6 +7,7 @@ import torch
 import yaml
 from torch import nn
 
+from narsfast.data import Preprocess
 from narsfast.emit import DataFacts, timm_arguments
 from narsfast.emit._timm import EPSILONS, RMSPROP_EPSILON
 from narsfast.space import Recipe
@@ -72,7 +73,7 @@ def test_augmentations_have_their_arguments():
     assert arguments(Recipe(augmentation="none"))["no_aug"] is True
     crop = arguments(Recipe(augmentation="crop"))
     assert "aa" not in crop
-    assert crop["scale"] == [0.35, 1.0]
+    assert crop["scale"] == list(Preprocess.area)
     assert crop["color_jitter"] == 0.0
     assert arguments(Recipe(augmentation="autoaugment"))["aa"] == "original"
     still = DataFacts("digits", ("a", "b"), 1, (0.5,), (0.2,), mirror=False)
