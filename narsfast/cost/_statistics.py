@@ -37,6 +37,7 @@ STATISTICS = (
     "peak_memory",
     "depth",
 )
+"""The statistics of every space with stages, in the order of a `Counter`'s columns."""
 
 LATENCY = "latency"
 """A further statistic where there is a latency table: milliseconds, float."""

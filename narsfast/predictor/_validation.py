@@ -45,6 +45,7 @@ class Deviation:
 
 
 MEMBERS_ALONE = Deviation(scale=1.0, floor=0.0)
+"""The deviation that is the spread of the ensemble's members, without a cross-validation."""
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,11 @@ import numpy as np
 from narsfast.errors import UserError
 
 Value: TypeAlias = int | float | str | bool
+"""A value of a field."""
 Part = Literal["architecture", "recipe"]
+"""The parts of a candidate."""
 Kind = Literal["categorical", "range", "fixed"]
+"""The kinds of a field."""
 
 KINDS: tuple[Kind, ...] = ("categorical", "range", "fixed")
 PARTS: tuple[Part, ...] = ("architecture", "recipe")
