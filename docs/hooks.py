@@ -1,7 +1,7 @@
 """What mkdocs does beside its plugins: pages that lie elsewhere in the repository, and links between all of them.
 
 README, ARCHITECTURE and others are written for readers of the repository and are pages of the site too. A link between
-two such files is written as a path in the repository, so that it works in both places; here it becomes a path in the site.
+two such files is written as a path in the repository, so that it works there; here it becomes a path in the site.
 """
 
 from __future__ import annotations
