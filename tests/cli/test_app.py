@@ -1,5 +1,4 @@
 import json
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -262,28 +261,3 @@ def test_a_file_that_cannot_be_written_is_named(capsys, stored, command):
     assert code == 1
     assert f"{target} cannot be written" in err
     assert "Traceback" not in err
-
-
-SCRIPTS = [
-    ".ci/run",
-    "README.md",
-    "docker/README.md",
-    *(f"docs/{name}.md" for name in ("search", "models", "training", "data", "recipes", "latency", "gpu")),
-]
-
-
-@pytest.mark.parametrize("file", SCRIPTS)
-def test_every_command_that_is_written_down_exists(capsys, file):
-    text = (Path(__file__).parents[2] / file).read_text().replace("\\\n", " ")
-    lines = re.findall(
-        r"^(?:    |  )?(?:.*&& |docker run.*:(?:cpu|cuda) |)(?:narsfast )?((?:run|best|report|pretrain"
-        r"|optimize|evolve|train|emit|status|resume|zoo|space|scale|doctor|latency|pareto)(?: .*?)?)(?:  +#.*)?$",
-        text,
-        re.M,
-    )
-    assert lines
-    for line in lines:
-        command = line.split()[: 2 if line.startswith("latency") else 1]
-        _, out, _ = narsfast(capsys, *command, "--help")
-        for option in re.findall(r"--[a-z-]+", line):
-            assert f"{option} " in out, f"{file}: {line}"
