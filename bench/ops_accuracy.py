@@ -22,7 +22,7 @@ from typing import Any
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from bench import harness
-from narsfast.arch import Definition, definition_of
+from narsfast.arch import Definition, NetworkSpec, definition_of
 from narsfast.cost import Counter
 from narsfast.data import shared_data
 from narsfast.space import Recipe, load_space
@@ -60,7 +60,9 @@ def outcome(ops: str, seed: int, epochs: int, folder: str) -> dict[str, float]:
     """Training loss of the last epoch, and accuracies in percent after it."""
     data = shared_data(folder, RESOLUTION)
     settings = TrainerSettings(ops=ops)
-    result = train(candidate(), RECIPE, data, epochs, seed, settings=settings, keep_network=True)
+    result = train(
+        NetworkSpec.of(candidate()), RECIPE, data, epochs, seed, settings=settings, keep_network=True
+    )
     if result.network is None:
         raise SystemExit(f"the training with {ops} ops, seed {seed} diverged: {result.message}")
     tested = evaluate(result.network, data.test, RESOLUTION, threads=1)

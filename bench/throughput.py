@@ -46,7 +46,7 @@ import torch
 from bench import harness
 from bench.ops_accuracy import RECIPE
 from narsfast import _native
-from narsfast.arch import Definition
+from narsfast.arch import Definition, NetworkSpec
 from narsfast.data import resolve_loader
 from narsfast.errors import UserError
 from narsfast.pipeline import RunConfig
@@ -184,7 +184,9 @@ def seconds(executor: Executor, case: Case, device: Literal["cpu", "cuda"], work
     settings = TrainerSettings.model_validate({**case._asdict(), "device": device})
     recipe = RECIPE.model_dump()
     tasks = [
-        TrialTask(str(seed), DEFINITION.to_json(), recipe, data, 1, 1, seed, settings, resolution=64)
+        TrialTask(
+            str(seed), NetworkSpec.of(DEFINITION), recipe, data, 1, 1, seed, settings, data_resolution=64
+        )
         for seed in range(workers)
     ]
     start = time.perf_counter()

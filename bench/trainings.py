@@ -7,9 +7,10 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from typing import Any, NamedTuple
 
+from narsfast.arch import NetworkSpec
 from narsfast.data import Dataset, shared_data
 from narsfast.space import Recipe
-from narsfast.training import Training, evaluate, train_model
+from narsfast.training import Training, evaluate, train
 
 
 class Case(NamedTuple):
@@ -27,7 +28,8 @@ def accuracies(case: Case) -> tuple[float, float]:
     """Validation and test accuracy in percent after one training."""
     data = shared_data(case.data, case.resolution)
     recipe = Recipe.of(case.recipe)
-    result = train_model(case.model, case.resolution, recipe, data, case.epochs, case.seed, keep_network=True)
+    network = NetworkSpec(case.model, case.resolution)
+    result = train(network, recipe, data, case.epochs, case.seed, keep_network=True)
     return judged(result, data, case.resolution)
 
 

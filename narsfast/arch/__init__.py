@@ -16,6 +16,7 @@ from ._rows import (
     lower_genes,
     require_stages,
 )
+from ._spec import NetworkSpec
 from ._weights import WEIGHTS_FILE, load_weights, save_weights
 from ._width import round_width, squeezed_width
 from ._zoo import zoo, zoo_definition
@@ -31,6 +32,7 @@ __all__ = [
     "FeatureNetwork",
     "InvertedResidual",
     "Network",
+    "NetworkSpec",
     "Ops",
     "Padding",
     "Row",

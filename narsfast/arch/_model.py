@@ -11,51 +11,64 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from narsfast.errors import UserError
+from narsfast.ops import set_ops
 
-from ._network import create
+from ._network import Source, create
 
 REFERENCES = "torchvision:NAME, timm:NAME, FILE.py:FACTORY, a name of the zoo, or a definition's .json file"
 
 
 def create_model(
-    reference: str,
-    num_classes: int,
+    source: Source,
+    num_classes: int = 1000,
     in_chans: int = 3,
     dropout: float | None = None,
     drop_path: float | None = None,
+    *,
+    ops: str = "fused",
+    padding: str = "published",
 ) -> nn.Module:
     """Build a network with fresh weights (drawn from torch's global generator).
 
-    A first convolution that takes another number of channels is made anew for `in_chans`.
+    A first convolution that takes another number of channels is replaced by one for `in_chans`.
 
     Args:
-        reference: ``torchvision:NAME``, ``timm:NAME``, ``FILE.py:FACTORY`` (called with ``num_classes`` and
-            ``in_chans``), a name of the zoo or a definition's .json file.
+        source: ``torchvision:NAME``, ``timm:NAME``, ``FILE.py:FACTORY`` (called with ``num_classes`` and
+            ``in_chans``), a name of the zoo ("FBNetV3_B", "b"), a definition, its fields or its .json file.
         num_classes: outputs.
         in_chans: channels of the images.
         dropout: rate of every dropout layer, or before the last linear layer where there is none; None leaves the
             network's own.
         drop_path: rate of stochastic depth in its last layer, growing linearly from the first; None leaves the
             network's own.
+        ops: path of a narsfast network's blocks: "fused" or "torch".
+        padding: of a definition: "published" pads as it says, "half" by kernel // 2 everywhere (as timm does).
 
     Raises:
         UserError: no such network, a package is missing, or `drop_path` is above 0 for a network without.
     """
-    if ":" not in reference:
-        return create(reference, num_classes, in_chans, dropout=dropout or 0.0, drop_path=drop_path or 0.0)
-    network = _built(reference, num_classes, in_chans, drop_path)
+    if not isinstance(source, str) or ":" not in source:
+        return create(
+            source,
+            num_classes,
+            in_chans,
+            padding,
+            dropout=dropout or 0.0,
+            drop_path=drop_path or 0.0,
+            ops=ops,
+        )
+    network = _built(source, num_classes, in_chans, drop_path)
     _take_channels(network, in_chans)
     if dropout is not None:
         _set_dropout(network, dropout)
     if drop_path is not None:
         layers = _stochastic_depths(network)
         if drop_path > 0 and not layers:
-            raise UserError(
-                f"drop_path is {drop_path}; {reference} has no stochastic depth, so fix drop_path=0"
-            )
+            raise UserError(f"drop_path is {drop_path}; {source} has no stochastic depth, so fix drop_path=0")
         for index, layer in enumerate(layers):
             rate = drop_path * index / max(1, len(layers) - 1)
             setattr(layer, "drop_prob" if hasattr(layer, "drop_prob") else "p", rate)
+    set_ops(network, ops)
     return network
 
 

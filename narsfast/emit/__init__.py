@@ -1,7 +1,7 @@
 """What a user takes home: one folder per found network, and the way back from it."""
 
 from ._emission import Emission, emit
-from ._facts import GIVEN, DataFacts, ForeignModel, Measurements, describe_data
+from ._facts import GIVEN, DataFacts, Measurements, describe_data
 from ._load import Preprocessing, load, load_transform, read_json, read_preprocessing
 from ._notation import block_notation
 from ._onnx import OnnxCheck, compare_onnx, export_onnx
@@ -11,7 +11,6 @@ __all__ = [
     "GIVEN",
     "DataFacts",
     "Emission",
-    "ForeignModel",
     "Measurements",
     "OnnxCheck",
     "Preprocessing",

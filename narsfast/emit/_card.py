@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from narsfast.arch import Definition, reference_file
+from narsfast.arch import Definition, NetworkSpec, reference_file
 from narsfast.cost import LATENCY
 from narsfast.space import Recipe
 
-from ._facts import GIVEN, DataFacts, ForeignModel, Measurements
+from ._facts import GIVEN, DataFacts, Measurements
 from ._load import MODEL_FILE
 from ._notation import block_notation, notation_text
 from ._onnx import OnnxCheck
@@ -147,11 +147,11 @@ def _taught(found: Measurements) -> str:
     )
 
 
-def _origin(found: Measurements, model: ForeignModel | None) -> str:
+def _origin(found: Measurements, given: NetworkSpec | None) -> str:
     if found.budget == GIVEN:
         return "trained by narsfast with a recipe that was given."
-    if model is not None:
-        return f"""the network `{model.reference}` with the training recipe that
+    if given is not None:
+        return f"""the network `{given.name}` with the training recipe that
 narsfast found for it, by a search over recipes after FBNetV3
 (CVPR 2021, where architectures are searched jointly)."""
     return f"""found together with its training recipe by
@@ -159,10 +159,10 @@ narsfast, a search over architectures and recipes after FBNetV3
 (joint architecture-recipe search, CVPR 2021), within the budget **{found.budget}**."""
 
 
-def _architecture(definition: Definition | None, model: ForeignModel | None) -> str:
+def _architecture(definition: Definition | None, given: NetworkSpec | None) -> str:
     if definition is None:
-        assert model is not None
-        return f"`{model.reference}`, input {model.resolution} x {model.resolution}. emission.json holds the reference."
+        assert given is not None
+        return f"`{given.name}`, input {given.resolution} x {given.resolution}. emission.json holds the reference."
     side = definition.resolution
     return f"""Input {side} x {side}, stem of {definition.stem_channels} channels, head of
 {definition.head_features} features. Stages in timm's block notation (repeats, kernel, stride, expansion,
@@ -173,7 +173,7 @@ channels, squeeze-excite of the block's input), hard-swish throughout:
 ```"""
 
 
-def _files(definition: Definition | None, model: ForeignModel | None, onnx_written: bool) -> str:
+def _files(definition: Definition | None, given: NetworkSpec | None, onnx_written: bool) -> str:
     rows = [
         ("recipe.json", "the recipe"),
         ("weights.safetensors", "trained weights (the averaged ones if the recipe keeps an average)"),
@@ -184,7 +184,7 @@ def _files(definition: Definition | None, model: ForeignModel | None, onnx_writt
     if definition is not None:
         rows.insert(0, ("definition.json", "the architecture"))
         rows.append(("timm_args.yaml, timm_model.py", "to train this pair with timm's script"))
-    elif model is not None and reference_file(model.reference) is not None:
+    elif given is not None and reference_file(given.name) is not None:
         rows.insert(0, (MODEL_FILE, "the file that builds the network"))
     return _table(("file", "what"), rows)
 
@@ -197,7 +197,7 @@ def model_card(
     data: DataFacts,
     found: Measurements,
     onnx: OnnxCheck,
-    model: ForeignModel | None = None,
+    given: NetworkSpec | None = None,
 ) -> str:
     """Write the model card as Markdown.
 
@@ -208,7 +208,7 @@ def model_card(
         data: the data it was trained on.
         found: budget, statistics and accuracies.
         onnx: how the ONNX file compares with torch.
-        model: what was given, where the recipe of one network was searched.
+        given: the network, where the recipe of one network was searched.
 
     Returns:
         The text of README.md.
@@ -219,14 +219,14 @@ def model_card(
     duration = f", {found.seconds:,.0f} s" if found.seconds is not None else ""
     step = f" (the optimizer's step by {found.optim_backend})" if found.optim_backend is not None else ""
     counts = ", ".join(f"{count} {split}" for split, count in data.images.items())
-    described = definition or model
+    described = definition or given
     assert described is not None
     resolution = described.resolution
     onnx_written = onnx.status not in ("skipped", "failed")
     recipe_rows = [(name, str(value)) for name, value in recipe.model_dump(mode="json").items()]
     return f"""# {title}
 
-An image classifier for {len(data.classes)} classes, {_origin(found, model)}
+An image classifier for {len(data.classes)} classes, {_origin(found, given)}
 
 {_accuracies(found, data)}
 
@@ -253,7 +253,7 @@ Trained from scratch for {found.epochs} epochs with seed {found.seed}{duration}{
 {_TIMM if definition else ""}
 ## Architecture
 
-{_architecture(definition, model)}
+{_architecture(definition, given)}
 
 ## Limits
 
@@ -264,7 +264,7 @@ Trained from scratch for {found.epochs} epochs with seed {found.seed}{duration}{
 
 ## Files
 
-{_files(definition, model, onnx_written)}
+{_files(definition, given, onnx_written)}
 
 Candidate `{found.candidate}`.
 """

@@ -15,13 +15,13 @@ import torch
 from torch import Tensor, nn
 
 import narsfast
-from narsfast.arch import WEIGHTS_FILE, Network, Padding, reference_file, save_weights
+from narsfast.arch import WEIGHTS_FILE, Network, NetworkSpec, Padding, reference_file, save_weights
 from narsfast.common.files import replacing_directory
 from narsfast.cost import LATENCY
 from narsfast.space import Recipe
 
 from ._card import model_card
-from ._facts import DataFacts, ForeignModel, Measurements
+from ._facts import DataFacts, Measurements
 from ._load import MODEL_FILE, Preprocessing
 from ._notation import block_notation
 from ._onnx import OnnxCheck, export_and_check
@@ -88,7 +88,7 @@ def emit(
     *,
     test_batches: Iterable[tuple[Tensor, Tensor]] | None = None,
     padding: Padding = "published",
-    model: ForeignModel | None = None,
+    given: NetworkSpec | None = None,
     further: Mapping[str, str] | None = None,
 ) -> Emission:
     """Write one found network into `directory`, whole or not at all.
@@ -101,7 +101,7 @@ def emit(
 
     Args:
         directory: the folder to write.
-        network: the trained network, as `narsfast.create` builds it (it knows its `definition`), or that of `model`;
+        network: the trained network, as `narsfast.create` builds it (it knows its `definition`), or that of `given`;
             not changed.
         recipe: the recipe it was trained with.
         data: what must be known of the data to use the network.
@@ -109,7 +109,7 @@ def emit(
         test_batches: pairs (images (b, C, H, W) float32 normalized, labels (b,)) on which the ONNX file is
             compared with torch; None leaves it unchecked.
         padding: the padding mode the network was created with.
-        model: what was given, where the network was not searched.
+        given: the network, where it was not searched.
         further: texts of further files by their names.
 
     Returns:
@@ -117,9 +117,9 @@ def emit(
     """
     target = Path(directory)
     definition = network.definition if isinstance(network, Network) else None
-    described = definition or model
+    described = definition or given
     if described is None:
-        raise ValueError(f"a {type(network).__name__} has no definition; emit needs its reference as `model`")
+        raise ValueError(f"a {type(network).__name__} has no definition; emit needs its reference as `given`")
     resolution = described.resolution
     preprocessing = Preprocessing(
         classes=data.classes,
@@ -152,9 +152,9 @@ def emit(
             write("timm_model.py", timm_model(registered, padding))
             architecture = {"blocks": block_notation(definition)}
         else:
-            assert model is not None
-            architecture = {"model": _local_reference(model.reference, folder)}
-        card = model_card(target.name, definition, recipe, data=data, found=found, onnx=onnx, model=model)
+            assert given is not None
+            architecture = {"model": _local_reference(given.name, folder)}
+        card = model_card(target.name, definition, recipe, data=data, found=found, onnx=onnx, given=given)
         write("README.md", card)
         for name, text in (further or {}).items():
             write(name, text)

@@ -67,19 +67,6 @@ def describe_data(data: Dataset) -> DataFacts:
 
 
 @dataclass(frozen=True)
-class ForeignModel:
-    """A network whose recipe was searched alone.
-
-    Attributes:
-        reference: as `narsfast.arch.create_model` takes it.
-        resolution: side of its images, pixels.
-    """
-
-    reference: str
-    resolution: int
-
-
-@dataclass(frozen=True)
 class Measurements:
     """What is known of one found network when it is emitted. Accuracies are in percent.
 

@@ -13,7 +13,7 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 
-from narsfast.arch import WEIGHTS_FILE, create, create_model, load_weights, read_definition
+from narsfast.arch import WEIGHTS_FILE, create_model, load_weights, read_definition
 from narsfast.errors import UserError, refusal
 
 MODEL_FILE = "model.py"
@@ -109,7 +109,7 @@ def _untrained(directory: Path, preprocessing: Preprocessing) -> nn.Module:
                 reference = str(directory / reference)
             return create_model(reference, classes, channels)
     definition = read_definition(directory / "definition.json")
-    return create(definition, classes, channels, padding=preprocessing.padding)
+    return create_model(definition, classes, channels, padding=preprocessing.padding)
 
 
 def load_transform(directory: str | Path) -> Callable[[Image.Image], Tensor]:

@@ -9,22 +9,11 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from torch import nn
-
-from narsfast.arch import (
-    Definition,
-    Network,
-    absolute_reference,
-    cannot_take,
-    create,
-    create_model,
-    resolve_definition,
-)
+from narsfast.arch import NetworkSpec, absolute_reference, cannot_take, resolve_definition
 from narsfast.cost import count_network
 from narsfast.data import Dataset
 from narsfast.errors import UserError
 from narsfast.space import Space
-from narsfast.training import TrialTask
 
 _log = logging.getLogger("narsfast.model")
 
@@ -95,48 +84,19 @@ def _above_zero(space: Space, name: str) -> bool:
     return name in known and any(value != 0 for value in space.values(name))
 
 
-def model_statistics(model: str, resolution: int, data: Dataset) -> dict[str, int]:
-    """What a network costs on images of the data at a resolution, by the names of the statistics.
+def network_statistics(spec: NetworkSpec, data: Dataset) -> dict[str, int]:
+    """Count what a network costs on images of the data, by the names of the statistics.
 
     Raises:
-        UserError: there is no such network, or it cannot take images of the data at this resolution.
+        UserError: there is no such network, or it cannot take images of the data at its resolution.
     """
-    network = create_model(model, len(data.classes), data.in_chans)
+    network = spec.build(len(data.classes), data.in_chans)
     try:
-        return count_network(network, data.in_chans, resolution, len(data.classes))
+        return count_network(network, data.in_chans, spec.resolution, len(data.classes))
     except UserError:
         raise
     except Exception as error:  # whatever a network raises on a size that it cannot take
         raise UserError(
-            f"model {model} cannot take images of {data.in_chans} x {resolution} x {resolution} "
+            f"model {spec.name} cannot take images of {data.in_chans} x {spec.resolution} x {spec.resolution} "
             f"({type(error).__name__}: {str(error).splitlines()[0]}); fix another resolution"
         ) from error
-
-
-def default_resolution(model: str, resolution: int | None) -> int:
-    """The resolution that was given, else a definition's own.
-
-    Raises:
-        UserError: none is given for a network without a definition, or one below 1.
-    """
-    if resolution is None and ":" not in model:
-        return resolve_definition(model).resolution
-    if resolution is None or resolution < 1:
-        raise UserError(f"resolution is {resolution}; {model} needs one in pixels, as in --resolution 64")
-    return resolution
-
-
-def network_of(task: TrialTask, data: Dataset) -> tuple[nn.Module, int]:
-    """The network of a task with fresh weights and without dropout, and its resolution in pixels.
-
-    A network of ours knows the resolution it is used at.
-    """
-    classes, channels = len(data.classes), data.in_chans
-    if task.definition is not None:
-        definition = Definition.from_json(task.definition)
-        return create(definition, classes, channels), definition.resolution
-    network = create_model(str(task.model), classes, channels)
-    side = task.model_resolution or task.resolution
-    if isinstance(network, Network):
-        network.definition = network.definition.model_copy(update={"resolution": side})
-    return network, side

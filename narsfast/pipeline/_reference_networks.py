@@ -8,13 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from narsfast.arch import WEIGHTS_FILE, load_weights
+from narsfast.arch import WEIGHTS_FILE, NetworkSpec, load_weights
 from narsfast.common.trial import Trial
 from narsfast.cost import count_network
 from narsfast.space import Recipe
 from narsfast.training import TrialTask, evaluate, training_device
 
-from ._recipe_search import network_of
 from ._search import Search
 
 STANDARD_RECIPE = Recipe(
@@ -58,7 +57,7 @@ def baseline_task(search: Search, reference: str) -> TrialTask:
     epochs = search.config.final_epochs
     return TrialTask(
         candidate=reference,
-        definition=None,
+        network=NetworkSpec(reference, baseline_resolution(search)),
         recipe=STANDARD_RECIPE.model_dump(mode="json"),
         data=search.config.data,
         epochs=epochs,
@@ -66,10 +65,8 @@ def baseline_task(search: Search, reference: str) -> TrialTask:
         seed=search.seed("baseline", reference),
         settings=search.trainer,
         output=str(search.run.path / baseline_folder(reference)),
-        resolution=max(int(value) for value in search.space.values("resolution")),
+        data_resolution=max(int(value) for value in search.space.values("resolution")),
         mirror=search.config.mirror,
-        model=reference,
-        model_resolution=baseline_resolution(search),
     )
 
 
@@ -101,7 +98,7 @@ def measure_baselines(search: Search) -> list[dict[str, Any]]:
 def _tested(search: Search, task: TrialTask, trial: Trial) -> dict[str, Any]:
     row: dict[str, Any] = {
         "model": trial.candidate,
-        "resolution": task.model_resolution,
+        "resolution": task.network.resolution,
         "epochs": trial.epochs,
         "outcome": trial.outcome,
         "message": trial.message,
@@ -110,7 +107,8 @@ def _tested(search: Search, task: TrialTask, trial: Trial) -> dict[str, Any]:
     if trial.outcome != "ok":
         return row | dict.fromkeys(("macs", "params", "validation", "test"))
     data = search.data
-    network, resolution = network_of(task, data)
+    resolution = task.network.resolution
+    network = task.network.build(len(data.classes), data.in_chans)
     load_weights(network, Path(str(task.output), WEIGHTS_FILE))
     cost: Mapping[str, int] = count_network(network, data.in_chans, resolution, len(data.classes))
     network.to(training_device(search.trainer.device))

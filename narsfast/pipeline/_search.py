@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from narsfast.arch import definition_of
+from narsfast.arch import NetworkSpec, definition_of
 from narsfast.common.progress import Progress, silent
 from narsfast.common.seeds import derive_seed
 from narsfast.cost import Budget, Counter, LatencyTable, named
@@ -16,7 +16,7 @@ from narsfast.space import Candidate, Genes, Space
 from narsfast.training import TrainerSettings, TrialTask
 
 from ._config import RunConfig
-from ._recipe_search import model_statistics
+from ._recipe_search import network_statistics
 
 
 class Search:
@@ -70,7 +70,7 @@ class Search:
         Raises:
             UserError: they are not those that the run began with.
         """
-        data = shared_data(self.config.data, self._resolution, self.config.mirror)
+        data = shared_data(self.config.data, self.resolution, self.config.mirror)
         found = data.fingerprint()
         began_with = self.run.fact("data")
         if began_with is None:
@@ -87,7 +87,7 @@ class Search:
         return data
 
     @cached_property
-    def _resolution(self) -> int:
+    def resolution(self) -> int:
         """The largest resolution of the space, in pixels."""
         return max(int(value) for value in self.space.values("resolution"))
 
@@ -112,7 +112,7 @@ class Search:
             UserError: the network cannot take the images.
         """
         model = self.config.model
-        return {} if model is None else model_statistics(model, self._resolution, self.data)
+        return {} if model is None else network_statistics(NetworkSpec(model, self.resolution), self.data)
 
     def statistics(self, genes: Genes) -> list[dict[str, int | float]]:
         """Statistics of canonical genes (n, F) by name, in JSON types."""
@@ -147,13 +147,11 @@ class Search:
 
     def task(self, candidate: Candidate, epochs: int, schedule_epochs: int, purpose: str) -> TrialTask:
         """The training of one candidate as a message to an executor."""
-        model, definition = self.config.model, None
-        if model is None:
-            definition = definition_of(self.space, self.space.encode([candidate]))[0].to_json()
+        network = self._network(candidate)
         output = str(self.run.path / "weights" / candidate.id) if purpose == "final" else None
         return TrialTask(
             candidate=candidate.id,
-            definition=definition,
+            network=network,
             recipe=candidate.recipe,
             data=self.config.data,
             epochs=epochs,
@@ -161,7 +159,11 @@ class Search:
             seed=self.seed(purpose, candidate.id),
             settings=self.trainer,
             output=output,
-            resolution=self._resolution,
+            data_resolution=self.resolution,
             mirror=self.config.mirror,
-            model=model,
         )
+
+    def _network(self, candidate: Candidate) -> NetworkSpec:
+        if self.config.model is not None:
+            return NetworkSpec(self.config.model, self.resolution)
+        return NetworkSpec.of(definition_of(self.space, self.space.encode([candidate]))[0])

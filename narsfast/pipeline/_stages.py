@@ -17,7 +17,7 @@ from narsfast.common.progress import Progress, silent
 from narsfast.common.trial import Trial
 from narsfast.cost import Budget
 from narsfast.data import batches
-from narsfast.emit import ForeignModel, Measurements, describe_data
+from narsfast.emit import Measurements, describe_data
 from narsfast.emit import emit as emit_network
 from narsfast.errors import UserError
 from narsfast.predictor import Predictor, load_predictor, save_predictor
@@ -38,7 +38,6 @@ from ._families import (
 )
 from ._finals import final_row, final_task, first_to_train
 from ._open import open_search
-from ._recipe_search import network_of
 from ._reference_networks import baseline_task, measure_baselines
 from ._search import Search
 from ._teacher import check_teacher, describe_teacher, teacher_task
@@ -266,7 +265,8 @@ def _emit_family(search: Search, family: Mapping[str, Any], trial: Trial) -> Res
     task = search.task(candidate, trial.epochs, trial.epochs, "final")
     recipe = Recipe.of(task.recipe)
     data = search.data
-    network, resolution = network_of(task, data)
+    resolution = task.network.resolution
+    network = task.network.build(len(data.classes), data.in_chans)
     load_weights(network, Path(str(task.output), WEIGHTS_FILE))
     network.to(training_device(search.trainer.device))
     tested = evaluate(network, data.test, resolution, search.config.threads_per_trial)
@@ -290,7 +290,7 @@ def _emit_family(search: Search, family: Mapping[str, Any], trial: Trial) -> Res
             distillation=describe_teacher(search, trial.candidate),
         ),
         test_batches=batches(data.test, resolution, 128),
-        model=None if task.model is None else ForeignModel(task.model, resolution),
+        given=None if search.config.model is None else task.network,
     )
     return Result(
         budget=family["label"],

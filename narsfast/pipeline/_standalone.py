@@ -16,6 +16,7 @@ from narsfast import cost
 from narsfast.arch import (
     WEIGHTS_FILE,
     Definition,
+    NetworkSpec,
     Padding,
     absolute_reference,
     cannot_take,
@@ -29,7 +30,6 @@ from narsfast.cost import STATISTICS, LatencyTable, count_definitions, scale
 from narsfast.data import batches, shared_data
 from narsfast.emit import (
     GIVEN,
-    ForeignModel,
     Measurements,
     describe_data,
     emit,
@@ -47,7 +47,7 @@ from narsfast.training import (
 )
 
 from ._config import resolve_space
-from ._recipe_search import default_resolution, model_statistics, network_of
+from ._recipe_search import network_statistics
 
 TRAINING_FILE = "training.json"
 SCALED_FILE = "statistics.json"
@@ -99,18 +99,17 @@ def train_with_recipe(
     model, target = absolute_reference(model), Path(out)
     _check_target(target, TRAINING_FILE)
     asked = recipe if isinstance(recipe, Recipe) else read_recipe(recipe)
-    resolution = default_resolution(model, resolution)
+    spec = NetworkSpec.of(model, resolution)
     left_out = {name: why for name, why in cannot_take(model).items() if getattr(asked, name)}
     for name, why in left_out.items():
         _log.warning("%s is left out of the recipe: %s %s", name, model, why)
     used = asked.model_copy(update=dict.fromkeys(left_out, 0.0))
-    dataset = shared_data(data, resolution, mirror)
-    statistics = model_statistics(model, resolution, dataset)
+    dataset = shared_data(data, spec.resolution, mirror)
+    statistics = network_statistics(spec, dataset)
     unfinished = target.absolute().with_name(f".{target.name}.training")
     task = TrialTask(
         candidate=model,
-        definition=None,
-        model=model,
+        network=spec,
         recipe=used.model_dump(mode="json"),
         data=data,
         epochs=epochs,
@@ -118,7 +117,7 @@ def train_with_recipe(
         seed=seed,
         settings=_trainer(settings or {}).resolved(embedded=data == "digits"),
         output=str(unfinished),
-        resolution=resolution,
+        data_resolution=spec.resolution,
         mirror=mirror,
     )
     trial = run_trial(task, report=lambda share: progress("train", share, 1))
@@ -128,14 +127,14 @@ def train_with_recipe(
             f"the training {trial.outcome.replace('_', ' ')} ({trial.message}); try a recipe of a lower learning_rate "
             "or batch_size"
         )
-    network, _ = network_of(task, dataset)
+    network = task.network.build(len(dataset.classes), dataset.in_chans)
     load_weights(network, unfinished / WEIGHTS_FILE)
     found: dict[str, Any] = {
         "model": model,
         "recipe": used.model_dump(mode="json"),
         "left_out": sorted(left_out),
         "data": data,
-        "resolution": resolution,
+        "resolution": spec.resolution,
         "epochs": epochs,
         "seed": seed,
         "settings": task.settings.model_dump(mode="json"),
@@ -143,7 +142,7 @@ def train_with_recipe(
         "statistics": statistics,
         "curve": list(trial.curve),
         "validation": trial.curve[-1],
-        "test": evaluate(network, dataset.test, resolution).accuracy,
+        "test": evaluate(network, dataset.test, spec.resolution).accuracy,
         "seconds": trial.seconds,
     }
     emit(
@@ -163,8 +162,8 @@ def train_with_recipe(
             seconds=trial.seconds,
             optim_backend=found["optim_backend"],
         ),
-        test_batches=batches(dataset.test, resolution, 128),
-        model=ForeignModel(model, resolution),
+        test_batches=batches(dataset.test, spec.resolution, 128),
+        given=task.network,
         further={TRAINING_FILE: json.dumps(found, indent=1) + "\n"},
     )
     shutil.rmtree(unfinished)

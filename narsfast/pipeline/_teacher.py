@@ -13,14 +13,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from narsfast.arch import WEIGHTS_FILE
+from narsfast.arch import WEIGHTS_FILE, NetworkSpec, read_definition
 from narsfast.emit import read_preprocessing
 from narsfast.errors import UserError
 from narsfast.space import Candidate
 from narsfast.training import Distillation, Teacher, TrialTask
 
 from ._config import LARGEST, is_reference
-from ._recipe_search import model_statistics
+from ._recipe_search import network_statistics
 from ._reference_networks import baseline_task
 from ._search import Search
 
@@ -42,7 +42,7 @@ def check_teacher(search: Search) -> None:
     if is_reference(text):
         sides = [int(value) for value in search.space.values("resolution")]
         for side in {min(sides), max(sides)}:
-            model_statistics(text, side, search.data)
+            network_statistics(NetworkSpec(text, side), search.data)
     else:
         Teacher(_from_files(search, text), search.data)
 
@@ -92,15 +92,15 @@ def _from_run(search: Search, candidate: str) -> Distillation:
     rows = {row["id"]: row for family in search.run.fact("families") for row in family["candidates"]}
     row, epochs = rows[candidate], search.config.final_epochs
     task = search.task(Candidate(row["architecture"], row["recipe"]), epochs, epochs, "final")
-    return replace(_from_task(task), resolution=int(row["architecture"]["resolution"]))
+    return replace(
+        _from_task(task), network=replace(task.network, resolution=int(row["architecture"]["resolution"]))
+    )
 
 
 def _from_task(task: TrialTask) -> Distillation:
     return Distillation(
         weights=str(Path(str(task.output), WEIGHTS_FILE)),
-        definition=task.definition,
-        model=task.model,
-        resolution=task.model_resolution,
+        network=task.network,
     )
 
 
@@ -113,7 +113,7 @@ def _from_files(search: Search, text: str) -> Distillation:
     folder = Path(text)
     reference, separator, weights = text.rpartition("=")
     if separator and not folder.is_dir():
-        return Distillation(weights=weights, model=reference)
+        return Distillation(weights, NetworkSpec(reference, search.resolution), resize=False)
     if not folder.is_dir():
         raise UserError(
             f"distil is {text!r}, no folder of an emitted network; give `{LARGEST}`, such a folder, torchvision:NAME, "
@@ -131,8 +131,7 @@ def _from_files(search: Search, text: str) -> Distillation:
         raise UserError(f"distil: {definition} is missing; name a folder that narsfast emit wrote")
     return Distillation(
         weights=str(folder / WEIGHTS_FILE),
-        definition=definition.read_text(encoding="utf-8"),
-        resolution=found.resolution,
+        network=NetworkSpec(read_definition(definition), found.resolution),
         mean=found.mean,
         std=found.std,
         padding=found.padding,

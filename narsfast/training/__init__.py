@@ -11,7 +11,7 @@ from ._ranks import Ranks, process_group
 from ._rmsprop import RMSpropTF
 from ._schedule import learning_rate
 from ._settings import TrainerSettings
-from ._train import Training, train, train_model, train_network
+from ._train import Training, train, train_network
 from ._trial import TrialTask, run_trial
 from ._weights import FlatWeights, MovingAverage, ema_decay
 
@@ -43,7 +43,6 @@ __all__ = [
     "resolve_device",
     "run_trial",
     "train",
-    "train_model",
     "train_network",
     "training_device",
 ]

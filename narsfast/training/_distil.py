@@ -7,15 +7,15 @@ checked against it; the temperature is this project's choice.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from narsfast.arch import Definition, create, create_model, load_weights
+from narsfast.arch import NetworkSpec, load_weights
 from narsfast.data import Dataset
 
 
@@ -25,10 +25,8 @@ class Distillation:
 
     Attributes:
         weights: file of the teacher's weights (safetensors).
-        definition: the teacher's architecture, as `Definition.to_json` writes it; None where it is `model`.
-        model: the teacher's reference, as `narsfast.arch.create_model` takes it; None where it has a definition.
-        resolution: side of the images that the teacher sees, pixels: those of the student are resized to it; None
-            takes them as they are.
+        network: the teacher.
+        resize: whether the student's images are resized to the teacher's resolution; else it sees them as they are.
         mean, std: normalization that the teacher was trained with, per channel; None is the data's.
         padding: padding mode of a definition.
         weight: share of the teacher in the loss, 0..1.
@@ -36,9 +34,8 @@ class Distillation:
     """
 
     weights: str
-    definition: str | None = None
-    model: str | None = None
-    resolution: int | None = None
+    network: NetworkSpec
+    resize: bool = True
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     padding: str = "published"
@@ -59,7 +56,12 @@ class Teacher:
 
     def __init__(self, distillation: Distillation, data: Dataset) -> None:
         self._distillation = distillation
-        self._network = _trained(distillation, len(data.classes), data.in_chans)
+        with torch.random.fork_rng(devices=[]):  # fresh weights are drawn, and no training may see that
+            self._network = distillation.network.build(
+                len(data.classes), data.in_chans, padding=distillation.padding
+            )
+        load_weights(self._network, distillation.weights)
+        self._network.eval().requires_grad_(False)
         self._digest = hashlib.sha256(Path(distillation.weights).read_bytes()).hexdigest()
         preprocess = data.preprocess
         mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (preprocess.mean, preprocess.std))
@@ -71,16 +73,28 @@ class Teacher:
 
     def describe(self) -> dict[str, Any]:
         """What decides its answers, in JSON types; the weights by their hash, wherever they lie."""
-        said = asdict(self._distillation) | {"weights": self._digest}
-        return {name: value for name, value in said.items() if value is not None}
+        distillation = self._distillation
+        source = distillation.network.source
+        described = {
+            "weights": self._digest,
+            "definition": None if isinstance(source, str) else source.to_json(),
+            "model": source if isinstance(source, str) else None,
+            "resolution": distillation.network.resolution if distillation.resize else None,
+            "mean": distillation.mean,
+            "std": distillation.std,
+            "padding": distillation.padding,
+            "weight": distillation.weight,
+            "temperature": distillation.temperature,
+        }
+        return {name: value for name, value in described.items() if value is not None}
 
     @torch.no_grad()
     def logits(self, images: Tensor) -> Tensor:
         """What the teacher says of the student's images (b, C, H, W) float32: (b, classes) float32."""
         device = images.device
         images = images * self._scale.to(device) + self._shift.to(device)
-        side = self._distillation.resolution
-        if side is not None and images.shape[-1] != side:
+        side = self._distillation.network.resolution
+        if self._distillation.resize and images.shape[-1] != side:
             images = functional.interpolate(
                 images, size=(side, side), mode="bilinear", align_corners=False, antialias=True
             )
@@ -128,15 +142,3 @@ def distilled_loss(
         log_target=True,
     )
     return (1 - weight) * hard + weight * temperature**2 * soft
-
-
-def _trained(distillation: Distillation, num_classes: int, in_chans: int) -> nn.Module:
-    network: nn.Module
-    with torch.random.fork_rng(devices=[]):  # fresh weights are drawn, and no training may see that
-        if distillation.definition is not None:
-            definition = Definition.from_json(distillation.definition)
-            network = create(definition, num_classes, in_chans, padding=distillation.padding)
-        else:
-            network = create_model(str(distillation.model), num_classes, in_chans)
-    load_weights(network, distillation.weights)
-    return network.eval().requires_grad_(False)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypedDict
 import torch
 from torch import nn
 
-from narsfast.arch import Definition, create, create_model, set_ops
+from narsfast.arch import NetworkSpec
 from narsfast.common.threads import torch_threads
 from narsfast.common.trial import Outcome
 from narsfast.data import Dataset, Loader, derived_seed, open_loader, resolve_loader
@@ -65,17 +65,17 @@ class TrainingOptions(TypedDict, total=False):
 
 
 def train(
-    definition: Definition,
+    network: NetworkSpec,
     recipe: Recipe,
     data: Dataset,
     epochs: int,
     seed: int,
     **options: Unpack[TrainingOptions],
 ) -> Training:
-    """Trains the network of a definition from scratch.
+    """Train a network from scratch.
 
     Args:
-        definition: the architecture; it is evaluated at its resolution, and trained at the recipe's share of it.
+        network: it is evaluated at its resolution, and trained at the recipe's share of it.
         recipe: how to train.
         data: train and val are read, test is not.
         epochs: to train.
@@ -83,21 +83,16 @@ def train(
         **options: as in `train_network`.
 
     Raises:
-        UserError: as `train_network`.
+        UserError: as `train_network`; there is no such network, or the recipe has a drop path that it cannot take.
     """
     ops = (options.get("settings") or TrainerSettings()).ops
 
     def build() -> nn.Module:
-        return create(
-            definition,
-            num_classes=len(data.classes),
-            in_chans=data.in_chans,
-            dropout=recipe.dropout,
-            drop_path=recipe.drop_path,
-            ops=ops,
+        return network.build(
+            len(data.classes), data.in_chans, dropout=recipe.dropout, drop_path=recipe.drop_path, ops=ops
         )
 
-    return train_network(build, definition.resolution, recipe, data, epochs=epochs, seed=seed, **options)
+    return train_network(build, network.resolution, recipe, data, epochs=epochs, seed=seed, **options)
 
 
 def train_network(
@@ -200,27 +195,3 @@ def _loader(settings: TrainerSettings, data: Dataset, device: torch.device) -> L
     name = resolve_loader(settings.loader, embedded)
     decoder = device.index or 0 if name == "dali" and device.type == "cuda" else None
     return open_loader(name, embedded=embedded, threads=settings.threads_per_trial, device=decoder)
-
-
-def train_model(
-    reference: str,
-    resolution: int,
-    recipe: Recipe,
-    data: Dataset,
-    epochs: int,
-    seed: int,
-    **options: Unpack[TrainingOptions],
-) -> Training:
-    """`train_network` for the network of a reference (`narsfast.arch.create_model`) at a resolution in pixels.
-
-    Raises:
-        UserError: there is no such network, or the recipe has a drop path that it cannot take.
-    """
-    ops = (options.get("settings") or TrainerSettings()).ops
-
-    def build() -> nn.Module:
-        network = create_model(reference, len(data.classes), data.in_chans, recipe.dropout, recipe.drop_path)
-        set_ops(network, ops)
-        return network
-
-    return train_network(build, resolution, recipe, data, epochs=epochs, seed=seed, **options)

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from narsfast.arch import WEIGHTS_FILE, Definition, save_weights
+from narsfast.arch import WEIGHTS_FILE, NetworkSpec, save_weights
 from narsfast.common.trial import Outcome, Trial
 from narsfast.data import Dataset, shared_data
 from narsfast.errors import UserError
@@ -21,7 +21,7 @@ from ._distil import Distillation, Teacher
 from ._processes import run_in_processes
 from ._ranks import Ranks
 from ._settings import TrainerSettings
-from ._train import Training, TrainingOptions, train, train_model
+from ._train import Training, TrainingOptions, train
 
 _MEMORY_MESSAGES = ("can't allocate memory", "not enough memory", "out of memory")
 
@@ -32,7 +32,7 @@ class TrialTask:
 
     Attributes:
         candidate: id of the candidate.
-        definition: the architecture, as `Definition.to_json` writes it; None trains `model`.
+        network: what to train.
         recipe: fields of `narsfast.space.Recipe`; what is not named keeps its default.
         data: what `narsfast.data.load_data` takes: ``digits`` or a folder.
         epochs: to train.
@@ -41,16 +41,13 @@ class TrialTask:
         settings: how the training is computed.
         output: folder that gets ``weights.safetensors``, and while the training goes on a checkpoint after each
             epoch; None keeps nothing.
-        resolution: the largest resolution of the run, pixels: data that is loaded for it serves all its
-            trials; `model` is trained at it.
+        data_resolution: the largest resolution of the run, pixels: data that is loaded for it serves all its trials.
         mirror: whether a mirrored image keeps its class.
-        model: reference of a network (`narsfast.arch.create_model`) that is trained in the place of `definition`.
-        model_resolution: side of the images that `model` is trained at, pixels; None is `resolution`.
         distillation: who teaches, beside the labels; None is nobody.
     """
 
     candidate: str
-    definition: str | None
+    network: NetworkSpec
     recipe: Mapping[str, Any]
     data: str
     epochs: int
@@ -58,10 +55,8 @@ class TrialTask:
     seed: int
     settings: TrainerSettings = field(default_factory=TrainerSettings)
     output: str | None = None
-    resolution: int = 320
+    data_resolution: int = 320
     mirror: bool = True
-    model: str | None = None
-    model_resolution: int | None = None
     distillation: Distillation | None = None
 
 
@@ -84,7 +79,7 @@ def run_trial(task: TrialTask, report: Callable[[float], None] | None = None) ->
     if processes > 1 and ranks.size == 1:
         return run_in_processes(task, processes, report)
     start = time.perf_counter()
-    data = shared_data(task.data, task.resolution, task.mirror)
+    data = shared_data(task.data, task.data_resolution, task.mirror)
     recipe = Recipe.of(task.recipe)
     curve: tuple[float, ...] = ()
     outcome: Outcome
@@ -111,11 +106,7 @@ def _train(
         "checkpoint": None if task.output is None else Path(task.output, CHECKPOINT_FILE),
         "teacher": None if task.distillation is None else Teacher(task.distillation, data),
     }
-    if task.definition is not None:
-        definition = Definition.from_json(task.definition)
-        return train(definition, recipe, data, task.epochs, task.seed, **options)
-    side = task.model_resolution or task.resolution
-    return train_model(str(task.model), side, recipe, data, task.epochs, task.seed, **options)
+    return train(task.network, recipe, data, task.epochs, task.seed, **options)
 
 
 def _classify(error: Exception) -> tuple[Outcome, str]:

@@ -52,7 +52,7 @@ def test_all_are_trained_alike(finished, networks):
     with pipeline.open_search(finished, workers=1) as search:
         task = baseline_task(search, "torchvision:resnet18")
         assert task.recipe == STANDARD_RECIPE.model_dump(mode="json")
-        assert (task.epochs, task.schedule_epochs, task.model_resolution) == (2, 2, 16)
+        assert (task.epochs, task.schedule_epochs, task.network.resolution) == (2, 2, 16)
         assert task.seed != baseline_task(search, f"{networks}:net").seed
         assert baseline_folder("a:b") != baseline_folder("a b")
         families = search.run.fact("families")

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from narsfast import pipeline
-from narsfast.arch import create_model, save_weights
+from narsfast.arch import NetworkSpec, create_model, read_definition, save_weights
 from narsfast.common.trial import Trial
 from narsfast.errors import UserError
 from narsfast.pipeline import _trials
@@ -96,7 +96,7 @@ def test_the_search_has_no_teacher_and_neither_has_the_teacher(tmp_path, trained
     assert [task.distillation for task in searched] == [None, None]
     assert first.distillation is None
     assert second.distillation.weights == f"{first.output}/weights.safetensors"
-    assert second.distillation.definition == first.definition
+    assert second.distillation.network == first.network
     assert (second.distillation.weight, second.distillation.temperature) == (0.8, 1.0)
 
 
@@ -151,7 +151,7 @@ def test_a_network_named_by_its_reference_is_trained_first_and_once(tmp_path, re
     assert teacher.candidate == reference
     for task in (first, second):
         assert task.distillation.weights == f"{teacher.output}/weights.safetensors"
-        assert task.distillation.model == reference
+        assert task.distillation.network.source == reference
         assert task.distillation.weight == 0.5
     assert emission(tmp_path / "run", results[0])["distillation"]["teacher"] == reference
     with Run.open(tmp_path / "run", None) as run:
@@ -182,8 +182,9 @@ def test_an_emitted_folder_teaches(finished, copy, tmp_path):
     told = tasks_with(copy, str(folder)).distillation
     facts = json.loads((folder / "preprocessing.json").read_text())
     assert told.weights == str(folder / "weights.safetensors")
-    assert told.definition == (folder / "definition.json").read_text()
-    assert (told.resolution, list(told.mean), list(told.std)) == (16, facts["mean"], facts["std"])
+    assert told.network == NetworkSpec.of(read_definition(folder / "definition.json"))
+    assert told.resize
+    assert (told.network.resolution, list(told.mean), list(told.std)) == (16, facts["mean"], facts["std"])
 
 
 def test_weights_of_a_reference_teach_until_they_change(copy, reference, tmp_path):
@@ -191,7 +192,7 @@ def test_weights_of_a_reference_teach_until_they_change(copy, reference, tmp_pat
     save_weights(create_model(reference, 10, 1), file)
     text = f"{reference}={file}"
     told = tasks_with(copy, text).distillation
-    assert (told.weights, told.model, told.resolution) == (str(file), reference, None)
+    assert (told.weights, told.network.source, told.resize) == (str(file), reference, False)
     with pipeline.open_search(copy, workers=1) as search:
         search.config = search.config.model_copy(update={"distil": text})
         search.run.put_fact("teacher", {"sha256": "other"})
@@ -245,7 +246,7 @@ def test_after_a_teacher_whose_training_fails_the_run_goes_on_with_another_or_no
         UserError, match=r"training of the teacher .*teachers.py:failing failed .* another --distil"
     ):
         pipeline.run(path, {**smallest, "distil": f"{teachers}:failing"}, workers=1)
-    searched = len([task for task in trained if task.definition])
+    searched = len([task for task in trained if not task.network.reference])
     with pytest.raises(UserError, match="holds a run of another configuration: seed"):
         pipeline.open_search(path, {"seed": 6})
     with pipeline.open_search(path, {"distil": f"{networks}:net"}, workers=1) as search:
@@ -254,7 +255,9 @@ def test_after_a_teacher_whose_training_fails_the_run_goes_on_with_another_or_no
         pipeline.train(search)
     with pytest.raises(UserError, match="holds a run of another configuration: distil"):
         pipeline.open_search(path, {"distil": "none"})
-    assert [task.distillation.model for task in trained if task.distillation] == [f"{networks}:net"] * 2
+    assert [task.distillation.network.source for task in trained if task.distillation] == [
+        f"{networks}:net"
+    ] * 2
     assert row["id"] in {task.candidate for task in trained}
 
 

@@ -6,6 +6,7 @@ import pickle
 import torch
 from torch import distributed
 
+from narsfast.arch import NetworkSpec
 from narsfast.errors import UserError
 from narsfast.space import Recipe
 from narsfast.training import Ranks, TrainerSettings, evaluate, train
@@ -32,7 +33,7 @@ def job(name, definition, data, **options):
     """What is compared of a training of two epochs."""
     recipe, settings = JOBS[name]
     training = train(
-        definition,
+        NetworkSpec.of(definition),
         RECIPE.model_copy(update=recipe),
         data,
         2,
@@ -57,7 +58,13 @@ def interrupted(definition, data, path):
     recipe = RECIPE.model_copy(update={"dropout": 0.5, "drop_path": 0.2})
     states = []
     whole = train(
-        definition, recipe, data, 3, 0, report=lambda _: states.append(torch.get_rng_state()), **options
+        NetworkSpec.of(definition),
+        recipe,
+        data,
+        3,
+        0,
+        report=lambda _: states.append(torch.get_rng_state()),
+        **options,
     )
 
     def die(share):
@@ -65,10 +72,10 @@ def interrupted(definition, data, path):
             raise Killed
 
     try:
-        train(definition, recipe, data, 3, 0, report=die, **options)
+        train(NetworkSpec.of(definition), recipe, data, 3, 0, report=die, **options)
     except Killed:
         assert path.exists()
-    again = train(definition, recipe, data, 3, 0, **options)
+    again = train(NetworkSpec.of(definition), recipe, data, 3, 0, **options)
     return {
         "whole": (whole.curve, whole.losses, whole.network.state_dict()),
         "again": (again.curve, again.losses, again.network.state_dict()),
@@ -91,7 +98,7 @@ def main(rank, members, folder):
     found = {name: job(name, definition, data) for name in JOBS}
     found["interrupted"] = interrupted(definition, data, folder / "checkpoint.pt")
     try:
-        train(definition, RECIPE.model_copy(update={"batch_size": 3}), data, 1, 0)
+        train(NetworkSpec.of(definition), RECIPE.model_copy(update={"batch_size": 3}), data, 1, 0)
     except UserError as error:
         found["refused"] = str(error)
     (folder / f"{rank}.pickle").write_bytes(pickle.dumps(found))

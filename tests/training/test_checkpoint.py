@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from narsfast.arch import NetworkSpec
 from narsfast.errors import UserError
 from narsfast.space import Recipe
 from narsfast.training import CHECKPOINT_FILE, TrainerSettings, TrialTask, run_trial, train
@@ -33,7 +34,7 @@ def run(small, data, path=None, recipe=RECIPE, epochs=4, die_at=None, settings=N
             raise Killed
 
     return train(
-        small,
+        NetworkSpec.of(small),
         recipe,
         data,
         epochs,
@@ -103,7 +104,7 @@ def test_only_what_is_left_is_trained(small, few_digits, tmp_path):
     with pytest.raises(Killed):
         run(small, few_digits, path, die_at=0.8)
     shares = []
-    train(small, RECIPE, few_digits, 4, 0, checkpoint=path, report=shares.append)
+    train(NetworkSpec.of(small), RECIPE, few_digits, 4, 0, checkpoint=path, report=shares.append)
     assert shares == [1.0]
 
 
@@ -170,7 +171,7 @@ def test_a_file_that_is_no_checkpoint_and_a_wrong_period(small, few_digits, tmp_
 def task(small, tmp_path):
     return TrialTask(
         candidate="0123456789abcdef",
-        definition=small.to_json(),
+        network=NetworkSpec.of(small),
         recipe={"batch_size": 256, "dropout": 0.2},
         data="digits",
         epochs=3,

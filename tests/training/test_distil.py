@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from narsfast.arch import Definition, create, create_model, save_weights
+from narsfast.arch import NetworkSpec, create, create_model, save_weights
 from narsfast.data import batches
 from narsfast.errors import UserError
 from narsfast.space import Recipe
@@ -50,21 +50,21 @@ def teacher(small, tmp_path):
     torch.manual_seed(1)
     network = create(small, num_classes=10, in_chans=1)
     save_weights(network, tmp_path / "weights.safetensors")
-    return Distillation(str(tmp_path / "weights.safetensors"), definition=small.to_json())
+    return Distillation(str(tmp_path / "weights.safetensors"), NetworkSpec.of(small))
 
 
 def test_without_a_share_of_the_teacher_nothing_changes(small, few_digits, teacher):
-    plain = train(small, RECIPE, few_digits, 1, 3)
+    plain = train(NetworkSpec.of(small), RECIPE, few_digits, 1, 3)
     ignored = train(
-        small,
+        NetworkSpec.of(small),
         RECIPE,
         few_digits,
         1,
         3,
         teacher=Teacher(dataclasses.replace(teacher, weight=0.0), few_digits),
     )
-    heard = train(small, RECIPE, few_digits, 1, 3, teacher=Teacher(teacher, few_digits))
-    again = train(small, RECIPE, few_digits, 1, 3, teacher=Teacher(teacher, few_digits))
+    heard = train(NetworkSpec.of(small), RECIPE, few_digits, 1, 3, teacher=Teacher(teacher, few_digits))
+    again = train(NetworkSpec.of(small), RECIPE, few_digits, 1, 3, teacher=Teacher(teacher, few_digits))
     assert (plain.losses, plain.curve) == (ignored.losses, ignored.curve)
     assert heard.losses != plain.losses
     assert (heard.losses, heard.curve) == (again.losses, again.curve)
@@ -88,8 +88,7 @@ def test_a_teacher_sees_its_own_resolution_and_normalization(few_digits, tmp_pat
     save_weights(network, tmp_path / "w.safetensors")
     told = Distillation(
         str(tmp_path / "w.safetensors"),
-        model="torchvision:mobilenet_v3_small",
-        resolution=32,
+        NetworkSpec("torchvision:mobilenet_v3_small", 32),
         mean=(0.5,),
         std=(0.25,),
     )
@@ -107,13 +106,13 @@ def test_what_decides_its_answers_is_told_whatever_the_path(few_digits, teacher,
     shutil.copy(teacher.weights, moved)
     there = dataclasses.replace(teacher, weights=str(moved))
     assert Teacher(there, few_digits).describe() == said
-    network = create(Definition.from_json(teacher.definition), 10, 1)
+    network = teacher.network.build(10, 1)
     save_weights(network, moved)
     assert Teacher(there, few_digits).describe() != said
 
 
 def test_weights_of_another_network_are_refused(few_digits, teacher):
-    wrong = dataclasses.replace(teacher, definition=None, model="torchvision:mobilenet_v3_small")
+    wrong = dataclasses.replace(teacher, network=NetworkSpec("torchvision:mobilenet_v3_small", 32))
     with pytest.raises(UserError, match="do not fit the network"):
         Teacher(wrong, few_digits)
 
@@ -121,7 +120,7 @@ def test_weights_of_another_network_are_refused(few_digits, teacher):
 def test_a_trial_hands_the_teacher_to_its_training(small, teacher):
     task = TrialTask(
         candidate="0123456789abcdef",
-        definition=small.to_json(),
+        network=NetworkSpec.of(small),
         recipe=RECIPE.model_dump(mode="json"),
         data="digits",
         epochs=1,
@@ -141,15 +140,14 @@ def test_a_trial_trains_a_network_by_its_reference(few_digits, tmp_path):
     )
     task = TrialTask(
         candidate="net",
-        definition=None,
+        network=NetworkSpec(f"{factory}:net", 16),
         recipe={"optimizer": "sgd", "learning_rate": 0.05, "batch_size": 64},
         data="digits",
         epochs=2,
         schedule_epochs=2,
         seed=3,
         output=str(tmp_path / "out"),
-        resolution=16,
-        model=f"{factory}:net",
+        data_resolution=16,
     )
     trial = run_trial(task)
     assert trial.outcome == "ok", trial.message

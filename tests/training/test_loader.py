@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from narsfast.arch import NetworkSpec
 from narsfast.data import load_data, open_loader
 from narsfast.data._folder import load_folder
 from narsfast.space import Recipe
@@ -34,7 +35,10 @@ def folder(tmp_path_factory):
 def test_a_training_by_dali_learns_and_repeats(small, folder, cache_bytes):
     data = load_folder(folder, small.resolution, True, cache_bytes)
     settings = TrainerSettings(loader="dali")
-    first, again = (train(small, RECIPE, data, 4, 3, settings=settings, keep_network=True) for _ in range(2))
+    first, again = (
+        train(NetworkSpec.of(small), RECIPE, data, 4, 3, settings=settings, keep_network=True)
+        for _ in range(2)
+    )
     assert [skipped.file for skipped in data.skipped] == ["red/cut.jpg"]
     assert (first.curve, first.losses) == (again.curve, again.losses)
     assert first.curve[-1] > 80
@@ -47,7 +51,7 @@ def test_a_training_by_dali_learns_and_repeats(small, folder, cache_bytes):
 def test_both_loaders_train_alike(small, folder):
     data = load_data(folder, small.resolution)
     curves = {
-        name: train(small, RECIPE, data, 2, 3, settings=TrainerSettings(loader=name)).losses
+        name: train(NetworkSpec.of(small), RECIPE, data, 2, 3, settings=TrainerSettings(loader=name)).losses
         for name in ("dali", "torchvision", "auto")
     }
     assert curves["auto"] == curves["dali"] != curves["torchvision"]
@@ -55,7 +59,7 @@ def test_both_loaders_train_alike(small, folder):
 
 
 def test_the_digits_by_dali(small, few_digits):
-    result = train(small, RECIPE, few_digits, 1, 0, settings=TrainerSettings(loader="dali"))
+    result = train(NetworkSpec.of(small), RECIPE, few_digits, 1, 0, settings=TrainerSettings(loader="dali"))
     assert result.outcome == "ok"
 
 
@@ -63,8 +67,10 @@ def test_epochs_that_end_early_leave_dali_ready_for_the_next(small, folder):
     data = load_data(folder, small.resolution)
     settings = TrainerSettings(loader="dali")
     recipe = RECIPE.model_copy(update={"epochs_share": 0.5, "color": 0.4, "erasing": 0.5})
-    short, whole = (train(small, chosen, data, 2, 3, settings=settings) for chosen in (recipe, RECIPE))
-    again = train(small, recipe, data, 2, 3, settings=settings)
+    short, whole = (
+        train(NetworkSpec.of(small), chosen, data, 2, 3, settings=settings) for chosen in (recipe, RECIPE)
+    )
+    again = train(NetworkSpec.of(small), recipe, data, 2, 3, settings=settings)
     assert (short.curve, short.losses) == (again.curve, again.losses)
     assert short.losses != whole.losses
-    assert whole.losses == train(small, RECIPE, data, 2, 3, settings=settings).losses
+    assert whole.losses == train(NetworkSpec.of(small), RECIPE, data, 2, 3, settings=settings).losses

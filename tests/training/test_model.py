@@ -2,10 +2,10 @@ import dataclasses
 
 import torch
 
-from narsfast.arch import create
+from narsfast.arch import NetworkSpec, create
 from narsfast.data import shared_data
 from narsfast.space import Recipe
-from narsfast.training import TrainerSettings, TrialTask, evaluate, run_trial, train, train_model
+from narsfast.training import TrainerSettings, TrialTask, evaluate, run_trial, train
 
 RECIPE = Recipe(optimizer="sgd", learning_rate=0.01, batch_size=128, dropout=0.1, drop_path=0.1)
 
@@ -15,8 +15,8 @@ def test_a_definition_s_file_trains_as_the_definition(small, tmp_path):
     path.write_text(small.to_json())
     data = shared_data("digits", small.resolution)
     settings = TrainerSettings(ops="torch")
-    ours = train(small, RECIPE, data, 1, 3, settings=settings)
-    theirs = train_model(str(path), small.resolution, RECIPE, data, 1, 3, settings=settings)
+    ours = train(NetworkSpec.of(small), RECIPE, data, 1, 3, settings=settings)
+    theirs = train(NetworkSpec.of(str(path)), RECIPE, data, 1, 3, settings=settings)
     assert (theirs.curve, theirs.losses) == (ours.curve, ours.losses)
 
 
@@ -28,18 +28,17 @@ def test_a_task_of_a_model_is_trained_at_the_run_s_resolution(tmp_path):
     )
     task = TrialTask(
         candidate="0" * 16,
-        definition=None,
-        model=f"{tmp_path / 'nets.py'}:flat",
+        network=NetworkSpec(f"{tmp_path / 'nets.py'}:flat", 8),
         recipe={"batch_size": 128, "dropout": 0.1},
         data="digits",
         epochs=1,
         schedule_epochs=1,
         seed=1,
-        resolution=8,
+        data_resolution=8,
     )
     trial = run_trial(task)
     assert (trial.outcome, len(trial.curve)) == ("ok", 1)
-    wrong = run_trial(dataclasses.replace(task, resolution=16))
+    wrong = run_trial(dataclasses.replace(task, network=NetworkSpec(task.network.source, 16)))
     assert wrong.outcome == "failed"
     assert "RuntimeError" in wrong.message
 
@@ -48,9 +47,8 @@ def test_the_kernels_are_the_settings(small, tmp_path, monkeypatch):
     path = tmp_path / "own.json"
     path.write_text(small.to_json())
     data = shared_data("digits", small.resolution)
-    kept = train_model(
-        str(path),
-        small.resolution,
+    kept = train(
+        NetworkSpec.of(str(path)),
         RECIPE,
         data,
         1,

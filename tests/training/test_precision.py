@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from narsfast.arch import NetworkSpec
 from narsfast.data import load_data
 from narsfast.errors import UserError
 from narsfast.space import Recipe
@@ -18,7 +19,15 @@ def weights(training):
 
 
 def run(small, data, recipe=RECIPE, epochs=1, **settings):
-    return train(small, recipe, data, epochs, 0, settings=TrainerSettings(**settings), keep_network=True)
+    return train(
+        NetworkSpec.of(small),
+        recipe,
+        data,
+        epochs,
+        0,
+        settings=TrainerSettings(**settings),
+        keep_network=True,
+    )
 
 
 @pytest.fixture(scope="module")

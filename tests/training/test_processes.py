@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from narsfast.arch import NetworkSpec
 from narsfast.common.trial import Trial
 from narsfast.errors import UserError
 from narsfast.training import TrainerSettings, TrialTask, _member, run_trial
@@ -22,7 +23,7 @@ from narsfast.training._processes import _answer, end_with
 def task(small, tmp_path):
     return TrialTask(
         candidate="0123456789abcdef",
-        definition=small.to_json(),
+        network=NetworkSpec.of(small),
         recipe={"batch_size": 128, "learning_rate": 1e-3},
         data="digits",
         epochs=2,

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from narsfast.arch import create
+from narsfast.arch import NetworkSpec, create
 from narsfast.data import load_data
 from narsfast.errors import UserError
 from narsfast.space import Recipe
@@ -34,11 +34,11 @@ def weights(training):
 
 
 def run(small, data, recipe=PLAIN, epochs=1, seed=0, **options):
-    return train(small, recipe, data, epochs, seed, keep_network=True, **options)
+    return train(NetworkSpec.of(small), recipe, data, epochs, seed, keep_network=True, **options)
 
 
 def test_it_learns(small):
-    result = train(small, changed(learning_rate=0.1, ema=True), load_data("digits"), 4, 0)
+    result = train(NetworkSpec.of(small), changed(learning_rate=0.1, ema=True), load_data("digits"), 4, 0)
     assert result.outcome == "ok"
     assert len(result.curve) == len(result.losses) == 4
     assert result.losses[-1] < 0.7 * result.losses[0]
@@ -343,7 +343,7 @@ def test_progress_rises_to_one(small, few_digits):
 
 def test_epochs_beyond_the_schedule(small, few_digits):
     with pytest.raises(UserError, match="epochs is 5; it must lie between 1 and the schedule's 4"):
-        train(small, PLAIN, few_digits, 5, 0, schedule_epochs=4)
+        train(NetworkSpec.of(small), PLAIN, few_digits, 5, 0, schedule_epochs=4)
 
 
 def test_threads_are_set_inside_and_restored(small, few_digits):

@@ -4,7 +4,7 @@ import pickle
 import pytest
 import torch
 
-from narsfast.arch import create, load_weights
+from narsfast.arch import NetworkSpec, create, load_weights
 from narsfast.data import shared_data
 from narsfast.errors import UserError
 from narsfast.training import TrainerSettings, TrialTask, _trial, evaluate, run_trial
@@ -14,7 +14,7 @@ from narsfast.training import TrainerSettings, TrialTask, _trial, evaluate, run_
 def task(small):
     return TrialTask(
         candidate="0123456789abcdef",
-        definition=small.to_json(),
+        network=NetworkSpec.of(small),
         recipe={"optimizer": "sgd", "learning_rate": 0.01, "batch_size": 128},
         data="digits",
         epochs=1,
