@@ -24,6 +24,7 @@ import os
 import statistics
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ from narsfast.arch import create_model
 from narsfast.cost import count_network
 from narsfast.data import shared_data
 from narsfast.pipeline import STANDARD_RECIPE
-from narsfast.runs import Run
+from narsfast.runs import RunStore
 
 RESOLUTION = 64
 MODELS = {"small": "torchvision:mobilenet_v3_small", "large": "torchvision:mobilenet_v3_large"}
@@ -66,17 +67,17 @@ def judge(
     """One run: a row a baseline, with the network found for its budget beside it."""
     asked = {"data": folder, "budgets": list(budgets.values()), "baselines": list(MODELS.values())}
     results = pipeline.run(path, {**OPTIONS, **asked, **options}, workers=2)
-    with Run.read(path) as run:
-        known = {row["model"]: row for row in run.fact("baselines")}
+    with RunStore.read(path) as run:
+        known = {result.model: asdict(result) for result in run.facts.baselines}
         seconds = {
             trial.candidate: trial.seconds for trial in (*run.trials("final"), *run.trials("baseline"))
         }
         searched = sum(trial.seconds for trial in run.trials("search"))
-        taus = {f"{name}_tau": tau for name, tau in run.fact("fits")[-1]["taus"].items()}
+        taus = {f"{name}_tau": tau for name, tau in run.facts.fits[-1].taus.items()}
         stated = {
-            candidate["id"]: (candidate["predicted"], candidate["std"])
-            for family in run.fact("families")
-            for candidate in family["candidates"]
+            found.id: (found.predicted, found.std)
+            for family in run.facts.families
+            for found in family.candidates
         }
     by_standard = standard_accuracies(path, [result.directory for result in results], folder, options)
     rows = []

@@ -48,7 +48,7 @@ from narsfast.common.seeds import derive_seed
 from narsfast.cost import Budget, Counter
 from narsfast.data import shared_data
 from narsfast.pipeline import resolve_config
-from narsfast.runs import Run
+from narsfast.runs import RunStore
 from narsfast.search import Pool, sample_pool
 from narsfast.space import Genes, Part, Space, read_recipe
 
@@ -112,7 +112,7 @@ def judge(path: Path, search: str, options: Mapping[str, Any], workers: int) -> 
     budgets = [BUDGET, SMALLER] if search == "joint" else [BUDGET]
     asked = {**options, "budgets": budgets, "fix": fixed(search, options)}
     result = pipeline.run(path, asked, workers=workers)[0]
-    with Run.read(path) as run:
+    with RunStore.read(path) as run:
         searched = run.trials("search")
         final = next(trial for trial in run.trials("final") if trial.candidate == result.candidate)
     return {
@@ -135,7 +135,7 @@ def swap(path: Path, options: Mapping[str, Any], workers: int) -> dict[str, Any]
     Without any where both have one recipe: there is nothing to swap.
     """
     row: dict[str, Any] = {"search": "swap", "seed": options["seed"]}
-    with Run.read(path) as run:
+    with RunStore.read(path) as run:
         folders = [path / result.directory for result in run.results()]
     recipes = [read_recipe(folder / "recipe.json").model_dump() for folder in folders]
     if recipes[0] == recipes[1]:

@@ -19,9 +19,9 @@ from ._results import print_results, results_as_json
 
 def status(run: RunPath, as_json: Json = False) -> None:
     """Show how far a run is, while it runs and after."""
-    from narsfast.runs import Run
+    from narsfast.runs import RunStore
 
-    with Run.read(run) as opened:
+    with RunStore.read(run) as opened:
         state = opened.state().to_dict()
     if as_json:
         typer.echo(json.dumps(state))
@@ -31,9 +31,9 @@ def status(run: RunPath, as_json: Json = False) -> None:
 
 def best(run: RunPath, as_json: Json = False) -> None:
     """Show what was found, and where the files are."""
-    from narsfast.runs import Run
+    from narsfast.runs import RunStore
 
-    with Run.read(run) as opened:
+    with RunStore.read(run) as opened:
         results = opened.results()
     if as_json:
         typer.echo(results_as_json(run, results))
@@ -46,9 +46,9 @@ def best(run: RunPath, as_json: Json = False) -> None:
 def report(run: RunPath, out: Annotated[Path | None, typer.Option(help="Where to write it.")] = None) -> None:
     """Write the report of a run: one HTML page. Works while the run is under way."""
     from narsfast.report import write_report
-    from narsfast.runs import Run
+    from narsfast.runs import RunStore
 
-    with Run.read(run) as opened:
+    with RunStore.read(run) as opened:
         file = out or run / "report.html"
         try:
             write_report(opened, file)
@@ -59,9 +59,9 @@ def report(run: RunPath, out: Annotated[Path | None, typer.Option(help="Where to
 
 def export(run: RunPath, file: Annotated[Path, typer.Argument(help="The copy to write.")]) -> None:
     """Copy the database of a run into one file, also while the run is under way."""
-    from narsfast.runs import Run
+    from narsfast.runs import RunStore
 
-    with Run.read(run) as opened:
+    with RunStore.read(run) as opened:
         try:
             opened.copy_to(file)
         except (OSError, sqlite3.Error) as error:

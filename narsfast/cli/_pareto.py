@@ -44,7 +44,7 @@ def pareto(
         raise UserError(f"--out: {out} should end in .json or .csv")
     names = statistic or ["macs"]
     with progress_bars() as progress, pipeline.open_search(run, None, 1, progress) as search:
-        front = pipeline.pareto(search, names, between)
+        front = [found.to_dict() for found in pipeline.pareto(search, names, between)]
     if out is not None:
         write_file(out, json.dumps(front, indent=1) if out.suffix == ".json" else _csv(front))
     if as_json:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -37,19 +38,19 @@ def results_as_json(run: Path, results: Any) -> str:
 
 
 def _baselines(run: Path) -> list[dict[str, Any]]:
-    """What the run knows of its baselines (`narsfast.pipeline._reference_networks.measure_baselines`)."""
-    from narsfast.runs import Run
+    """What the run knows of its baselines (`narsfast.runs.BaselineResult`)."""
+    from narsfast.runs import RunStore
 
-    with Run.read(run) as opened:
-        return opened.fact("baselines") or []
+    with RunStore.read(run) as opened:
+        return [asdict(result) for result in opened.facts.baselines or ()]
 
 
 def print_predictor(path: Path) -> None:
     """How well the predictor learned the statistics, and how it ranks trials beside its rivals."""
-    from narsfast.runs import Run
+    from narsfast.runs import RunStore
 
-    with Run.read(path) as opened:
-        pretraining, fits = opened.fact("predictor_pretraining"), opened.fact("fits")
+    with RunStore.read(path) as opened:
+        pretraining, fits = opened.facts.predictor_pretraining, opened.facts.fits
     if pretraining:
         rows = [
             {
@@ -62,8 +63,8 @@ def print_predictor(path: Path) -> None:
         print_table("Pretraining (held-out fifth; error in standard deviations of what is learned)", rows)
     if fits:
         rows = [
-            {"trials": fit["trials"]}
-            | {name.replace("_", " "): _tau(tau) for name, tau in fit["taus"].items()}
+            dict[str, Any](trials=fit.trials)
+            | {name.replace("_", " "): _tau(tau) for name, tau in fit.taus.items()}
             for fit in fits
         ]
         print_table("Kendall tau of the predictor and its rivals (cross-validated)", rows)

@@ -58,13 +58,11 @@ def evolve(
     with progress_bars() as progress, pipeline.open_search(run, None, 1, progress) as search:
         families = pipeline.evolve(search, budget or ())
     if as_json:
-        typer.echo(json.dumps(families))
+        typer.echo(json.dumps([family.to_dict() for family in families]))
         return
     for family in families:
-        best = family["candidates"][0]
-        typer.echo(
-            f"{family['budget']}: predicted {best['predicted']:.2f} %, {best['statistics']['macs']} MACs"
-        )
+        best = family.candidates[0]
+        typer.echo(f"{family.budget}: predicted {best.predicted:.2f} %, {best.statistics['macs']} MACs")
 
 
 def train_run(run: Path, workers: int | None, as_json: bool) -> None:

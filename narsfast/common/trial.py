@@ -1,7 +1,8 @@
-"""One training of one candidate, as every package speaks of it."""
+"""One training of one candidate, and a fit to several, as every package speaks of them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -48,3 +49,16 @@ class Trial:
         """How a training ended that did not end well, and what to do about it."""
         said = f" ({self.message})" if self.message else ""
         return f"{self.outcome.replace('_', ' ')}{said}: begin another run {_REMEDIES[self.outcome]}"
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One fit of the predictor to the labels of trials.
+
+    Attributes:
+        trials: number of labels.
+        taus: cross-validated Kendall tau of the predictor and its rivals (`narsfast.predictor.compare_regressors`).
+    """
+
+    trials: int
+    taus: Mapping[str, float | None]

@@ -75,8 +75,8 @@ def refuse_front(search: Search, statistics: Iterable[str]) -> None:
 
 def check_model(search: Search) -> None:
     """Refuse a network that cannot take the images before anything is trained for it; the report names its cost."""
-    if search.config.model is not None and not search.run.batches():
-        search.run.put_fact("model_statistics", search.model_statistics)
+    if search.config.model is not None and not search.store.batches():
+        search.store.facts.model_statistics = search.model_statistics
 
 
 def _amount(name: str, value: float) -> str:

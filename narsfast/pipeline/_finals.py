@@ -9,25 +9,21 @@ import logging
 import math
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from narsfast.common.trial import Trial
 from narsfast.errors import UserError
-from narsfast.space import Candidate
+from narsfast.runs import Family, FoundCandidate, TeacherChoice
 from narsfast.training import TrialTask
 
 from ._config import LARGEST
 from ._search import Search
-from ._teacher import Rows, distillation_of
+from ._teacher import distillation_of
 
-_log = logging.getLogger("narsfast.pipeline._finals")
-
-Row = Mapping[str, Any]
-"""A candidate in JSON types, as `narsfast.pipeline._families.candidate_rows` makes it."""
+_log = logging.getLogger("narsfast.finals")
 
 
-def final_row(family: Row, finals: Mapping[str, Trial], images: int) -> Row:
-    """The candidate that a budget wants; where it is trained already, the budget's network.
+def select_final(family: Family, finals: Mapping[str, Trial], images: int) -> FoundCandidate:
+    """Select the candidate that a budget wants; where it is trained already, the budget's network.
 
     It is the best predicted one whose training ends well. Where that does worse after its full training than the best
     trial of the search inside the budget did after a few epochs, by more than a standard error of the validation
@@ -35,69 +31,69 @@ def final_row(family: Row, finals: Mapping[str, Trial], images: int) -> Row:
     on the validation split is taken.
 
     Args:
-        family: of the budget, as `narsfast.pipeline._families.family_of` makes it.
+        family: of the budget.
         finals: full trainings so far, by candidate.
         images: number of images in the validation split.
 
     Raises:
         UserError: every candidate that the run keeps for the budget ended badly.
     """
-    rows: list[Row] = family["candidates"]
-    wanted = next((row for row in rows if row["id"] not in finals or finals[row["id"]].outcome == "ok"), None)
+    candidates = family.candidates
+    wanted = next((c for c in candidates if c.id not in finals or finals[c.id].outcome == "ok"), None)
     if wanted is None:
         raise UserError(
-            f"budget {family['label']}: none of its {len(rows)} final trainings ended well, the last "
-            f"{finals[rows[-1]['id']].ending()}"
+            f"budget {family.label}: none of its {len(candidates)} final trainings ended well, the last "
+            f"{finals[candidates[-1].id].ending()}"
         )
-    best = family.get("best_trial")  # runs of earlier versions have none
-    final = finals.get(wanted["id"])
-    if final is None or best is None or best["candidate"] == wanted["id"]:
+    best = family.best_trial  # runs of early versions have none
+    final = finals.get(wanted.id)
+    if final is None or best is None or best.candidate == wanted.id:
         return wanted
-    reached, once = final.curve[-1], best["accuracy"]
-    if once - reached <= standard_error(reached, images):
+    reached = final.curve[-1]
+    if best.accuracy - reached <= standard_error(reached, images):
         return wanted
-    again = finals.get(best["candidate"])
+    again = finals.get(best.candidate)
     if again is None:
         _log.warning(
             "budget %s: the network found reached %.1f %% in its full training, and a trial %.1f %% in %d epochs, so "
             "that this one is trained fully too, and the better of the two is taken",
-            family["label"],
+            family.label,
             reached,
-            once,
-            best["epochs"],
+            best.accuracy,
+            best.epochs,
         )
     elif again.outcome != "ok" or again.curve[-1] < reached:
         return wanted
-    return next(row for row in rows if row["id"] == best["candidate"])
+    return next(found for found in candidates if found.id == best.candidate)
 
 
 def standard_error(accuracy: float, images: int) -> float:
-    """Of an accuracy in percent measured on so many images, percent."""
+    """Return the standard error, percent, of an accuracy in percent measured on so many images."""
     share = accuracy / 100
     return 100 * math.sqrt(share * (1 - share) / images)
 
 
-def first_to_train(search: Search, wanted: Rows) -> Rows:
-    """Those of the wanted candidates that can be trained now: the largest alone while it is to be the teacher.
+def first_to_train(search: Search, wanted: Mapping[str, FoundCandidate]) -> Mapping[str, FoundCandidate]:
+    """Return those of the wanted candidates that can be trained now: the largest alone while it is to be the teacher.
 
     The teacher is the one of most MACs whose training ended well; it stays the teacher, whatever is added later.
     """
-    if search.config.distil != LARGEST or search.run.fact("teacher") is not None:
+    if search.config.distil != LARGEST or search.store.facts.teacher is not None:
         return wanted
-    largest = max(wanted, key=lambda name: int(wanted[name]["statistics"]["macs"]))
-    ended = {trial.candidate: trial.outcome for trial in search.run.trials("final")}
+    largest = max(wanted, key=lambda name: wanted[name].statistics["macs"])
+    ended = {trial.candidate: trial.outcome for trial in search.store.trials("final")}
     if ended.get(largest) != "ok":
         if len(wanted) == 1:
             _log.warning("distil: one network is the best for all budgets, so nobody learns from the largest")
         return {largest: wanted[largest]}
-    search.run.put_fact("teacher", {"candidate": largest})
+    search.store.facts.teacher = TeacherChoice(candidate=largest)
     return wanted
 
 
-def final_task(search: Search, row: Mapping[str, Any]) -> TrialTask:
-    """The full training of an evolved candidate, with its teacher unless it is trained already."""
+def final_task(search: Search, found: FoundCandidate) -> TrialTask:
+    """Return the full training of a found candidate, with its teacher unless it is trained already."""
     epochs = search.config.final_epochs
-    task = search.task(Candidate(row["architecture"], row["recipe"]), epochs, epochs, "final")
-    if any(trial.candidate == row["id"] for trial in search.run.trials("final")):
+    task = search.task(found.candidate, epochs, epochs, "final")
+    if any(trial.candidate == found.id for trial in search.store.trials("final")):
         return task  # the teacher may be gone since
-    return replace(task, distillation=distillation_of(search, row["id"]))
+    return replace(task, distillation=distillation_of(search, found.id))

@@ -17,7 +17,7 @@ from narsfast.common.progress import Progress, silent
 from narsfast.cost import LatencyTable
 from narsfast.data import check_folder, loader_version, resolve_loader
 from narsfast.errors import UserError
-from narsfast.runs import Run
+from narsfast.runs import RunStore
 from narsfast.space import Space
 from narsfast.training import CHECKPOINT_FILE, check_optimizers
 
@@ -49,7 +49,7 @@ def open_search(
         UserError: another process writes to the run, or the run was made with other options.
     """
     out = Path(out)
-    stored = Run.stored_config(out)
+    stored = RunStore.stored_config(out)
     if stored is None and options is None:
         raise UserError(f"run: {out} is no run directory; `narsfast run --out {out}` makes one")
     config = resolve_config(options or {}, stored)
@@ -67,13 +67,13 @@ def open_search(
     if config.distil != (stored or {}).get("distil") and is_reference(config.distil):
         create_model(str(config.distil), num_classes=2)
     growing = ("baselines",) if stored is None or _has_finals(out) else ("baselines", *_TEACHING)
-    run = Run.open(out, config.model_dump(mode="json"), growing=growing)
+    run = RunStore.open(out, config.model_dump(mode="json"), growing=growing)
     try:
         if stored is not None and any(stored.get(key) != run.config[key] for key in _TEACHING):
             _forget_teacher(run)
         _check_environment(run, config)
         if options and options.get("latency"):
-            run.put_fact("latency", LatencyTable.read(options["latency"]).model_dump(mode="json"))
+            run.facts.latency = LatencyTable.read(options["latency"]).model_dump(mode="json")
     except UserError:
         run.close()
         raise
@@ -81,29 +81,29 @@ def open_search(
 
 
 def _has_finals(out: Path) -> bool:
-    with Run.read(out) as run:
+    with RunStore.read(out) as run:
         return bool(run.trials("final"))
 
 
-def _forget_teacher(run: Run) -> None:
+def _forget_teacher(run: RunStore) -> None:
     """What was begun with another teacher begins anew."""
-    run.put_fact("teacher", None)
+    run.facts.teacher = None
     for checkpoint in (run.path / "weights").glob(f"*/{CHECKPOINT_FILE}"):
         checkpoint.unlink()
 
 
 def _has_batches(out: Path) -> bool:
-    with Run.read(out) as run:
+    with RunStore.read(out) as run:
         return bool(run.batches())
 
 
-def _check_environment(run: Run, config: RunConfig) -> None:
+def _check_environment(run: RunStore, config: RunConfig) -> None:
     """Store what trainings depend on, or refuse to go on where it differs; a run with nothing left to train is let in.
 
     What each ``auto`` of the settings stands for is part of it.
     """
-    tested = {row["model"] for row in run.fact("baselines") or ()}
-    if run.fact("stage") == "done" and tested >= set(config.baselines):
+    tested = {result.model for result in run.facts.baselines or ()}
+    if run.facts.stage == "done" and tested >= set(config.baselines):
         return
     embedded = config.data == "digits"
     if not embedded:
@@ -123,12 +123,12 @@ def _check_environment(run: Run, config: RunConfig) -> None:
     }
     if model := run.config.get("model"):
         here["model"] = reference_version(model)
-    began_with = run.fact("versions")
+    began_with = run.facts.versions
     if began_with is not None and "model" in here and not run.batches():
         began_with = {**began_with, "model": here["model"]}  # nothing is trained yet: the file may be mended
-        run.put_fact("versions", began_with)
+        run.facts.versions = began_with
     if began_with is None:
-        run.put_fact("versions", here)
+        run.facts.versions = here
     elif began_with != here:
         different = "; ".join(
             f"{key} was {began_with.get(key)}, is {here.get(key)}"

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from narsfast.arch import WEIGHTS_FILE, NetworkSpec, load_weights
+from narsfast.arch import NetworkSpec
 from narsfast.common.trial import Trial
 from narsfast.cost import count_network
+from narsfast.runs import BaselineResult
 from narsfast.space import Recipe
-from narsfast.training import TrialTask, evaluate, training_device
+from narsfast.training import TrialTask
 
+from ._final_test import final_test
 from ._search import Search
 
 STANDARD_RECIPE = Recipe(
@@ -44,11 +45,11 @@ def baseline_resolution(search: Search) -> int:
 
     It is fixed when first asked for, of a run that has evolved its candidates: what is trained later stays comparable.
     """
-    known: int | None = search.run.fact("baseline_resolution")
+    known = search.store.facts.baseline_resolution
     if known is None:
-        best = [family["candidates"][0] for family in search.run.fact("families")]
-        known = max(int(candidate["architecture"]["resolution"]) for candidate in best)
-        search.run.put_fact("baseline_resolution", known)
+        best = [family.candidates[0] for family in search.store.facts.families or ()]
+        known = max(int(found.architecture["resolution"]) for found in best)
+        search.store.facts.baseline_resolution = known
     return known
 
 
@@ -64,8 +65,8 @@ def baseline_task(search: Search, reference: str) -> TrialTask:
         schedule_epochs=epochs,
         seed=search.seed("baseline", reference),
         settings=search.trainer,
-        output=str(search.run.path / baseline_folder(reference)),
-        data_resolution=max(int(value) for value in search.space.values("resolution")),
+        output=str(search.store.path / baseline_folder(reference)),
+        data_resolution=search.resolution,
         mirror=search.config.mirror,
     )
 
@@ -76,46 +77,37 @@ def baseline_folder(reference: str) -> Path:
     return Path("baselines") / f"{name}-{hashlib.sha256(reference.encode()).hexdigest()[:8]}"
 
 
-def measure_baselines(search: Search) -> list[dict[str, Any]]:
+def test_baselines(search: Search) -> list[BaselineResult]:
     """Test each trained baseline once, and keep what is known of it.
 
     Returns:
-        One row a baseline in JSON types, in the order asked for: ``model``, ``resolution``, ``epochs``, ``macs``,
-        ``params``, ``validation`` and ``test`` (percent), ``outcome``, ``message``, ``directory``. After a training
-        that ended badly what is not known is None.
+        One result per baseline, in the order asked for.
     """
-    known = {row["model"]: row for row in search.run.fact("baselines") or ()}
-    trials = {trial.candidate: trial for trial in search.run.trials("baseline")}
+    known = {result.model: result for result in search.store.facts.baselines or ()}
+    trials = {trial.candidate: trial for trial in search.store.trials("baseline")}
     for index, reference in enumerate(search.config.baselines):
         if reference not in known:
             search.progress("test the baselines", index, len(search.config.baselines))
-            known[reference] = _tested(search, baseline_task(search, reference), trials[reference])
-            search.run.put_fact("baselines", list(known.values()))
+            known[reference] = _result(search, baseline_task(search, reference), trials[reference])
+            search.store.facts.baselines = tuple(known.values())
     search.progress("test the baselines", 1, 1)
     return list(known.values())
 
 
-def _tested(search: Search, task: TrialTask, trial: Trial) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "model": trial.candidate,
-        "resolution": task.network.resolution,
-        "epochs": trial.epochs,
-        "outcome": trial.outcome,
-        "message": trial.message,
-        "directory": str(baseline_folder(trial.candidate)),
-    }
+def _result(search: Search, task: TrialTask, trial: Trial) -> BaselineResult:
+    result = BaselineResult(
+        model=trial.candidate,
+        resolution=task.network.resolution,
+        epochs=trial.epochs,
+        outcome=trial.outcome,
+        message=trial.message,
+        directory=str(baseline_folder(trial.candidate)),
+    )
     if trial.outcome != "ok":
-        return row | dict.fromkeys(("macs", "params", "validation", "test"))
+        return result
     data = search.data
-    resolution = task.network.resolution
-    network = task.network.build(len(data.classes), data.in_chans)
-    load_weights(network, Path(str(task.output), WEIGHTS_FILE))
-    cost: Mapping[str, int] = count_network(network, data.in_chans, resolution, len(data.classes))
-    network.to(training_device(search.trainer.device))
-    tested = evaluate(network, data.test, resolution, search.config.threads_per_trial)
-    return row | {
-        "macs": cost["macs"],
-        "params": cost["params"],
-        "validation": trial.curve[-1],
-        "test": tested.accuracy,
-    }
+    network, accuracy = final_test(task, data)
+    cost = count_network(network, data.in_chans, task.network.resolution, len(data.classes))
+    return replace(
+        result, macs=cost["macs"], params=cost["params"], validation=trial.curve[-1], test=accuracy
+    )

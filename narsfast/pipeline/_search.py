@@ -10,7 +10,7 @@ from narsfast.common.seeds import derive_seed
 from narsfast.cost import Budget, Counter, LatencyTable, named
 from narsfast.data import Dataset, shared_data
 from narsfast.errors import UserError
-from narsfast.runs import Executor, InProcess, Processes, Run
+from narsfast.runs import Executor, InProcess, Processes, RunStore
 from narsfast.search import Pool, sample_pool
 from narsfast.space import Candidate, Genes, Space
 from narsfast.training import TrainerSettings, TrialTask
@@ -23,14 +23,14 @@ class Search:
     """What the stages of one run share: its space, data, statistics and executor, each made when first used.
 
     Attributes:
-        run: the run directory, opened for writing.
+        store: the run directory, opened for writing.
         config: its configuration.
         progress: told of every long stage.
     """
 
-    def __init__(self, run: Run, workers: int = 1, progress: Progress = silent) -> None:
-        self.run = run
-        self.config = RunConfig.model_validate(run.config)
+    def __init__(self, store: RunStore, workers: int = 1, progress: Progress = silent) -> None:
+        self.store = store
+        self.config = RunConfig.model_validate(store.config)
         self.progress = progress
         self._workers = workers
 
@@ -43,7 +43,7 @@ class Search:
     def close(self) -> None:
         """End the workers and let go of the run directory."""
         self.end_workers()
-        self.run.close()
+        self.store.close()
 
     def end_workers(self) -> None:
         """End the processes that train, and free their memory; the next training starts new ones."""
@@ -54,7 +54,7 @@ class Search:
     @cached_property
     def trainer(self) -> TrainerSettings:
         """How the run's trainings are computed, with what each ``auto`` stood for when the run began."""
-        settings, chosen = self.config.trainer, self.run.fact("versions") or {}
+        settings, chosen = self.config.trainer, self.store.facts.versions or {}
         update = {name: chosen[name] for name in TrainerSettings.model_fields if name in chosen}
         return settings.model_copy(update=update)
 
@@ -72,9 +72,9 @@ class Search:
         """
         data = shared_data(self.config.data, self.resolution, self.config.mirror)
         found = data.fingerprint()
-        began_with = self.run.fact("data")
+        began_with = self.store.facts.data
         if began_with is None:
-            self.run.put_fact("data", found)
+            self.store.facts.data = found
         elif began_with != found:
             different = "; ".join(
                 f"{key} was {began_with[key]}, is {found[key]}"
@@ -96,10 +96,10 @@ class Search:
         """Statistics of genes for networks that fit the data."""
         table = None
         if self.config.latency is not None:
-            stored = self.run.fact("latency")
+            stored = self.store.facts.latency
             if stored is None:
                 raise UserError(
-                    f"latency: {self.run.path} stopped before it had its table; give it again with --latency"
+                    f"latency: {self.store.path} stopped before it had its table; give it again with --latency"
                 )
             table = LatencyTable.from_dict(stored)
         return Counter(self.space, self.data.in_chans, len(self.data.classes), table)
@@ -148,7 +148,7 @@ class Search:
     def task(self, candidate: Candidate, epochs: int, schedule_epochs: int, purpose: str) -> TrialTask:
         """The training of one candidate as a message to an executor."""
         network = self._network(candidate)
-        output = str(self.run.path / "weights" / candidate.id) if purpose == "final" else None
+        output = str(self.store.path / "weights" / candidate.id) if purpose == "final" else None
         return TrialTask(
             candidate=candidate.id,
             network=network,

@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from narsfast.arch import WEIGHTS_FILE, load_weights
 from narsfast.common.progress import Progress, silent
 from narsfast.common.trial import Trial
 from narsfast.cost import Budget
@@ -23,22 +22,23 @@ from narsfast.errors import UserError
 from narsfast.predictor import Predictor, load_predictor, save_predictor
 from narsfast.predictor import pretrain as pretrain_predictor
 from narsfast.report import write_report
-from narsfast.runs import Result
+from narsfast.runs import Family, FoundCandidate, Result
 from narsfast.search import evolve as evolve_candidates
 from narsfast.search import optimize as optimize_candidates
 from narsfast.search import pareto as pareto_front
-from narsfast.space import Candidate, Recipe
-from narsfast.training import computed_by, evaluate, training_device
+from narsfast.space import Recipe
+from narsfast.training import computed_by
 
 from ._checks import check_budget, check_model, inside_pool, refuse_front, wanted_budgets
 from ._families import (
-    candidate_rows,
     family_of,
+    found_candidates,
     trained_genes,
 )
-from ._finals import final_row, final_task, first_to_train
+from ._final_test import final_test
+from ._finals import final_task, first_to_train, select_final
 from ._open import open_search
-from ._reference_networks import baseline_task, measure_baselines
+from ._reference_networks import baseline_task, test_baselines
 from ._search import Search
 from ._teacher import check_teacher, describe_teacher, teacher_task
 from ._trials import evaluate_batch, run_tasks, store_fits
@@ -67,11 +67,11 @@ def run(
 
 def pretrain(search: Search) -> Predictor:
     """Sample the pool (Algorithm 1, step 2) and pretrain the predictor on the pool's statistics."""
-    folder = search.run.path / "pretrained"
+    folder = search.store.path / "pretrained"
     check_model(search)
-    if search.run.fact("predictor_pretraining") is not None:
+    if search.store.facts.predictor_pretraining is not None:
         return load_predictor(folder, search.space, search.counter)
-    search.run.put_fact("stage", "pretrain")
+    search.store.facts.stage = "pretrain"
     pool = search.pool
     for text in search.config.budgets:
         check_budget(search, Budget.parse(text), pool)
@@ -84,8 +84,8 @@ def pretrain(search: Search) -> Predictor:
         progress=search.progress,
     )
     save_predictor(predictor, folder)
-    search.run.put_fact("chance", search.data.chance)
-    search.run.put_fact("predictor_pretraining", predictor.pretraining.to_dict())
+    search.store.facts.chance = search.data.chance
+    search.store.facts.predictor_pretraining = predictor.pretraining.to_dict()
     return predictor
 
 
@@ -94,11 +94,11 @@ def optimize(search: Search) -> Predictor:
 
     Trials that the run already holds are not trained again.
     """
-    folder = search.run.path / "predictor"
-    if search.run.fact("stage") in _AFTER_OPTIMIZE:
+    folder = search.store.path / "predictor"
+    if search.store.facts.stage in _AFTER_OPTIMIZE:
         return load_predictor(folder, search.space, search.counter)
     pretrained = pretrain(search)
-    search.run.put_fact("stage", "optimize")
+    search.store.facts.stage = "optimize"
     config = search.config
     pool = search.pool
     outcome = optimize_candidates(
@@ -116,11 +116,11 @@ def optimize(search: Search) -> Predictor:
         progress=search.progress,
     )
     save_predictor(outcome.predictor, folder)
-    search.run.put_fact("stage", "evolve")
+    search.store.facts.stage = "evolve"
     return outcome.predictor
 
 
-def evolve(search: Search, added: Sequence[str] = ()) -> list[dict[str, Any]]:
+def evolve(search: Search, added: Sequence[str] = ()) -> list[Family]:
     """Search the best candidates of every budget on the predictor (Algorithm 2).
 
     Args:
@@ -128,11 +128,11 @@ def evolve(search: Search, added: Sequence[str] = ()) -> list[dict[str, Any]]:
         added: further budgets, as in ``macs=50M``; they stay with the run.
 
     Returns:
-        One family a budget in JSON types: the budget's text and label, and the best candidates, best first.
+        One family per budget.
     """
     wanted_budgets(search, (*search.config.budgets, *added))  # a wrong one is said before anything is trained
     predictor = optimize(search)
-    known = {family["budget"]: family for family in search.run.fact("families") or ()}
+    known = {family.budget: family for family in search.store.facts.families or ()}
     wanted = wanted_budgets(search, (*search.config.budgets, *known, *added))
     missing = {text: budget for text, budget in wanted.items() if text not in known}
     if missing:
@@ -151,12 +151,12 @@ def evolve(search: Search, added: Sequence[str] = ()) -> list[dict[str, Any]]:
         search.progress("evolve", 1, 1)
         for (text, budget), result in zip(missing.items(), evolved, strict=True):
             known[text] = family_of(search, text, budget, result, predictor)
-        search.run.put_fact("families", list(known.values()))
-        search.run.put_fact("stage", "train")
+        search.store.facts.families = tuple(known.values())
+        search.store.facts.stage = "train"
     return list(known.values())
 
 
-def pareto(search: Search, statistics: Sequence[str], between: str | None = None) -> list[dict[str, Any]]:
+def pareto(search: Search, statistics: Sequence[str], between: str | None = None) -> list[FoundCandidate]:
     """The whole front of predicted accuracy against one or two statistics.
 
     Args:
@@ -165,7 +165,7 @@ def pareto(search: Search, statistics: Sequence[str], between: str | None = None
         between: bounds of the first one, as in ``50M:100M``; None is all that the pool spans.
 
     Returns:
-        The front's candidates in JSON types, by the first statistic.
+        The front's candidates, by the first statistic.
     """
     refuse_front(search, statistics)
     bounds = f"{statistics[0]}={between}" if between else search.config.pool_bounds
@@ -183,11 +183,11 @@ def pareto(search: Search, statistics: Sequence[str], between: str | None = None
         search.seed("pareto"),
     )
     search.progress("pareto", 1, 1)
-    return candidate_rows(search, front, len(front.scores))
+    return found_candidates(search, front, len(front.scores))
 
 
 def train(search: Search) -> dict[str, Trial]:
-    """Train the best candidate of every budget fully, or the one that `final_row` puts in its place; then the baselines.
+    """Train the network of every budget (`select_final`) fully, then the baselines.
 
     What was trained before is kept. Teachers are trained before those that they teach.
 
@@ -199,23 +199,23 @@ def train(search: Search) -> dict[str, Trial]:
     """
     families = evolve(search)
     images = len(search.data.val)
-    finals = {trial.candidate: trial for trial in search.run.trials("final")}
+    finals = {trial.candidate: trial for trial in search.store.trials("final")}
     _train_teacher(search)
     while True:
-        chosen = {family["budget"]: final_row(family, finals, images) for family in families}
-        wanted = {row["id"]: row for row in chosen.values()}
+        chosen = {family.budget: select_final(family, finals, images) for family in families}
+        wanted = {found.id: found for found in chosen.values()}
         now = first_to_train(search, wanted)
         if wanted.keys() <= finals.keys():
             break
-        search.run.put_fact("finals_expected", len(wanted.keys() | finals.keys()))
-        tasks = [final_task(search, row) for row in now.values()]
+        search.store.facts.finals_expected = len(wanted.keys() | finals.keys())
+        tasks = [final_task(search, found) for found in now.values()]
         finals |= {trial.candidate: trial for trial in run_tasks(search, tasks, "final", "train")}
     baselines = [baseline_task(search, reference) for reference in search.config.baselines]
     if baselines:
         list(run_tasks(search, baselines, "baseline", "train the baselines"))
-    if search.run.fact("stage") == "train":
-        search.run.put_fact("stage", "emit")
-    return {budget: finals[row["id"]] for budget, row in chosen.items()}
+    if search.store.facts.stage == "train":
+        search.store.facts.stage = "emit"
+    return {budget: finals[found.id] for budget, found in chosen.items()}
 
 
 def emit(search: Search) -> list[Result]:
@@ -227,19 +227,19 @@ def emit(search: Search) -> list[Result]:
     trials = train(search)
     search.end_workers()
     families = evolve(search)
-    known = {result.budget: result for result in search.run.results()}
+    known = {result.budget: result for result in search.store.results()}
     for index, family in enumerate(families):
         search.progress("test and emit", index, len(families))
-        if family["label"] not in known:
-            result = _emit_family(search, family, trials[family["budget"]])
-            search.run.add_result(result)
+        if family.label not in known:
+            result = _emit_family(search, family, trials[family.budget])
+            search.store.add_result(result)
             known[result.budget] = result
     search.progress("test and emit", len(families), len(families))
     if search.config.baselines:
-        measure_baselines(search)
-    search.run.put_fact("stage", "done")
-    write_report(search.run, search.run.path / "report.html")
-    return [known[family["label"]] for family in families]
+        test_baselines(search)
+    search.store.facts.stage = "done"
+    write_report(search.store, search.store.path / "report.html")
+    return [known[family.label] for family in families]
 
 
 def _train_teacher(search: Search) -> None:
@@ -254,34 +254,25 @@ def _train_teacher(search: Search) -> None:
             )
 
 
-def _emit_family(search: Search, family: Mapping[str, Any], trial: Trial) -> Result:
-    """Test the network of one budget and write its folder.
-
-    The test is read by Pillow, whatever loader the training had: that is how users of an emitted network will read
-    their images, and the number does not depend on what is installed here.
-    """
-    best = next(found for found in family["candidates"] if found["id"] == trial.candidate)
-    candidate = Candidate(best["architecture"], best["recipe"])
-    task = search.task(candidate, trial.epochs, trial.epochs, "final")
+def _emit_family(search: Search, family: Family, trial: Trial) -> Result:
+    """Test the network of one budget and write its folder."""
+    best = next(found for found in family.candidates if found.id == trial.candidate)
+    task = search.task(best.candidate, trial.epochs, trial.epochs, "final")
     recipe = Recipe.of(task.recipe)
     data = search.data
-    resolution = task.network.resolution
-    network = task.network.build(len(data.classes), data.in_chans)
-    load_weights(network, Path(str(task.output), WEIGHTS_FILE))
-    network.to(training_device(search.trainer.device))
-    tested = evaluate(network, data.test, resolution, search.config.threads_per_trial)
-    directory = Path("family") / re.sub(r"[^A-Za-z0-9.]+", "-", family["budget"])
+    network, accuracy = final_test(task, data)
+    directory = Path("family") / re.sub(r"[^A-Za-z0-9.]+", "-", family.budget)
     emit_network(
-        search.run.path / directory,
-        network.cpu().eval(),
+        search.store.path / directory,
+        network,
         recipe,
         describe_data(data),
         Measurements(
-            budget=family["label"],
-            statistics=best["statistics"],
-            predicted=best["predicted"],
+            budget=family.label,
+            statistics=best.statistics,
+            predicted=best.predicted,
             validation=trial.curve[-1],
-            test=tested.accuracy,
+            test=accuracy,
             epochs=trial.epochs,
             seed=task.seed,
             candidate=trial.candidate,
@@ -289,16 +280,16 @@ def _emit_family(search: Search, family: Mapping[str, Any], trial: Trial) -> Res
             optim_backend=computed_by(recipe.optimizer, search.trainer.optim_backend),
             distillation=describe_teacher(search, trial.candidate),
         ),
-        test_batches=batches(data.test, resolution, 128),
+        test_batches=batches(data.test, task.network.resolution, 128),
         given=None if search.config.model is None else task.network,
     )
     return Result(
-        budget=family["label"],
+        budget=family.label,
         candidate=trial.candidate,
-        macs=best["statistics"]["macs"],
-        params=best["statistics"]["params"],
-        predicted=best["predicted"],
+        macs=int(best.statistics["macs"]),
+        params=int(best.statistics["params"]),
+        predicted=best.predicted,
         validation=trial.curve[-1],
-        test=tested.accuracy,
+        test=accuracy,
         directory=str(directory),
     )

@@ -7,8 +7,6 @@ may be a network that the search has yet to find.
 from __future__ import annotations
 
 import hashlib
-import logging
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,18 +14,13 @@ from typing import Any
 from narsfast.arch import WEIGHTS_FILE, NetworkSpec, read_definition
 from narsfast.emit import read_preprocessing
 from narsfast.errors import UserError
-from narsfast.space import Candidate
+from narsfast.runs import TeacherChoice
 from narsfast.training import Distillation, Teacher, TrialTask
 
 from ._config import LARGEST, is_reference
 from ._recipe_search import network_statistics
 from ._reference_networks import baseline_task
 from ._search import Search
-
-_log = logging.getLogger("narsfast.distil")
-
-Rows = Mapping[str, Mapping[str, Any]]
-"""Evolved candidates by their ids, as `narsfast.pipeline._families.candidate_rows` makes them."""
 
 
 def check_teacher(search: Search) -> None:
@@ -56,12 +49,12 @@ def teacher_task(search: Search) -> TrialTask | None:
 def describe_teacher(search: Search, candidate: str) -> dict[str, Any] | None:
     """What an emitted folder and the report say of the teacher of a final training; None where it had none."""
     config = search.config
-    teacher = search.run.fact("teacher")
-    if config.distil is None or teacher is None or teacher.get("candidate") == candidate:
+    teacher = search.store.facts.teacher
+    if config.distil is None or teacher is None or teacher.candidate == candidate:
         return None
     return {
         "teacher": config.distil,
-        **teacher,
+        **teacher.to_dict(),
         "weight": config.distil_weight,
         "temperature": config.distil_temperature,
     }
@@ -73,10 +66,10 @@ def distillation_of(search: Search, candidate: str) -> Distillation | None:
     if config.distil is None:
         return None
     if config.distil == LARGEST:
-        teacher = search.run.fact("teacher")
-        if teacher is None or teacher["candidate"] == candidate:
+        teacher = search.store.facts.teacher
+        if teacher is None or teacher.candidate in (None, candidate):
             return None
-        found = _from_run(search, teacher["candidate"])
+        found = _from_run(search, str(teacher.candidate))
     else:
         reference = is_reference(config.distil)
         found = (
@@ -89,12 +82,12 @@ def distillation_of(search: Search, candidate: str) -> Distillation | None:
 
 
 def _from_run(search: Search, candidate: str) -> Distillation:
-    rows = {row["id"]: row for family in search.run.fact("families") for row in family["candidates"]}
-    row, epochs = rows[candidate], search.config.final_epochs
-    task = search.task(Candidate(row["architecture"], row["recipe"]), epochs, epochs, "final")
-    return replace(
-        _from_task(task), network=replace(task.network, resolution=int(row["architecture"]["resolution"]))
-    )
+    families = search.store.facts.families or ()
+    teacher = next(c for family in families for c in family.candidates if c.id == candidate)
+    epochs = search.config.final_epochs
+    task = search.task(teacher.candidate, epochs, epochs, "final")
+    resolution = int(teacher.architecture["resolution"])
+    return replace(_from_task(task), network=replace(task.network, resolution=resolution))
 
 
 def _from_task(task: TrialTask) -> Distillation:
@@ -144,10 +137,10 @@ def _keep(search: Search, found: Distillation) -> None:
         digest = hashlib.sha256(Path(found.weights).read_bytes()).hexdigest()
     except OSError as error:
         raise UserError(f"distil: {found.weights} cannot be read ({error.strerror}); put it back") from None
-    began_with = search.run.fact("teacher")
-    if began_with is None:
-        search.run.put_fact("teacher", {"sha256": digest})
-    elif began_with["sha256"] != digest:
+    chosen = search.store.facts.teacher
+    if chosen is None:
+        search.store.facts.teacher = TeacherChoice(sha256=digest)
+    elif chosen.sha256 != digest:
         raise UserError(
             f"distil: {found.weights} has changed since the first network was distilled; put the old file back, or "
             "begin another run"

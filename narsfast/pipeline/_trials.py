@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 
 from narsfast.common.trial import Trial
 from narsfast.errors import UserError
-from narsfast.runs import BatchMember, Purpose, run_trials
+from narsfast.runs import PickedCandidate, Purpose, run_trials
 from narsfast.search import Fit, PickedBatch
 from narsfast.training import TrialTask, run_trial
 
@@ -17,15 +16,16 @@ from ._search import Search
 def evaluate_batch(search: Search, batch: PickedBatch) -> Iterator[Trial]:
     """Train a batch that Algorithm 1 picked, and keep everything about it in the run."""
     candidates = search.space.decode(batch.genes)
-    members = [
-        BatchMember(candidate.id, tuple(genes), candidate.architecture, candidate.recipe, score)
+    picked = [
+        PickedCandidate(candidate.id, tuple(genes), candidate.architecture, candidate.recipe, score)
         for candidate, genes, score in zip(candidates, batch.genes.tolist(), batch.scores, strict=True)
     ]
-    search.run.add_batch(batch.index, batch.epochs, members)
-    known = search.run.fact("statistics") or {}
-    statistics = search.statistics(batch.genes)
-    known |= {candidate.id: row for candidate, row in zip(candidates, statistics, strict=True)}
-    search.run.put_fact("statistics", known)
+    search.store.add_batch(batch.index, batch.epochs, picked)
+    counted = search.statistics(batch.genes)
+    search.store.facts.statistics = {
+        **(search.store.facts.statistics or {}),
+        **{candidate.id: row for candidate, row in zip(candidates, counted, strict=True)},
+    }
     epochs = search.config.epochs
     tasks = [search.task(candidate, batch.epochs, epochs, "search") for candidate in candidates]
     stage = f"optimize: batch {batch.index + 1} of {search.config.iterations}"
@@ -39,7 +39,7 @@ def evaluate_batch(search: Search, batch: PickedBatch) -> Iterator[Trial]:
 
 def run_tasks(search: Search, tasks: Sequence[TrialTask], purpose: Purpose, stage: str) -> Iterator[Trial]:
     """Trials of the tasks as they end: those in the run first, then those trained now."""
-    stored = {trial.candidate: trial for trial in search.run.trials(purpose)}
+    stored = {trial.candidate: trial for trial in search.store.trials(purpose)}
     open_tasks = [task for task in tasks if task.candidate not in stored]
     shares = {task.candidate: 0.0 for task in open_tasks}
     done = len(tasks) - len(open_tasks)
@@ -59,15 +59,16 @@ def run_tasks(search: Search, tasks: Sequence[TrialTask], purpose: Purpose, stag
         run_trial,
         open_tasks,
         timeout=search.config.trial_timeout,
-        started=lambda task: search.run.started(task.candidate, purpose, task.epochs),
+        started=lambda task: search.store.started(task.candidate, purpose, task.epochs),
         report=report,
     ):
-        search.run.add_trial(trial, purpose)
+        search.store.add_trial(trial, purpose)
         shares[trial.candidate] = 1.0
         search.progress(stage, done + sum(shares.values()), len(tasks))
         yield trial
 
 
 def store_fits(search: Search, fits: Sequence[Fit], early_stop_epoch: int) -> None:
-    search.run.put_fact("early_stop_epoch", early_stop_epoch)
-    search.run.put_fact("fits", [asdict(fit) for fit in fits])
+    """Keep how well the predictor ranks after each batch."""
+    search.store.facts.early_stop_epoch = early_stop_epoch
+    search.store.facts.fits = tuple(fits)

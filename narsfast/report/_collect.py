@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from narsfast.common.trial import Trial
+from narsfast.common.trial import Fit, Trial
 from narsfast.cost import LATENCY
 
 from ._importance import field_importance
 
 if TYPE_CHECKING:
-    from narsfast.runs import Batch, Run
+    from narsfast.runs import Batch, RunStore
 
 
-def collect(run: Run) -> dict[str, Any]:
+def collect(run: RunStore) -> dict[str, Any]:
     """Read a run, however far it is.
 
     Args:
@@ -29,35 +30,35 @@ def collect(run: Run) -> dict[str, Any]:
     """
     batches = run.batches()
     trials = {trial.candidate: trial for trial in run.trials("search")}
-    chance = run.fact("chance")
-    early_stop_epoch = run.fact("early_stop_epoch")
+    chance = run.facts.chance
+    early_stop_epoch = run.facts.early_stop_epoch
     label_epoch = (
         early_stop_epoch if early_stop_epoch is not None else (batches[0].epochs if batches else None)
     )
-    rows = _trial_rows(batches, trials, run.fact("statistics") or {}, label_epoch, chance)
+    rows = _trial_rows(batches, trials, run.facts.statistics or {}, label_epoch, chance)
     latencies = {
-        candidate["id"]: candidate["statistics"].get(LATENCY)
-        for family in run.fact("families") or ()
-        for candidate in family["candidates"]
+        found.id: found.statistics.get(LATENCY)
+        for family in run.facts.families or ()
+        for found in family.candidates
     }
     return {
         "name": run.path.name,
         "config": run.config,
-        "versions": run.fact("versions") or {},
+        "versions": run.facts.versions or {},
         "chance": chance,
         "early_stop_epoch": early_stop_epoch,
         "label_epoch": label_epoch,
-        "expected_trials": sum(len(batch.members) for batch in batches),
+        "expected_trials": sum(len(batch.candidates) for batch in batches),
         "trials": rows,
         "batches": batch_means(rows),
         "prediction": prediction_quality(rows),
         "early_stopping": early_stopping(rows, run.config.get("correlation", "kendall")),
-        "fits": _fits(run.fact("fits")),
-        "pretraining": run.fact("predictor_pretraining") or {},
+        "fits": _fits(run.facts.fits),
+        "pretraining": run.facts.predictor_pretraining or {},
         "importance": field_importance(run.config.get("space"), batches, rows),
         "finals": _final_rows(run),
-        "baselines": run.fact("baselines") or [],
-        "teacher": run.fact("teacher"),
+        "baselines": [asdict(result) for result in run.facts.baselines or ()],
+        "teacher": None if run.facts.teacher is None else run.facts.teacher.to_dict(),
         "displaced": _displaced(run),
         "results": [
             {
@@ -86,16 +87,16 @@ def _trial_rows(
     """One row a trial that has ended, in the order of the batches."""
     rows = []
     for batch in batches:
-        for member in batch.members:
-            trial = trials.get(member.candidate)
+        for picked in batch.candidates:
+            trial = trials.get(picked.candidate)
             if trial is None:
                 continue
-            known = statistics.get(member.candidate, {})
+            known = statistics.get(picked.candidate, {})
             rows.append(
                 {
-                    "candidate": member.candidate,
+                    "candidate": picked.candidate,
                     "batch": batch.index,
-                    "score": member.score,
+                    "score": picked.score,
                     "label": _label(trial, label_epoch, chance),
                     "curve": [_number(accuracy) for accuracy in trial.curve],
                     "outcome": trial.outcome,
@@ -221,26 +222,26 @@ def early_stopping(rows: Sequence[Mapping[str, Any]], correlation: str) -> list[
     return values
 
 
-def _fits(fits: Any) -> list[dict[str, Any]]:
+def _fits(fits: Sequence[Fit] | None) -> list[dict[str, Any]]:
     return [
-        {"trials": fit["trials"], "taus": {name: _number(tau) for name, tau in fit["taus"].items()}}
-        for fit in fits or []
+        {"trials": fit.trials, "taus": {name: _number(tau) for name, tau in fit.taus.items()}}
+        for fit in fits or ()
     ]
 
 
-def _displaced(run: Run) -> list[str]:
+def _displaced(run: RunStore) -> list[str]:
     """Labels of the budgets whose network is the best trial's, in the place of one found that was trained well."""
     ended_well = {trial.candidate for trial in run.trials("final") if trial.outcome == "ok"}
     emitted = {result.budget: result.candidate for result in run.results()}
-    families = run.fact("families") or ()
+    families = run.facts.families or ()
     found = {
-        family["label"]: next((row["id"] for row in family["candidates"] if row["id"] in ended_well), None)
+        family.label: next((found.id for found in family.candidates if found.id in ended_well), None)
         for family in families
     }
     return [budget for budget, candidate in emitted.items() if candidate != found.get(budget, candidate)]
 
 
-def _final_rows(run: Run) -> list[dict[str, Any]]:
+def _final_rows(run: RunStore) -> list[dict[str, Any]]:
     """One row a full training, in the order of the results, then those without a result yet."""
     order = {result.candidate: position for position, result in enumerate(run.results())}
     rows: list[dict[str, Any]] = [

@@ -25,7 +25,7 @@ def field_importance(
 
     Args:
         space: the space as plain data, as a run's configuration holds it.
-        batches: the batches, whose members hold the values of each candidate.
+        batches: the batches, whose trained hold the values of each candidate.
         rows: trials with ``candidate`` and ``label`` (percent, None where unknown).
 
     Returns:
@@ -36,16 +36,16 @@ def field_importance(
         known.
     """
     labels = {row["candidate"]: row["label"] for row in rows if row["label"] is not None}
-    members = [member for batch in batches for member in batch.members if member.candidate in labels]
-    if space is None or len(members) < FEWEST_TRIALS:
+    trained = [picked for batch in batches for picked in batch.candidates if picked.candidate in labels]
+    if space is None or len(trained) < FEWEST_TRIALS:
         return None
     from narsfast.space import Candidate, Space
 
     parsed = Space.from_dict(dict(space))
-    genes = parsed.encode([Candidate(dict(m.architecture), dict(m.recipe)) for m in members])
+    genes = parsed.encode([Candidate(dict(m.architecture), dict(m.recipe)) for m in trained])
     columns = np.where(parsed.active(genes), genes, -1).astype(np.float32)
     varying = [i for i in range(len(parsed.fields)) if np.ptp(columns[:, i]) > 0]
-    target = np.array([labels[member.candidate] for member in members])
+    target = np.array([labels[picked.candidate] for picked in trained])
     if not varying:
         return None
     error, constant_error, growth = _permute(columns[:, varying], target)
@@ -59,7 +59,7 @@ def field_importance(
         for position, i in enumerate(varying)
     ]
     fields.sort(key=lambda field: -float(field["importance"]))  # type: ignore[arg-type]
-    return {"trials": len(members), "error": error, "constant_error": constant_error, "fields": fields}
+    return {"trials": len(trained), "error": error, "constant_error": constant_error, "fields": fields}
 
 
 def _permute(

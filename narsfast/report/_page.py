@@ -15,10 +15,10 @@ from ._html import amount, number
 from ._sections import SECTIONS
 
 if TYPE_CHECKING:
-    from narsfast.runs import Run
+    from narsfast.runs import RunStore
 
 
-def write_report(run: Run, path: str | Path) -> Path:
+def write_report(run: RunStore, path: str | Path) -> Path:
     """Write the report of a run, finished or not, as one HTML file.
 
     The file holds its plots' data, style and scripts, and asks nothing of the network. All numbers stand in

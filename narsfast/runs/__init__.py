@@ -1,26 +1,34 @@
 """Run directories and executors: what keeps a search going, wherever and however often it is interrupted."""
 
 from ._executor import Executor, Report, Task, TrialTimedOut, WorkerLost, run_trials
+from ._facts import BaselineResult, BestTrial, Fact, Facts, Family, FoundCandidate, TeacherChoice
 from ._in_process import InProcess
 from ._processes import Processes
-from ._records import Batch, BatchMember, BatchState, InFlight, Purpose, Result, RunState
-from ._store import Run, RunConflict
+from ._records import Batch, BatchState, InFlight, PickedCandidate, Purpose, Result, RunState
+from ._store import RunConflict, RunStore
 
 __all__ = [
+    "BaselineResult",
     "Batch",
-    "BatchMember",
     "BatchState",
+    "BestTrial",
     "Executor",
+    "Fact",
+    "Facts",
+    "Family",
+    "FoundCandidate",
     "InFlight",
     "InProcess",
+    "PickedCandidate",
     "Processes",
     "Purpose",
     "Report",
     "Result",
-    "Run",
     "RunConflict",
     "RunState",
+    "RunStore",
     "Task",
+    "TeacherChoice",
     "TrialTimedOut",
     "WorkerLost",
     "run_trials",

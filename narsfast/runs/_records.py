@@ -14,7 +14,7 @@ Value = int | float | str | bool
 
 
 @dataclass(frozen=True)
-class BatchMember:
+class PickedCandidate:
     """One candidate of a batch, with the score that picked it.
 
     Attributes:
@@ -44,12 +44,12 @@ class Batch:
     Attributes:
         index: number of the iteration, from 0.
         epochs: epochs each candidate is trained for.
-        members: the candidates.
+        candidates: in the order picked.
     """
 
     index: int
     epochs: int
-    members: tuple[BatchMember, ...]
+    candidates: tuple[PickedCandidate, ...]
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,9 @@ from narsfast.common.trial import Trial
 from narsfast.errors import UserError
 
 from . import _database as database
+from ._facts import Facts
 from ._lock import LOCK_FILE, DriverLock, driver_of
-from ._records import Batch, BatchMember, BatchState, InFlight, Purpose, Result, RunState
+from ._records import Batch, BatchState, InFlight, PickedCandidate, Purpose, Result, RunState
 
 _CHANGED = "the machine, the versions or the data changed since the run began: begin another run"
 _RESULT = ", ".join(field.name for field in fields(Result))
@@ -38,11 +39,13 @@ class RunConflict(UserError):  # noqa: N818
     """
 
 
-class Run:
-    """A run directory, opened by `Run.open` (to drive it) or `Run.read`.
+class RunStore:
+    """A run directory, opened by `RunStore.open` (to drive it) or `RunStore.read`.
 
-    A context manager that closes it; any thread may use it. `state` reads the facts ``stage``,
-    ``early_stop_epoch`` and ``finals_expected``.
+    A context manager that closes it; any thread may use it.
+
+    Attributes:
+        facts: what the run knows beside trials, typed.
     """
 
     def __init__(self, path: Path, connection: sqlite3.Connection, lock: DriverLock | None) -> None:
@@ -50,6 +53,7 @@ class Run:
         self._connection = connection
         self._lock = lock
         self._mutex = threading.RLock()
+        self.facts = Facts(self)
 
     @classmethod
     def open(
@@ -57,7 +61,7 @@ class Run:
         path: str | os.PathLike[str],
         config: Mapping[str, Any] | None,
         growing: Collection[str] = (),
-    ) -> Run:
+    ) -> RunStore:
         """Starts a run in `path`, or goes on with the one that is there, as its only driver.
 
         A run that has picked no batch yet has nothing to lose: it begins anew with another configuration.
@@ -93,7 +97,7 @@ class Run:
         return run
 
     @classmethod
-    def read(cls, path: str | os.PathLike[str]) -> Run:
+    def read(cls, path: str | os.PathLike[str]) -> RunStore:
         """Opens the run in `path` for reading.
 
         Raises:
@@ -154,7 +158,7 @@ class Run:
             if self._lock is not None:
                 self._lock.release()
 
-    def __enter__(self) -> Run:
+    def __enter__(self) -> RunStore:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -180,7 +184,7 @@ class Run:
         with self._writing() as execute:
             execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (key, database.dump(value)))
 
-    def add_batch(self, index: int, epochs: int, candidates: Sequence[BatchMember]) -> None:
+    def add_batch(self, index: int, epochs: int, candidates: Sequence[PickedCandidate]) -> None:
         """Stores a batch; does nothing when the same is stored already.
 
         Raises:
@@ -190,13 +194,13 @@ class Run:
             (
                 index,
                 position,
-                member.candidate,
-                database.dump([int(gene) for gene in member.genes]),
-                database.dump(dict(member.architecture)),
-                database.dump(dict(member.recipe)),
-                None if member.score is None else float(member.score),
+                picked.candidate,
+                database.dump([int(gene) for gene in picked.genes]),
+                database.dump(dict(picked.architecture)),
+                database.dump(dict(picked.recipe)),
+                None if picked.score is None else float(picked.score),
             )
-            for position, member in enumerate(candidates)
+            for position, picked in enumerate(candidates)
         ]
         with self._writing() as execute:
             known = execute("SELECT epochs FROM batches WHERE number = ?", (index,)).fetchone()
@@ -213,13 +217,13 @@ class Run:
         """The batches in order."""
         with self._mutex, database.reading(self._connection):
             batches = self._rows("SELECT number, epochs FROM batches ORDER BY number")
-            members: dict[int, list[BatchMember]] = {number: [] for number, _ in batches}
+            candidates: dict[int, list[PickedCandidate]] = {number: [] for number, _ in batches}
             for batch, candidate, genes, architecture, recipe, score in self._rows(
                 "SELECT batch, candidate, genes, architecture, recipe, score FROM members"
                 " ORDER BY batch, position"
             ):
-                members[batch].append(
-                    BatchMember(
+                candidates[batch].append(
+                    PickedCandidate(
                         candidate,
                         tuple(json.loads(genes)),
                         json.loads(architecture),
@@ -227,7 +231,7 @@ class Run:
                         score,
                     )
                 )
-        return [Batch(number, epochs, tuple(members[number])) for number, epochs in batches]
+        return [Batch(number, epochs, tuple(candidates[number])) for number, epochs in batches]
 
     def started(self, candidate: str, purpose: Purpose, epochs: int) -> None:
         """Notes that a training is under way, for `state`, until it ends or the run is opened again."""
@@ -330,13 +334,13 @@ class Run:
             ((results,),) = self._rows("SELECT count(*) FROM results")
             ((updated,),) = self._rows("SELECT time FROM updated")
             return RunState(
-                stage=self.fact("stage"),
+                stage=self.facts.stage,
                 batches=tuple(BatchState(*row) for row in batches),
-                early_stop_epoch=self.fact("early_stop_epoch"),
+                early_stop_epoch=self.facts.early_stop_epoch,
                 outcomes=dict(outcomes),
                 in_flight=tuple(InFlight(*row) for row in in_flight),
                 finals=finals,
-                finals_expected=self.fact("finals_expected"),
+                finals_expected=self.facts.finals_expected,
                 results=results,
                 driver=driver_of(self._path),
                 updated=updated,

@@ -4,10 +4,12 @@ The idea is FBNetV3's: one predictor picks what is trained and then ranks candid
 all values are our choice. Our names for the two parts are Algorithm 1 and Algorithm 2.
 """
 
+from narsfast.common.trial import Fit
+
 from ._early_stopping import early_stop_epoch
 from ._evolve import Evolved, evolve, pareto
 from ._extended import ExtendedCounter
-from ._optimize import Evaluate, Fit, Optimization, PickedBatch, first_batch, next_batch, optimize
+from ._optimize import Evaluate, Optimization, PickedBatch, first_batch, next_batch, optimize
 from ._pool import Pool, sample_pool
 from ._table import TableCounter
 

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from narsfast.common.progress import Progress, silent
 from narsfast.common.seeds import derive_seed
-from narsfast.common.trial import Trial
+from narsfast.common.trial import Fit, Trial
 from narsfast.errors import UserError
 from narsfast.predictor import MEMBERS_ALONE, Predictor, compare_regressors
 from narsfast.space import Genes
@@ -42,19 +42,6 @@ class PickedBatch:
     genes: Genes
     scores: tuple[float | None, ...]
     epochs: int
-
-
-@dataclass(frozen=True)
-class Fit:
-    """One fit of the predictor.
-
-    Attributes:
-        trials: number of labels.
-        taus: cross-validated Kendall tau of the predictor and its rivals (`narsfast.predictor.compare_regressors`).
-    """
-
-    trials: int
-    taus: dict[str, float]
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,9 @@
 """Fields, conditions, canonical genes, sampling, the built-in spaces and the recipe schema."""
 
+from narsfast.common.candidate import Candidate, Value, canonical_json, digest
+
 from ._features import width as feature_width
-from ._field import Candidate, Condition, Field, Kind, Part, Value, canonical_json, digest
+from ._field import Condition, Field, Kind, Part
 from ._load import builtin_spaces, load_space, read_recipe, with_recipe_space
 from ._mbconv import HEADER_NAMES, STAGE_NAMES, architecture_names
 from ._quantity import parse_quantity

@@ -6,10 +6,11 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from narsfast.common.candidate import Value
 from narsfast.errors import UserError
 
 from ._document import SpaceDocument, matching
-from ._field import Condition, Field, Part, Value
+from ._field import Condition, Field, Part
 from ._mbconv import REST_NAMES, check_mbconv
 from ._recipe import RENAMED, Recipe
 from ._spec import FieldSpec

@@ -12,9 +12,10 @@ from typing import Annotated, Any, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from narsfast.common.candidate import Value
 from narsfast.errors import UserError
 
-from ._field import PARTS, Value
+from ._field import PARTS
 from ._quantity import QUANTITY_REMEDY, parse_quantity
 from ._recipe_spaces import recipe_fields
 from ._spec import SPEC_KEYS, FieldSpec

@@ -1,20 +1,16 @@
-"""One gene column (`Field`), what decides whether it counts (`Condition`), and one `Candidate`."""
+"""One gene column (`Field`), and what decides whether it counts (`Condition`)."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, TypeAlias
+from typing import Literal
 
 import numpy as np
 
+from narsfast.common.candidate import Value
 from narsfast.errors import UserError
 
-Value: TypeAlias = int | float | str | bool
-"""A value of a field."""
 Part = Literal["architecture", "recipe"]
 """The parts of a candidate."""
 Kind = Literal["categorical", "range", "fixed"]
@@ -93,34 +89,3 @@ _SCALARS = (bool, int, float, str, np.bool_, np.integer, np.floating)
 def _lookup_key(value: object) -> tuple[bool, object]:
     """Numbers compare by value, booleans are no numbers."""
     return isinstance(value, bool | np.bool_), value
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """An architecture together with the recipe that trains it.
-
-    Attributes:
-        architecture: value of each active architecture name.
-        recipe: value of each active recipe name.
-    """
-
-    architecture: Mapping[str, Value]
-    recipe: Mapping[str, Value]
-
-    def __hash__(self) -> int:
-        return hash(self.id)
-
-    @cached_property
-    def id(self) -> str:
-        """16 hex digits: the start of the SHA-256 of `canonical_json` of both parts."""
-        return digest({"architecture": dict(self.architecture), "recipe": dict(self.recipe)})
-
-
-def canonical_json(data: object) -> str:
-    """JSON with sorted keys and no spaces: equal data, equal text."""
-    return json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
-
-
-def digest(data: object) -> str:
-    """16 hex digits: the start of the SHA-256 of `canonical_json`."""
-    return hashlib.sha256(canonical_json(data).encode()).hexdigest()[:16]

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from narsfast.common.candidate import Candidate, Value, digest
 from narsfast.errors import UserError
 
 from ._build import build_fields
 from ._document import Bounds, SpaceDocument, flatten, parse_document
 from ._features import features_of, genes_of, width
-from ._field import PARTS, Candidate, Field, Part, Value, digest
+from ._field import PARTS, Field, Part
 from ._sampling import sobol_genes, uniform_genes
 from ._size import count_candidates
 from ._spec import FieldSpec

@@ -9,7 +9,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from ._field import Kind, Value
+from narsfast.common.candidate import Value
+
+from ._field import Kind
 
 FORMS = "one value, {choices: [...]} or {range: [lo, hi, step]}"
 """What a spec may be, for messages."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from narsfast import cli, pipeline
-from narsfast.runs import BatchMember, Result, Run
+from narsfast.runs import PickedCandidate, Result, RunStore
 
 STAGES = ["pretrain", "optimize", "evolve", "train", "emit"]
 COMMANDS = [
@@ -40,9 +40,9 @@ def narsfast(capsys, *arguments):
 def stored(tmp_path):
     """A run with a batch and a result, without any training."""
     path = tmp_path / "run"
-    with Run.open(path, {"seed": 0}) as run:
-        run.put_fact("stage", "done")
-        run.add_batch(0, 2, [BatchMember("a" * 16, (0, 1), {"resolution": 32}, {"ema": True})])
+    with RunStore.open(path, {"seed": 0}) as run:
+        run.facts.stage = "done"
+        run.add_batch(0, 2, [PickedCandidate("a" * 16, (0, 1), {"resolution": 32}, {"ema": True})])
         run.add_result(Result("macs<=1M", "a" * 16, 900_000, 5_000, 90.5, 91.0, 92.25, "family/macs-1M"))
     return path
 
@@ -111,7 +111,7 @@ def test_best(capsys, stored):
 
 
 def test_best_of_a_run_without_results(capsys, tmp_path):
-    Run.open(tmp_path / "run", {"seed": 0}).close()
+    RunStore.open(tmp_path / "run", {"seed": 0}).close()
     code, _, err = narsfast(capsys, "best", tmp_path / "run")
     assert code == 1
     assert "has no result yet" in err
@@ -165,7 +165,7 @@ def test_options_reach_the_pipeline_in_its_names(capsys, tmp_path, monkeypatch):
 
     def run(out, options, workers, progress):
         seen.update(out=out, options=options, workers=workers)
-        Run.open(out, {}).close()
+        RunStore.open(out, {}).close()
         progress("stage", 1, 2)
         return [Result("macs<=1M", "a" * 16, 1, 2, 3.0, 4.0, 5.0, "family/x")]
 
@@ -222,8 +222,8 @@ def test_import_is_light(tmp_path):
 
 
 def test_status_in_sentences(capsys, stored):
-    with Run.open(stored, None) as run:
-        run.put_fact("early_stop_epoch", 2)
+    with RunStore.open(stored, None) as run:
+        run.facts.early_stop_epoch = 2
         run.started("a" * 16, "search", 2)
     _, out, _ = narsfast(capsys, "status", stored)
     assert "batch 1: 0 of 1 trials, 2 epochs each" in out

@@ -5,7 +5,7 @@ import pytest
 from narsfast import pipeline
 from narsfast.cli._options import TRAINER_OPTIONS
 from narsfast.common.trial import Trial
-from narsfast.runs import Run
+from narsfast.runs import RunStore
 from narsfast.training import TrainerSettings
 
 FACTORY = """
@@ -48,7 +48,7 @@ def test_a_recipe_trains_a_network(run_narsfast, single):
 
 
 def test_a_run_is_still_stage_4(run_narsfast, tmp_path, monkeypatch):
-    Run.open(tmp_path / "run", {"seed": 0}).close()
+    RunStore.open(tmp_path / "run", {"seed": 0}).close()
     seen = []
 
     class Search:
@@ -110,7 +110,7 @@ def test_a_run_of_one_model_has_a_directory_of_its_own(run_narsfast, tmp_path, m
 
     def run(out, options, workers, progress):
         seen.update(out=out, options=options)
-        Run.open(out, {}).close()
+        RunStore.open(out, {}).close()
         raise KeyboardInterrupt
 
     monkeypatch.setattr(pipeline, "run", run)

@@ -1,28 +1,35 @@
+import dataclasses
 import html
 import logging
 
 import pytest
 
 from narsfast import pipeline
+from narsfast.common.candidate import Candidate
 from narsfast.common.trial import Trial
 from narsfast.cost import Budget
 from narsfast.errors import UserError
-from narsfast.pipeline._finals import final_row, standard_error
+from narsfast.pipeline._finals import select_final, standard_error
+from narsfast.runs import BestTrial, Family, FoundCandidate
 
 IMAGES = 400
+IDS = {name: Candidate({"name": name}, {}).id for name in "abt"}
 
 
 def family(*names, best=None, accuracy=60.0):
-    best_trial = best and {"candidate": best, "accuracy": accuracy, "epochs": 2}
-    return {"label": "macs<=1M", "candidates": [{"id": name} for name in names], "best_trial": best_trial}
+    """A family of candidates that have nothing but a name."""
+    best_trial = best and BestTrial(IDS[best], accuracy, 2)
+    found = tuple(FoundCandidate(Candidate({"name": name}, {}), 70.0, 1.0, {"macs": 1}) for name in names)
+    return Family("macs=1M", "macs<=1M", 3, found, best_trial)
 
 
 def trial(name, accuracy=70.0, outcome="ok"):
-    return Trial(name, (10.0, accuracy), outcome, 2, 1.0, "" if outcome == "ok" else "why")
+    return Trial(IDS[name], (10.0, accuracy), outcome, 2, 1.0, "" if outcome == "ok" else "why")
 
 
 def wanted(family, *trials):
-    return final_row(family, {trial.candidate: trial for trial in trials}, IMAGES)["id"]
+    found = select_final(family, {trial.candidate: trial for trial in trials}, IMAGES)
+    return found.architecture["name"]
 
 
 def test_the_best_predicted_is_wanted_and_kept():
@@ -64,29 +71,29 @@ def test_worse_is_by_more_than_a_standard_error():
 def test_a_run_keeps_its_best_trial_inside_each_budget(tmp_path, smallest):
     with pipeline.open_search(tmp_path / "run", smallest, 1) as search:
         families = pipeline.evolve(search)
-        epoch = search.run.fact("early_stop_epoch")
-        labels = {t.candidate: t.label(epoch, search.data.chance) for t in search.run.trials("search")}
-        costs = search.run.fact("statistics")
+        epoch = search.store.facts.early_stop_epoch
+        labels = {t.candidate: t.label(epoch, search.data.chance) for t in search.store.trials("search")}
+        costs = search.store.facts.statistics
         for found in families:
-            low, high = Budget.parse(found["budget"]).bounds["macs"]
+            low, high = Budget.parse(found.budget).bounds["macs"]
             inside = {name: label for name, label in labels.items() if low <= costs[name]["macs"] <= high}
-            best = found["best_trial"]
+            best = found.best_trial
             if best is None:
                 assert not inside
                 continue
-            assert best["accuracy"] == max(inside.values()) == inside[best["candidate"]]
-            assert best["epochs"] == epoch
-            (row,) = [row for row in found["candidates"] if row["id"] == best["candidate"]]
-            assert row["statistics"] == costs[row["id"]]
+            assert best.accuracy == max(inside.values()) == inside[best.candidate]
+            assert best.epochs == epoch
+            (row,) = [row for row in found.candidates if row.id == best.candidate]
+            assert row.statistics == costs[row.id]
 
 
 def test_the_trial_that_was_better_is_trained_and_emitted(tmp_path, smallest, caplog):
     with pipeline.open_search(tmp_path / "run", smallest, 1) as search:
         families = pipeline.evolve(search)
-        first, second = (row["id"] for row in families[0]["candidates"][:2])
-        families[0]["best_trial"] = {"candidate": second, "accuracy": 50.0, "epochs": 1}
-        search.run.put_fact("families", families)
-        search.run.add_trial(Trial(first, (1.0, 1.0), "ok", 2, 1.0), "final")
+        first, second = (found.id for found in families[0].candidates[:2])
+        changed = dataclasses.replace(families[0], best_trial=BestTrial(second, 50.0, 1))
+        search.store.facts.families = (changed, *families[1:])
+        search.store.add_trial(Trial(first, (1.0, 1.0), "ok", 2, 1.0), "final")
         with caplog.at_level(logging.WARNING):
             results = pipeline.emit(search)
         assert caplog.text.count("the better of the two is taken") == 1

@@ -12,7 +12,7 @@ from narsfast.cost import Budget, Counter, LatencyTable, _measure
 from narsfast.errors import UserError
 from narsfast.pipeline._checks import check_budget
 from narsfast.pipeline._config import resolve_config
-from narsfast.runs import Run
+from narsfast.runs import RunStore
 from narsfast.search import Pool, evolve
 from narsfast.search._evolve import _NativeEngine
 from narsfast.search._reference import ReferenceEngine
@@ -58,12 +58,12 @@ def finished(tmp_path_factory, options):
 def test_the_found_keeps_its_latency_everywhere(finished, options, capsys):
     path, results = finished
     assert [result.budget for result in results] == ["6ms<=latency<=12ms"]
-    with Run.read(path) as run:
-        rows = {row["id"]: row for row in run.fact("families")[0]["candidates"]}
+    with RunStore.read(path) as run:
+        rows = {row.id: row for row in run.facts.families[0].candidates}
         found = rows[results[0].candidate]["statistics"]
-        assert LatencyTable.from_dict(run.fact("latency")) == LatencyTable.read(options["latency"])
-        assert "latency" in run.fact("predictor_pretraining")
-        assert all(isinstance(row["macs"], int) for row in run.fact("statistics").values())
+        assert LatencyTable.from_dict(run.facts.latency) == LatencyTable.read(options["latency"])
+        assert "latency" in run.facts.predictor_pretraining
+        assert all(isinstance(row["macs"], int) for row in run.facts.statistics.values())
     assert 6 <= found["latency"] <= 12
     emission = json.loads((path / results[0].directory / "emission.json").read_text())
     assert emission["statistics"] == found

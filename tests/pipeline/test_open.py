@@ -6,15 +6,15 @@ import pytest
 
 from narsfast import pipeline
 from narsfast.errors import UserError
-from narsfast.runs import Run
+from narsfast.runs import RunStore
 from narsfast.training import TrainerSettings
 
 OPTIONS = {"space": str(Path(__file__).parent.parent / "small.yaml")}
 
 
 def kept(path):
-    with Run.read(path) as run:
-        return run.config["optim_backend"], run.fact("versions").get("optim_backend")
+    with RunStore.read(path) as run:
+        return run.config["optim_backend"], run.facts.versions.get("optim_backend")
 
 
 def other_machine(monkeypatch, backend):
@@ -38,8 +38,8 @@ def test_auto_is_resolved_when_the_run_is_created_and_kept(tmp_path, monkeypatch
     other_machine(monkeypatch, "apex")
     with pytest.raises(UserError, match=r"another environment \(optim_backend was native, is apex\)"):
         pipeline.open_search(tmp_path, OPTIONS)
-    with Run.open(tmp_path, None) as run:
-        run.put_fact("stage", "done")
+    with RunStore.open(tmp_path, None) as run:
+        run.facts.stage = "done"
     with pipeline.open_search(tmp_path, OPTIONS) as search:
         assert search.trainer.optim_backend == "native"
 

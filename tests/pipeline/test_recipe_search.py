@@ -12,7 +12,7 @@ from narsfast.errors import UserError
 from narsfast.pipeline._config import resolve_config
 from narsfast.pipeline._recipe_search import recipe_space
 from narsfast.report import write_report
-from narsfast.runs import Run
+from narsfast.runs import RunStore
 from narsfast.space import Space, load_space
 
 SMALL = Path(__file__).parent.parent / "small.yaml"
@@ -60,12 +60,12 @@ def test_one_result_the_recipe(finished):
     path, (result,) = finished
     assert (result.budget, result.directory) == ("the recipe", "family/recipe")
     assert (result.macs, result.params) == (49 * 8 * 9 + 80, 8 * 9 + 8 + 16 + 90)
-    with Run.read(path) as run:
+    with RunStore.read(path) as run:
         assert run.state().stage == "done"
-        assert {member.architecture["resolution"] for b in run.batches() for member in b.members} == {16}
-        recipes = [json.dumps(member.recipe) for b in run.batches() for member in b.members]
+        assert {member.architecture["resolution"] for b in run.batches() for member in b.candidates} == {16}
+        recipes = [json.dumps(member.recipe) for b in run.batches() for member in b.candidates]
         assert len(set(recipes)) == 4
-        assert result.candidate in {row["id"] for row in run.fact("families")[0]["candidates"]}
+        assert result.candidate in {row.id for row in run.facts.families[0].candidates}
         write_report(run, path / "again.html")
     page = (path / "again.html").read_text()
     assert "the recipe is found" in page
@@ -123,7 +123,7 @@ def test_a_changed_file_is_refused_once_something_is_trained(finished, tmp_path,
 def test_a_network_that_does_not_fit_is_refused_before_any_training(tmp_path, file, factory, said):
     with pytest.raises(UserError, match=said):
         pipeline.run(tmp_path / "run", {**OPTIONS, "model": f"{file}:{factory}"}, workers=1)
-    with Run.read(tmp_path / "run") as run:
+    with RunStore.read(tmp_path / "run") as run:
         assert run.batches() == []
 
 

@@ -16,7 +16,7 @@ from narsfast.pipeline._reference_networks import (
     baseline_resolution,
     baseline_task,
 )
-from narsfast.runs import Run
+from narsfast.runs import RunStore
 
 
 @pytest.fixture(scope="module")
@@ -34,17 +34,17 @@ def copy(finished, tmp_path):
 
 
 def test_a_baseline_is_trained_counted_and_tested(finished, networks):
-    with Run.read(finished) as run:
-        (row,) = run.fact("baselines")
+    with RunStore.read(finished) as run:
+        (row,) = run.facts.baselines
         (trial,) = run.trials("baseline")
         assert len(run.results()) == 2
-    assert (row["model"], row["outcome"]) == (f"{networks}:net", "ok")
-    assert (row["resolution"], row["epochs"]) == (16, 2)
-    assert (row["macs"], row["params"]) == (64 * 10, 64 * 10 + 10)
-    assert (len(trial.curve), row["validation"]) == (2, trial.curve[-1])
-    assert row["test"] > 50
-    network = create_model(row["model"], 10, 1)
-    load_weights(network, finished / row["directory"] / "weights.safetensors")
+    assert (row.model, row.outcome) == (f"{networks}:net", "ok")
+    assert (row.resolution, row.epochs) == (16, 2)
+    assert (row.macs, row.params) == (64 * 10, 64 * 10 + 10)
+    assert (len(trial.curve), row.validation) == (2, trial.curve[-1])
+    assert row.test > 50
+    network = create_model(row.model, 10, 1)
+    load_weights(network, finished / row.directory / "weights.safetensors")
     assert network(torch.zeros(1, 1, 16, 16)).shape == (1, 10)
 
 
@@ -55,18 +55,19 @@ def test_all_are_trained_alike(finished, networks):
         assert (task.epochs, task.schedule_epochs, task.network.resolution) == (2, 2, 16)
         assert task.seed != baseline_task(search, f"{networks}:net").seed
         assert baseline_folder("a:b") != baseline_folder("a b")
-        families = search.run.fact("families")
-        families[0]["candidates"][0]["architecture"]["resolution"] = 999
+        families = search.store.facts.families
+        families[0].candidates[0].architecture["resolution"] = 999
+        search.store.facts.families = families
         assert baseline_resolution(search) == 16  # once fixed it stays
 
 
 def test_the_resolution_is_the_largest_of_the_best(copy):
     with pipeline.open_search(copy, workers=1) as search:
-        families = search.run.fact("families")
-        families[0]["candidates"][0]["architecture"]["resolution"] = 24
-        families[1]["candidates"][1]["architecture"]["resolution"] = 48  # not the best of its budget
-        search.run.put_fact("families", families)
-        search.run.put_fact("baseline_resolution", None)
+        families = search.store.facts.families
+        families[0].candidates[0].architecture["resolution"] = 24
+        families[1].candidates[1].architecture["resolution"] = 48  # not the best of its budget
+        search.store.facts.families = families
+        search.store.facts.baseline_resolution = None
         assert baseline_resolution(search) == 24
 
 
@@ -87,15 +88,15 @@ def test_a_further_baseline_costs_its_own_training_alone(copy, networks, monkeyp
     monkeypatch.setattr(baselines, "evaluate", None)  # none is tested twice
     pipeline.run(copy, smallest, workers=1)
     assert trained == [another]
-    with Run.read(copy) as run:
-        assert [row["model"] for row in run.fact("baselines")] == [f"{networks}:net", another]
+    with RunStore.read(copy) as run:
+        assert [row.model for row in run.facts.baselines] == [f"{networks}:net", another]
         assert run.config["baselines"] == [f"{networks}:net", another]
 
 
 def test_other_options_of_a_run_stay_fixed(copy):
     with pytest.raises(UserError, match=r"seed \(stored 5, given 6\); give"):
         pipeline.open_search(copy, {"baselines": ["torchvision:resnet18"], "seed": 6})
-    with Run.read(copy) as run:
+    with RunStore.read(copy) as run:
         assert len(run.config["baselines"]) == 1
 
 
@@ -103,7 +104,7 @@ def test_an_unknown_network_is_said_before_the_run_knows_it(copy):
     with pytest.raises(UserError, match="torchvision:resnet19 is not a classifier"):
         pipeline.open_search(copy, {"baselines": ["torchvision:resnet19"]})
     pipeline.open_search(copy).close()
-    with Run.read(copy) as run:
+    with RunStore.read(copy) as run:
         assert len(run.config["baselines"]) == 1
 
 

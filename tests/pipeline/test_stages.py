@@ -17,7 +17,7 @@ from narsfast.common.trial import Trial
 from narsfast.errors import UserError
 from narsfast.pipeline import _stages
 from narsfast.pipeline._config import resolve_config
-from narsfast.runs import Run
+from narsfast.runs import RunStore
 from narsfast.space import Candidate, Space, load_space
 
 SMALL = Path(__file__).parent.parent / "small.yaml"
@@ -35,12 +35,12 @@ OPTIONS = {
 
 def table(path):
     """What must be equal however a run went: batches, curves and results."""
-    with Run.read(path) as run:
+    with RunStore.read(path) as run:
         return (
-            [(b.index, b.epochs, b.members) for b in run.batches()],
+            [(b.index, b.epochs, b.candidates) for b in run.batches()],
             [(t.candidate, t.curve) for t in (*run.trials("search"), *run.trials("final"))],
-            run.fact("early_stop_epoch"),
-            run.fact("families"),
+            run.facts.early_stop_epoch,
+            run.facts.families,
             run.results(),
         )
 
@@ -67,20 +67,20 @@ def test_one_result_a_budget_inside_it(finished):
 
 def test_the_method_was_followed(finished):
     path, _ = finished
-    with Run.read(path) as run:
+    with RunStore.read(path) as run:
         space = Space.from_dict(run.config["space"])
         first, second = run.batches()
-        stop = run.fact("early_stop_epoch")
-        assert (len(first.members), len(second.members)) == (4, 4)
+        stop = run.facts.early_stop_epoch
+        assert (len(first.candidates), len(second.candidates)) == (4, 4)
         assert (first.epochs, second.epochs) == (3, stop)
-        assert all(member.score is None for member in first.members)
-        assert all(isinstance(member.score, float) for member in second.members)
-        assert len({member.candidate for batch in (first, second) for member in batch.members}) == 8
-        for member in first.members:
+        assert all(member.score is None for member in first.candidates)
+        assert all(isinstance(member.score, float) for member in second.candidates)
+        assert len({member.candidate for batch in (first, second) for member in batch.candidates}) == 8
+        for member in first.candidates:
             assert space.encode(space.decode(np.array([member.genes], np.int16))).tolist() == [
                 list(member.genes)
             ]
-        assert [fit["trials"] for fit in run.fact("fits")] == [4, 8]
+        assert [fit.trials for fit in run.facts.fits] == [4, 8]
         assert {len(trial.curve) for trial in run.trials("final")} == {4}
         assert run.state().stage == "done"
 
@@ -102,7 +102,7 @@ def _trials_of(path, purpose):
     if not (path / "run.db").exists():
         return 0
     try:
-        with Run.read(path) as run:
+        with RunStore.read(path) as run:
             return len(run.trials(purpose))
     except UserError:
         return 0
@@ -131,7 +131,7 @@ def test_killed_twice_it_gives_the_same_table(finished, tmp_path):
     assert 2 <= _trials_of(killed, "search") < 8
     _kill_when(killed, lambda: _trials_of(killed, "final") >= 1)
     assert _trials_of(killed, "final") == 1  # the other final training was under way
-    with Run.read(killed) as run:
+    with RunStore.read(killed) as run:
         assert run.results() == []
     pipeline.run(killed)
     assert table(killed) == table(path)
@@ -141,9 +141,9 @@ def test_every_ingredient_of_a_recipe_can_be_searched(tmp_path):
     options = {**OPTIONS, "recipe_space": "extended", "epochs": 2, "final_epochs": 2}
     results = pipeline.run(tmp_path, options, workers=1)
     assert len(results) == 2
-    with Run.read(tmp_path) as run:
+    with RunStore.read(tmp_path) as run:
         trials = run.trials("search")
-        recipes = [member.recipe for batch in run.batches() for member in batch.members]
+        recipes = [member.recipe for batch in run.batches() for member in batch.candidates]
     assert {trial.outcome for trial in trials} <= {"ok", "diverged"}
     assert len({recipe["optimizer"] for recipe in recipes}) > 1
     assert len({recipe["augmentation"] for recipe in recipes}) > 2
@@ -177,7 +177,7 @@ def test_the_found_are_tested_on_the_test_split_once_each(finished, tmp_path, mo
     evaluate = _stages.evaluate
     monkeypatch.setattr("narsfast.pipeline._stages.evaluate", recording)
     with pipeline.open_search(copy, workers=1) as search:
-        monkeypatch.setattr(search.run, "results", list)
+        monkeypatch.setattr(search.store, "results", list)
         assert pipeline.emit(search) == results
         assert len(seen) == len(results)
         assert all(split is search.data.test for split in seen)
@@ -188,7 +188,7 @@ def test_other_data_under_the_same_name_is_refused(finished, tmp_path):
     copy = tmp_path / "run"
     subprocess.run(["cp", "-r", path, copy], check=True)
     with pipeline.open_search(copy) as search:
-        search.run.put_fact("data", {**search.run.fact("data"), "train": 7})
+        search.store.facts.data = {**search.store.facts.data, "train": 7}
         with pytest.raises(
             UserError, match=r"has changed since the run began .train was 7, is 1079.; begin another"
         ):
@@ -199,18 +199,18 @@ def test_another_environment_is_refused_until_the_run_is_done(finished, tmp_path
     path, _ = finished
     copy = tmp_path / "run"
     subprocess.run(["cp", "-r", path, copy], check=True)
-    with Run.open(copy, None) as run:
-        run.put_fact("versions", {**run.fact("versions"), "torch": "1.0"})
+    with RunStore.open(copy, None) as run:
+        run.facts.versions = {**run.facts.versions, "torch": "1.0"}
     pipeline.open_search(copy).close()
-    with Run.open(copy, None) as run:
-        run.put_fact("stage", "train")
+    with RunStore.open(copy, None) as run:
+        run.facts.stage = "train"
     with pytest.raises(UserError, match=r"torch was 1.0, is"):
         pipeline.open_search(copy)
-    with Run.open(copy, None) as run:
-        run.put_fact("stage", "done")
+    with RunStore.open(copy, None) as run:
+        run.facts.stage = "done"
     with pytest.raises(UserError, match=r"torch was 1.0, is"):
         pipeline.open_search(copy, {"baselines": ["torchvision:mobilenet_v3_small"]})
-    Run.open(copy, None).close()  # the refusal let go of it
+    RunStore.open(copy, None).close()  # the refusal let go of it
 
 
 def test_the_loader_of_a_run_stays(finished, tmp_path, monkeypatch):
@@ -220,9 +220,11 @@ def test_the_loader_of_a_run_stays(finished, tmp_path, monkeypatch):
     subprocess.run(["cp", "-r", path, copy], check=True)
     with pipeline.open_search(copy) as search:
         assert search.config.loader == "auto"
-        candidate = search.space.decode(np.array([search.run.batches()[0].members[0].genes], np.int16))[0]
+        candidate = search.space.decode(np.array([search.store.batches()[0].candidates[0].genes], np.int16))[
+            0
+        ]
         assert search.task(candidate, 1, 1, "search").settings.loader == "torchvision"
-        search.run.put_fact("stage", "train")
+        search.store.facts.stage = "train"
     for module in ("narsfast.pipeline._open", "narsfast.training._settings"):
         monkeypatch.setattr(f"{module}.resolve_loader", lambda *_, **__: "dali")
     monkeypatch.setattr("narsfast.pipeline._open.loader_version", lambda _: "2.4.0")
@@ -236,7 +238,7 @@ def test_a_budget_outside_the_pool_is_refused_before_any_training(finished, tmp_
         UserError, match=r"budget macs<=1K: no member of the pool keeps it .the pool has macs 1"
     ):
         pipeline.run(new, {**OPTIONS, "budgets": ["macs=1K"]}, workers=1)
-    with Run.read(new) as run:
+    with RunStore.read(new) as run:
         assert run.batches() == []
     with pipeline.open_search(new, OPTIONS) as search:
         assert search.config.budgets == ("macs=200K", "macs=400K")
@@ -276,12 +278,12 @@ def test_a_further_budget_costs_one_training(finished, tmp_path):
     copy = tmp_path / "run"
     subprocess.run(["cp", "-r", path, copy], check=True)
     with pipeline.open_search(copy, workers=1) as search:
-        before = len(search.run.trials("search"))
+        before = len(search.store.trials("search"))
         families = pipeline.evolve(search, ["macs=150K"])
         assert families[-1]["label"] == "macs<=150K"
-        assert families[-1]["candidates"][0]["statistics"]["macs"] <= 150_000
+        assert families[-1].candidates[0].statistics["macs"] <= 150_000
         more = pipeline.emit(search)
-        assert len(search.run.trials("search")) == before
+        assert len(search.store.trials("search")) == before
     assert more[:2] == results
     assert more[2].budget == "macs<=150K"
 
@@ -322,7 +324,7 @@ def test_evolution_stays_above_the_lower_bounds_of_the_pool(finished, tmp_path, 
     assert asked[1]["macs"][0] == 100_000
     assert asked[1]["params"] == (0, 1_000_000)
     for family in families[-2:]:
-        assert all(candidate["statistics"]["macs"] >= 100_000 for candidate in family["candidates"])
+        assert all(candidate.statistics["macs"] >= 100_000 for candidate in family.candidates)
 
 
 def test_a_final_training_that_ends_badly_gives_way_to_the_next(finished, tmp_path, monkeypatch):
@@ -334,25 +336,25 @@ def test_a_final_training_that_ends_badly_gives_way_to_the_next(finished, tmp_pa
     )
     with pipeline.open_search(copy, workers=1) as search:
         families = pipeline.evolve(search)
-        first, second = (candidate["id"] for candidate in families[0]["candidates"][:2])
-        good = replace(search.run.trials("final")[0], curve=(100.0,))  # no trial was better
+        first, second = (candidate["id"] for candidate in families[0].candidates[:2])
+        good = replace(search.store.trials("final")[0], curve=(100.0,))  # no trial was better
 
         def stored(purpose):
-            others = [replace(good, candidate=c["id"]) for f in families for c in f["candidates"]]
+            others = [replace(good, candidate=c["id"]) for f in families for c in f.candidates]
             return [replace(t, outcome="diverged", curve=()) if t.candidate == first else t for t in others]
 
-        monkeypatch.setattr(search.run, "trials", stored)
+        monkeypatch.setattr(search.store, "trials", stored)
         assert pipeline.train(search)[families[0]["budget"]].candidate == second
         monkeypatch.setattr(
-            search.run,
+            search.store,
             "trials",
             lambda purpose: [
                 Trial(c["id"], (), "diverged", 4, 0.0, "the loss is not finite")
                 for f in families
-                for c in f["candidates"]
+                for c in f.candidates
             ],
         )
-        count = len(families[0]["candidates"])
+        count = len(families[0].candidates)
         with pytest.raises(
             UserError, match=rf"none of its {count} final trainings .* diverged \(the loss is not finite\)"
         ):
@@ -382,8 +384,8 @@ def test_one_part_alone(tmp_path, part):
     options = {**OPTIONS, "fix": fixed, "budgets": ["macs=1M"], "pool_bounds": "macs=1K:1M"}
     options |= {"pool_size": 16, "batch": 2, "epochs": 1, "final_epochs": 1}
     (result,) = pipeline.run(tmp_path / "run", options, workers=1)
-    with Run.read(tmp_path / "run") as run:
-        (family,) = run.fact("families")
+    with RunStore.read(tmp_path / "run") as run:
+        (family,) = run.facts.families
     other = "recipe" if part == "architecture" else "architecture"
-    assert all(row[other] == fixed for row in family["candidates"])
-    assert result.candidate in {row["id"] for row in family["candidates"]}
+    assert all(getattr(row, other) == fixed for row in family.candidates)
+    assert result.candidate in {row.id for row in family.candidates}

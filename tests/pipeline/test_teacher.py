@@ -12,7 +12,7 @@ from narsfast.errors import UserError
 from narsfast.pipeline import _trials
 from narsfast.pipeline._config import resolve_config
 from narsfast.pipeline._finals import final_task, first_to_train
-from narsfast.runs import Run
+from narsfast.runs import RunStore, TeacherChoice
 from narsfast.training import CHECKPOINT_FILE
 
 FAILING = """
@@ -100,17 +100,15 @@ def test_the_search_has_no_teacher_and_neither_has_the_teacher(tmp_path, trained
     assert (second.distillation.weight, second.distillation.temperature) == (0.8, 1.0)
 
 
-def test_going_on_trains_no_teacher_again(finished, copy, trained):
+def test_going_on_trains_no_teacher_again(finished, copy, trained, forget_finals):
     """Stopped between the teacher's training and those of the others."""
     _, results = finished
     large = max(results, key=lambda result: result.macs)
-    with Run.open(copy, None) as run:
+    with RunStore.open(copy, None) as run:
         keep = next(trial for trial in run.trials("final") if trial.candidate == large.candidate)
-        run._connection.execute("DELETE FROM trials WHERE purpose = 'final'")
-        run._connection.execute("DELETE FROM results")
-        run._connection.execute("DELETE FROM facts WHERE key = 'teacher'")
+        forget_finals(run, teacher=True)
         run.add_trial(keep, "final")
-        run.put_fact("stage", "train")
+        run.facts.stage = "train"
     assert pipeline.run(copy, workers=1) == results
     assert [task.candidate for task in trained] == [r.candidate for r in results if r != large]
 
@@ -119,7 +117,7 @@ def test_a_larger_network_that_comes_later_learns_from_the_first_teacher(finishe
     large = max(finished[1], key=lambda result: result.macs)
     with pipeline.open_search(copy, workers=1) as search:
         families = pipeline.evolve(search, ["macs=300K:1M"])
-        assert families[-1]["candidates"][0]["statistics"]["macs"] > large.macs
+        assert families[-1].candidates[0].statistics["macs"] > large.macs
         pipeline.train(search)
     (task,) = trained
     assert large.candidate in task.distillation.weights
@@ -128,23 +126,25 @@ def test_a_larger_network_that_comes_later_learns_from_the_first_teacher(finishe
 def test_a_teacher_that_ends_badly_gives_way_to_the_next(finished, copy, monkeypatch, trained):
     with pipeline.open_search(copy, workers=1) as search:
         families = pipeline.evolve(search)
-        largest = families[1]["candidates"][0]["id"]
-        search.run.put_fact("teacher", None)
-        stored = search.run.trials
+        largest = families[1].candidates[0].id
+        search.store.facts.teacher = None
+        stored = search.store.trials
 
         def with_a_failure(purpose):
             found = [trial for trial in stored(purpose) if trial.candidate != largest]
             bad = Trial(largest, (), "diverged", 2, 0.0, "the loss is not finite")
             return [*found, bad] if purpose == "final" else found
 
-        monkeypatch.setattr(search.run, "trials", with_a_failure)
+        monkeypatch.setattr(search.store, "trials", with_a_failure)
         pipeline.train(search)
-        teacher = search.run.fact("teacher")["candidate"]
+        teacher = search.store.facts.teacher.candidate
     assert teacher != largest
     assert all(task.distillation is None or teacher in task.distillation.weights for task in trained)
 
 
-def test_a_network_named_by_its_reference_is_trained_first_and_once(tmp_path, reference, trained, smallest):
+def test_a_network_named_by_its_reference_is_trained_first_and_once(
+    tmp_path, reference, trained, smallest, forget_finals
+):
     options = {**smallest, "distil": reference, "baselines": [reference], "distil_weight": 0.5}
     results = pipeline.run(tmp_path / "run", options, workers=1)
     *_, teacher, first, second = trained
@@ -154,12 +154,11 @@ def test_a_network_named_by_its_reference_is_trained_first_and_once(tmp_path, re
         assert task.distillation.network.source == reference
         assert task.distillation.weight == 0.5
     assert emission(tmp_path / "run", results[0])["distillation"]["teacher"] == reference
-    with Run.open(tmp_path / "run", None) as run:
+    with RunStore.open(tmp_path / "run", None) as run:
         assert len(run.trials("baseline")) == 1
-        (row,) = run.fact("baselines")
-        assert row["test"] > 50
-        run._connection.execute("DELETE FROM trials WHERE purpose = 'final'")
-        run._connection.execute("DELETE FROM results")
+        (row,) = run.facts.baselines
+        assert row.test > 50
+        forget_finals(run)
     trained.clear()
     assert pipeline.run(tmp_path / "run", workers=1) == results
     assert len(trained) == 2
@@ -169,9 +168,9 @@ def tasks_with(path, teacher):
     """The task of a candidate that a finished run has not trained, as if the run had this teacher."""
     with pipeline.open_search(path, workers=1) as search:
         search.config = search.config.model_copy(update={"distil": teacher})
-        search.run.put_fact("teacher", None)
-        family = search.run.fact("families")[0]
-        return final_task(search, family["candidates"][-1])
+        search.store.facts.teacher = None
+        family = search.store.facts.families[0]
+        return final_task(search, family.candidates[-1])
 
 
 def test_an_emitted_folder_teaches(finished, copy, tmp_path):
@@ -195,8 +194,8 @@ def test_weights_of_a_reference_teach_until_they_change(copy, reference, tmp_pat
     assert (told.weights, told.network.source, told.resize) == (str(file), reference, False)
     with pipeline.open_search(copy, workers=1) as search:
         search.config = search.config.model_copy(update={"distil": text})
-        search.run.put_fact("teacher", {"sha256": "other"})
-        row = search.run.fact("families")[0]["candidates"][-1]
+        search.store.facts.teacher = TeacherChoice(sha256="other")
+        row = search.store.facts.families[0].candidates[-1]
         with pytest.raises(UserError, match="has changed since the first network was distilled"):
             final_task(search, row)
 
@@ -225,7 +224,7 @@ def test_a_wrong_teacher_is_one_sentence_before_any_training(
         pipeline.run(tmp_path / "run", {**smallest, "distil": teacher}, workers=1)
     assert "\n" not in str(error.value)
     if (tmp_path / "run").exists():  # a name that is not known is refused before there is a run
-        with Run.read(tmp_path / "run") as run:
+        with RunStore.read(tmp_path / "run") as run:
             assert run.batches() == []
 
 
@@ -250,21 +249,20 @@ def test_after_a_teacher_whose_training_fails_the_run_goes_on_with_another_or_no
     with pytest.raises(UserError, match="holds a run of another configuration: seed"):
         pipeline.open_search(path, {"seed": 6})
     with pipeline.open_search(path, {"distil": f"{networks}:net"}, workers=1) as search:
-        assert len(search.run.trials("search")) == searched
-        row = pipeline.evolve(search)[0]["candidates"][0]
+        assert len(search.store.trials("search")) == searched
+        row = pipeline.evolve(search)[0].candidates[0]
         pipeline.train(search)
     with pytest.raises(UserError, match="holds a run of another configuration: distil"):
         pipeline.open_search(path, {"distil": "none"})
     assert [task.distillation.network.source for task in trained if task.distillation] == [
         f"{networks}:net"
     ] * 2
-    assert row["id"] in {task.candidate for task in trained}
+    assert row.id in {task.candidate for task in trained}
 
 
-def test_without_its_teacher_a_run_begins_its_networks_anew(copy):
-    with Run.open(copy, None) as run:
-        run._connection.execute("DELETE FROM trials WHERE purpose = 'final'")
-        run._connection.execute("DELETE FROM results")
+def test_without_its_teacher_a_run_begins_its_networks_anew(copy, forget_finals):
+    with RunStore.open(copy, None) as run:
+        forget_finals(run)
     begun = copy / "weights" / "some" / CHECKPOINT_FILE
     begun.parent.mkdir()
     begun.touch()
@@ -272,15 +270,15 @@ def test_without_its_teacher_a_run_begins_its_networks_anew(copy):
     assert begun.exists()
     with pipeline.open_search(copy, {"distil": "none"}) as search:
         assert search.config.distil is None
-        assert search.run.fact("teacher") is None
+        assert search.store.facts.teacher is None
     assert not begun.exists()
 
 
 def test_one_network_for_all_budgets_teaches_nobody_which_is_said_before_its_training(finished, copy, caplog):
     with pipeline.open_search(copy) as search:
-        search.run.put_fact("teacher", None)
-        rows = {row["id"]: row for row in search.run.fact("families")[0]["candidates"]}
-        trained = [result.candidate for result in search.run.results()]
+        search.store.facts.teacher = None
+        rows = {row.id: row for row in search.store.facts.families[0].candidates}
+        trained = [result.candidate for result in search.store.results()]
         other = next(name for name in rows if name not in trained)
         for name, said in ((other, 1), (trained[0], 0)):
             caplog.clear()
@@ -289,18 +287,16 @@ def test_one_network_for_all_budgets_teaches_nobody_which_is_said_before_its_tra
             assert caplog.text.count("nobody learns from the largest") == said
 
 
-def test_a_run_that_has_ended_needs_its_teacher_no_more(finished, copy, tmp_path):
+def test_a_run_that_has_ended_needs_its_teacher_no_more(finished, copy, tmp_path, change_option):
     path, results = finished
     folder = tmp_path / "teacher"
     subprocess.run(["cp", "-r", path / results[1].directory, folder], check=True)
-    with Run.open(copy, None) as run:
-        run._connection.execute(
-            "UPDATE config SET value = ? WHERE key = 'distil'", (json.dumps(str(folder)),)
-        )
+    with RunStore.open(copy, None) as run:
+        change_option(run, "distil", json.dumps(str(folder)))
     subprocess.run(["rm", "-r", folder], check=True)
     assert pipeline.run(copy, workers=1) == results
     with pipeline.open_search(copy, workers=1) as search:
         families = pipeline.evolve(search, ["macs=300K:1M"])
-        assert families[-1]["candidates"][0]["id"] not in {result.candidate for result in results}
+        assert families[-1].candidates[0].id not in {result.candidate for result in results}
         with pytest.raises(UserError, match="no folder of an emitted network"):
             pipeline.train(search)

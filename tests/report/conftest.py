@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from narsfast.common.trial import Trial
+from narsfast.common.trial import Fit, Trial
 from narsfast.report import collect, write_report
-from narsfast.runs import BatchMember, Result, Run
+from narsfast.runs import PickedCandidate, Result, RunStore
 from narsfast.space import load_space
 
 EPOCHS, STOP, CHANCE, SIZE = 8, 5, 12.5, 8
@@ -18,7 +18,7 @@ DIVERGED = 3  # position in the first batch
 class Made:
     """A run, and what was put into it."""
 
-    run: Run
+    run: RunStore
     labels: dict = field(default_factory=dict)  # batch -> labels in order
     scores: dict = field(default_factory=dict)  # batch -> scores in order
 
@@ -33,13 +33,13 @@ def make(path, batches=3, results=3, fits=True, full_config=True) -> Made:
             "threshold": 0.92,
             "correlation": "spearman",
         }
-    run = Run.open(path, config)
+    run = RunStore.open(path, config)
     made = Made(run)
     random = np.random.default_rng(7)
     genes = space.random(batches * SIZE + results, seed=1)
     candidates = space.decode(genes)
-    run.put_fact("versions", {"narsfast": "0.1.0", "torch": "2.14.1"})
-    run.put_fact("chance", CHANCE)
+    run.facts.versions = {"narsfast": "0.1.0", "torch": "2.14.1"}
+    run.facts.chance = CHANCE
     statistics = {}
     for batch in range(batches):
         part = range(batch * SIZE, (batch + 1) * SIZE)
@@ -48,7 +48,7 @@ def make(path, batches=3, results=3, fits=True, full_config=True) -> Made:
         scores = [None] * SIZE if batch == 0 else [float(x) for x in labels + random.normal(0, 2, SIZE)]
         made.scores[batch] = scores
         members = [
-            BatchMember(
+            PickedCandidate(
                 candidates[i].id,
                 tuple(int(gene) for gene in genes[i]),
                 candidates[i].architecture,
@@ -71,17 +71,16 @@ def make(path, batches=3, results=3, fits=True, full_config=True) -> Made:
                 "macs": 600_000 + 100_000 * position,
                 "params": 20_000 + 1000 * position,
             }
-    run.put_fact("statistics", statistics)
+    run.facts.statistics = statistics
     if batches:
-        run.put_fact("early_stop_epoch", STOP)
+        run.facts.early_stop_epoch = STOP
     if batches and fits:
         taus = {"predictor": 0.61, "params": 0.31, "macs": 0.25, "ridge": 0.44, "random_forest": 0.52}
-        run.put_fact(
-            "fits",
-            [{"trials": SIZE * (b + 1), "taus": taus | {"predictor": 0.4 + b / 10}} for b in range(batches)],
+        run.facts.fits = tuple(
+            Fit(SIZE * (b + 1), taus | {"predictor": 0.4 + b / 10}) for b in range(batches)
         )
         pretraining = {"macs": {"error": 0.0123, "rank_correlation": 0.9987}}
-        run.put_fact("predictor_pretraining", pretraining)
+        run.facts.predictor_pretraining = pretraining
     for i in range(results):
         candidate = candidates[batches * SIZE + i].id
         curve = tuple(float(x) for x in np.linspace(60, 96 + i, 12))

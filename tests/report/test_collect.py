@@ -85,7 +85,7 @@ def test_an_empty_run_has_everything_missing(tmp_path):
 
 def test_before_the_early_stop_epoch_trials_are_compared_at_the_last_one(tmp_path):
     made = make(tmp_path / "run", batches=1, results=0, fits=False)
-    made.run.put_fact("early_stop_epoch", None)
+    made.run.facts.early_stop_epoch = None
     data = collect(made.run)
     assert data["label_epoch"] == 8
     assert data["trials"][0]["label"] == data["trials"][0]["curve"][7]

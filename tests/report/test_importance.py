@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from narsfast.report._importance import FEWEST_TRIALS, field_importance
-from narsfast.runs import Batch, BatchMember
+from narsfast.runs import Batch, PickedCandidate
 from narsfast.space import load_space
 
 
@@ -12,7 +12,7 @@ def sampled(count, label):
     genes = space.random(count, seed=3)
     candidates = space.decode(genes)
     members = tuple(
-        BatchMember(c.id, tuple(int(x) for x in g), c.architecture, c.recipe)
+        PickedCandidate(c.id, tuple(int(x) for x in g), c.architecture, c.recipe)
         for c, g in zip(candidates, genes, strict=True)
     )
     rows = [{"candidate": c.id, "label": label(c)} for c in candidates]

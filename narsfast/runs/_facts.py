@@ -1,0 +1,267 @@
+"""What a run knows beside trials, as typed values: one attribute per fact, written and read here alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Generic, Protocol, TypeVar, overload
+
+from narsfast.common.candidate import Candidate, Value
+from narsfast.common.trial import Fit, Outcome
+
+Statistics = Mapping[str, int | float]
+"""Statistics of one architecture by name."""
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class FoundCandidate:
+    """A candidate that evolution found, or the best trial inside a budget.
+
+    Attributes:
+        candidate: architecture and recipe.
+        predicted: accuracy in percent that the predictor expects at the early-stop epoch.
+        std: the predictor's stated deviation, percent.
+        statistics: what the architecture costs.
+    """
+
+    candidate: Candidate
+    predicted: float
+    std: float
+    statistics: Statistics
+
+    @property
+    def id(self) -> str:
+        """Id of the candidate."""
+        return self.candidate.id
+
+    @property
+    def architecture(self) -> Mapping[str, Value]:
+        """Value of each active architecture name."""
+        return self.candidate.architecture
+
+    @property
+    def recipe(self) -> Mapping[str, Value]:
+        """Value of each active recipe name."""
+        return self.candidate.recipe
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON types."""
+        return {
+            "id": self.id,
+            "architecture": dict(self.architecture),
+            "recipe": dict(self.recipe),
+            "predicted": self.predicted,
+            "std": self.std,
+            "statistics": dict(self.statistics),
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> FoundCandidate:
+        """Read what `to_dict` wrote."""
+        candidate = Candidate(data["architecture"], data["recipe"])
+        return cls(candidate, data["predicted"], data["std"], data["statistics"])
+
+
+@dataclass(frozen=True)
+class BestTrial:
+    """The best trial of the search inside a budget.
+
+    Attributes:
+        candidate: id of the candidate.
+        accuracy: its label, percent.
+        epochs: the early-stop epoch.
+    """
+
+    candidate: str
+    accuracy: float
+    epochs: int
+
+
+@dataclass(frozen=True)
+class Family:
+    """What evolution found for one budget.
+
+    Attributes:
+        budget: text of the budget, as in ``macs=50M``.
+        label: the budget as people read it, as in ``macs<=50M``.
+        generations: that evolution ran.
+        candidates: best predicted first; the best trial is among them.
+        best_trial: of the search inside the budget; None where no trial is inside.
+    """
+
+    budget: str
+    label: str
+    generations: int
+    candidates: tuple[FoundCandidate, ...]
+    best_trial: BestTrial | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON types."""
+        return {
+            "budget": self.budget,
+            "label": self.label,
+            "generations": self.generations,
+            "candidates": [found.to_dict() for found in self.candidates],
+            "best_trial": None if self.best_trial is None else asdict(self.best_trial),
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Family:
+        """Read what `to_dict` wrote."""
+        best = data.get("best_trial")
+        return cls(
+            budget=data["budget"],
+            label=data["label"],
+            generations=data["generations"],
+            candidates=tuple(map(FoundCandidate.from_dict, data["candidates"])),
+            best_trial=None if best is None else BestTrial(**best),
+        )
+
+
+@dataclass(frozen=True)
+class TeacherChoice:
+    """Which teacher the final trainings of a run have.
+
+    Attributes:
+        candidate: id of the run's own network that teaches the others; None where the teacher is another network.
+        sha256: of the weights of another network.
+    """
+
+    candidate: str | None = None
+    sha256: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON types, without what is None."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+@dataclass(frozen=True)
+class BaselineResult:
+    """A known network that was trained beside the found ones, and tested once.
+
+    After a training that ended badly, what is not known is None.
+
+    Attributes:
+        model: its reference.
+        resolution: side of its images, pixels.
+        epochs: of its training.
+        outcome: of its training.
+        message: one line on an outcome other than ``ok``.
+        directory: of its weights, relative to the run.
+        macs: multiply-adds, one image.
+        params: number of parameters.
+        validation: accuracy in percent on the validation split.
+        test: accuracy in percent on the test split, measured once.
+    """
+
+    model: str
+    resolution: int
+    epochs: int
+    outcome: Outcome
+    message: str
+    directory: str
+    macs: int | None = None
+    params: int | None = None
+    validation: float | None = None
+    test: float | None = None
+
+
+class FactStore(Protocol):
+    """Where facts are kept, in JSON types."""
+
+    def fact(self, key: str) -> Any:
+        """Return the fact stored under `key`; None when there is none."""
+
+    def put_fact(self, key: str, value: Any) -> None:
+        """Store a fact; the last value holds."""
+
+
+class Fact(Generic[_T]):
+    """An attribute that lives in the store; None until it is set, and when it is set to None.
+
+    Args:
+        decode: from JSON types.
+        encode: to JSON types; None stores the value as it is.
+    """
+
+    def __init__(
+        self,
+        decode: Callable[[Any], _T] | None = None,
+        encode: Callable[[_T], Any] | None = None,
+    ) -> None:
+        self._decode = decode
+        self._encode = encode
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._key = name
+
+    @overload
+    def __get__(self, facts: None, owner: type) -> Fact[_T]: ...
+    @overload
+    def __get__(self, facts: Facts, owner: type) -> _T | None: ...
+    def __get__(self, facts: Facts | None, owner: type) -> Fact[_T] | _T | None:
+        """Read the fact."""
+        if facts is None:
+            return self
+        stored = facts._store.fact(self._key)
+        return stored if stored is None or self._decode is None else self._decode(stored)
+
+    def __set__(self, facts: Facts, value: _T | None) -> None:
+        """Store the fact."""
+        facts._store.put_fact(
+            self._key, value if value is None or self._encode is None else self._encode(value)
+        )
+
+
+class Facts:
+    """The facts of a run.
+
+    Attributes:
+        stage: which stage is to be done: pretrain, optimize, evolve, train, emit, done.
+        data: what tells the data from other data (`narsfast.data.Dataset.fingerprint`).
+        chance: accuracy in percent of a constant guess on the validation split.
+        versions: what trainings depend on: versions, machine, and what each ``auto`` stood for.
+        latency: the latency table in JSON types (`narsfast.cost.LatencyTable`).
+        model_statistics: of the one network whose recipe is searched.
+        extra_statistics: names of statistics that functions of the user count.
+        predictor_pretraining: error and rank correlation per statistic (`narsfast.predictor.PretrainingReport`).
+        statistics: of the trained candidates, by their ids.
+        early_stop_epoch: epoch of all labels, 1-based.
+        fits: of the predictor, one per batch.
+        families: what evolution found, one per budget.
+        finals_expected: how many final trainings there will be.
+        teacher: of the final trainings.
+        baseline_resolution: side of the baselines' images, pixels.
+        baselines: known networks that were trained and tested.
+    """
+
+    stage = Fact[str]()
+    data = Fact[Mapping[str, Any]]()
+    chance = Fact[float]()
+    versions = Fact[Mapping[str, Any]]()
+    latency = Fact[Mapping[str, Any]]()
+    model_statistics = Fact[Statistics]()
+    extra_statistics = Fact[tuple[str, ...]](tuple)
+    predictor_pretraining = Fact[Mapping[str, Mapping[str, float]]]()
+    statistics = Fact[Mapping[str, Statistics]]()
+    early_stop_epoch = Fact[int]()
+    fits = Fact[tuple[Fit, ...]](
+        lambda rows: tuple(Fit(row["trials"], row["taus"]) for row in rows),
+        lambda fits: [asdict(fit) for fit in fits],
+    )
+    families = Fact[tuple[Family, ...]](
+        lambda rows: tuple(map(Family.from_dict, rows)),
+        lambda families: [family.to_dict() for family in families],
+    )
+    finals_expected = Fact[int]()
+    teacher = Fact[TeacherChoice](lambda row: TeacherChoice(**row), TeacherChoice.to_dict)
+    baseline_resolution = Fact[int]()
+    baselines = Fact[tuple[BaselineResult, ...]](
+        lambda rows: tuple(BaselineResult(**row) for row in rows),
+        lambda results: [asdict(result) for result in results],
+    )
+
+    def __init__(self, store: FactStore) -> None:
+        self._store = store

@@ -1,0 +1,30 @@
+"""What tests of the pipeline share."""
+
+import pytest
+
+
+def _forget_finals(store, *, teacher=False):
+    """Take a finished run back to before its final trainings."""
+    with store._writing() as execute:
+        execute("DELETE FROM trials WHERE purpose = 'final'")
+        execute("DELETE FROM results")
+    if teacher:
+        store.facts.teacher = None
+
+
+def _change_option(store, name, value):
+    """Store another value of an option, as if the run had been made with it."""
+    with store._writing() as execute:
+        execute("UPDATE config SET value = ? WHERE key = ?", (value, name))
+
+
+@pytest.fixture(scope="session")
+def forget_finals():
+    """The function above."""
+    return _forget_finals
+
+
+@pytest.fixture(scope="session")
+def change_option():
+    """The function above; the value as JSON text."""
+    return _change_option
