@@ -1,6 +1,6 @@
 """Are the networks that a run finds better than known ones of no fewer multiply-adds?
 
-    python -m bench.baselines [--quick] [--json FILE] [--data DIR] [--runs DIR]
+    python -m bench.baselines [--quick] [--json FILE] [--data FOLDER] [--runs DIR]
 
 For each of three seeds, `narsfast run` with its defaults on the clothing photos at 64 px: one budget for torchvision's
 mobilenet_v3_small and one for mobilenet_v3_large, with exactly their multiply-adds as the bound, and both as baselines:
@@ -12,7 +12,7 @@ less baseline of the same seed), and the standard error of the gap; their multip
 gap in test accuracy that the recipe makes (found less standard, on the found network), `_architecture_gap` the rest.
 `_tau` is Kendall's, cross-validated on the trials of the search, of the predictor and of its rivals that a run has.
 
-`--runs DIR` keeps the runs, and goes on with those that are there; name the photos as a folder then, since an archive is
+`--runs DIR` keeps the runs, and resumes those that are there; name the photos as a folder then, since an archive is
 unpacked to another place each time.
 """
 
@@ -33,7 +33,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 from bench import harness
 from bench.trainings import Case, all_accuracies
 from narsfast import pipeline
-from narsfast.arch import create_model
+from narsfast.arch import NetworkSpec
 from narsfast.cost import count_network
 from narsfast.data import shared_data
 from narsfast.pipeline import STANDARD_RECIPE
@@ -42,7 +42,14 @@ from narsfast.runs import RunStore
 RESOLUTION = 64
 MODELS = {"small": "torchvision:mobilenet_v3_small", "large": "torchvision:mobilenet_v3_large"}
 OPTIONS = {"fix": {"resolution": RESOLUTION}, "pool_bounds": "macs=2M:40M", "final_epochs": 30}
-QUICK = {"pool_size": 128, "members": 1, "batch": 2, "iterations": 1, "epochs": 1, "final_epochs": 1}
+QUICK = {
+    "pool_size": 128,
+    "ensemble_members": 1,
+    "trials_per_batch": 2,
+    "iterations": 1,
+    "epochs": 1,
+    "final_epochs": 1,
+}
 GAPS = {
     "validation_gap": ("found_validation", "baseline_validation"),
     "gap": ("found_test", "baseline_test"),
@@ -52,19 +59,20 @@ GAPS = {
 
 
 def bounds(folder: str) -> dict[str, str]:
-    """The budget of each baseline: what it costs on these photos."""
+    """Return the budget of each baseline: what it costs on these photos."""
     data = shared_data(folder, RESOLUTION)
     classes, channels = len(data.classes), data.in_chans
-    return {
-        name: f"macs={count_network(create_model(model, classes), channels, RESOLUTION, classes)['macs']}"
-        for name, model in MODELS.items()
-    }
+    found = {}
+    for name, model in MODELS.items():
+        network = NetworkSpec(model, RESOLUTION).build(classes)
+        found[name] = f"macs={count_network(network, channels, RESOLUTION, classes)['macs']}"
+    return found
 
 
 def judge(
     path: Path, folder: str, budgets: Mapping[str, str], options: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
-    """One run: a row a baseline, with the network found for its budget beside it."""
+    """Run once; return a row per baseline, with the network found for its budget beside it."""
     asked = {"data": folder, "budgets": list(budgets.values()), "baselines": list(MODELS.values())}
     results = pipeline.run(path, {**OPTIONS, **asked, **options}, workers=2)
     with RunStore.read(path) as run:
@@ -114,21 +122,22 @@ def judge(
 def standard_accuracies(
     path: Path, directories: Sequence[str], folder: str, options: Mapping[str, Any]
 ) -> list[tuple[float, float]]:
-    """Validation and test accuracy of each found network by the standard recipe; kept in the run."""
+    """Return validation and test accuracy of each found network by the standard recipe; they are kept in the run."""
     kept = path / "standard.json"
     if not kept.is_file():
-        recipe, epochs = STANDARD_RECIPE.model_dump(mode="json"), {**OPTIONS, **options}["final_epochs"]
-        definitions = [str(path / directory / "definition.json") for directory in directories]
+        epochs = {**OPTIONS, **options}["final_epochs"]
+        networks = [
+            NetworkSpec(str(path / directory / "definition.json"), RESOLUTION) for directory in directories
+        ]
         measured = all_accuracies(
-            Case(definition, RESOLUTION, recipe, options["seed"], epochs, folder)
-            for definition in definitions
+            Case(network, STANDARD_RECIPE, options["seed"], epochs, folder) for network in networks
         )
         kept.write_text(json.dumps(measured) + "\n", encoding="utf-8")
     return [(validation, test) for validation, test in json.loads(kept.read_text(encoding="utf-8"))]
 
 
 def figures_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Means over the seeds for each baseline, and how sure the gap is."""
+    """Return means over the seeds for each baseline, and how sure the gap is."""
     figures: dict[str, float] = {}
     for name in MODELS:
         part = [row for row in rows if row["baseline"] == name]
@@ -139,17 +148,18 @@ def figures_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
         for gap, (ours, theirs) in GAPS.items():
             gaps = [row[ours] - row[theirs] for row in part]
             figures |= harness.mean_and_error(f"mobilenet_v3_{name}_{gap}", gaps)
-    one_a_seed = [row for row in rows if row["baseline"] == rows[0]["baseline"]]
+    one_per_seed = [row for row in rows if row["baseline"] == rows[0]["baseline"]]
     for name in (key for key in rows[0] if key.endswith("_tau")):
-        figures[name] = statistics.mean(row[name] for row in one_a_seed)
+        figures[name] = statistics.mean(row[name] for row in one_per_seed)
     return figures
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--runs", type=Path, metavar="DIR", help="keep the runs there, and go on with them")
+    parser.add_argument("--runs", type=Path, metavar="DIR", help="keep the runs there, and resume them")
 
 
 def main() -> None:
+    """Run the benchmark."""
     options = harness.arguments(__doc__, data=True, add=_options)
     seeds = 1 if options.quick else 3
     rows = []

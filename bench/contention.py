@@ -1,4 +1,4 @@
-"""Do two cores do twice the work of one? Where other programs take part of them, what two threads reach is chance.
+"""Do two cores do twice the work of one? Where other programs take part of them, the speed of two threads is chance.
 
 Two processes, each pinned to a core, multiply matrices in one thread: the first alone, the second alone, both together.
 What a core does alone is counted by CPU time: a program that takes half of every core would halve both sides of the
@@ -24,13 +24,19 @@ _SIDE = 512
 
 @dataclass(frozen=True)
 class BothCores:
-    """speedup: products a second of two cores together over the mean of those of one; None where `why_not` says why."""
+    """What two cores do together, over what one does.
+
+    Attributes:
+        speedup: Products a second of both together over the mean of one alone; None where it cannot be measured.
+        why_not: Why it cannot.
+    """
 
     speedup: float | None
     why_not: str = ""
 
     @property
     def contended(self) -> bool:
+        """Whether other programs had a part of the cores."""
         return self.speedup is not None and self.speedup < LEAST_SPEEDUP
 
 
@@ -46,7 +52,7 @@ def check() -> BothCores:
 
 
 def rates(cores: Sequence[int]) -> tuple[list[float], float]:
-    """Products a CPU second of each core alone, and a second of all together; medians over rounds, taken in turns."""
+    """Measure products a CPU second of each core alone, and a second of all together: medians over rounds, in turns."""
     alone: list[list[float]] = [[] for _ in cores]
     together = []
     with ExitStack() as stack:
@@ -68,7 +74,7 @@ def rates(cores: Sequence[int]) -> tuple[list[float], float]:
 
 
 def _multiply(workers: Sequence[subprocess.Popen[str]]) -> list[list[float]]:
-    """Let them multiply at the same time; of each, products a second and a CPU second."""
+    """Let them multiply at the same time; return of each the products a second and a CPU second."""
     for worker in workers:
         assert worker.stdin is not None
         worker.stdin.write("\n")
@@ -81,7 +87,7 @@ def _multiply(workers: Sequence[subprocess.Popen[str]]) -> list[list[float]]:
 
 
 def _work(core: int) -> None:
-    """For every line read, multiply for a while and print products a second and a CPU second."""
+    """Multiply for a while for every line read, and print products a second and a CPU second."""
     os.sched_setaffinity(0, {core})
     import numpy as np  # once pinned, so that BLAS starts one thread; torch would take two seconds to import
 

@@ -28,7 +28,7 @@ PASSES = ("eval_forward", "train_forward", "train_backward")
 
 
 def variants(layer: Layer, compiled: bool) -> dict[str, tuple[Any, Tensor]]:
-    """Module and input of each variant; all share one set of weights."""
+    """Return module and input of each variant; all share one set of weights."""
     torch.manual_seed(0)
     fused = layer.build()
     plain = copy.deepcopy(fused)
@@ -48,7 +48,7 @@ def variants(layer: Layer, compiled: bool) -> dict[str, tuple[Any, Tensor]]:
 
 
 def runs(module: Any, x: Tensor, which: str) -> Callable[[], Any]:
-    """One pass as a call without arguments."""
+    """Return one pass as a call without arguments."""
     if which == "eval_forward":
         module.eval()
 
@@ -69,7 +69,7 @@ def runs(module: Any, x: Tensor, which: str) -> Callable[[], Any]:
 
 
 def check(results: dict[str, Any]) -> None:
-    """Every variant must agree with the first one."""
+    """Check that every variant agrees with the first one."""
     first, *others = (result if isinstance(result, tuple) else (result,) for result in results.values())
     for other in others:
         for one, two in zip(first, other, strict=True):
@@ -78,6 +78,7 @@ def check(results: dict[str, Any]) -> None:
 
 
 def measure(layer: Layer, compiled: bool, rounds: int) -> dict[str, Any]:
+    """Time every pass of every variant; a second time where ours lost, which may have been chance."""
     row: dict[str, Any] = {"layer": layer.name(), "batch": layer.batch}
     for which in PASSES:
         calls = {name: runs(module, x, which) for name, (module, x) in variants(layer, compiled).items()}
@@ -100,6 +101,7 @@ def measure(layer: Layer, compiled: bool, rounds: int) -> dict[str, Any]:
 
 
 def main() -> None:
+    """Run the benchmark."""
     options = harness.arguments(__doc__)
     torch.set_num_threads(1)
     rows = []

@@ -1,13 +1,13 @@
 """What does the early-stop rule save, and what does it cost?
 
-    python -m bench.early_stopping [--table T.yaml ...] [--seeds 30] [--quick] [--json FILE] [--data DIR]
+    python -m bench.early_stopping [--dataset D.yaml ...] [--seeds 30] [--quick] [--json FILE] [--data FOLDER]
 
-On a table with curves (NAAP-440), for batches of 8 (the default of `narsfast run`), 12, 24 and 48 random rows: the
-epoch at which the rule, with the threshold 0.92 and Spearman's or Kendall's correlation, lets later batches stop, and
-how labels of that epoch rank all other rows, and choose the best of as many others as the batch had, against complete
-trainings.
+On a tabular dataset with curves (NAAP-440), for batches of 8 (the default of `narsfast run`), 12, 24 and 48 random
+rows: the epoch at which the rule, with the threshold 0.92 and Spearman's or Kendall's correlation, lets later batches
+stop, and how labels of that epoch rank all other rows, and choose the best of as many others as the batch had, against
+complete trainings.
 
-Figures, means over the seeds by table, batch and correlation: `_saved`, the share of a later training's epochs that is
+Figures, means over the seeds by dataset, batch and correlation: `_saved`, the share of a later training's epochs that is
 saved; `_rank_correlation`, of the labels at that epoch with the final ones, in the correlation of the rule; `_rank`, of
 the chosen row among those that it was chosen from, from 0 (complete trainings choose 0); `_regret`, the final label of
 the best of these less that of the chosen one, in the unit of the labels.
@@ -21,26 +21,26 @@ import numpy as np
 from scipy.stats import kendalltau, spearmanr
 
 from bench import harness
-from bench.table import Table
-from bench.table_jobs import Tables, arguments
+from bench.tabular.dataset import TabularDataset
+from bench.tabular.jobs import NAME_KEY, Datasets, arguments
 from narsfast.common.seeds import derive_seed
 from narsfast.search import early_stop_epoch
 
-DEFAULT_TABLES = ("naap",)
+DEFAULT_DATASETS = ("naap",)
 BATCHES = (8, 12, 24, 48)
 CORRELATIONS = {"spearman": spearmanr, "kendall": kendalltau}
 MEASURES = ("saved", "rank_correlation", "rank", "regret")
 
 
-def judge(table: Table, batch: int, correlation: Any, seed: int) -> dict[str, float]:
-    """What the rule does after one first batch."""
-    if table.curves is None:
-        raise SystemExit(f"table {table.name} has no curves; give a description with curves")
-    order = np.random.default_rng(derive_seed(seed, "rows", batch)).permutation(len(table))
+def judge(dataset: TabularDataset, batch: int, correlation: Any, seed: int) -> dict[str, float]:
+    """Return what the rule does after one first batch."""
+    if dataset.curves is None:
+        raise SystemExit(f"dataset {dataset.name} has no curves; give a description with curves")
+    order = np.random.default_rng(derive_seed(seed, "rows", batch)).permutation(len(dataset))
     others = order[batch:]
-    epochs = table.curves.shape[1]
-    epoch = early_stop_epoch(table.curves[order[:batch]], correlation=correlation)
-    early, final = table.curves[others, epoch - 1], table.curves[others, -1]
+    epochs = dataset.curves.shape[1]
+    epoch = early_stop_epoch(dataset.curves[order[:batch]], correlation=correlation)
+    early, final = dataset.curves[others, epoch - 1], dataset.curves[others, -1]
     later = slice(0, batch)
     chosen = final[later][np.argmax(early[later])]
     return {
@@ -52,22 +52,23 @@ def judge(table: Table, batch: int, correlation: Any, seed: int) -> dict[str, fl
     }
 
 
-def rows_of(table: Table, seeds: int) -> list[dict[str, Any]]:
-    """One row a batch and correlation: means over the seeds, and the largest regret."""
+def rows_of(dataset: TabularDataset, seeds: int) -> list[dict[str, Any]]:
+    """Return one row per batch and correlation: means over the seeds, and the largest regret."""
     rows = []
     for batch in BATCHES:
         for correlation in CORRELATIONS:
-            found = [judge(table, batch, correlation, seed) for seed in range(seeds)]
-            row: dict[str, Any] = {"table": table.name, "batch": batch, "correlation": correlation}
+            found = [judge(dataset, batch, correlation, seed) for seed in range(seeds)]
+            row: dict[str, Any] = {NAME_KEY: dataset.name, "batch": batch, "correlation": correlation}
             row |= {name: float(np.mean([scores[name] for scores in found])) for name in ("epoch", *MEASURES)}
             rows.append({**row, "worst_regret": max(scores["regret"] for scores in found), "seeds": seeds})
     return rows
 
 
 def main() -> None:
-    options = arguments(__doc__, DEFAULT_TABLES, 30)
-    tables = Tables(options.table, options.data)
-    rows = [row for table in tables for row in rows_of(table, options.seeds)]
+    """Run the benchmark."""
+    options = arguments(__doc__, DEFAULT_DATASETS, 30)
+    datasets = Datasets(options.dataset, options.data)
+    rows = [row for dataset in datasets for row in rows_of(dataset, options.seeds)]
     for row in rows:
         print(
             "  ".join(
@@ -76,7 +77,7 @@ def main() -> None:
             )
         )
     figures = {
-        f"{row['table']}_{row['batch']}_{row['correlation']}_{measure}": row[measure]
+        f"{row[NAME_KEY]}_{row['batch']}_{row['correlation']}_{measure}": row[measure]
         for row in rows
         for measure in MEASURES
     }

@@ -1,4 +1,4 @@
-"""Timing for every benchmark: variants take turns, medians over the rounds, and the machine they ran on."""
+"""What every benchmark shares: options, data, timing in turns, medians over the rounds, and the report."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import math
 import os
 import platform
 import statistics
+import subprocess
+import sys
 import tarfile
 import tempfile
 import time
@@ -18,13 +20,15 @@ from typing import Any
 
 import torch
 
-from bench import contention
+from bench import DATA_VARIABLE, contention
 from narsfast import _native
 
-SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
+PHOTOS = "clothing_small_80.tar.gz"
+HOW_TO_NAME_DATA = f"name its folder with --data or the environment variable {DATA_VARIABLE}"
 
 
 def machine() -> dict[str, Any]:
+    """Describe this machine and what runs on it."""
     cpu = platform.processor()
     info = Path("/proc/cpuinfo")
     if info.exists():
@@ -44,7 +48,7 @@ def machine() -> dict[str, Any]:
 def take_turns(
     calls: Mapping[str, Callable[[], Any]], rounds: int, at_least: float = 2e-3
 ) -> dict[str, float]:
-    """Median seconds of each call over the rounds."""
+    """Return the median seconds of each call over the rounds."""
     times = all_rounds(calls, rounds, at_least)
     return {name: statistics.median(values) for name, values in times.items()}
 
@@ -52,10 +56,14 @@ def take_turns(
 def all_rounds(
     calls: Mapping[str, Callable[[], Any]], rounds: int, at_least: float = 2e-3, warm: bool = False
 ) -> dict[str, list[float]]:
-    """Seconds of each call in every round; in a round each runs once, short ones several times on end.
+    """Return the seconds of each call in every round, in which each has its turn.
 
-    warm: in each round a call runs once more before it is timed, so that all find in the caches what they left there,
-    the long ones as well as the short ones.
+    Args:
+        calls: The variants by name.
+        rounds: How many turns each has.
+        at_least: A shorter call is repeated within its turn until it takes about so many seconds.
+        warm: Run a call once more before each of its turns, so that all find in the caches what they left there, the
+            long ones as well as the short ones.
     """
     repeats = {}
     for name, call in calls.items():
@@ -75,15 +83,36 @@ def all_rounds(
     return times
 
 
+def run_python(code: str, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run code in a fresh interpreter that finds modules where this one does.
+
+    Args:
+        code: Python.
+        arguments: Of the interpreter's command line.
+        options: Of `subprocess.run`.
+
+    Raises:
+        subprocess.CalledProcessError: It failed.
+    """
+    start = f"import sys; sys.path[:] = {sys.path!r}; {code}"
+    return subprocess.run([sys.executable, "-c", start, *arguments], text=True, check=True, **options)
+
+
 def arguments(
     description: str | None,
     data: bool | Callable[[argparse.Namespace], bool] = False,
     add: Callable[[argparse.ArgumentParser], None] | None = None,
 ) -> argparse.Namespace:
-    """The options that every script has: quick, json; with `data` also the folder that it reads; and what `add` adds.
+    """Parse the command line of a benchmark.
 
-    A script with an option ``table`` needs no folder where it is given: a table may lie beside its description. Of a
-    script that reads none in some cases, `data` is a function that says from the options whether it does.
+    Args:
+        description: Its docstring.
+        data: Whether it reads data and so has the option ``--data``; of one that reads none in some cases, a function
+            of the options that tells. One whose option ``dataset`` is given needs none: its files may lie there.
+        add: Adds further options to ``--quick`` and ``--json``.
+
+    Raises:
+        SystemExit: The options are wrong, or data is needed and not named.
     """
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -94,34 +123,55 @@ def arguments(
         parser.add_argument(
             "--data",
             type=Path,
-            metavar="DIR",
-            default=SHARED_DATA if SHARED_DATA.is_dir() else None,
-            help="folder of tables and photos (default: ../shared/data where it is)",
+            metavar="FOLDER",
+            help=f"of photos and tabular benchmarks (default: what {DATA_VARIABLE} names)",
         )
     if add is not None:
         add(parser)
     options = parser.parse_args()
-    reads = data(options) if callable(data) else data and not getattr(options, "table", None)
-    if reads and options.data is None:
-        parser.error("there is no ../shared/data here; name a folder with --data")
+    if data:
+        needed = data(options) if callable(data) else not getattr(options, "dataset", None)
+        options.data = data_folder(options.data, needed)
     return options
+
+
+def data_folder(named: Path | None, needed: bool = True) -> Path | None:
+    """Return the folder that is named, or else the one that the environment names.
+
+    Raises:
+        SystemExit: What is named is not a folder, or nothing is named and `needed`.
+    """
+    folder = named or (Path(os.environ[DATA_VARIABLE]) if os.environ.get(DATA_VARIABLE) else None)
+    if folder is None and needed:
+        raise SystemExit(f"this benchmark reads data that narsfast does not bring; {HOW_TO_NAME_DATA}")
+    if folder is not None and not folder.is_dir():
+        raise SystemExit(f"the data is {str(folder)!r}, which is not a folder; {HOW_TO_NAME_DATA}")
+    return folder
 
 
 @contextmanager
 def photos(folder: Path) -> Iterator[Path]:
-    """A folder with train, validation and test: `folder` itself, or what its clothing_small_80.tar.gz holds."""
-    archive = folder / "clothing_small_80.tar.gz"
-    if not archive.is_file():
+    """Give a folder with train, validation and test: `folder` itself, or what its `PHOTOS` holds.
+
+    Raises:
+        SystemExit: It is neither.
+    """
+    archive = folder / PHOTOS
+    if (folder / "train").is_dir():
         yield folder
-        return
-    with tempfile.TemporaryDirectory() as scratch:
-        with tarfile.open(archive) as packed:
-            packed.extractall(scratch, filter="data")
-        yield next(Path(scratch).rglob("train")).parent
+    elif archive.is_file():
+        with tempfile.TemporaryDirectory() as scratch:
+            with tarfile.open(archive) as packed:
+                packed.extractall(scratch, filter="data")
+            yield next(Path(scratch).rglob("train")).parent
+    else:
+        raise SystemExit(
+            f"the data is {str(folder)!r}, which has neither photos in a folder train nor {PHOTOS}; {HOW_TO_NAME_DATA}"
+        )
 
 
 def mean_and_error(name: str, values: Sequence[float]) -> dict[str, float]:
-    """Figures: the mean, and from two values on its standard error."""
+    """Return two figures: the mean and, from two values on, its standard error."""
     figures = {name: statistics.mean(values)}
     if len(values) > 1:
         figures[f"{name}_error"] = statistics.stdev(values) / math.sqrt(len(values))
@@ -129,7 +179,7 @@ def mean_and_error(name: str, values: Sequence[float]) -> dict[str, float]:
 
 
 def report(figures: Mapping[str, float], rows: Sequence[Mapping[str, Any]], path: Path | None) -> None:
-    """Print the figures; with a path, write them with the rows and the machine.
+    """Print the figures; with a path, write them there with the rows and the machine.
 
     Where the cores are contended, figures named `..._2_threads` are left out and every row is marked.
     """

@@ -1,17 +1,17 @@
 """Is it worth searching architecture and recipe together, rather than one of them alone?
 
-    python -m bench.joint_vs_single [--quick] [--json FILE] [--data DIR] [--runs DIR] [--on DATA] [--seeds N]
+    python -m bench.joint_vs_single [--quick] [--json FILE] [--data FOLDER] [--runs DIR] [--on DATA] [--seeds N]
         [--workers N]
 
 On the digits and the clothing photos, for each of three seeds, three runs of `narsfast run` with the same data, pool
 bounds, budget, seed and number of trainings, all in the space `tiny` at 32 px:
 
 - `joint`: every field is searched.
-- `architecture_only`: each field of the recipe is fixed to the middle of its values, as in `searches.py`: the lower one
-  of two, so that a choice such as the optimizer takes its first value.
-- `recipe_only`: the architecture is fixed to the member of the joint run's pool that is nearest to the middle of every
-  field, among those inside the budget, by Euclidean distance of the features. Each seed fixes another one, and nothing
-  makes it use the budget up.
+- `architecture_only`: each field of the recipe is fixed to the middle of its values, as in `tabular/searches.py`: the
+  lower one of two, so that a choice such as the optimizer takes its first value.
+- `recipe_only`: the architecture is fixed to the candidate of the joint run's pool that is nearest to the middle of
+  every field, among those inside the budget, by Euclidean distance of the features. Each seed fixes a different one,
+  and it may use less than the budget allows.
 
 The pool lies inside the budget, so that no search trains what it could not emit. The joint run has a second, smaller
 budget for the swap: each of its two networks is trained with its own recipe and with the other's, all four with the
@@ -21,7 +21,7 @@ Figures: mean test accuracy of each search, mean gap of joint less each other (o
 swapped recipe, in points, with standard errors over the seeds. About 40 minutes on two cores; --quick
 is one seed on the digits with the smallest of trainings, which says nothing about the question.
 
-`--runs DIR` keeps the runs, and goes on with those that are there; name the photos as a folder then, since an archive is
+`--runs DIR` keeps the runs, and resumes those that are there; name the photos as a folder then, since an archive is
 unpacked to another place each time.
 """
 
@@ -44,6 +44,7 @@ import numpy as np
 from bench import harness
 from bench.trainings import Case, all_accuracies
 from narsfast import pipeline
+from narsfast.arch import NetworkSpec
 from narsfast.common.seeds import derive_seed
 from narsfast.cost import Budget, Counter
 from narsfast.data import shared_data
@@ -59,30 +60,37 @@ BUDGET, SMALLER = "macs=4M", "macs=1M"
 OPTIONS: dict[str, Any] = {
     "space": "tiny",
     "pool_bounds": "macs=0.5M:4M",
-    "batch": 6,
+    "trials_per_batch": 6,
     "iterations": 3,
     "epochs": 6,
     "final_epochs": 20,
 }
-QUICK = {"pool_size": 128, "members": 1, "batch": 2, "iterations": 2, "epochs": 1, "final_epochs": 1}
+QUICK = {
+    "pool_size": 128,
+    "ensemble_members": 1,
+    "trials_per_batch": 2,
+    "iterations": 2,
+    "epochs": 1,
+    "final_epochs": 1,
+}
 
 
 # What is fixed
 
 
 def middle(space: Space) -> Genes:
-    """(1, F) canonical genes: the middle of each field's values, the lower one of two."""
+    """Return canonical genes (1, F): the middle of each field's values, the lower one of two."""
     return space.canonical(((space.sizes - 1) // 2)[None])
 
 
 def fixed_to(space: Space, genes: Genes, part: Part) -> dict[str, Any]:
-    """The fields of a part at the values of genes (1, F), as `--fix` takes them; inactive ones at their first."""
+    """Return the fields of a part at the values of genes (1, F), as `--fix` takes them; inactive ones at their first."""
     columns = space.architecture_fields if part == "architecture" else space.recipe_fields
     return {space.fields[c].name: space.fields[c].values[genes[0, c]] for c in columns}
 
 
 def nearest_to_middle(counter: Counter, pool: Pool, budget: Budget) -> Genes:
-    """(1, F): the pool's member inside the budget whose architecture is nearest to the middle; of equals the first."""
+    """Return the pool's first candidate (1, F) inside the budget whose architecture is nearest to the middle."""
     space = counter.space
     inside = pool.genes[budget.within(pool.statistics, counter.names)]
     far = space.features(inside, "architecture") - space.features(middle(space), "architecture")
@@ -90,7 +98,7 @@ def nearest_to_middle(counter: Counter, pool: Pool, budget: Budget) -> Genes:
 
 
 def fixed(search: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """What a search fixes, given the options of the joint run."""
+    """Return what a search fixes, given the options of the joint run."""
     config = resolve_config(options)
     space = Space.from_dict(config.space)
     if search == "architecture_only":
@@ -108,7 +116,7 @@ def fixed(search: str, options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def judge(path: Path, search: str, options: Mapping[str, Any], workers: int) -> dict[str, Any]:
-    """One run, and what came out for the budget."""
+    """Run a search; return what came out for the budget."""
     budgets = [BUDGET, SMALLER] if search == "joint" else [BUDGET]
     asked = {**options, "budgets": budgets, "fix": fixed(search, options)}
     result = pipeline.run(path, asked, workers=workers)[0]
@@ -130,22 +138,21 @@ def judge(path: Path, search: str, options: Mapping[str, Any], workers: int) -> 
 
 
 def swap(path: Path, options: Mapping[str, Any], workers: int) -> dict[str, Any]:
-    """Test accuracies of a joint run's two networks, each with its own recipe and with the other's; kept in the run.
+    """Return test accuracies of a joint run's two networks, each with its own recipe and with the other's.
 
-    Without any where both have one recipe: there is nothing to swap.
+    They are kept in the run. There are none where both have one recipe: there is nothing to swap.
     """
     row: dict[str, Any] = {"search": "swap", "seed": options["seed"]}
     with RunStore.read(path) as run:
         folders = [path / result.directory for result in run.results()]
-    recipes = [read_recipe(folder / "recipe.json").model_dump() for folder in folders]
+    recipes = [read_recipe(folder / "recipe.json") for folder in folders]
     if recipes[0] == recipes[1]:
         return row | {"equal_recipes": True}
     kept = path / "swap.json"
     if not kept.is_file():
         cases = [
             Case(
-                str(folder / "definition.json"),
-                RESOLUTION,
+                NetworkSpec(str(folder / "definition.json"), RESOLUTION),
                 recipe,
                 options["seed"],
                 options["final_epochs"],
@@ -163,7 +170,7 @@ def swap(path: Path, options: Mapping[str, Any], workers: int) -> dict[str, Any]
 def measure(
     runs: Path, data: str, folder: str, seed: int, options: Mapping[str, Any], workers: int
 ) -> list[dict[str, Any]]:
-    """The three searches and the swap of one seed, a row each."""
+    """Make the three searches and the swap of one seed, a row each."""
     asked = {**options, "data": folder, "seed": seed}
     rows = [judge(runs / f"{data}-{seed}-{search}", search, asked, workers) for search in SEARCHES]
     rows.append(swap(runs / f"{data}-{seed}-joint", asked, workers))
@@ -174,7 +181,7 @@ def measure(
 
 
 def figures_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Means over the seeds for each data set, with the standard errors of the gaps where there are several seeds."""
+    """Return means over the seeds for each data set, with the standard errors of the gaps if there are several seeds."""
     figures: dict[str, float] = {}
     for data in dict.fromkeys(row["data"] for row in rows):
         mine = [row for row in rows if row["data"] == data]
@@ -190,12 +197,12 @@ def figures_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 
 
 def _swap_loss(row: Mapping[str, Any]) -> float:
-    """Own less swapped, mean of the two networks."""
+    """Return own less swapped, mean of the two networks."""
     return statistics.mean(row[f"{size}_own"] - row[f"{size}_swapped"] for size in ("large", "small"))
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--runs", type=Path, metavar="DIR", help="keep the runs there, and go on with them")
+    parser.add_argument("--runs", type=Path, metavar="DIR", help="keep the runs there, and resume them")
     parser.add_argument("--on", nargs="+", choices=DATA, help="data sets (default: both, quick: digits)")
     parser.add_argument("--seeds", type=int, default=None, help="(default: 3, quick: 1)")
     parser.add_argument("--workers", type=int, default=2, help="trainings at once (default: 2)")
@@ -210,6 +217,7 @@ def _reads_photos(options: argparse.Namespace) -> bool:
 
 
 def main() -> None:
+    """Run the benchmark."""
     options = harness.arguments(__doc__, data=_reads_photos, add=_options)
     asked = {**OPTIONS, **(QUICK if options.quick else {})}
     seeds = options.seeds or (1 if options.quick else 3)

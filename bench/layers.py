@@ -1,4 +1,4 @@
-"""The depthwise layers that are measured: those of real networks, each shape once."""
+"""The depthwise layers that are timed: those of real networks, each shape once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from narsfast.ops import DepthwiseSE, SqueezeExcite
 from narsfast.space import load_space
 
 SMALL_BATCH = 32
-"""Of the built-in recipes of the small spaces."""
+"""The batch of the built-in recipes of the small spaces."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class Layer:
 
     @property
     def out_size(self) -> tuple[int, int]:
+        """Height and width of the output."""
         height, width = (
             (side + 2 * self.padding - self.kernel) // self.stride + 1 for side in (self.height, self.width)
         )
@@ -38,28 +39,30 @@ class Layer:
 
     @property
     def flops(self) -> float:
-        """Of the convolution and the squeeze-excite."""
+        """Operations of the convolution and the squeeze-excite, two per multiply-add."""
         height, width = self.out_size
         taps = 2.0 * self.kernel**2 * height * width
         return self.batch * self.channels * (taps + 4.0 * (self.squeezed or 0))
 
     @property
     def moved(self) -> int:
-        """Bytes: input, output and weights once, float32."""
+        """Bytes of input, output and weights once, float32."""
         height, width = self.out_size
         maps = self.batch * self.channels * (self.height * self.width + height * width)
         return 4 * (maps + self.channels * (self.kernel**2 + 2 * (self.squeezed or 0)))
 
     def build(self) -> DepthwiseSE:
+        """Build the module."""
         return DepthwiseSE(self.channels, self.kernel, self.stride, self.padding, self.squeezed)
 
     def name(self) -> str:
+        """Return network, shape, kernel, stride and squeeze-excite in short."""
         gate = f" se{self.squeezed}" if self.squeezed else ""
         return f"{self.network} {self.channels}x{self.height} k{self.kernel}s{self.stride}{gate}"
 
 
 def layers_of(name: str, network: Definition | str, resolution: int, batch: int) -> list[Layer]:
-    """Each shape of a network at a resolution once, in order."""
+    """List each shape of a network at a resolution once, in order."""
     module = create(network, padding="half").eval()
     found: list[Layer] = []
 
@@ -90,9 +93,10 @@ def layers_of(name: str, network: Definition | str, resolution: int, batch: int)
 
 
 def all_layers(quick: bool) -> list[Layer]:
-    """A, B, D, G of the zoo at 128 px, and one network of each small space with the batch of its recipe.
+    """List the layers of A, B, D, G of the zoo at 128 px, and of one network per small space with its recipe's batch.
 
-    quick: some of B and of the small ones.
+    Args:
+        quick: List some of those of B and of the small spaces only.
     """
     zoo = ("B",) if quick else ("A", "B", "D", "G")
     layers = [layer for name in zoo for layer in layers_of(name, name.lower(), 128, 8)]

@@ -1,6 +1,6 @@
 """How many images a second does each loader deliver?
 
-    python -m bench.loader [--quick] [--json FILE] [--data DIR]
+    python -m bench.loader [--quick] [--json FILE] [--data FOLDER]
 
 From JPEG files to float32 batches of 64: random resized crop, mirroring, normalization; with RandAugment in half of the
 rows. Two sizes: the photos as they are (short side 80 px) at 64 px, and the same photos enlarged to a short side of
@@ -38,7 +38,7 @@ from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
 from bench import harness
-from narsfast.data import Dataset, batches, open_loader
+from narsfast.data import Augmentation, Dataset, batches, open_loader
 from narsfast.data._augment import training_crops
 from narsfast.data._folder import load_folder
 
@@ -51,13 +51,14 @@ IMAGES = {False: {80: 1536, 400: 768}, True: {80: 384, 400: 128}}
 ROUNDS = {False: {80: 9, 400: 3}, True: {80: 2, 400: 2}}
 """The same: passes of each loader, of which the median counts."""
 FEW = 6
-"""Photos of a class in the other splits."""
-LARGEST_DIFFERENCE = 1.5  # mean difference of evaluation pixels between our loaders, gray levels
+"""Photos per class in the other splits."""
+LARGEST_DIFFERENCE = 1.5
+"""Mean difference of evaluation pixels between our loaders that passes, gray levels."""
 
 
 @contextmanager
 def prepared(photos: Path, side: int, count: int) -> Iterator[Path]:
-    """A folder with `count` training photos, of a short side of `side` px, and few for the other splits."""
+    """Give a folder with `count` training photos, of a short side of `side` px, and few for the other splits."""
     train = sorted(photos.glob("train/*/*.jpg"))
     evenly = [train[i] for i in np.linspace(0, len(train) - 1, count).astype(int)]
     others = [
@@ -81,7 +82,7 @@ def prepared(photos: Path, side: int, count: int) -> Iterator[Path]:
 
 
 def user_loader(root: Path, data: Dataset, resolution: int, policy: bool, workers: int) -> DataLoader[Any]:
-    """The DataLoader that a user of torchvision would write."""
+    """Return the DataLoader that a user of torchvision would write."""
     preprocess = data.preprocess
     steps = [
         v2.RandomResizedCrop(resolution, preprocess.area, preprocess.ratio, antialias=True),
@@ -103,7 +104,7 @@ def user_loader(root: Path, data: Dataset, resolution: int, policy: bool, worker
 
 
 def pillow_numpy(data: Dataset, resolution: int, threads: int) -> Iterator[Tensor]:
-    """One pass by hand: open, crop and resize, mirror, normalize."""
+    """Make one pass by hand: open, crop and resize, mirror, normalize."""
     images, preprocess = data.train.images, data.preprocess
     order = np.random.default_rng(0).permutation(len(data.train))
     mean, std = 255 * np.array(preprocess.mean, np.float32), 255 * np.array(preprocess.std, np.float32)
@@ -122,6 +123,8 @@ def pillow_numpy(data: Dataset, resolution: int, threads: int) -> Iterator[Tenso
 
 
 def drain(passes: Callable[[], Any]) -> Callable[[], None]:
+    """Return a call that makes a pass and takes every batch."""
+
     def call() -> None:
         for _ in passes():
             pass
@@ -149,10 +152,10 @@ def check(data: Dataset, user: DataLoader[Any], resolution: int) -> None:
 
 
 def variants(root: Path, side: int, policy: bool, threads: int) -> tuple[dict[str, Callable[[], None]], int]:
-    """The calls, each one pass, and the images of a pass."""
+    """Return the calls, each one pass, and the images of a pass."""
     resolution = SIZES[side]
     files, memory = (load_folder(root, resolution, True, cache_bytes=size) for size in (0, 2**31))
-    options = {"training": True, "augmentation": "randaugment" if policy else "crop"}
+    options = {"training": True, "augmentation": Augmentation("randaugment" if policy else "crop")}
     dali = open_loader("dali", threads=threads).batches
     user = user_loader(root, files, resolution, policy, threads)
     if not policy:
@@ -173,6 +176,7 @@ def variants(root: Path, side: int, policy: bool, threads: int) -> tuple[dict[st
 
 
 def measure(photos: Path, quick: bool) -> list[dict[str, Any]]:
+    """Time every loader at both sizes, with and without RandAugment, by one and two threads."""
     rows = []
     for side, count in IMAGES[quick].items():
         with prepared(photos, side, count) as root:
@@ -196,7 +200,7 @@ def measure(photos: Path, quick: bool) -> list[dict[str, Any]]:
 
 
 def ratio(rows: list[dict[str, Any]], loader: str, side: int, policy: bool, threads: int) -> float:
-    """Images a second of a loader over those of torchvision."""
+    """Return the images a second of a loader over those of torchvision."""
     found = {
         row["loader"]: row["images_per_second"]
         for row in rows
@@ -206,6 +210,7 @@ def ratio(rows: list[dict[str, Any]], loader: str, side: int, policy: bool, thre
 
 
 def main() -> None:
+    """Run the benchmark."""
     options = harness.arguments(__doc__, data=True)
     with harness.photos(options.data) as photos:
         rows = measure(photos, options.quick)

@@ -36,14 +36,16 @@ NETWORK = "fbnetv3_b"
 SETTINGS = {"lr": 1e-3, "alpha": 0.9, "eps": 1e-3, "momentum": 0.9}
 DECAY = 1e-5
 KEPT = 0.99985
-BYTES = 36  # read or written for an element
+"""Share of the average that a step keeps."""
+BYTES = 36
+"""Read or written per element."""
 OURS = "narsfast, native"
 COMPILED = "torch compile"
 RIVALS = {"torch foreach": True, "torch loop": False}
 
 
 def network(seed: int = 0) -> nn.Module:
-    """With a gradient at every parameter."""
+    """Build the network with a gradient at every parameter."""
     torch.manual_seed(seed)
     made = create(NETWORK)
     for parameter in made.parameters():
@@ -52,6 +54,7 @@ def network(seed: int = 0) -> nn.Module:
 
 
 def groups(parameters: list[Tensor]) -> list[dict[str, object]]:
+    """Split parameters into those with weight decay and those without."""
     return [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": DECAY},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
@@ -62,7 +65,7 @@ Ours = tuple[RMSpropTF, MovingAverage]
 
 
 def ours(backend: OptimBackend) -> Ours:
-    """On the network's own tensors."""
+    """Return our optimizer and average on the network's own tensors."""
     made = network()
     buffers = [buffer for buffer in made.buffers() if buffer.is_floating_point()]
     average = MovingAverage([*made.parameters(), *buffers], KEPT)
@@ -71,7 +74,7 @@ def ours(backend: OptimBackend) -> Ours:
 
 
 def ours_flat(backend: OptimBackend) -> Ours:
-    """As the trainer does it."""
+    """Return our optimizer and average on flat vectors, as the trainer makes them."""
     made = network()
     gradients = [parameter.grad for parameter in made.parameters()]
     flat = FlatWeights(made)
@@ -83,6 +86,7 @@ def ours_flat(backend: OptimBackend) -> Ours:
 
 
 def rival(made: nn.Module, foreach: bool) -> Callable[[], object]:
+    """Return a step of torch's optimizer with the update of its `AveragedModel`."""
     optimizer = torch.optim.RMSprop(groups(list(made.parameters())), **SETTINGS, foreach=foreach)
     average = swa_utils.AveragedModel(made, multi_avg_fn=swa_utils.get_ema_multi_avg_fn(KEPT))
 
@@ -94,7 +98,7 @@ def rival(made: nn.Module, foreach: bool) -> Callable[[], object]:
 
 
 def compiled(made: nn.Module) -> Callable[[], object]:
-    """torch.compile of the multi-tensor step with the average of the parameters."""
+    """Return torch.compile of the multi-tensor step with the average of the parameters."""
     parameters = list(made.parameters())
     optimizer = torch.optim.RMSprop(groups(parameters), **SETTINGS, foreach=True)
     averages = [parameter.detach().clone() for parameter in parameters]
@@ -112,7 +116,7 @@ def check(steps: int = 3) -> None:
     """Compare the compiled step with torch's operators, on separate tensors and on flat ones.
 
     Raises:
-        AssertionError: a weight differs.
+        AssertionError: A weight differs.
     """
     for make in (ours, ours_flat):
         found = []
@@ -126,6 +130,7 @@ def check(steps: int = 3) -> None:
 
 
 def all_calls() -> dict[str, Callable[[], object]]:
+    """Return the steps by name, all but the compiled one of torch."""
     return {
         OURS: ours("native")[0].step,
         "narsfast, native, flat vectors": ours_flat("native")[0].step,
@@ -135,6 +140,7 @@ def all_calls() -> dict[str, Callable[[], object]]:
 
 
 def main() -> None:
+    """Run the benchmark."""
     options = harness.arguments(__doc__)
     torch.set_num_threads(1)
     check()

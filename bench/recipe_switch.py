@@ -1,6 +1,6 @@
 """Can a recipe switch the ranking of two networks, and does a recipe found for one network carry over to others?
 
-    python -m bench.recipe_switch [--quick] [--json FILE] [--data DIR]
+    python -m bench.recipe_switch [--quick] [--json FILE] [--data FOLDER]
 
 The first question is the FBNetV3 paper's Table 1 at the size of a CPU: a ResNet with 1.4 times the channels and one with
 twice the blocks (`small_resnets.py`), each with two recipes. The second is its claim on transfer: the recipe that
@@ -25,6 +25,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 from bench import harness
 from bench.trainings import Case, all_accuracies
 from narsfast import pipeline
+from narsfast.arch import NetworkSpec
 from narsfast.pipeline import STANDARD_RECIPE
 from narsfast.space import Recipe, read_recipe
 
@@ -50,9 +51,12 @@ REGULARIZED = PLAIN.model_copy(
 )
 """The same with crops, mixup and label smoothing."""
 
+SWITCHED = {"plain": PLAIN, "regularised": REGULARIZED}
+"""The recipes of the first question, by their names in the results, which keep their spelling."""
+
 
 def found_recipe(data: str, quick: bool) -> Recipe:
-    """The recipe that a search finds for the base network."""
+    """Search the recipe of the base network."""
     options: dict[str, Any] = {
         "model": BASE,
         "data": data,
@@ -62,26 +66,27 @@ def found_recipe(data: str, quick: bool) -> Recipe:
     if quick:
         options |= {
             "pool_size": 64,
-            "batch": 2,
+            "trials_per_batch": 2,
             "iterations": 2,
             "epochs": 1,
             "final_epochs": 1,
-            "members": 1,
+            "ensemble_members": 1,
         }
     else:
-        options |= {"batch": 8, "iterations": 3, "epochs": 6, "final_epochs": 12}
+        options |= {"trials_per_batch": 8, "iterations": 3, "epochs": 6, "final_epochs": 12}
     with tempfile.TemporaryDirectory() as scratch:
         (result,) = pipeline.run(Path(scratch, "run"), options, workers=2)
         return read_recipe(Path(scratch, "run", result.directory, "recipe.json"))
 
 
 def gap(first: list[float], second: list[float]) -> tuple[float, float]:
-    """Mean of the first minus that of the second, and its standard error."""
+    """Return the mean of the first minus that of the second, and its standard error."""
     error = math.sqrt(sum(statistics.variance(values) / len(values) for values in (first, second)))
     return statistics.mean(first) - statistics.mean(second), error
 
 
 def main() -> None:
+    """Run the benchmark."""
     options = harness.arguments(__doc__, data=True)
     seeds, epochs = (2, 1) if options.quick else (5, 12)
     with harness.photos(options.data) as folder:
@@ -90,7 +95,7 @@ def main() -> None:
         cases = [
             ("switch", name, model, kind, recipe)
             for name, model in (("wide", WIDE), ("deep", DEEP))
-            for kind, recipe in (("plain", PLAIN), ("regularised", REGULARIZED))
+            for kind, recipe in SWITCHED.items()
         ]
         cases += [
             ("transfer", name, model, kind, recipe)
@@ -99,7 +104,7 @@ def main() -> None:
         ]
         measured = iter(
             all_accuracies(
-                Case(model, RESOLUTION, recipe.model_dump(), seed, epochs, data)
+                Case(NetworkSpec(model, RESOLUTION), recipe, seed, epochs, data)
                 for _, _, model, _, recipe in cases
                 for seed in range(seeds)
             )
@@ -122,10 +127,10 @@ def main() -> None:
 
 
 def _figures(by_case: dict[tuple[str, str, str], list[float]]) -> dict[str, float]:
-    """Gaps in points with their standard errors, and whether the ranking switched (1) or not (0)."""
+    """Return gaps in points with their standard errors, and whether the ranking switched (1) or not (0)."""
     figures: dict[str, float] = {}
     signs = []
-    for kind in ("plain", "regularised"):
+    for kind in SWITCHED:
         points, error = gap(by_case["switch", "wide", kind], by_case["switch", "deep", kind])
         figures |= {f"wide_over_deep_{kind}": points, f"wide_over_deep_{kind}_error": error}
         signs.append(points > 0)

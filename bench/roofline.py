@@ -1,7 +1,7 @@
 """The least time that work can take on this machine: by its multiply-adds, and by the bytes that it must move.
 
-What both rates are measured by takes its turns with what is measured, so that a bound and the times beside it are of
-the same minutes: on a machine that others use, rates of quiet moments would hold for none of them.
+The probes of both rates take turns with the work itself, so that a bound and the times beside it are of the same
+minutes: on a machine that others use, rates of quiet moments would hold for none of them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import Any
 
 import torch
 
-_SIDE = 768  # of the matrices whose product stands for the rate of multiply-adds
+_SIDE = 768
+"""Of the matrices whose product stands for the rate of multiply-adds."""
 COPY, PRODUCT = "copy", "product"
 
 
@@ -28,8 +29,10 @@ def _elements(moved: int) -> int:
 
 
 def probes(moved: int) -> dict[str, Callable[[], Any]]:
-    """What takes turns with work that must move so many bytes: a copy that touches as many, again and again, so that
-    it meets the same caches; and a product of matrices."""
+    """Return what takes turns with work that must move so many bytes.
+
+    A copy touches as many, again and again, so that it meets the same caches; and a product of matrices.
+    """
     source = torch.zeros(_elements(moved))
     target = torch.zeros_like(source)
     # The copy last: the product leaves nothing else in the caches.
@@ -37,12 +40,12 @@ def probes(moved: int) -> dict[str, Callable[[], Any]]:
 
 
 def bound(seconds: Mapping[str, float], flops: float, moved: int) -> float:
-    """Seconds, the larger of both limits.
+    """Return the larger of both limits, in seconds.
 
     Args:
-        seconds: of the probes.
-        flops: two a multiply-add.
-        moved: bytes, of input, output and weights once each.
+        seconds: Of the probes.
+        flops: Operations, two per multiply-add.
+        moved: Bytes of input, output and weights once each.
     """
     by_product = flops * seconds[PRODUCT] / (2 * _SIDE**3)
     return max(by_product, seconds[COPY] * moved / (8 * _elements(moved)))

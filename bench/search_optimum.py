@@ -27,12 +27,13 @@ from narsfast.space import Genes, Space, load_space
 
 CHUNK = 1 << 17
 POOL = 1024
-SHARES = (0.2, 0.5, 0.8)  # of the pool inside a budget
+SHARES = (0.2, 0.5, 0.8)
+"""Of the pool inside a budget."""
 BLOCK = {"expansion": [1, 4, 6], "kernel": [3, 5], "depth": [1, 2, 3], "se": [False, True]}
 
 
 def macro(_: int) -> TableCounter:
-    """3^8 candidates; the later layers cost less."""
+    """Make a space of 3^8 candidates; the later layers cost less."""
     layers = {f"layer{number}": {"choices": [0, 1, 2]} for number in range(1, 9)}
     space = Space.from_dict({"name": "macro", "architecture": layers, "recipe": {}})
     cost = np.random.default_rng(0).uniform(5, 15, (8, 1)) * np.array([0, 3, 6])
@@ -40,12 +41,12 @@ def macro(_: int) -> TableCounter:
 
 
 def tiny(most: int) -> Counter:
-    """The built-in space with fields fixed one after the other until few enough candidates are left."""
+    """Fix fields of the built-in space one after the other until few enough candidates are left."""
     return Counter(_shrunk(load_space("tiny"), most), in_chans=1, num_classes=10)
 
 
 def accel(most: int) -> Counter:
-    """Seven stages as in Accel-NASBench: 36^7 candidates, fields fixed."""
+    """Make seven stages as in Accel-NASBench, 36^7 candidates, and fix fields."""
     channels, strides = (16, 24, 40, 80, 112, 192, 320), (1, 2, 2, 2, 1, 2, 1)
     stages = []
     for width, stride in zip(channels, strides, strict=True):
@@ -77,7 +78,7 @@ def accel(most: int) -> Counter:
 
 
 def _shrunk(space: Space, most: int) -> Space:
-    """Fields fixed to their middle value, spread over the space, until at most `most` candidates are left."""
+    """Fix fields, spread over the space, to their middle value until at most `most` candidates are left."""
     order = np.random.default_rng(0).permutation(len(space.fields))
     for column in order:
         if space.size() <= most:
@@ -89,7 +90,7 @@ def _shrunk(space: Space, most: int) -> Space:
 
 
 def every(space: Space) -> Iterator[Genes]:
-    """All candidates, those with inactive fields set several times, in chunks (n, F)."""
+    """Yield all candidates in chunks (n, F), those with inactive fields several times."""
     searched = np.flatnonzero(space.sizes > 1)
     sizes = space.sizes[searched].astype(int)
     total = int(np.prod(sizes))
@@ -100,7 +101,7 @@ def every(space: Space) -> Iterator[Genes]:
 
 
 def fitted(counter: Statistics) -> Predictor:
-    """The default predictor on labels with interactions between fields."""
+    """Fit the default predictor to labels with interactions between fields."""
     space, rng = counter.space, np.random.default_rng(1)
     genes = np.unique(space.random(2000, 2), axis=0)
     features = space.features(genes)
@@ -114,7 +115,7 @@ def fitted(counter: Statistics) -> Predictor:
 
 
 def budgets_of(counter: Statistics, statistics: NDArray[Any]) -> list[Budget]:
-    """Upper bounds of the first statistic, and one of two statistics where there are."""
+    """Return upper bounds of the first statistic, and one of two statistics where there are."""
 
     def bound(column: int, share: float) -> tuple[float, float]:
         return 0.0, float(np.quantile(statistics[:, column], share))
@@ -127,7 +128,7 @@ def budgets_of(counter: Statistics, statistics: NDArray[Any]) -> list[Budget]:
 
 
 def found(counter: Statistics, seeds: int) -> list[dict[str, Any]]:
-    """One row a budget: in how many seeds the best was found."""
+    """Return one row per budget: in how many seeds the best was found."""
     predictor = fitted(counter)
     genes = np.unique(counter.space.random(POOL, 5), axis=0)
     pool = Pool(genes, counter(genes))
@@ -161,6 +162,7 @@ def found(counter: Statistics, seeds: int) -> list[dict[str, Any]]:
 
 
 def main() -> None:
+    """Run the benchmark."""
     options = harness.arguments(__doc__)
     seeds = 20 if options.quick else 100
     rows, figures = [], {}

@@ -1,21 +1,21 @@
 """How good is the best candidate that a search finds with few trainings?
 
-    python -m bench.search_quality [--table T.yaml ...] [--trainings 20 40 80 160] [--seeds 30] [--variants NAME ...]
-                                   [--cache FILE] [--quick] [--json FILE] [--data DIR]
+    python -m bench.search_quality [--dataset D.yaml ...] [--trainings 20 40 80 160] [--seeds 30] [--variants NAME ...]
+                                   [--cache FILE] [--quick] [--json FILE] [--data FOLDER]
 
-A search trains rows of a table by looking up the labels of one training seed, in batches of 5 where it has batches, and
-gives the row that it saw do best. Its rank is among all rows, by the mean over the training seeds, from 0; equal rows
-share the better rank. After k trainings counts what the first k of one search found. Rivals meet the same rows: random
-search, a search by a random forest with the same batches, and where the table is a full grid regularized evolution
-and Optuna's TPE, both not charged for asking twice. Taken away from ours: pretraining; small batches (`larger_batches`
-are of 10, `one_shot` trains half at random and picks the others at once); early stopping where there are curves (with
-it, labels are of the early-stop epoch, for which batches of 5 are too small; `spearman` finds that of the larger
-batches by Spearman's correlation instead of Kendall's). Architecture only and recipe only search a joint grid with the
-other part fixed to its middle values.
+A search trains rows of a tabular dataset by looking up the labels of one training seed, in batches of 5 where it has
+batches, and gives the row that it saw do best. Its rank is among all rows, by the mean over the training seeds, from 0;
+equal rows share the better rank. After k trainings counts what the first k of one search found. Rivals meet the same
+rows: random search, a search by a random forest with the same batches, and where the dataset is a full grid regularized
+evolution and Optuna's TPE, both not charged for asking twice. Taken away from ours: pretraining; small batches
+(`larger_batches` are of 10, `one_shot` trains half at random and picks the others at once); early stopping where there
+are curves (with it, labels are of the early-stop epoch, for which batches of 5 are too small; `spearman` finds that of
+the larger batches by Spearman's correlation instead of Kendall's). Architecture only and recipe only search a joint
+grid with the other part fixed to its middle values.
 
-Figures: `<table>_rank_<k>` of ours and `<table>_rank_<k>_<variant>` of others, medians over the seeds; in the rows also
-means, the rank of the best row trained, seen as such or not, and the share of the complete trainings' epochs that was
-spent.
+Figures: `<dataset>_rank_<k>` of ours and `<dataset>_rank_<k>_<variant>` of others, medians over the seeds; in the rows
+also means, the rank of the best row trained, seen as such or not, and the share of the complete trainings' epochs that
+was spent.
 """
 
 from __future__ import annotations
@@ -33,61 +33,63 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import harness
-from bench.searches import NOT_NESTED, SEARCHES, Trained, version
-from bench.table import Table
-from bench.table_jobs import Case, Scores, Tables, arguments, run_cases
+from bench.tabular.dataset import TabularDataset
+from bench.tabular.jobs import NAME_KEY, Case, Datasets, Scores, arguments, run_cases
+from bench.tabular.searches import NOT_NESTED, SEARCHES, Trained, version
 
-DEFAULT_TABLES = ("accel", "macro", "fcnet_protein")
+DEFAULT_DATASETS = ("accel", "macro", "fcnet_protein")
 TRAININGS = (20, 40, 80, 160)
 
 
-def ranks_of(table: Table, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(k,) number of rows that are better, by the mean label."""
-    mean = table.targets.mean(axis=1)
+def ranks_of(dataset: TabularDataset, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return how many rows are better, (k,), by the mean label."""
+    mean = dataset.targets.mean(axis=1)
     ranks: NDArray[np.int64] = np.searchsorted(np.sort(-mean), -mean[rows])
     return ranks
 
 
-def ranks_found(table: Table, trained: Trained) -> NDArray[np.int64]:
-    """(k,) rank of the best row seen after each training; of rows seen equal, the first."""
-    ranks = ranks_of(table, trained.rows)
+def ranks_found(dataset: TabularDataset, trained: Trained) -> NDArray[np.int64]:
+    """Return the rank of the best row seen after each training, (k,); of rows seen equal, the first."""
+    ranks = ranks_of(dataset, trained.rows)
     best = np.maximum.accumulate(trained.labels)
     first = np.concatenate([[True], trained.labels[1:] > best[:-1]])
     return ranks[np.maximum.accumulate(np.where(first, np.arange(len(ranks)), 0))]
 
 
-def judge(table: Table, variant: str, size: int, seed: int) -> Scores | None:
-    """Ranks after each of `size` trainings."""
+def judge(dataset: TabularDataset, variant: str, size: int, seed: int) -> Scores | None:
+    """Search once and return the ranks after each of `size` trainings; None where the variant does not apply."""
     start = time.perf_counter()
-    trained = SEARCHES[variant](table, size, seed)
+    trained = SEARCHES[variant](dataset, size, seed)
     if trained is None:
         return None
     return {
-        "ranks": ranks_found(table, trained).tolist(),
-        "trained": np.minimum.accumulate(ranks_of(table, trained.rows)).tolist(),
+        "ranks": ranks_found(dataset, trained).tolist(),
+        "trained": np.minimum.accumulate(ranks_of(dataset, trained.rows)).tolist(),
         "epochs": trained.epochs,
         "seconds": round(time.perf_counter() - start, 3),
     }
 
 
-def cases_of(tables: Tables, variants: Sequence[str], trainings: Sequence[int], seeds: int) -> list[Case]:
-    """One search for all numbers of trainings, where its first trainings are those of a shorter one."""
+def cases_of(datasets: Datasets, variants: Sequence[str], trainings: Sequence[int], seeds: int) -> list[Case]:
+    """Return one search for all numbers of trainings, where its first trainings are those of a shorter one."""
     return [
-        Case(seed, table.name, variant, size)
+        Case(seed, dataset.name, variant, size)
         for seed in range(seeds)
-        for table in tables
+        for dataset in datasets
         for variant in variants
         for size in (trainings if variant in NOT_NESTED else [max(trainings)])
-        if size <= len(table)
+        if size <= len(dataset)
     ]
 
 
 def rows_of(found: Mapping[Case, Scores], trainings: Sequence[int]) -> list[dict[str, Any]]:
-    """One row a table, variant and number of trainings; a search that has no more candidates keeps its last rank."""
+    """Return one row per dataset, variant and number of trainings; a search without candidates keeps its last rank."""
     rows = []
-    for table, variant in dict.fromkeys((case.table, case.variant) for case in found):
+    for dataset, variant in dict.fromkeys((case.dataset, case.variant) for case in found):
         mine = {
-            case: scores for case, scores in found.items() if (case.table, case.variant) == (table, variant)
+            case: scores
+            for case, scores in found.items()
+            if (case.dataset, case.variant) == (dataset, variant)
         }
         for size in trainings:
             of_size = [
@@ -103,7 +105,7 @@ def rows_of(found: Mapping[Case, Scores], trainings: Sequence[int]) -> list[dict
             )
             rows.append(
                 {
-                    "table": table,
+                    NAME_KEY: dataset,
                     "variant": variant,
                     "trainings": size,
                     "median_rank": float(np.median(ranks)),
@@ -119,9 +121,9 @@ def rows_of(found: Mapping[Case, Scores], trainings: Sequence[int]) -> list[dict
 
 
 def figures_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Median ranks."""
+    """Return the median ranks."""
     return {
-        f"{row['table']}_rank_{row['trainings']}" + _suffix(row["variant"]): row["median_rank"]
+        f"{row[NAME_KEY]}_rank_{row['trainings']}" + _suffix(row["variant"]): row["median_rank"]
         for row in rows
     }
 
@@ -137,11 +139,12 @@ def _add(parser: argparse.ArgumentParser) -> None:
 
 
 def main() -> None:
-    options = arguments(__doc__, DEFAULT_TABLES, 30, _add)
+    """Run the benchmark."""
+    options = arguments(__doc__, DEFAULT_DATASETS, 30, _add)
     trainings = sorted(options.trainings or (TRAININGS[:2] if options.quick else TRAININGS))
-    tables = Tables(options.table, options.data)
-    cases = cases_of(tables, options.variants, trainings, options.seeds)
-    found = run_cases(judge, cases, tables, version, options.cache)
+    datasets = Datasets(options.dataset, options.data)
+    cases = cases_of(datasets, options.variants, trainings, options.seeds)
+    found = run_cases(judge, cases, datasets, version, options.cache)
     rows = rows_of(found, trainings)
     for row in rows:
         print("  ".join(f"{key} {value}" for key, value in row.items()))

@@ -5,17 +5,20 @@
 The space is fbnetv3, the predictor the default one, fitted to made-up labels, the bound one on the MACs. A candidate
 counts when it was generated, repaired, checked and scored by the whole predictor; children that were scored before do
 not count for ours, while the rival's all do. Variants take turns; figures are medians of the rounds, on one thread where
-nothing else is said.
+nothing else is said. pymoo's NSGA-II (where it is installed) and an evolution in Python that makes one candidate at a
+time have a row each.
+
+`pool_memory_mb` is the rise of the peak memory, in a process of its own, while a million candidates are sampled, counted
+and scored.
 """
 
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
-import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -23,115 +26,25 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import numpy as np
 import torch
 
-from bench import harness, search_rivals
-from bench.torch_evolution import TorchEvolution
+from bench import harness
+from bench.rivals.case import GENERATIONS, POPULATIONS, SIDES, Case
+from bench.rivals.nsga2 import is_installed, nsga2
+from bench.rivals.per_candidate import per_candidate
 from narsfast.cost import Budget, Counter
-from narsfast.predictor import PredictorWeights, pretrain
-from narsfast.search import Evolved, Pool, evolve
+from narsfast.predictor import pretrain
+from narsfast.search import evolve, sample_pool
 from narsfast.search._reference import predict_reference
-from narsfast.space import Genes, load_space
+from narsfast.space import load_space
 
-POPULATIONS = (100, 1000)
-GENERATIONS = 100
-POOL = 2048
 MEMORY_POOL = 1_000_000
-SIDES = ((768, 768, 768), (4096, 400, 400))  # products whose best rate is sgemm's
-SAME = 1e-4  # percent; nearer scores are equal
-
-
-@dataclass(frozen=True)
-class Network:
-    """Weights given, with what `evolve` asks of a predictor."""
-
-    names: tuple[str, ...]
-    arrays: PredictorWeights
-
-    def weights(self) -> PredictorWeights:
-        return self.arrays
-
-
-class Case:
-    """The space, a pool, a predictor and the bound that everything is timed on."""
-
-    def __init__(self) -> None:
-        self.space = load_space("fbnetv3")
-        self.counter = Counter(self.space)
-        genes = self.space.random(POOL, 1)
-        self.pool = Pool(genes, self.counter(genes))
-        macs, features = self.pool.statistics[:, 0], self.space.features(genes)
-        slopes = np.random.default_rng(0).normal(0, 0.3, features.shape[1])
-        labels = 70 + 3 * np.log(macs / 5e8) + features @ slopes
-        fitted = pretrain(self.counter, genes, 0).fit(genes[:200], labels[:200], 0)
-        self.default = Network(fitted.names, fitted.weights())
-        self.wide = self._wide(400, 3)
-        self.budgets = [Budget(dict(bounds)) for bounds in self.space.budgets]
-        self.bound = Budget({"macs": (0.0, 550e6)})
-
-    def _wide(self, width: int, layers: int) -> Network:
-        """The other predictor of the figures: one member, `layers` hidden layers of `width`."""
-        rng = np.random.default_rng(0)
-        shape = [
-            self.space.features(self.pool.genes[:1], part).shape[1] for part in ("architecture", "recipe")
-        ]
-        inputs, made = shape[0], []
-        for outputs in [width] * layers + [1]:
-            inputs += (len(self.counter.names) + shape[1]) if outputs == 1 else 0
-            weights = rng.standard_normal((1, inputs, outputs)) * np.sqrt(2 / inputs)
-            made.append((weights.astype(np.float32), np.zeros((1, outputs), np.float32)))
-            inputs = outputs
-        mean, std = self.default.arrays.statistic_mean, self.default.arrays.statistic_std
-        return Network(
-            self.counter.names, PredictorWeights(mean, std, made[:-1], made[-1:], 70.0, 5.0, 1.0, 0.0)
-        )
-
-    def ours(
-        self, network: Network, population: int, seed: int = 0, generations: int = GENERATIONS
-    ) -> Evolved:
-        return evolve(
-            network,
-            self.counter,
-            [self.bound],
-            self.pool,
-            self.pool.genes[:0],
-            seed,
-            population_size=population,
-            num_random=population,
-            children=1,
-            generations=generations,
-            patience=generations,
-        )[0]
-
-    def family(self) -> list[Evolved]:
-        """Four budgets, 100 generations of 1,000 children each."""
-        return evolve(
-            self.default,
-            self.counter,
-            self.budgets,
-            self.pool,
-            self.pool.genes[:0],
-            0,
-            population_size=200,
-            children=5,
-            patience=GENERATIONS,
-        )
-
-    def rival(self, network: Network) -> TorchEvolution:
-        return TorchEvolution(self.space, network.weights(), self.bound.bounds["macs"][1])
-
-    def exact(self, genes: Genes) -> float:
-        """Score (float64 throughout) of one candidate by the default predictor."""
-        arrays = self.default.arrays
-        double = replace(
-            arrays,
-            encoder=[(weight.astype(np.float64), bias.astype(np.float64)) for weight, bias in arrays.encoder],
-            head=[(weight.astype(np.float64), bias.astype(np.float64)) for weight, bias in arrays.head],
-        )
-        row = np.ascontiguousarray(genes, np.int16).reshape(1, -1)
-        return float(predict_reference(self.space, double, row, self.counter(row).astype(float))[0][0])
+SAME = 1e-4
+"""Percent; scores that differ by no more are equal."""
+SLOW_POPULATION = 100
+"""Of the searches in `slow_rates`."""
 
 
 def check(case: Case) -> None:
-    """The rival counts and scores as we do, or the comparison means nothing."""
+    """Check that the rival counts and scores as we do, or the comparison means nothing."""
     genes, statistics = case.pool.genes[:500], case.pool.statistics[:500]
     for network in (case.default, case.wide):
         rival = case.rival(network)
@@ -144,7 +57,7 @@ def check(case: Case) -> None:
 
 
 def rates(case: Case, rounds: int) -> dict[str, float]:
-    """Candidates a second of each variant, and products a second of sgemm."""
+    """Measure the candidates a second of each variant, and the products a second of sgemm."""
     start = torch.from_numpy(case.pool.genes).long()
     work: dict[str, Callable[[], int]] = {}
     for population in POPULATIONS:
@@ -164,8 +77,21 @@ def rates(case: Case, rounds: int) -> dict[str, float]:
     return {name: handled[name] / seconds[name] for name in work}
 
 
+def slow_rates(case: Case, generations: int) -> dict[str, float]:
+    """Measure once the candidates a second of the searches that take too long for turns."""
+    rival = case.rival(case.default)
+    searches = {"pymoo NSGA-II": nsga2} if is_installed() else {}
+    searches["per candidate, Python"] = per_candidate
+    found = {}
+    for name, search in searches.items():
+        start = time.perf_counter()
+        handled = search(rival, SLOW_POPULATION, generations)
+        found[f"{name}, population {SLOW_POPULATION}"] = handled / (time.perf_counter() - start)
+    return found
+
+
 def equal_time(case: Case, seeds: int) -> tuple[int, list[dict[str, Any]]]:
-    """Seeds in which our best is not worse, the rival given the seconds that ours took."""
+    """Count the seeds in which our best is not worse, the rival given the seconds that ours took."""
     start, rival = torch.from_numpy(case.pool.genes).long(), case.rival(case.default)
     rows, wins = [], 0
     for seed in range(seeds):
@@ -181,18 +107,32 @@ def equal_time(case: Case, seeds: int) -> tuple[int, list[dict[str, Any]]]:
     return wins, rows
 
 
-def pool_memory() -> float:
-    """Rise of the peak memory over what importing takes, of a pool with statistics and scores; MB."""
-    done = subprocess.run(
-        [sys.executable, "-m", "bench.pool_memory", str(MEMORY_POOL)],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+def pool_memory(candidates: int = MEMORY_POOL) -> float:
+    """Return the rise of the peak memory by a pool with statistics and scores, in a fresh process; MB."""
+    code = f"from bench.search_speed import pool_memory_here; pool_memory_here({candidates})"
+    done = harness.run_python(code, stdout=subprocess.PIPE)
     return float(done.stdout)
 
 
+def pool_memory_here(candidates: int) -> None:
+    """Print the rise of this process's peak memory; what came before it is imports and a predictor."""
+    counter = Counter(load_space("fbnetv3"))
+    genes = counter.space.random(64, 0)
+    predictor = pretrain(counter, genes, 0).fit(genes, np.linspace(60, 70, 64), 0)
+    before = _peak_mb()
+    pool = sample_pool(counter, None, candidates, 0)
+    budgets = [Budget({"macs": (0.0, bound)}) for bound in (450e6, 1e12)]
+    evolve(predictor, counter, budgets, pool, pool.genes[:0], 0, generations=0)
+    print(_peak_mb() - before)
+
+
+def _peak_mb() -> float:
+    """Return the largest resident memory of this process so far (Linux counts kB)."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+
+
 def main() -> None:
+    """Run the benchmark."""
     options = harness.arguments(__doc__)
     cores = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -213,7 +153,7 @@ def main() -> None:
     figures["pool_memory_mb"] = pool_memory()
 
     rows = [{"what": name, "threads": 1, "per_second": round(rate)} for name, rate in found.items()]
-    for name, rate in search_rivals.rates(case, options.quick).items():
+    for name, rate in slow_rates(case, 10 if options.quick else 50).items():
         rows.append({"what": name, "threads": 1, "per_second": round(rate)})
     torch.set_num_threads(cores)
     found = rates(case, 3 if options.quick else 9)

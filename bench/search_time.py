@@ -1,4 +1,4 @@
-"""How long a whole `narsfast run` takes with the fused kernels and with torch's modules.
+"""How long does a whole `narsfast run` take with the fused kernels and with torch's modules?
 
     python -m bench.search_time [--quick] [--json FILE]
 
@@ -8,35 +8,30 @@ digits) and short final trainings, two workers, in fresh processes in turns; qui
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 from bench import harness
 
-ONE_BATCH = ("--batch", "12", "--iterations", "1", "--final-epochs", "1")
-SMALL = ("--batch", "4", "--iterations", "1", "--epochs", "2", "--final-epochs", "1")
+ONE_BATCH = ("--trials-per-batch", "12", "--iterations", "1", "--final-epochs", "1")
+SMALL = ("--trials-per-batch", "4", "--iterations", "1", "--epochs", "2", "--final-epochs", "1")
 RUN = "from narsfast.cli import main; main()"
+WORKERS = 2
 
 
 def seconds(ops: str, options: tuple[str, ...]) -> float:
-    """Wall-clock time of one run."""
+    """Return the wall-clock time of one run."""
     with tempfile.TemporaryDirectory() as scratch:
-        command = [sys.executable, "-c", RUN, "run", "--ops", ops, "--out", str(Path(scratch) / "run")]
+        command = ["run", "--ops", ops, "--out", str(Path(scratch) / "run"), "--workers", str(WORKERS)]
         start = time.perf_counter()
-        subprocess.run(
-            [*command, "--workers", "2", *options],
-            env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"},
-            stdout=subprocess.DEVNULL,
-            check=True,
-        )
+        harness.run_python(RUN, *command, *options, stdout=subprocess.DEVNULL)
         return time.perf_counter() - start
 
 
 def main() -> None:
+    """Run the benchmark."""
     options = harness.arguments(__doc__)
     rounds = 1 if options.quick else 2
     rows = [

@@ -32,12 +32,15 @@ def _resnet(num_classes: int, in_chans: int, widths: tuple[int, ...], blocks: in
 
 
 def base(num_classes: int, in_chans: int) -> nn.Module:
+    """Build the network that the others are variants of."""
     return _resnet(num_classes, in_chans, (16, 32, 64), 1)
 
 
 def wide(num_classes: int, in_chans: int) -> nn.Module:
+    """Build the one with more channels."""
     return _resnet(num_classes, in_chans, (22, 45, 90), 1)
 
 
 def deep(num_classes: int, in_chans: int) -> nn.Module:
+    """Build the one with more blocks."""
     return _resnet(num_classes, in_chans, (16, 32, 64), 2)

@@ -34,18 +34,20 @@ BATCH = 16384
 
 
 def image(network: Network, device: str) -> torch.Tensor:
+    """Return one image of the network's resolution."""
     side = network.definition.resolution
     return torch.zeros(1, 3, side, side, device=device)
 
 
 def build(definition: Definition, device: str) -> Network:
+    """Build the network on a device, for evaluation."""
     with torch.device(device):
         return create(definition, ops="torch").eval()
 
 
 @torch.no_grad()
 def torch_macs(network: Network) -> int:
-    """Multiply-adds by torch's counter, which counts two operations for each."""
+    """Count multiply-adds by torch's counter, which counts two operations for each."""
     with FlopCounterMode(display=False) as counted:
         network(image(network, "meta"))
     return counted.get_total_flops() // 2
@@ -53,7 +55,7 @@ def torch_macs(network: Network) -> int:
 
 @torch.no_grad()
 def fvcore_macs(network: Network) -> int:
-    """Multiply-adds of convolutions and linear layers by fvcore, which counts norms and pools too."""
+    """Count multiply-adds of convolutions and linear layers by fvcore, which counts norms and pools too."""
     counted = FlopCountAnalysis(network, image(network, "cpu"))
     counted.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
     operators = counted.by_operator()
@@ -61,10 +63,10 @@ def fvcore_macs(network: Network) -> int:
 
 
 def all_work(networks: int) -> dict[str, tuple[int, Callable[[], object]]]:
-    """Everything timed, by name: how many networks a call handles, and the call.
+    """Return everything timed, by name: how many networks a call handles, and the call.
 
     Raises:
-        AssertionError: a count differs from ours.
+        AssertionError: A count differs from ours.
     """
     counter = Counter(load_space(SPACE))
     genes = counter.space.random(BATCH, 1)
@@ -86,6 +88,7 @@ def all_work(networks: int) -> dict[str, tuple[int, Callable[[], object]]]:
 
 
 def main() -> None:
+    """Run the benchmark."""
     options = harness.arguments(__doc__)
     torch.set_num_threads(1)
     logging.getLogger("fvcore").setLevel(logging.ERROR)

@@ -1,11 +1,11 @@
 """How many images a second, and how many candidates an hour, does the search train on this machine?
 
-    python -m bench.throughput [--quick] [--json FILE] [--data DIR]
+    python -m bench.throughput [--quick] [--json FILE] [--data FOLDER]
 
 The same command on any machine: every loader (dali, torchvision), kind of ops (fused, torch) and precision (float32,
-bfloat16; on CUDA float16 too) on the CPU and on each kind of GPU, with 1, 2, 4, ... trials side by side, up to one a
-core or one a GPU. What the machine cannot do is left out, with a line that says why. Rows of other devices that FILE has
-already stay in it, and so do figures of a kind of device that this machine has not: one table for several machines.
+bfloat16; on CUDA float16 too) on the CPU and on each kind of GPU, with 1, 2, 4, ... trials side by side, up to one per
+core or one per GPU. What the machine cannot do is left out, with a line that says why. Rows of other devices that FILE
+has already stay in it, and so do figures of a kind of device that this machine has not: one file for several machines.
 
 A case is what a search does: as many trials as workers, handed together to `narsfast.runs.Processes` and trained by
 `narsfast.training.run_trial`, with one thread each and all else by default. All train one network of `mobile` (10.2 M
@@ -93,10 +93,10 @@ class Place:
     """Devices of one kind.
 
     Attributes:
-        device: as `TrainerSettings` names it.
-        name: of the processor or the GPU.
-        most: largest number of workers.
-        visible: the GPUs, as CUDA_VISIBLE_DEVICES takes them; None on the CPU.
+        device: As `TrainerSettings` names it.
+        name: Of the processor or the GPU.
+        most: Largest number of workers.
+        visible: The GPUs, as CUDA_VISIBLE_DEVICES takes them; None on the CPU.
     """
 
     device: Literal["cpu", "cuda"]
@@ -106,7 +106,7 @@ class Place:
 
 
 def places() -> list[Place]:
-    """The CPU, and a place for each kind of GPU; says so where there is none."""
+    """Return the CPU, and a place for each kind of GPU; print where there is none."""
     found = [Place("cpu", harness.machine()["cpu"], len(os.sched_getaffinity(0)))]
     kinds: dict[str, list[str]] = {}
     for index, name in enumerate(visible_gpus(None, os.environ.get("CUDA_VISIBLE_DEVICES"))):
@@ -117,7 +117,7 @@ def places() -> list[Place]:
 
 
 def cases(device: str) -> list[Case]:
-    """The cases of a device; says what is left out, and why."""
+    """Return the cases of a device; print what is left out, and why."""
     loaders, ops, precisions = ["dali", "torchvision"], ["fused", "torch"], ["float32", "bfloat16"]
     try:
         resolve_loader("dali")
@@ -137,13 +137,13 @@ def cases(device: str) -> list[Case]:
 
 
 def worker_counts(most: int) -> list[int]:
-    """1, 2, 4, ... and `most`."""
+    """Return 1, 2, 4, ... and `most`."""
     return sorted({most, *(2**power for power in range(most.bit_length()) if 2**power <= most)})
 
 
 @contextmanager
 def part_of(photos: Path, every: int) -> Iterator[Path]:
-    """A folder with one file of `every` of each class of each split."""
+    """Give a folder with one file of `every` of each class of each split."""
     with tempfile.TemporaryDirectory() as scratch:
         for folder in filter(Path.is_dir, photos.glob("*/*")):
             target = Path(scratch) / folder.relative_to(photos)
@@ -154,14 +154,14 @@ def part_of(photos: Path, every: int) -> Iterator[Path]:
 
 
 def images_of_an_epoch(photos: Path) -> int:
-    """Images in the full batches of the training split."""
+    """Count the images in the full batches of the training split."""
     count = sum(1 for _ in (photos / "train").glob("*/*"))
     return count // RECIPE.batch_size * RECIPE.batch_size
 
 
 @contextmanager
 def executor_at(place: Place, workers: int) -> Iterator[Executor]:
-    """Workers that see the GPUs of the place, one each."""
+    """Give workers that see the GPUs of the place, one each."""
     before = os.environ.get("CUDA_VISIBLE_DEVICES")
     if place.visible is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = place.visible
@@ -176,10 +176,10 @@ def executor_at(place: Place, workers: int) -> Iterator[Executor]:
 
 
 def seconds(executor: Executor, case: Case, device: Literal["cpu", "cuda"], workers: int, data: str) -> float:
-    """Wall-clock time of as many trials as workers.
+    """Return the wall-clock time of as many trials as workers.
 
     Raises:
-        UserError: a trial did not end well.
+        UserError: A trial did not end well.
     """
     settings = TrainerSettings.model_validate({**case._asdict(), "device": device})
     recipe = RECIPE.model_dump()
@@ -199,7 +199,7 @@ def seconds(executor: Executor, case: Case, device: Literal["cpu", "cuda"], work
 def measure(
     place: Place, workers: int, chosen: Sequence[Case], data: Path, rounds: int
 ) -> list[dict[str, Any]]:
-    """A row for each case; one whose training does not end well has the reason, `failed`, in place of rates."""
+    """Time the cases: a row each, which has the reason, `failed`, in place of a rate where a training failed."""
     failed: dict[Case, str] = {}
     times: dict[Case, list[float]] = {case: [] for case in chosen}
     with executor_at(place, workers) as executor:
@@ -226,7 +226,7 @@ def measure(
 
 
 def figures_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """The best rate of each device, and the CPU's over the plain one's."""
+    """Return the best rate of each device, and the CPU's over the plain one's."""
     figures = {}
     for device in ("cpu", "cuda"):
         found = [row for row in rows if row["device"] == device and "failed" not in row]
@@ -240,11 +240,12 @@ def figures_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 
 
 def case_of(row: Mapping[str, Any]) -> Case:
+    """Return the case of a row."""
     return Case(row["loader"], row["ops"], row["precision"])
 
 
-def table(photos: Path, quick: bool) -> list[dict[str, Any]]:
-    """All rows, each printed as it is found."""
+def all_rows(photos: Path, quick: bool) -> list[dict[str, Any]]:
+    """Time everything; print each row as it is found."""
     images = EPOCHS * images_of_an_epoch(photos)
     rows = []
     with part_of(photos, EVERY[quick]) as data:
@@ -265,7 +266,7 @@ def table(photos: Path, quick: bool) -> list[dict[str, Any]]:
 def merged(
     file: Path | None, measured: Sequence[dict[str, Any]]
 ) -> tuple[dict[str, float], list[dict[str, Any]]]:
-    """Figures and rows of the file, with those measured in the place of the same devices' rows."""
+    """Return figures and rows of the file, with those measured in the place of the same devices' rows."""
     if file is None or not file.exists():
         return figures_of(measured), list(measured)
     known = json.loads(file.read_text())
@@ -275,9 +276,10 @@ def merged(
 
 
 def main() -> None:
+    """Run the benchmark."""
     options = harness.arguments(__doc__, data=True)
     with harness.photos(options.data) as photos:
-        measured = table(photos, options.quick)
+        measured = all_rows(photos, options.quick)
     figures, rows = merged(options.json, measured)
     harness.report(figures, rows, options.json)
     if failed := sum("failed" in row for row in measured):

@@ -1,4 +1,4 @@
-"""A whole training step of FBNetV3-B, fused against torch: images a second, and how much memory it takes.
+"""A whole training step of FBNetV3-B, fused against torch: images a second, and memory.
 
     python -m bench.train_step [--quick] [--json FILE]
 
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,11 +21,12 @@ from torch.nn import functional
 import narsfast
 from bench import harness
 
-SETTINGS = {64: 32, 128: 16}  # resolution: batch
+SETTINGS = {64: 32, 128: 16}
+"""Resolution to batch."""
 
 
 def step_of(ops: str, resolution: int, compiled: bool = False) -> Callable[[], float]:
-    """One training step as a call that returns the loss before it."""
+    """Return one training step as a call that returns the loss before it."""
     torch.manual_seed(0)
     network = narsfast.create("b", num_classes=10, padding="half", ops=ops).to(
         memory_format=torch.channels_last
@@ -49,19 +49,20 @@ def step_of(ops: str, resolution: int, compiled: bool = False) -> Callable[[], f
 
 
 def peak() -> int:
-    """Largest resident size so far, KiB."""
+    """Return the largest resident size so far, KiB."""
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0])
 
 
 def memory_of(ops: str) -> int:
-    """Rise of the peak, KiB, in a fresh process."""
+    """Return the rise of the peak in a fresh process, KiB."""
     code = f"from bench.train_step import memory_here; memory_here({ops!r})"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = harness.run_python(code, stdout=subprocess.PIPE)
     return int(json.loads(done.stdout.splitlines()[-1]))
 
 
 def memory_here(ops: str) -> None:
+    """Print the rise of this process's peak by three steps."""
     torch.set_num_threads(1)
     step = step_of(ops, 128)
     before = peak()
@@ -71,6 +72,7 @@ def memory_here(ops: str) -> None:
 
 
 def main() -> None:
+    """Run the benchmark."""
     options = harness.arguments(__doc__)
     torch.set_num_threads(1)
     figures: dict[str, float] = {}
@@ -83,7 +85,7 @@ def main() -> None:
         for name, values in losses.items():
             gap = max(abs(a - b) for a, b in zip(values, losses["eager"], strict=True))
             if gap > 1e-3:
-                raise SystemExit(f"{name} trains otherwise than eager: losses differ by {gap:.2g}")
+                raise SystemExit(f"{name} does not train as eager does: losses differ by {gap:.2g}")
         times = harness.take_turns(steps, 7 if options.quick else 15)
         best = min(seconds for name, seconds in times.items() if name != "fused")
         suffix = "vs_eager" if options.quick else "vs_best"

@@ -1,40 +1,33 @@
-"""Trainings of one network by one recipe, two at a time: what several scripts compare."""
+"""Trainings of one network by one recipe, two at a time: what several benchmarks compare."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from narsfast.arch import NetworkSpec
-from narsfast.data import Dataset, shared_data
+from narsfast.data import shared_data
 from narsfast.space import Recipe
-from narsfast.training import Training, evaluate, train
+from narsfast.training import evaluate, train
 
 
 class Case(NamedTuple):
-    """A training: reference of the network, side of its images in pixels, recipe in JSON types, and on what."""
+    """A training: of which network, by which recipe, and on what."""
 
-    model: str
-    resolution: int
-    recipe: dict[str, Any]
+    network: NetworkSpec
+    recipe: Recipe
     seed: int
     epochs: int
     data: str
 
 
 def accuracies(case: Case) -> tuple[float, float]:
-    """Validation and test accuracy in percent after one training."""
-    data = shared_data(case.data, case.resolution)
-    recipe = Recipe.of(case.recipe)
-    network = NetworkSpec(case.model, case.resolution)
-    result = train(network, recipe, data, case.epochs, case.seed, keep_network=True)
-    return judged(result, data, case.resolution)
-
-
-def judged(result: Training, data: Dataset, resolution: int) -> tuple[float, float]:
-    """Validation and test accuracy in percent of what a training kept; a constant guess where it diverged."""
+    """Train once; return validation and test accuracy in percent, those of a constant guess where it diverged."""
+    resolution = case.network.resolution
+    data = shared_data(case.data, resolution)
+    result = train(case.network, case.recipe, data, case.epochs, case.seed, keep_network=True)
     if result.network is None:
         return data.chance, data.chance
     validation, test = (
@@ -44,6 +37,6 @@ def judged(result: Training, data: Dataset, resolution: int) -> tuple[float, flo
 
 
 def all_accuracies(cases: Iterable[Case], workers: int = 2) -> list[tuple[float, float]]:
-    """`accuracies` of each case, in processes with one thread each."""
+    """Return the `accuracies` of each case, computed in processes with one thread each."""
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         return list(pool.map(accuracies, cases))

@@ -3,7 +3,7 @@ option(NARSFAST_EMU "Build the CUDA kernels for the emulator (tests only)" OFF)
 if(NARSFAST_EMU)
   set_source_files_properties(${cuda_sources} PROPERTIES LANGUAGE CXX COMPILE_OPTIONS "-xc++")
   find_package(Threads REQUIRED)
-  add_library(narsfast_emu OBJECT ${cuda_sources} emu/block.cpp emu/counters.cpp emu/fibre.cpp)
+  add_library(narsfast_emu OBJECT ${cuda_sources} emu/block.cpp emu/counters.cpp emu/fiber.cpp)
   target_include_directories(narsfast_emu PUBLIC ${CMAKE_CURRENT_SOURCE_DIR})
   target_compile_definitions(narsfast_emu PUBLIC NARSFAST_EMU)
   target_compile_options(narsfast_emu PRIVATE -O1 -fno-strict-aliasing -Wall -Wextra)
@@ -11,8 +11,8 @@ if(NARSFAST_EMU)
 
   # The launchers by themselves, and as the compiled module has them.
   pybind11_add_module(_emu MODULE EXCLUDE_FROM_ALL
-    emu/bindings.cpp bindings_depthwise.cpp bindings_tensor.cpp bindings_view.cpp depthwise_se/launch_cuda.cpp
-    bindings_optimizer.cpp optimizer/launch_cuda.cpp)
+    bindings/emu.cpp bindings/depthwise_se.cpp bindings/tensor.cpp bindings/view.cpp depthwise_se/launch_cuda.cpp
+    bindings/optimizer.cpp optimizer/launch_cuda.cpp)
   target_link_libraries(_emu PRIVATE narsfast_emu)
   add_executable(narsfast_emu_race EXCLUDE_FROM_ALL emu/race.cpp)
   target_link_libraries(narsfast_emu_race PRIVATE narsfast_emu)

@@ -1,4 +1,4 @@
-"""Types of the compiled module (csrc/bindings*.cpp)."""
+"""Types of the compiled module (csrc/bindings)."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -7,9 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from narsfast.ops._arguments import ExciteArgs, LaunchContext, NormArgs, NormSums, WindowArgs
+from narsfast.predictor import PredictorWeights
 from narsfast.space import SpaceTables
 
-def abi_version() -> int: ...
+# Instruction sets and random numbers
+def isa() -> str: ...
+def isas() -> list[str]: ...
+def philox(seed: int, purpose: int, counters: NDArray[np.uint32]) -> NDArray[np.uint32]: ...
 
 # Rows and statistics
 def lower(tables: SpaceTables, genes: NDArray[np.int16]) -> tuple[NDArray[np.int32], NDArray[np.int32]]: ...
@@ -19,22 +24,15 @@ def count(
 
 class NetworkCounter:
     def __init__(self, tables: SpaceTables, in_chans: int, num_classes: int) -> None: ...
-    def whole(self, genes: NDArray[np.int16]) -> NDArray[np.int64]: ...
-    def real(self, genes: NDArray[np.int16]) -> NDArray[np.float64]: ...
+    def count_int64(self, genes: NDArray[np.int16]) -> NDArray[np.int64]: ...
+    def count_float64(self, genes: NDArray[np.int16]) -> NDArray[np.float64]: ...
     def add_cost(self, cost: NDArray[np.float64]) -> None: ...
     @property
     def parts(self) -> NDArray[np.int32] | None: ...
 
 # Predictor and evolution
-def isa() -> str: ...
-def isas() -> list[str]: ...
-def philox(seed: int, purpose: int, counters: NDArray[np.uint32]) -> NDArray[np.uint32]: ...
-def child_words(
-    seed: int, purpose: int, child: int, parent: int, generation: int, blocks: int
-) -> NDArray[np.uint32]: ...
-
 class Predictor:
-    def __init__(self, tables: SpaceTables, weights: Any) -> None: ...
+    def __init__(self, tables: SpaceTables, weights: PredictorWeights) -> None: ...
     @property
     def isa(self) -> str: ...
     def score(
@@ -44,7 +42,7 @@ class Predictor:
 def evolve(
     tables: SpaceTables,
     sources: Sequence[NetworkCounter | NDArray[np.float64] | Callable[[NDArray[np.int16]], NDArray[Any]]],
-    columns: int,
+    num_statistics: int,
     scorer: Predictor | Callable[[NDArray[np.int16]], NDArray[Any]],
     predictor_columns: Sequence[int],
     bounds: Sequence[Sequence[tuple[int, float, float]]],
@@ -52,7 +50,7 @@ def evolve(
     *,
     objectives: Sequence[int],
     seed: int,
-    keep: int,
+    population_size: int,
     children: int,
     generations: int,
     epsilon: float,
@@ -60,25 +58,61 @@ def evolve(
     crossover: float,
     mutation: float,
 ) -> list[dict[str, Any]]: ...
+def child_words(
+    seed: int, purpose: int, child: int, parent: int, generation: int, blocks: int
+) -> NDArray[np.uint32]: ...
 
-# Depthwise squeeze-excite: the operator's own arguments, norms and squeeze-excites as tuples (narsfast/ops/_library.py),
-# then where
+# Depthwise squeeze-excite: the operators of narsfast/ops/_library.py
 def cuda_built() -> bool: ...
 def cuda_architectures() -> str: ...
 def has_cuda() -> bool: ...
 def views(tensor: Tensor) -> tuple[tuple[Any, ...], tuple[Any, ...]]: ...
-def depthwise_convolve(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]: ...
-def depthwise_convolve_gradient(*arguments: Any) -> list[Tensor]: ...
-def depthwise_infer(*arguments: Any) -> Tensor: ...
-def depthwise_moments(*arguments: Any) -> tuple[Tensor, Tensor]: ...
-def depthwise_normalise(*arguments: Any) -> list[Tensor]: ...
-def depthwise_reduce(*arguments: Any) -> list[Tensor]: ...
-def depthwise_norm_gradient(*arguments: Any) -> Tensor: ...
+def depthwise_moments(y: Tensor, launch: LaunchContext) -> tuple[Tensor, Tensor]: ...
+def depthwise_convolve(
+    x: Tensor, kernel: Tensor, input_norm: NormArgs | None, window: WindowArgs, launch: LaunchContext
+) -> tuple[Tensor, Tensor, Tensor]: ...
+def depthwise_normalize(
+    y: Tensor, norm: NormArgs, excite: ExciteArgs | None, launch: LaunchContext
+) -> list[Tensor]: ...
+def depthwise_reduce(
+    d_out: Tensor,
+    y: Tensor,
+    norm: NormArgs,
+    state: Tensor | None,
+    excite: ExciteArgs | None,
+    launch: LaunchContext,
+) -> list[Tensor]: ...
+def depthwise_norm_gradient(
+    d_out: Tensor, y: Tensor, norm: NormArgs, sums: NormSums, launch: LaunchContext
+) -> Tensor: ...
+def depthwise_convolve_gradient(
+    d_out: Tensor,
+    y: Tensor,
+    norm: NormArgs,
+    state: Tensor | None,
+    d_pooled: Tensor | None,
+    sums: NormSums,
+    x: Tensor,
+    kernel: Tensor,
+    input_norm: NormArgs | None,
+    input_count: float | None,
+    window: WindowArgs,
+    launch: LaunchContext,
+) -> list[Tensor]: ...
+def depthwise_infer(
+    x: Tensor,
+    kernel: Tensor,
+    input_norm: NormArgs | None,
+    norm: NormArgs,
+    excite: ExciteArgs | None,
+    window: WindowArgs,
+    launch: LaunchContext,
+) -> Tensor: ...
 
-# Optimiser: rows as in csrc/optimizer/rmsprop.h
+# Optimizer: groups and tensors as in csrc/optimizer/rmsprop.h
 def rmsprop(
     groups: Sequence[tuple[float, float, float, float, float]],
     tensors: Sequence[tuple[int, int, int, int, int, int, int]],
-    kept: float,
+    ema_decay: float,
     stream: int | None,
 ) -> None: ...

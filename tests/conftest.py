@@ -61,11 +61,11 @@ def smallest():
     return {
         "space": str(Path(__file__).parent / "small.yaml"),
         "pool_size": 64,
-        "batch": 2,
+        "trials_per_batch": 2,
         "iterations": 1,
         "epochs": 1,
         "final_epochs": 2,
-        "members": 1,
+        "ensemble_members": 1,
         "seed": 5,
     }
 

@@ -79,8 +79,10 @@ def test_the_package_works_from_an_empty_folder(installed, tmp_path):
 
 
 def test_a_whole_search_from_an_empty_folder(installed, tmp_path):
-    small = "--pool-size 32 --batch 2 --iterations 1 --epochs 1 --final-epochs 1 --members 1 --workers 1"
-    options = [*small.split(), "--budget", "macs=1M", "--out", "found"]
+    small = (
+        "--pool-size 32 --trials-per-batch 2 --iterations 1 --epochs 1 --final-epochs 1 --ensemble-members 1"
+    )
+    options = [*small.split(), "--workers", "1", "--budget", "macs=1M", "--out", "found"]
     run(installed / "narsfast", "run", *options, cwd=tmp_path)
     found = json.loads(run(installed / "narsfast", "best", "found", "--json", cwd=tmp_path))
     assert [row["budget"] for row in found["results"]] == ["macs<=1M"]

@@ -3,8 +3,8 @@
 #include <cstdint>
 
 // Counter-based random numbers: Philox4x32-10 (Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3",
-// SC 2011). A number is a pure function of a key and a counter, so that it depends neither on threads nor on
-// what was drawn before. Everything has internal linkage: sources compiled per instruction set include this.
+// SC 2011). A number is a pure function of a key and a counter: neither threads nor earlier draws change it.
+// Everything has internal linkage, because sources compiled per instruction set include this header.
 
 namespace narsfast {
 
@@ -23,7 +23,7 @@ constexpr uint32_t kPhiloxWeyl0 = 0x9E3779B9u;
 constexpr uint32_t kPhiloxWeyl1 = 0xBB67AE85u;
 constexpr int kPhiloxRounds = 10;
 
-// The key of one purpose: streams of two purposes never meet.
+// The key of one purpose; two purposes with the same seed draw independent numbers.
 static inline PhiloxKey make_key(uint64_t seed, uint32_t purpose) {
   return {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32) ^ purpose};
 }

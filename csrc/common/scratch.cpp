@@ -7,19 +7,19 @@
 namespace narsfast {
 namespace {
 
-constexpr size_t kLine = 64;
-constexpr size_t kLeastBlock = size_t{1} << 20;
+constexpr size_t kCacheLine = 64;
+constexpr size_t kMinBlockBytes = size_t{1} << 20;
 
 struct Block {
   char* memory;
   size_t bytes;
 };
 
-// Blocks never move while something lies in them; those behind the current one are empty.
+// Blocks in use never move; those after the current one are empty.
 struct Scratch {
   std::vector<Block> blocks;
   size_t current = 0;
-  size_t used = 0;  // of the current block
+  size_t used = 0;  // bytes of the current block
   ~Scratch() {
     for (const Block& block : blocks) std::free(block.memory);
   }
@@ -28,16 +28,16 @@ struct Scratch {
 thread_local Scratch scratch;
 
 Block allocate(size_t bytes) {
-  const size_t size = bytes > kLeastBlock ? bytes : kLeastBlock;
-  void* memory = std::aligned_alloc(kLine, size);
+  const size_t size = bytes > kMinBlockBytes ? bytes : kMinBlockBytes;
+  void* memory = std::aligned_alloc(kCacheLine, size);
   if (memory == nullptr) throw std::bad_alloc();
   return {static_cast<char*>(memory), size};
 }
 
 }  // namespace
 
-void* take_scratch(size_t bytes, ScratchMark* before) {
-  bytes = (bytes + kLine - 1) / kLine * kLine;
+void* acquire_scratch(size_t bytes, ScratchMark* before) {
+  bytes = (bytes + kCacheLine - 1) / kCacheLine * kCacheLine;
   *before = {scratch.current, scratch.used};
   std::vector<Block>& blocks = scratch.blocks;
   if (blocks.empty()) blocks.push_back(allocate(bytes));
@@ -53,12 +53,12 @@ void* take_scratch(size_t bytes, ScratchMark* before) {
     scratch.current = next;
     scratch.used = 0;
   }
-  void* taken = blocks[scratch.current].memory + scratch.used;
+  void* memory = blocks[scratch.current].memory + scratch.used;
   scratch.used += bytes;
-  return taken;
+  return memory;
 }
 
-void give_scratch_back(const ScratchMark& before) {
+void release_scratch(const ScratchMark& before) {
   scratch.current = before.block;
   scratch.used = before.used;
 }

@@ -4,14 +4,14 @@
 
 namespace narsfast {
 
-// Where a thread's scratch stood before it grew.
+// The state of a thread's scratch memory before an allocation; release_scratch() returns to it.
 struct ScratchMark {
   size_t block, used;
 };
 
-// Memory of the calling thread, aligned to a cache line, that stays with it for later calls. Last taken,
-// first given back, by the same thread; others may use it meanwhile.
-void* take_scratch(size_t bytes, ScratchMark* before);
-void give_scratch_back(const ScratchMark& before);
+// Allocates from memory that belongs to the calling thread and is reused by later calls, aligned to a cache
+// line. Allocations are a stack: each thread releases the last one first.
+void* acquire_scratch(size_t bytes, ScratchMark* before);
+void release_scratch(const ScratchMark& before);
 
 }  // namespace narsfast

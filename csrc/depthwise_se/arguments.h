@@ -2,14 +2,14 @@
 
 #include <cstdint>
 
-// What the kernels of the depthwise squeeze-excite block take, on the CPU as on CUDA. Plain structs of
-// pointers and sizes: whoever calls owns all memory.
+// Arguments of the kernels of the depthwise squeeze-excite block, for the CPU and CUDA. Plain structs of
+// pointers and sizes; the caller owns all memory.
 //
-// Maps are NHWC without gaps and hold `dtype`. Everything else (weights, per-channel and per-image vectors)
-// holds the accumulator's type: double where dtype is kFloat64, else float; in the comments `Real`.
+// Maps are contiguous NHWC arrays of `dtype`. Everything else (weights, per-channel and per-image vectors)
+// has the accumulator's type: double where dtype is kFloat64, float otherwise; comments call it `Real`.
 //
-// Words: x is the convolution's input, y its output, z its normalised output, a = act(z) the activated one,
-// and out = gate * a. A gradient is named after its map: d_out, d_x.
+// Names: x is the convolution's input, y its output, z the normalized output, a = act(z), and out = gate * a.
+// A gradient is named after its map: d_out, d_x.
 
 namespace narsfast {
 
@@ -17,8 +17,8 @@ enum class Dtype : int32_t { kFloat32 = 0, kBfloat16, kFloat16, kFloat64 };
 
 enum class Activation : int32_t { kNone = 0, kRelu, kHardSwish };
 
-// A batch norm and the activation after it: act(weight * (value - mean) / sqrt(var + eps) + bias) for every
-// channel; identity where weight is null.
+// A batch norm and the activation after it: act(weight * (value - mean) / sqrt(var + eps) + bias) per
+// channel; the identity where weight is null.
 struct Norm {
   const void* weight = nullptr;  // (channels,)
   const void* bias = nullptr;    // (channels,)
@@ -28,15 +28,15 @@ struct Norm {
   Activation activation = Activation::kNone;
 };
 
-// A depthwise convolution's shape. out_height = (height + 2 * padding - kernel) / stride + 1, likewise the
-// width.
+// The shape of a depthwise convolution. out_height = (height + 2 * padding - kernel) / stride + 1, and
+// likewise for the width.
 struct Window {
   int64_t images, height, width, channels;
   int64_t out_height, out_width;
   int64_t kernel, stride, padding;  // kernel 3, 5, 7; stride 1, 2
 };
 
-// Squeeze-excite: gate = hard_sigmoid(expand(act(reduce(mean of a)))). Left out where squeezed is 0.
+// Squeeze-excite: gate = hard_sigmoid(expand(act(reduce(mean of a)))). Absent where squeezed is 0.
 struct Excite {
   int64_t squeezed = 0;
   Activation activation = Activation::kHardSwish;
@@ -59,7 +59,7 @@ struct ConvolveArguments {
   void* workspace;
 };
 
-// mean(y) and var(y) of a map alone.
+// mean(y) and var(y) of a map.
 struct MomentsArguments {
   Dtype dtype;
   int64_t images, pixels, channels;
@@ -70,7 +70,7 @@ struct MomentsArguments {
 };
 
 // out = gate * act(z).
-struct NormaliseArguments {
+struct NormalizeArguments {
   Dtype dtype;
   int64_t images, pixels, channels;
   const void* y;
@@ -90,7 +90,7 @@ struct ReduceArguments {
   const void* d_out;
   Norm norm;
   Excite excite;
-  const void* pooled;  // as NormaliseArguments left them
+  const void* pooled;  // the outputs of NormalizeArguments
   const void* hidden;
   const void* gate;
   void* d_weight;  // (channels,): sum of d_z * (y - mean) / sqrt(var + eps)
@@ -103,9 +103,9 @@ struct ReduceArguments {
   void* workspace;
 };
 
-// How d_y follows from d_out: d_a = gate * d_out + d_pooled / pixels (gate and d_pooled null: d_a = d_out),
-// d_z = act'(z) * d_a, and with inverse = 1 / sqrt(var + eps)
-// d_y = weight * inverse * (d_z - (d_bias + (y - mean) * inverse * d_weight) / count).
+// The gradient d_y of a norm's input from d_out: d_a = gate * d_out + d_pooled / pixels (gate and d_pooled
+// null: d_a = d_out), d_z = act'(z) * d_a, and with inverse = 1 / sqrt(var + eps) d_y = weight * inverse *
+// (d_z - (d_bias + (y - mean) * inverse * d_weight) / count).
 struct NormGradient {
   const void* y;
   const void* d_out;
@@ -114,7 +114,9 @@ struct NormGradient {
   const void* d_pooled;  // (images, channels)
   const void* d_weight;  // (channels,)
   const void* d_bias;    // (channels,)
-  double count;  // values that mean and var are of; 0: they are constants, d_y = weight * inverse * d_z
+  // The number of values that mean and var were computed from; 0 where they are constants, so that
+  // d_y = weight * inverse * d_z.
+  double count;
 };
 
 struct NormGradientArguments {
@@ -124,9 +126,9 @@ struct NormGradientArguments {
   void* d_y;          // may be norm.d_out itself
 };
 
-// Gradients of y = conv(input(x)): d_weight and d_x, where d_y follows from `norm`. Where `input` is there,
-// d_x is the gradient of its z instead, before the activation, and the gradients of its weight and bias come
-// with it.
+// The gradients d_weight and d_x of y = conv(input(x)), with d_y from `norm`. Where `input` is a norm, d_x is
+// instead the gradient of its z, before the activation, and the gradients of its weight and bias are computed
+// too.
 struct ConvolveGradientArguments {
   Dtype dtype;
   Window window;
@@ -141,7 +143,7 @@ struct ConvolveGradientArguments {
   void* workspace;
 };
 
-// act(z) of the convolution of input(x), pooled and gated, in one call.
+// The whole block in evaluation: out = gate * act(norm(conv(input(x)))).
 struct InferArguments {
   Dtype dtype;
   Window window;

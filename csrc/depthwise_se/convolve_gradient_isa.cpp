@@ -1,5 +1,5 @@
-// The gradient of the convolution: d_y is made row by row from d_out and y, and feeds both d_weight and d_x.
-// Compiled once per instruction set; it includes nothing that has inline functions with external linkage.
+// The gradient of the convolution: d_y is computed row by row from d_out and y, and used for both d_weight
+// and d_x. Compiled once per instruction set, so it includes no inline functions with external linkage.
 #include "common/threads.h"
 #include "depthwise_se/kernels_isa.h"
 #include "depthwise_se/norm_gradient.h"
@@ -9,12 +9,12 @@ namespace narsfast {
 namespace NARSFAST_ISA {
 namespace {
 
-// Taps of one parity: kernel columns first, first + stride, ...
+// The number of taps of one parity: kernel columns first, first + stride, ...
 NARSFAST_INLINE int64_t parity_taps(const Window& window, int64_t first) {
   return (window.kernel - first + window.stride - 1) / window.stride;
 }
 
-// Packed weights, each row's taps by parity and reversed, as the gradient of x meets them.
+// Reorders packed weights for the gradient of x: each row's taps are grouped by parity and reversed.
 template <class Real>
 void reverse_weights(const Window& window, const Real* packed, int64_t vectors, Real* reversed) {
   const int64_t kernel = window.kernel;
@@ -29,15 +29,15 @@ void reverse_weights(const Window& window, const Real* packed, int64_t vectors, 
   }
 }
 
-// Sums over what the input's norm has in front of it, of one vector of channels.
+// Sums for the gradients of the input norm, for one vector of channels.
 template <class Real>
 struct InputSums {
-  Vector<Real> mean{}, sum{}, centred{};  // sum of d_x, of d_x * (x - mean)
+  Vector<Real> mean{}, sum{}, centered{};  // sums of d_x and of d_x * (x - mean)
 };
 
-// Stores a row of d_x; columns lie `distance` elements apart.
+// Stores a row of d_x, whose columns are `distance` elements apart.
 template <class Real, class Storage>
-struct EmitInputGradient {
+struct InputGradientEpilogue {
   struct State {
     Folded<Real> norm;
     InputSums<Real> sums;
@@ -65,16 +65,16 @@ struct EmitInputGradient {
     });
   }
 
-  // d_a times the activation's slope.
+  // Multiplies d_a by the derivative of the activation, and adds it to the sums.
   template <int kColumns>
   NARSFAST_INLINE void before_norm(State& state, const Storage* at, int64_t lanes, Vector<Real>* d_a) {
     with_activation(input.activation, [&](auto activation) {
 #pragma GCC unroll 8
       for (int c = 0; c < kColumns; ++c, at += distance) {
-        const Vector<Real> value = load_some<Real>(at, lanes);
+        const Vector<Real> value = load_partial<Real>(at, lanes);
         d_a[c] *= derivative<activation.value, Real>(value * state.norm.scale + state.norm.shift);
         state.sums.sum += d_a[c];
-        state.sums.centred += d_a[c] * (value - state.sums.mean);
+        state.sums.centered += d_a[c] * (value - state.sums.mean);
       }
     });
   }
@@ -96,7 +96,7 @@ class Gradient {
         reversed_(vectors_ * kLanes<Real> * taps_),
         d_weights_(split_.groups * vectors_ * kLanes<Real> * taps_),
         sums_(split_.groups * channels_),
-        centred_(split_.groups * channels_),
+        centered_(split_.groups * channels_),
         input_(given.input, channels_) {}
 
   void run() {
@@ -115,7 +115,7 @@ class Gradient {
   }
 
  private:
-  // What one task works on.
+  // The data of one task.
   struct Task {
     Slab<Real> slab;
     NormGradientVector<Real>* norms;  // (vectors,)
@@ -123,7 +123,7 @@ class Gradient {
     Real* d_weight;                   // (vectors, kernel * kernel, lanes)
   };
 
-  // Of the rows of x and of d_y that are worked on, for one line of vectors.
+  // Scratch of the current rows of x and d_y, for one cache line of channels.
   int64_t line_bytes() const { return window_.kernel * (window_.width + window_.out_width) * kLineBytes; }
 
   template <int kKernel, int kStride>
@@ -151,7 +151,7 @@ class Gradient {
       for (int64_t row = 0; row < window_.out_height; ++row) {
         pack_gradient(task, d_y_rows, n, row);
         weight_row<kKernel, kStride>(task, x_rows, d_y_rows, row);
-        // No later output row reaches these rows of x.
+        // No later output row contributes to these rows of d_x.
         const int64_t ready = (row + 1) * kStride - window_.padding;
         for (; done < ready && done < window_.height; ++done) {
           input_row<kKernel, kStride>(task, d_y_rows, n, done);
@@ -164,8 +164,8 @@ class Gradient {
     if (!input_.active) return;
     for (int64_t i = 0; i < slab.vectors; ++i) {
       store_channels<Real>(sums_.at + group * channels_, slab, i, sums.at[i].sum);
-      store_channels<Real>(centred_.at + group * channels_, slab, i,
-                           sums.at[i].centred * input_.vectors.at[slab.first + i].inverse);
+      store_channels<Real>(centered_.at + group * channels_, slab, i,
+                           sums.at[i].centered * input_.vectors.at[slab.first + i].inverse);
     }
   }
 
@@ -191,8 +191,8 @@ class Gradient {
   }
 
   template <Activation kActivation, bool kGated>
-  NARSFAST_APART void pack_gradient_row(const Task& task, const RowRing<Real>& rows, int64_t n,
-                                        int64_t row) const {
+  NARSFAST_NOINLINE void pack_gradient_row(const Task& task, const RowRing<Real>& rows, int64_t n,
+                                           int64_t row) const {
     const Slab<Real> slab = task.slab;
     const int64_t channels = channels_;
     const NormGradientVector<Real>* norms = task.norms;
@@ -212,18 +212,18 @@ class Gradient {
   }
 
   template <int kKernel, int kStride>
-  NARSFAST_APART void weight_row(const Task& task, InputRows<Real, Storage>& x_rows,
-                                 const RowRing<Real>& d_y_rows, int64_t row) const {
-    const Reach reach(window_, row, 1);
-    if (reach.to < reach.from) return;
-    x_rows.advance(reach.from, reach.to);
-    const Real* rows[kLongestKernel];
+  NARSFAST_NOINLINE void weight_row(const Task& task, InputRows<Real, Storage>& x_rows,
+                                    const RowRing<Real>& d_y_rows, int64_t row) const {
+    const ReceptiveRows receptive(window_, row, 1);
+    if (receptive.to < receptive.from) return;
+    x_rows.advance(receptive.from, receptive.to);
+    const Real* rows[kMaxKernel];
     int count = 0;
-    for (int64_t r = reach.from; r <= reach.to; ++r, ++count) rows[count] = x_rows.row(r);
+    for (int64_t r = receptive.from; r <= receptive.to; ++r, ++count) rows[count] = x_rows.row(r);
     const Real* d_y = d_y_rows.row(row);
-    Real* d_weight = task.d_weight + (reach.from - reach.top) * kKernel * kLanes<Real>;
+    Real* d_weight = task.d_weight + (receptive.from - receptive.top) * kKernel * kLanes<Real>;
     for (int64_t i = 0; i < task.slab.vectors; ++i) {
-      Real* at[kLongestKernel];
+      Real* at[kMaxKernel];
       for (int r = 0; r < count; ++r) at[r] = d_weight + (i * taps_ + r * kKernel) * kLanes<Real>;
       correlate_rows<Real, kKernel, kStride>(rows, count, x_rows.layout, -window_.padding,
                                              reader(x_rows.layout, task.slab, i),
@@ -232,13 +232,14 @@ class Gradient {
     }
   }
 
-  // What is read and written soon after row `row` of image n's d_x.
-  Ahead ahead_of(int64_t n, int64_t row, const Slab<Real>& slab) const {
-    constexpr int64_t kLong = 4096;
-    Ahead ahead;
-    const auto add = [&](const void* map, int64_t height, int64_t width, int64_t asked) {
-      ahead.add(static_cast<const Storage*>(map) + n * height * width * channels_, asked,
-                (window_.images - n) * height, width, slab, window_.width / window_.stride, kLong);
+  // Prefetches what is read and written soon after row `row` of image n's d_x.
+  Prefetcher prefetcher_of(int64_t n, int64_t row, const Slab<Real>& slab) const {
+    constexpr int64_t kMinRowBytes = 4096;
+    Prefetcher prefetcher;
+    const auto add = [&](const void* map, int64_t height, int64_t width, int64_t index) {
+      prefetcher.add(static_cast<const Storage*>(map) + n * height * width * channels_, index,
+                     (window_.images - n) * height, width, slab, window_.width / window_.stride,
+                     kMinRowBytes);
     };
     add(arguments_.d_x, window_.height, window_.width, row + 1);
     add(arguments_.x, window_.height, window_.width, row + window_.kernel + 1);
@@ -247,20 +248,21 @@ class Gradient {
       add(arguments_.norm.y, window_.out_height, window_.out_width, next);
       add(arguments_.norm.d_out, window_.out_height, window_.out_width, next);
     }
-    return ahead;
+    return prefetcher;
   }
 
-  // Row `row` of image n's d_x: output row q reaches it through kernel row first + stride * t where
-  // row + padding = stride * (q + t) + first.
+  // Computes row `row` of image n's d_x. Output row q contributes to it through kernel row first + stride *
+  // t, where row + padding = stride * (q + t) + first.
   template <int kKernel, int kStride>
-  NARSFAST_APART void input_row(const Task& task, const RowRing<Real>& d_y_rows, int64_t n,
-                                int64_t row) const {
+  NARSFAST_NOINLINE void input_row(const Task& task, const RowRing<Real>& d_y_rows, int64_t n,
+                                   int64_t row) const {
     const Slab<Real>& slab = task.slab;
-    Ahead ahead = ahead_of(n, row, slab);
+    Prefetcher prefetcher = prefetcher_of(n, row, slab);
     const int64_t first = (row + window_.padding) % kStride;
     const int64_t start = (row + window_.padding) / kStride;
     const Real* weights = reversed_.at + slab.first * taps_ * kLanes<Real>;
-    EmitInputGradient<Real, Storage> emit{input_, slab, task.sums, nullptr, nullptr, kStride * channels_};
+    InputGradientEpilogue<Real, Storage> epilogue{input_,  slab,    task.sums,
+                                                  nullptr, nullptr, kStride * channels_};
     for (int64_t parity = 0; parity < kStride; ++parity) {
       const int64_t columns_taps = parity_taps(window_, parity);
       const int64_t column = (parity + kStride - window_.padding % kStride) % kStride;
@@ -279,22 +281,22 @@ class Gradient {
       }
       weights += columns_taps * kLanes<Real>;
       if (columns <= 0) continue;
-      taps.ahead = ahead;
-      ahead = Ahead();
+      taps.prefetcher = prefetcher;
+      prefetcher = Prefetcher();
       const int64_t at = ((n * window_.height + row) * window_.width + column) * channels_ + slab.channel;
-      emit.x = static_cast<const Storage*>(arguments_.x) + at;
-      emit.d_x = static_cast<Storage*>(arguments_.d_x) + at;
+      epilogue.x = static_cast<const Storage*>(arguments_.x) + at;
+      epilogue.d_x = static_cast<Storage*>(arguments_.d_x) + at;
       if constexpr (kStride == 1) {
-        convolve_rows<Real, kKernel, 1, 1>(taps, slab, columns, emit);
+        convolve_rows<Real, kKernel, 1, 1>(taps, slab, columns, epilogue);
       } else if (parity == 0) {
-        convolve_rows<Real, (kKernel + 1) / 2, 1, 1>(taps, slab, columns, emit);
+        convolve_rows<Real, (kKernel + 1) / 2, 1, 1>(taps, slab, columns, epilogue);
       } else {
-        convolve_rows<Real, kKernel / 2, 1, 1>(taps, slab, columns, emit);
+        convolve_rows<Real, kKernel / 2, 1, 1>(taps, slab, columns, epilogue);
       }
     }
   }
 
-  // Sums the groups in order.
+  // Adds the sums of the groups in order.
   void join() const {
     const int64_t size = vectors_ * kLanes<Real> * taps_;
     for (int64_t i = 0; i < size; i += kLanes<Real>) {
@@ -310,21 +312,21 @@ class Gradient {
     if (!input_.active) return;
     for (int64_t c = 0; c < channels_; ++c) {
       Real sum = 0;
-      Real centred = 0;
+      Real centered = 0;
       for (int64_t g = 0; g < split_.groups; ++g) {
         sum += sums_.at[g * channels_ + c];
-        centred += centred_.at[g * channels_ + c];
+        centered += centered_.at[g * channels_ + c];
       }
       static_cast<Real*>(arguments_.d_input_bias)[c] = sum;
-      static_cast<Real*>(arguments_.d_input_weight)[c] = centred;
+      static_cast<Real*>(arguments_.d_input_weight)[c] = centered;
     }
   }
 
   const ConvolveGradientArguments& arguments_;
   const Window& window_;
   int64_t channels_, vectors_, taps_;
-  Split<Real> split_;
-  Buffer<Real> reversed_, d_weights_, sums_, centred_;
+  WorkSplit<Real> split_;
+  Buffer<Real> reversed_, d_weights_, sums_, centered_;
   FoldedNorm<Real> input_;
 };
 

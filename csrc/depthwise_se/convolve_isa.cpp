@@ -1,5 +1,5 @@
-// The forward convolution of training: y, and its moments. Compiled once per instruction set; it includes
-// nothing that has inline functions with external linkage.
+// The forward convolution in training: y and its moments. Compiled once per instruction set, so it includes
+// no inline functions with external linkage.
 #include "common/threads.h"
 #include "depthwise_se/kernels_isa.h"
 #include "depthwise_se/moments.h"
@@ -9,17 +9,17 @@ namespace narsfast {
 namespace NARSFAST_ISA {
 namespace {
 
-// Stores y and sums it up.
+// Stores y and adds it to the sums for the moments.
 template <class Real, class Storage>
-struct EmitMoments {
+struct MomentsEpilogue {
   struct State {
     Vector<Real> origin, sum, squares;
   };
   Slab<Real> slab;
   int64_t row_size;
   Moments<Real>* moments;    // (vectors,)
-  Storage* image = nullptr;  // its first element of the slab
-  bool first = true;         // there is no origin yet
+  Storage* image = nullptr;  // the slab's first element of the image
+  bool first = true;         // whether the origin is not set yet
   Storage* out = nullptr;
 
   void row(int64_t index) {
@@ -60,7 +60,7 @@ void convolve_typed(const ConvolveArguments& arguments) {
   pack_weights<Real>(arguments.weight, nullptr, channels, taps, weights.at);
   const FoldedNorm<Real> input(arguments.input, channels);
   const PlaneConvolution<Real> convolution{window, input, weights.at};
-  const Split<Real> split(window, convolution.line_bytes());
+  const WorkSplit<Real> split(window, convolution.line_bytes());
   Buffer<Real> means(split.groups * channels);
   Buffer<Real> m2s(split.groups * channels);
   Buffer<Real> counts(split.groups);
@@ -75,15 +75,15 @@ void convolve_typed(const ConvolveArguments& arguments) {
     Buffer<Moments<Real>> moments(slab.vectors);
     for (int64_t i = 0; i < slab.vectors; ++i) moments.at[i] = Moments<Real>();
     InputRows<Real, Storage> rows = convolution.template rows<Storage>(slab);
-    EmitMoments<Real, Storage> emit{slab, window.out_width * channels, moments.at};
-    constexpr int64_t kSummed = 256;  // values, at least: joining costs more than adding
+    MomentsEpilogue<Real, Storage> epilogue{slab, window.out_width * channels, moments.at};
+    constexpr int64_t kMinSummed = 256;  // values per join: a join costs more than an addition
     int64_t summed = 0;
     for (int64_t n = begin; n < end; ++n) {
-      emit.image = static_cast<Storage*>(arguments.y) + n * out_pixels * channels + slab.channel;
-      convolution.run(static_cast<const Storage*>(arguments.x), n, rows, emit);
-      emit.first = false;
+      epilogue.image = static_cast<Storage*>(arguments.y) + n * out_pixels * channels + slab.channel;
+      convolution.run(static_cast<const Storage*>(arguments.x), n, rows, epilogue);
+      epilogue.first = false;
       summed += out_pixels;
-      if (summed >= kSummed || n == end - 1) {
+      if (summed >= kMinSummed || n == end - 1) {
         for (int64_t i = 0; i < slab.vectors; ++i) moments.at[i].join_sums(static_cast<Real>(summed));
         summed = 0;
       }

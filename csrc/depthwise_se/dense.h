@@ -1,11 +1,12 @@
 #pragma once
 
-// The small matrix products of squeeze-excite, row-major. A result depends on its row and column alone, never
-// on how many rows there are.
+// The small matrix products of squeeze-excite, row-major. Each result depends on its row and column alone,
+// not on the number of rows.
 
 #include <utility>
 
 #include "common/threads.h"
+#include "depthwise_se/activation.h"
 #include "depthwise_se/transpose.h"
 
 namespace narsfast {
@@ -14,14 +15,14 @@ namespace {
 
 constexpr int kDenseRows = 4;
 
-// Lane pairs of a, then of b, added.
+// The sums of adjacent lanes of a, then of b.
 template <class Real, int... kLane>
 NARSFAST_INLINE Vector<Real> add_pairs(Vector<Real> a, Vector<Real> b, std::integer_sequence<int, kLane...>) {
   return __builtin_shufflevector(a, b, (2 * kLane)...) + __builtin_shufflevector(a, b, (2 * kLane + 1)...);
 }
 
-// Lane i of the result, i < kCount: the sum of kSpan lanes on end of values[i]. kCount: a power of 2, at most
-// kSpan.
+// Lane i of the result, i < kCount, is the sum of kSpan consecutive lanes of values[i]. kCount is a power of
+// 2, at most kSpan.
 template <class Real, int kCount, int kSpan = kLanes<Real>>
 NARSFAST_INLINE Vector<Real> sum_lanes(const Vector<Real>* values) {
   if constexpr (kSpan == 1) {
@@ -60,11 +61,11 @@ NARSFAST_INLINE void dot_tile(const Real* a, const Real* b, const Real* bias, in
   };
   int64_t k = 0;
   for (; k + kLanes<Real> <= inner; k += kLanes<Real>) add(k, [](const Real* at) { return load(at); });
-  if (k < inner) add(k, [&](const Real* at) { return load_some<Real>(at, inner - k); });
+  if (k < inner) add(k, [&](const Real* at) { return load_partial<Real>(at, inner - k); });
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) {
     const Vector<Real> sums = sum_lanes<Real, kColumns>(sum[r]);
-    store_some<Real>(out + r * columns, sums + load_some<Real>(bias, kColumns), kColumns);
+    store_partial<Real>(out + r * columns, sums + load_partial<Real>(bias, kColumns), kColumns);
   }
 }
 
@@ -83,7 +84,7 @@ NARSFAST_INLINE void dot_rows(const Real* a, const Real* b, const Real* bias, in
 template <class Real>
 void multiply_transposed(const Real* a, const Real* b, const Real* bias, int64_t rows, int64_t columns,
                          int64_t inner, Real* out) {
-  constexpr int kRows = kRegisters >= 32 ? 4 : 2;  // their sums stay in registers
+  constexpr int kRows = kRegisters >= 32 ? 4 : 2;  // sums stay in registers
   int64_t r = 0;
   for (; r + kRows <= rows; r += kRows) {
     dot_rows<Real, kRows>(a + r * inner, b, bias, columns, inner, out + r * columns);
@@ -91,8 +92,8 @@ void multiply_transposed(const Real* a, const Real* b, const Real* bias, int64_t
   for (; r < rows; ++r) dot_rows<Real, 1>(a + r * inner, b, bias, columns, inner, out + r * columns);
 }
 
-// A matrix (columns, inner) with short rows, so packed that the product with its transpose meets it as it
-// lies. Missing columns are 0.
+// A matrix (columns, inner) with short rows, packed so that the product with its transpose reads it in order.
+// Columns that fill the last panel are 0.
 template <class Real>
 struct Panels {
   static constexpr int kVectorsOfPanel = 2;
@@ -107,12 +108,12 @@ struct Panels {
     const auto one = [](int64_t) { return broadcast(Real(1)); };
     pack_panels<Real, kVectorsOfPanel>(matrix, inner == 0 ? 0 : columns, inner, one, packed.at);
   }
-  // The panel that begins with column c.
+  // The panel that starts at column c.
   const Real* panel(int64_t c) const { return packed.at + c * inner; }
 };
 
 template <class Real, int kRows>
-NARSFAST_APART void panel_rows(const Real* a, const Panels<Real>& panels, const Real* bias, Real* out) {
+NARSFAST_NOINLINE void panel_rows(const Real* a, const Panels<Real>& panels, const Real* bias, Real* out) {
   constexpr int kVectorsOfPanel = Panels<Real>::kVectorsOfPanel;
   for (int64_t c = 0; c < panels.columns; c += Panels<Real>::kColumns) {
     const Real* right = panels.panel(c);
@@ -133,39 +134,39 @@ NARSFAST_APART void panel_rows(const Real* a, const Panels<Real>& panels, const 
       const int64_t at = c + v * kLanes<Real>;
       const int64_t left = panels.columns - at;
       if (left <= 0) break;
-      const Vector<Real> shift = load_some<Real>(bias + at, left);
+      const Vector<Real> shift = load_partial<Real>(bias + at, left);
 #pragma GCC unroll 8
       for (int r = 0; r < kRows; ++r) {
-        store_some<Real>(out + r * panels.columns + at, sum[r][v] + shift, left);
+        store_partial<Real>(out + r * panels.columns + at, sum[r][v] + shift, left);
       }
     }
   }
 }
 
-// out (rows, columns) = a (rows, inner) * the transpose of what the panels hold + bias (columns,).
+// out (rows, columns) = a (rows, inner) * panels^T + bias (columns,).
 template <class Real>
 void multiply_panels(const Real* a, const Panels<Real>& panels, const Real* bias, int64_t rows, Real* out) {
-  constexpr int kRows = kRegisters >= 32 ? 8 : 4;  // their sums stay in registers
+  constexpr int kRows = kRegisters >= 32 ? 8 : 4;  // sums stay in registers
   int64_t r = 0;
-  const auto some = [&](auto number) {
+  const auto multiply_rows = [&](auto number) {
     for (; r + number.value <= rows; r += number.value) {
       panel_rows<Real, number.value>(a + r * panels.inner, panels, bias, out + r * panels.columns);
     }
   };
-  some(std::integral_constant<int, kRows>{});
-  some(std::integral_constant<int, kRows / 2>{});
-  some(std::integral_constant<int, 1>{});
+  multiply_rows(std::integral_constant<int, kRows>{});
+  multiply_rows(std::integral_constant<int, kRows / 2>{});
+  multiply_rows(std::integral_constant<int, 1>{});
 }
 
-// Images that go through squeeze-excite together: so many that the products have rows, and so few that their
-// maps are still in the cache when they are gated.
-NARSFAST_INLINE int64_t images_together(int64_t values) {
-  constexpr int64_t kCached = 1 << 17;
-  const int64_t fitting = kCached / (values + 1);
+// The number of images that go through squeeze-excite together: enough rows for efficient products, and few
+// enough that their maps are still in the cache when they are gated.
+NARSFAST_INLINE int64_t images_per_pass(int64_t values) {
+  constexpr int64_t kCachedValues = 1 << 17;
+  const int64_t fitting = kCachedValues / (values + 1);
   return fitting >= 2 * kDenseRows ? 2 * kDenseRows : fitting >= kDenseRows ? kDenseRows : 1 + fitting / 2;
 }
 
-// A matrix whose rows and columns lie `row_step` and `inner_step` elements apart.
+// A matrix whose rows are `row_step` elements apart, and the elements of a row `inner_step`.
 template <class Real>
 struct Strided {
   const Real* at;
@@ -198,15 +199,15 @@ NARSFAST_INLINE void product_rows(const Strided<Real>& a, const Real* b, int64_t
   for (; c < columns; c += kLanes<Real>) {
     Vector<Real> sum[kRows] = {};
     for (int64_t k = 0; k < inner; ++k) {
-      const Vector<Real> right = load_some<Real>(b + k * columns + c, columns - c);
+      const Vector<Real> right = load_partial<Real>(b + k * columns + c, columns - c);
 #pragma GCC unroll 4
       for (int r = 0; r < kRows; ++r) sum[r] += broadcast(left[r * a.row_step + k * a.inner_step]) * right;
     }
-    for (int r = 0; r < kRows; ++r) store_some<Real>(out + (row + r) * columns + c, sum[r], columns - c);
+    for (int r = 0; r < kRows; ++r) store_partial<Real>(out + (row + r) * columns + c, sum[r], columns - c);
   }
 }
 
-// out (rows, columns) = a (rows, inner) * b (inner, columns), on several threads where that pays.
+// out (rows, columns) = a (rows, inner) * b (inner, columns), on several threads where it is large.
 template <class Real>
 void multiply(const Strided<Real>& a, const Real* b, int64_t rows, int64_t columns, int64_t inner,
               Real* out) {
@@ -235,16 +236,17 @@ NARSFAST_INLINE Vector<Real> hard_sigmoid_derivative(Vector<Real> value) {
   return inside ? zero + Real(1.0 / 6) : zero;
 }
 
-// out[i] = transform(values[i]), vector by vector.
+// out[i] = transform(values[i], i), vector by vector.
 template <class Real, class Transform>
-NARSFAST_INLINE void map_values(const Real* values, int64_t count, Real* out, const Transform& transform) {
+NARSFAST_INLINE void transform_values(const Real* values, int64_t count, Real* out,
+                                      const Transform& transform) {
   for (int64_t i = 0; i < count; i += kLanes<Real>) {
-    store_some<Real>(out + i, transform(load_some<Real>(values + i, count - i), i), count - i);
+    store_partial<Real>(out + i, transform(load_partial<Real>(values + i, count - i), i), count - i);
   }
 }
 
-// pooled (images, channels) to the values before both activations; `inner` (images, squeezed) is overwritten.
-// expand: the expanding weights.
+// Computes hidden (images, squeezed) and gate (images, channels), both before their activations, from pooled
+// (images, channels). `inner` (images, squeezed) is workspace; `expand` holds the expand weights.
 template <class Real>
 void excite_images(const Excite& excite, const Panels<Real>& expand, int64_t images, const Real* pooled,
                    Real* hidden, Real* inner, Real* gate) {
@@ -252,8 +254,9 @@ void excite_images(const Excite& excite, const Panels<Real>& expand, int64_t ima
                             static_cast<const Real*>(excite.reduce_bias), images, excite.squeezed,
                             expand.columns, hidden);
   with_activation(excite.activation, [&](auto activation) {
-    map_values<Real>(hidden, images * excite.squeezed, inner,
-                     [&](Vector<Real> value, int64_t) { return activate<activation.value, Real>(value); });
+    transform_values<Real>(hidden, images * excite.squeezed, inner, [&](Vector<Real> value, int64_t) {
+      return activate<activation.value, Real>(value);
+    });
   });
   multiply_panels<Real>(inner, expand, static_cast<const Real*>(excite.expand_bias), images, gate);
 }

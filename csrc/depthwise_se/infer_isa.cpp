@@ -1,5 +1,5 @@
-// The whole block in evaluation: convolution with its norm folded in, activation, pool, squeeze-excite, gate.
-// Compiled once per instruction set; it includes nothing that has inline functions with external linkage.
+// The whole block in evaluation: convolution with the norm folded in, activation, pooling, squeeze-excite,
+// gate. Compiled once per instruction set, so it includes no inline functions with external linkage.
 #include "common/threads.h"
 #include "depthwise_se/dense.h"
 #include "depthwise_se/kernels_isa.h"
@@ -9,14 +9,14 @@ namespace narsfast {
 namespace NARSFAST_ISA {
 namespace {
 
-// Activates, stores and sums.
+// Activates, stores and adds to the sums for pooling.
 template <class Real, class Storage>
-struct EmitActivated {
+struct ActivationEpilogue {
   Slab<Real> slab;
   int64_t row_size;
   const FoldedNorm<Real>& norm;
   Vector<Real>* sums;        // (vectors,)
-  Storage* image = nullptr;  // its first element of the slab
+  Storage* image = nullptr;  // the slab's first element of the image
   Storage* out = nullptr;
 
   void row(int64_t index) { out = image + index * row_size; }
@@ -74,11 +74,11 @@ struct Inference {
     const int64_t channels = window.channels;
     InputRows<Real, Storage> rows = convolution.template rows<Storage>(slab);
     Buffer<Vector<Real>> sums(slab.vectors);
-    EmitActivated<Real, Storage> emit{slab, window.out_width * channels, norm, sums.at};
+    ActivationEpilogue<Real, Storage> epilogue{slab, window.out_width * channels, norm, sums.at};
     for (int64_t n = begin; n < end; ++n) {
       for (int64_t i = 0; i < slab.vectors; ++i) sums.at[i] = Vector<Real>{};
-      emit.image = static_cast<Storage*>(arguments.out) + n * out_pixels * channels + slab.channel;
-      convolution.run(static_cast<const Storage*>(arguments.x), n, rows, emit);
+      epilogue.image = static_cast<Storage*>(arguments.out) + n * out_pixels * channels + slab.channel;
+      convolution.run(static_cast<const Storage*>(arguments.x), n, rows, epilogue);
       for (int64_t i = 0; gated && i < slab.vectors; ++i) {
         store_channels<Real>(pooled.at + n * channels, slab, i, sums.at[i] / static_cast<Real>(out_pixels));
       }
@@ -90,12 +90,12 @@ struct Inference {
     excite_images<Real>(arguments.excite, expand, images, pooled.at + n * window.channels,
                         hidden.at + n * arguments.excite.squeezed, inner.at + n * arguments.excite.squeezed,
                         gates);
-    map_values<Real>(gates, images * window.channels, gates,
-                     [](Vector<Real> value, int64_t) { return hard_sigmoid<Real>(value); });
+    transform_values<Real>(gates, images * window.channels, gates,
+                           [](Vector<Real> value, int64_t) { return hard_sigmoid<Real>(value); });
   }
 
-  // Pixels [begin, end) of image n, as memory lies: the gates are repeated until they fill whole vectors, so
-  // that none is cut short at a pixel's end, and none meets two cache lines where the image begins with one.
+  // Multiplies pixels [begin, end) of image n by the gates, in memory order. The gates are repeated until
+  // they fill whole vectors, so that vectors may span pixels, and are aligned where the image is.
   void apply_gate(int64_t n, int64_t begin, int64_t end) const {
     const int64_t channels = window.channels;
     const int64_t pixels = filling_pixels(channels);
@@ -113,30 +113,30 @@ struct Inference {
         store_map<Real>(out + i, load_map<Real>(out + i) * load(repeated.at + i));
       }
       if (i < count) {
-        const Vector<Real> factor = load_some<Real>(repeated.at + i, count - i);
-        store_some<Real>(out + i, load_some<Real>(out + i, count - i) * factor, count - i);
+        const Vector<Real> factor = load_partial<Real>(repeated.at + i, count - i);
+        store_partial<Real>(out + i, load_partial<Real>(out + i, count - i) * factor, count - i);
       }
     }
   }
 
-  // So many pixels that their channels fill whole vectors; one where they would not stay in the nearest
+  // The number of pixels whose channels fill whole vectors; 1 where their gates would not stay in the L1
   // cache.
   static int64_t filling_pixels(int64_t channels) {
-    constexpr int64_t kNear = 1 << 12;
+    constexpr int64_t kCachedValues = 1 << 12;
     int64_t pixels = 1;
     while (pixels * channels % kLanes<Real> != 0) pixels *= 2;
-    return pixels * channels <= kNear ? pixels : 1;
+    return pixels * channels <= kCachedValues ? pixels : 1;
   }
 
   void run() const {
     const double each = static_cast<double>(out_pixels * taps * window.channels) / 32;
-    // Few large images are split by channels; otherwise some images at a time go through all of it, so that
-    // their maps are still in the cache when they are gated.
-    constexpr int64_t kFew = 4;
+    // A few images are split by channels. Otherwise several images at a time go through the whole block, so
+    // that their maps are still in the cache when they are gated.
+    constexpr int64_t kFewImages = 4;
     Window one = window;
-    one.images = 1;  // an image is split alike, however many there are
-    const Split<Real> split(one, convolution.line_bytes());
-    if (window.images < kFew) {
+    one.images = 1;  // the split of an image does not depend on how many there are
+    const WorkSplit<Real> split(one, convolution.line_bytes());
+    if (window.images < kFewImages) {
       for_chunks(window.images * split.slabs, 1, each / static_cast<double>(split.slabs),
                  [&](int64_t task, int64_t) {
                    convolve_images(task / split.slabs, task / split.slabs + 1,
@@ -150,14 +150,15 @@ struct Inference {
       }
       return;
     }
-    const int64_t together = images_together(out_pixels * window.channels);
+    const int64_t chunk = images_per_pass(out_pixels * window.channels);
     constexpr int64_t kSlabBytes = 3 << 16;  // scratch that stays in a core's cache
-    const int64_t most = (kSlabBytes / convolution.line_bytes() + 1) * kVectors;
+    const int64_t max_vectors = (kSlabBytes / convolution.line_bytes() + 1) * kVectorsPerLine;
     const int64_t vectors = count_vectors<Real>(window.channels);
-    for_chunks(window.images, together, each, [&](int64_t begin, int64_t end) {
-      for (int64_t first = 0; first < vectors; first += most) {
+    for_chunks(window.images, chunk, each, [&](int64_t begin, int64_t end) {
+      for (int64_t first = 0; first < vectors; first += max_vectors) {
         convolve_images(begin, end,
-                        Slab<Real>(first, first + most < vectors ? most : vectors - first, window.channels));
+                        Slab<Real>(first, first + max_vectors < vectors ? max_vectors : vectors - first,
+                                   window.channels));
       }
       if (!gated) return;
       excite(begin, end - begin);

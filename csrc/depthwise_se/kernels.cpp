@@ -8,10 +8,10 @@ namespace narsfast {
   void convolve_gradient(const ConvolveGradientArguments&);                                         \
   void infer(const InferArguments&);                                                                \
   void moments(const MomentsArguments&);                                                            \
-  void normalise(const NormaliseArguments&);                                                        \
+  void normalize(const NormalizeArguments&);                                                        \
   void reduce(const ReduceArguments&);                                                              \
   void norm_gradient(const NormGradientArguments&);                                                 \
-  static const DepthwiseKernels kKernels = {convolve, convolve_gradient, infer, moments, normalise, \
+  static const DepthwiseKernels kKernels = {convolve, convolve_gradient, infer, moments, normalize, \
                                             reduce,   norm_gradient};                               \
   }
 
@@ -29,7 +29,7 @@ const DepthwiseKernels& depthwise_kernels(Isa isa, Dtype dtype, int64_t channels
     case Isa::kAvx2:
       return avx2::kKernels;
     case Isa::kAvx512:
-      // Of 8 channels half a vector would be empty.
+      // With 8 channels, half of a 512-bit vector would be empty.
       return channels <= 8 ? avx2::kKernels : avx512::kKernels;
 #endif
     default:

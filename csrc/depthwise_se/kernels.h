@@ -5,19 +5,19 @@
 
 namespace narsfast {
 
-// Functions compiled once per instruction set from one source. On the CPU `workspace` is not used, and dtype
-// is kFloat32, kBfloat16 or kFloat64.
+// The kernels of one instruction set, compiled from sources that all instruction sets share. The CPU does not
+// use `workspace`, and its dtypes are kFloat32, kBfloat16 and kFloat64.
 struct DepthwiseKernels {
   void (*convolve)(const ConvolveArguments&);
   void (*convolve_gradient)(const ConvolveGradientArguments&);
   void (*infer)(const InferArguments&);
   void (*moments)(const MomentsArguments&);
-  void (*normalise)(const NormaliseArguments&);
+  void (*normalize)(const NormalizeArguments&);
   void (*reduce)(const ReduceArguments&);
   void (*norm_gradient)(const NormGradientArguments&);
 };
 
-// The fastest for a map on a machine that has `isa`. Those for kFloat64 are the baseline's.
+// The fastest kernels for a map on a machine that supports `isa`; kFloat64 has kernels in the baseline alone.
 const DepthwiseKernels& depthwise_kernels(Isa isa, Dtype dtype, int64_t channels);
 
 }  // namespace narsfast

@@ -1,9 +1,9 @@
 #pragma once
 
-// What the sources of one instruction set define for each other.
+// The kernels of one instruction set, each defined in its own source.
 
+#include "depthwise_se/activation.h"
 #include "depthwise_se/kernels.h"
-#include "depthwise_se/vector.h"
 
 namespace narsfast {
 namespace NARSFAST_ISA {
@@ -12,13 +12,13 @@ void convolve(const ConvolveArguments& arguments);
 void convolve_gradient(const ConvolveGradientArguments& arguments);
 void infer(const InferArguments& arguments);
 void moments(const MomentsArguments& arguments);
-void normalise(const NormaliseArguments& arguments);
+void normalize(const NormalizeArguments& arguments);
 void reduce(const ReduceArguments& arguments);
 void norm_gradient(const NormGradientArguments& arguments);
 
 namespace {
 
-// Calls body(accumulator, element) with values of the two types. Double exists in the baseline alone.
+// Calls body(accumulator, element) with a value of each type. Only the baseline has double.
 template <class Body>
 NARSFAST_INLINE void with_types(Dtype dtype, const Body& body) {
   switch (dtype) {

@@ -16,7 +16,7 @@ namespace {
 template <typename Arguments>
 struct Launcher {
   int (*enqueue)(const Arguments&, void*);
-  size_t (*workspace)(const Arguments&);  // null where none is needed
+  size_t (*workspace)(const Arguments&);  // null where the kernel needs none
 };
 
 constexpr Launcher<ConvolveArguments> launcher(const ConvolveArguments&) {
@@ -25,8 +25,8 @@ constexpr Launcher<ConvolveArguments> launcher(const ConvolveArguments&) {
 constexpr Launcher<MomentsArguments> launcher(const MomentsArguments&) {
   return {cuda::moments, cuda::moments_workspace};
 }
-constexpr Launcher<NormaliseArguments> launcher(const NormaliseArguments&) {
-  return {cuda::normalise, nullptr};
+constexpr Launcher<NormalizeArguments> launcher(const NormalizeArguments&) {
+  return {cuda::normalize, nullptr};
 }
 constexpr Launcher<ReduceArguments> launcher(const ReduceArguments&) {
   return {cuda::reduce, cuda::reduce_workspace};
@@ -50,7 +50,7 @@ const char* cuda_architectures() { return NARSFAST_CUDA_ARCHITECTURES; }
 bool has_device() {
   int count = 0;
   const bool found = cudaGetDeviceCount(&count) == cudaSuccess && count > 0;
-  cudaGetLastError();  // launchers ask for it: what is missing here is not their failure
+  cudaGetLastError();  // clears the error, so that a later launch does not report it
   return found;
 }
 

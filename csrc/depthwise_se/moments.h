@@ -1,7 +1,7 @@
 #pragma once
 
-// Mean and variance, in one pass and without cancellation: sums about a value near the mean, joined by the
-// rule of Chan, Golub and LeVeque ("Updating formulae and a pairwise algorithm", 1979).
+// Mean and variance in one pass, without cancellation: sums are shifted by a value near the mean and combined
+// by the rule of Chan, Golub and LeVeque ("Updating formulae and a pairwise algorithm", 1979).
 
 #include "depthwise_se/slab.h"
 
@@ -9,13 +9,13 @@ namespace narsfast {
 namespace NARSFAST_ISA {
 namespace {
 
-// Of one vector of channels.
+// Running mean and m2 of one vector of channels.
 template <class Real>
 struct Moments {
   Vector<Real> mean{};
   Vector<Real> m2{};  // sum of squared deviations
   Real count = 0;
-  Vector<Real> origin{}, sum{}, squares{};  // of the values since the last join, about origin
+  Vector<Real> origin{}, sum{}, squares{};  // sums of the values since the last join, shifted by origin
 
   NARSFAST_INLINE void join(Vector<Real> other_mean, Vector<Real> other_m2, Real other_count) {
     const Real total = count + other_count;
@@ -26,7 +26,7 @@ struct Moments {
     count = total;
   }
 
-  // Joins the `number` values that the sums hold; later ones are taken about the mean so far.
+  // Joins the `number` values in the sums, and shifts later values by the mean so far.
   NARSFAST_INLINE void join_sums(Real number) {
     const Vector<Real> offset = sum / number;
     const Vector<Real> rest = squares - sum * offset;
@@ -36,7 +36,7 @@ struct Moments {
   }
 };
 
-// Joins the moments of groups, (groups, channels) each, in order.
+// Joins the moments of the groups, (groups, channels) each, in order.
 template <class Real>
 void join_groups(const Real* means, const Real* m2s, const Real* counts, int64_t groups, int64_t channels,
                  void* mean, void* var) {

@@ -1,7 +1,8 @@
 #pragma once
 
-// d_y from d_out and y, for one vector of channels (NormGradient in arguments.h has the formula).
+// d_y from d_out and y, for one vector of channels; the formula is at NormGradient in arguments.h.
 
+#include "depthwise_se/activation.h"
 #include "depthwise_se/dense.h"
 #include "depthwise_se/norms.h"
 
@@ -13,8 +14,8 @@ template <class Real>
 struct NormGradientVector {
   Vector<Real> scale, shift;
   Vector<Real> by_z, by_y, constant;       // d_y = by_z * d_z + by_y * y + constant
-  Vector<Real> gate = broadcast(Real(1));  // of one image
-  Vector<Real> d_mean{};                   // of one image
+  Vector<Real> gate = broadcast(Real(1));  // of the current image
+  Vector<Real> d_mean{};                   // of the current image
 
   static NormGradientVector of(const NormGradient& gradient, const Slab<Real>& slab, int64_t i) {
     const Folded<Real> norm = Folded<Real>::of(gradient.norm, slab, i);
@@ -31,7 +32,7 @@ struct NormGradientVector {
     return vector;
   }
 
-  // before_sigmoid, d_pooled: of the image, at the slab's channels.
+  // Sets the current image: its gate before the sigmoid, and its d_pooled.
   void set_gate(Vector<Real> before_sigmoid, Vector<Real> d_pooled, int64_t pixels) {
     gate = hard_sigmoid<Real>(before_sigmoid);
     d_mean = d_pooled / static_cast<Real>(pixels);

@@ -1,6 +1,6 @@
-// The gradient of the normalisation with activation and squeeze-excite: one pass for all sums, one for the
-// map. Compiled once per instruction set; it includes nothing that has inline functions with external
-// linkage.
+// The gradient of the normalization with activation and squeeze-excite: one pass over the maps for all sums,
+// one for the gradient of the map. Compiled once per instruction set, so it includes no inline functions with
+// external linkage.
 #include "depthwise_se/dense.h"
 #include "depthwise_se/kernels_isa.h"
 #include "depthwise_se/norm_gradient.h"
@@ -10,8 +10,8 @@ namespace narsfast {
 namespace NARSFAST_ISA {
 namespace {
 
-// Sums over the pixels of an image, (images, channels) each. With them d_z needs no pass of its own:
-// sum d_z = gate * slope + d_pooled / pixels * bare_slope, and likewise times (y - mean).
+// Sums over the pixels of an image, (images, channels) each. The sum of d_z follows from them without another
+// pass: gate * slope + d_pooled / pixels * bare_slope, and likewise the sum of d_z * (y - mean).
 enum Sum { kSlope = 0, kSlopeY, kValue, kBareSlope, kBareSlopeY, kGatedSums };
 constexpr int kPlainSums = 2;
 
@@ -36,15 +36,15 @@ void sum_image(const ReduceArguments& arguments, const FoldedNorm<Real>& norms, 
       const Vector<Real> value = lanes.load(y + at);
       const Vector<Real> gradient = lanes.load(d_out + at);
       const Vector<Real> z = value * norm.scale + norm.shift;
-      const Vector<Real> centred = value - mean;
+      const Vector<Real> centered = value - mean;
       const Vector<Real> slope = derivative<kActivation, Real>(z);
       const Vector<Real> sloped = gradient * slope;
       sum.of[kSlope] += sloped;
-      sum.of[kSlopeY] += sloped * centred;
+      sum.of[kSlopeY] += sloped * centered;
       if constexpr (kSums == kGatedSums) {
         sum.of[kValue] += gradient * activate<kActivation, Real>(z);
         sum.of[kBareSlope] += slope;
-        sum.of[kBareSlopeY] += slope * centred;
+        sum.of[kBareSlopeY] += slope * centered;
       }
     }
     for (int s = 0; s < kSums; ++s) totals.at[i].of[s] += sum.of[s];
@@ -61,12 +61,12 @@ template <class Real>
 void sum_rows(const Real* values, int64_t rows, int64_t columns, void* out) {
   for (int64_t c = 0; c < columns; c += kLanes<Real>) {
     Vector<Real> sum{};
-    for (int64_t r = 0; r < rows; ++r) sum += load_some<Real>(values + r * columns + c, columns - c);
-    store_some<Real>(static_cast<Real*>(out) + c, sum, columns - c);
+    for (int64_t r = 0; r < rows; ++r) sum += load_partial<Real>(values + r * columns + c, columns - c);
+    store_partial<Real>(static_cast<Real*>(out) + c, sum, columns - c);
   }
 }
 
-// Back through gate, expand, activation and reduce. sums: as sum_image left them; d_gate takes the place of
+// The gradient through gate, expand, activation and reduce. sums: the results of sum_image; d_gate replaces
 // kValue.
 template <class Real>
 void excite_gradient(const ReduceArguments& arguments, Real* sums) {
@@ -77,8 +77,8 @@ void excite_gradient(const ReduceArguments& arguments, Real* sums) {
   const Real* gate = static_cast<const Real*>(arguments.gate);
   const Real* hidden = static_cast<const Real*>(arguments.hidden);
   Real* d_gate = sums + kValue * images * channels;
-  map_values<Real>(d_gate, images * channels, d_gate, [&](Vector<Real> value, int64_t i) {
-    return value * hard_sigmoid_derivative<Real>(load_some<Real>(gate + i, images * channels - i));
+  transform_values<Real>(d_gate, images * channels, d_gate, [&](Vector<Real> value, int64_t i) {
+    return value * hard_sigmoid_derivative<Real>(load_partial<Real>(gate + i, images * channels - i));
   });
   sum_rows<Real>(d_gate, images, channels, arguments.d_expand_bias);
 
@@ -87,10 +87,12 @@ void excite_gradient(const ReduceArguments& arguments, Real* sums) {
   multiply<Real>({d_gate, channels, 1}, static_cast<const Real*>(excite.expand_weight), images, squeezed,
                  channels, d_hidden.at);
   with_activation(excite.activation, [&](auto activation) {
-    map_values<Real>(hidden, images * squeezed, inner.at,
-                     [&](Vector<Real> value, int64_t) { return activate<activation.value, Real>(value); });
-    map_values<Real>(d_hidden.at, images * squeezed, d_hidden.at, [&](Vector<Real> value, int64_t i) {
-      return value * derivative<activation.value, Real>(load_some<Real>(hidden + i, images * squeezed - i));
+    transform_values<Real>(hidden, images * squeezed, inner.at, [&](Vector<Real> value, int64_t) {
+      return activate<activation.value, Real>(value);
+    });
+    transform_values<Real>(d_hidden.at, images * squeezed, d_hidden.at, [&](Vector<Real> value, int64_t i) {
+      return value *
+             derivative<activation.value, Real>(load_partial<Real>(hidden + i, images * squeezed - i));
     });
   });
   multiply<Real>({d_gate, 1, channels}, inner.at, channels, squeezed, images,
@@ -125,19 +127,19 @@ void reduce_typed(const ReduceArguments& arguments) {
     const Real* d_pooled = static_cast<const Real*>(arguments.d_pooled);
     for (const int sum : {kSlope, kSlopeY}) {
       const Real* bare = sums.at + (sum == kSlope ? kBareSlope : kBareSlopeY) * stride;
-      map_values<Real>(sums.at + sum * stride, stride, sums.at + sum * stride,
-                       [&](Vector<Real> value, int64_t i) {
-                         const int64_t left = stride - i;
-                         return value * hard_sigmoid<Real>(load_some<Real>(gate + i, left)) +
-                                load_some<Real>(d_pooled + i, left) / static_cast<Real>(arguments.pixels) *
-                                    load_some<Real>(bare + i, left);
-                       });
+      transform_values<Real>(
+          sums.at + sum * stride, stride, sums.at + sum * stride, [&](Vector<Real> value, int64_t i) {
+            const int64_t left = stride - i;
+            return value * hard_sigmoid<Real>(load_partial<Real>(gate + i, left)) +
+                   load_partial<Real>(d_pooled + i, left) / static_cast<Real>(arguments.pixels) *
+                       load_partial<Real>(bare + i, left);
+          });
     }
   }
   sum_rows<Real>(sums.at + kSlope * stride, images, channels, arguments.d_bias);
   Real* d_weight = static_cast<Real*>(arguments.d_weight);
   sum_rows<Real>(sums.at + kSlopeY * stride, images, channels, d_weight);
-  map_values<Real>(d_weight, channels, d_weight, [&](Vector<Real> value, int64_t i) {
+  transform_values<Real>(d_weight, channels, d_weight, [&](Vector<Real> value, int64_t i) {
     return value * norms.vectors.at[i / kLanes<Real>].inverse;
   });
 }

@@ -1,7 +1,8 @@
 #pragma once
 
-// Norms folded into a multiplication and an addition, for vectors of channels.
+// Norms folded into one multiplication and one addition, for vectors of channels.
 
+#include "depthwise_se/arguments.h"
 #include "depthwise_se/slab.h"
 
 namespace narsfast {
@@ -24,14 +25,14 @@ struct Folded {
   }
 };
 
-// A norm with its activation for all channels of a map.
+// A norm and its activation, for all channels of a map.
 template <class Real>
 struct FoldedNorm {
   bool active;
   Activation activation;
   Buffer<Folded<Real>> vectors;
 
-  // factor: of what comes out.
+  // The result of the norm is multiplied by `factor`.
   FoldedNorm(const Norm& norm, int64_t channels, Real factor = 1)
       : active(norm.weight != nullptr),
         activation(norm.activation),

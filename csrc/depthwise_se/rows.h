@@ -1,7 +1,8 @@
 #pragma once
 
-// Rows of maps as the inner loops meet them, and how the work is split.
+// Rows of maps in the form that the inner loops read, and how work is split among tasks.
 
+#include "depthwise_se/activation.h"
 #include "depthwise_se/norms.h"
 #include "depthwise_se/tiles.h"
 #include "depthwise_se/transpose.h"
@@ -10,12 +11,12 @@ namespace narsfast {
 namespace NARSFAST_ISA {
 namespace {
 
-// packed = input(row), for the slab's channels, vectors `plane` elements apart; `row` is the row's first
-// element of the slab.
+// packed = input(row), for the slab's channels; vectors are `plane` elements apart. `row` points to the
+// slab's first element of the row.
 template <class Real, class Storage>
-NARSFAST_APART void pack_row(const Storage* row, int64_t width, const Slab<Real> slab,
-                             const FoldedNorm<Real>& input, Real* packed, int64_t plane) {
-  // Pixel by pixel, as memory lies: it may come from far.
+NARSFAST_NOINLINE void pack_row(const Storage* row, int64_t width, const Slab<Real> slab,
+                                const FoldedNorm<Real>& input, Real* packed, int64_t plane) {
+  // Pixel by pixel, in memory order: the row may not be in the cache.
   const auto pack = [&](const auto& transform) {
     for (int64_t column = 0; column < width; ++column) {
       const Storage* pixel = row + column * slab.channels;
@@ -38,12 +39,12 @@ NARSFAST_APART void pack_row(const Storage* row, int64_t width, const Slab<Real>
   });
 }
 
-// The last rows of one image's slab, packed.
+// A ring buffer of the last rows of one image's slab, packed.
 template <class Real>
 struct RowRing {
   Buffer<Real> memory;
   int64_t depth;  // rows
-  int64_t size;   // elements of a row
+  int64_t size;   // elements per row
   RowLayout layout;
 
   RowRing(int64_t rows, const Slab<Real>& slab, int64_t width)
@@ -54,8 +55,8 @@ struct RowRing {
   Real* row(int64_t index) const { return memory.at + index % depth * size; }
 };
 
-// Rows of one image's slab as a convolution meets them: in the map itself where nothing has to be done to
-// them before, else packed.
+// The input rows of a convolution for one image's slab: read from the map itself where they need no
+// preprocessing, packed otherwise.
 template <class Real, class Storage>
 struct InputRows {
   const FoldedNorm<Real>& input;
@@ -63,24 +64,25 @@ struct InputRows {
   bool in_place;
   RowRing<Real> ring;
   RowLayout layout;
-  int64_t row_size;  // elements of a row of the map
+  int64_t row_size;  // elements per row of the map
   const Storage* image = nullptr;
-  int64_t next = 0;  // rows [0, next) have been met
+  int64_t next = 0;  // the first row that is not ready yet
 
-  InputRows(int64_t rows, const Slab<Real>& some, int64_t width, const FoldedNorm<Real>& norm)
+  InputRows(int64_t rows, const Slab<Real>& input_slab, int64_t width, const FoldedNorm<Real>& norm)
       : input(norm),
-        slab(some),
-        in_place(std::is_same_v<Real, Storage> && !norm.active && (kMasks || slab.whole == slab.vectors)),
+        slab(input_slab),
+        in_place(std::is_same_v<Real, Storage> && !norm.active &&
+                 (kHasMaskedLoads || slab.full == slab.vectors)),
         ring(in_place ? 0 : rows, slab, width),
         layout(in_place ? RowLayout{width, slab.channels, kLanes<Real>, false} : ring.layout),
         row_size(width * slab.channels) {}
 
-  // Begins another image. first: its first element of the slab.
+  // Begins the next image. first: the slab's first element of it.
   void begin(const Storage* first) {
     image = first;
     next = 0;
   }
-  // Makes rows [first, last] ready.
+  // Prepares rows [first, last].
   void advance(int64_t first, int64_t last) {
     if (next < first) next = first;
     for (; next <= last; ++next) {
@@ -96,21 +98,22 @@ struct InputRows {
   }
 };
 
-// Input rows that output rows [row, row + together) are made from.
-struct Reach {
-  int64_t top, from, to;  // rows [from, to] of the map; the first output row meets row `top` by kernel row 0
-  int64_t end;            // the row after the last one, were the map higher
+// The input rows that the output rows [row, row + count) read.
+struct ReceptiveRows {
+  int64_t top;       // the row that the first output row reads with kernel row 0; may be outside the map
+  int64_t from, to;  // rows [from, to] of the map
+  int64_t end;       // one past the last row that would be read in an unbounded map
 
-  Reach(const Window& window, int64_t row, int64_t together)
+  ReceptiveRows(const Window& window, int64_t row, int64_t count)
       : top(row * window.stride - window.padding),
         from(top < 0 ? 0 : top),
-        end(top + window.kernel + (together - 1) * window.stride) {
+        end(top + window.kernel + (count - 1) * window.stride) {
     to = end < window.height ? end - 1 : window.height - 1;
   }
 };
 
-// (channels, kernel, kernel) to (vectors, kernel * kernel, lanes), times the norm's scale where there is one.
-// Missing channels are 0.
+// Packs weights (channels, kernel, kernel) to (vectors, kernel * kernel, lanes), multiplied by the norm's
+// scale where there is a norm. Lanes past the last channel are 0.
 template <class Real>
 void pack_weights(const void* weight, const FoldedNorm<Real>* norm, int64_t channels, int64_t taps,
                   Real* packed) {
@@ -120,29 +123,29 @@ void pack_weights(const void* weight, const FoldedNorm<Real>* norm, int64_t chan
   pack_panels<Real, 1>(static_cast<const Real*>(weight), channels, taps, scale, packed);
 }
 
-// How the work of a convolution is split, from the shape alone: images into groups, channels into slabs. Each
-// pair is done by one thread, and what groups sum up is added in order.
+// How the work of a convolution is split into tasks: images into groups, channels into slabs. A task is one
+// pair of both; sums of the groups are added in order. The split depends on the shape alone.
 template <class Real>
-struct Split {
+struct WorkSplit {
   int64_t images, channels, groups, slabs, lines;
 
-  // line_bytes: scratch that one line of vectors needs.
-  Split(const Window& window, int64_t line_bytes)
+  // line_bytes: scratch that one cache line of channels needs.
+  WorkSplit(const Window& window, int64_t line_bytes)
       : images(window.images),
         channels(window.channels),
-        lines((count_vectors<Real>(channels) + kVectors - 1) / kVectors) {
-    constexpr int64_t kTasks = 32;
-    constexpr int64_t kCache = 3 << 16;  // bytes of scratch that stay in a core's cache
-    // A group has sums of its own for every weight: they should stay small beside its maps.
+        lines((count_vectors<Real>(channels) + kVectorsPerLine - 1) / kVectorsPerLine) {
+    constexpr int64_t kMaxGroups = 32;
+    constexpr int64_t kCacheBytes = 3 << 16;  // scratch that stays in a core's cache
+    // Each group has its own sums for every weight; they should be small compared to its maps.
     const int64_t values = images * window.out_height * window.out_width;
-    const int64_t bearable = values / (4 * window.kernel * window.kernel);
-    groups = images < kTasks ? images : kTasks;
-    if (groups > bearable) groups = bearable;
+    const int64_t max_groups = values / (4 * window.kernel * window.kernel);
+    groups = images < kMaxGroups ? images : kMaxGroups;
+    if (groups > max_groups) groups = max_groups;
     if (groups < 1) groups = 1;
-    const int64_t together = kCache / line_bytes < 1 ? 1 : kCache / line_bytes;
-    constexpr int64_t kEnough = 8;  // tasks; more slabs would break up the runs of memory
-    const int64_t wanted = (kEnough + groups - 1) / groups;
-    const int64_t needed = (lines + together - 1) / together;
+    const int64_t lines_per_slab = kCacheBytes / line_bytes < 1 ? 1 : kCacheBytes / line_bytes;
+    constexpr int64_t kMinTasks = 8;  // more slabs than needed for it would split contiguous memory
+    const int64_t wanted = (kMinTasks + groups - 1) / groups;
+    const int64_t needed = (lines + lines_per_slab - 1) / lines_per_slab;
     slabs = wanted > needed ? wanted : needed;
     if (slabs > lines) slabs = lines;
     if (slabs < 1) slabs = 1;
@@ -150,13 +153,13 @@ struct Split {
   int64_t tasks() const { return groups * slabs; }
   Slab<Real> slab(int64_t task) const {
     const int64_t index = task % slabs;
-    const int64_t first = lines * index / slabs * kVectors;
-    const int64_t end = lines * (index + 1) / slabs * kVectors;
+    const int64_t first = lines * index / slabs * kVectorsPerLine;
+    const int64_t end = lines * (index + 1) / slabs * kVectorsPerLine;
     const int64_t all = count_vectors<Real>(channels);
     return Slab<Real>(first, (end < all ? end : all) - first, channels);
   }
   int64_t group(int64_t task) const { return task / slabs; }
-  // The group's images are [begin_image(group), begin_image(group + 1)).
+  // A group's images are [begin_image(group), begin_image(group + 1)).
   int64_t begin_image(int64_t group) const { return images * group / groups; }
 };
 

@@ -1,7 +1,7 @@
 #pragma once
 
-// The inner loops of a depthwise convolution over rows, packed or as they lie in the map: one vector of
-// channels, columns side by side.
+// The inner loops of a depthwise convolution, for one vector of channels and several columns at a time. Rows
+// are read from the map itself or from packed copies.
 
 #include "depthwise_se/slab.h"
 
@@ -9,47 +9,49 @@ namespace narsfast {
 namespace NARSFAST_ISA {
 namespace {
 
-constexpr int kLongestKernel = 7;
+constexpr int kMaxKernel = 7;
 constexpr int kTile = 8;  // output columns whose sums stay in registers
 
-// Rows of maps that are worked on soon: their lines are asked for a few at a time, between tiles, because
-// memory is too far for the processor's own foresight, and too slow to be asked for all of them at once.
-struct Ahead {
-  static constexpr int kMost = 4;  // rows
-  const char* at[kMost];
-  const char* end[kMost];
-  int64_t share[kMost];  // bytes a tile
+// Prefetches rows of maps that are needed soon, a few cache lines before each tile: the hardware prefetcher
+// does not look far enough ahead, and requesting whole rows at once would stall.
+struct Prefetcher {
+  static constexpr int kMaxRows = 4;
+  const char* at[kMaxRows];
+  const char* end[kMaxRows];
+  int64_t bytes_per_tile[kMaxRows];
   int rows = 0;
 
-  // Only rows of at least `least` bytes that lie in one piece: the others are foreseen. map: an image's first
-  // channel, or the slab's; map_rows: from there to the end of the map, next images' too; columns: of the
-  // tiles between which the lines are asked for.
+  // Adds a row if it has at least `min_bytes` and is contiguous for the slab; the hardware prefetches the
+  // others. map: the first channel of an image, or of the slab in it; map_rows: rows from there to the end of
+  // the map, including later images; columns: output columns of the tiles before which the lines are
+  // requested.
   template <class Real, class Storage>
   void add(const Storage* map, int64_t row, int64_t map_rows, int64_t width, const Slab<Real>& slab,
-           int64_t columns, int64_t least) {
+           int64_t columns, int64_t min_bytes) {
     const int64_t bytes = width * slab.channels * static_cast<int64_t>(sizeof(Storage));
-    if (row < 0 || row >= map_rows || bytes < least) return;
+    if (row < 0 || row >= map_rows || bytes < min_bytes) return;
     if (slab.vectors * kLanes<Real> < slab.channels) return;
     const int64_t tiles = slab.vectors * ((columns - 1) / kTile + 1);
     at[rows] = reinterpret_cast<const char*>(map) + row * bytes;
     end[rows] = at[rows] + bytes;
-    share[rows] = (bytes / tiles / kLineBytes + 1) * kLineBytes;
+    bytes_per_tile[rows] = (bytes / tiles / kLineBytes + 1) * kLineBytes;
     ++rows;
   }
-  NARSFAST_INLINE void ask() {
+  // Requests the lines of one tile.
+  NARSFAST_INLINE void issue() {
     for (int i = 0; i < rows; ++i) {
-      const char* stop = at[i] + share[i] < end[i] ? at[i] + share[i] : end[i];
+      const char* stop = at[i] + bytes_per_tile[i] < end[i] ? at[i] + bytes_per_tile[i] : end[i];
       for (; at[i] < stop; at[i] += kLineBytes) __builtin_prefetch(at[i], 0, 2);
     }
   }
 };
 
-// How rows of (vectors, columns, lanes) lie.
+// The memory layout of rows (vectors, columns, lanes).
 struct RowLayout {
-  int64_t columns;  // zeros are met before and after them
-  int64_t step;     // elements from a column to the next
-  int64_t plane;    // elements from a vector to the next
-  bool packed;      // lanes past the last channel can be read
+  int64_t columns;  // columns before and after them are zero padding
+  int64_t step;     // elements between columns
+  int64_t plane;    // elements between vectors
+  bool packed;      // whether lanes past the last channel are readable
 };
 
 template <class Real>
@@ -57,51 +59,52 @@ NARSFAST_INLINE LaneReader<Real> reader(const RowLayout& layout, const Slab<Real
   return LaneReader<Real>(layout.packed ? kLanes<Real> : slab.lanes(v));
 }
 
-// Rows of outputs that share what they read, where their sums and taps fit into the registers.
-constexpr int rows_together(int taps, int stride) {
+// The number of output rows that are computed together and share loads, as far as registers allow.
+constexpr int rows_per_pass(int taps, int stride) {
   return stride == 1 && taps <= 5 && kRegisters >= 32 ? 2 : 1;
 }
 
-// What rows of outputs are made from: `count` input rows, each from column 0 of the slab's first vector on,
-// with the row of taps, (taps, lanes), by which the first output row meets it; the second one meets it by the
-// row of taps before. The next vector's taps lie `weight_plane` elements further.
+// The inputs of output rows that are computed together: `count` input rows, each from column 0 of the slab's
+// first vector, and for each the row of taps, (taps, lanes), that the first output row applies to it. The
+// second output row applies the previous row of taps. Taps of consecutive vectors are `weight_plane` elements
+// apart.
 template <class Real>
 struct RowTaps {
-  const Real* rows[kLongestKernel + 1];
-  const Real* weights[kLongestKernel + 1];
+  const Real* rows[kMaxKernel + 1];
+  const Real* weights[kMaxKernel + 1];
   int count;
-  int first_row;  // of the rows of taps that the first output row meets rows[0] by
-  int64_t first;  // column that output 0 meets with tap 0
+  int first_row;  // index of the row of taps that the first output row applies to rows[0]
+  int64_t first;  // input column that output column 0 reads with tap 0
   RowLayout layout;
   int64_t weight_plane;
-  Ahead ahead;
+  Prefetcher prefetcher;
 };
 
-// Input columns from `first` on that a tile meets: all, or those whose bits are set.
+// Which of a tile's input columns are inside the map: all, or those whose bits are set.
 template <bool kAll>
-struct Met {
+struct ColumnMask {
   uint32_t bits;
 
   NARSFAST_INLINE bool operator[](int column) const { return kAll || (bits & (1u << column)) != 0; }
-  // The same, but compilers do not see it: they would keep every bit's test in memory.
-  NARSFAST_INLINE Met again() const {
+  // A copy that the compiler cannot see through: it would otherwise store the test of every bit in memory.
+  NARSFAST_INLINE ColumnMask opaque_copy() const {
     uint32_t same = bits;
     if constexpr (!kAll) asm volatile("" : "+r"(same));
     return {same};
   }
 };
 
-// Calls body(met) for the kCount input columns from `first` on. Bodies are always inlined: sums are in
-// registers, and a compiler that leaves one of many out has them go through memory.
+// Calls body(mask) with the mask of the kCount input columns from `first` on. Bodies must always be inlined:
+// a call would force the sums out of registers and through memory.
 template <int kCount, class Body>
-NARSFAST_INLINE void with_met(int64_t first, const RowLayout& layout, const Body& body) {
+NARSFAST_INLINE void with_column_mask(int64_t first, const RowLayout& layout, const Body& body) {
   if (first >= 0 && first + kCount <= layout.columns) {
-    body(Met<true>{0});
+    body(ColumnMask<true>{0});
     return;
   }
   const int64_t from = first < 0 ? -first : 0;
   const int64_t to = layout.columns - first < kCount ? layout.columns - first : kCount;
-  body(Met<false>{from < to ? static_cast<uint32_t>((uint64_t{1} << to) - (uint64_t{1} << from)) : 0});
+  body(ColumnMask<false>{from < to ? static_cast<uint32_t>((uint64_t{1} << to) - (uint64_t{1} << from)) : 0});
 }
 
 // sum[o][c] += over rows i and taps t: rows[i][taps.first + (column + c) * kStride + t] times output row o's
@@ -113,18 +116,18 @@ NARSFAST_INLINE void convolve_tile(const RowTaps<Real>& taps, int64_t v, LaneRea
   const int64_t first = taps.first + column * kStride;
   const int64_t step = taps.layout.step;
   const int64_t offset = v * taps.layout.plane + first * step;
-  with_met<kInputs>(first, taps.layout, [&](auto met) __attribute__((always_inline)) {
-    Vector<Real> total[kOutRows][kColumns];  // compilers keep what is local in registers
+  with_column_mask<kInputs>(first, taps.layout, [&](auto mask) __attribute__((always_inline)) {
+    Vector<Real> total[kOutRows][kColumns];  // a local array, which compilers keep in registers
 #pragma GCC unroll 2
     for (int o = 0; o < kOutRows; ++o) {
 #pragma GCC unroll 8
       for (int c = 0; c < kColumns; ++c) total[o][c] = sum[o][c];
     }
-    // Input row i for output rows [from, to).
-    const auto meet = [&](int i, auto from, auto to) __attribute__((always_inline)) {
+    // Accumulates input row i into output rows [from, to).
+    const auto accumulate_row = [&](int i, auto from, auto to) __attribute__((always_inline)) {
       constexpr int kFrom = decltype(from)::value;
       constexpr int kTo = decltype(to)::value;
-      const auto here = met.again();
+      const auto present = mask.opaque_copy();
       const Real* at = taps.rows[i] + offset;
       const Real* weights = taps.weights[i] + v * taps.weight_plane;
       Vector<Real> weight[kOutRows][kTaps];
@@ -133,10 +136,10 @@ NARSFAST_INLINE void convolve_tile(const RowTaps<Real>& taps, int64_t v, LaneRea
 #pragma GCC unroll 8
         for (int t = 0; t < kTaps; ++t) weight[o][t] = load(weights + (t - o * kTaps) * kLanes<Real>);
       }
-      // Each input column is loaded once and met by every tap that reaches it.
+      // Each input column is loaded once and multiplied by every tap that reads it.
 #pragma GCC unroll 32
       for (int j = 0; j < kInputs; ++j, at += step) {
-        if (!here[j]) continue;
+        if (!present[j]) continue;
         const Vector<Real> value = in_register<Real>(lanes.load(at));
 #pragma GCC unroll 8
         for (int t = 0; t < kTaps; ++t) {
@@ -153,15 +156,15 @@ NARSFAST_INLINE void convolve_tile(const RowTaps<Real>& taps, int64_t v, LaneRea
     for (int i = 0; i < taps.count; ++i) {
       if constexpr (kOutRows == 2) {
         if (taps.first_row + i == 0) {
-          meet(i, kFirst, kSecond);
+          accumulate_row(i, kFirst, kSecond);
           continue;
         }
         if (taps.first_row + i == kTaps) {
-          meet(i, kSecond, kEnd);
+          accumulate_row(i, kSecond, kEnd);
           continue;
         }
       }
-      meet(i, kFirst, kEnd);
+      accumulate_row(i, kFirst, kEnd);
     }
 #pragma GCC unroll 2
     for (int o = 0; o < kOutRows; ++o) {
@@ -171,19 +174,20 @@ NARSFAST_INLINE void convolve_tile(const RowTaps<Real>& taps, int64_t v, LaneRea
   });
 }
 
-// For each vector of the slab: state = emit.begin(i), emit.tile(state, i, o, column, sums) for output rows o,
-// tiles from left to right, emit.end(state, i). emit.start(i) is what the sums start from. Slab and emit are
-// copies, which no store can reach.
-template <class Real, int kTaps, int kStride, int kOutRows, class Emit>
-NARSFAST_APART void convolve_rows(const RowTaps<Real>& taps, const Slab<Real> slab, int64_t width,
-                                  Emit emit) {
-  Ahead ahead = taps.ahead;
+// For each vector i of the slab: state = epilogue.begin(i); epilogue.tile(state, i, o, column, sums) for
+// every tile from left to right and every output row o in it; epilogue.end(state, i). Sums start at
+// epilogue.start(i). Slab and epilogue are passed by value, so that the compiler knows that no store changes
+// them.
+template <class Real, int kTaps, int kStride, int kOutRows, class Epilogue>
+NARSFAST_NOINLINE void convolve_rows(const RowTaps<Real>& taps, const Slab<Real> slab, int64_t width,
+                                     Epilogue epilogue) {
+  Prefetcher prefetcher = taps.prefetcher;
   for (int64_t v = 0; v < slab.vectors; ++v) {
-    auto state = emit.begin(v);
-    const Vector<Real> start = emit.start(v);
+    auto state = epilogue.begin(v);
+    const Vector<Real> start = epilogue.start(v);
     const LaneReader<Real> lanes = reader(taps.layout, slab, v);
     const auto tile = [&](auto columns, int64_t column) __attribute__((always_inline)) {
-      ahead.ask();
+      prefetcher.issue();
       Vector<Real> sum[kOutRows][columns.value];
 #pragma GCC unroll 2
       for (int o = 0; o < kOutRows; ++o) {
@@ -192,7 +196,7 @@ NARSFAST_APART void convolve_rows(const RowTaps<Real>& taps, const Slab<Real> sl
       }
       convolve_tile<Real, kTaps, kStride, kOutRows, columns.value>(taps, v, lanes, column, sum);
 #pragma GCC unroll 2
-      for (int o = 0; o < kOutRows; ++o) emit.template tile<columns.value>(state, v, o, column, sum[o]);
+      for (int o = 0; o < kOutRows; ++o) epilogue.template tile<columns.value>(state, v, o, column, sum[o]);
     };
     int64_t column = 0;
     for (; column + kTile <= width; column += kTile) tile(std::integral_constant<int, kTile>{}, column);
@@ -205,18 +209,17 @@ NARSFAST_APART void convolve_rows(const RowTaps<Real>& taps, const Slab<Real> sl
       column += 2;
     }
     if (width > column) tile(std::integral_constant<int, 1>{}, column);
-    emit.end(state, v);
+    epilogue.end(state, v);
   }
 }
 
-// Calls body(taps, stride) with constants, for the taps that occur: whole kernels, and at stride 1 their
-// halves in the gradient of stride 2.
+// Calls body(kernel, stride) with compile-time constants.
 template <class Body>
-NARSFAST_INLINE void with_window(int64_t taps, int64_t stride, const Body& body) {
-#define NARSFAST_WINDOW(t, s) \
-  case t * 2 + s:             \
-    return body(std::integral_constant<int, t>{}, std::integral_constant<int, s>{})
-  switch (taps * 2 + stride) {
+NARSFAST_INLINE void with_window(int64_t kernel, int64_t stride, const Body& body) {
+#define NARSFAST_WINDOW(k, s) \
+  case k * 2 + s:             \
+    return body(std::integral_constant<int, k>{}, std::integral_constant<int, s>{})
+  switch (kernel * 2 + stride) {
     NARSFAST_WINDOW(3, 1);
     NARSFAST_WINDOW(3, 2);
     NARSFAST_WINDOW(5, 1);
@@ -227,24 +230,8 @@ NARSFAST_INLINE void with_window(int64_t taps, int64_t stride, const Body& body)
 #undef NARSFAST_WINDOW
 }
 
-template <class Body>
-NARSFAST_INLINE void with_taps(int64_t taps, const Body& body) {
-#define NARSFAST_TAPS(t) \
-  case t:                \
-    return body(std::integral_constant<int, t>{})
-  switch (taps) {
-    NARSFAST_TAPS(1);
-    NARSFAST_TAPS(2);
-    NARSFAST_TAPS(3);
-    NARSFAST_TAPS(4);
-    NARSFAST_TAPS(5);
-    NARSFAST_TAPS(7);
-  }
-#undef NARSFAST_TAPS
-}
-
 // d_weight[i][t] += sum over columns of rows[i][first + column * kStride + t] * d_out[column], for kRows
-// input rows. All pointers are one vector's.
+// input rows. All pointers belong to one vector.
 template <class Real, int kTaps, int kStride, int kRows>
 NARSFAST_INLINE void correlate(const Real* const* rows, const RowLayout& layout, int64_t first,
                                LaneReader<Real> lanes, const Real* d_out, int64_t width,
@@ -256,7 +243,7 @@ NARSFAST_INLINE void correlate(const Real* const* rows, const RowLayout& layout,
     for (int t = 0; t < kTaps; ++t) sum[i][t] = load(d_weight[i] + t * kLanes<Real>);
   }
   const int64_t step = layout.step;
-  // Two columns at a time share what they read.
+  // Two columns at a time share their loads.
   const auto columns = [&](auto number, int64_t column) __attribute__((always_inline)) {
     constexpr int kColumns = decltype(number)::value;
     constexpr int kInputs = (kColumns - 1) * kStride + kTaps;
@@ -264,14 +251,14 @@ NARSFAST_INLINE void correlate(const Real* const* rows, const RowLayout& layout,
 #pragma GCC unroll 2
     for (int c = 0; c < kColumns; ++c) gradient[c] = load(d_out + (column + c) * kLanes<Real>);
     const int64_t left = first + column * kStride;
-    with_met<kInputs>(left, layout, [&](auto met) __attribute__((always_inline)) {
+    with_column_mask<kInputs>(left, layout, [&](auto mask) __attribute__((always_inline)) {
 #pragma GCC unroll 8
       for (int i = 0; i < kRows; ++i) {
-        const auto here = met.again();
+        const auto present = mask.opaque_copy();
         const Real* at = rows[i] + left * step;
 #pragma GCC unroll 16
         for (int j = 0; j < kInputs; ++j, at += step) {
-          if (!here[j]) continue;
+          if (!present[j]) continue;
           const Vector<Real> value = in_register<Real>(lanes.load(at));
 #pragma GCC unroll 2
           for (int c = 0; c < kColumns; ++c) {
@@ -292,21 +279,22 @@ NARSFAST_INLINE void correlate(const Real* const* rows, const RowLayout& layout,
   }
 }
 
-// As many rows at once as have their sums in registers.
+// Correlates as many rows at a time as have their sums in registers.
 template <class Real, int kTaps, int kStride>
-NARSFAST_APART void correlate_rows(const Real* const* rows, int count, const RowLayout& layout, int64_t first,
-                                   LaneReader<Real> lanes, const Real* d_out, int64_t width,
-                                   Real* const* d_weight) {
-  constexpr int kTogether = kRegisters >= 32 ? (kTaps == 7 ? 2 : 3) : kTaps == 3 ? 3 : kTaps == 5 ? 2 : 1;
-  const auto together = [&](auto number, int i) {
+NARSFAST_NOINLINE void correlate_rows(const Real* const* rows, int count, const RowLayout& layout,
+                                      int64_t first, LaneReader<Real> lanes, const Real* d_out, int64_t width,
+                                      Real* const* d_weight) {
+  constexpr int kRowsPerPass = kRegisters >= 32 ? (kTaps == 7 ? 2 : 3) : kTaps == 3 ? 3 : kTaps == 5 ? 2 : 1;
+  const auto correlate_some = [&](auto number, int i) {
     correlate<Real, kTaps, kStride, number.value>(rows + i, layout, first, lanes, d_out, width, d_weight + i);
   };
   int i = 0;
-  for (; i + kTogether <= count; i += kTogether) together(std::integral_constant<int, kTogether>{}, i);
-  if constexpr (kTogether > 2) {
-    for (; i + 2 <= count; i += 2) together(std::integral_constant<int, 2>{}, i);
+  for (; i + kRowsPerPass <= count; i += kRowsPerPass)
+    correlate_some(std::integral_constant<int, kRowsPerPass>{}, i);
+  if constexpr (kRowsPerPass > 2) {
+    for (; i + 2 <= count; i += 2) correlate_some(std::integral_constant<int, 2>{}, i);
   }
-  for (; i < count; ++i) together(std::integral_constant<int, 1>{}, i);
+  for (; i < count; ++i) correlate_some(std::integral_constant<int, 1>{}, i);
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
 #pragma once
 
-// Matrices packed so that a loop over their rows meets vectors of what lay in their columns.
+// Packs matrices into panels, so that a loop over the columns reads vectors of rows.
 
 #include <utility>
 
@@ -10,7 +10,7 @@ namespace narsfast {
 namespace NARSFAST_ISA {
 namespace {
 
-// Lanes whose number has bit kStep change places with the lanes of the other vector whose number lacks it.
+// Swaps the lanes of `a` whose index has bit kStep with the lanes of `b` whose index lacks it.
 template <class Real, int kStep, int... kLane>
 NARSFAST_INLINE void swap_lanes(Vector<Real>& a, Vector<Real>& b, std::integer_sequence<int, kLane...>) {
   const Vector<Real> first =
@@ -19,7 +19,7 @@ NARSFAST_INLINE void swap_lanes(Vector<Real>& a, Vector<Real>& b, std::integer_s
   a = first;
 }
 
-// Lane l of rows[i] changes places with lane i of rows[l]; as many rows as a vector has lanes.
+// Transposes in place: lane l of rows[i] becomes lane i of rows[l]. There are as many rows as lanes.
 template <class Real, int kStep = 1>
 NARSFAST_INLINE void transpose(Vector<Real>* rows) {
   if constexpr (kStep < kLanes<Real>) {
@@ -33,15 +33,15 @@ NARSFAST_INLINE void transpose(Vector<Real>* rows) {
   }
 }
 
-// (rows, columns) to panels of kPanel vectors of rows, (columns, vectors, lanes) each. Missing rows are 0.
-// scale(i): a factor for vector i.
+// Packs a matrix (rows, columns) into panels of kPanel vectors of rows, (columns, vectors, lanes) each. Rows
+// that fill the last panel are 0. Vector i is multiplied by scale(i).
 template <class Real, int kPanel, class Scale>
-NARSFAST_APART void pack_panels(const Real* matrix, int64_t rows, int64_t columns, const Scale& scale,
-                                Real* packed) {
+NARSFAST_NOINLINE void pack_panels(const Real* matrix, int64_t rows, int64_t columns, const Scale& scale,
+                                   Real* packed) {
   constexpr int64_t kStep = kPanel * kLanes<Real>;  // from a column to the next
   for (int64_t i = 0; i * kLanes<Real> < rows; ++i) {
     const int64_t row = i * kLanes<Real>;
-    const int64_t there = rows - row < kLanes<Real> ? rows - row : kLanes<Real>;
+    const int64_t available = rows - row < kLanes<Real> ? rows - row : kLanes<Real>;
     const Vector<Real> factor = scale(i);
     Real* to = packed + i / kPanel * columns * kStep + i % kPanel * kLanes<Real>;
     for (int64_t column = 0; column < columns; column += kLanes<Real>) {
@@ -49,7 +49,8 @@ NARSFAST_APART void pack_panels(const Real* matrix, int64_t rows, int64_t column
       Vector<Real> values[kLanes<Real>];
 #pragma GCC unroll 16
       for (int l = 0; l < kLanes<Real>; ++l) {
-        values[l] = l < there ? load_some<Real>(matrix + (row + l) * columns + column, left) : Vector<Real>{};
+        values[l] =
+            l < available ? load_partial<Real>(matrix + (row + l) * columns + column, left) : Vector<Real>{};
       }
       transpose<Real>(values);
 #pragma GCC unroll 16

@@ -15,7 +15,7 @@
 #include <vector>
 
 #include "emu/counters.h"
-#include "emu/fibre.h"
+#include "emu/fiber.h"
 
 namespace narsfast::emu {
 namespace {
@@ -24,13 +24,13 @@ enum class State { kReady, kAtBlockBarrier, kAtWarpBarrier, kEnded };
 
 struct Runner {
   Thread self;
-  Fibre fibre;
+  Fiber fiber;
   State state = State::kReady;
   int line = 0;
 };
 
-// Counts arrivals of real threads.
-class Gate {
+// A barrier for real threads.
+class ThreadBarrier {
  public:
   void wait(int size) {
     std::unique_lock<std::mutex> lock(mutex_);
@@ -53,10 +53,10 @@ class Gate {
 };
 
 struct Block {
-  std::vector<std::unique_ptr<Runner>> runners;  // as many as the largest block had
+  std::vector<std::unique_ptr<Runner>> runners;  // as many as the largest block so far
   std::vector<char> shared;
   std::vector<uint64_t> exchanged;
-  std::vector<std::unique_ptr<Gate>> gates;  // of the block, then one a warp
+  std::vector<std::unique_ptr<ThreadBarrier>> barriers;  // of the block, then of each warp
   const std::function<void()>* kernel = nullptr;
   int size = 0;
 };
@@ -79,10 +79,10 @@ void suspend(State state, int line) {
   Runner* self = running;
   self->state = state;
   self->line = line;
-  self->fibre.suspend();
+  self->fiber.suspend();
 }
 
-// Lets threads [first, first + size) go on if all of them wait for it at one line.
+// Releases threads [first, first + size) if all of them wait at the same barrier.
 bool release(int first, int size, State state) {
   const auto& runners = block().runners;
   const int line = runners[static_cast<size_t>(first)]->line;
@@ -107,12 +107,12 @@ std::string divergence() {
   return message;
 }
 
-void run_fibres(const std::vector<int>& order) {
+void run_fibers(const std::vector<int>& order) {
   Block& b = block();
   for (int i : order) {
     Runner& runner = *b.runners[static_cast<size_t>(i)];
     runner.state = State::kReady;
-    runner.fibre.start(&run_kernel, &runner);
+    runner.fiber.start(&run_kernel, &runner);
   }
   int ended = 0;
   while (ended < b.size) {
@@ -121,7 +121,7 @@ void run_fibres(const std::vector<int>& order) {
       Runner& runner = *b.runners[static_cast<size_t>(i)];
       if (runner.state != State::kReady) continue;
       running = &runner;
-      runner.fibre.resume();
+      runner.fiber.resume();
       ended += runner.state == State::kEnded;
       moved = true;
     }
@@ -134,8 +134,9 @@ void run_fibres(const std::vector<int>& order) {
 
 void run_threads(const std::vector<int>& order) {
   Block& b = block();
-  b.gates.clear();
-  for (int i = 0; i <= (b.size + kWarp - 1) / kWarp; ++i) b.gates.push_back(std::make_unique<Gate>());
+  b.barriers.clear();
+  for (int i = 0; i <= (b.size + kWarp - 1) / kWarp; ++i)
+    b.barriers.push_back(std::make_unique<ThreadBarrier>());
   std::vector<std::thread> threads;
   for (int i : order) {
     threads.emplace_back([i] {
@@ -159,13 +160,13 @@ char* shared_memory() { return block().shared.data(); }
 
 void wait_block(int line) {
   if (running->self.barriers++ == options().dropped_barrier) return;
-  if (options().threads) return block().gates[0]->wait(block().size);
+  if (options().threads) return block().barriers[0]->wait(block().size);
   suspend(State::kAtBlockBarrier, line);
 }
 
 void wait_warp(int line) {
   const int warp = running->self.number / kWarp;
-  if (options().threads) return block().gates[static_cast<size_t>(1 + warp)]->wait(warp_size(warp));
+  if (options().threads) return block().barriers[static_cast<size_t>(1 + warp)]->wait(warp_size(warp));
   suspend(State::kAtWarpBarrier, line);
 }
 
@@ -208,7 +209,7 @@ void launch(Index grid, Index size, size_t shared_bytes, const std::function<voi
     if (options().threads) {
       run_threads(order);
     } else {
-      run_fibres(order);
+      run_fibers(order);
     }
     end_block();
   }

@@ -4,10 +4,10 @@
 #include <cstdint>
 #include <functional>
 
-// CUDA threads on a CPU. Blocks run one after another; the threads of a block are fibres in an order shuffled
-// by a seed, so that what depends on the order shows, or real threads, so that a thread sanitizer sees races.
-// Shared memory starts as NaN: what is read before it is written shows in the output.
-// Not shown: bank conflicts, occupancy, timing, and the memory model below barriers.
+// Runs CUDA kernels on a CPU. Blocks run one after another. The threads of a block are fibers in an order
+// shuffled by a seed, which reveals dependence on the order, or real threads, so that a thread sanitizer
+// finds races. Shared memory starts as NaN, which reveals reads before writes. Not emulated: bank conflicts,
+// occupancy, timing, and the memory model between barriers.
 
 namespace narsfast::emu {
 
@@ -17,13 +17,13 @@ struct Index {
 
 struct Options {
   uint64_t seed = 0;
-  int64_t dropped_barrier = -1;  // every thread walks through its barrier of this number
-  bool threads = false;          // std::thread instead of fibres
+  int64_t dropped_barrier = -1;  // every thread skips its barrier of this number
+  bool threads = false;          // std::thread instead of fibers
   bool count = false;            // see counters.h
 };
 Options& options();
 
-// What one CUDA thread knows of itself.
+// The state of one CUDA thread.
 struct Thread {
   Index thread, block, block_size, grid_size;
   int number = 0;  // within its block
@@ -32,11 +32,11 @@ struct Thread {
 Thread& current();
 char* shared_memory();
 
-// Barriers of the calling thread. Throws out of launch() where the threads of a block (or of a warp) wait at
-// different lines, or some have ended.
+// Barriers of the calling thread. launch() throws if threads of a block (or of a warp) wait at different
+// lines, or if some of them have ended.
 void wait_block(int line);
 void wait_warp(int line);
-// The value that lane `from` of the warp hands over at the same call.
+// A shuffle: the value that lane `from` of the warp passes in the same call.
 uint64_t exchange(uint64_t value, int from, int line);
 
 constexpr int kWarp = 32;

@@ -12,7 +12,7 @@ namespace {
 
 constexpr uint64_t kSector = 32;
 
-// Of the block that runs: how often a thread passed a line, and the sectors of each warp-instruction.
+// For the current block: how often each thread passed each line, and the sectors of each warp instruction.
 struct Log {
   std::unordered_map<uint64_t, uint32_t> passed;
   std::unordered_map<uint64_t, std::vector<uint64_t>> sectors;

@@ -7,7 +7,7 @@
 #include "emu/block.h"
 #include "emu/counters.h"
 
-// The part of CUDA that our kernels use, for a C++ compiler.
+// The part of CUDA that the kernels use, for a C++ compiler.
 
 #define __global__
 #define __device__

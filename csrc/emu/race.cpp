@@ -1,4 +1,4 @@
-// Runs every kernel once on real threads, for the thread sanitizer.
+// Runs every kernel once on real threads, under the thread sanitizer.
 #include <cstdio>
 #include <cstdlib>
 #include <vector>
@@ -37,7 +37,7 @@ int run() {
       nullptr);
   error |= cuda::moments({dtype, kImages, pixels, kChannels, y.data(), a.data(), b.data(), workspace.data()},
                          nullptr);
-  error |= cuda::normalise({dtype, kImages, pixels, kChannels, y.data(), norm, excite, out.data(),
+  error |= cuda::normalize({dtype, kImages, pixels, kChannels, y.data(), norm, excite, out.data(),
                             pooled.data(), hidden.data(), gate.data()},
                            nullptr);
   error |= cuda::reduce({dtype, kImages, pixels, kChannels, y.data(), out.data(), norm, excite, pooled.data(),
@@ -58,7 +58,7 @@ int run() {
 
 }  // namespace
 
-// With an argument, every thread walks through its barrier of that number.
+// With an argument, every thread skips its barrier of that number.
 int main(int argc, char** argv) {
   emu::options().threads = true;
   if (argc > 1) emu::options().dropped_barrier = std::atoi(argv[1]);

@@ -1,6 +1,6 @@
 #pragma once
 
-// The part of CUDA's runtime that launch_cuda.cpp uses. There is always one device, and nothing fails.
+// The part of the CUDA runtime that launch_cuda.cpp uses, with one device and without errors.
 
 enum cudaError_t { cudaSuccess = 0 };
 

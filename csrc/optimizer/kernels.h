@@ -4,10 +4,10 @@
 
 namespace narsfast {
 
-// Functions compiled once per instruction set from one source.
+// Functions of one instruction set, compiled from a source that all instruction sets share.
 struct OptimizerKernels {
-  // The step of rmsprop() for one tensor; share = 1 - kept.
-  void (*rmsprop)(const RmspropGroup& group, double share, const RmspropTensor& tensor);
+  // The step of rmsprop() for one tensor; ema_step = 1 - ema_decay.
+  void (*rmsprop)(const RmspropGroup& group, double ema_step, const RmspropTensor& tensor);
 };
 
 const OptimizerKernels& optimizer_kernels(Isa isa);

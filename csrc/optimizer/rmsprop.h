@@ -6,13 +6,12 @@
 
 namespace narsfast {
 
-// The constants of one group of weights; rate is the learning rate.
+// The constants of one parameter group; rate is the learning rate.
 struct RmspropGroup {
   double rate, alpha, epsilon, momentum, decay;
 };
 
-// Elements of one weight: `count` in memory order, float32, the same order in all arrays; `average` may be
-// null.
+// One weight: `count` float32 elements, in the same memory order in all arrays; `average` may be null.
 struct RmspropTensor {
   float* weight;
   const float* gradient;
@@ -27,14 +26,14 @@ struct RmspropArguments {
   const RmspropGroup* groups;
   const RmspropTensor* tensors;
   int64_t count;  // tensors
-  double kept;    // share of itself that an average keeps
+  double ema_decay;
 };
 
 // One step of RMSProp in TensorFlow's form (epsilon inside the root, rate inside the momentum) and of the
-// moving average of the weights, in one pass. For each element, in float32:
+// exponential moving averages of the weights, in one pass. For each element, in float32:
 //   g = gradient + decay * weight;  square = alpha * square + (1 - alpha) * g * g
 //   velocity = momentum * velocity + rate * g / sqrt(square + epsilon)
-//   weight = weight - velocity;     average = average + (1 - kept) * (weight - average)
+//   weight = weight - velocity;     average = average + (1 - ema_decay) * (weight - average)
 // The results do not depend on the number of threads.
 void rmsprop(Isa isa, const RmspropArguments& arguments);
 

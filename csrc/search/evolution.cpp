@@ -11,9 +11,9 @@ namespace narsfast {
 
 namespace {
 
-constexpr uint32_t kPurpose = 0x65766F6C;  // "evol": the key of evolution's random numbers
-constexpr int64_t kChunk = 64;             // children that a thread takes at once
-constexpr double kBreedNanoseconds = 150;  // of one child, measured with about 60 fields
+constexpr uint32_t kPurpose = 0x65766F6C;  // "evol": the purpose of evolution's random numbers
+constexpr int64_t kChunk = 64;             // children that a thread processes at a time
+constexpr double kBreedNanoseconds = 150;  // per child, measured with about 60 fields
 constexpr double kRevertNanoseconds = 60;
 constexpr double kKeyNanoseconds = 50;
 constexpr double kUnit = 65536.0;  // probabilities are compared with 16 random bits
@@ -22,8 +22,8 @@ uint32_t threshold(double probability) {
   return static_cast<uint32_t>(std::floor(std::min(std::max(probability, 0.0), 1.0) * kUnit));
 }
 
-// From one row of a child's random words to the next.
-int64_t word_stride(int32_t fields) { return padded(fields) + kStrip; }
+// The distance between the rows of a child's random words.
+int64_t word_stride(int32_t fields) { return padded(fields) + kFieldBlock; }
 
 void require_finite(const std::vector<double>& scores, int64_t count) {
   const bool finite =
@@ -33,12 +33,12 @@ void require_finite(const std::vector<double>& scores, int64_t count) {
 
 }  // namespace
 
-void Evolution::Population::resize(int64_t members, int32_t fields, int32_t columns) {
-  size = members;
-  genes.resize(static_cast<size_t>(members * fields + kStrip));  // the last row is read as a padded one
-  statistics.resize(static_cast<size_t>(members * columns));
-  scores.resize(static_cast<size_t>(members));
-  keys.resize(static_cast<size_t>(members));
+void Evolution::Population::resize(int64_t individuals, int32_t fields, int32_t columns) {
+  size = individuals;
+  genes.resize(static_cast<size_t>(individuals * fields + kFieldBlock));  // the last row is read with padding
+  statistics.resize(static_cast<size_t>(individuals * columns));
+  scores.resize(static_cast<size_t>(individuals));
+  keys.resize(static_cast<size_t>(individuals));
 }
 
 Evolution::Evolution(const SpaceTables& tables, std::vector<StatisticsSource*> sources, Scorer* scorer,
@@ -50,10 +50,10 @@ Evolution::Evolution(const SpaceTables& tables, std::vector<StatisticsSource*> s
       kernels_(search_kernels(isa)),
       stride_(padded(tables.fields)),
       sizes_(static_cast<size_t>(stride_), 1),
-      reaches_(static_cast<size_t>(stride_), 0),
+      max_steps_(static_cast<size_t>(stride_), 0),
       revertible_(static_cast<size_t>(stride_), 0) {
-  if (options.keep < 1 || options.children < 1 || options.patience < 1) {
-    throw std::invalid_argument("keep, children and patience must be at least 1");
+  if (options.population_size < 1 || options.children < 1 || options.patience < 1) {
+    throw std::invalid_argument("population_size, children and patience must be at least 1");
   }
   if (tables.fields >= 1 << 14) throw std::invalid_argument("a space may have at most 16383 fields");
   for (const StatisticsSource* source : sources_) columns_ += source->columns();
@@ -78,12 +78,12 @@ bool Evolution::inside(const double* statistics, const std::vector<Bound>& bound
 
 EvolutionResult Evolution::run(const int16_t* start, int64_t count, const std::vector<Bound>& bounds) {
   if (count < 1) throw std::invalid_argument("evolution needs at least one candidate to start from");
-  fresh_.resize(count, rules_.fields(), columns_);
-  fresh_.genes.assign(start, start + count * rules_.fields());
-  this->count(fresh_.genes.data(), count, fresh_.statistics.data());
-  statistics_ = fresh_.statistics;
-  children_ = fresh_.genes;
-  lost_.assign(static_cast<size_t>(count), 0);
+  offspring_.resize(count, rules_.fields(), columns_);
+  offspring_.genes.assign(start, start + count * rules_.fields());
+  this->count(offspring_.genes.data(), count, offspring_.statistics.data());
+  statistics_ = offspring_.statistics;
+  children_ = offspring_.genes;
+  rejected_.assign(static_cast<size_t>(count), 0);
   for (int64_t i = 0; i < count; ++i) {
     if (!inside(&statistics_[static_cast<size_t>(i * columns_)], bounds)) {
       throw std::invalid_argument("a candidate to start from is outside the bounds");
@@ -94,7 +94,7 @@ EvolutionResult Evolution::run(const int16_t* start, int64_t count, const std::v
   hash_children();
   EvolutionResult result;
   finish_generation(&result);
-  result.bred = result.scored = 0;  // of children
+  result.num_offspring = result.num_evaluated = 0;  // the start does not count
   for (int32_t generation = 1; generation <= options_.generations; ++generation) {
     breed(generation);
     repair(bounds);
@@ -103,8 +103,8 @@ EvolutionResult Evolution::run(const int16_t* start, int64_t count, const std::v
     if (stalled(result.history)) break;
   }
   const bool front = !options_.objectives.empty();
-  if (front) polish(bounds, &result);
-  result.size = front ? first_ : population_.size;
+  if (front) search_neighbors(bounds, &result);
+  result.size = front ? front_size_ : population_.size;
   result.genes.assign(population_.genes.begin(), population_.genes.begin() + result.size * rules_.fields());
   result.statistics.assign(population_.statistics.begin(),
                            population_.statistics.begin() + result.size * columns_);
@@ -115,20 +115,20 @@ EvolutionResult Evolution::run(const int16_t* start, int64_t count, const std::v
 }
 
 void Evolution::finish_generation(EvolutionResult* result) {
-  keep_new();
-  result->bred += static_cast<int64_t>(lost_.size());
-  result->scored += fresh_.size;
+  evaluate_new();
+  result->num_offspring += static_cast<int64_t>(rejected_.size());
+  result->num_evaluated += offspring_.size;
   if (options_.objectives.empty()) {
     select();
     result->history.push_back(population_.scores[0]);
   } else {
     select_front();
-    result->history.push_back(static_cast<double>(entered_));
+    result->history.push_back(static_cast<double>(num_new_));
   }
 }
 
-// Whether the last `patience` generations gained too little: against the real best score before them, the
-// start's at first; or nothing new in the front.
+// Whether the best score gained at most `epsilon` over the last `patience` generations; for a front, whether
+// nothing new entered it.
 bool Evolution::stalled(const std::vector<double>& history) const {
   const auto patience = static_cast<size_t>(options_.patience);
   if (history.size() <= patience) return false;
@@ -138,12 +138,13 @@ bool Evolution::stalled(const std::vector<double>& history) const {
   return std::all_of(history.end() - options_.patience, history.end(), [](double n) { return n == 0.0; });
 }
 
-// Srinivas and Patnaik's adaptive form: `a` is 1 at or below the average and falls linearly to 0 for the
-// best. The chance of crossover is crossover * a, that of mutation mutation * (1 + 2 a) / (searched fields).
+// The adaptive rates of Srinivas and Patnaik: `a` is 1 for scores at or below the average and falls linearly
+// to 0 for the best. The probability of crossover is crossover * a, that of mutation mutation * (1 + 2 a) /
+// (searched fields).
 std::vector<Evolution::Rates> Evolution::rates() const {
   const std::vector<double>& scores = population_.scores;
   const double best = scores[0];
-  const bool front = !options_.objectives.empty();  // all of its members are equally good
+  const bool front = !options_.objectives.empty();  // all individuals of a front are equally good
   double sum = 0.0;
   for (int64_t i = 0; i < population_.size; ++i) sum += scores[static_cast<size_t>(i)];
   const double mean = sum / static_cast<double>(population_.size);
@@ -152,7 +153,8 @@ std::vector<Evolution::Rates> Evolution::rates() const {
     const double above = best - mean;
     const double share = !front && above > 0.0 ? (best - scores[static_cast<size_t>(i)]) / above : 1.0;
     const double a = std::min(std::max(share, 0.0), 1.0);
-    const int32_t searched = rules_.searched(&population_.genes[static_cast<size_t>(i * rules_.fields())]);
+    const int32_t searched =
+        rules_.count_searched(&population_.genes[static_cast<size_t>(i * rules_.fields())]);
     const double mutation = options_.mutation * (1.0 + 2.0 * a) / std::max(searched, 1);
     rates.push_back({threshold(options_.crossover * a), threshold(mutation)});
   }
@@ -161,19 +163,20 @@ std::vector<Evolution::Rates> Evolution::rates() const {
 
 void Evolution::breed(int32_t generation) {
   const int32_t fields = rules_.fields();
-  const int64_t members = population_.size;
-  const int64_t count = members * options_.children;
+  const int64_t parents = population_.size;
+  const int64_t count = parents * options_.children;
   raw_.resize(static_cast<size_t>(count * stride_));
   priorities_.resize(raw_.size());
   children_.resize(static_cast<size_t>(count * fields));
   for (int32_t f = 0; f < fields; ++f) {
     const int64_t range = rules_.ranges()[f];
     const int64_t left = std::max(options_.generations - generation, 0);
-    // Steps of a range field shrink with the generations, from half of its range to 1.
-    const int64_t reach = (range - 1) * left / (2 * static_cast<int64_t>(std::max(options_.generations, 1)));
-    reaches_[f] = range > 0 ? static_cast<int32_t>(std::max<int64_t>(reach, 1)) : 0;
+    // The largest step of a range field shrinks over the generations, from half of the range to 1.
+    const int64_t max_step =
+        (range - 1) * left / (2 * static_cast<int64_t>(std::max(options_.generations, 1)));
+    max_steps_[f] = range > 0 ? static_cast<int32_t>(std::max<int64_t>(max_step, 1)) : 0;
   }
-  const BreedFields breed_fields{fields, sizes_.data(), reaches_.data()};
+  const BreedFields breed_fields{fields, sizes_.data(), max_steps_.data()};
   const std::vector<Rates> rates = this->rates();
   const PhiloxKey key = make_key(options_.seed, kPurpose);
   const int64_t stride = word_stride(fields);
@@ -186,8 +189,8 @@ void Evolution::breed(int32_t generation) {
                             static_cast<uint32_t>(generation), (fields + 1) / 2 + 1, stride, words.data());
       // Block 0 picks the mate among the others.
       int64_t mate =
-          members > 1 ? static_cast<int64_t>(words[0] * static_cast<uint64_t>(members - 1) >> 32) : 0;
-      mate += members > 1 && mate >= parent;
+          parents > 1 ? static_cast<int64_t>(words[0] * static_cast<uint64_t>(parents - 1) >> 32) : 0;
+      mate += parents > 1 && mate >= parent;
       const Mating mating{&population_.genes[static_cast<size_t>(parent * fields)],
                           &population_.genes[static_cast<size_t>(mate * fields)],
                           rates[static_cast<size_t>(parent)].crossover,
@@ -197,13 +200,13 @@ void Evolution::breed(int32_t generation) {
                      &priorities_[static_cast<size_t>(i * stride_)]);
       int16_t* child = &children_[static_cast<size_t>(i * fields)];
       std::copy(raw, raw + fields, child);
-      rules_.canonical(child);
+      rules_.canonicalize(child);
     }
   });
 }
 
-// Gives architecture fields back the parent's value, one at a time in the child's random order, until the
-// child's genes have changed. False when nothing is left to give back.
+// Reverts architecture fields of a child to the parent's values, one at a time in the child's random order,
+// until its genes have changed. Returns false if there is nothing left to revert.
 bool Evolution::revert(int64_t child) {
   const int32_t fields = rules_.fields();
   int16_t* raw = &raw_[static_cast<size_t>(child * stride_)];
@@ -216,19 +219,19 @@ bool Evolution::revert(int64_t child) {
     raw[f] = parent[f];
     const int16_t before = genes[f];
     std::copy(raw, raw + fields, genes);
-    rules_.canonical(genes);
-    // A field that is inactive before and after changes nothing.
+    rules_.canonicalize(genes);
+    // Reverting a field that is inactive before and after changes nothing.
     if (genes[f] != before) return true;
   }
 }
 
-// Batched rounds: all children that are outside give back one field, and are counted again together. It ends,
-// because the parent is inside.
+// Repairs in rounds: each child outside the bounds reverts one field, and all of them are counted in one
+// batch. This ends, because the parents are inside.
 void Evolution::repair(const std::vector<Bound>& bounds) {
   const int32_t fields = rules_.fields();
   const int64_t count = static_cast<int64_t>(children_.size()) / fields;
   statistics_.resize(static_cast<size_t>(count * columns_));
-  lost_.assign(static_cast<size_t>(count), 0);
+  rejected_.assign(static_cast<size_t>(count), 0);
   this->count(children_.data(), count, statistics_.data());
   std::vector<int64_t> outside;
   for (int64_t i = 0; i < count; ++i) {
@@ -241,11 +244,11 @@ void Evolution::repair(const std::vector<Bound>& bounds) {
                [&](int64_t begin, int64_t end) {
                  for (int64_t i = begin; i < end; ++i) {
                    const int64_t child = outside[static_cast<size_t>(i)];
-                   lost_[static_cast<size_t>(child)] = !revert(child);
+                   rejected_[static_cast<size_t>(child)] = !revert(child);
                  }
                });
     outside.erase(std::remove_if(outside.begin(), outside.end(),
-                                 [&](int64_t child) { return lost_[static_cast<size_t>(child)] != 0; }),
+                                 [&](int64_t child) { return rejected_[static_cast<size_t>(child)] != 0; }),
                   outside.end());
     genes.clear();
     for (const int64_t child : outside) {
@@ -254,13 +257,13 @@ void Evolution::repair(const std::vector<Bound>& bounds) {
     }
     statistics.resize(outside.size() * static_cast<size_t>(columns_));
     this->count(genes.data(), static_cast<int64_t>(outside.size()), statistics.data());
-    size_t left = 0;
+    size_t remaining = 0;
     for (size_t i = 0; i < outside.size(); ++i) {
       const double* row = statistics.data() + i * static_cast<size_t>(columns_);
       std::copy(row, row + columns_, statistics_.begin() + outside[i] * columns_);
-      if (!inside(row, bounds)) outside[left++] = outside[i];
+      if (!inside(row, bounds)) outside[remaining++] = outside[i];
     }
-    outside.resize(left);
+    outside.resize(remaining);
   }
   hash_children();
 }
@@ -276,53 +279,54 @@ void Evolution::hash_children() {
   });
 }
 
-// Drops what is lost or was seen before, and scores the rest in one batch. What was seen and left the
-// population cannot come back into it: the worst member only gets better.
-void Evolution::keep_new() {
+// Drops rejected children and those seen before, and evaluates the rest in one batch. A candidate that left
+// the population cannot return to it, because the worst score never falls.
+void Evolution::evaluate_new() {
   const int32_t fields = rules_.fields();
   const int64_t count = static_cast<int64_t>(keys_.size());
-  fresh_.resize(count, fields, columns_);
-  int64_t fresh = 0;
+  offspring_.resize(count, fields, columns_);
+  int64_t size = 0;
   for (int64_t i = 0; i < count; ++i) {
-    if (lost_[static_cast<size_t>(i)] != 0 || !seen_.insert(keys_[static_cast<size_t>(i)])) continue;
-    std::copy_n(children_.begin() + i * fields, fields, fresh_.genes.begin() + fresh * fields);
-    std::copy_n(statistics_.begin() + i * columns_, columns_, fresh_.statistics.begin() + fresh * columns_);
-    fresh_.keys[static_cast<size_t>(fresh++)] = keys_[static_cast<size_t>(i)];
+    if (rejected_[static_cast<size_t>(i)] != 0 || !seen_.insert(keys_[static_cast<size_t>(i)])) continue;
+    std::copy_n(children_.begin() + i * fields, fields, offspring_.genes.begin() + size * fields);
+    std::copy_n(statistics_.begin() + i * columns_, columns_,
+                offspring_.statistics.begin() + size * columns_);
+    offspring_.keys[static_cast<size_t>(size++)] = keys_[static_cast<size_t>(i)];
   }
-  fresh_.resize(fresh, fields, columns_);
-  if (fresh == 0) return;
-  scorer_->score(fresh_.genes.data(), fresh_.statistics.data(), fresh, fresh_.scores.data());
-  require_finite(fresh_.scores, fresh);
+  offspring_.resize(size, fields, columns_);
+  if (size == 0) return;
+  scorer_->score(offspring_.genes.data(), offspring_.statistics.data(), size, offspring_.scores.data());
+  require_finite(offspring_.scores, size);
 }
 
-// The best `keep` of population and new children; equal scores are ordered by key.
+// Selects the best of the population and the offspring; equal scores are ordered by key.
 void Evolution::select() {
-  std::vector<int64_t> order(static_cast<size_t>(population_.size + fresh_.size));
+  std::vector<int64_t> order(static_cast<size_t>(population_.size + offspring_.size));
   std::iota(order.begin(), order.end(), 0);
   const auto pick = [&](const auto& old_values, const auto& new_values, int64_t i) {
     return i < population_.size ? old_values[static_cast<size_t>(i)]
                                 : new_values[static_cast<size_t>(i - population_.size)];
   };
   const auto better = [&](int64_t a, int64_t b) {
-    const double score_a = pick(population_.scores, fresh_.scores, a);
-    const double score_b = pick(population_.scores, fresh_.scores, b);
+    const double score_a = pick(population_.scores, offspring_.scores, a);
+    const double score_b = pick(population_.scores, offspring_.scores, b);
     if (score_a != score_b) return score_a > score_b;
-    return pick(population_.keys, fresh_.keys, a) < pick(population_.keys, fresh_.keys, b);
+    return pick(population_.keys, offspring_.keys, a) < pick(population_.keys, offspring_.keys, b);
   };
-  const int64_t kept = std::min<int64_t>(options_.keep, static_cast<int64_t>(order.size()));
-  std::partial_sort(order.begin(), order.begin() + kept, order.end(), better);
-  order.resize(static_cast<size_t>(kept));
-  take(order);
+  const int64_t size = std::min<int64_t>(options_.population_size, static_cast<int64_t>(order.size()));
+  std::partial_sort(order.begin(), order.begin() + size, order.end(), better);
+  order.resize(static_cast<size_t>(size));
+  replace_population(order);
 }
 
-// The next population: these of population and new children, counted on from one to the other.
-void Evolution::take(const std::vector<int64_t>& kept) {
+// Replaces the population by the selected candidates: indices into the population, followed by the offspring.
+void Evolution::replace_population(const std::vector<int64_t>& selected) {
   const int32_t fields = rules_.fields();
-  next_.resize(static_cast<int64_t>(kept.size()), fields, columns_);
+  next_.resize(static_cast<int64_t>(selected.size()), fields, columns_);
   for (int64_t i = 0; i < next_.size; ++i) {
-    const bool old = kept[static_cast<size_t>(i)] < population_.size;
-    const Population& from = old ? population_ : fresh_;
-    const int64_t at = kept[static_cast<size_t>(i)] - (old ? 0 : population_.size);
+    const bool old = selected[static_cast<size_t>(i)] < population_.size;
+    const Population& from = old ? population_ : offspring_;
+    const int64_t at = selected[static_cast<size_t>(i)] - (old ? 0 : population_.size);
     std::copy_n(from.genes.begin() + at * fields, fields, next_.genes.begin() + i * fields);
     std::copy_n(from.statistics.begin() + at * columns_, columns_, next_.statistics.begin() + i * columns_);
     next_.scores[static_cast<size_t>(i)] = from.scores[static_cast<size_t>(at)];

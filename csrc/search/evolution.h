@@ -5,14 +5,15 @@
 #include <memory>
 #include <vector>
 
-#include "search/genes.h"
+#include "cost/sources.h"
 #include "search/kernels.h"
 #include "search/key_set.h"
-#include "search/sources.h"
+#include "search/scorer.h"
+#include "space/genes.h"
 
 namespace narsfast {
 
-// Bounds on one column of the statistics, both inside.
+// Inclusive bounds on one column of the statistics.
 struct Bound {
   int32_t column;
   double low;
@@ -21,37 +22,38 @@ struct Bound {
 
 struct EvolutionOptions {
   uint64_t seed = 0;
-  int32_t keep = 80;          // K: size of the population
-  int32_t children = 6;       // children of each member, each generation
-  int32_t generations = 100;  // cap
-  double epsilon = 1e-6;      // least gain of the best score over `patience` generations that goes on
+  int32_t population_size = 80;  // K
+  int32_t children = 6;          // children per individual and generation
+  int32_t generations = 100;     // maximum
+  double epsilon = 1e-6;         // stops if the best score gains at most this over `patience` generations
   int32_t patience = 10;
-  double crossover = 0.5;  // chance a field of a parent at or below the average; 0: off
-  double mutation = 1.0;   // multiplies the chance a field of 1 / (searched fields); 0: off
-  // Columns of statistics to be small: the whole front of score against these is kept, not the best by score.
+  double crossover = 0.5;  // probability per field, for individuals at or below the average score; 0: off
+  double mutation = 1.0;   // factor on the probability per field, 1 / (searched fields); 0: off
+  // Columns of statistics to minimize: the population is the front of the score against these, instead of the
+  // best by score.
   std::vector<int32_t> objectives;
-  std::function<void(int32_t)> each_generation;  // called after each, may throw to end the search
+  std::function<void(int32_t)> each_generation;  // called after each generation; may throw to end the search
 };
 
 struct EvolutionResult {
-  int64_t size = 0;                // members, best first; of a front by its first statistic
+  int64_t size = 0;                // individuals, best first; of a front by its first statistic
   std::vector<int16_t> genes;      // (size, F)
   std::vector<double> scores;      // (size,)
   std::vector<double> std;         // (size,)
   std::vector<double> statistics;  // (size, S)
-  // At the start and after each generation: the best score, or how many members are new in the front.
+  // At the start and after each generation: the best score, or the number of new individuals of the front.
   std::vector<double> history;
-  int64_t bred = 0;    // children made
-  int64_t scored = 0;  // children that were new and inside the budget
+  int64_t num_offspring = 0;  // children bred
+  int64_t num_evaluated = 0;  // children that were new and inside the budget
 };
 
-// Algorithm 2 for one space, source of statistics and scorer; buffers are kept from one budget to the next.
+// Algorithm 2 (FBNetV3) for one space, with sources of statistics and a scorer.
 class Evolution {
  public:
   Evolution(const SpaceTables& tables, std::vector<StatisticsSource*> sources, Scorer* scorer,
             const EvolutionOptions& options, Isa isa);
 
-  // start (count, F): canonical genes, all inside the bounds; doubles are dropped.
+  // start (count, F): canonical genes inside the bounds; duplicates are dropped.
   EvolutionResult run(const int16_t* start, int64_t count, const std::vector<Bound>& bounds);
 
  private:
@@ -61,7 +63,7 @@ class Evolution {
     std::vector<double> statistics;
     std::vector<double> scores;
     std::vector<uint64_t> keys;
-    void resize(int64_t members, int32_t fields, int32_t columns);
+    void resize(int64_t individuals, int32_t fields, int32_t columns);
   };
   struct Rates {
     uint32_t crossover;
@@ -75,15 +77,15 @@ class Evolution {
   void repair(const std::vector<Bound>& bounds);
   bool revert(int64_t child);
   void hash_children();
-  void keep_new();
+  void evaluate_new();
   void select();
-  void take(const std::vector<int64_t>& kept);
+  void replace_population(const std::vector<int64_t>& selected);
   void finish_generation(EvolutionResult* result);
   bool stalled(const std::vector<double>& history) const;
-  // Of a front.
+  // For a front.
   void select_front();
-  void neighbours(KeySet* expanded);
-  void polish(const std::vector<Bound>& bounds, EvolutionResult* result);
+  void list_neighbors(KeySet* expanded);
+  void search_neighbors(const std::vector<Bound>& bounds, EvolutionResult* result);
 
   GeneRules rules_;
   std::vector<StatisticsSource*> sources_;
@@ -91,24 +93,24 @@ class Evolution {
   EvolutionOptions options_;
   const SearchKernels& kernels_;
   int32_t columns_ = 0;
-  int64_t stride_;                   // padded(F), of raw_ and priorities_
+  int64_t stride_;                   // padded(F), the stride of raw_ and priorities_
   std::vector<int32_t> sizes_;       // (stride_,)
-  std::vector<int32_t> reaches_;     // (stride_,) of this generation
+  std::vector<int32_t> max_steps_;   // (stride_,) of this generation
   std::vector<int16_t> revertible_;  // (stride_,) 1 for architecture fields
 
-  int64_t first_ = 0;    // members of the first front
-  int64_t entered_ = 0;  // of these, new ones
+  int64_t front_size_ = 0;  // individuals of the first front
+  int64_t num_new_ = 0;     // new individuals of the first front
 
   Population population_;
   Population next_;
-  Population fresh_;                  // children that are new, inside the budget and scored
-  std::vector<int16_t> raw_;          // children as bred, inactive fields not yet 0
+  Population offspring_;              // children that are new, inside the budget and evaluated
+  std::vector<int16_t> raw_;          // children before inactive fields are set to 0
   std::vector<int16_t> children_;     // children, canonical
   std::vector<uint16_t> priorities_;  // order of repair
   std::vector<double> statistics_;    // of children
   std::vector<uint64_t> keys_;        // of children
-  std::vector<uint8_t> lost_;         // children that could not be repaired
-  KeySet seen_;                       // all candidates of this run
+  std::vector<uint8_t> rejected_;     // children that could not be repaired
+  KeySet seen_;                       // keys of all candidates of this run
 };
 
 }  // namespace narsfast

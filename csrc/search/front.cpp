@@ -7,23 +7,23 @@ namespace narsfast {
 
 namespace {
 
-// One front while it grows; its members are in the order of the statistics.
+// A front under construction; its candidates are in the order of the statistics.
 struct Front {
-  std::vector<int64_t> members;
-  double best;  // score
+  std::vector<int64_t> candidates;
+  double best_score;
 };
 
-// Whether a member, none of which comes after `i`, is as good in everything.
+// Whether a candidate of the front, all of which come before `i`, is at least as good in everything.
 bool dominated(const FrontValues& values, const Front& front, int64_t i) {
   const double score = values.scores[static_cast<size_t>(i)];
-  if (front.best < score) return false;
+  if (front.best_score < score) return false;
   const int32_t count = values.statistics;
-  const double* mine = &values.values[static_cast<size_t>(i * count)];
-  return std::any_of(front.members.rbegin(), front.members.rend(), [&](int64_t other) {
+  const double* own = &values.values[static_cast<size_t>(i * count)];
+  return std::any_of(front.candidates.rbegin(), front.candidates.rend(), [&](int64_t other) {
     if (values.scores[static_cast<size_t>(other)] < score) return false;
-    const double* theirs = &values.values[static_cast<size_t>(other * count)];
+    const double* others = &values.values[static_cast<size_t>(other * count)];
     for (int32_t s = 1; s < count; ++s) {
-      if (theirs[s] > mine[s]) return false;
+      if (others[s] > own[s]) return false;
     }
     return true;
   });
@@ -31,12 +31,12 @@ bool dominated(const FrontValues& values, const Front& front, int64_t i) {
 
 }  // namespace
 
-std::vector<int64_t> select_fronts(const FrontValues& values, int64_t keep, int64_t* first) {
+std::vector<int64_t> select_fronts(const FrontValues& values, int64_t size, int64_t* first_front) {
   const auto count = static_cast<int64_t>(values.scores.size());
   const int32_t width = values.statistics;
   std::vector<int64_t> order(values.scores.size());
   std::iota(order.begin(), order.end(), 0);
-  // Nobody is dominated by one that comes later.
+  // In this order, no candidate is dominated by a later one.
   std::sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
     for (int32_t s = 0; s < width; ++s) {
       const double left = values.values[static_cast<size_t>(a * width + s)];
@@ -54,20 +54,20 @@ std::vector<int64_t> select_fronts(const FrontValues& values, int64_t keep, int6
     while (rank < fronts.size() && dominated(values, fronts[rank], i)) ++rank;
     const double score = values.scores[static_cast<size_t>(i)];
     if (rank == fronts.size()) fronts.push_back({{}, score});
-    fronts[rank].members.push_back(i);
-    fronts[rank].best = std::max(fronts[rank].best, score);
+    fronts[rank].candidates.push_back(i);
+    fronts[rank].best_score = std::max(fronts[rank].best_score, score);
   }
-  std::vector<int64_t> kept;
+  std::vector<int64_t> selected;
   for (const Front& front : fronts) {
-    const auto members = static_cast<int64_t>(front.members.size());
-    const int64_t taken = std::min(members, std::min(keep, count) - static_cast<int64_t>(kept.size()));
+    const auto available = static_cast<int64_t>(front.candidates.size());
+    const int64_t taken = std::min(available, std::min(size, count) - static_cast<int64_t>(selected.size()));
     for (int64_t i = 0; i < taken; ++i) {
-      const int64_t at = taken == members || taken == 1 ? i : i * (members - 1) / (taken - 1);
-      kept.push_back(front.members[static_cast<size_t>(at)]);
+      const int64_t at = taken == available || taken == 1 ? i : i * (available - 1) / (taken - 1);
+      selected.push_back(front.candidates[static_cast<size_t>(at)]);
     }
-    if (&front == &fronts.front()) *first = taken;
+    if (&front == &fronts.front()) *first_front = taken;
   }
-  return kept;
+  return selected;
 }
 
 }  // namespace narsfast

@@ -5,7 +5,7 @@
 
 namespace narsfast {
 
-// Candidates by what a front weighs: statistics to be small, a score to be large.
+// Candidates as points of a front: statistics are minimized, the score is maximized.
 struct FrontValues {
   int32_t statistics;          // D, at least 1
   std::vector<double> values;  // (n, D)
@@ -13,10 +13,10 @@ struct FrontValues {
   std::vector<uint64_t> keys;  // (n,)
 };
 
-// The `keep` candidates that go on: those that no other one dominates, then those that only such dominate,
-// and so on; in each such front by the statistics, first to last. Where the last front does not fit, its
-// members are taken at even distances in this order. Of equal candidates the one of the lowest key dominates.
-// `first` is how many of the result belong to the first front.
-std::vector<int64_t> select_fronts(const FrontValues& values, int64_t keep, int64_t* first);
+// Selects `size` candidates by non-dominated sorting: first those that no other candidate dominates, then
+// those dominated by the first front alone, and so on. Each front is sorted by its statistics. Where the last
+// front does not fit, its candidates are taken at even distances in this order. Of equal candidates the one
+// with the lowest key dominates. `first_front` is the number of selected candidates of the first front.
+std::vector<int64_t> select_fronts(const FrontValues& values, int64_t size, int64_t* first_front);
 
 }  // namespace narsfast

@@ -7,29 +7,31 @@
 
 namespace narsfast {
 
-// One dense layer over candidates that lie across the lanes. Activations of a tile of `tile` candidates are
-// (width, tile), so that the output of a layer is the input of the next without any transposition.
+// A dense layer over a tile of candidates, one candidate per lane. Activations of a tile are (width, tile),
+// so the output of a layer is the input of the next without a transposition.
 struct DenseLayer {
   int64_t inputs;
   int64_t outputs;
-  // Blocks of `neurons` outputs (the last one may be narrower), each (inputs, outputs in the block).
+  // Blocks of `neurons` outputs (the last may have fewer), (inputs, outputs of the block) each.
   const float* weights;
   const float* bias;  // (outputs,)
   bool relu;
 };
 
-// Rows that the breeding kernels read and write are padded to whole strips of fields.
-constexpr int32_t kStrip = 16;
-inline constexpr int32_t padded(int32_t fields) { return (fields + kStrip - 1) / kStrip * kStrip; }
+// Rows of genes that the breeding kernels read and write are padded to whole blocks of fields.
+constexpr int32_t kFieldBlock = 16;
+inline constexpr int32_t padded(int32_t fields) {
+  return (fields + kFieldBlock - 1) / kFieldBlock * kFieldBlock;
+}
 
-// Fields as the breeding kernels want them: arrays of padded(F), 1 and 0 in the padding.
+// The fields for the breeding kernels: arrays of padded(F), with size 1 and step 0 in the padding.
 struct BreedFields {
   int32_t fields;
   const int32_t* sizes;
-  const int32_t* reaches;  // largest step of a range field, at least 1; 0 marks a categorical field
+  const int32_t* max_steps;  // largest step of a range field, at least 1; 0 marks a categorical field
 };
 
-// Who breeds: rows of genes, readable up to padded(F), and probabilities in units of 1 / 65536.
+// The parents of a child, as rows of genes readable up to padded(F), and probabilities in units of 1 / 65536.
 struct Mating {
   const int16_t* parent;
   const int16_t* mate;
@@ -37,28 +39,29 @@ struct Mating {
   uint32_t mutation;
 };
 
-// Functions compiled once per instruction set from one source.
+// Functions of one instruction set, compiled from a source that all instruction sets share.
 struct SearchKernels {
-  int64_t tile;     // candidates that a tile holds
-  int64_t neurons;  // outputs in a block of packed weights
+  int64_t tile;     // candidates per tile
+  int64_t neurons;  // outputs per block of packed weights
 
-  // input: tiles of (layer.inputs, tile), `input_stride` floats apart; the same for output.
+  // input: tiles (layer.inputs, tile), `input_stride` floats apart; output likewise.
   void (*dense)(const DenseLayer& layer, const float* input, int64_t input_stride, int64_t tiles,
                 float* output, int64_t output_stride);
 
   // words[w * stride + b] = word w of the counter (b, child, parent, generation), b < blocks. stride is at
-  // least padded(blocks); what lies between is overwritten.
+  // least padded(blocks); words past the blocks are overwritten.
   void (*random_words)(PhiloxKey key, uint32_t child, uint32_t parent, uint32_t generation, int32_t blocks,
                        int64_t stride, uint32_t* words);
 
-  // Per-field crossover, then mutation, of one child. words: block 1 + f holds in its words 0 and 1 what the
-  // field f needs, and in words 2 and 3 what the field f + ceil(F / 2) needs; the rows are moved together,
-  // and stride is at least padded(F) + kStrip. child and priorities (the order of repair): padded(F).
+  // Breeds one child by per-field crossover, then mutation. words: block 1 + f holds the random numbers of
+  // field f in words 0 and 1, and those of field f + ceil(F / 2) in words 2 and 3. The latter are moved
+  // behind the former, so stride is at least padded(F) + kFieldBlock. Writes child and priorities (the order
+  // of repair), padded(F).
   void (*breed)(const BreedFields& fields, const Mating& mating, uint32_t* words, int64_t stride,
                 int16_t* child, uint16_t* priorities);
 
-  // The field of lowest priority, then of lowest column, in which child and parent differ and `revertible` is
-  // not 0; -1 if there is none. All padded(F), `revertible` 0 in the padding.
+  // Returns the field with the lowest priority, then the lowest column, in which child and parent differ and
+  // `revertible` is not 0; -1 if there is none. All arrays are padded(F); `revertible` is 0 in the padding.
   int32_t (*next_revert)(int32_t fields, const int16_t* child, const int16_t* parent,
                          const uint16_t* priorities, const int16_t* revertible);
 };

@@ -1,6 +1,6 @@
-// Compiled once per instruction set; NARSFAST_ISA names the namespace. It includes nothing that has inline
-// functions with external linkage: the linker could otherwise give a fast copy to code that must run
-// anywhere.
+// Compiled once per instruction set, in the namespace that NARSFAST_ISA names. It includes no inline
+// functions with external linkage: the linker could otherwise choose a copy with instructions that not every
+// machine has.
 #include "search/kernels.h"
 
 #if defined(__SSE2__)
@@ -30,16 +30,16 @@ inline __attribute__((always_inline)) Vector load(const float* at) {
   return *reinterpret_cast<const Unaligned*>(at);
 }
 
-// All lanes the same. Subtracting 0 changes no float, so that this is a plain broadcast; adding 0 would not
-// be.
+// The value in all lanes. Compilers reduce this to a broadcast, since subtracting 0 changes no float; adding
+// 0 would change -0.
 inline __attribute__((always_inline)) Vector broadcast(float value) { return value - Vector{}; }
 
 inline __attribute__((always_inline)) void store(float* at, Vector value) {
   *reinterpret_cast<Unaligned*>(at) = value;
 }
 
-// kRows outputs of one tile: each accumulator starts at the bias and adds the inputs in order, so that a
-// candidate's result depends on nothing but the candidate.
+// Computes kRows outputs of one tile. Each accumulator starts at the bias and adds the inputs in order, so
+// the result of a candidate depends on the candidate alone.
 template <int kRows>
 void dense_block(const float* weights, const float* bias, const float* input, int64_t inputs, bool relu,
                  float* output) {
@@ -91,8 +91,8 @@ void dense(const DenseLayer& layer, const float* input, int64_t input_stride, in
   }
 }
 
-// Products of the lower halves of 64-bit lanes. Compilers emulate a full 64-bit product where they do not see
-// that the upper halves do not matter.
+// The products of the lower halves of 64-bit lanes. Compilers emulate a full 64-bit product where they cannot
+// know that the upper halves do not matter.
 #if defined(__AVX512F__)
 typedef uint64_t Wide __attribute__((vector_size(64)));
 inline __attribute__((always_inline)) Wide multiply_low(Wide a, Wide b) {
@@ -120,7 +120,7 @@ inline __attribute__((always_inline)) Wide load_wide(const uint64_t* at) {
   return *reinterpret_cast<const UnalignedWide*>(at);
 }
 
-// Philox with a counter in each 64-bit lane: the upper half of a lane is never looked at.
+// Philox with one counter per 64-bit lane; the upper halves of lanes are ignored.
 void random_words(PhiloxKey key, uint32_t child, uint32_t parent, uint32_t generation, int32_t blocks,
                   int64_t stride, uint32_t* words) {
   constexpr int kWide = sizeof(Wide) / sizeof(uint64_t);
@@ -149,21 +149,22 @@ void random_words(PhiloxKey key, uint32_t child, uint32_t parent, uint32_t gener
   }
 }
 
-// One strip of a child's fields. choice decides crossover (upper half) and mutation (lower half), value holds
-// the new value (upper half) and the order of repair (lower half).
-inline __attribute__((always_inline)) void breed_strip(
-    const int32_t* __restrict sizes, const int32_t* __restrict reaches, const int16_t* __restrict parent,
+// Breeds one block of a child's fields. `choice` decides crossover (upper half) and mutation (lower half);
+// `value` gives the new value (upper half) and the priority in repair (lower half).
+inline __attribute__((always_inline)) void breed_block(
+    const int32_t* __restrict sizes, const int32_t* __restrict max_steps, const int16_t* __restrict parent,
     const int16_t* __restrict mate, int32_t crossover, int32_t mutation, const uint32_t* __restrict choice,
     const uint32_t* __restrict value, int16_t* __restrict child, uint16_t* __restrict priorities) {
-  for (int f = 0; f < kStrip; ++f) {
+  for (int f = 0; f < kFieldBlock; ++f) {
     const int32_t size = sizes[f];
-    const int32_t reach = reaches[f];
+    const int32_t max_step = max_steps[f];
     const int32_t draw = static_cast<int32_t>(value[f] >> 16);
     const int32_t from_parent = parent[f];
     const int32_t from_mate = mate[f];
     const int32_t gene = static_cast<int32_t>(choice[f] >> 16) < crossover ? from_mate : from_parent;
-    // A range field steps by 1 .. reach to the side that the lowest bit names, or to the other at the border.
-    const int32_t step = 1 + (((draw >> 1) * reach) >> 15);
+    // A range field moves by 1 .. max_step in the direction of the lowest bit, or in the other one at the
+    // border.
+    const int32_t step = 1 + (((draw >> 1) * max_step) >> 15);
     const int32_t up = gene + step;
     const int32_t down = gene - step;
     const int32_t if_up = up < size ? up : down;
@@ -173,7 +174,7 @@ inline __attribute__((always_inline)) void breed_strip(
     const uint32_t others = static_cast<uint32_t>(draw) * static_cast<uint32_t>(size - 1);
     const int32_t next = gene + 1 + static_cast<int32_t>(others >> 16);
     const int32_t other = next >= size ? next - size : next;
-    const int32_t mutated = reach > 0 ? stepped : other;
+    const int32_t mutated = max_step > 0 ? stepped : other;
     child[f] = static_cast<int16_t>(static_cast<int32_t>(choice[f] & 0xFFFFu) < mutation ? mutated : gene);
     priorities[f] = static_cast<uint16_t>(value[f] & 0xFFFFu);
   }
@@ -188,8 +189,8 @@ void breed(const BreedFields& fields, const Mating& mating, uint32_t* words, int
     choice[f] = words[2 * stride + 1 + f - half];
     value[f] = words[3 * stride + 1 + f - half];
   }
-  for (int32_t f = 0; f < fields.fields; f += kStrip) {
-    breed_strip(fields.sizes + f, fields.reaches + f, mating.parent + f, mating.mate + f,
+  for (int32_t f = 0; f < fields.fields; f += kFieldBlock) {
+    breed_block(fields.sizes + f, fields.max_steps + f, mating.parent + f, mating.mate + f,
                 static_cast<int32_t>(mating.crossover), static_cast<int32_t>(mating.mutation), choice + f,
                 value + f, child + f, priorities + f);
   }
@@ -197,19 +198,19 @@ void breed(const BreedFields& fields, const Mating& mating, uint32_t* words, int
 
 int32_t next_revert(int32_t fields, const int16_t* child, const int16_t* parent, const uint16_t* priorities,
                     const int16_t* revertible) {
-  // Priority and column in one number that is positive as int32: baseline x86 has no unsigned minimum.
+  // Priority and column packed into a non-negative int32, since baseline x86 has no unsigned minimum.
   constexpr int32_t kNone = INT32_MAX;
-  int32_t best[kStrip];
-  for (int l = 0; l < kStrip; ++l) best[l] = kNone;
-  for (int32_t f = 0; f < fields; f += kStrip) {
-    for (int l = 0; l < kStrip; ++l) {
+  int32_t best[kFieldBlock];
+  for (int l = 0; l < kFieldBlock; ++l) best[l] = kNone;
+  for (int32_t f = 0; f < fields; f += kFieldBlock) {
+    for (int l = 0; l < kFieldBlock; ++l) {
       const bool differs = child[f + l] != parent[f + l] && revertible[f + l] != 0;
       const int32_t rank = differs ? static_cast<int32_t>(priorities[f + l]) << 14 | (f + l) : kNone;
       best[l] = rank < best[l] ? rank : best[l];
     }
   }
   int32_t least = kNone;
-  for (int l = 0; l < kStrip; ++l) least = best[l] < least ? best[l] : least;
+  for (int l = 0; l < kFieldBlock; ++l) least = best[l] < least ? best[l] : least;
   return least == kNone ? -1 : least & 0x3FFF;
 }
 

@@ -5,14 +5,14 @@
 
 namespace narsfast {
 
-// A set of hashes by open addressing that grows with its content; 0 is stood for by 1.
+// A hash set of keys with open addressing. 0 marks an empty slot; the key 0 is stored as 1.
 class KeySet {
  public:
   void clear() {
-    slots_.assign(kFewest, 0);
+    slots_.assign(kInitialSlots, 0);
     size_ = 0;
   }
-  // False if the key was there.
+  // Returns false if the key was already in the set.
   bool insert(uint64_t key) {
     if (2 * (size_ + 1) > slots_.size()) grow();
     if (!place(key == 0 ? 1 : key)) return false;
@@ -21,7 +21,7 @@ class KeySet {
   }
 
  private:
-  static constexpr size_t kFewest = 1024;
+  static constexpr size_t kInitialSlots = 1024;
 
   bool place(uint64_t key) {
     const size_t mask = slots_.size() - 1;
@@ -33,7 +33,7 @@ class KeySet {
     }
   }
   void grow() {
-    std::vector<uint64_t> old(slots_.empty() ? kFewest : 2 * slots_.size(), 0);
+    std::vector<uint64_t> old(slots_.empty() ? kInitialSlots : 2 * slots_.size(), 0);
     old.swap(slots_);
     for (const uint64_t key : old) {
       if (key != 0) place(key);

@@ -11,12 +11,12 @@ namespace narsfast {
 
 namespace {
 
-// Candidates that go through all layers together: their activations stay in the second-level cache.
+// Candidates that go through all layers together; their activations stay in the L2 cache.
 constexpr int64_t kChunk = 64;
-constexpr double kLargestExponent = 50;            // as in the twin; a score stays finite
-constexpr double kMultiplicationsNanosecond = 25;  // multiply-adds of a layer, about, on one core
+constexpr double kMaxExponent = 50;                // as in the numpy twin; keeps scores finite
+constexpr double kMultiplyAddsPerNanosecond = 25;  // approximate speed of one core
 
-// A thread's buffer of floats, on a cache line; valid until the thread's next call.
+// A buffer of floats of the calling thread, aligned to a cache line; valid until the thread's next call.
 float* scratch(int64_t floats) {
   constexpr size_t kLine = 64 / sizeof(float);
   thread_local std::vector<float> buffer;
@@ -67,14 +67,14 @@ Predictor::Predictor(const SpaceTables& tables, const PredictorWeights& weights,
     }
     encoder_.push_back(pack(layer, true, rows));
     width = layer.outputs;
-    widest_ = std::max(widest_, width);
+    max_width_ = std::max(max_width_, width);
   }
   embedding_ = encoder_.empty() ? 0 : width;
   width = embedding_ + statistics_ + rules_.features(kRecipe);
   for (const LayerWeights& layer : weights.head) {
     require_width("a layer of the head", layer.inputs, width);
     std::vector<Row> rows;
-    if (head_.empty()) {  // what is the same for all members comes before the embedding here
+    if (head_.empty()) {  // inputs that all members share come before the embedding here
       plain(embedding_, statistics_, &rows);
       add_rows(kRecipe, embedding_ + statistics_, &rows);
       plain(0, embedding_, &rows);
@@ -83,7 +83,7 @@ Predictor::Predictor(const SpaceTables& tables, const PredictorWeights& weights,
     }
     head_.push_back(pack(layer, &layer != &weights.head.back(), rows));
     width = layer.outputs;
-    widest_ = std::max(widest_, width);
+    max_width_ = std::max(max_width_, width);
   }
 }
 
@@ -100,7 +100,7 @@ DenseLayer Predictor::Packed::of(int32_t member) const {
 Predictor::Packed Predictor::pack(const LayerWeights& layer, bool relu, const std::vector<Row>& rows) {
   const auto inputs = static_cast<int64_t>(rows.size());
   Packed packed{inputs, layer.outputs, relu, {}, {}};
-  multiplications_ += members_ * inputs * layer.outputs;
+  multiply_adds_ += members_ * inputs * layer.outputs;
   packed.bias.assign(layer.bias, layer.bias + members_ * layer.outputs);
   packed.weights.reserve(static_cast<size_t>(members_ * inputs * layer.outputs));
   for (int32_t member = 0; member < members_; ++member) {
@@ -117,7 +117,7 @@ Predictor::Packed Predictor::pack(const LayerWeights& layer, bool relu, const st
     }
     float* bias = packed.bias.data() + member * layer.outputs;
     int64_t added = -1;
-    for (const Row& row : rows) {  // the rows of one field follow each other
+    for (const Row& row : rows) {  // the rows of a field are consecutive
       if (row.reference < 0 || row.reference == added) continue;
       added = row.reference;
       for (int64_t o = 0; o < layer.outputs; ++o) bias[o] += weights[added * layer.outputs + o];
@@ -128,7 +128,7 @@ Predictor::Packed Predictor::pack(const LayerWeights& layer, bool relu, const st
 
 void Predictor::score(const int16_t* genes, const double* statistics, int64_t count, double* mean,
                       double* std) const {
-  for_chunks(count, kChunk, static_cast<double>(multiplications_) / kMultiplicationsNanosecond,
+  for_chunks(count, kChunk, static_cast<double>(multiply_adds_) / kMultiplyAddsPerNanosecond,
              [&](int64_t begin, int64_t end) {
                score_chunk(genes + begin * fields(), statistics + begin * statistics_, end - begin,
                            mean + begin, std == nullptr ? nullptr : std + begin);
@@ -142,7 +142,7 @@ void Predictor::score_chunk(const int16_t* genes, const double* statistics, int6
   const int64_t features = static_cast<int64_t>(rules_.inputs(kArchitecture).size()) * tile;
   const int64_t joint_width = statistics_ + static_cast<int64_t>(rules_.inputs(kRecipe).size()) + embedding_;
   const int64_t joint = joint_width * tile;
-  const int64_t layer = widest_ * tile;
+  const int64_t layer = max_width_ * tile;
 
   float* const architecture = scratch(tiles * (features + joint + 2 * layer));
   float* const head_input = architecture + tiles * features;
@@ -158,9 +158,9 @@ void Predictor::score_chunk(const int16_t* genes, const double* statistics, int6
     for (int32_t s = 0; s < statistics_; ++s, column += tile) {
       const double* value = statistics + t * tile * statistics_ + s;
       for (int64_t i = 0; i < tile; ++i) {
-        const double z =
-            i < in_tile ? std::log(std::max(value[i * statistics_], kLeastStatistic)) - statistic_mean_[s]
-                        : 0.0;
+        const double z = i < in_tile
+                             ? std::log(std::max(value[i * statistics_], kMinStatistic)) - statistic_mean_[s]
+                             : 0.0;
         column[i] = static_cast<float>(z * statistic_scale_[s]);
       }
     }
@@ -197,7 +197,7 @@ void Predictor::score_chunk(const int16_t* genes, const double* statistics, int6
     for (int32_t m = 0; m < members_; ++m) sum += value[m];
     const double output = sum / members_;
     // Below -1 the lower tail is expanded: -exp(-1 - output), of which this is the derivative.
-    const double slope = output < -1.0 ? std::exp(std::min(-1.0 - output, kLargestExponent)) : 1.0;
+    const double slope = output < -1.0 ? std::exp(std::min(-1.0 - output, kMaxExponent)) : 1.0;
     mean[i] = output_mean_ + output_scale_ * (output < -1.0 ? -slope : output);
     if (std == nullptr) continue;
     double squares = 0.0;

@@ -3,15 +3,15 @@
 #include <cstdint>
 #include <vector>
 
-#include "search/genes.h"
 #include "search/kernels.h"
+#include "space/genes.h"
 
 namespace narsfast {
 
-constexpr double kLeastStatistic = 1e-3;  // as in the twin; of a latency in milliseconds a microsecond
+constexpr double kMinStatistic = 1e-3;  // as in the numpy twin; for a latency in milliseconds, a microsecond
 
-// A dense layer of every member, as narsfast.predictor.PredictorWeights holds it: weights (M, inputs,
-// outputs), bias (M, outputs), both C-contiguous float32.
+// A dense layer of all ensemble members, as in narsfast.predictor.PredictorWeights: weights (M, inputs,
+// outputs) and bias (M, outputs), C-contiguous float32.
 struct LayerWeights {
   int64_t inputs;
   int64_t outputs;
@@ -22,8 +22,8 @@ struct LayerWeights {
 struct PredictorWeights {
   int32_t members = 0;
   int32_t statistics = 0;
-  const float* statistic_mean = nullptr;  // (S,) of log(max(statistic, kLeastStatistic))
-  const float* statistic_std = nullptr;   // (S,) 0 counts as 1
+  const float* statistic_mean = nullptr;  // (S,) of log(max(statistic, kMinStatistic))
+  const float* statistic_std = nullptr;   // (S,) 0 is used as 1
   std::vector<LayerWeights> encoder;      // ReLU after each; empty: no embedding
   std::vector<LayerWeights> head;         // ReLU between; the last has one output
   double output_mean = 0.0;
@@ -32,11 +32,11 @@ struct PredictorWeights {
   double deviation_floor = 0.0;
 };
 
-// Batched inference of all members on genes and statistics. Holds its own packed copy of the weights. A
-// candidate's score depends neither on the rest of its batch nor on the number of threads.
+// Batched inference of all ensemble members on genes and statistics. Keeps a packed copy of the weights. The
+// score of a candidate depends neither on the rest of its batch nor on the number of threads.
 class Predictor {
  public:
-  // Throws std::invalid_argument where the shapes do not fit together or the space.
+  // Throws std::invalid_argument where the shapes do not match each other or the space.
   Predictor(const SpaceTables& tables, const PredictorWeights& weights, Isa isa);
 
   int32_t fields() const { return rules_.fields(); }
@@ -44,7 +44,7 @@ class Predictor {
   Isa isa() const { return isa_; }
 
   // genes (count, F) canonical, statistics (count, S) -> mean (count,) and, if not null, standard deviation
-  // over the members (count,), both percent.
+  // (count,) over the members, both in percent.
   void score(const int16_t* genes, const double* statistics, int64_t count, double* mean, double* std) const;
 
  private:
@@ -56,8 +56,8 @@ class Predictor {
     std::vector<float> bias;     // (M, outputs)
     DenseLayer of(int32_t member) const;
   };
-  // An input of a layer: its row of the weights, and the row that is taken from it and added to the bias, or
-  // -1 (see GeneRules::Input).
+  // An input of a layer: its row of the weights, and the row that is subtracted from it and added to the
+  // bias, or -1 (see GeneRules::Input).
   struct Row {
     int64_t row;
     int64_t reference;
@@ -73,8 +73,8 @@ class Predictor {
   int32_t members_;
   int32_t statistics_;
   int64_t embedding_ = 0;
-  int64_t widest_ = 1;           // of what layers give
-  int64_t multiplications_ = 0;  // of all layers and members, a candidate
+  int64_t max_width_ = 1;      // the largest number of outputs of a layer
+  int64_t multiply_adds_ = 0;  // per candidate, of all layers and members
   double output_mean_;
   double output_scale_;
   double deviation_scale_;

@@ -1,10 +1,10 @@
-"""Architectures: definitions, the zoo, torch networks, and the rows that statistics are counted on."""
+"""Architectures: definitions, the zoo, torch networks, and the rows from which statistics are counted."""
 
 from narsfast.ops import Ops, plain_ops, set_ops, share_norms
 
 from ._blocks import ConvNorm, InvertedResidual
 from ._definition import Definition, Padding, Row, check_padding, read_definition
-from ._lookup import absolute_reference, cannot_take, reference_file, reference_version
+from ._lookup import absolute_reference, reference_file, reference_version, unsupported_recipe_fields
 from ._model import create_model
 from ._network import FEATURE_STRIDES, FeatureInfo, FeatureNetwork, Network, create, resolve_definition
 from ._rows import (
@@ -38,7 +38,6 @@ __all__ = [
     "Row",
     "Rows",
     "absolute_reference",
-    "cannot_take",
     "check_padding",
     "create",
     "create_model",
@@ -57,6 +56,7 @@ __all__ = [
     "set_ops",
     "share_norms",
     "squeezed_width",
+    "unsupported_recipe_fields",
     "zoo",
     "zoo_definition",
 ]

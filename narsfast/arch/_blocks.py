@@ -1,17 +1,17 @@
-"""The blocks of a network and how their weights start."""
+"""The blocks of a network and the initialization of their weights."""
 
 import torch
 from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
-from narsfast.ops import BatchNorm, DepthwiseSE, Fusable, batch_norm, norm_act, pointwise, update_buffers
+from narsfast.ops import BatchNorm, DepthwiseSE, Fusable, norm_act, norm_args, pointwise, update_buffers
 
 from ._definition import Padding, Row
 from ._width import round_width, squeezed_width
 
 
 class ConvNorm(Fusable, nn.Sequential):
-    """A convolution without bias, batch norm, and hard-swish where `act`."""
+    """A convolution without bias, batch norm, and hard-swish if `act`."""
 
     def __init__(
         self, in_channels: int, out_channels: int, kernel: int = 1, stride: int = 1, act: bool = True
@@ -23,32 +23,31 @@ class ConvNorm(Fusable, nn.Sequential):
         super().__init__(*layers, *([nn.Hardswish()] if act else []))
 
     def convolve(self, x: Tensor) -> Tensor:
-        """The convolution alone."""
+        """Apply the convolution without norm and activation."""
         conv = self[0]
         assert isinstance(conv, nn.Conv2d)
-        y: Tensor = pointwise(conv, x) if self.takes(x) else conv(x)
+        y: Tensor = pointwise(conv, x) if self.runs_fused(x) else conv(x)
         return y
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, in_channels, h, w) to (n, out_channels, h', w')."""
+        """Map (n, in_channels, h, w) to (n, out_channels, h', w')."""
         y = self.convolve(x)
-        if not self.takes(y):
+        if not self.runs_fused(y):
             for layer in list(self)[1:]:
                 y = layer(y)
             return y
         norm = self[1]
         assert isinstance(norm, BatchNorm)
         act = "hard_swish" if len(self) > 2 else "none"
-        y, statistics = norm_act(y.contiguous(memory_format=torch.channels_last), batch_norm(norm, act))
+        y, statistics = norm_act(y.contiguous(memory_format=torch.channels_last), norm_args(norm, act))
         update_buffers(norm, statistics)
         return y
 
 
 class InvertedResidual(nn.Module):
-    """Expand, depthwise (with squeeze-excite), project; plus the input where shape and padding allow it.
+    """Expansion, depthwise convolution (with squeeze-excite) and projection, plus the input if the shapes agree.
 
-    The expansion is left out where it would not change the width. Widths are rounded as in the released
-    models.
+    There is no expansion if it would not change the width. Widths are rounded as in the released models.
 
     Attributes:
         shortcut: Whether the input is added to the output.
@@ -66,10 +65,10 @@ class InvertedResidual(nn.Module):
         self.drop_path = StochasticDepth(drop_path, mode="row") if drops else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, in_channels, h, w) to (n, channels, h', w')."""
+        """Map (n, in_channels, h, w) to (n, channels, h', w')."""
         if isinstance(self.expand, ConvNorm):
-            # The expansion's norm and activation are left to the depthwise convolution, which reads their input.
-            y = self.depthwise(self.expand.convolve(x), before=self.expand[1])
+            # The depthwise convolution applies the norm and activation of the expansion as it reads its input.
+            y = self.depthwise(self.expand.convolve(x), input_norm=self.expand[1])
         else:
             y = self.depthwise(x)
         result: Tensor = self.project(y)
@@ -77,7 +76,7 @@ class InvertedResidual(nn.Module):
 
 
 class Head(nn.Module):
-    """1x1 convolution with norm, mean over the map, 1x1 convolution without norm or bias, classifier."""
+    """A 1x1 convolution with norm, mean over the map, a 1x1 convolution without norm or bias, and the classifier."""
 
     def __init__(
         self, in_channels: int, expansion: int, features: int, num_classes: int, dropout: float = 0.0
@@ -92,7 +91,7 @@ class Head(nn.Module):
         self.classifier = nn.Linear(features, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, in_channels, h, w) to logits (n, num_classes)."""
+        """Map (n, in_channels, h, w) to logits (n, num_classes)."""
         vector = self.act(self.features(self.pool(self.expand(x)))).flatten(1)
         logits: Tensor = self.classifier(self.dropout(vector))
         return logits
@@ -101,7 +100,7 @@ class Head(nn.Module):
 def build_row(
     row: Row, in_channels: int, padding: Padding, drop_paths: list[float]
 ) -> list[InvertedResidual]:
-    """The blocks of a row; `drop_paths` holds one rate a block."""
+    """Build the blocks of a row; `drop_paths` has one rate per block."""
     half = row.kernel // 2
     first = row.padding if padding == "published" and row.padding is not None else half
     blocks = [InvertedResidual(row, in_channels, row.stride, first, drop_paths[0])]
@@ -110,13 +109,12 @@ def build_row(
 
 
 def initialize(network: nn.Module) -> None:
-    """Draw all weights anew, from torch's global generator.
+    """Initialize all weights from torch's global generator.
 
-    From the released code: convolutions are Kaiming-normal by fan-out, and the last norm of each residual
-    block starts at scale 0. This project's choice: classifier weights are normal with deviation 0.01, biases 0.
-    Fan-out is counted as torch does, over all groups, so that depthwise weights start small. A norm follows, so
-    this sets how fast they turn, not their output (bench/depthwise_start.py). On the meta device,
-    where there is nothing to draw, this returns at once.
+    From the released code: convolutions are Kaiming-normal by fan-out, and the last norm of each residual block starts
+    at scale 0. This project's choice: classifier weights are normal with standard deviation 0.01, biases 0. As in torch,
+    fan-out is counted over all groups, so that depthwise weights start small. As a norm follows, their size affects not
+    the output but the effective learning rate (bench/results/depthwise_start.json). Nothing is drawn on the meta device.
     """
     if all(parameter.is_meta for parameter in network.parameters()):
         return

@@ -1,4 +1,4 @@
-"""Architectures written down: a stem, stages of rows of inverted residual blocks, a head."""
+"""Definitions of architectures: a stem, stages of rows of inverted residual blocks, a head."""
 
 import json
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, S
 from narsfast.errors import UserError
 
 Padding = Literal["published", "half"]
-"""How depthwise convolutions are padded: by the row's own padding, or always by kernel // 2."""
+"""Padding of depthwise convolutions: that of the row, or always kernel // 2."""
 
 PADDINGS: tuple[Padding, ...] = ("published", "half")
 
@@ -25,7 +25,7 @@ Positive = Annotated[StrictInt, Field(gt=0)]
 
 
 class Row(NamedTuple):
-    """`repeats` inverted residual blocks; the first has the row's stride and padding, the others stride 1."""
+    """A row of `repeats` inverted residual blocks; the first has the row's stride and padding, others stride 1."""
 
     kernel: Annotated[Positive, AfterValidator(_odd)]
     expansion: Positive
@@ -38,13 +38,13 @@ class Row(NamedTuple):
 
 
 class Definition(BaseModel):
-    """One architecture: everything that decides the network but the input's channels and the classes.
+    """One architecture: everything that determines a network except input channels and number of classes.
 
     Attributes:
-        name: What it is called; free text.
+        name: Any text.
         resolution: Side of the square input, pixels.
         stem_channels: Width of the first convolution (3x3, stride 2).
-        stages: Rows of blocks; the nesting has no effect on the network and is kept for reading.
+        stages: Rows of blocks; the grouping into stages has no effect on the outputs.
         head_expansion: Width of the head's first convolution as a multiple of the last row's channels.
         head_features: Width of the head's second convolution, the input of the classifier.
     """
@@ -68,7 +68,7 @@ class Definition(BaseModel):
         """Check and build a definition.
 
         Raises:
-            UserError: A field is missing, unknown or wrong, or a block would leave no map.
+            UserError: A field is missing, unknown or wrong, or a kernel does not fit its map.
         """
         try:
             definition = cls.model_validate(dict(data))
@@ -79,7 +79,11 @@ class Definition(BaseModel):
 
     @classmethod
     def from_json(cls, text: str) -> "Definition":
-        """Read what `to_json` wrote; errors as `from_dict`."""
+        """Parse what `to_json` wrote.
+
+        Raises:
+            UserError: The text is not JSON, or as for `from_dict`.
+        """
         try:
             data = json.loads(text)
         except json.JSONDecodeError as error:
@@ -89,11 +93,11 @@ class Definition(BaseModel):
         return cls.from_dict(data)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types; `from_dict` takes it back."""
+        """Return plain JSON types, from which `from_dict` makes an equal definition."""
         return self.model_dump(mode="json")
 
     def to_json(self) -> str:
-        """Readable JSON, one stage a line."""
+        """Return readable JSON, one stage per line."""
         lines = []
         for key, value in self.to_dict().items():
             text = json.dumps(value)
@@ -107,7 +111,7 @@ def read_definition(path: str | Path) -> Definition:
     """Read a definition's JSON file.
 
     Raises:
-        UserError: There is no such file, or it holds no definition.
+        UserError: The file cannot be read or does not contain a definition.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
@@ -117,7 +121,11 @@ def read_definition(path: str | Path) -> Definition:
 
 
 def check_padding(padding: str) -> Padding:
-    """The padding mode, if it is one; else a UserError that lists both."""
+    """Return the padding mode.
+
+    Raises:
+        UserError: There is no such mode; the message lists all.
+    """
     for known in PADDINGS:
         if padding == known:
             return known
@@ -125,7 +133,7 @@ def check_padding(padding: str) -> Padding:
 
 
 def _sentence(error: ValidationError, name: object) -> str:
-    """The first of pydantic's complaints as one sentence that names the field and the value."""
+    """Return the first of pydantic's errors as one sentence with field and value."""
     first = error.errors(include_url=False)[0]
     of = f" of definition {name!r}" if isinstance(name, str) else ""
     where = _where(first["loc"])
@@ -138,7 +146,7 @@ def _sentence(error: ValidationError, name: object) -> str:
 
 
 def _where(location: tuple[int | str, ...]) -> str:
-    """A location as text; the columns of a row are named: stages[0][1].kernel."""
+    """Format a location, with names for the columns of a row: stages[0][1].kernel."""
     text = ""
     for depth, part in enumerate(location):
         if depth == 3 and isinstance(part, int) and part < len(Row._fields):
@@ -151,7 +159,7 @@ def _where(location: tuple[int | str, ...]) -> str:
 
 
 def _check_maps(definition: Definition) -> None:
-    """Every block must leave a map of at least 1x1 at the definition's own resolution and padding."""
+    """Refuse a definition in which a kernel does not fit its map at the definition's own resolution and padding."""
     side = (definition.resolution - 1) // 2 + 1
     for index, row in enumerate(definition.rows):
         padding = row.kernel // 2 if row.padding is None else row.padding

@@ -1,4 +1,4 @@
-"""What is known of a network by its reference, before it is trained: where it comes from, what it can take."""
+"""Facts about a network from its reference: its file, its version, the recipe fields that it supports."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from ._network import resolve_definition
 
 
 def absolute_reference(reference: str) -> str:
-    """The reference with the absolute path of its file, where it names one: a run goes on from any directory.
+    """Make the path of a reference's file absolute, so that a run can be resumed from any directory.
 
-    A folder with a definition.json is that file.
+    A folder that has a definition.json stands for that file.
     """
     if (definition := Path(reference).expanduser() / "definition.json").is_file():
         return str(definition.resolve())
@@ -28,7 +28,7 @@ def absolute_reference(reference: str) -> str:
 
 
 def reference_file(reference: str) -> Path | None:
-    """The file that a reference names: a factory's .py or a definition's .json; None where it names none."""
+    """Return the file of a reference, a factory's .py or a definition's .json, or None."""
     source, separator, _ = reference.rpartition(":")
     if separator:
         return Path(source) if source.endswith(".py") else None
@@ -36,10 +36,10 @@ def reference_file(reference: str) -> Path | None:
 
 
 def reference_version(reference: str) -> str:
-    """What the network depends on apart from its name: the hash of its file, or the package and its version.
+    """Return the version of a referenced network: the hash of its file, or the package and its version.
 
     Raises:
-        UserError: the file cannot be read.
+        UserError: The file cannot be read.
     """
     file = reference_file(reference)
     if file is not None:
@@ -51,11 +51,11 @@ def reference_version(reference: str) -> str:
     return f"{source} {metadata.version(source)}"
 
 
-def cannot_take(reference: str) -> dict[str, str]:
-    """Recipe fields that a network cannot take, each with the reason: drop path, dropout, both or none.
+def unsupported_recipe_fields(reference: str) -> dict[str, str]:
+    """Return the recipe fields that a network does not support (drop_path, dropout), each with the reason.
 
     Raises:
-        UserError: as `create_model`.
+        UserError: As for `create_model`.
     """
     if ":" not in reference:
         resolve_definition(reference)

@@ -1,4 +1,4 @@
-"""Networks that others wrote, by a reference: what a user already has, a baseline, a teacher."""
+"""Networks by reference: torchvision, timm, factories in files, the zoo and definitions."""
 
 from __future__ import annotations
 
@@ -30,22 +30,23 @@ def create_model(
 ) -> nn.Module:
     """Build a network with fresh weights (drawn from torch's global generator).
 
-    A first convolution that takes another number of channels is replaced by one for `in_chans`.
+    A first convolution that expects another number of channels is replaced.
 
     Args:
         source: ``torchvision:NAME``, ``timm:NAME``, ``FILE.py:FACTORY`` (called with ``num_classes`` and
             ``in_chans``), a name of the zoo ("FBNetV3_B", "b"), a definition, its fields or its .json file.
-        num_classes: outputs.
-        in_chans: channels of the images.
-        dropout: rate of every dropout layer, or before the last linear layer where there is none; None leaves the
-            network's own.
-        drop_path: rate of stochastic depth in its last layer, growing linearly from the first; None leaves the
-            network's own.
-        ops: path of a narsfast network's blocks: "fused" or "torch".
-        padding: of a definition: "published" pads as it says, "half" by kernel // 2 everywhere (as timm does).
+        num_classes: Outputs of the classifier.
+        in_chans: Channels of the images.
+        dropout: Rate of every dropout layer, or before the last linear layer if there is none; None keeps the
+            network's own rates.
+        drop_path: Rate of stochastic depth in the last layer, growing linearly from 0 in the first; None keeps the
+            network's own rates.
+        ops: Implementation of a narsfast network's operators, "fused" or "torch".
+        padding: Padding of a definition: "published" pads as it says, "half" by kernel // 2 everywhere (as timm does).
 
     Raises:
-        UserError: no such network, a package is missing, or `drop_path` is above 0 for a network without.
+        UserError: There is no such network, a package is missing, or `drop_path` is above 0 for a network without
+            stochastic depth.
     """
     if not isinstance(source, str) or ":" not in source:
         return create(
@@ -88,7 +89,7 @@ def _from_torchvision(name: str, num_classes: int) -> nn.Module:
 
     if name not in models.list_models(module=models):
         raise UserError(
-            f"model torchvision:{name} is not a classifier that is known; `torchvision.models.list_models("
+            f"model torchvision:{name} is not a known classifier; `torchvision.models.list_models("
             "module=torchvision.models)` lists them"
         )
     options: dict[str, Any] = {"aux_logits": False} if name in ("googlenet", "inception_v3") else {}
@@ -120,7 +121,7 @@ def _from_timm(name: str, num_classes: int, in_chans: int, drop_path: float | No
 def _from_file(file: Path, name: str, num_classes: int, in_chans: int) -> nn.Module:
     spec = importlib.util.spec_from_file_location(f"narsfast_model_{file.stem}", file)
     if spec is None or spec.loader is None or not file.is_file():
-        raise UserError(f"model file {str(file)!r} is not there; give FILE.py:FACTORY")
+        raise UserError(f"model file {str(file)!r} does not exist; give FILE.py:FACTORY")
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
@@ -130,21 +131,25 @@ def _from_file(file: Path, name: str, num_classes: int, in_chans: int) -> nn.Mod
         network = factory(num_classes=num_classes, in_chans=in_chans)
     except UserError:
         raise
-    except Exception as error:  # whatever a user's file raises is the user's to mend
-        raise UserError(f"model {file}:{name} fell over ({type(error).__name__}: {error})") from error
+    except Exception as error:  # anything that a user's file raises must be fixed by the user
+        raise UserError(
+            f"model {file}:{name} failed ({type(error).__name__}: {error}); fix the file"
+        ) from error
     if not isinstance(network, nn.Module):
-        raise UserError(f"model {file}:{name} gave {type(network).__name__}; it must give a torch.nn.Module")
+        raise UserError(
+            f"model {file}:{name} returned {type(network).__name__}; it must return a torch.nn.Module"
+        )
     return network
 
 
 def _take_channels(network: nn.Module, in_chans: int) -> None:
-    """Make the first convolution anew where it takes another number of channels."""
+    """Replace the first convolution if it expects another number of channels."""
     for name, module in network.named_modules():
         if isinstance(module, nn.Conv2d):
             if module.in_channels == in_chans:
                 return
             parent, _, attribute = name.rpartition(".")
-            anew = nn.Conv2d(
+            replacement = nn.Conv2d(
                 in_chans,
                 module.out_channels,
                 module.kernel_size,  # type: ignore[arg-type]
@@ -153,7 +158,7 @@ def _take_channels(network: nn.Module, in_chans: int) -> None:
                 module.dilation,  # type: ignore[arg-type]
                 bias=module.bias is not None,
             )
-            setattr(network.get_submodule(parent), attribute, anew)
+            setattr(network.get_submodule(parent), attribute, replacement)
             return
 
 
@@ -169,7 +174,7 @@ def _set_dropout(network: nn.Module, rate: float) -> None:
 
 
 class _Dropout:
-    """Dropout before a layer, as a hook: the network's parameters keep their names."""
+    """Dropout before a layer, as a hook, so that the network's parameters keep their names."""
 
     def __init__(self, rate: float) -> None:
         self._rate = rate
@@ -179,7 +184,7 @@ class _Dropout:
 
 
 def _stochastic_depths(network: nn.Module) -> list[nn.Module]:
-    """Layers of stochastic depth, torchvision's or timm's, in the network's order."""
+    """Return the layers of stochastic depth, of torchvision or timm, in the order of the network."""
     return [
         module for module in network.modules() if type(module).__name__ in ("StochasticDepth", "DropPath")
     ]

@@ -1,4 +1,4 @@
-"""Torch networks built from definitions: for classification, and as backbones for detectors."""
+"""Torch networks built from definitions: classifiers, and backbones for detectors."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,20 +18,20 @@ FEATURE_STRIDES = (4, 8, 16, 32)
 
 
 class FeatureInfo(NamedTuple):
-    """A map that a detector may take: the last one at its stride."""
+    """A map for detectors: the last one at its stride."""
 
     channels: int
     stride: int
     module: str
-    """Name of the block that makes it, as in `named_modules`."""
+    """Name of the block that computes it, as in `named_modules`."""
 
 
 class Trunk(nn.Module):
     """Stem and stages of a definition.
 
     Attributes:
-        definition: What the network was built from.
-        feature_info: The maps at strides 4 to 32 that it has, finest first.
+        definition: The definition of the network.
+        feature_info: The maps at strides 4 to 32, finest first.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Trunk(nn.Module):
         self.feature_info = [taps[stride] for stride in FEATURE_STRIDES if stride in taps]
 
     def forward_features(self, x: Tensor) -> Tensor:
-        """Images (n, in_chans, H, W) to the last stage's map (n, channels, h, w)."""
+        """Map images (n, in_chans, H, W) to the last stage's map (n, channels, h, w)."""
         features: Tensor = self.stages(self.stem(x))
         return features
 
@@ -88,7 +88,7 @@ class Network(Trunk):
         initialize(self)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Images (n, in_chans, H, W) to logits (n, num_classes)."""
+        """Map images (n, in_chans, H, W) to logits (n, num_classes)."""
         logits: Tensor = self.head(self.forward_features(x))
         return logits
 
@@ -96,7 +96,7 @@ class Network(Trunk):
 class FeatureNetwork(Trunk):
     """A backbone: images (n, in_chans, H, W) to the maps of `feature_info`, finest first.
 
-    Its parameters have the names that they have in `Network`, so trained weights load with strict=False.
+    Its parameters have the same names as in `Network`, so that trained weights load with strict=False.
     """
 
     def __init__(
@@ -113,7 +113,7 @@ class FeatureNetwork(Trunk):
         initialize(self)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Images (n, in_chans, H, W) to one map (n, channels, h, w) for each entry of `feature_info`."""
+        """Map images (n, in_chans, H, W) to one map (n, channels, h, w) per entry of `feature_info`."""
         x = self.stem(x)
         maps = []
         for i, stage in enumerate(self.stages):
@@ -128,10 +128,10 @@ Source = str | Path | Mapping[str, Any] | Definition
 
 
 def resolve_definition(source: Source) -> Definition:
-    """A definition from itself, a name of the zoo, the path of a .json file, or its fields.
+    """Return a definition, given itself, a name of the zoo, the path of a .json file, or its fields.
 
     Raises:
-        UserError: An unknown name, an unreadable file, or a wrong field.
+        UserError: The name is unknown, the file unreadable, or a field wrong.
     """
     if isinstance(source, Definition):
         return source
@@ -141,7 +141,9 @@ def resolve_definition(source: Source) -> Definition:
         return read_definition(source)
     if isinstance(source, str):
         return zoo_definition(source)
-    raise UserError(f"{source!r} is no architecture; give a name of the zoo, a definition, or a .json file")
+    raise UserError(
+        f"{source!r} is not an architecture; give a name of the zoo, a definition, or a .json file"
+    )
 
 
 @overload
@@ -184,15 +186,15 @@ def create(
         num_classes: Outputs of the classifier.
         in_chans: Channels of the images.
         padding: "published" pads as the definition says, "half" by kernel // 2 everywhere (as timm does).
-        features_only: Return a backbone whose output is the list of maps at strides 4 to 32, without a head.
+        features_only: Return a backbone without a head, whose output is the list of maps at strides 4 to 32.
         dropout: Rate before the classifier, in [0, 1).
-        drop_path: Rate at which the last residual branch is dropped, in [0, 1); the rate grows linearly from
-            0 at the first block (our default).
-        ops: "fused" runs norms, activations, depthwise convolutions and squeeze-excite by this project's kernels
-            where they support the input, "torch" by torch's; the parameters are the same.
+        drop_path: Rate at which the last residual branch is dropped, in [0, 1); it grows linearly from 0 in the first
+            block (our choice).
+        ops: "fused" runs norms, activations, depthwise convolutions and squeeze-excite with this project's kernels
+            where they support the input, "torch" with those of torch. The parameters are the same.
 
     Raises:
-        UserError: An unknown name, a wrong definition, or an argument out of range.
+        UserError: The name is unknown, the definition wrong, or an argument out of range.
     """
     definition = resolve_definition(name_or_definition)
     mode = check_padding(padding)

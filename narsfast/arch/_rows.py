@@ -1,4 +1,4 @@
-"""Rows: the one form that genes and definitions lower to, and statistics are counted on."""
+"""Rows: the common form of genes and definitions, from which statistics are counted."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -25,8 +25,8 @@ class Rows(NamedTuple):
 
     Attributes:
         header: (n, 4) int32, the columns of HEADER_COLUMNS.
-        rows: (n, R, 7) int32, the columns of ROW_COLUMNS. Padding -1 stands for kernel // 2. A row of 0
-            repeats is absent, and all its columns are 0.
+        rows: (n, R, 7) int32, the columns of ROW_COLUMNS. Padding -1 stands for kernel // 2. Absent rows have 0
+            repeats and 0 in all other columns.
     """
 
     header: NDArray[np.int32]
@@ -34,32 +34,32 @@ class Rows(NamedTuple):
 
 
 def lower_definitions(definitions: Sequence[Definition], padding: Padding = "published") -> Rows:
-    """Lower definitions; R is the largest number of rows among them.
+    """Lower definitions to rows; R is the largest number of rows among them.
 
     Args:
         definitions: n definitions.
         padding: "published" takes each row's padding, "half" takes kernel // 2 everywhere.
     """
-    keep = check_padding(padding) == "published"
+    published = check_padding(padding) == "published"
     most = max((len(definition.rows) for definition in definitions), default=0)
     header = np.zeros((len(definitions), len(HEADER_COLUMNS)), np.int32)
     rows = np.zeros((len(definitions), most, len(ROW_COLUMNS)), np.int32)
     for i, definition in enumerate(definitions):
         header[i] = [getattr(definition, column) for column in HEADER_COLUMNS]
         for j, row in enumerate(definition.rows):
-            padded = row.padding if keep and row.padding is not None else -1
+            padded = row.padding if published and row.padding is not None else -1
             rows[i, j] = np.array([*row[:-1], padded], np.int32)
     return Rows(header, rows)
 
 
 def lower_genes(space: Space, genes: NDArray[np.int16]) -> Rows:
-    """Lower canonical genes; the numpy twin of the native one, equal to it element for element.
+    """Lower canonical genes to rows; the numpy reference of the native function, with equal results.
 
-    A stage becomes two rows: its first block, and the rest (absent at depth 1). So R = 2 * space.stages.
+    A stage becomes two rows: its first block, and the rest (absent at depth 1). Therefore R = 2 * space.stages.
 
     Args:
         space: A space with stages.
-        genes: (n, fields) int16, inside the space.
+        genes: (n, fields) int16, canonical.
 
     Raises:
         UserError: The space has no MBConv stages.
@@ -77,10 +77,10 @@ def lower_genes(space: Space, genes: NDArray[np.int16]) -> Rows:
 
 
 def definition_of(space: Space, genes: NDArray[np.int16]) -> list[Definition]:
-    """The definitions of n candidates: a stage is a row for its first block and a row for the rest, if any.
+    """Return the definitions of n candidates; a stage has a row for its first block and one for the rest, if any.
 
     Args:
-        space: A space with stages; its name becomes the definitions' name.
+        space: A space with stages; its name becomes that of the definitions.
         genes: (n, fields) int16, canonical.
 
     Raises:
@@ -102,7 +102,11 @@ def definition_of(space: Space, genes: NDArray[np.int16]) -> list[Definition]:
 
 
 def require_stages(space: Space) -> None:
-    """Refuse a space whose architectures are not networks of MBConv stages."""
+    """Refuse a space without MBConv stages.
+
+    Raises:
+        UserError: The space has no stages.
+    """
     if space.stages == 0:
         raise UserError(f"space {space.name!r} has no stages, so its architectures are not networks")
 
@@ -114,7 +118,7 @@ def _row(
     stride: NDArray[np.int32],
     repeats: NDArray[np.int32],
 ) -> NDArray[np.int32]:
-    """(n, S, 8) values of stages -> (n, S, 7) rows."""
+    """Return rows (n, S, 7) from values of stages (n, S, 8)."""
     columns = [stages[..., kernel], stages[..., expansion], stages[..., _CHANNELS], stride, repeats]
     row = np.stack([*columns, stages[..., _SE], np.full_like(repeats, -1)], axis=-1)
     return np.where(repeats[..., None] > 0, row, 0)

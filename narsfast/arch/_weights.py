@@ -1,4 +1,4 @@
-"""A network's weights as a safetensors file."""
+"""Weights of a network as a safetensors file."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from narsfast.common.files import replacing
 from narsfast.errors import UserError
 
 WEIGHTS_FILE = "weights.safetensors"
-"""Name of the weights in the folder of a training or of an emitted network."""
+"""Name of the file of weights in the folder of a training or of an emitted network."""
 
 
 def save_weights(network: nn.Module, path: str | Path) -> None:
-    """Writes all parameters and buffers; a reader never sees half a file.
+    """Write all parameters and buffers atomically.
 
     Args:
-        network: the weights' owner; on any device.
-        path: written beside first, then renamed.
+        network: The network, on any device.
+        path: The file; its folder is created if needed.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -31,10 +31,10 @@ def save_weights(network: nn.Module, path: str | Path) -> None:
 
 
 def load_weights(network: nn.Module, path: str | Path) -> None:
-    """Reads weights into a network of the same definition, classes and channels.
+    """Load weights into a network of the same definition, classes and channels.
 
     Raises:
-        UserError: the file is missing, is not a safetensors file, or belongs to another network.
+        UserError: The file is missing, not a safetensors file, or from another network.
     """
     try:
         state: dict[str, torch.Tensor] = load_file(path)

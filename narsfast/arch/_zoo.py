@@ -20,31 +20,31 @@ def _load() -> dict[str, Definition]:
 
 
 def zoo() -> dict[str, Definition]:
-    """The published architectures by name: FBNetV3_A0, FBNetV3_A to FBNetV3_G.
+    """Return the published architectures by name: FBNetV3_A0, FBNetV3_A to FBNetV3_G.
 
-    The rows are facts from the released mobile-vision definition file (named in fbnetv3.json). A is B's rows
-    at 224 pixels; A0 is not in the paper.
+    The rows come from the released mobile-vision definition file (named in fbnetv3.json). A is B at 224 pixels; A0 is
+    not in the paper.
     """
     return dict(_load())
 
 
 def zoo_definition(name: str) -> Definition:
-    """A published architecture; "FBNetV3_A", "fbnetv3_a", "A" and "a" are the same.
+    """Return a published architecture; "FBNetV3_A", "fbnetv3_a", "A" and "a" are the same.
 
     Raises:
-        UserError: There is no such name; the sentence lists the known ones.
+        UserError: There is no such name; the message lists the known ones.
     """
     known = _load()
     short = name.strip().upper().removeprefix(_PREFIX.upper())
     if _PREFIX + short not in known:
         near = difflib.get_close_matches(_PREFIX + short, known, n=1, cutoff=0.8)
         hint = f"; did you mean {near[0]}?" if near else ""
-        hint = hint or _torchvisions(name)
+        hint = hint or _torchvision_hint(name)
         raise UserError(f"architecture {name!r} is unknown; the zoo has {', '.join(known)}{hint}")
     return known[_PREFIX + short]
 
 
-def _torchvisions(name: str) -> str:
+def _torchvision_hint(name: str) -> str:
     from torchvision import models
 
     return f"; did you mean torchvision:{name}?" if name in models.list_models(module=models) else ""

@@ -149,11 +149,11 @@ Distil = Annotated[
 ]
 DistilWeight = Annotated[
     float | None,
-    typer.Option("--distil-weight", help="Share of the teacher in the loss, 0 to 1. Default 0.8."),
+    typer.Option("--distill-weight", help="Share of the teacher in the loss, 0 to 1. Default 0.8."),
 ]
 DistilTemperature = Annotated[
     float | None,
-    typer.Option("--distil-temperature", help="Divides the logits of teacher and student. Default 1."),
+    typer.Option("--distill-temperature", help="Divides the logits of teacher and student. Default 1."),
 ]
 TRAINER_OPTIONS = (
     "threads_per_trial",
@@ -180,13 +180,13 @@ def _collect(
     fix: Fix = None,
     latency: LatencyFile = None,
     pool_size: PoolSize = None,
-    batch: Batch = None,
+    trials_per_batch: Batch = None,
     iterations: Iterations = None,
     epochs: Epochs = None,
     final_epochs: FinalEpochs = None,
     threshold: Threshold = None,
     correlation: Correlation = None,
-    members: Members = None,
+    ensemble_members: Members = None,
     mirror: Mirror = None,
     seed: Seed = None,
     threads_per_trial: Threads = None,
@@ -200,9 +200,9 @@ def _collect(
     loader: LoaderName = None,
     trial_timeout: Timeout = None,
     baselines: Baselines = None,
-    distil: Distil = None,
-    distil_weight: DistilWeight = None,
-    distil_temperature: DistilTemperature = None,
+    distill: Distil = None,
+    distill_weight: DistilWeight = None,
+    distill_temperature: DistilTemperature = None,
 ) -> tuple[Path, dict[str, Any]]:
     """The run directory and the options that the user gave, in the names of `resolve_config`."""
     options = {name: value for name, value in locals().items() if value is not None and name != "out"}

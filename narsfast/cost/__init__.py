@@ -1,4 +1,4 @@
-"""What architectures cost: statistics counted without training, and budgets on them."""
+"""The cost of architectures: statistics that are counted without training, and budgets on them."""
 
 from ._budget import Budget, format_number
 from ._counting import stage_params

@@ -1,8 +1,9 @@
-"""Budgets: bounds on statistics that an architecture must keep, all of them at once."""
+"""Budgets: conjunctions of bounds on statistics."""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,25 +14,37 @@ from narsfast.space import parse_quantity
 from ._statistics import LATENCY, STATISTICS
 
 UNITS = {"K": 1e3, "M": 1e6, "G": 1e9}
-"""Suffixes of a bound, powers of 1000; of bytes too, where a B may follow (512KB = 512,000 bytes)."""
+"""Suffixes of a bound, powers of 1000; for bytes too, where a B may follow (512KB = 512,000 bytes)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Budget:
-    """One conjunction of bounds.
+    """One conjunction of bounds: ``Budget(macs=50e6)``, ``Budget(macs=(10e6, 50e6), params=3e6)``.
+
+    An empty budget, as used to search the recipe of one network, admits every architecture.
 
     Attributes:
-        bounds: Statistic to (lowest, highest), both inclusive, in the order of the names; lowest 0 and highest inf
-            stand for no bound. Without any, every architecture keeps it: the recipe of one network is searched so.
+        bounds: (lowest, highest) by statistic, both inclusive, sorted by name; lowest 0 and highest inf stand for no
+            bound.
+
+    Args:
+        bounds: As the attribute.
+        at_most: Highest value by statistic, or (lowest, highest).
 
     Raises:
-        UserError: A bound that nothing can keep.
+        UserError: A bound is empty or not a number.
     """
 
     bounds: Mapping[str, tuple[float, float]]
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "bounds", dict(sorted(self.bounds.items())))
+    def __init__(
+        self,
+        bounds: Mapping[str, tuple[float, float]] | None = None,
+        /,
+        **at_most: float | tuple[float, float],
+    ) -> None:
+        given = dict(bounds or {}) | {name: _bounds(name, value) for name, value in at_most.items()}
+        object.__setattr__(self, "bounds", dict(sorted(given.items())))
         for name, (low, high) in self.bounds.items():
             if not 0 <= low <= high:
                 raise UserError(
@@ -43,15 +56,15 @@ class Budget:
 
     @classmethod
     def parse(cls, text: str, known: Sequence[str] = (*STATISTICS, LATENCY)) -> "Budget":
-        """Read "macs=50M,params=3M" (upper bounds) or "macs=10M:50M" (both; either side may be left out).
+        """Parse "macs=50M,params=3M" (upper bounds) or "macs=10M:50M" (both bounds; either may be left out).
 
         Args:
-            text: Bounds joined by commas; numbers take K, M, G (powers of 1000), peak_memory also KB, MB, GB,
+            text: Bounds joined by commas. Numbers may have K, M, G (powers of 1000); peak_memory also KB, MB, GB,
                 latency also ms.
             known: Statistics that may be bounded.
 
         Raises:
-            UserError: No bound, an unknown statistic, or a bound that cannot be read.
+            UserError: There is no bound, a statistic is unknown, or a bound cannot be parsed.
         """
         bounds: dict[str, tuple[float, float]] = {}
         for part in filter(None, (part.strip() for part in text.split(","))):
@@ -75,7 +88,7 @@ class Budget:
         return cls(bounds)
 
     def text(self) -> str:
-        """What `parse` reads: "macs=50M", "macs=10M:50M", bounds joined by commas."""
+        """Return the form that `parse` reads: "macs=50M", "macs=10M:50M", bounds joined by commas."""
         parts = []
         for name, (low, high) in self.bounds.items():
             lower = f"{format_bound(name, low)}:" if low > 0 or math.isinf(high) else ""
@@ -83,7 +96,7 @@ class Budget:
         return ",".join(parts)
 
     def label(self) -> str:
-        """As people read it: "macs<=50M", "10M<=macs<=50M", bounds joined by commas."""
+        """Return the form for people: "macs<=50M", "10M<=macs<=50M", bounds joined by commas."""
         parts = []
         for name, (low, high) in self.bounds.items():
             if math.isinf(high):
@@ -96,33 +109,48 @@ class Budget:
     def within(
         self, statistics: NDArray[np.int64] | NDArray[np.float64], names: Sequence[str] = STATISTICS
     ) -> NDArray[np.bool_]:
-        """Which of n architectures keep every bound: statistics (n, len(names)) to (n,) bool.
+        """Return which of n architectures are within every bound, (n,) bool.
+
+        Args:
+            statistics: (n, len(names)).
+            names: Names of the columns.
 
         Raises:
             UserError: A bounded statistic is not among `names`.
         """
-        keeps = np.ones(len(statistics), np.bool_)
+        inside = np.ones(len(statistics), np.bool_)
         for name, (low, high) in self.bounds.items():
             _check_known(name, names)
             column = statistics[:, list(names).index(name)]
-            keeps &= (column >= low) & (column <= high)
-        return keeps
+            inside &= (column >= low) & (column <= high)
+        return inside
 
 
 def format_bound(name: str, value: float) -> str:
-    """A bound of a statistic, to be read back: 50M, and 8ms of a latency."""
+    """Format a bound of a statistic so that it can be parsed: 50M, or 8ms for a latency."""
     if name == LATENCY:
         return repr(float(value)).removesuffix(".0") + "ms"
     return format_number(value)
 
 
 def format_number(value: float) -> str:
-    """A bound in its largest unit that divides it exactly enough to be read back: 50M, 1.5M, 512K, 12."""
+    """Format a number in the largest unit in which it can be parsed to the same value: 50M, 1.5M, 512K, 12."""
     for unit, size in reversed(UNITS.items()):
         text = f"{value / size:.12g}"
         if value >= size and float(text) * size == value:
             return text + unit
     return repr(value).removesuffix(".0")
+
+
+def _bounds(name: str, value: Any) -> tuple[float, float]:
+    pair = value if isinstance(value, tuple | list) else (0.0, value)
+    try:
+        low, high = (float(end) for end in pair)
+    except (TypeError, ValueError):
+        raise UserError(
+            f"budget {name} is {value!r}; give one number or two, as in {name}=(10e6, 50e6)"
+        ) from None
+    return low, high
 
 
 def _check_known(name: str, known: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""Counting by array arithmetic over all candidates: what the parameters of stages and the numpy twin share."""
+"""Counting by array arithmetic over all candidates, for the parameters of stages and the numpy reference."""
 
 from dataclasses import dataclass, field
 
@@ -12,8 +12,8 @@ Counts = NDArray[np.int64]
 
 
 def stage_params(space: Space, genes: NDArray[np.int16]) -> Counts:
-    """Parameters of each stage, (n, stages) int64, of canonical genes (n, F) of a space with stages."""
-    lowered = lower_genes(space, genes)  # two rows a stage
+    """Count the parameters of each stage, (n, stages) int64, for canonical genes (n, F) of a space with stages."""
+    lowered = lower_genes(space, genes)  # two rows per stage
     resolution, stem, _, _ = lowered.header.astype(np.int64).T
     totals = Totals(len(lowered.header))
     channels, side = stem, (resolution - 1) // 2 + 1
@@ -26,7 +26,7 @@ def stage_params(space: Space, genes: NDArray[np.int16]) -> Counts:
 
 @dataclass
 class Totals:
-    """Running totals, one entry a candidate."""
+    """Running totals, one entry per candidate."""
 
     candidates: int
     macs: Counts = field(init=False)
@@ -52,7 +52,7 @@ class Totals:
         held: Counts | None = None,
         depthwise: bool = False,
     ) -> None:
-        """`times` equal convolutions on square maps; `held` are a waiting shortcut's elements."""
+        """Add `times` equal convolutions on square maps; `held` counts the elements of a shortcut kept in memory."""
         fan_in = np.where(depthwise, 1, inputs)
         weights = outputs * fan_in * kernel * kernel
         elements = outputs * out_side * out_side
@@ -64,13 +64,13 @@ class Totals:
         self.depth += times
 
     def statistics(self) -> Counts:
-        """The columns of STATISTICS."""
+        """Return the columns of STATISTICS."""
         columns = [self.macs, self.macs + self.pooled, self.weights + self.others, self.weights]
         return np.stack([*columns, self.activations, 4 * self.peak, self.depth], axis=1)
 
 
 def count_row(totals: Totals, row: Counts, channels: Counts, side: Counts) -> tuple[Counts, Counts]:
-    """Adds a row, its first block and the ones like it, and returns the map after them: channels and side."""
+    """Add a row (its first block, then the equal others) and return channels and side of the map after it."""
     repeats = row[:, 4]
     channels, side = _count_blocks(totals, np.minimum(repeats, 1), row, channels, side)
     rest = row.copy()
@@ -81,9 +81,9 @@ def count_row(totals: Totals, row: Counts, channels: Counts, side: Counts) -> tu
 def _count_blocks(
     totals: Totals, times: Counts, row: Counts, channels: Counts, side: Counts
 ) -> tuple[Counts, Counts]:
-    """Adds `times` equal blocks (0 where absent) and returns the map after them: channels and side."""
+    """Add `times` equal blocks (0 where absent) and return channels and side of the map after them."""
     present = times > 0
-    # An absent row is all zeros; ones keep its arithmetic legal, and `times` keeps it out of the totals.
+    # An absent row is all zeros. Ones avoid divisions by zero; `times` is 0, so nothing is added to the totals.
     kernel, expansion, outputs, stride, _, se, padding = np.where(present[:, None], row, 1).T
     padding = np.where(padding < 0, kernel // 2, padding)
     middle = round_widths(channels * expansion)
@@ -105,6 +105,6 @@ def _count_blocks(
 
 
 def round_widths(width: Counts) -> Counts:
-    """Round widths (n,) as `narsfast.arch.round_width` does one."""
+    """Round widths (n,) as `narsfast.arch.round_width` rounds one."""
     nearest = np.maximum(8, (width + 4) // 8 * 8)
     return np.where(20 * nearest < 19 * width, nearest + 8, nearest)

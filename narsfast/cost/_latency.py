@@ -1,7 +1,7 @@
-"""Latency as a statistic: the sum of what each part of a network takes, measured or interpolated.
+"""Latency as a statistic: the sum of the latencies of a network's parts, measured or interpolated.
 
-That blocks' latencies add up is the assumption of FBNet's lookup tables (CVPR 2019); the interpolation of blocks that
-were not timed is this project's choice. How well both hold is measured with the table and stored in it.
+That latencies of blocks add up is the assumption of FBNet's lookup tables (CVPR 2019); the interpolation of blocks that
+were not timed is this project's choice. The errors of both are measured with the table and stored in it.
 """
 
 from __future__ import annotations
@@ -22,39 +22,39 @@ from narsfast.space import Space
 
 FORMAT = 1
 PART_COLUMNS = ("kind", "kernel", "expansion", "in", "out", "stride", "se", "side", "repeats")
-"""Columns of `NetworkCounter.parts`; kind is 0 stem, 1 block, 2 head, and side is the input's, in pixels."""
+"""Columns of `NetworkCounter.parts`; kind is 0 stem, 1 block, 2 head; side is that of the input, in pixels."""
 NO_TABLE = (
     "needs a latency table: give one with --latency FILE, made by `narsfast latency measure --out FILE`"
 )
 """Ends the message to who bounds a latency that no table gives."""
 RIDGE = 1e-3
-"""Penalty on the standardized polynomial, for each timed part (our choice)."""
+"""Penalty of the ridge regression, per timed part (our choice)."""
 
 Parts = NDArray[np.int32]
 Milliseconds = NDArray[np.float64]
 
 
 class LatencyTable(BaseModel):
-    """What `narsfast latency measure` writes.
+    """A latency table, as written by `narsfast latency measure`.
 
     Attributes:
-        format: of the file.
-        space: the space whose blocks were timed (`Space.to_dict`).
-        in_chans: channels of the images.
-        num_classes: outputs of the classifier.
-        batch: images at once; a latency is of the whole batch.
-        threads: CPU threads.
-        machine: the CPU.
-        torch: version.
-        ops: path of the networks.
-        parts: (n, 8) the parts that were timed, `PART_COLUMNS` without the repeats.
-        milliseconds: (n,) what each took.
-        of: how many different parts the space has.
-        part_error: median relative error of the interpolation on timed parts that it had not seen.
-        scale: what a sum of parts is multiplied by, from half of the whole networks that were timed.
-        networks: the other half of them, on which the table is checked.
-        network_error: median relative error of the table on these.
-        network_spearman: rank correlation of the table with their times.
+        format: Version of the file format.
+        space: The space whose blocks were timed (`Space.to_dict`).
+        in_chans: Channels of the images.
+        num_classes: Outputs of the classifier.
+        batch: Images per batch; a latency is that of the whole batch.
+        threads: Number of CPU threads.
+        machine: Name of the CPU.
+        torch: Version of torch.
+        ops: Implementation of the operators, as for `narsfast.create`.
+        parts: (n, 8), the timed parts: `PART_COLUMNS` without the repeats.
+        milliseconds: (n,), the time of each.
+        of: Number of different parts that the space has.
+        part_error: Median relative error of the interpolation on timed parts that were held out.
+        scale: Factor on the sum of parts, fitted to half of the whole networks that were timed.
+        networks: Size of the other half, on which the table is checked.
+        network_error: Median relative error of the table on that half.
+        network_spearman: Rank correlation of the table with the times of that half.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -82,20 +82,24 @@ class LatencyTable(BaseModel):
         """Read a table.
 
         Raises:
-            UserError: the file cannot be read or is no table.
+            UserError: The file cannot be read or is not a latency table.
         """
         try:
             return cls.from_dict(json.loads(Path(file).read_text()))
         except OSError as error:
             raise UserError(
-                f"latency: {file} cannot be read ({error.strerror}); `narsfast latency measure --out {file}` makes it"
+                f"latency: {file} cannot be read ({error.strerror}); `narsfast latency measure` writes one"
             ) from None
         except (ValueError, UserError) as error:
-            raise UserError(f"latency: {file} is no latency table ({error}); measure one") from None
+            raise UserError(f"latency: {file} is not a latency table ({error}); measure one") from None
 
     @classmethod
     def from_dict(cls, data: Any) -> LatencyTable:
-        """The table of `model_dump` (UserError if it is none)."""
+        """Build a table from the result of `model_dump`.
+
+        Raises:
+            UserError: The data is not a latency table of this format.
+        """
         found = data.get("format") if isinstance(data, dict) else None
         if found != FORMAT:
             raise UserError(f"its format is {found}, this version reads {FORMAT}")
@@ -105,11 +109,11 @@ class LatencyTable(BaseModel):
             raise UserError(refusal(error)) from None
 
     def write(self, file: str | Path) -> None:
-        """Write it as JSON."""
+        """Write the table as JSON."""
         write_file(file, self.model_dump_json() + "\n")
 
     def label(self) -> str:
-        """One line that tells it from other tables: what was timed, where, and a hash of it all."""
+        """Return one line that identifies the table: what was timed, where, and a hash of everything."""
         digest = hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
         threads = f"{self.threads} thread{'s' if self.threads > 1 else ''}"
         return f"{self.space['name']}, batch {self.batch}, {threads}, torch {self.torch}, {self.machine}, {digest}"
@@ -118,7 +122,7 @@ class LatencyTable(BaseModel):
         """Refuse a space that has other parts than the one that was timed.
 
         Raises:
-            UserError: naming the first difference.
+            UserError: A part was not timed; the message names the first difference.
         """
         timed = Space.from_dict(self.space)
         remedy = "measure one for it with `narsfast latency measure`"
@@ -141,7 +145,7 @@ class LatencyTable(BaseModel):
                     )
 
     def cost(self, parts: Parts) -> Milliseconds:
-        """(n, 9) parts to (n,) milliseconds, repeats included."""
+        """Return the milliseconds (n,) of parts (n, 9), repeats included."""
         timed = {part: ms for part, ms in zip(self.parts, self.milliseconds, strict=True)}
         kinds = parts[:, :-1]
         guess = interpolated(np.array(self.parts, np.int32), np.array(self.milliseconds), kinds)
@@ -150,15 +154,15 @@ class LatencyTable(BaseModel):
 
 
 def interpolated(parts: Parts, milliseconds: Milliseconds, wanted: Parts) -> Milliseconds:
-    """What other parts take: ridge regression of log milliseconds on a polynomial of log sizes.
+    """Predict the latency of other parts by ridge regression of log milliseconds on a polynomial of log sizes.
 
     Args:
-        parts: (n, 8) timed.
-        milliseconds: (n,) of them.
-        wanted: (m, 8).
+        parts: (n, 8), the timed parts.
+        milliseconds: (n,), their times.
+        wanted: (m, 8), the parts to predict.
 
     Returns:
-        (m,) milliseconds, within the range of the timed ones.
+        Milliseconds (m,), within the range of the timed parts.
     """
     inputs, outputs = _polynomial(parts), np.log(milliseconds)
     mean, std = inputs.mean(axis=0), inputs.std(axis=0)
@@ -172,7 +176,7 @@ def interpolated(parts: Parts, milliseconds: Milliseconds, wanted: Parts) -> Mil
 
 
 def held_out_error(parts: Parts, milliseconds: Milliseconds, folds: int = 5) -> float:
-    """Median relative error of the interpolation, each fold's parts from the others'."""
+    """Return the median relative error of the interpolation in cross-validation."""
     if len(parts) < 2 * folds:
         return float("nan")
     fold = np.arange(len(parts)) % folds
@@ -185,7 +189,7 @@ def held_out_error(parts: Parts, milliseconds: Milliseconds, folds: int = 5) -> 
 
 
 def _polynomial(parts: Parts) -> NDArray[np.float64]:
-    """(n, 8) parts to (n, D): what kind, and logs of sizes, their squares and products."""
+    """Return the regressors (n, D) of parts (n, 8): their kind, and logs of sizes with all products of two."""
     kind, kernel, expansion, inputs, outputs, stride, se, side = parts.astype(np.float64).T
     middle = np.where(kind == 0, outputs, inputs * np.maximum(expansion, 1))
     out_side = np.where(kind == 2, 1, np.ceil(side / stride))

@@ -1,4 +1,4 @@
-"""Timing the parts of a space's networks on this machine, for a latency table."""
+"""Measurement of a latency table: the parts of a space's networks, timed on this machine."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from ._statistics import STATISTICS, Counter
 
 WARM_UP = 3
 RUNS = 9
-"""Runs of a part after the warm-up; the least counts, which other programs on the machine disturb least."""
+"""Runs of a part after the warm-up; the fastest counts, as other programs on the machine disturb it least."""
 NETWORKS = 24
-"""Random networks: half of them scale the table, half check it."""
+"""Random networks that are timed: half of them set the scale of the table, half check it."""
 NETWORK_SHARE = 0.25
-"""Share of the time limit that is left for them."""
+"""Share of the time limit for these networks."""
 OPS = "fused"
 
 Report = Callable[[str, float, float], None]
@@ -43,23 +43,23 @@ def measure_latency(
     seed: int = 0,
     progress: Report = lambda *_: None,
 ) -> LatencyTable:
-    """Time the parts of a space's networks, and whole networks to see how well the parts add up.
+    """Time the parts of a space's networks, and whole networks to check how well the parts add up.
 
-    Where the space has more parts than the time limit allows, those of every kind, side and stride are timed in turn,
-    at random within, and the table interpolates the others.
+    If the time limit does not suffice for all parts, a random sample stratified by kind, side and stride is timed, and
+    the table interpolates the others.
 
     Args:
-        space: with stages.
-        in_chans: channels of the images.
-        num_classes: outputs of the classifier.
-        batch: images at once.
-        threads: CPU threads.
-        seconds: time limit, at least a few parts are timed in any case.
-        seed: of the choice of parts and networks.
-        progress: told the stage, what is done and what there is.
+        space: A space with stages.
+        in_chans: Channels of the images.
+        num_classes: Outputs of the classifier.
+        batch: Images per batch.
+        threads: Number of CPU threads.
+        seconds: Time limit; a few parts are timed in any case.
+        seed: Seed of the choice of parts and networks.
+        progress: Called with the stage, the number done and the total.
 
     Raises:
-        UserError: the space has no stages, or more parts than can be tabled.
+        UserError: The space has no stages, or more different parts than fit in a table.
     """
     counter = Counter(space, in_chans, num_classes)
     if not counter.names:
@@ -71,14 +71,14 @@ def measure_latency(
         )
     parts = _in_turn(np.unique(tabled[tabled[:, -1] > 0, :-1], axis=0), seed)
     end = time.monotonic() + seconds * (1 - NETWORK_SHARE)
-    took: list[float] = []
+    times: list[float] = []
     with torch_threads(threads), torch.inference_mode():
         for part in parts:
-            if time.monotonic() > end and len(took) >= min(len(parts), 20):
+            if time.monotonic() > end and len(times) >= min(len(parts), 20):
                 break
-            took.append(_milliseconds(*_part(part.tolist(), batch, num_classes)))
-            progress("time the blocks", len(took), len(parts))
-        timed = parts[: len(took)]
+            times.append(_milliseconds(*_part(part.tolist(), batch, num_classes)))
+            progress("time the blocks", len(times), len(parts))
+        timed = parts[: len(times)]
         table = LatencyTable(
             space=space.to_dict(),
             in_chans=in_chans,
@@ -89,28 +89,28 @@ def measure_latency(
             torch=torch.__version__,
             ops=OPS,
             parts=tuple(map(tuple, timed.tolist())),
-            milliseconds=tuple(took),
+            milliseconds=tuple(times),
             of=len(parts),
-            part_error=held_out_error(timed, np.array(took)),
+            part_error=held_out_error(timed, np.array(times)),
         )
         return _checked(table, space, time.monotonic() + seconds * NETWORK_SHARE, seed, progress)
 
 
 def _checked(table: LatencyTable, space: Space, end: float, seed: int, progress: Report) -> LatencyTable:
-    """The table with what its sums are worth on whole networks."""
+    """Return the table with its scale and its errors on whole networks."""
     genes = space.random(NETWORKS, seed)
     counter = Counter(space, table.in_chans, table.num_classes, latency=table)
     sums = counter(genes)[:, len(STATISTICS)]
-    took: list[float] = []
+    measured: list[float] = []
     for definition in definition_of(space, genes):
         network = create(definition, table.num_classes, table.in_chans, ops=OPS).eval()
         side = definition.resolution
-        took.append(_milliseconds(network, torch.randn(table.batch, table.in_chans, side, side)))
-        progress("time whole networks", len(took), NETWORKS)
-        if time.monotonic() > end and len(took) >= 6:
+        measured.append(_milliseconds(network, torch.randn(table.batch, table.in_chans, side, side)))
+        progress("time whole networks", len(measured), NETWORKS)
+        if time.monotonic() > end and len(measured) >= 6:
             break
-    times = np.array(took)
-    sums = np.asarray(sums[: len(took)], np.float64)
+    times = np.array(measured)
+    sums = np.asarray(sums[: len(measured)], np.float64)
     scale = float(np.median(times[::2] / sums[::2]))
     guess, truth = scale * sums[1::2], times[1::2]
     return table.model_copy(
@@ -124,7 +124,7 @@ def _checked(table: LatencyTable, space: Space, end: float, seed: int, progress:
 
 
 def _in_turn(parts: Parts, seed: int) -> Parts:
-    """The parts in a random order in which every kind, stride, squeeze-excite and side has its turn."""
+    """Shuffle the parts so that kinds, strides, squeeze-excites and sides take turns."""
     shuffled = np.random.default_rng(seed).permutation(parts)
     _, stratum = np.unique(shuffled[:, [0, 5, 6, 7]], axis=0, return_inverse=True)
     order = np.argsort(stratum.ravel(), kind="stable")
@@ -134,7 +134,7 @@ def _in_turn(parts: Parts, seed: int) -> Parts:
 
 
 def _part(part: list[int], batch: int, num_classes: int) -> tuple[nn.Module, Tensor]:
-    """A part as torch runs it, and an input for it; taken out of the smallest network that has it."""
+    """Return a part as a module, taken out of the smallest network that has it, and an input for it."""
     kind, kernel, expansion, inputs, outputs, stride, se, side = part
     image = torch.randn(batch, inputs, side, side)
     if kind == 0:
@@ -159,19 +159,19 @@ def _network(stem: int, row: Row, expansion: int, features: int, in_chans: int, 
 
 
 def _milliseconds(module: nn.Module, x: Tensor) -> float:
-    """The least of `RUNS` runs."""
+    """Return the time of the fastest of `RUNS` runs."""
     for _ in range(WARM_UP):
         module(x)
-    took = []
+    times = []
     for _ in range(RUNS):
         start = time.perf_counter()
         module(x)
-        took.append(1e3 * (time.perf_counter() - start))
-    return min(took)
+        times.append(1e3 * (time.perf_counter() - start))
+    return min(times)
 
 
 def _machine() -> str:
-    """The CPU as the system names it."""
+    """Return the name of the CPU."""
     info = Path("/proc/cpuinfo")
     names = [
         line.partition(":")[2].strip()

@@ -1,4 +1,4 @@
-"""Statistics of a network as it is built: an independent count, by hooks on one forward pass."""
+"""Statistics of a built network: an independent count by hooks during one forward pass."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,10 +12,10 @@ from narsfast.arch import InvertedResidual, Network, plain_ops
 
 
 def count_module(network: Network) -> NDArray[np.int64]:
-    """Count one image's forward pass of a built network: (7,) int64, columns as STATISTICS.
+    """Count the statistics of a built network for one image, (7,) int64, columns as STATISTICS.
 
-    Shapes are taken from the layers as they run, on the network's own device; on the meta device nothing is
-    computed. The network is left as it was.
+    Shapes are observed as the layers run, on the network's own device; on the meta device nothing is computed. The
+    network is not changed.
     """
     recorder = _Recorder()
     training = network.training
@@ -30,7 +30,7 @@ def count_module(network: Network) -> NDArray[np.int64]:
         network.train(training)
         for handle in handles:
             handle.remove()
-    # The published count holds one more pool, over the head's 1x1 map, which the network does not need.
+    # The published count includes one more pool, over the head's 1x1 map, which this network does not have.
     pooled = recorder.pooled + network.definition.head_features
     params = sum(parameter.numel() for parameter in network.parameters())
     columns = [recorder.macs, recorder.macs + pooled, params, recorder.weights]
@@ -39,14 +39,14 @@ def count_module(network: Network) -> NDArray[np.int64]:
 
 
 class _Recorder:
-    """Adds up what the hooks see."""
+    """Totals of all layers that the hooks have observed."""
 
     def __init__(self) -> None:
         self.macs = self.pooled = self.weights = self.activations = self.peak = self.depth = 0
         self._shortcut: Tensor | None = None
 
     def attach(self, network: nn.Module) -> list[Any]:
-        """Hook every layer that is counted, and the blocks for what they hold meanwhile."""
+        """Attach hooks to every counted layer, and to blocks, whose shortcuts stay in memory; return the handles."""
         hooks: list[tuple[type[nn.Module], Callable[..., None]]] = [
             (nn.Conv2d, self._conv),
             (nn.Linear, self._linear),

@@ -1,4 +1,4 @@
-"""What any torch network costs."""
+"""Statistics of any torch network."""
 
 from __future__ import annotations
 
@@ -14,25 +14,26 @@ from ._statistics import STATISTICS, count_definitions
 
 
 def count_network(network: nn.Module, in_chans: int, resolution: int, num_classes: int) -> dict[str, int]:
-    """Count one image's forward pass in evaluation mode.
+    """Count the statistics of one forward pass of one image in evaluation mode.
 
     Args:
-        network: on the CPU; left as it was. One of ours is counted from its rows, with padding "published".
-        in_chans: channels of the images.
-        resolution: side of the images, pixels.
-        num_classes: outputs.
+        network: A network on the CPU; it is not changed. A narsfast network is counted from its rows, with padding
+            "published".
+        in_chans: Channels of the images.
+        resolution: Side of the images, pixels.
+        num_classes: Outputs of the classifier.
 
     Returns:
-        All STATISTICS of a network of ours, else ``macs`` (half of what torch's FlopCounterMode counts: convolutions
-        and products of matrices) and ``params``.
+        All STATISTICS of a narsfast network; of any other ``macs`` (half of what torch's FlopCounterMode counts:
+        convolutions and matrix products) and ``params``.
 
     Raises:
-        UserError: the output is not logits (1, num_classes).
+        UserError: The output does not have the shape (1, num_classes).
     """
     training = network.training
     fast_attention = torch.backends.mha.get_fastpath_enabled()
     network.eval()
-    # Attention in one operator is not counted, as the products of matrices that it is made of are.
+    # FlopCounterMode counts the matrix products of attention, but not the fused operators for it.
     torch.backends.mha.set_fastpath_enabled(False)
     try:
         with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:

@@ -1,4 +1,4 @@
-"""The numpy twin of the statistics in C++."""
+"""The numpy reference of the native statistics."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from ._counting import Counts, Totals, count_row, round_widths
 
 
 def count_rows_reference(lowered: Rows, in_chans: int = 3, num_classes: int = 1000) -> Counts:
-    """Rows to statistics (n, 7) int64, columns as STATISTICS; equal to the native count."""
+    """Count the statistics of rows, (n, 7) int64, columns as STATISTICS; equal to the native count."""
     resolution, stem, head_expansion, features = lowered.header.astype(np.int64).T
     totals = Totals(len(lowered.header))
     side = (resolution - 1) // 2 + 1

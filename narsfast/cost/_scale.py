@@ -1,9 +1,9 @@
-"""Compound scaling: a larger or smaller network from one that was found, as FBNetV3's A comes from B, and F, G from E.
+"""Compound scaling: a larger or smaller version of a network, as FBNetV3's A is of B, and F and G are of E.
 
-Derived from the published definitions (`narsfast.arch.zoo`): A is B's rows at 224 pixels instead of 248. G is E with
+Derived from the published definitions (`narsfast.arch.zoo`): A is B at 224 pixels instead of 248. G is E with
 resolution 320 instead of 264, 36 blocks instead of 33, and wider stem and stages; kernels, expansions, strides and the
-head's features stay. Everything else here is this project's choice: that all stages share one factor, what lies
-between and beyond those networks, and how the multiply-adds that are asked for are met.
+head's features are the same. Everything else is this project's choice: that all stages share one factor, the networks
+between and beyond the published ones, and how a given number of multiply-adds is met.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from narsfast.errors import UserError
 from ._statistics import STATISTICS, count_definitions
 
 RESOLUTION = 320 / 264
-"""G's resolution over E's."""
+"""Resolution of G divided by that of E."""
 DEPTH = 36 / 33
-"""G's blocks over E's."""
+"""Blocks of G divided by those of E."""
 WIDTH = 1.243
-"""What G's channels are over E's, on the whole: the square root of what resolution and depth leave of the ratio of their
-multiply-adds (2.4755 with all paddings half the kernel). Single stages of G have 1.17 to 1.67."""
+"""Channels of G divided by those of E, on average: the square root of the ratio of their multiply-adds (2.4755 with
+padding "half") that resolution and depth do not explain. Single stages have 1.17 to 1.67."""
 
-_STEPS = 100  # of the way from E to G
-_CLOSE = 0.02  # share of the number asked for that a network may be away from it
-_CHANGES = 24  # widths that are changed one after the other to fill a gap
+_STEPS = 100  # steps from E to G
+_CLOSE = 0.02  # relative deviation from the wanted multiply-adds below which nothing is filled in
+_CHANGES = 24  # most successive changes of a width that fill a gap
 _MACS = STATISTICS.index("macs")
 
 
@@ -40,24 +40,24 @@ def scale(
 ) -> Definition:
     """Scale a network to a number of multiply-adds.
 
-    Upwards, resolution, depth and width grow together, by powers of `RESOLUTION`, `DEPTH` and `WIDTH` with one
-    exponent; downwards the resolution shrinks. A gap between two such networks is filled by widening stages of the
-    smaller one in proportion, downwards by narrowing those of the larger one. The nearest in multiply-adds is taken:
-    more of them asked for never give fewer. Resolutions go in steps of 4 pixels, below 128 of 2; new widths are
-    multiples of 8.
+    Larger networks have more resolution, depth and width, by powers of `RESOLUTION`, `DEPTH` and `WIDTH` with a common
+    exponent; smaller ones have less resolution. Between two such networks, stages of the smaller one are widened in
+    proportion, or, below the given network, those of the larger one narrowed. The network nearest in multiply-adds is
+    returned, so that the result grows monotonically with `macs`. Resolutions change in steps of 4 pixels, below 128 in
+    steps of 2; new widths are multiples of 8.
 
     Args:
-        definition: the network.
-        macs: multiply-adds asked for; those of `definition` give it back unchanged.
-        in_chans: channels of the images.
-        num_classes: outputs of the classifier.
-        padding: as the network is built.
+        definition: The network.
+        macs: Wanted multiply-adds; those of `definition` return it unchanged.
+        in_chans: Channels of the images.
+        num_classes: Outputs of the classifier.
+        padding: Padding mode with which the network is built.
 
     Returns:
         The scaled definition, under the same name.
 
     Raises:
-        UserError: `macs` is not above 0, or more than a factor of 100 away.
+        UserError: `macs` differs from the network's multiply-adds by more than a factor of 100.
     """
 
     def count(networks: list[Definition]) -> list[int]:
@@ -69,7 +69,7 @@ def scale(
         raise UserError(
             f"macs is {macs:g}; it should be between a hundredth and a hundred times the network's {own:,}"
         )
-    found = {own: definition}  # of equally costly ones the first: it has the least of the changes
+    found = {own: definition}  # of equally costly networks the first, which has the fewest changes
     for group in _larger(definition) if macs > own else _smaller(definition):
         counted = count(group)
         found = dict(zip(counted, group, strict=True)) | found
@@ -92,7 +92,7 @@ def _step(resolution: int) -> int:
 
 
 def _larger(definition: Definition) -> Iterator[list[Definition]]:
-    """Networks on the way from E to G and beyond, each at the resolutions beside its own too."""
+    """Yield larger networks, each also at the two neighboring resolutions."""
     step = _step(definition.resolution)
     for exponent in itertools.count():
         power = exponent / _STEPS
@@ -106,7 +106,7 @@ def _larger(definition: Definition) -> Iterator[list[Definition]]:
 
 
 def _smaller(definition: Definition) -> Iterator[list[Definition]]:
-    """Networks of smaller resolutions, down to the smallest that every kernel fits."""
+    """Yield networks of smaller resolutions, down to the smallest on which every kernel fits."""
     for resolution in range(definition.resolution, 0, -_step(definition.resolution)):
         scaled = _scaled(definition, resolution, 1.0, 1.0)
         try:
@@ -117,10 +117,10 @@ def _smaller(definition: Definition) -> Iterator[list[Definition]]:
 
 
 def _between(network: Definition, change: int) -> list[Definition]:
-    """The network with its widths changed to the next multiple of 8, up or down but not below 8, one after the other.
+    """Return networks whose widths move one after the other to the next multiple of 8, up or down but not below 8.
 
-    Next comes always the width that has changed least in proportion, of equal ones the widest. From each of these
-    networks one further width is changed too, every one in turn: at most one stage is a step out of proportion.
+    The next width to change is always the one that has changed least in proportion, of equal ones the widest. Each
+    network is also returned with every other single width changed: at most one stage is a step out of proportion.
     """
     found = []
     own = sorted({row.channels for row in network.rows}, reverse=True)
@@ -156,7 +156,7 @@ def _scaled(definition: Definition, resolution: int, width: float, depth: float)
 
 
 def _width(channels: int, factor: float) -> int:
-    """A multiple of 8 near `channels * factor`, on the same side of `channels`; it itself where the factor is 1."""
+    """Round `channels * factor` to a multiple of 8 without crossing `channels`; a factor of 1 changes nothing."""
     if factor == 1:
         return channels
     rounded = round_width(round(channels * factor))
@@ -164,7 +164,7 @@ def _width(channels: int, factor: float) -> int:
 
 
 def _stage(stage: tuple[Row, ...], width: float, depth: float) -> tuple[Row, ...]:
-    """The rows, wider and deeper: rows of one width are one stage, whose further blocks are as its last ones."""
+    """Widen and deepen rows; successive rows of one width form a stage, whose added blocks equal its last one."""
     rows: list[Row] = []
     for index, row in enumerate(stage):
         rows.append(row._replace(channels=_width(row.channels, width)))
@@ -174,6 +174,6 @@ def _stage(stage: tuple[Row, ...], width: float, depth: float) -> tuple[Row, ...
         while first > 0 and stage[first - 1].channels == row.channels:
             first -= 1
         blocks = sum(part.repeats for part in stage[first : index + 1])
-        further = math.ceil(blocks * depth - 0.5) - blocks
-        rows[-1] = rows[-1]._replace(repeats=row.repeats + further)
+        added = math.ceil(blocks * depth - 0.5) - blocks
+        rows[-1] = rows[-1]._replace(repeats=row.repeats + added)
     return tuple(rows)

@@ -1,15 +1,15 @@
-"""What an architecture costs, counted from its rows in C++ without building a network.
+"""Statistics of architectures, counted natively from their rows without building a network.
 
-Two conventions are counted side by side; the published one is that of the released FBNetV3 models, whose
-figures it reproduces to the unit.
+Two conventions are counted side by side. The published one is that of the released FBNetV3 models, whose figures it
+reproduces exactly.
 
 macs: Multiply-adds of convolutions and linear layers.
 flops_published: macs plus the elements read by every average pool, and by one more over the head's features.
 params: All parameters. The stem has no bias (the released models have one before the norm, to no effect).
 params_published: Weights of convolutions and linear layers only; no norms, no biases.
-activations: Elements of all convolutions' outputs, batch 1.
+activations: Elements of the outputs of all convolutions, batch 1.
 peak_memory: Bytes at float32, batch 1: four times the largest input + output + held shortcut of one
-    convolution, norms and activations done in place. A shortcut that is the convolution's own input
+    convolution, with norms and activations in place. A shortcut that is the convolution's own input
     counts once.
 depth: Number of convolutions.
 """
@@ -40,20 +40,20 @@ STATISTICS = (
 """The statistics of every space with stages, in the order of a `Counter`'s columns."""
 
 LATENCY = "latency"
-"""A further statistic where there is a latency table: milliseconds, float."""
+"""An additional statistic where there is a latency table, in milliseconds, float."""
 
 
 class Counter:
-    """Counts the statistics of candidates of one space.
+    """A counter of the statistics of candidates of one space.
 
     A space without stages has nothing to count: `names` is empty and the result has no columns.
 
     Attributes:
-        space: The space whose genes are counted.
+        space: The space of the genes.
         in_chans: Channels of the images.
         num_classes: Outputs of the classifier.
-        latency: Where the further statistic `LATENCY` comes from, in milliseconds; None is without it.
-        names: Names of the result's columns.
+        latency: Table for the additional statistic `LATENCY`, in milliseconds, or None.
+        names: Names of the columns of the result.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Counter:
 
     @cached_property
     def native(self) -> _native.NetworkCounter:
-        """The count in C++; it tables what every part of a network costs that the space offers."""
+        """The native counter, which tabulates the costs of all parts that the space's networks can have."""
         native = _native.NetworkCounter(self.space.tables(), self.in_chans, self.num_classes)
         if self.latency is not None:
             parts = native.parts
@@ -82,15 +82,15 @@ class Counter:
         return native
 
     def __call__(self, genes: NDArray[np.int16]) -> NDArray[np.int64] | NDArray[np.float64]:
-        """Canonical genes (n, fields) int16 to statistics (n, len(names)) int64, with a latency float64."""
+        """Count canonical genes (n, fields) int16: statistics (n, len(names)) int64, or float64 with a latency."""
         if not self.names:
             return np.zeros((len(genes), 0), np.int64)
         array = np.ascontiguousarray(genes, dtype=np.int16)
-        return self.native.whole(array) if self.latency is None else self.native.real(array)
+        return self.native.count_int64(array) if self.latency is None else self.native.count_float64(array)
 
 
 def named(names: Sequence[str], statistics: NDArray[Any]) -> list[dict[str, int | float]]:
-    """Statistics (n, len(names)) by name, in JSON types: whole numbers, but for the latency."""
+    """Return statistics (n, len(names)) by name, in JSON types: integers, except for the latency."""
     return [
         {name: value if name == LATENCY else int(value) for name, value in zip(names, row, strict=True)}
         for row in statistics.tolist()
@@ -103,7 +103,7 @@ def count_definitions(
     num_classes: int = 1000,
     padding: Padding = "published",
 ) -> NDArray[np.int64]:
-    """Definitions to statistics (n, 7) int64, columns as STATISTICS.
+    """Count the statistics of definitions, (n, 7) int64, columns as STATISTICS.
 
     Args:
         definitions: n definitions.

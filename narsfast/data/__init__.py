@@ -1,6 +1,7 @@
 """Labeled images in three splits, and the batches that a training reads from them."""
 
-from ._batches import AUGMENTATIONS, batches, steps_per_epoch
+from ._augmentation import AUGMENTATIONS, Augmentation
+from ._batches import batches, steps_per_epoch
 from ._dataset import Dataset, Preprocess, Skipped, Split
 from ._folder import check_folder
 from ._load import load_data, shared_data
@@ -12,6 +13,7 @@ from ._share import WHOLE, Share, batch_share, split_share
 __all__ = [
     "AUGMENTATIONS",
     "WHOLE",
+    "Augmentation",
     "Dataset",
     "Loader",
     "LoaderChoice",

@@ -11,14 +11,9 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from ._augmentation import STRENGTHS, Augmentation
 from ._dataset import Preprocess
 from ._random import Purpose, random_bits, uniforms
-
-POLICIES = {"randaugment": 9, "autoaugment": 30, "trivialaugment": 30}
-"""Augmentations beyond cropping, by torchvision.transforms.v2, with the strength of their published settings."""
-
-STRENGTHS = 30
-"""The largest strength: the magnitudes of RandAugment and TrivialAugment are counted from 0 to 30."""
 
 ERASED_AREA = (0.02, 1 / 3)
 """Smallest and largest share of an image's area that is erased (Zhong et al., AAAI 2020; torchvision's too)."""
@@ -68,29 +63,26 @@ def center_crops(sizes: NDArray[np.int64], preprocess: Preprocess) -> NDArray[np
 
 def apply_policy(
     images: list[Image.Image],
-    policy: str,
+    augmentation: Augmentation,
     samples: NDArray[np.int64],
     preprocess: Preprocess,
     *,
     seed: int,
     epoch: int,
-    strength: int | None = None,
 ) -> list[Image.Image]:
-    """RandAugment (2 operations), AutoAugment (ImageNet's policy) or TrivialAugment (wide), by torchvision.
+    """Apply RandAugment (2 operations), AutoAugment (ImageNet's policy) or TrivialAugment (wide), by torchvision.
 
     Empty corners are filled with the mean color.
 
     Args:
         images: of the batch, after cropping.
-        policy: one of `POLICIES`.
+        augmentation: a policy and its strength.
         samples: (b,) indices of the images in their split.
         preprocess: the mean color.
         seed: of the trial.
         epoch: counted from 0.
-        strength: 0 to 30. RandAugment: the magnitude. The others, whose magnitudes are their own: of 30 images,
-            how many are changed. None is the published setting (`POLICIES`).
     """
-    strength = POLICIES[policy] if strength is None else strength
+    policy, strength = augmentation.kind, augmentation.policy_strength
     fill = mean_color(preprocess)
     keys = (seed, epoch, samples)
     if policy == "randaugment":

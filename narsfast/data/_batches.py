@@ -10,13 +10,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from ._augment import POLICIES, apply_color, apply_policy, center_crops, erase, training_crops
+from ._augment import apply_color, apply_policy, center_crops, erase, training_crops
+from ._augmentation import CROPS, Augmentation
 from ._dataset import Preprocess, Split
 from ._random import Purpose, random_bits
 from ._share import WHOLE, Share, batch_share, split_share
-
-AUGMENTATIONS = ("none", "crop", *POLICIES)
-"""What a recipe may ask for: nothing, random crops (mirrored where that keeps the class), or a policy too."""
 
 _EVALUATION_CACHE = 2**28  # bytes of resized evaluation images a split keeps
 
@@ -29,10 +27,7 @@ def batches(
     seed: int = 0,
     epoch: int = 0,
     training: bool = False,
-    augmentation: str = "crop",
-    strength: int | None = None,
-    color: float = 0.0,
-    erasing: float = 0.0,
+    augmentation: Augmentation = CROPS,
     share: Share = WHOLE,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """One pass over a split.
@@ -48,10 +43,7 @@ def batches(
         epoch: counted from 0; read in training only.
         training: shuffled and augmented, without a last incomplete batch (the next epoch has another order);
             otherwise in order and complete.
-        augmentation: one of `AUGMENTATIONS`; this and what follows are read in training only.
-        strength: of the policy, 0 to 30, as `narsfast.space.Recipe` explains; None is its published setting.
-        color: strength of color jitter; 0 is off.
-        erasing: probability that an image loses a rectangle.
+        augmentation: what is done to the images; read in training only.
         share: rank of this process and how many there are: in training it reads its part of every batch
             (`batch_share`), otherwise its part of the split (`split_share`).
 
@@ -71,17 +63,7 @@ def batches(
             yield normalize(chosen, split.preprocess), torch.from_numpy(split.labels[part])
         return
     for part in training_parts(n, batch_size, seed, epoch, share):
-        pixels = _augmented(
-            split,
-            part,
-            resolution,
-            seed=seed,
-            epoch=epoch,
-            augmentation=augmentation,
-            strength=strength,
-            color=color,
-            erasing=erasing,
-        )
+        pixels = _augmented(split, part, resolution, augmentation, seed, epoch)
         yield normalize(pixels, split.preprocess), torch.from_numpy(split.labels[part])
 
 
@@ -169,28 +151,22 @@ def _augmented(
     split: Split,
     part: NDArray[np.int64],
     resolution: int,
-    *,
+    augmentation: Augmentation,
     seed: int,
     epoch: int,
-    augmentation: str,
-    strength: int | None,
-    color: float,
-    erasing: float,
 ) -> NDArray[np.uint8]:
     preprocess, sizes = split.preprocess, split.images.sizes[part]
-    if augmentation == "none":
-        boxes, mirror = center_crops(sizes, preprocess), np.zeros(len(part), np.bool_)
-    else:
+    if augmentation.crops:
         boxes, mirror = training_crops(sizes, part, preprocess, seed, epoch)
+    else:
+        boxes, mirror = center_crops(sizes, preprocess), np.zeros(len(part), np.bool_)
     images = _resized(split.images.read(part), boxes, resolution, Image.Resampling.BILINEAR)
-    if augmentation in POLICIES:
-        images = apply_policy(
-            images, augmentation, part, preprocess, seed=seed, epoch=epoch, strength=strength
-        )
-    if color > 0:
-        images = apply_color(images, color, part, seed=seed, epoch=epoch)
+    if augmentation.has_policy:
+        images = apply_policy(images, augmentation, part, preprocess, seed=seed, epoch=epoch)
+    if augmentation.color > 0:
+        images = apply_color(images, augmentation.color, part, seed=seed, epoch=epoch)
     pixels = _stacked(images, resolution, preprocess.in_chans)
     pixels[mirror] = pixels[mirror, :, ::-1]
-    if erasing > 0:
-        erase(pixels, erasing, part, preprocess, seed=seed, epoch=epoch)
+    if augmentation.erasing > 0:
+        erase(pixels, augmentation.erasing, part, preprocess, seed=seed, epoch=epoch)
     return pixels

@@ -18,6 +18,7 @@ from torch import Tensor
 from narsfast.errors import UserError
 
 from ._augment import center_crops, erased_rectangles, training_crops
+from ._augmentation import CROPS, Augmentation
 from ._batches import evaluation_pixels, normalize, training_parts
 from ._dali_pipeline import CHOICES, PREFETCH, SIDE_BY_SIDE, Form, Inputs, Pipelines, relative_boxes
 from ._dali_policy import policy
@@ -66,10 +67,7 @@ class DaliBatches:
         seed: int = 0,
         epoch: int = 0,
         training: bool = False,
-        augmentation: str = "crop",
-        strength: int | None = None,
-        color: float = 0.0,
-        erasing: float = 0.0,
+        augmentation: Augmentation = CROPS,
         share: Share = WHOLE,
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """One pass over a split: arguments, order and batches of `narsfast.data.batches`.
@@ -85,17 +83,17 @@ class DaliBatches:
             split.preprocess,
             resolution,
             _room(batch_size),
-            augmentation=augmentation,
-            color=color > 0,
-            erasing=erasing > 0,
+            policy=augmentation.kind if augmentation.has_policy else None,
+            color=augmentation.color > 0,
+            erasing=augmentation.erasing > 0,
         )
 
         def inputs(part: NDArray[np.int64]) -> Inputs:
             return {
                 **_crops(split, part, augmentation, seed, epoch),
-                **(_policy_choices(form, part, seed, epoch, strength) if form.has_policy else {}),
-                **(_jitter(color, part, seed, epoch) if form.color else {}),
-                **(_rectangles(erasing, part, resolution, seed, epoch) if form.erasing else {}),
+                **(_policy_choices(augmentation, part, seed, epoch) if augmentation.has_policy else {}),
+                **(_jitter(augmentation.color, part, seed, epoch) if form.color else {}),
+                **(_rectangles(augmentation.erasing, part, resolution, seed, epoch) if form.erasing else {}),
             }
 
         for part, images in zip(parts, self._run(form, split, parts, inputs), strict=True):
@@ -118,7 +116,7 @@ class DaliBatches:
             form = Form(encoded, split.preprocess, resolution, _room(batch_size))
             images = (
                 pixels.permute(0, 3, 1, 2)
-                for pixels in self._run(form, split, parts, lambda part: _crops(split, part, "none", 0, 0))
+                for pixels in self._run(form, split, parts, lambda part: _unmirrored(split, part))
             )
         else:
             images = (self._moved(normalize(kept[part], split.preprocess)) for part in parts)
@@ -217,18 +215,22 @@ def _centers(split: Split, part: NDArray[np.int64]) -> Inputs:
     return {"boxes": relative_boxes(center_crops(sizes, split.preprocess), sizes)}
 
 
-def _crops(split: Split, part: NDArray[np.int64], augmentation: str, seed: int, epoch: int) -> Inputs:
-    if augmentation == "none":
-        return {**_centers(split, part), "mirror": np.zeros(len(part), np.int32)}
+def _unmirrored(split: Split, part: NDArray[np.int64]) -> Inputs:
+    return {**_centers(split, part), "mirror": np.zeros(len(part), np.int32)}
+
+
+def _crops(
+    split: Split, part: NDArray[np.int64], augmentation: Augmentation, seed: int, epoch: int
+) -> Inputs:
+    if not augmentation.crops:
+        return _unmirrored(split, part)
     sizes = split.images.sizes[part]
     boxes, mirror = training_crops(sizes, part, split.preprocess, seed, epoch)
     return {"boxes": relative_boxes(boxes, sizes), "mirror": mirror.astype(np.int32)}
 
 
-def _policy_choices(
-    form: Form, part: NDArray[np.int64], seed: int, epoch: int, strength: int | None
-) -> Inputs:
-    choices = policy(form.augmentation).choose(part, seed, epoch, strength)
+def _policy_choices(augmentation: Augmentation, part: NDArray[np.int64], seed: int, epoch: int) -> Inputs:
+    choices = policy(augmentation.kind).choose(part, seed, epoch, augmentation.policy_strength)
     return {
         f"{name}{stage}": getattr(chosen, name) for stage, chosen in enumerate(choices) for name in CHOICES
     }

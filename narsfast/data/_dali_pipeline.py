@@ -42,7 +42,7 @@ class Form:
         resolution: side of the result, pixels.
         batch_size: the most images a batch.
         normalized: float32 of the network; otherwise uint8 pixels, neither mirrored nor augmented.
-        augmentation: a policy, or what has none.
+        policy: name of the policy, None without one.
         color: whether there is color jitter.
         erasing: whether there is a rectangle to erase.
     """
@@ -52,14 +52,14 @@ class Form:
     resolution: int
     batch_size: int
     normalized: bool = True
-    augmentation: str = "crop"
+    policy: str | None = None
     color: bool = False
     erasing: bool = False
 
     @property
     def stages(self) -> int:
         """Stages of the policy."""
-        return len(policy(self.augmentation).stages) if self.has_policy else 0
+        return 0 if self.policy is None else len(policy(self.policy).stages)
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -70,11 +70,6 @@ class Form:
             names += ["color"] * self.color
             names += ["erased_from", "erased_size"] * self.erasing
         return tuple(names)
-
-    @property
-    def has_policy(self) -> bool:
-        """Whether the augmentation is a policy."""
-        return self.augmentation not in ("none", "crop")
 
 
 class Pipelines:
@@ -133,7 +128,7 @@ class _Pipeline:
 
         self._names = form.inputs
         self._inputs: Iterator[Inputs] = iter(())
-        make = dali.pipeline_def(_graph, enable_conditionals=form.has_policy)
+        make = dali.pipeline_def(_graph, enable_conditionals=form.policy is not None)
         with warnings.catch_warnings(record=True):  # DALI's policies call its own deprecated operators
             self._pipeline = make(
                 form,
@@ -220,8 +215,8 @@ def _graph(form: Form, source: Callable[[], list[Any]], gpu: bool) -> Any:
     )
     if not form.normalized:
         return images
-    if form.has_policy:
-        images = _with_policy(images, inputs, form, gray)
+    if form.policy is not None:
+        images = _with_policy(images, inputs, form, form.policy, gray)
     if form.color:
         images = _jittered(images, inputs["color"], gray, gpu)
     images = fn.crop_mirror_normalize(
@@ -257,14 +252,14 @@ def _jittered(images: Any, factors: Any, gray: bool, gpu: bool) -> Any:
     return images if gray else fn.saturation(images, saturation=factors[2])
 
 
-def _with_policy(images: Any, inputs: Inputs, form: Form, gray: bool) -> Any:
+def _with_policy(images: Any, inputs: Inputs, form: Form, name: str, gray: bool) -> Any:
     """DALI's operations want three channels: a gray image is three equal ones in between."""
     from nvidia.dali import fn, types
 
     stages = [tuple(inputs[f"{part}{stage}"] for part in CHOICES) for stage in range(form.stages)]
     if gray:
         images = fn.color_space_conversion(images, image_type=types.GRAY, output_type=types.RGB)
-    images = policy(form.augmentation).apply(images, stages, form.resolution, fill_value(form.preprocess))
+    images = policy(name).apply(images, stages, form.resolution, fill_value(form.preprocess))
     if gray:
         images = fn.color_space_conversion(images, image_type=types.RGB, output_type=types.GRAY)
     return images

@@ -14,15 +14,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ._augmentation import STRENGTHS
 from ._dataset import Preprocess
 from ._random import Purpose, uniforms
 
-BINS = 31
+BINS = STRENGTHS + 1
 """Magnitudes of RandAugment and TrivialAugment, 0 to 30: those of torchvision too."""
 
-_RAND_AUGMENT = (2, 9)  # operations and magnitude: torchvision's defaults
+_OPERATIONS = 2  # of RandAugment: torchvision's default
 _TRANSLATION = 150 / 331  # largest shift of RandAugment and AutoAugment as a share of the side: torchvision's
-_FULL_STRENGTH = 30
 
 
 @dataclass(frozen=True)
@@ -56,17 +56,14 @@ class Policy:
     bins: int
     table: NDArray[np.float64] | None = None
 
-    def choose(
-        self, samples: NDArray[np.int64], seed: int, epoch: int, strength: int | None = None
-    ) -> list[Choices]:
+    def choose(self, samples: NDArray[np.int64], seed: int, epoch: int, strength: int) -> list[Choices]:
         """The random choices for a batch, one entry a stage.
 
         Args:
             samples: (b,) indices of the images in their split.
             seed: of the trial.
             epoch: counted from 0.
-            strength: 0 to 30. RandAugment: the magnitude. The others, whose magnitudes are their own: of 30 images,
-                how many are changed. None is the published setting.
+            strength: as `Augmentation` has it.
         """
         stages = len(self.stages)
         draws = uniforms(1 + 3 * stages, Purpose.POLICY, seed, epoch, samples)
@@ -81,10 +78,10 @@ class Policy:
             operations = 1 + np.floor(draws[:, :, 0] * counts)
             magnitudes = np.floor(draws[:, :, 1] * self.bins)
         if self.name == "randaugment":
-            magnitudes = np.full_like(magnitudes, _RAND_AUGMENT[1] if strength is None else strength)
-        elif strength is not None:
+            magnitudes = np.full_like(magnitudes, strength)
+        else:
             share = uniforms(1, Purpose.POLICY_SHARE, seed, epoch, samples)
-            operations = np.where(share < strength / _FULL_STRENGTH, operations, 0)
+            operations = np.where(share < strength / STRENGTHS, operations, 0)
         return [
             Choices(
                 operations[:, stage].astype(np.int32), magnitudes[:, stage].astype(np.int32), signs[:, stage]
@@ -127,7 +124,7 @@ def policy(name: str) -> Policy:
 
     if name == "randaugment":
         suite = rand_augment.get_rand_augment_suite(use_shape=True, max_translate_rel=_TRANSLATION)
-        return Policy(name, ((identity, *suite),) * _RAND_AUGMENT[0], BINS)
+        return Policy(name, ((identity, *suite),) * _OPERATIONS, BINS)
     if name == "trivialaugment":
         return Policy(name, ((identity, *trivial_augment.get_trivial_augment_wide_suite()),), BINS)
     published = auto_augment.get_image_net_policy(use_shape=True, max_translate_rel=_TRANSLATION)

@@ -1,24 +1,26 @@
-"""The building blocks of the networks that have kernels of their own: plain torch modules with a fused path."""
+"""The building blocks of networks that have kernels of their own: plain torch modules with a fused path."""
 
+from ._arguments import ExciteArgs, NormArgs, WindowArgs
 from ._depthwise_se import DepthwiseSE, SqueezeExcite
-from ._functions import Excite, Norm, Statistics, depthwise_se, norm_act
-from ._modules import BatchNorm, Fusable, Ops, batch_norm, plain_ops, set_ops, update_buffers
+from ._functions import BatchStatistics, depthwise_se, norm_act
+from ._modules import BatchNorm, Fusable, Ops, norm_args, plain_ops, set_ops, update_buffers
 from ._pointwise import pointwise
 from ._shared_norm import SharedBatchNorm, share_norms
 
 __all__ = [
     "BatchNorm",
+    "BatchStatistics",
     "DepthwiseSE",
-    "Excite",
+    "ExciteArgs",
     "Fusable",
-    "Norm",
+    "NormArgs",
     "Ops",
     "SharedBatchNorm",
     "SqueezeExcite",
-    "Statistics",
-    "batch_norm",
+    "WindowArgs",
     "depthwise_se",
     "norm_act",
+    "norm_args",
     "plain_ops",
     "pointwise",
     "set_ops",

@@ -1,4 +1,4 @@
-"""What the kernels take, where they run, and shapes and strides of what they make.
+"""What the kernels take, where they run, and shapes and strides of their results.
 
 Maps are (n, c, h, w) in channels_last memory. Every other tensor (weights, per-channel and per-image vectors) is
 contiguous, and float32, or float64 where the map is float64.
@@ -7,6 +7,7 @@ contiguous, and float32, or float64 where the map is float64.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,10 +21,61 @@ DTYPES = {
     "cpu": (torch.float32, torch.bfloat16, torch.float64),
     "cuda": (torch.float32, torch.bfloat16, torch.float16),
 }
-"""What maps hold on each device."""
+"""The dtypes of maps on each device."""
 
-Where = tuple[int, Callable[[int], int]] | None
-"""A CUDA stream, and what gives memory on its device: bytes to address. None: the CPU."""
+LaunchContext = tuple[int, Callable[[int], int]] | None
+"""A CUDA stream, and a function that allocates memory on its device: bytes to address. None: the CPU."""
+
+
+class NormArgs(NamedTuple):
+    """A batch norm and the activation after it. Without a weight: the identity.
+
+    The functions of this package take the statistics of the batch where `mean` and `var` are None; kernels need them.
+    """
+
+    weight: Tensor | None
+    """(channels,), as the other vectors."""
+    bias: Tensor | None
+    mean: Tensor | None
+    var: Tensor | None
+    eps: float
+    act: str
+    group: Any = None
+    """The torch.distributed process group that shares batch statistics; None: this process alone. Kernels ignore it.
+
+    Members may have different numbers of images, also none, as with torch's SyncBatchNorm; all must take part.
+    """
+
+
+class ExciteArgs(NamedTuple):
+    """The weights of a squeeze-excite, of 1x1 convolutions or of linear layers. Without weights: none.
+
+    (squeezed, channels[, 1, 1]), (squeezed,), (channels, squeezed[, 1, 1]), (channels,).
+    """
+
+    reduce_weight: Tensor | None
+    reduce_bias: Tensor | None
+    expand_weight: Tensor | None
+    expand_bias: Tensor | None
+    act: str
+
+
+class WindowArgs(NamedTuple):
+    """The window of a convolution; its kernel comes with the weights."""
+
+    stride: int = 1
+    padding: int = 0
+
+
+class NormSums(NamedTuple):
+    """The gradients of a norm's weight and bias, (channels,), over all values that the statistics are of.
+
+    `num_values` is the number of these values per channel; 0: the statistics are constants.
+    """
+
+    d_weight: Tensor
+    d_bias: Tensor
+    num_values: float
 
 
 def supports(x: Tensor, kernel: int, stride: int) -> bool:
@@ -35,19 +87,19 @@ def supports(x: Tensor, kernel: int, stride: int) -> bool:
 
 
 def vector_dtype(dtype: torch.dtype) -> torch.dtype:
-    """What everything but the map itself is kept in: float64 for float64 maps, else float32."""
+    """The dtype of everything but the map: float64 for float64 maps, else float32."""
     return torch.float64 if dtype is torch.float64 else torch.float32
 
 
 def out_size(size: int, kernel: int, stride: int, padding: int) -> int:
-    """Of a convolution along one side."""
+    """Return the size of a convolution's output along one side."""
     if size + 2 * padding < kernel:
         raise ValueError(f"a side of {size} padded by {padding} is smaller than the kernel of {kernel}")
     return (size + 2 * padding - kernel) // stride + 1
 
 
-def where(x: Tensor) -> Where:
-    """Where the kernels run that take the map x: on the stream that is current on its device."""
+def launch_context(x: Tensor) -> LaunchContext:
+    """Where the kernels for the map x run: on the current stream of its device."""
     if x.is_cpu:
         return None
     kept = []
@@ -60,10 +112,10 @@ def where(x: Tensor) -> Where:
     return torch.cuda.current_stream(x.device).cuda_stream, allocate
 
 
-def convolved_map(x: Tensor, kernel: Tensor, stride: int, padding: int) -> Tensor:
-    """What a convolution of the map x makes."""
+def convolved_map(x: Tensor, kernel: Tensor, window: WindowArgs) -> Tensor:
+    """Return an empty tensor for the convolution of the map x."""
     images, channels, height, width = x.shape
-    size = kernel.shape[-1]
+    size, (stride, padding) = kernel.shape[-1], window
     out_height, out_width = out_size(height, size, stride, padding), out_size(width, size, stride, padding)
     if out_height == height and out_width == width:
         return torch.empty_like(x)
@@ -74,5 +126,5 @@ def convolved_map(x: Tensor, kernel: Tensor, stride: int, padding: int) -> Tenso
 
 
 def empty_vector(x: Tensor, size: int) -> Tensor:
-    """A vector (size,) of what goes with the map x."""
+    """Return an empty vector (size,) of the dtype that goes with the map x."""
     return x.new_empty(size, dtype=vector_dtype(x.dtype))

@@ -3,8 +3,9 @@
 import torch
 from torch import Tensor, nn
 
+from ._arguments import WindowArgs
 from ._functions import depthwise_se
-from ._modules import BatchNorm, Fusable, batch_norm, child, excite, parameter, update_buffers
+from ._modules import BatchNorm, Fusable, child, excite_args, norm_args, parameter, update_buffers
 
 
 class SqueezeExcite(nn.Module):
@@ -53,31 +54,30 @@ class DepthwiseSE(Fusable):
         self.act = nn.Hardswish()
         self.se = nn.Identity() if squeezed is None else SqueezeExcite(channels, squeezed)
 
-    def forward(self, x: Tensor, before: BatchNorm | None = None) -> Tensor:
+    def forward(self, x: Tensor, input_norm: BatchNorm | None = None) -> Tensor:
         """(n, channels, h, w) to (n, channels, (h + 2 * padding - kernel) // stride + 1, w likewise).
 
         Args:
             x: The map.
-            before: A batch norm that, with a hard-swish, is applied to x first.
+            input_norm: A batch norm that, with a hard-swish, is applied to x first.
         """
         conv = child(self, "conv")
         kernel, stride, padding = conv.kernel_size[0], conv.stride[0], int(conv.padding[0])
-        if not self.takes(x, kernel, stride):
-            x = x if before is None else self.act(before(x))
+        if not self.runs_fused(x, kernel, stride):
+            x = x if input_norm is None else self.act(input_norm(x))
             result: Tensor = self.se(self.act(self.norm(self.conv(x))))
             return result
         norm, se = child(self, "norm"), child(self, "se")
         gates = (child(se, "reduce"), child(se, "expand")) if isinstance(se, SqueezeExcite) else None
-        result, in_statistics, statistics = depthwise_se(
+        result, input_statistics, statistics = depthwise_se(
             x.contiguous(memory_format=torch.channels_last),
             parameter(conv, "weight"),
-            batch_norm(norm, "hard_swish"),
-            None if gates is None else excite(*gates, "hard_swish"),
-            stride,
-            padding,
-            None if before is None else batch_norm(before, "hard_swish"),
+            norm_args(norm, "hard_swish"),
+            WindowArgs(stride, padding),
+            None if gates is None else excite_args(*gates, "hard_swish"),
+            None if input_norm is None else norm_args(input_norm, "hard_swish"),
         )
-        if before is not None:
-            update_buffers(before, in_statistics)
+        if input_norm is not None:
+            update_buffers(input_norm, input_statistics)
         update_buffers(norm, statistics)
         return result

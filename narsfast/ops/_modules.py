@@ -1,4 +1,4 @@
-"""What turns torch's modules into arguments of the fused block, and moves their buffers as torch does."""
+"""The arguments of the fused block from torch's modules, and updates of their buffers as torch does them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from torch import Tensor, distributed, nn
 
 from narsfast.errors import UserError
 
-from ._arguments import supports
-from ._functions import Excite, Norm, Statistics
+from ._arguments import ExciteArgs, NormArgs, supports
+from ._functions import BatchStatistics
 
 Ops = Literal["fused", "torch"]
 """Who computes a block: this project's kernels, or torch's modules."""
@@ -23,16 +23,19 @@ _reported: set[str] = set()
 
 
 class Fusable(nn.Module):
-    """A module that has a fused path beside the plain one. Both read the same parameters and buffers.
+    """A module with a fused path beside the plain one. Both read the same parameters and buffers.
 
     Attributes:
-        ops: "fused" takes this project's kernels where they support the input, "torch" always the plain modules.
+        ops: "fused" runs this project's kernels where they support the input, "torch" always the plain modules.
     """
 
     ops: Ops = "fused"
 
-    def takes(self, x: Tensor, kernel: int = 3, stride: int = 1) -> bool:
-        """Whether the fused path is taken; the first time that it is wanted and cannot be, a warning says why."""
+    def runs_fused(self, x: Tensor, kernel: int = 3, stride: int = 1) -> bool:
+        """Whether the fused path runs for the map x.
+
+        Warns once of each kind of map for which there are no kernels.
+        """
         if self.ops != "fused" or x.is_meta:
             return False
         if supports(x, kernel, stride):
@@ -61,7 +64,7 @@ def set_ops(network: nn.Module, ops: str) -> None:
 
 @contextmanager
 def plain_ops(network: nn.Module) -> Iterator[None]:
-    """Inside, every block runs its plain modules, so that hooks on them see what passes."""
+    """Run the plain modules of every block inside, so that their hooks are called."""
     blocks = [module for module in network.modules() if isinstance(module, Fusable)]
     before = [block.ops for block in blocks]
     try:
@@ -73,31 +76,31 @@ def plain_ops(network: nn.Module) -> Iterator[None]:
 
 
 def parameter(module: nn.Module, name: str) -> Any:
-    """`getattr(module, name)`, in a third of the time where nothing stands in the parameter's place."""
+    """Return `getattr(module, name)`, in a third of the time unless something replaces the parameter."""
     found = module._parameters.get(name)
     return getattr(module, name) if found is None else found
 
 
 def child(module: nn.Module, name: str) -> Any:
-    """`getattr(module, name)` of a submodule, in a third of the time."""
+    """Return `getattr(module, name)` of a submodule, in a third of the time."""
     return module._modules[name]
 
 
-def batch_norm(module: BatchNorm, act: str) -> Norm:
-    """A norm and the activation after it as data."""
+def norm_args(module: BatchNorm, act: str) -> NormArgs:
+    """Return the arguments of a norm and the activation after it."""
     weight, bias = parameter(module, "weight"), parameter(module, "bias")
     if not module.training:
         buffers = module._buffers
-        return Norm(weight, bias, buffers["running_mean"], buffers["running_var"], module.eps, act)
+        return NormArgs(weight, bias, buffers["running_mean"], buffers["running_var"], module.eps, act)
     group: Any = None
     if isinstance(module, nn.SyncBatchNorm) and distributed.is_initialized():
         group = module.process_group or distributed.group.WORLD
-    return Norm(weight, bias, None, None, module.eps, act, group)
+    return NormArgs(weight, bias, None, None, module.eps, act, group)
 
 
-def excite(reduce: nn.Conv2d, expand: nn.Conv2d, act: str) -> Excite:
-    """The 1x1 convolutions of a squeeze-excite as data."""
-    return Excite(
+def excite_args(reduce: nn.Conv2d, expand: nn.Conv2d, act: str) -> ExciteArgs:
+    """Return the arguments of a squeeze-excite from its 1x1 convolutions."""
+    return ExciteArgs(
         parameter(reduce, "weight"),
         parameter(reduce, "bias"),
         parameter(expand, "weight"),
@@ -106,8 +109,8 @@ def excite(reduce: nn.Conv2d, expand: nn.Conv2d, act: str) -> Excite:
     )
 
 
-def update_buffers(module: BatchNorm, statistics: Statistics | None) -> None:
-    """Move the running statistics as torch's batch norm does (momentum None: the plain average)."""
+def update_buffers(module: BatchNorm, statistics: BatchStatistics | None) -> None:
+    """Update the running statistics as torch's batch norm does (momentum None: the plain average)."""
     if statistics is None or not module.training:
         return
     buffers = module._buffers
@@ -116,5 +119,5 @@ def update_buffers(module: BatchNorm, statistics: Statistics | None) -> None:
         return
     tracked.add_(1)
     share = 1.0 / float(tracked) if module.momentum is None else module.momentum
-    for buffer, moved_to in ((mean, statistics.mean), (var, statistics.unbiased_var)):
-        buffer.lerp_(moved_to if moved_to.dtype is buffer.dtype else moved_to.to(buffer.dtype), share)
+    for buffer, target in ((mean, statistics.mean), (var, statistics.unbiased_var)):
+        buffer.lerp_(target if target.dtype is buffer.dtype else target.to(buffer.dtype), share)

@@ -4,21 +4,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-MOST_PIXELS = 2048
-"""Pixels of a batch up to which the product wins (measured on x86-64 with oneDNN; this project's choice): a convolution
-of few pixels spends its time on the layout of its weights."""
+MAX_PIXELS = 2048
+"""The most pixels of a batch for which the product is faster (measured on x86-64 with oneDNN; this project's choice): a
+convolution of few pixels spends its time on the layout of its weights."""
 
 
 def pointwise(conv: nn.Conv2d, x: Tensor) -> Tensor:
-    """`conv(x)` for a 1x1 convolution of stride 1 without bias or groups.
+    """Compute `conv(x)`, faster for a 1x1 convolution of stride 1 without bias or groups.
 
     Args:
-        conv: the convolution; any other kind is run as it is.
+        conv: The convolution; any other kind is run as it is.
         x: (n, c, h, w), channels_last.
     """
     pixels = x.shape[0] * x.shape[2] * x.shape[3]
     plain = conv.kernel_size == (1, 1) and conv.stride == (1, 1) and conv.padding == (0, 0)
-    fits = plain and conv.groups == 1 and conv.bias is None and 0 < pixels <= MOST_PIXELS
+    fits = plain and conv.groups == 1 and conv.bias is None and 0 < pixels <= MAX_PIXELS
     if not fits or not x.is_contiguous(memory_format=torch.channels_last):
         result: Tensor = conv(x)
         return result

@@ -1,4 +1,4 @@
-"""Batch norms whose batch statistics are those of all processes of a group, on any device and backend."""
+"""Batch norms that share batch statistics among the processes of a group, on any device and backend."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from narsfast.errors import UserError
 
 from ._arguments import supports
 from ._functions import norm_act
-from ._modules import batch_norm, update_buffers
+from ._modules import norm_args, update_buffers
 
 
 class SharedBatchNorm(nn.SyncBatchNorm):
-    """torch's SyncBatchNorm, which takes CUDA tensors only, for the CPU too.
+    """torch's SyncBatchNorm, which supports CUDA tensors only, for the CPU too.
 
-    The blocks of this project read its parameters and group and do the norm in their own kernels. Its own forward is
-    for everything else: torch's on a GPU; on the CPU the kernels of `norm_act`, with a detour over float32 for a dtype
-    that they do not have.
+    The blocks of this project read its parameters and its group and compute the norm in their own kernels. All other
+    modules call its forward: torch's on a GPU; on the CPU the kernels of `norm_act`, by float32 for dtypes that they
+    do not support.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -28,25 +28,25 @@ class SharedBatchNorm(nn.SyncBatchNorm):
         if not self.training or x.device.type != "cpu":
             plain: Tensor = super().forward(x)
             return plain
-        known = x if supports(x, 3, 1) else x.float()
-        norm = batch_norm(self, "none")
-        out, statistics = norm_act(known.contiguous(memory_format=torch.channels_last), norm)
+        supported = x if supports(x, 3, 1) else x.float()
+        norm = norm_args(self, "none")
+        out, statistics = norm_act(supported.contiguous(memory_format=torch.channels_last), norm)
         update_buffers(self, statistics)
         return out.to(x.dtype)
 
 
 def share_norms(network: nn.Module, group: Any = None) -> Callable[[], None]:
-    """Replaces the batch norms of a network by ones that share their statistics; parameters and buffers stay.
+    """Replace the batch norms of a network by ones that share their statistics; parameters and buffers stay.
 
     Args:
-        network: changed in place.
-        group: a torch.distributed process group; None is the default group.
+        network: Changed in place.
+        group: A torch.distributed process group; None is the default group.
 
     Returns:
-        What puts the network's own modules back.
+        A function that restores the network's own modules.
 
     Raises:
-        UserError: a batch norm of a kind that cannot be replaced.
+        UserError: A batch norm is of a kind that cannot be replaced.
     """
     replaced = []
     for parent in network.modules():

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 
 from narsfast.arch import absolute_reference
+from narsfast.common.renamed import upgrade_given, upgrade_stored
 from narsfast.cost import LATENCY, NO_TABLE, Budget, LatencyTable
 from narsfast.errors import UserError, refusal
 from narsfast.space import Space, load_space, with_recipe_space
@@ -43,20 +44,20 @@ class RunConfig(TrainerSettings):
         latency: which latency table the run has (`LatencyTable.label`); None is without that statistic.
         mirror: whether a mirrored image keeps its class.
         pool_size: n of Algorithm 1.
-        batch: m of Algorithm 1, trials in a batch.
+        trials_per_batch: m of Algorithm 1.
         iterations: T of Algorithm 1.
         epochs: length of the learning curves of the first batch.
         final_epochs: length of the final trainings.
         threshold: rank correlation at which the early-stop epoch is chosen.
         correlation: which rank correlation.
-        members: members of the predictor.
+        ensemble_members: members of the predictor.
         seed: seed of the run.
         trial_timeout: seconds after which a trial is ended, or None.
         baselines: references of networks (`narsfast.arch.create_model`) that are trained beside the found ones.
-        distil: teacher of the final trainings: ``largest``, the absolute path of an emitted folder, a reference, or
+        distill: teacher of the final trainings: ``largest``, the absolute path of an emitted folder, a reference, or
             ``REFERENCE=WEIGHTS``; None is without.
-        distil_weight: share of the teacher in the loss.
-        distil_temperature: divides the logits of teacher and student.
+        distill_weight: share of the teacher in the loss.
+        distill_temperature: divides the logits of teacher and student.
     """
 
     data: str
@@ -67,19 +68,19 @@ class RunConfig(TrainerSettings):
     latency: str | None = None
     mirror: bool = True
     pool_size: int = Field(POOL_SIZE, ge=16)
-    batch: int = Field(8, ge=2)
+    trials_per_batch: int = Field(8, ge=2)
     iterations: int = Field(3, ge=1)
     epochs: int = Field(8, ge=1)
     final_epochs: int = Field(30, ge=1)
     threshold: float = Field(0.92, gt=0, le=1)
     correlation: Literal["spearman", "kendall"] = "kendall"
-    members: int = Field(4, ge=1)
+    ensemble_members: int = Field(4, ge=1)
     seed: int = Field(0, ge=0)
     trial_timeout: float | None = Field(None, gt=0)
     baselines: tuple[str, ...] = ()
-    distil: str | None = None
-    distil_weight: float = Field(0.8, ge=0, le=1)
-    distil_temperature: float = Field(1.0, gt=0)
+    distill: str | None = None
+    distill_weight: float = Field(0.8, ge=0, le=1)
+    distill_temperature: float = Field(1.0, gt=0)
 
     @property
     def trainer(self) -> TrainerSettings:
@@ -100,8 +101,8 @@ def resolve_config(options: Mapping[str, Any], stored: Mapping[str, Any] | None 
     Raises:
         UserError: an option is unknown, out of its range or does not fit the space.
     """
-    given = dict(options)
-    config: dict[str, Any] = dict(stored or {})
+    given = upgrade_given(options)
+    config = upgrade_stored(stored or {})
     config["data"], space = resolve_space(given, config)
     config["model"] = chosen_model(given, config)
     for name in ("data", "model", "space", "recipe_space", "fix"):
@@ -115,8 +116,8 @@ def resolve_config(options: Mapping[str, Any], stored: Mapping[str, Any] | None 
         _resolve_bounds(given, config, space)
     added = [absolute_reference(reference) for reference in given.pop("baselines", ())]
     config["baselines"] = list(dict.fromkeys([*config.get("baselines", ()), *added]))
-    if teacher := given.pop("distil", None):
-        config["distil"] = None if teacher == NO_TEACHER else _absolute_teacher(str(teacher))
+    if teacher := given.pop("distill", None):
+        config["distill"] = None if teacher == NO_TEACHER else _absolute_teacher(str(teacher))
     config.update(given)
     try:
         resolved = RunConfig.model_validate(config)
@@ -124,15 +125,16 @@ def resolve_config(options: Mapping[str, Any], stored: Mapping[str, Any] | None 
         raise UserError(refusal(error)) from None
     if "device" in given or resolved.device == "auto":
         resolved = resolved.model_copy(update={"device": resolve_device(resolved.device)})
-    if resolved.batch * resolved.iterations > resolved.pool_size:
+    trials = resolved.trials_per_batch * resolved.iterations
+    if trials > resolved.pool_size:
         raise UserError(
-            f"pool_size is {resolved.pool_size}; {resolved.iterations} batches of {resolved.batch} need at least "
-            f"{resolved.batch * resolved.iterations}"
+            f"pool_size is {resolved.pool_size}; {resolved.iterations} batches of {resolved.trials_per_batch} need at "
+            f"least {trials}"
         )
-    if resolved.distil == LARGEST and len(resolved.budgets) < 2:
+    if resolved.distill == LARGEST and len(resolved.budgets) < 2:
         raise UserError(
-            f"distil is {LARGEST}; with one budget no other network is left to learn from it, so give another budget or "
-            "teacher"
+            f"distill is {LARGEST}; with one budget no other network is left to learn from it, so give another budget "
+            "or teacher"
         )
     return resolved
 

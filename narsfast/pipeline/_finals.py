@@ -78,13 +78,15 @@ def first_to_train(search: Search, wanted: Mapping[str, FoundCandidate]) -> Mapp
 
     The teacher is the one of most MACs whose training ended well; it stays the teacher, whatever is added later.
     """
-    if search.config.distil != LARGEST or search.store.facts.teacher is not None:
+    if search.config.distill != LARGEST or search.store.facts.teacher is not None:
         return wanted
     largest = max(wanted, key=lambda name: wanted[name].statistics["macs"])
     ended = {trial.candidate: trial.outcome for trial in search.store.trials("final")}
     if ended.get(largest) != "ok":
         if len(wanted) == 1:
-            _log.warning("distil: one network is the best for all budgets, so nobody learns from the largest")
+            _log.warning(
+                "distill: one network is the best for all budgets, so nobody learns from the largest"
+            )
         return {largest: wanted[largest]}
     search.store.facts.teacher = TeacherChoice(candidate=largest)
     return wanted

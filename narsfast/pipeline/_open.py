@@ -26,7 +26,7 @@ from ._search import Search
 
 _log = logging.getLogger("narsfast.run")
 
-_TEACHING = ("distil", "distil_weight", "distil_temperature")
+_TEACHING = ("distill", "distill_weight", "distill_temperature")
 """Options that a run may go on with other values of until a network was trained fully."""
 
 
@@ -64,8 +64,8 @@ def open_search(
             )
     for reference in set(config.baselines) - set((stored or {}).get("baselines", ())):
         create_model(reference, num_classes=2)  # a wrong one is said before the run knows it
-    if config.distil != (stored or {}).get("distil") and is_reference(config.distil):
-        create_model(str(config.distil), num_classes=2)
+    if config.distill != (stored or {}).get("distill") and is_reference(config.distill):
+        create_model(str(config.distill), num_classes=2)
     growing = ("baselines",) if stored is None or _has_finals(out) else ("baselines", *_TEACHING)
     run = RunStore.open(out, config.model_dump(mode="json"), growing=growing)
     try:

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from narsfast.arch import NetworkSpec, absolute_reference, cannot_take, resolve_definition
+from narsfast.arch import NetworkSpec, absolute_reference, resolve_definition, unsupported_recipe_fields
 from narsfast.cost import count_network
 from narsfast.data import Dataset
 from narsfast.errors import UserError
@@ -63,7 +63,7 @@ def recipe_space(space: Space, model: str, fix: Mapping[str, Any]) -> Space:
     data |= {"stages": 0, "architecture": {"resolution": resolution}, "pool": {}, "budgets": []}
     recipes = Space.from_dict(data)
     searched = [name for name in ("drop_path", "dropout") if _above_zero(recipes, name)]
-    missing = cannot_take(model) if searched or space.stages else {}
+    missing = unsupported_recipe_fields(model) if searched or space.stages else {}
     for name in missing.keys() & searched:
         if given.get(name):
             raise UserError(f"{name} is {given[name]}; {model} {missing[name]}, so leave it out")

@@ -80,7 +80,7 @@ def pretrain(search: Search) -> Predictor:
         search.counter,
         pool.genes,
         search.seed("pretrain"),
-        members=search.config.members,
+        members=search.config.ensemble_members,
         progress=search.progress,
     )
     save_predictor(predictor, folder)
@@ -105,7 +105,7 @@ def optimize(search: Search) -> Predictor:
         pool,
         pretrained,
         lambda batch: evaluate_batch(search, batch),
-        batch=config.batch,
+        batch=config.trials_per_batch,
         iterations=config.iterations,
         epochs=config.epochs,
         chance=search.data.chance,
@@ -249,7 +249,7 @@ def _train_teacher(search: Search) -> None:
         (trial,) = run_tasks(search, [task], "baseline", "train the teacher")
         if trial.outcome != "ok":
             raise UserError(
-                f"distil: the training of the teacher {task.candidate} {trial.ending()}, or go on with another --distil "
+                f"distill: the training of the teacher {task.candidate} {trial.ending()}, or name another teacher "
                 "(`none` is without)"
             )
 

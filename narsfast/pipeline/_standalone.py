@@ -19,10 +19,10 @@ from narsfast.arch import (
     NetworkSpec,
     Padding,
     absolute_reference,
-    cannot_take,
     check_padding,
     load_weights,
     resolve_definition,
+    unsupported_recipe_fields,
 )
 from narsfast.common.files import replacing_directory
 from narsfast.common.progress import Progress, silent
@@ -100,7 +100,7 @@ def train_with_recipe(
     _check_target(target, TRAINING_FILE)
     asked = recipe if isinstance(recipe, Recipe) else read_recipe(recipe)
     spec = NetworkSpec.of(model, resolution)
-    left_out = {name: why for name, why in cannot_take(model).items() if getattr(asked, name)}
+    left_out = {name: why for name, why in unsupported_recipe_fields(model).items() if getattr(asked, name)}
     for name, why in left_out.items():
         _log.warning("%s is left out of the recipe: %s %s", name, model, why)
     used = asked.model_copy(update=dict.fromkeys(left_out, 0.0))

@@ -29,7 +29,7 @@ def check_teacher(search: Search) -> None:
     Raises:
         UserError: there is no such network, or it does not fit the data.
     """
-    text = search.config.distil
+    text = search.config.distill
     if text is None or text == LARGEST:
         return
     if is_reference(text):
@@ -42,7 +42,7 @@ def check_teacher(search: Search) -> None:
 
 def teacher_task(search: Search) -> TrialTask | None:
     """The training of a teacher that is named by its reference; None where it needs none of its own."""
-    text = search.config.distil
+    text = search.config.distill
     return baseline_task(search, text) if text is not None and is_reference(text) else None
 
 
@@ -50,35 +50,35 @@ def describe_teacher(search: Search, candidate: str) -> dict[str, Any] | None:
     """What an emitted folder and the report say of the teacher of a final training; None where it had none."""
     config = search.config
     teacher = search.store.facts.teacher
-    if config.distil is None or teacher is None or teacher.candidate == candidate:
+    if config.distill is None or teacher is None or teacher.candidate == candidate:
         return None
     return {
-        "teacher": config.distil,
+        "teacher": config.distill,
         **teacher.to_dict(),
-        "weight": config.distil_weight,
-        "temperature": config.distil_temperature,
+        "weight": config.distill_weight,
+        "temperature": config.distill_temperature,
     }
 
 
 def distillation_of(search: Search, candidate: str) -> Distillation | None:
     """Who teaches the full training of a candidate; None is nobody."""
     config = search.config
-    if config.distil is None:
+    if config.distill is None:
         return None
-    if config.distil == LARGEST:
+    if config.distill == LARGEST:
         teacher = search.store.facts.teacher
         if teacher is None or teacher.candidate in (None, candidate):
             return None
         found = _from_run(search, str(teacher.candidate))
     else:
-        reference = is_reference(config.distil)
+        reference = is_reference(config.distill)
         found = (
-            _from_task(baseline_task(search, config.distil))
+            _from_task(baseline_task(search, config.distill))
             if reference
-            else _from_files(search, config.distil)
+            else _from_files(search, config.distill)
         )
         _keep(search, found)
-    return replace(found, weight=config.distil_weight, temperature=config.distil_temperature)
+    return replace(found, weight=config.distill_weight, temperature=config.distill_temperature)
 
 
 def _from_run(search: Search, candidate: str) -> Distillation:
@@ -109,19 +109,19 @@ def _from_files(search: Search, text: str) -> Distillation:
         return Distillation(weights, NetworkSpec(reference, search.resolution), resize=False)
     if not folder.is_dir():
         raise UserError(
-            f"distil is {text!r}, no folder of an emitted network; give `{LARGEST}`, such a folder, torchvision:NAME, "
+            f"distill is {text!r}, no folder of an emitted network; give `{LARGEST}`, such a folder, torchvision:NAME, "
             "timm:NAME, FILE.py:FACTORY, or REFERENCE=WEIGHTS.safetensors"
         )
     found = read_preprocessing(folder)
     if found.classes != search.data.classes or found.in_chans != search.data.in_chans:
         raise UserError(
-            f"distil: the network in {folder} knows {len(found.classes)} classes ({', '.join(found.classes[:3])}, ...) "
+            f"distill: the network in {folder} knows {len(found.classes)} classes ({', '.join(found.classes[:3])}, ...) "
             f"in {found.in_chans} channel(s), the data has {len(search.data.classes)} "
             f"({', '.join(search.data.classes[:3])}, ...) in {search.data.in_chans}; name a teacher of these classes"
         )
     definition = folder / "definition.json"
     if not definition.is_file():
-        raise UserError(f"distil: {definition} is missing; name a folder that narsfast emit wrote")
+        raise UserError(f"distill: {definition} is missing; name a folder that narsfast emit wrote")
     return Distillation(
         weights=str(folder / WEIGHTS_FILE),
         network=NetworkSpec(read_definition(definition), found.resolution),
@@ -136,12 +136,12 @@ def _keep(search: Search, found: Distillation) -> None:
     try:
         digest = hashlib.sha256(Path(found.weights).read_bytes()).hexdigest()
     except OSError as error:
-        raise UserError(f"distil: {found.weights} cannot be read ({error.strerror}); put it back") from None
+        raise UserError(f"distill: {found.weights} cannot be read ({error.strerror}); put it back") from None
     chosen = search.store.facts.teacher
     if chosen is None:
         search.store.facts.teacher = TeacherChoice(sha256=digest)
     elif chosen.sha256 != digest:
         raise UserError(
-            f"distil: {found.weights} has changed since the first network was distilled; put the old file back, or "
+            f"distill: {found.weights} has changed since the first network was distilled; put the old file back, or "
             "begin another run"
         )

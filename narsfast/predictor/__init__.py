@@ -1,16 +1,16 @@
-"""The accuracy predictor: pretraining on statistics, fitting to labels, members, regressors, storage."""
+"""The accuracy predictor: pretraining on statistics, fitting to labels, validation, storage."""
 
 from ._inputs import Statistics
 from ._predictor import Predictor, pretrain
 from ._pretraining import PretrainingReport, StatisticReport
 from ._regressors import compare_regressors
 from ._storage import load_predictor, save_predictor
-from ._validation import MEMBERS_ALONE, CrossValidation, Deviation
-from ._weights import LEAST_STATISTIC, PredictorWeights
+from ._validation import UNCALIBRATED, CrossValidation, Deviation
+from ._weights import MIN_STATISTIC, PredictorWeights
 
 __all__ = [
-    "LEAST_STATISTIC",
-    "MEMBERS_ALONE",
+    "MIN_STATISTIC",
+    "UNCALIBRATED",
     "CrossValidation",
     "Deviation",
     "Predictor",

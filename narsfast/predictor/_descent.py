@@ -12,19 +12,19 @@ from torch import Tensor
 from ._network import Layer
 
 WARM_UP = 0.05
-"""Share of the steps over which the rate rises: large first steps leave members whose units are all dead."""
+"""Share of the steps over which the rate rises; with large first steps all units of a layer can die."""
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How one phase is trained; all of it is this project's choice.
+    """The training schedule of one phase; all values are this project's choice.
 
     Attributes:
-        steps: optimizer steps (AdamW, the rate warmed up, then falling to 0 as a half cosine).
-        batch: samples of a step, at most.
-        rate: learning rate at the start.
-        weight_decay: decoupled, times the rate.
-        average: the weights kept are the mean over this last share of the steps.
+        steps: Optimizer steps (AdamW, with warm-up and then a half cosine to 0).
+        batch: Largest number of samples per step.
+        rate: Learning rate after warm-up.
+        weight_decay: Decoupled weight decay, multiplied by the rate.
+        average: The final weights are the mean over this last share of the steps.
     """
 
     steps: int
@@ -35,20 +35,20 @@ class Schedule:
 
 
 def batch_order(rows: Sequence[Tensor], schedule: Schedule, generator: torch.Generator) -> Tensor:
-    """Rows of every step: (steps, M, batch) int64.
+    """Draw the rows of every step, (steps, M, batch) int64.
 
     Args:
-        rows: for each member the rows that it learns from, (n_m,) int64, none empty. Each member goes through
-            permutations of its own, one after the other.
-        schedule: gives the number of steps and the largest batch.
-        generator: of the permutations.
+        rows: The rows that each ensemble member learns from, (n_m,) int64, none empty. Each member goes through
+            permutations of its own.
+        schedule: The number of steps and the largest batch.
+        generator: Generator of the permutations.
     """
-    batch = min(schedule.batch, *(len(mine) for mine in rows))
+    batch = min(schedule.batch, *(len(own) for own in rows))
     needed = schedule.steps * batch
     orders = []
-    for mine in rows:
-        rounds = [torch.randperm(len(mine), generator=generator) for _ in range(-(-needed // len(mine)))]
-        orders.append(mine[torch.cat(rounds)[:needed]].reshape(schedule.steps, batch))
+    for own in rows:
+        passes = [torch.randperm(len(own), generator=generator) for _ in range(-(-needed // len(own)))]
+        orders.append(own[torch.cat(passes)[:needed]].reshape(schedule.steps, batch))
     return torch.stack(orders, dim=1)
 
 
@@ -61,10 +61,10 @@ def minimize(
     """Train `layers` in place and leave the averaged weights in them.
 
     Args:
-        layers: what is trained.
-        loss: scalar loss of a step (from 0), of which each member's part depends on that member only.
-        schedule: how long and how fast.
-        report: called with the number of steps done.
+        layers: The layers to train.
+        loss: Scalar loss by the number of the step, from 0: a sum of terms that depend on one ensemble member each.
+        schedule: The schedule.
+        report: Called after every step with the number of steps done.
     """
     tensors = [tensor.requires_grad_(True) for layer in layers for tensor in layer]
     optimizer = torch.optim.AdamW(tensors, lr=schedule.rate, weight_decay=schedule.weight_decay, fused=True)
@@ -82,6 +82,6 @@ def minimize(
             torch._foreach_lerp_(mean, [tensor.detach() for tensor in tensors], 1 / averaged)
         if report is not None:
             report(step + 1)
-    for tensor, kept in zip(tensors, mean, strict=True):
-        tensor.requires_grad_(False).copy_(kept)
+    for tensor, average in zip(tensors, mean, strict=True):
+        tensor.requires_grad_(False).copy_(average)
         tensor.grad = None

@@ -1,8 +1,8 @@
-"""What the predictor reads of candidates: features of both parts, their order, and standardized statistics.
+"""The predictor's inputs for candidates: features of both parts, their order, and standardized statistics.
 
-One-hot features say nothing of the order of values such as 16, 32, 64; for a field with ordered values one more column
-holds the value's place. Native inference needs no such columns: they are linear in the features, so that their weights
-are added to those of the features (`without_order`). That is our choice.
+One-hot features do not represent the order of values such as 16, 32, 64. A field with ordered values therefore has one
+more column with the rank of the value. As these columns are linear in the features, their weights can be folded into
+those of the features (`fold_order`), and native inference does not need them. This is this project's choice.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from torch import Tensor
 
 from narsfast.space import Field, Genes, Space, feature_width
 
-from ._weights import LEAST_STATISTIC
+from ._weights import MIN_STATISTIC
 
 
 class Statistics(Protocol):
-    """What the predictor needs of a counter: a `narsfast.cost.Counter`, or any callable with names."""
+    """The interface of a counter: a `narsfast.cost.Counter`, or any callable with names."""
 
     @property
     def space(self) -> Space:
@@ -34,13 +34,13 @@ class Statistics(Protocol):
         ...
 
     def __call__(self, genes: Genes, /) -> NDArray[Any]:
-        """Canonical genes (n, F) to statistics (n, len(names))."""
+        """Count the statistics (n, len(names)) of canonical genes (n, F)."""
         ...
 
 
 @dataclass(frozen=True)
 class Scaling:
-    """Standardization of statistics: z = (log(max(statistic, `LEAST_STATISTIC`)) - mean) / std.
+    """Standardization of statistics to z = (log(max(statistic, `MIN_STATISTIC`)) - mean) / std.
 
     Attributes:
         mean: (S,) float32.
@@ -54,7 +54,7 @@ class Scaling:
 
     @classmethod
     def of(cls, statistics: NDArray[Any]) -> Scaling:
-        """The scaling of (n, S) statistics to mean 0 and standard deviation 1 in the logarithm."""
+        """Return the scaling of the logarithms of statistics (n, S) to mean 0 and standard deviation 1."""
         varies = (statistics != statistics[:1]).any(axis=0)
         logs = _log(statistics)
         std = logs.std(axis=0)
@@ -62,17 +62,17 @@ class Scaling:
         return cls(logs.mean(axis=0).astype(np.float32), np.where(varies, std, 1).astype(np.float32), varies)
 
     def __call__(self, statistics: NDArray[Any]) -> NDArray[np.float32]:
-        """(n, S) statistics to (n, S) float32."""
+        """Standardize statistics (n, S) to (n, S) float32."""
         return ((_log(statistics) - self.mean) / self.std).astype(np.float32)
 
 
 def _log(statistics: NDArray[Any]) -> NDArray[np.float64]:
-    logs: NDArray[np.float64] = np.log(np.maximum(statistics, LEAST_STATISTIC))
+    logs: NDArray[np.float64] = np.log(np.maximum(statistics, MIN_STATISTIC))
     return logs
 
 
 def order_columns(space: Space, part: Literal["architecture", "recipe"]) -> Tensor:
-    """(D, K) float32: features (n, D) of a part times it are the places, -0.5 to 0.5, of its K ordered fields."""
+    """Return the matrix (D, K) float32 from features of a part to ranks, -0.5 to 0.5, of its K ordered fields."""
     fields = [field for field in space.fields if field.part == part]
     widths = [feature_width(field) for field in fields]
     ordered = [number for number, field in enumerate(fields) if _is_ordered(field)]
@@ -84,7 +84,7 @@ def order_columns(space: Space, part: Literal["architecture", "recipe"]) -> Tens
 
 
 def _is_ordered(field: Field) -> bool:
-    """Whether a field of one-hot features has three or more numbers in ascending order."""
+    """Return whether a field is one-hot and has three or more numbers in ascending order."""
     if field.kind != "categorical" or len(field.values) < 3:
         return False
     numbers = [
@@ -93,26 +93,26 @@ def _is_ordered(field: Field) -> bool:
     return len(numbers) == len(field.values) and numbers == sorted(numbers)
 
 
-def without_order(weight: Tensor, order: Tensor, first: int) -> Tensor:
-    """The first weights (M, in, out) of features and their order, as weights of the features alone.
+def fold_order(weight: Tensor, order: Tensor, first: int) -> Tensor:
+    """Fold the weights of ranks into those of features, which gives equal products without the columns of ranks.
 
     Args:
-        weight: rows from `first` on are those of D features and of K places, in this order; they are the last.
+        weight: Weights (M, in, out) of a first layer, whose last rows are those of D features and then of K ranks.
         order: (D, K), see `order_columns`.
-        first: row of the first feature.
+        first: Row of the first feature.
     """
-    features, places = torch.split(weight[:, first:], list(order.shape), dim=1)
-    return torch.cat([weight[:, :first], features + order @ places], dim=1)
+    features, ranks = torch.split(weight[:, first:], list(order.shape), dim=1)
+    return torch.cat([weight[:, :first], features + order @ ranks], dim=1)
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """The predictor's inputs for n candidates, float32.
+    """The inputs of the predictor for n candidates, float32.
 
     Attributes:
-        architecture: (n, A) features of the architecture and their order.
-        statistics: (n, S) standardized.
-        recipe: (n, R) features of the recipe and their order.
+        architecture: (n, A), features of the architecture and ranks of its ordered fields.
+        statistics: (n, S), standardized.
+        recipe: (n, R), features of the recipe and ranks of its ordered fields.
     """
 
     architecture: Tensor
@@ -121,7 +121,7 @@ class Inputs:
 
     @classmethod
     def of(cls, counter: Statistics, scaling: Scaling, genes: Genes) -> Inputs:
-        """Inputs of canonical genes (n, F)."""
+        """Return the inputs for canonical genes (n, F)."""
         return cls(
             _features(counter.space, genes, "architecture"),
             torch.from_numpy(scaling(counter(genes))),
@@ -129,8 +129,8 @@ class Inputs:
         )
 
     @property
-    def beside(self) -> Tensor:
-        """(n, S + R): what the accuracy head reads beside the embedding."""
+    def direct(self) -> Tensor:
+        """Inputs (n, S + R) of the accuracy head that bypass the encoder."""
         return torch.cat([self.statistics, self.recipe], dim=1)
 
 

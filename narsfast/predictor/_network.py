@@ -1,7 +1,7 @@
-"""Several multilayer perceptrons of one shape, held as one batched model.
+"""An ensemble of multilayer perceptrons of one shape as one batched model.
 
-Members never meet: every matrix carries the member as its first axis and one batched product does them all, so
-four members cost little more than one.
+The first axis of every matrix is the ensemble member. Members are independent; one batched product computes them all, so
+that four cost little more than one.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Layer = tuple[Tensor, Tensor]
 
 
 def new_layers(widths: Sequence[int], members: int, generator: torch.Generator) -> list[Layer]:
-    """Layers from `widths` (input first), each member drawn apart: He-normal weights, zero biases."""
+    """Draw layers of these `widths`, input first, independently per member: He-normal weights, zero biases."""
     return [
         (
             torch.randn(members, fan_in, fan_out, generator=generator) * (2.0 / max(fan_in, 1)) ** 0.5,
@@ -28,17 +28,17 @@ def new_layers(widths: Sequence[int], members: int, generator: torch.Generator) 
 
 
 def copy_layers(layers: Sequence[Layer], times: int = 1) -> list[Layer]:
-    """Layers of their own memory, all members repeated `times` (members 0..M-1, then again 0..M-1)."""
+    """Copy layers, repeating all members `times` times (members 0..M-1, then again 0..M-1)."""
     return [(weight.repeat(times, 1, 1), bias.repeat(times, 1)) for weight, bias in layers]
 
 
 def apply_layers(layers: Sequence[Layer], inputs: Tensor, relu_last: bool) -> Tensor:
-    """Run the batched perceptron.
+    """Apply the batched perceptron.
 
     Args:
-        layers: weights and biases, at least one.
+        layers: Weights and biases, at least one.
         inputs: (M, n, in), or (n, in) shared by all members.
-        relu_last: whether a ReLU follows the last layer too (it does in the encoder, not in a head).
+        relu_last: Whether a ReLU also follows the last layer, as in the encoder.
 
     Returns:
         (M, n, out).

@@ -1,7 +1,7 @@
-"""The accuracy predictor: it scores architecture and recipe jointly and is pretrained on statistics.
+"""The accuracy predictor, which scores architecture and recipe jointly and is pretrained on statistics.
 
-That idea is FBNetV3's. The networks, where the recipe enters, the members, the statistics as further inputs of the
-accuracy head, and all sizes are our choice.
+This is FBNetV3's idea. The networks, the place where the recipe enters, the ensemble, the statistics as inputs of the
+accuracy head, and all sizes are this project's choice.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from narsfast.errors import UserError
 from narsfast.space import Space
 
 from ._fitting import Fitted, fit_members
-from ._inputs import Inputs, Scaling, Statistics, order_columns, without_order
+from ._inputs import Inputs, Scaling, Statistics, fold_order, order_columns
 from ._network import Layer, new_layers
 from ._pretraining import PretrainingReport, ProxyTask, pretrain_encoder
 from ._validation import CrossValidation, Deviation, cross_validate
@@ -32,24 +32,24 @@ from ._weights import ArrayLayer, PredictorWeights
 MEMBERS = 4
 ENCODER = (256, 64)
 HEAD = (64, 64)
-FEWEST = 5
-"""Candidates that pretraining needs, so that one can be held out."""
+MIN_CANDIDATES = 5
+"""Fewest candidates for pretraining, so that one can be held out."""
 
 
 @dataclass(frozen=True, eq=False)
 class Predictor:
-    """Predicts the accuracy of candidates in percent; made by `pretrain`, fitted by `fit`. Never changes.
+    """An immutable predictor of the accuracy of candidates in percent; built by `pretrain`, fitted by `fit`.
 
     Attributes:
-        counter: counts the statistics that the predictor reads.
-        scaling: standardization of the statistics.
-        members: number of members (M).
-        encoder: pretrained layers, empty where the space searches no architecture.
-        proxy: the linear proxy head, empty without pretraining.
-        head_widths: hidden widths of the accuracy head.
-        pretraining: how well the statistics were learned.
-        fitted: weights after the last fit, None before any.
-        deviation: from the members' deviation to the one to expect of labels.
+        counter: Counter of the statistics that are inputs.
+        scaling: Standardization of the statistics.
+        members: Number of ensemble members (M).
+        encoder: Pretrained layers of the encoder; none if the space searches no architecture.
+        proxy: Layers of the linear proxy head; none without pretraining.
+        head_widths: Hidden widths of the accuracy head.
+        pretraining: Errors of the statistics on held-out candidates.
+        fitted: Weights after the last fit, or None.
+        deviation: Calibration of the ensemble's deviation to that of labels.
     """
 
     counter: Statistics
@@ -69,64 +69,63 @@ class Predictor:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of the statistics that the predictor reads, in order."""
+        """Names of the statistics that are inputs, in order."""
         return self.counter.names
 
     def fit(self, genes: ArrayLike, labels: ArrayLike, seed: int) -> Predictor:
-        """Learn labels, always from the pretrained weights: earlier fits leave no trace.
+        """Fit the predictor to labels, starting from the pretrained weights; earlier fits have no influence.
 
-        The encoder is frozen first, then everything is trained at a lower rate; the loss is of standardized labels.
-        On one thread; the same arguments give the same weights.
+        The encoder is frozen first, then all layers are trained at a lower rate. The fit runs on one thread, and equal
+        arguments give equal weights.
 
         Args:
             genes: (n, F) canonical, n at least 1.
             labels: (n,) accuracy in percent.
-            seed: of initial weights and of the order of samples.
+            seed: Seed of the initial weights and of the order of samples.
 
         Returns:
             The fitted predictor.
 
         Raises:
-            ValueError: there is no label, one is not finite, or their number is not that of the genes.
+            ValueError: There is no label, a label is not finite, or their number is not that of the genes.
         """
-        inputs, percent = self.learning_set(genes, labels)
-        every = torch.arange(len(percent))
+        inputs, percent = self.training_set(genes, labels)
+        every_row = torch.arange(len(percent))
         generator = torch.Generator().manual_seed(derive_seed(seed, "fit"))
         with torch_threads(1):
             fitted = fit_members(
-                self.encoder, self.head_widths, inputs, percent, [every] * self.members, generator
+                self.encoder, self.head_widths, inputs, percent, [every_row] * self.members, generator
             )
         return replace(self, fitted=fitted, deviation=Deviation())
 
     def cross_validate(self, genes: ArrayLike, labels: ArrayLike, seed: int) -> CrossValidation:
-        """Predict each label by fits to others, from the pretrained weights; arguments and errors as of `fit`."""
-        inputs, percent = self.learning_set(genes, labels)
+        """Predict each label by fits to other labels; arguments and errors are those of `fit`."""
+        inputs, percent = self.training_set(genes, labels)
         return cross_validate(self.encoder, self.head_widths, self.members, inputs, percent, seed)
 
     def calibrated(self, validation: CrossValidation) -> Predictor:
-        """The same predictions, with the uncertainty that the errors of a cross-validation show."""
+        """Return the predictor with its uncertainty calibrated to the errors of a cross-validation."""
         return replace(self, deviation=validation.deviation)
 
-    def learning_set(self, genes: ArrayLike, labels: ArrayLike) -> tuple[Inputs, torch.Tensor]:
-        """Inputs of the genes, and the labels as (n,) float32; raises as `fit` does."""
+    def training_set(self, genes: ArrayLike, labels: ArrayLike) -> tuple[Inputs, torch.Tensor]:
+        """Return the inputs for the genes and the labels as (n,) float32; arguments and errors are those of `fit`."""
         array = np.asarray(genes, np.int16)
         percent = np.asarray(labels, np.float32)
         if len(percent) == 0 or percent.shape != (len(array),) or not np.isfinite(percent).all():
             raise ValueError(
                 f"labels have shape {percent.shape} for {len(array)} candidates; "
-                "there must be one finite label a candidate, and at least one"
+                "there must be one finite label per candidate, and at least one"
             )
         return Inputs.of(self.counter, self.scaling, array), torch.from_numpy(percent)
 
     def predict(self, genes: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Predict canonical genes (n, F): accuracy and its standard deviation, (n,) each, percent.
+        """Predict accuracy and standard deviation, (n,) each in percent, for canonical genes (n, F).
 
-        The deviation comes from the members', and from `deviation`: see `calibrated`.
-
-        Native inference: a candidate's result depends neither on the rest of the batch nor on threads.
+        The standard deviation is that of the ensemble, calibrated by `deviation`. Inference is native; a candidate's
+        result depends neither on the other candidates nor on the number of threads.
 
         Raises:
-            RuntimeError: no labels were fitted yet.
+            RuntimeError: The predictor is not fitted.
         """
         array = np.ascontiguousarray(genes, np.int16)
         statistics = np.ascontiguousarray(self.counter(array), np.float64)
@@ -134,7 +133,7 @@ class Predictor:
         return mean, std
 
     def scores(self, genes: ArrayLike) -> NDArray[np.float64]:
-        """The mean of `predict`, (n,) percent: what candidates are ranked by."""
+        """Return the accuracies of `predict`, (n,) percent, by which candidates are ranked."""
         return self.predict(genes)[0]
 
     @cached_property
@@ -142,19 +141,23 @@ class Predictor:
         return _native.Predictor(self.space.tables(), self.weights())
 
     def weights(self) -> PredictorWeights:
-        """The fitted weights as arrays.
+        """Return the fitted weights as arrays.
 
         Raises:
-            RuntimeError: no labels were fitted yet.
+            RuntimeError: The predictor is not fitted.
         """
         if self.fitted is None:
-            raise RuntimeError("the predictor has no labels yet; call fit first")
+            raise RuntimeError("the predictor is not fitted; call fit first")
         recipe = order_columns(self.space, "recipe")
         return PredictorWeights(
             self.scaling.mean,
             self.scaling.std,
-            _arrays(_first(self.fitted.encoder, order_columns(self.space, "architecture"), 0)),
-            _arrays(_first(self.fitted.head, recipe, self.fitted.head[0][0].shape[1] - sum(recipe.shape))),
+            _arrays(_fold_first_layer(self.fitted.encoder, order_columns(self.space, "architecture"), 0)),
+            _arrays(
+                _fold_first_layer(
+                    self.fitted.head, recipe, self.fitted.head[0][0].shape[1] - sum(recipe.shape)
+                )
+            ),
             float(self.fitted.center[0]),
             float(self.fitted.scale[0]),
             self.deviation.scale,
@@ -172,26 +175,26 @@ def pretrain(
     encoder: Sequence[int] = ENCODER,
     head: Sequence[int] = HEAD,
 ) -> Predictor:
-    """Make a predictor and pretrain its encoder on statistics (80 % train, 20 % validate; see `ProxyTask`).
+    """Build a predictor and pretrain its encoder on statistics (80 % training, 20 % validation; see `ProxyTask`).
 
-    A space that searches no architecture gets no encoder, and one without statistics an untrained one; in both
-    pretraining is skipped and the report is empty. On one thread; the same arguments give the same weights.
+    Without architecture fields there is no encoder, and without statistics the encoder is not trained; in both cases the
+    report is empty. Pretraining runs on one thread, and equal arguments give equal weights.
 
     Args:
-        counter: statistics to learn.
-        genes: (n, F) canonical; their statistics set the scaling.
-        seed: of every random choice.
-        progress: told of the steps.
-        members: members (M).
-        encoder: widths of the encoder, the embedding last.
-        head: hidden widths of the accuracy head.
+        counter: Counter of the statistics to learn.
+        genes: (n, F) canonical; their statistics determine the scaling.
+        seed: Seed of every random choice.
+        progress: Called with the stage, the number of steps done and the total.
+        members: Number of ensemble members (M).
+        encoder: Widths of the encoder; the last one is that of the embedding.
+        head: Hidden widths of the accuracy head.
 
     Raises:
-        UserError: fewer than 5 candidates, or a size below 1.
+        UserError: There are fewer than 5 candidates, or a size is below 1.
     """
     array = np.asarray(genes, np.int16)
-    if len(array) < FEWEST:
-        raise UserError(f"pretraining got {len(array)} candidates; it needs at least {FEWEST}")
+    if len(array) < MIN_CANDIDATES:
+        raise UserError(f"pretraining got {len(array)} candidates; it needs at least {MIN_CANDIDATES}")
     for name, sizes in (("members", [members]), ("encoder", encoder), ("head", head)):
         if min(sizes, default=1) < 1:
             raise UserError(f"{name} of the predictor is {min(sizes)}; it should be at least 1")
@@ -214,6 +217,6 @@ def _arrays(layers: Sequence[Layer]) -> list[ArrayLayer]:
     return [(weight.contiguous().numpy(), bias.contiguous().numpy()) for weight, bias in layers]
 
 
-def _first(layers: Sequence[Layer], order: torch.Tensor, first: int) -> list[Layer]:
-    """The layers, of which the first reads features without their order."""
-    return [(without_order(weight, order, first), bias) for weight, bias in layers[:1]] + list(layers[1:])
+def _fold_first_layer(layers: Sequence[Layer], order: torch.Tensor, first: int) -> list[Layer]:
+    """Return the layers with the ranks of ordered fields folded into the first; see `fold_order`."""
+    return [(fold_order(weight, order, first), bias) for weight, bias in layers[:1]] + list(layers[1:])

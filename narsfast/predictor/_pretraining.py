@@ -1,8 +1,8 @@
-"""Pretraining on statistics, which cost nothing: the proxy task of FBNetV3.
+"""Pretraining on statistics, which need no training of networks: the proxy task of FBNetV3.
 
-The paper pretrains on FLOPs and number of parameters. That all statistics of the counter are learned and the parameters
-of each stage, which tell where in the network they are spent, standardized and by a linear proxy head, and that one
-fifth of the candidates is held out, are our defaults.
+The paper pretrains on FLOPs and number of parameters. This project's choices: all statistics of the counter are learned,
+and the parameters of each stage, which tell where in the network they are; all are standardized and predicted by a
+linear proxy head; one fifth of the candidates is held out.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from ._network import Layer, apply_layers, new_layers
 VALIDATION_SHARE = 0.2
 SCHEDULE = Schedule(steps=1600, batch=64, rate=5e-3, weight_decay=0.5, average=0.3)
 BATCHES = (64, 160)
-"""Samples of a step, from few to many candidates: a hundredth of them within these limits."""
+"""Fewest and most samples per step; between them a hundredth of the candidates."""
 REPORT_EVERY = 20
 
 
 @dataclass(frozen=True)
 class StatisticReport:
-    """How well one statistic was learned, on the candidates held out.
+    """The error of one statistic on held-out candidates.
 
     Attributes:
-        name: the statistic.
-        error: root mean square error of the standardized target; 1 is as bad as knowing nothing.
-        rank_correlation: Spearman's, between estimated and counted.
+        name: The statistic.
+        error: Root mean square error of the standardized target; predicting the mean has error 1.
+        rank_correlation: Spearman correlation of estimated and counted values.
     """
 
     name: str
@@ -49,12 +49,12 @@ class StatisticReport:
 
 @dataclass(frozen=True)
 class PretrainingReport:
-    """Outcome of a pretraining.
+    """The outcome of a pretraining.
 
     Attributes:
-        statistics: one report a statistic that is not constant; none if there was nothing to learn.
-        trained: candidates that trained.
-        validated: candidates held out.
+        statistics: One report per statistic that is not constant; empty if nothing was learned.
+        trained: Number of candidates for training.
+        validated: Number of held-out candidates.
     """
 
     statistics: tuple[StatisticReport, ...] = ()
@@ -62,7 +62,7 @@ class PretrainingReport:
     validated: int = 0
 
     def to_dict(self) -> dict[str, dict[str, float]]:
-        """Statistic to ``{"error": ..., "rank_correlation": ...}``."""
+        """Return ``{"error": ..., "rank_correlation": ...}`` by statistic."""
         return {
             row.name: {"error": row.error, "rank_correlation": row.rank_correlation}
             for row in self.statistics
@@ -72,18 +72,18 @@ class PretrainingReport:
     def from_dict(
         cls, data: Mapping[str, Mapping[str, float]], trained: int, validated: int
     ) -> PretrainingReport:
-        """The inverse of `to_dict`."""
+        """Build a report from the result of `to_dict`."""
         rows = tuple(StatisticReport(name, **row) for name, row in data.items())
         return cls(rows, trained, validated)
 
 
 @dataclass(frozen=True)
 class ProxyTask:
-    """What is learned of n candidates.
+    """The targets of pretraining for n candidates.
 
     Attributes:
-        names: T statistics.
-        targets: (n, T) float32, standardized; none is constant.
+        names: Names of T targets.
+        targets: (n, T) float32, standardized; no column is constant.
     """
 
     names: tuple[str, ...]
@@ -91,13 +91,13 @@ class ProxyTask:
 
     @classmethod
     def of(cls, counter: Statistics, genes: Genes) -> ProxyTask:
-        """The counter's statistics and, of MBConv networks, the parameters of each stage.
+        """Build targets from the counter's statistics and, for MBConv networks, the parameters of each stage.
 
-        Statistics are learned as logarithms, and a stage's parameters as log(1 + parameters / their mean): how small a
-        small stage is matters little.
+        Statistics are learned as logarithms, and a stage's parameters as log(1 + parameters / their mean), as
+        differences between very small stages matter little.
 
         Args:
-            counter: of the statistics. Without any there is nothing to learn.
+            counter: Counter of the statistics; without any there are no targets.
             genes: (n, F) canonical.
         """
         statistics = counter(genes)
@@ -120,17 +120,17 @@ def pretrain_encoder(
     seed: int,
     progress: Progress = silent,
 ) -> tuple[list[Layer], PretrainingReport]:
-    """Train the encoder in place, with a proxy head on top of it.
+    """Train the encoder in place, with a proxy head on top.
 
     Args:
-        encoder: new layers of M members.
-        architecture: (n, A) features and their order.
-        task: of the same candidates.
-        seed: of the proxy head's initial weights, of the split and the order.
-        progress: told of the steps.
+        encoder: Initial layers of M ensemble members.
+        architecture: (n, A), features and ranks of ordered fields.
+        task: The targets of the same candidates.
+        seed: Seed of the proxy head's initial weights, of the split and of the order of samples.
+        progress: Called with the stage, the number of steps done and the total.
 
     Returns:
-        The proxy head (one layer, an output for each statistic of the task), and the report.
+        The proxy head (one layer with an output per target), and the report.
     """
     generator = torch.Generator().manual_seed(derive_seed(seed, "proxy"))
     targets = task.targets
@@ -160,7 +160,7 @@ def pretrain_encoder(
 def _reports(
     names: Sequence[str], estimates: NDArray[np.float32], targets: NDArray[np.float32]
 ) -> tuple[StatisticReport, ...]:
-    """One report a column of (n, S); statistics that do not vary among the n are left out."""
+    """Return one report per column of (n, T), except for targets that are constant among the n."""
     return tuple(
         StatisticReport(
             name,

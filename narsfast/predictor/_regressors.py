@@ -1,4 +1,4 @@
-"""Cheap rivals of the predictor, judged by the same cross-validation."""
+"""Simple regressors, evaluated by the same cross-validation as the predictor."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ TREES = 100
 def compare_regressors(
     predictor: Predictor, genes: ArrayLike, labels: ArrayLike, validation: CrossValidation, seed: int
 ) -> dict[str, float]:
-    """Kendall tau of the predictor and of its rivals, cross-validated on the same folds.
+    """Compare the predictor with simple regressors by Kendall's tau, cross-validated on the same folds.
 
-    Tau is taken inside each held-out fold and averaged, because labels centered on different training sets do not
-    compare across folds.
+    Tau is computed within each held-out fold and averaged, as outputs centered on different training sets are not
+    comparable across folds.
 
     Args:
-        predictor: pretrained; its fit, if any, is not used.
+        predictor: A pretrained predictor; its fit, if any, is not used.
         genes: (n, F) canonical.
         labels: (n,) accuracy in percent.
-        validation: the predictor's, of the same labels; it gives the folds.
-        seed: of the forest.
+        validation: Cross-validation of the predictor on the same labels, which determines the folds.
+        seed: Seed of the random forest.
 
     Returns:
-        ``params`` and ``macs`` (the statistic itself as a score), ``ridge`` and ``random_forest`` (on features and
-        standardized statistics) and ``predictor``. nan where it cannot be told: too few labels for folds, constant
+        Tau of ``params`` and ``macs`` (the statistic itself as a score), ``ridge`` and ``random_forest`` (on features
+        and standardized statistics) and ``predictor``. It is nan if undefined: too few labels for folds, constant
         labels or scores, or a statistic that the space does not have.
     """
-    inputs, percent = predictor.learning_set(genes, labels)
+    inputs, percent = predictor.training_set(genes, labels)
     truth = percent.numpy().astype(np.float64)
     folds = validation.folds
     columns = torch.cat([inputs.architecture, inputs.recipe, inputs.statistics], dim=1).numpy()
     scores = {name: _statistic(predictor, inputs.statistics.numpy(), name) for name in ("params", "macs")}
-    scores |= _regressors(columns, truth, folds, derive_seed(seed, "forest"))
+    scores |= _held_out_predictions(columns, truth, folds, derive_seed(seed, "forest"))
     scores["predictor"] = validation.outputs
     return {name: _tau(values, truth, folds) for name, values in scores.items()}
 
@@ -55,10 +55,10 @@ def _statistic(predictor: Predictor, statistics: NDArray[np.float32], name: str)
     return statistics[:, predictor.names.index(name)].astype(np.float64)
 
 
-def _regressors(
+def _held_out_predictions(
     columns: NDArray[np.float32], truth: Floats, folds: NDArray[np.int64], seed: int
 ) -> Mapping[str, Floats]:
-    """Predictions of ridge and forest for each fold from the others."""
+    """Predict each fold by ridge regression and random forest fitted to the other folds."""
     from sklearn.ensemble import RandomForestRegressor
     from sklearn.linear_model import RidgeCV
 
@@ -76,7 +76,7 @@ def _regressors(
 
 
 def _tau(scores: Floats, truth: Floats, folds: NDArray[np.int64]) -> float:
-    """Mean over the folds of Kendall's tau inside a fold, those apart where scores or labels are all equal."""
+    """Average Kendall's tau over the folds, leaving out folds in which scores or labels are all equal."""
     taus = []
     for fold in range(folds.max(initial=-1) + 1):
         held_out = folds == fold

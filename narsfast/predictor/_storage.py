@@ -1,4 +1,4 @@
-"""Predictors on disk: weights as safetensors, and a JSON schema that ties them to a space."""
+"""Predictors on disk: weights as safetensors, and a JSON schema that names their space."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FORMAT = 2
 
 
 def save_predictor(predictor: Predictor, directory: str | Path) -> None:
-    """Write ``predictor.safetensors`` and then ``predictor.json`` (the schema); the directory is made if needed."""
+    """Write ``predictor.safetensors`` and then ``predictor.json`` (the schema); create the directory if needed."""
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     tensors = {
@@ -65,15 +65,15 @@ def save_predictor(predictor: Predictor, directory: str | Path) -> None:
 
 
 def load_predictor(directory: str | Path, space: Space, counter: Statistics | None = None) -> Predictor:
-    """Read what `save_predictor` wrote.
+    """Load a predictor that `save_predictor` wrote.
 
     Args:
-        directory: where it is.
-        space: the space it is to be used on.
-        counter: statistics to use; default is the `narsfast.cost.Counter` it was made with.
+        directory: The directory of the predictor.
+        space: The space on which it is to be used.
+        counter: Counter of the statistics; by default a `narsfast.cost.Counter` like that of the predictor.
 
     Raises:
-        UserError: there is none, it was made for another space or other statistics, or it is damaged.
+        UserError: There is no predictor, it is for another space or other statistics, or it is damaged.
     """
     directory = Path(directory)
     schema, tensors = _read(directory)
@@ -88,7 +88,9 @@ def _read(directory: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         schema = json.loads((directory / SCHEMA).read_text())
         tensors = load_file(directory / WEIGHTS)
     except FileNotFoundError as error:
-        raise UserError(f"{directory} holds no whole predictor ({error}); pretrain one") from error
+        raise UserError(
+            f"{directory} does not contain a complete predictor ({error}); pretrain one"
+        ) from error
     except (ValueError, SafetensorError) as error:
         raise UserError(f"the predictor in {directory} cannot be read ({error}); pretrain another") from error
     if schema.get("format") != FORMAT:
@@ -101,7 +103,7 @@ def _read(directory: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 def _checked_counter(
     directory: Path, schema: Mapping[str, Any], space: Space, counter: Statistics | None
 ) -> Statistics:
-    """The counter to use, after a check that space and statistics are those of the predictor."""
+    """Return the counter to use after checking that space and statistics are those of the predictor."""
     made_for = schema["space"]
     if made_for["fingerprint"] != space.fingerprint():
         raise UserError(
@@ -112,14 +114,14 @@ def _checked_counter(
     if counter is None:
         if schema["in_chans"] is None:
             raise UserError(
-                f"the predictor in {directory} reads {schema['statistics']}, which are no counts of networks; "
-                "give the counter that it was made with"
+                f"the predictor in {directory} reads {schema['statistics']}, which narsfast cannot count; "
+                "give the counter with which it was pretrained"
             )
         counter = Counter(space, schema["in_chans"], schema["num_classes"])
     if list(counter.names) != schema["statistics"]:
         raise UserError(
             f"the predictor in {directory} reads the statistics {schema['statistics']}, "
-            f"not {list(counter.names)}; give the counter that it was made with"
+            f"not {list(counter.names)}; give the counter with which it was pretrained"
         )
     return counter
 

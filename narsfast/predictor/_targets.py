@@ -1,7 +1,7 @@
-"""What the accuracy head learns: labels standardized robustly, with a compressed lower tail.
+"""Targets of the accuracy head: robustly standardized labels with a compressed lower tail.
 
-How bad a bad candidate is matters little to a search, and where trainings diverge labels are off by orders of
-magnitude. All of this is our choice.
+Differences between bad candidates matter little to a search, and labels of diverged trainings are far below the others.
+All of this is this project's choice.
 """
 
 from __future__ import annotations
@@ -9,23 +9,23 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-SMALLEST_SCALE = 1e-6
+MIN_SCALE = 1e-6
 
 
 def compress(standardized: Tensor) -> Tensor:
-    """The value t itself down to -1, and -1 - log(-t) below, which is smooth at -1."""
+    """Return values t from -1 on unchanged and -1 - log(-t) for those below; the function is smooth at -1."""
     return torch.where(standardized < -1, -1 - torch.log((-standardized).clamp_min(1)), standardized)
 
 
 def center_and_scale(labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Median of (n,) labels, and half the span of their middle 68 %, which a few trials at chance do not widen.
+    """Return the median of labels (n,) and half the span of their middle 68 %, which is robust to trials at chance.
 
-    The standard deviation where that span is empty, and 1 where all labels are equal.
+    If that span is empty, the standard deviation takes its place, and 1 if all labels are equal.
     """
-    if labels.min() == labels.max():  # of which the standard deviation may be some rounding
+    if labels.min() == labels.max():  # the standard deviation may differ from 0 by rounding
         return labels.median(), torch.tensor(1.0)
     low, high = torch.quantile(labels, torch.tensor([0.16, 0.84]))
     for spread in ((high - low) / 2, labels.std(correction=0)):
-        if spread > SMALLEST_SCALE:
+        if spread > MIN_SCALE:
             return labels.median(), spread
     return labels.median(), torch.tensor(1.0)

@@ -1,7 +1,7 @@
-"""Cross-validation of the predictor: how well it ranks, and how far off it is to be expected.
+"""Cross-validation of the predictor: how well it ranks, and the errors to expect.
 
-Members agree with each other far more than with new labels. The labels held out of a fit tell how much more; their
-quantile, as in split conformal prediction, scales the members' deviation. The rest is our choice.
+Ensemble members agree with each other far more than with new labels. A quantile of the errors on held-out labels scales
+the ensemble's deviation, as in split conformal prediction. The rest is this project's choice.
 """
 
 from __future__ import annotations
@@ -21,41 +21,41 @@ from ._inputs import Inputs
 from ._network import Layer
 from ._targets import compress
 
-FEWEST_LABELS = 8
-"""With fewer labels a fold holds too few to rank, and nothing is held out."""
-MOST_FOLDS = 5
-FEWEST_IN_FOLD = 4
-SHARE = 0.8
+MIN_LABELS = 8
+"""Fewest labels for cross-validation; with fewer, folds are too small to rank and nothing is held out."""
+MAX_FOLDS = 5
+MIN_FOLD_SIZE = 4
+COVERAGE = 0.8
 NORMAL_QUANTILE = 1.2816
-"""A normal distribution has 80 % within so many standard deviations."""
-SMALLEST_FLOOR = 1e-6
+"""80 % of a normal distribution are within this many standard deviations."""
+MIN_FLOOR = 1e-6
 
 
 @dataclass(frozen=True)
 class Deviation:
-    """From the members' deviation v (a variance of outputs) to what to expect: scale * sqrt(v + floor ** 2).
+    """The calibration of uncertainty: scale * sqrt(v + floor ** 2) for the ensemble's variance v of outputs.
 
     Attributes:
-        scale: a factor. Without cross-validation a typical one of the tables in ``bench/tables``.
-        floor: least deviation that is believed, of standardized outputs.
+        scale: Factor; the default is typical for the tables in ``bench/tabular``.
+        floor: Lower limit of the ensemble's deviation, in standardized outputs.
     """
 
     scale: float = 4.0
     floor: float = 0.05
 
 
-MEMBERS_ALONE = Deviation(scale=1.0, floor=0.0)
-"""The deviation that is the spread of the ensemble's members, without a cross-validation."""
+UNCALIBRATED = Deviation(scale=1.0, floor=0.0)
+"""The ensemble's own deviation."""
 
 
 @dataclass(frozen=True)
 class CrossValidation:
-    """Labels predicted by members that have not seen them.
+    """Predictions of labels by ensemble members that were not fitted to them.
 
     Attributes:
         folds: (n,) int64, the fold of each label; -1 with too few labels.
-        outputs: (n,) float64, standardized outputs, to be compared inside a fold only.
-        deviation: what the errors say of the members' deviation.
+        outputs: (n,) float64, standardized outputs, which are comparable within a fold only.
+        deviation: The calibration that follows from the errors.
     """
 
     folds: NDArray[np.int64]
@@ -71,36 +71,36 @@ def cross_validate(
     labels: torch.Tensor,
     seed: int,
 ) -> CrossValidation:
-    """Up to five folds of at least four labels, fitted at once; arguments as in `fit_members`."""
+    """Cross-validate in up to five folds of at least four labels, all fitted at once; arguments as in `fit_members`."""
     count = len(labels)
     folds = _folds(count, derive_seed(seed, "split"))
     outputs = np.zeros(count)
-    if count < FEWEST_LABELS:
+    if count < MIN_LABELS:
         return CrossValidation(folds, outputs, Deviation())
     rows = [torch.from_numpy(np.flatnonzero(folds != fold)) for fold in range(folds.max() + 1)]
     generator = torch.Generator().manual_seed(derive_seed(seed, "folds"))
     with torch_threads(1):
         fitted = fit_members(
-            encoder, head_widths, inputs, labels, [mine for mine in rows for _ in range(members)], generator
+            encoder, head_widths, inputs, labels, [fold for fold in rows for _ in range(members)], generator
         )
         by_member = fitted.outputs(inputs).reshape(len(rows), members, count).double()
     targets = compress((labels - fitted.center[:, None]) / fitted.scale[:, None])[::members].double()
-    mine = torch.from_numpy(folds), torch.arange(count)
-    held_out = by_member.mean(dim=1)[mine].numpy()
-    variance = by_member.var(dim=1, correction=0)[mine].numpy()
-    return CrossValidation(folds, held_out, _deviation(targets[mine].numpy() - held_out, variance))
+    own_fold = torch.from_numpy(folds), torch.arange(count)
+    held_out = by_member.mean(dim=1)[own_fold].numpy()
+    variance = by_member.var(dim=1, correction=0)[own_fold].numpy()
+    return CrossValidation(folds, held_out, _deviation(targets[own_fold].numpy() - held_out, variance))
 
 
 def _folds(count: int, seed: int) -> NDArray[np.int64]:
-    if count < FEWEST_LABELS:
+    if count < MIN_LABELS:
         return np.full(count, -1)
-    folds = min(MOST_FOLDS, count // FEWEST_IN_FOLD)
+    folds = min(MAX_FOLDS, count // MIN_FOLD_SIZE)
     return np.random.default_rng(seed).permutation(np.arange(count) % folds)
 
 
 def _deviation(errors: NDArray[np.float64], variance: NDArray[np.float64]) -> Deviation:
-    """So that the share of errors within the normal quantile is `SHARE`, counting the one to come as outside."""
-    floor = max(float(np.sqrt(variance.mean())), SMALLEST_FLOOR)
+    """Calibrate so that a share `COVERAGE` of errors is within the normal quantile, counting one more as outside."""
+    floor = max(float(np.sqrt(variance.mean())), MIN_FLOOR)
     ratios = np.abs(errors) / np.sqrt(variance + floor**2)
-    level = min(1.0, SHARE * (len(errors) + 1) / len(errors))
+    level = min(1.0, COVERAGE * (len(errors) + 1) / len(errors))
     return Deviation(float(np.quantile(ratios, level)) / NORMAL_QUANTILE, floor)

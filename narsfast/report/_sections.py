@@ -125,8 +125,8 @@ def _teacher_text(data: Data) -> str:
     candidate = teacher.get("candidate")
     own = f" ({budgets.get(candidate, candidate)}, itself not distilled)" if candidate else ""
     return (
-        f" The full trainings are distilled from {config['distil']}{own}: the teacher's share of the loss is "
-        f"{config['distil_weight']:g}, the temperature {config['distil_temperature']:g}; the trials of the search had "
+        f" The full trainings are distilled from {config['distill']}{own}: the teacher's share of the loss is "
+        f"{config['distill_weight']:g}, the temperature {config['distill_temperature']:g}; the trials of the search had "
         "no teacher."
     )
 

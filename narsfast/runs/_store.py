@@ -20,6 +20,7 @@ from typing import Any, get_args
 
 from narsfast.common.differences import differences
 from narsfast.common.files import remove_partial, replacing
+from narsfast.common.renamed import upgrade_stored
 from narsfast.common.trial import Trial
 from narsfast.errors import UserError
 
@@ -171,8 +172,9 @@ class RunStore:
 
     @property
     def config(self) -> dict[str, Any]:
-        """The configuration, as JSON types."""
-        return {key: json.loads(value) for key, value in self._rows("SELECT key, value FROM config")}
+        """The configuration, as JSON types and in the present names of its fields."""
+        stored = {key: json.loads(value) for key, value in self._rows("SELECT key, value FROM config")}
+        return upgrade_stored(stored)
 
     def fact(self, key: str) -> Any:
         """The fact stored under `key`, as JSON types; None when there is none."""

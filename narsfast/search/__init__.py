@@ -9,7 +9,15 @@ from narsfast.common.trial import Fit
 from ._early_stopping import early_stop_epoch
 from ._evolve import Evolved, evolve, pareto
 from ._extended import ExtendedCounter
-from ._optimize import Evaluate, Optimization, PickedBatch, first_batch, next_batch, optimize
+from ._optimize import (
+    Evaluate,
+    IterativeOptimization,
+    Optimization,
+    PickedBatch,
+    first_batch,
+    next_batch,
+    optimize,
+)
 from ._pool import Pool, sample_pool
 from ._table import TableCounter
 
@@ -18,6 +26,7 @@ __all__ = [
     "Evolved",
     "ExtendedCounter",
     "Fit",
+    "IterativeOptimization",
     "Optimization",
     "PickedBatch",
     "Pool",

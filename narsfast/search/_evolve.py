@@ -96,9 +96,7 @@ class _NativeEngine:
         starts: list[Genes],
         settings: Settings,
     ) -> list[dict[str, Any]]:
-        given = asdict(settings)
-        given["keep"] = given.pop("population_size")
-        results: list[dict[str, Any]] = _native.evolve(
+        return _native.evolve(
             counter.space.tables(),
             _sources(counter),
             len(counter.names),
@@ -106,11 +104,8 @@ class _NativeEngine:
             scorer.columns,
             bounds,
             starts,
-            **given,
+            **asdict(settings),
         )
-        for result in results:
-            result["num_offspring"], result["num_evaluated"] = result.pop("bred"), result.pop("scored")
-        return results
 
 
 _NATIVE = _NativeEngine()

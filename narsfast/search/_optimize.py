@@ -18,7 +18,7 @@ from narsfast.common.progress import Progress, silent
 from narsfast.common.seeds import derive_seed
 from narsfast.common.trial import Fit, Trial
 from narsfast.errors import UserError
-from narsfast.predictor import MEMBERS_ALONE, Predictor, compare_regressors
+from narsfast.predictor import UNCALIBRATED, Predictor, compare_regressors
 from narsfast.space import Genes
 
 from ._early_stopping import early_stop_epoch
@@ -99,9 +99,123 @@ def next_batch(
     """
     open_rows = np.setdiff1d(np.arange(len(pool)), np.asarray(trained, np.int64))
     _check_size(m, len(open_rows))
-    scores, spread = replace(predictor, deviation=MEMBERS_ALONE).predict(pool.genes[open_rows])
+    scores, spread = replace(predictor, deviation=UNCALIBRATED).predict(pool.genes[open_rows])
     best = np.argsort(-(scores + spread), kind="stable")[:m]
     return open_rows[best], scores[best]
+
+
+class IterativeOptimization:
+    """Algorithm 1 as steps: pick a batch, learn from its trials, and so on.
+
+    The same trials give the same picks, whatever the order in which they arrive.
+
+    Args:
+        pool: candidates to pick from.
+        predictor: pretrained; every fit starts from its pretrained weights.
+        batch: candidates per iteration (m).
+        iterations: batches (T).
+        epochs: length of the first batch's curves; later batches train up to the early-stop epoch.
+        chance: accuracy in percent of a constant guess, the label of a trial that did not end well.
+        seed: of the first batch and the fits.
+        threshold: see `early_stop_epoch`.
+        correlation: see `early_stop_epoch`.
+        on_fit: called after each fit with all fits so far and the early-stop epoch. Without it only the last fit
+            is cross-validated; the picks are the same.
+        progress: told of fits.
+
+    Raises:
+        UserError: the pool holds fewer than ``batch * iterations`` candidates, or a size is below 1.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        predictor: Predictor,
+        *,
+        batch: int,
+        iterations: int,
+        epochs: int,
+        chance: float,
+        seed: int,
+        threshold: float = 0.92,
+        correlation: Literal["spearman", "kendall"] = "kendall",
+        on_fit: Callable[[Sequence[Fit], int], None] | None = None,
+        progress: Progress = silent,
+    ) -> None:
+        if iterations < 1:
+            raise UserError(f"iterations is {iterations}; it should be at least 1")
+        _check_size(batch * iterations, len(pool))
+        self._pool = pool
+        self._predictor = predictor
+        self._batch = batch
+        self._iterations = iterations
+        self._epochs = epochs
+        self._chance = chance
+        self._seed = seed
+        self._threshold = threshold
+        self._correlation: Literal["spearman", "kendall"] = correlation
+        self._on_fit = on_fit
+        self._progress = progress
+        self._length = epochs
+        self._trials: dict[str, tuple[Trial, NDArray[np.int16]]] = {}
+        self._batches: list[PickedBatch] = []
+        self._fits: list[Fit] = []
+        self._learned = 0
+
+    def next(self) -> PickedBatch | None:
+        """Return the batch that is to be trained now: the same one until its trials are learned; None after the last."""
+        if self._learned == len(self._batches):
+            if self._learned == self._iterations:
+                return None
+            self._batches.append(self._pick())
+        return self._batches[-1]
+
+    def learn(self, trials: Iterable[Trial]) -> None:
+        """Fit the predictor to the trials of the present batch and all before.
+
+        Raises:
+            RuntimeError: there is no batch to learn from, or not exactly one trial per candidate of it.
+        """
+        picked = self.next()
+        if picked is None:
+            raise RuntimeError("all batches are learned")
+        self._trials |= _checked(self._predictor, picked, trials)
+        index = picked.index
+        if index == 0:
+            first = list(self._trials.values())
+            self._length = _early_stop(first, self._epochs, self._threshold, self._correlation)
+        stage = f"fit the predictor, batch {index + 1} of {self._iterations}"
+        self._progress(stage, 0, 1)
+        genes, labels = _learning_set(self._trials, self._length, self._chance)
+        predictor = self._predictor.fit(genes, labels, derive_seed(self._seed, "fit", index))
+        if self._on_fit is not None or index + 1 == self._iterations:
+            validation = predictor.cross_validate(genes, labels, derive_seed(self._seed, "validation", index))
+            predictor = predictor.calibrated(validation)
+            seed = derive_seed(self._seed, "baselines", index)
+            self._fits.append(
+                Fit(len(labels), compare_regressors(predictor, genes, labels, validation, seed))
+            )
+        self._predictor = predictor
+        self._learned += 1
+        self._progress(stage, 1, 1)
+        if self._on_fit is not None:
+            self._on_fit(self._fits, self._length)
+
+    def outcome(self) -> Optimization:
+        """Return what is known so far."""
+        ordered = tuple(self._trials[identifier][0] for identifier in sorted(self._trials))
+        batches = tuple(self._batches[: self._learned])
+        return Optimization(ordered, batches, self._length, self._predictor, tuple(self._fits))
+
+    def _pick(self) -> PickedBatch:
+        scores: tuple[float | None, ...] = (None,) * self._batch
+        if not self._batches:
+            rows = first_batch(self._pool, self._batch, self._seed)
+        else:
+            trained = np.concatenate([picked.indices for picked in self._batches])
+            rows, predicted = next_batch(self._predictor, self._pool, trained, self._batch)
+            scores = tuple(predicted.tolist())
+        return PickedBatch(len(self._batches), rows, self._pool.genes[rows], scores, self._length)
 
 
 def optimize(
@@ -121,64 +235,33 @@ def optimize(
 ) -> Optimization:
     """Train batches of promising candidates, fitting the predictor after each.
 
-    Whoever evaluates decides what "training" means: answering with stored trials resumes a search. The same trials
-    give the same picks, whatever the order in which they arrive.
+    Whoever evaluates decides what "training" means: answering with stored trials resumes a search.
 
     Args:
-        pool: candidates to pick from.
-        predictor: pretrained; every fit starts from its pretrained weights.
         evaluate: trains a batch.
-        batch: candidates an iteration (m).
-        iterations: batches (T).
-        epochs: length of the first batch's curves; later batches train up to the early-stop epoch.
-        chance: accuracy in percent of a constant guess, the label of a trial that did not end well.
-        seed: of the first batch and the fits.
-        threshold: see `early_stop_epoch`.
-        correlation: see `early_stop_epoch`.
-        on_fit: called after each fit with all fits so far and the early-stop epoch. Without it only the last fit
-            is cross-validated; the picks are the same.
-        progress: told of fits.
+        pool, predictor, batch, iterations, epochs, chance, seed, threshold, correlation, on_fit, progress: as in
+            `IterativeOptimization`.
 
     Raises:
-        UserError: the pool holds fewer than ``batch * iterations`` candidates, or a size is below 1.
-        RuntimeError: `evaluate` did not answer with exactly one trial a candidate.
+        UserError: as `IterativeOptimization`.
+        RuntimeError: `evaluate` did not answer with exactly one trial per candidate.
     """
-    if iterations < 1:
-        raise UserError(f"iterations is {iterations}; it should be at least 1")
-    _check_size(batch * iterations, len(pool))
-    trials: dict[str, tuple[Trial, NDArray[np.int16]]] = {}
-    batches: list[PickedBatch] = []
-    fits: list[Fit] = []
-    length = epochs
-    for index in range(iterations):
-        scores: tuple[float | None, ...] = (None,) * batch
-        if index == 0:
-            rows = first_batch(pool, batch, seed)
-        else:
-            trained = np.concatenate([picked.indices for picked in batches])
-            rows, predicted = next_batch(predictor, pool, trained, batch)
-            scores = tuple(predicted.tolist())
-        batches.append(PickedBatch(index, rows, pool.genes[rows], scores, length))
-        new = _evaluated(predictor, evaluate, batches[-1])
-        trials |= new
-        if index == 0:
-            length = _early_stop(list(new.values()), epochs, threshold, correlation)
-        stage = f"fit the predictor, batch {index + 1} of {iterations}"
-        progress(stage, 0, 1)
-        genes, labels = _learning_set(trials, length, chance)
-        predictor = predictor.fit(genes, labels, derive_seed(seed, "fit", index))
-        if on_fit is not None or index + 1 == iterations:
-            validation = predictor.cross_validate(genes, labels, derive_seed(seed, "validation", index))
-            predictor = predictor.calibrated(validation)
-            taus = compare_regressors(
-                predictor, genes, labels, validation, derive_seed(seed, "baselines", index)
-            )
-            fits.append(Fit(len(labels), taus))
-        progress(stage, 1, 1)
-        if on_fit is not None:
-            on_fit(fits, length)
-    ordered = tuple(trials[identifier][0] for identifier in sorted(trials))
-    return Optimization(ordered, tuple(batches), length, predictor, tuple(fits))
+    steps = IterativeOptimization(
+        pool,
+        predictor,
+        batch=batch,
+        iterations=iterations,
+        epochs=epochs,
+        chance=chance,
+        seed=seed,
+        threshold=threshold,
+        correlation=correlation,
+        on_fit=on_fit,
+        progress=progress,
+    )
+    while (picked := steps.next()) is not None:
+        steps.learn(evaluate(picked))
+    return steps.outcome()
 
 
 def _check_size(wanted: int, available: int) -> None:
@@ -189,20 +272,20 @@ def _check_size(wanted: int, available: int) -> None:
         )
 
 
-def _evaluated(
-    predictor: Predictor, evaluate: Evaluate, picked: PickedBatch
+def _checked(
+    predictor: Predictor, picked: PickedBatch, trials: Iterable[Trial]
 ) -> dict[str, tuple[Trial, NDArray[np.int16]]]:
     """Trial and genes by candidate id."""
     genes = dict(zip(predictor.space.ids(picked.genes), picked.genes, strict=True))
-    trials: dict[str, tuple[Trial, NDArray[np.int16]]] = {}
-    for trial in evaluate(picked):
-        if trial.candidate not in genes or trial.candidate in trials:
+    found: dict[str, tuple[Trial, NDArray[np.int16]]] = {}
+    for trial in trials:
+        if trial.candidate not in genes or trial.candidate in found:
             raise RuntimeError(f"batch {picked.index} got an unexpected trial of candidate {trial.candidate}")
-        trials[trial.candidate] = (trial, genes[trial.candidate])
-    if len(trials) < len(genes):
-        missing = ", ".join(sorted(genes.keys() - trials.keys()))
+        found[trial.candidate] = (trial, genes[trial.candidate])
+    if len(found) < len(genes):
+        missing = ", ".join(sorted(genes.keys() - found.keys()))
         raise RuntimeError(f"batch {picked.index} got no trial of candidates {missing}")
-    return trials
+    return found
 
 
 def _early_stop(

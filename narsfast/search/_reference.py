@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from narsfast.predictor import LEAST_STATISTIC, PredictorWeights, Statistics
+from narsfast.predictor import MIN_STATISTIC, PredictorWeights, Statistics
 from narsfast.space import Genes, Space
 
 from ._scorer import Score, Scorer, Scoring
@@ -35,7 +35,7 @@ def predict_reference(
         statistics: (n, S), the predictor's columns.
     """
     std = np.where(weights.statistic_std == 0, 1, weights.statistic_std)
-    z = ((np.log(np.maximum(statistics, LEAST_STATISTIC)) - weights.statistic_mean) / std).astype(np.float32)
+    z = ((np.log(np.maximum(statistics, MIN_STATISTIC)) - weights.statistic_mean) / std).astype(np.float32)
     recipe = space.features(genes, "recipe")
     values = []
     for member in range(len(weights.head[0][0])):

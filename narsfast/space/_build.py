@@ -1,4 +1,4 @@
-"""From a space document to its fields: sharing groups, conditions, the order of the columns."""
+"""Build the fields of a space from its document: sharing groups, conditions, the order of the columns."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ _MAX_VALUES = (1 << 15) - 1  # genes and sizes are int16
 
 
 def build_fields(document: SpaceDocument, source: str, strict: bool = False) -> tuple[Field, ...]:
-    """The columns of the space, every parent before its dependants, architecture before recipe.
+    """Return the columns of the space: parents before their dependents, architecture before recipe.
 
     A condition that always holds is dropped; a field that can never be active becomes fixed.
 
     Args:
-        document: the space as written.
-        source: file or space name, for messages.
-        strict: refuse ``when`` values that the parent does not have. For files; fixing a parent later may
-            take them away rightly.
+        document: The space as written.
+        source: File or space name, for messages.
+        strict: Refuse ``when`` values that the parent does not have. Meant for files: after a parent was fixed,
+            such values are legitimate.
 
     Raises:
-        UserError: the names or values make no network, or sharing or conditions contradict themselves.
+        UserError: The names or values do not describe a network, or sharing or conditions are contradictory.
     """
     if document.stages:
         check_mbconv(document, source)
@@ -61,18 +61,18 @@ class _Builder:
                 )
             groups[spec.share or name].append(name)
         for group, (first, *others) in groups.items():
-            for member in others:
-                self._check_shared(group, first, member)
-        return {group: tuple(members) for group, members in groups.items()}
+            for name in others:
+                self._check_shared(group, first, name)
+        return {group: tuple(names) for group, names in groups.items()}
 
-    def _check_shared(self, group: str, first: str, member: str) -> None:
+    def _check_shared(self, group: str, first: str, name: str) -> None:
         specs, recipe = self.document.specs(), self.document.recipe
-        one, other = specs[first], specs[member]
-        if (member in recipe) != (first in recipe):
-            raise self._error(f"{member}.share is {group!r}; architecture and recipe cannot share a field")
+        one, other = specs[first], specs[name]
+        if (name in recipe) != (first in recipe):
+            raise self._error(f"{name}.share is {group!r}; architecture and recipe cannot share a field")
         if (one.values(), one.kind()) != (other.values(), other.kind()):
             raise self._error(
-                f"{member} is {other.dump()!r}; it shares {group!r} with {first} and must have the same "
+                f"{name} is {other.dump()!r}; it shares {group!r} with {first} and must have the same "
                 f"values, {one.dump()!r}"
             )
 
@@ -80,53 +80,53 @@ class _Builder:
     def fields(self) -> dict[str, Field]:
         """The columns without conditions, by name."""
         fields = {}
-        for group, members in self.groups.items():
-            spec = self.document.specs()[members[0]]
-            values = self._values(members[0], spec)
+        for group, names in self.groups.items():
+            spec = self.document.specs()[names[0]]
+            values = self._values(names[0], spec)
             if len(values) > _MAX_VALUES:
                 raise self._error(f"{group} has {len(values)} values; it must have at most {_MAX_VALUES}")
-            part: Part = "recipe" if members[0] in self.document.recipe else "architecture"
-            fields[group] = Field(group, part, values, spec.kind(), members)
+            part: Part = "recipe" if names[0] in self.document.recipe else "architecture"
+            fields[group] = Field(group, part, values, spec.kind(), names)
         return fields
 
     def _values(self, name: str, spec: FieldSpec) -> tuple[Value, ...]:
-        """The values; those of a built-in recipe in the type of the schema (``dropout: 0`` is 0.0)."""
+        """Return the values; those of the built-in recipe have the type of the schema (``dropout: 0`` is 0.0)."""
         if self.document.stages and name in self.document.recipe:
             known = RENAMED.get(name, name)
             return tuple(getattr(Recipe.of({name: value}), known) for value in spec.values())
         return spec.values()
 
     def conditions(self, group: str) -> tuple[Condition, ...]:
-        """One condition a parent, with all activating values; none if any member is always active."""
-        owner = {member: name for name, members in self.groups.items() for member in members}
+        """Return one condition per parent, with all activating values; none if any shared name is always active."""
+        owner = {name: column for column, names in self.groups.items() for name in names}
         wanted: dict[str, set[Value]] = defaultdict(set)
-        for member in self.groups[group]:
-            entries = self.document.specs()[member].when or {}
-            stage, _, rest = member.partition(".")
+        for name in self.groups[group]:
+            entries = self.document.specs()[name].when or {}
+            stage, _, rest = name.partition(".")
             implied = bool(self.document.stages) and rest in REST_NAMES
             if implied:
                 entries = {f"{stage}.depth": "> 1"}
             if not entries:
                 return ()
             for named, asked in entries.items():
-                parent = self._parent(group, member, owner.get(named, named))
+                parent = self._parent(group, name, owner.get(named, named))
                 values, missing = matching(asked, parent.values)
                 if self.strict and missing and not implied:
                     raise self._error(
-                        f"{member}.when.{named} is {missing[0]!r}; it must name values of {named}, "
+                        f"{name}.when.{named} is {missing[0]!r}; it must name values of {named}, "
                         f"{parent.legal()}"
                     )
                 wanted[parent.name].update(values)
         return tuple(
-            Condition(name, tuple(value for value in self.fields[name].values if value in values))
-            for name, values in wanted.items()
+            Condition(parent_name, tuple(v for v in self.fields[parent_name].values if v in values))
+            for parent_name, values in wanted.items()
         )
 
-    def _parent(self, group: str, member: str, name: str) -> Field:
-        """The field that a ``when`` entry names."""
-        parent = self.fields.get(name)
-        named = f"{member}.when names {name!r}"
-        if parent is None or name == group:
+    def _parent(self, group: str, name: str, parent_name: str) -> Field:
+        """Return the field that a ``when`` entry names."""
+        parent = self.fields.get(parent_name)
+        named = f"{name}.when names {parent_name!r}"
+        if parent is None or parent_name == group:
             known = ", ".join(other for other in self.fields if other != group)
             raise self._error(f"{named}; it must name another field: {known}")
         if parent.part == "recipe" and self.fields[group].part == "architecture":
@@ -139,7 +139,7 @@ class _Builder:
         return parent
 
     def ordered(self, conditions: dict[str, tuple[Condition, ...]]) -> list[Field]:
-        """The order of the file, architecture first, but every field after its parents."""
+        """Sort the fields as in the file, architecture first, but every field after its parents."""
         ordered: dict[str, Field] = {}
         waiting = sorted(self.fields.values(), key=lambda field: field.part == "recipe")
         while waiting:
@@ -153,21 +153,21 @@ class _Builder:
 
 
 def _normalized(ordered: list[Field], conditions: dict[str, tuple[Condition, ...]]) -> tuple[Field, ...]:
-    """Conditions that always hold are dropped, fields that are never active get one value."""
+    """Drop conditions that always hold, and fix fields that are never active to one value."""
     result: dict[str, Field] = {}
     never: set[str] = set()
     for field in ordered:
-        mine = conditions[field.name]
+        own = conditions[field.name]
         always = any(
-            not result[c.parent].conditions and len(c.values) == len(result[c.parent].values) for c in mine
+            not result[c.parent].conditions and len(c.values) == len(result[c.parent].values) for c in own
         )
-        possible = tuple(c for c in mine if c.values and c.parent not in never)
-        if not mine or always:
+        possible = tuple(c for c in own if c.values and c.parent not in never)
+        if not own or always:
             result[field.name] = field
         elif possible:
             result[field.name] = replace(field, conditions=possible)
         else:
             never.add(field.name)
-            gone = (Condition(mine[0].parent, ()),)
-            result[field.name] = replace(field, values=field.values[:1], kind="fixed", conditions=gone)
+            impossible = (Condition(own[0].parent, ()),)
+            result[field.name] = replace(field, values=field.values[:1], kind="fixed", conditions=impossible)
     return tuple(result.values())

@@ -1,7 +1,7 @@
-"""A space as written: the pydantic schema of space files, and its one-sentence errors.
+"""The pydantic schema of space files, and its one-sentence errors.
 
 The nested form that people write is flattened to dotted names here (``stages: [{depth: 2}]`` to
-``stage1.depth``); the flat form is what `Space.to_dict` gives, and both are read.
+``stage1.depth``). `Space.to_dict` returns the flat form; both can be read.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ._spec import SPEC_KEYS, FieldSpec
 
 
 def _amounts(amount: Any) -> tuple[float, float]:
-    """One amount is an upper bound, two are both; M, KB and the like are read."""
+    """Return (low, high); a single amount is an upper bound. Units such as M and KB are understood."""
     pair = amount if isinstance(amount, list | tuple) else [0, amount]
     if len(pair) != 2:
         raise ValueError("it must be one amount (the upper bound) or two, [lo, hi]")
@@ -39,11 +39,11 @@ Bounds: TypeAlias = dict[str, Annotated[tuple[float, float], BeforeValidator(_am
 
 
 class SpaceDocument(BaseModel):
-    """A whole space file in flat form: specs by dotted names, in the order of the file."""
+    """A space file in flat form: specs by dotted name, in the order of the file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str = Field(min_length=1, description="a text, the name of the space")
+    name: str = Field(min_length=1, description="a string, the name of the space")
     stages: int = Field(
         0, ge=0, strict=True, description="the number of stages (their list stands under architecture)"
     )
@@ -53,11 +53,11 @@ class SpaceDocument(BaseModel):
     budgets: tuple[Bounds, ...] = Field((), description="a list such as [{macs: 1M}, {macs: 2M}]")
 
     def specs(self) -> dict[str, FieldSpec]:
-        """All specs by name, architecture first."""
+        """Return all specs by name, architecture first."""
         return {**self.architecture, **self.recipe}
 
     def dump(self) -> dict[str, Any]:
-        """Plain JSON types; `parse_document` of it gives an equal document."""
+        """Return plain JSON types, from which `parse_document` makes an equal document."""
         return {
             "name": self.name,
             "stages": self.stages,
@@ -69,14 +69,14 @@ class SpaceDocument(BaseModel):
 
 
 def parse_document(data: object, source: str) -> SpaceDocument:
-    """Checks and flattens a space file's content.
+    """Check and flatten the content of a space file.
 
     Args:
-        data: what the YAML or JSON file held, nested or flat.
-        source: file name or space name, for messages.
+        data: Content of the YAML or JSON file, nested or flat.
+        source: File or space name, for messages.
 
     Raises:
-        UserError: one sentence with the field, the value and what would be right.
+        UserError: The content is wrong; one sentence with field, value and remedy.
     """
     if not isinstance(data, Mapping):
         raise UserError(f"{source} is {_shown(data)}; a space is a mapping of name, architecture and recipe")
@@ -105,7 +105,7 @@ def parse_document(data: object, source: str) -> SpaceDocument:
 
 
 def flatten(tree: Mapping[Any, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings to dotted names, a list of stages to ``stage1``, ``stage2``, ...; specs stay whole."""
+    """Flatten nested mappings to dotted names and a list of stages to ``stage1``, ...; specs are kept as they are."""
     flat: dict[str, Any] = {}
     for key, value in tree.items():
         name = f"{prefix}{key}"
@@ -129,10 +129,14 @@ _TESTS: dict[str, Callable[[float, float], bool]] = {
 
 
 def matching(wanted: object, values: tuple[Value, ...]) -> tuple[tuple[Value, ...], list[object]]:
-    """What a ``when`` entry asks for: a value, a list of values, or a comparison such as ``> 1``.
+    """Find the values that a ``when`` entry asks for.
+
+    Args:
+        wanted: A value, a list of values, or a comparison such as ``> 1``.
+        values: All values of the parent.
 
     Returns:
-        Those of `values`, in their order; and what the entry names without meeting any value.
+        The matching ones of `values`, in their order; and what the entry asks for that no value matches.
     """
     comparison = _COMPARISON.fullmatch(wanted) if isinstance(wanted, str) else None
     found: tuple[Value, ...]
@@ -147,7 +151,7 @@ def matching(wanted: object, values: tuple[Value, ...]) -> tuple[tuple[Value, ..
 
 
 def _sentence(error: ValidationError) -> str:
-    """The first problem as one sentence: the field, its value, what would be right."""
+    """Return the first problem as one sentence: field, value, remedy."""
     first = error.errors()[0]
     location = first["loc"]
     within_spec = len(location) > 1 and location[0] in PARTS

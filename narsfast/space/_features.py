@@ -1,4 +1,4 @@
-"""Genes to the predictor's input and back: one-hot and min-max."""
+"""Conversion of genes to features and back: one-hot and min-max."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ._field import Field
 
 
 def width(field: Field) -> int:
-    """Number of feature columns of a field: its values if categorical, one if a range, none if fixed."""
+    """Return the number of feature columns of a field: one per value if categorical, one for a range, none if fixed."""
     return {"categorical": len(field.values), "range": 1, "fixed": 0}[field.kind]
 
 
@@ -21,11 +21,11 @@ def features_of(
     genes: NDArray[np.int16],
     active: NDArray[np.bool_],
 ) -> NDArray[np.float32]:
-    """(n, D) float32 of the given columns; inactive fields are all zeros.
+    """Return the features (n, D) float32 of the given columns; those of inactive fields are 0.
 
     Args:
         fields: F fields.
-        columns: (k,) int64, which of them.
+        columns: (k,) int64, which of the fields.
         genes: (n, F) int16, canonical.
         active: (n, F) bool.
     """
@@ -41,7 +41,7 @@ def features_of(
 
 
 def genes_of(fields: Sequence[Field], features: NDArray[np.float32]) -> NDArray[np.int16]:
-    """(n, F) int16 from the features of all fields; inactive fields come out as 0."""
+    """Return the genes (n, F) int16 for the features of all fields; inactive fields become 0."""
     genes = np.zeros((len(features), len(fields)), np.int16)
     start = 0
     for column, field in enumerate(fields):

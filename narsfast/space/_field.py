@@ -1,4 +1,4 @@
-"""One gene column (`Field`), and what decides whether it counts (`Condition`)."""
+"""A column of genes (`Field`), and the `Condition` under which it is active."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ PARTS: tuple[Part, ...] = ("architecture", "recipe")
 
 @dataclass(frozen=True)
 class Condition:
-    """Holds when the field `parent` is active and has one of `values`.
+    """A condition, which holds when the field `parent` is active and has one of `values`.
 
     Attributes:
-        parent: name of another field, which stands in an earlier column.
-        values: the values of the parent that make the dependent field active.
+        parent: Name of another field, in an earlier column.
+        values: Values of the parent for which the dependent field is active.
     """
 
     parent: str
@@ -35,15 +35,15 @@ class Condition:
 
 @dataclass(frozen=True)
 class Field:
-    """One gene column.
+    """A column of genes.
 
     Attributes:
-        name: for example ``stage2.kernel.rest``; for a sharing group the group's name.
-        part: whether it belongs to the architecture or the recipe.
-        values: all legal values in order; a gene is an index into them.
-        kind: ``fixed`` has one value and is never searched.
-        fills: names of the values it provides: its own name, or all members of the sharing group.
-        conditions: the field is active if there are none, or if any of them holds.
+        name: For example ``stage2.kernel.rest``; the group's name if the field is shared.
+        part: Whether it belongs to the architecture or the recipe.
+        values: All legal values, in order; a gene is an index into them.
+        kind: ``categorical``, ``range`` or ``fixed``; a fixed field has one value and is not searched.
+        fills: Names of the settings it provides: its own name, or all names of the sharing group.
+        conditions: The field is active if it has none, or if any of them holds.
     """
 
     name: str
@@ -58,10 +58,10 @@ class Field:
         return {_lookup_key(value): index for index, value in enumerate(self.values)}
 
     def index(self, value: object) -> int:
-        """The gene of `value`.
+        """Return the gene of `value`.
 
         Raises:
-            UserError: `value` is not legal here; the sentence lists what is.
+            UserError: `value` is not legal; the message lists the legal values.
         """
         found = self._index.get(_lookup_key(value)) if isinstance(value, _SCALARS) else None
         if found is None:
@@ -69,7 +69,7 @@ class Field:
         return found
 
     def legal(self) -> str:
-        """The legal values in words, for messages: ``3 or 5``, ``8 to 24 in steps of 8``."""
+        """Return the legal values in words, for messages: ``3 or 5``, ``8 to 24 in steps of 8``."""
         if self.kind == "range" and len(self.values) > 2:
             first, second, last = self.values[0], self.values[1], self.values[-1]
             step = round(float(second) - float(first), 12)
@@ -87,5 +87,5 @@ _SCALARS = (bool, int, float, str, np.bool_, np.integer, np.floating)
 
 
 def _lookup_key(value: object) -> tuple[bool, object]:
-    """Numbers compare by value, booleans are no numbers."""
+    """Return a key by which numbers compare by value and booleans differ from numbers."""
     return isinstance(value, bool | np.bool_), value

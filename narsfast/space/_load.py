@@ -21,20 +21,20 @@ _BUILTIN = resources.files("narsfast.space") / "builtin"
 
 
 def builtin_spaces() -> tuple[str, ...]:
-    """Names that `load_space` knows without a file."""
+    """Return the names of the built-in spaces."""
     names = (entry.name for entry in _BUILTIN.iterdir())
     return tuple(sorted(name.removesuffix(".yaml") for name in names if name.endswith(".yaml")))
 
 
 def load_space(name_or_path: str | Path, overrides: Mapping[str, Any] | None = None) -> Space:
-    """A built-in space by name, or one from a YAML (or JSON) file.
+    """Load a built-in space by name, or one from a YAML (or JSON) file.
 
     Args:
-        name_or_path: ``fbnetv3``, ``mobile``, ``tiny``, or a path.
-        overrides: new ranges, as `Space.override` takes them.
+        name_or_path: A name of `builtin_spaces` (such as ``fbnetv3``), or a path.
+        overrides: New ranges, as `Space.override` takes them.
 
     Raises:
-        UserError: no such space, or the file is wrong: one sentence with field, value and remedy.
+        UserError: There is no such space, or the file is wrong; one sentence with field, value and remedy.
     """
     text, source = _read(name_or_path)
     space = Space(parse_document(read_yaml(text, source), source), source, strict=True)
@@ -42,20 +42,21 @@ def load_space(name_or_path: str | Path, overrides: Mapping[str, Any] | None = N
 
 
 def with_recipe_space(space: Space, name: str) -> Space:
-    """The space with its recipe widened by a built-in recipe space; what could be found before still can.
+    """Widen the recipe of a space by a built-in recipe space; every candidate of before remains possible.
 
     Args:
-        space: one whose recipe is the built-in trainer's.
-        name: ``extended``: every field of `narsfast.space.Recipe` has a choice of values; ``paper``: as it is.
+        space: A space whose recipe is one of the built-in trainer.
+        name: ``extended`` (every field of `narsfast.space.Recipe` has a choice of values) or ``paper`` (no change).
 
     Raises:
-        UserError: no such recipe space, or the recipe has fields of another trainer.
+        UserError: There is no such recipe space, or the recipe has fields of another trainer.
     """
     data = space.to_dict()
     for field in data["recipe"]:
         if RENAMED.get(field, field) not in Recipe.model_fields:
             raise UserError(
-                f"recipe_space is {name!r}; {space.name} has the recipe field {field}, which is none of ours"
+                f"recipe_space is {name!r}; it widens recipes of the built-in trainer only, and {space.name} has the "
+                f"recipe field {field}"
             )
     data["recipe"] = widened(data["recipe"], name, "recipe_space")
     return Space.from_dict(data)
@@ -75,10 +76,10 @@ def _read(name_or_path: str | Path) -> tuple[str, str]:
 
 
 def read_recipe(path: str | Path) -> Recipe:
-    """Read a recipe from a YAML or JSON file, or from an emitted folder, which has it in recipe.json.
+    """Read a recipe from a YAML or JSON file, or from the recipe.json of an emitted folder.
 
     Raises:
-        UserError: the file cannot be read, or holds no recipe.
+        UserError: The file cannot be read or does not contain a recipe.
     """
     path = Path(path).expanduser()
     path = path / "recipe.json" if path.is_dir() else path
@@ -97,6 +98,6 @@ def read_recipe(path: str | Path) -> Recipe:
         ) from None
     if not isinstance(values, dict):
         raise UserError(
-            f"recipe {str(path)!r} holds {type(values).__name__}; it should hold fields and values"
+            f"recipe {str(path)!r} contains {type(values).__name__}; it should contain fields and values"
         )
     return Recipe.of(values)

@@ -1,4 +1,4 @@
-"""The names and legal values of MBConv architectures: stem, stages of MBConv blocks, head."""
+"""Names and legal values of MBConv architectures: stem, stages of MBConv blocks, head."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ STAGE_NAMES = (
 )
 """Names of each stage, after ``stage1.`` and so on."""
 REST_NAMES = ("kernel.rest", "expansion.rest")
-"""Count only in a stage of more than one block."""
+"""Active only in a stage of more than one block."""
 
 _Rule = tuple[Callable[[Any], bool], str]
 
@@ -54,16 +54,16 @@ _RULES: dict[str, _Rule] = {
 
 
 def architecture_names(stages: int) -> tuple[str, ...]:
-    """All names of an MBConv architecture, as a definition is read from them."""
+    """Return all names of an MBConv architecture, in the order in which definitions list them."""
     numbered = [f"stage{number}.{name}" for number in range(1, stages + 1) for name in STAGE_NAMES]
     return (*HEADER_NAMES[:2], *numbered, *HEADER_NAMES[2:])
 
 
 def check_mbconv(document: SpaceDocument, source: str) -> None:
-    """Checks the names and values of an MBConv space and its recipe; spaces without stages are free.
+    """Check the names and values of an MBConv space and its recipe.
 
     Raises:
-        UserError: a name is missing, unknown or conditional, or a value is impossible.
+        UserError: A name is missing, unknown or conditional, or a value is illegal.
     """
     names = architecture_names(document.stages)
     for name, spec in document.architecture.items():

@@ -14,14 +14,14 @@ QUANTITY_REMEDY = "it must be a number of at least 0, such as 2000000, 2M, 0.5G 
 
 
 def parse_quantity(text: str | float, name: str = "the amount") -> float:
-    """``"0.5M"`` as 500000.0; numbers pass unchanged.
+    """Parse an amount: ``"0.5M"`` is 500000.0, numbers are returned unchanged.
 
     Args:
-        text: a number, or a number with K, M, G or B, KB, MB, GB (powers of 1000), or ms.
-        name: what it is the amount of, for the message.
+        text: A number, or a number with K, M, G, B, KB, MB, GB (powers of 1000) or ms.
+        name: What the amount is of, for the message.
 
     Raises:
-        UserError: it is not an amount, or negative.
+        UserError: The text is not an amount, or the amount is negative.
     """
     if isinstance(text, int | float) and not isinstance(text, bool):
         amount = float(text)

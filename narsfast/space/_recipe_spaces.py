@@ -1,4 +1,4 @@
-"""The built-in recipe spaces, which a space names in the place of recipe fields, or is widened by."""
+"""The built-in recipe spaces, which a space can name in place of recipe fields or be widened by."""
 
 from __future__ import annotations
 
@@ -17,38 +17,38 @@ _LISTS = resources.files("narsfast.space") / "builtin" / "recipes"
 
 
 def recipe_spaces() -> tuple[str, ...]:
-    """Names of the built-in recipe spaces."""
+    """Return the names of the built-in recipe spaces."""
     names = (entry.name for entry in _LISTS.iterdir())
     return tuple(sorted(name.removesuffix(".yaml") for name in names if name.endswith(".yaml")))
 
 
 def recipe_fields(name: str, source: str) -> dict[str, Any]:
-    """The fields of a built-in recipe space, as a space file would write them.
+    """Return the fields of a built-in recipe space, as a space file would list them.
 
     Args:
-        name: ``paper`` (the fields that FBNetV3's search is recalled to have) or ``extended`` (those, and every
-            other field of a recipe).
-        source: what names it, for the message.
+        name: ``paper`` (the fields of FBNetV3's search as recalled) or ``extended`` (these, and every other field
+            of a recipe).
+        source: Where the name comes from, for the message.
 
     Raises:
-        UserError: there is no such recipe space.
+        UserError: There is no such recipe space.
     """
     _check(name, source, "a mapping of fields or ")
     return dict(_listed(PAPER)) if name == PAPER else widened(_listed(PAPER), name, source)
 
 
 def widened(fields: Mapping[str, Any], name: str, source: str) -> dict[str, Any]:
-    """Recipe fields with those of a built-in recipe space; ``paper`` leaves them as they are.
+    """Merge recipe fields with those of a built-in recipe space; ``paper`` leaves them unchanged.
 
-    No value is lost: a field of both takes the values of both, or keeps its own where it depends on the data.
+    No value is lost: a field of both gets the values of both, or keeps its own where it depends on the data.
 
     Args:
-        fields: specs by name, as in a space file.
+        fields: Specs by name, as in a space file.
         name: ``paper`` or ``extended``.
-        source: what names it, for the message.
+        source: Where the name comes from, for the message.
 
     Raises:
-        UserError: there is no such recipe space.
+        UserError: There is no such recipe space.
     """
     _check(name, source)
     if name == PAPER:
@@ -71,7 +71,7 @@ def _listed(name: str) -> dict[str, Any]:
 
 
 def _joined(own: Any, added: Any) -> Any:
-    """The spec `added` with the values of `own` too: a list, numbers in order."""
+    """Return the spec `added` with the values of `own` too: a list, numbers in ascending order."""
     if own is None:
         return added
     more = FieldSpec.model_validate(added)

@@ -1,4 +1,4 @@
-"""Samples of genes: uniform, and quasi Monte-Carlo (what the pool is drawn by)."""
+"""Samples of genes: uniform, and quasi-Monte Carlo (from which the pool is drawn)."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from scipy.stats import qmc
 
 
 def uniform_genes(sizes: NDArray[np.int16], n: int, seed: int) -> NDArray[np.int16]:
-    """(n, F) int16, each gene uniform over its field's values, keyed by the seed (Philox)."""
+    """Draw genes (n, F) int16, each uniform over its field's values; the generator is Philox, keyed by the seed."""
     generator = np.random.Generator(np.random.Philox(np.random.SeedSequence(seed)))
     return generator.integers(0, sizes, size=(n, len(sizes)), dtype=np.int16)
 
 
 def sobol_genes(sizes: NDArray[np.int16], n: int, seed: int, skip: int = 0) -> NDArray[np.int16]:
-    """(n, F) int16: points `skip` to `skip + n` of the scrambled Sobol sequence over searched fields."""
+    """Return points `skip` to `skip + n` of the scrambled Sobol sequence over searched fields, (n, F) int16."""
     genes = np.zeros((n, len(sizes)), np.int16)
     searched = np.flatnonzero(sizes > 1)
     if n == 0 or len(searched) == 0:

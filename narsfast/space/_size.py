@@ -9,10 +9,10 @@ from ._field import Field
 
 
 def count_candidates(fields: Sequence[Field]) -> int:
-    """The exact number of canonical candidates of these columns.
+    """Count the canonical candidates of these columns exactly.
 
-    Fields that no conditions connect multiply. Within a connected component, partial candidates are counted
-    column by column, kept apart only by which of the later columns they have activated.
+    The counts of fields that no condition connects are multiplied. Within a connected component, partial candidates
+    are counted column by column, grouped by the set of later columns that they have activated.
     """
     total = 1
     for component in _components(fields):
@@ -41,7 +41,7 @@ def _count_component(fields: Sequence[Field]) -> int:
 
 
 def _components(fields: Sequence[Field]) -> Iterable[list[Field]]:
-    """Fields connected by conditions, each component in column order."""
+    """Group fields that are connected by conditions, each component in column order."""
     root = {field.name: field.name for field in fields}
 
     def find(name: str) -> str:

@@ -1,4 +1,4 @@
-"""The space of candidates: an exact, canonical encoding of architectures and recipes as genes."""
+"""The space of candidates, with an exact and canonical encoding of architectures and recipes as genes."""
 
 from __future__ import annotations
 
@@ -27,29 +27,29 @@ _WHOLE_KEYS = ("name", "pool", "budgets")
 
 
 class Space:
-    """Fields of architectures and recipes; made by `load_space`, `Space.from_dict`, `fix` and `override`.
+    """The fields of architectures and recipes; built by `load_space`, `Space.from_dict`, `fix` and `override`.
 
-    Genes are (n, F) int16, one value index a field. They are canonical if every inactive field is 0; size,
-    keys, ids and round trips are over canonical genes, and every method also takes genes that are not.
+    Genes are (n, F) int16, one value index per field. They are canonical if every inactive field is 0. Size, keys and
+    ids are those of canonical genes; every method also accepts genes that are not canonical.
 
     Attributes:
-        name: of the space.
-        stages: number of MBConv stages; 0 if the architecture is none of ours (a table's) or missing.
-        fields: the F columns, architecture first, every field after those it depends on.
-        pool: default bounds of the pool by statistic, (lowest, highest).
-        budgets: default budgets, each like `pool`.
+        name: Name of the space.
+        stages: Number of MBConv stages; 0 if there is no architecture or it is not an MBConv network.
+        fields: The F columns, architecture first, every field after those that it depends on.
+        pool: Default bounds of the pool by statistic, (lowest, highest).
+        budgets: Default budgets, each like `pool`.
     """
 
     def __init__(self, document: SpaceDocument, source: str | None = None, strict: bool = False) -> None:
-        """Builds the fields of a document.
+        """Build the fields of a document.
 
         Args:
-            document: the space as written.
-            source: file name for messages; the space's name if left out.
-            strict: refuse conditions on values that do not exist.
+            document: The space as written.
+            source: File name for messages; the space's name if left out.
+            strict: Refuse conditions on values that do not exist.
 
         Raises:
-            UserError: the document makes no space; one sentence with field, value and remedy.
+            UserError: The document does not describe a space; one sentence with field, value and remedy.
         """
         self._document = document
         self.name: str = document.name
@@ -69,17 +69,17 @@ class Space:
     def __hash__(self) -> int:
         return hash(self.fingerprint())
 
-    # What the space holds
+    # Fields
 
     def size(self) -> int:
-        """The exact number of canonical candidates."""
+        """Return the exact number of canonical candidates."""
         return count_candidates(self.fields)
 
     def column(self, name: str) -> int:
-        """The column of a field, or the one that fills `name`.
+        """Return the column of a field, given its name or a name that it fills.
 
         Raises:
-            UserError: there is no such field.
+            UserError: There is no such field.
         """
         if name not in self._column:
             known = ", ".join(field.name for field in self.fields)
@@ -87,11 +87,19 @@ class Space:
         return self._column[name]
 
     def field(self, name: str) -> Field:
-        """The field of that name, or the one that fills `name` (UserError if there is none)."""
+        """Return a field, given its name or a name that it fills.
+
+        Raises:
+            UserError: There is no such field.
+        """
         return self.fields[self.column(name)]
 
     def values(self, name: str) -> tuple[Value, ...]:
-        """All legal values of a field, in order (UserError if there is no such field)."""
+        """Return all legal values of a field, in order.
+
+        Raises:
+            UserError: There is no such field.
+        """
         return self.field(name).values
 
     def _columns(self, part: Part) -> NDArray[np.int64]:
@@ -99,12 +107,12 @@ class Space:
 
     @cached_property
     def architecture_fields(self) -> NDArray[np.int64]:
-        """(k,) int64, columns of the architecture."""
+        """Columns of the architecture, (k,) int64."""
         return self._columns("architecture")
 
     @cached_property
     def recipe_fields(self) -> NDArray[np.int64]:
-        """(k,) int64, columns of the recipe."""
+        """Columns of the recipe, (k,) int64."""
         return self._columns("recipe")
 
     @property
@@ -122,7 +130,7 @@ class Space:
         return build_tables(self.fields, self.stages)
 
     def tables(self) -> SpaceTables:
-        """The space as plain arrays, for native code."""
+        """Return the space as plain arrays, for native code."""
         return self._tables
 
     # Genes
@@ -142,7 +150,7 @@ class Space:
         return array.astype(np.int16, copy=False)
 
     def active(self, genes: ArrayLike) -> NDArray[np.bool_]:
-        """(n, F) bool: which fields count, for (n, F) genes."""
+        """Return which fields are active for genes (n, F): (n, F) bool."""
         return self._active(self._genes(genes))
 
     def _active(self, genes: Genes) -> NDArray[np.bool_]:
@@ -158,15 +166,15 @@ class Space:
         return active
 
     def canonical(self, genes: ArrayLike) -> Genes:
-        """(n, F) int16: the genes with inactive ones set to 0."""
+        """Return the genes (n, F) int16 with inactive ones set to 0."""
         array = self._genes(genes)
         return np.where(self._active(array), array, np.int16(0))
 
     def check(self, genes: ArrayLike) -> None:
-        """Refuses genes that are out of range or not canonical.
+        """Refuse genes that are out of range or not canonical.
 
         Raises:
-            ValueError: naming the field, the row and the gene.
+            ValueError: A gene is wrong; the message names field, row and gene.
         """
         array = self._genes(genes)
         wrong = array != self.canonical(array)
@@ -178,7 +186,7 @@ class Space:
             )
 
     def keys(self, genes: ArrayLike) -> NDArray[np.uint64]:
-        """(n,) uint64: a hash of the canonical genes (FNV-1a over the columns, each mixed by a shift).
+        """Hash the canonical genes, (n,) uint64 (FNV-1a over the columns, each mixed by a shift).
 
         Native code uses the same formula: h = 0xcbf29ce484222325, then for each gene g
         h = (h ^ (g + 0x9e3779b97f4a7c15)) * 0x100000001b3 and h ^= h >> 29, modulo 2**64.
@@ -191,13 +199,13 @@ class Space:
         return keys
 
     def ids(self, genes: ArrayLike) -> list[str]:
-        """The n ids of the candidates, 16 hex digits each."""
+        """Return the ids of n candidates, 16 hex digits each."""
         return [candidate.id for candidate in self.decode(genes)]
 
     # Candidates
 
     def decode(self, genes: ArrayLike) -> list[Candidate]:
-        """The n candidates; only active names appear in them."""
+        """Decode genes to n candidates, which have active names only."""
         array = self._genes(genes)
         candidates = []
         for row, active in zip(array.tolist(), self._active(array).tolist(), strict=True):
@@ -209,11 +217,10 @@ class Space:
         return candidates
 
     def encode(self, candidates: Sequence[Candidate]) -> Genes:
-        """(n, F) int16, canonical, of n candidates.
+        """Encode n candidates as canonical genes (n, F) int16.
 
         Raises:
-            UserError: a name is unknown, missing or inactive, or a value is illegal; one sentence that lists
-                what is legal.
+            UserError: A name is unknown, missing or inactive, or a value is illegal; the message lists what is legal.
         """
         genes = np.zeros((len(candidates), len(self.fields)), np.int16)
         for row, candidate in enumerate(candidates):
@@ -236,9 +243,7 @@ class Space:
             ):
                 for name, value in values.items():
                     parents = " or ".join(c.parent for c in field.conditions)
-                    raise UserError(
-                        f"{name} is {value!r}; it does not count with this {parents}, leave it out"
-                    )
+                    raise UserError(f"{name} is {value!r}; it is inactive with this {parents}, leave it out")
                 continue
             if not values:
                 raise UserError(f"{field.fills[0]} is missing; it must be {field.legal()}")
@@ -247,20 +252,21 @@ class Space:
     # Features
 
     def features(self, genes: ArrayLike, part: Part | None = None) -> NDArray[np.float32]:
-        """(n, D) float32: one-hot of categorical fields, ranges from 0 to 1, no column for fixed fields.
+        """Convert genes to features (n, D) float32.
 
-        Inactive fields are zeros. The architecture's columns come first, then the recipe's.
+        Categorical fields are one-hot, ranges scaled to 0 to 1, fixed fields have no column. Features of inactive fields
+        are 0. The architecture's columns come first, then the recipe's.
 
         Args:
             genes: (n, F).
-            part: only the columns of this part.
+            part: Restrict the columns to this part.
         """
         array = self.canonical(genes)
         columns = np.arange(len(self.fields)) if part is None else self._columns(part)
         return features_of(self.fields, columns, array, self._active(array))
 
     def from_features(self, features: ArrayLike) -> Genes:
-        """(n, F) int16, canonical: the exact inverse of `features` of both parts."""
+        """Return the canonical genes (n, F) int16 of features of both parts: the exact inverse of `features`."""
         array = np.asarray(features, np.float32)
         if array.ndim != 2 or array.shape[1] != len(self.feature_names()):
             raise ValueError(
@@ -269,7 +275,7 @@ class Space:
         return self.canonical(genes_of(self.fields, array))
 
     def feature_names(self, part: Part | None = None) -> list[str]:
-        """Names of the D feature columns: ``stage1.depth`` of a range, ``optimizer=sgd`` of a choice."""
+        """Return the names of the D feature columns: ``stage1.depth`` for a range, ``optimizer=sgd`` for a choice."""
         names = []
         for field in self.fields:
             if part in (None, field.part):
@@ -280,23 +286,23 @@ class Space:
     # Samples
 
     def random(self, n: int, seed: int) -> Genes:
-        """(n, F) int16, canonical: each field uniform over its values; not deduplicated."""
+        """Draw canonical genes (n, F) int16, each field uniform over its values; duplicates are possible."""
         return self.canonical(uniform_genes(self.sizes, n, seed))
 
     def sobol(self, n: int, seed: int, skip: int = 0) -> Genes:
-        """(n, F) int16, canonical: points `skip` to `skip + n` of a scrambled Sobol sequence.
+        """Return points `skip` to `skip + n` of a scrambled Sobol sequence as canonical genes (n, F) int16.
 
-        Not deduplicated: genes that differ only where they are inactive become equal.
+        Duplicates are possible: genes that differ only in inactive fields become equal.
         """
         return self.canonical(sobol_genes(self.sizes, n, seed, skip))
 
     # Other spaces
 
     def fix(self, values: Mapping[str, Value]) -> Space:
-        """The space in which these fields (or names that a field fills) have one value.
+        """Return the space in which these fields (or names that a field fills) have one value.
 
         Raises:
-            UserError: an unknown field, or a value outside the field's range.
+            UserError: A field is unknown, or a value is not legal for it.
         """
         by_field: dict[str, dict[str, Value]] = {}
         for name, value in values.items():
@@ -308,15 +314,15 @@ class Space:
         return self.override(specs)
 
     def override(self, fragment: Mapping[str, Any]) -> Space:
-        """The space with other ranges.
+        """Return the space with other ranges.
 
         Args:
-            fragment: like a space file, nested or with dotted names, of what changes:
+            fragment: The changes, in the form of a space file, nested or with dotted names:
                 ``{"stage2": {"depth": {"range": [1, 3]}}, "ema": True, "pool": {"macs": "20M"}}``. Sharing,
-                conditions and a range's unit stay unless given; one member of a sharing group speaks for all.
+                conditions and a range's unit are kept unless given. Changing one name of a sharing group changes all.
 
         Raises:
-            UserError: an unknown field or an illegal range.
+            UserError: A field is unknown or a range illegal.
         """
         data = self.to_dict()
         names: dict[str, Any] = {}
@@ -330,24 +336,31 @@ class Space:
             else:
                 names |= flatten({key: value})
         for name, spec in names.items():
-            members = self.field(name).fills
-            for member in members:
-                part = data["architecture" if member in data["architecture"] else "recipe"]
-                part[member] = _merged(self._document.specs()[member], spec)
+            for filled in self.field(name).fills:
+                part = data["architecture" if filled in data["architecture"] else "recipe"]
+                part[filled] = _merged(self._document.specs()[filled], spec)
         return Space(parse_document(data, self.name))
 
     def only_architecture(self, recipe: Mapping[str, Value]) -> Space:
-        """Architecture-only search: every recipe field fixed to `recipe` (UserError if incomplete)."""
+        """Return the space for an architecture-only search, with every recipe field fixed to `recipe`.
+
+        Raises:
+            UserError: A field is missing or unknown, or a value is not legal for it.
+        """
         return self._only("recipe", recipe)
 
     def only_recipe(self, architecture: Mapping[str, Value]) -> Space:
-        """Recipe-only search: every architecture field fixed to `architecture` (UserError if incomplete)."""
+        """Return the space for a recipe-only search, with every architecture field fixed to `architecture`.
+
+        Raises:
+            UserError: A field is missing or unknown, or a value is not legal for it.
+        """
         return self._only("architecture", architecture)
 
     def _only(self, part: Part, values: Mapping[str, Value]) -> Space:
         for name in values:
             if self.field(name).part != part:
-                raise UserError(f"{name} is not of the {part}; leave it out")
+                raise UserError(f"{name} does not belong to the {part}; leave it out")
         space = self.fix(values)
         for column in space._columns(part):
             if (field := space.fields[column]).kind != "fixed":
@@ -357,25 +370,25 @@ class Space:
     # Storage
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types; `from_dict` gives an equal space."""
+        """Return plain JSON types, from which `from_dict` makes an equal space."""
         return self._document.dump()
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Space:
-        """The space of `to_dict`, or of a space file's content.
+        """Build a space from the result of `to_dict` or the content of a space file.
 
         Raises:
-            UserError: the content is wrong; one sentence with field, value and remedy.
+            UserError: The content is wrong; one sentence with field, value and remedy.
         """
         return cls(parse_document(data, str(data.get("name", "space"))))
 
     def fingerprint(self) -> str:
-        """16 hex digits of a hash of `to_dict` and of the order of the fields, which genes depend on."""
+        """Hash `to_dict` and the order of the fields, on which genes depend, to 16 hex digits."""
         return digest([[field.name for field in self.fields], self.to_dict()])
 
 
 def _agreed(field: Field, values: Mapping[str, Value]) -> int:
-    """The gene of the names that a field fills, which must all have one value."""
+    """Return the gene of a field from the names that it fills, which must all have one value."""
     genes = {name: field.index(value) for name, value in values.items()}
     if len(set(genes.values())) > 1:
         shown = ", ".join(f"{name} is {value!r}" for name, value in values.items())
@@ -384,7 +397,7 @@ def _agreed(field: Field, values: Mapping[str, Value]) -> int:
 
 
 def _merged(old: FieldSpec, new: Any) -> Any:
-    """A new spec with the sharing and condition of the old one, and its unit if both are ranges."""
+    """Return the new spec with the sharing and condition of the old one, and its unit if both are ranges."""
     spec = dict(new) if isinstance(new, Mapping) else {"value": new}
     if old.share is not None:
         spec.setdefault("share", old.share)

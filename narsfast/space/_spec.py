@@ -1,4 +1,4 @@
-"""One field of a space as written: its values, sharing and conditions."""
+"""The spec of one field in a space file: its values, sharing and conditions."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from narsfast.common.candidate import Value
 from ._field import Kind
 
 FORMS = "one value, {choices: [...]} or {range: [lo, hi, step]}"
-"""What a spec may be, for messages."""
+"""The forms of a spec, for messages."""
 SPEC_KEYS = ("value", "choices", "range")
-"""The keys of which a spec has one."""
+"""Keys of which a spec has exactly one."""
 _RANGE = "[lo, hi] or [lo, hi, step] in whole numbers, such as [8, 24, 8]"
 
 
 def is_scalar(value: object) -> bool:
-    """Whether a value is a plain one: a truth value, a whole or finite number, or a text."""
+    """Return whether a value is a boolean, a finite number or a string."""
     return type(value) in (bool, int, str) or (isinstance(value, float) and math.isfinite(value))
 
 
 class FieldSpec(BaseModel):
-    """What a file says about one field; a bare scalar is short for ``{value: scalar}``."""
+    """The content of a file for one field; a bare scalar is short for ``{value: scalar}``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -97,7 +97,7 @@ class FieldSpec(BaseModel):
         return self
 
     def values(self) -> tuple[Value, ...]:
-        """All values in order; those of a range with a unit are floats, the shortest decimals."""
+        """Return all values in order; those of a range with a unit are floats with the shortest decimals."""
         if self.range is None:
             return self.choices if self.choices is not None else (self.value,)
         lo, hi, step = self.range
@@ -108,12 +108,12 @@ class FieldSpec(BaseModel):
         return tuple(float(unit * number) for number in numbers)
 
     def kind(self) -> Kind:
-        """``fixed`` where there is one value."""
+        """Return the kind of the field; it is ``fixed`` if there is one value."""
         if len(self.values()) == 1:
             return "fixed"
         return "categorical" if self.range is None else "range"
 
     def dump(self) -> Any:
-        """Plain JSON types, in the short form."""
+        """Return plain JSON types, in the short form."""
         data = {key: value for key, value in self.model_dump(mode="json").items() if value is not None}
         return self.value if data.keys() == {"value"} else data

@@ -14,20 +14,20 @@ from ._mbconv import HEADER_NAMES, STAGE_NAMES
 
 @dataclass(frozen=True)
 class SpaceTables:
-    """C-contiguous arrays over F fields with at most V values, C conditions and S stages.
+    """C-contiguous arrays for F fields with at most V values, C conditions and S stages.
 
     A field is active if it has no conditions, or if any of its conditions holds. A condition holds if its
     parent is itself active and the bit of the parent's gene is set in the mask.
 
     Attributes:
-        sizes: (F,) int16, number of values.
+        sizes: (F,) int16, number of values per field.
         kinds: (F,) int8: 0 categorical, 1 range, 2 fixed.
         parts: (F,) int8: 0 architecture, 1 recipe.
-        numbers: (F, V) int32, the values of architecture fields, booleans as 0 and 1; 0 where a value is no
-            whole number, for recipe fields and as padding.
+        numbers: (F, V) int32, values of architecture fields, booleans as 0 and 1; 0 for values that are not whole
+            numbers, for recipe fields and as padding.
         condition_offsets: (F + 1,) int32; the conditions of field f are those from offset f to f + 1.
-        condition_parents: (C,) int32, the parent's column, always smaller than the field's own.
-        condition_masks: (C,) uint64; bit i: the parent's value i activates.
+        condition_parents: (C,) int32, the parent's column, always before the field's own.
+        condition_masks: (C,) uint64; bit i is set if the parent's value i activates the field.
         header_columns: (4,) int32, columns that fill resolution, stem.channels, head.expansion,
             head.features; -1 in a space without stages.
         stage_columns: (S, 8) int32, columns that fill kernel.first, kernel.rest, expansion.first,
@@ -46,15 +46,15 @@ class SpaceTables:
 
 
 def build_tables(fields: Sequence[Field], stages: int) -> SpaceTables:
-    """The arrays of a space with these columns."""
+    """Build the arrays of a space with these columns."""
     position = {field.name: column for column, field in enumerate(fields)}
     filled_by = {name: column for column, field in enumerate(fields) for name in field.fills}
     numbers = np.zeros((len(fields), max((len(field.values) for field in fields), default=0)), np.int32)
     offsets, parents, masks = [0], [], []
     for column, field in enumerate(fields):
         if field.part == "architecture":
-            whole = [int(value) if isinstance(value, int) else 0 for value in field.values]
-            numbers[column, : len(whole)] = whole
+            integers = [int(value) if isinstance(value, int) else 0 for value in field.values]
+            numbers[column, : len(integers)] = integers
         for condition in field.conditions:
             parent = position[condition.parent]
             parents.append(parent)

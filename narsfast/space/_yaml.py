@@ -1,4 +1,4 @@
-"""YAML as spaces are written in it."""
+"""The dialect of YAML in which spaces are written."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from narsfast.errors import UserError
 
 
 def read_yaml(text: str, source: str) -> Any:
-    """The content of a YAML (or JSON) text.
+    """Parse a YAML (or JSON) text.
 
     Args:
-        text: the text.
-        source: file name, for messages.
+        text: The text.
+        source: File name, for messages.
 
     Raises:
-        UserError: it is not YAML, or a mapping has a key twice.
+        UserError: The text is not YAML, or a mapping has a key twice.
     """
     try:
         return yaml.load(text, Loader=_Loader)
@@ -30,10 +30,10 @@ def read_yaml(text: str, source: str) -> Any:
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML that reads ``1e-5`` as a number and refuses keys given twice."""
+    """A safe loader that reads ``1e-5`` as a number and refuses duplicate keys."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """A mapping whose keys differ."""
+        """Construct a mapping, refusing duplicate keys."""
         seen = set()
         for key_node, _ in node.value:
             if key_node.value in seen:

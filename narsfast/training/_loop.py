@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from narsfast import __version__
 from narsfast.arch import share_norms
-from narsfast.data import Dataset, Loader, loader_version, mixed, steps_per_epoch
+from narsfast.data import Augmentation, Dataset, Loader, loader_version, mixed, steps_per_epoch
 from narsfast.errors import UserError
 from narsfast.space import Recipe
 
@@ -100,6 +100,7 @@ class Loop:
         self._backend = computed_by(recipe.optimizer, resolve_backend(settings.optim_backend, device.type))
         self._precision = Precision(settings.precision, device)
         self._side = recipe.training_side(resolution)
+        self._augmentation = Augmentation.of(recipe)
         self._steps = recipe.epoch_steps(steps_per_epoch(data.train, recipe.batch_size))
         self._total = self._steps * epochs
         self._divergence = Divergence(
@@ -117,10 +118,7 @@ class Loop:
             seed=self._seed,
             epoch=epoch,
             training=True,
-            augmentation=self._recipe.augmentation,
-            strength=self._recipe.augmentation_strength,
-            color=self._recipe.color,
-            erasing=self._recipe.erasing,
+            augmentation=self._augmentation,
             share=self._ranks.share,
         )
         for index, (images, labels) in enumerate(islice(loaded, self._steps)):

@@ -77,7 +77,7 @@ def build_optimizer(
 
 
 def _torch(recipe: Recipe, groups: list[dict[str, Any]]) -> Optimizer:
-    """torch's SGD or AdamW: its fused step for float32 on the CPU and CUDA, else its multi-tensor one."""
+    """Torch's SGD or AdamW: its fused step for float32 on the CPU and CUDA, else its multi-tensor one."""
     tensors = [tensor for group in groups for tensor in group["params"]]
     fused = all(t.dtype is torch.float32 and t.device.type in ("cpu", "cuda") for t in tensors)
     path = {"fused": True} if fused else {"foreach": True}
@@ -90,7 +90,7 @@ def _torch(recipe: Recipe, groups: list[dict[str, Any]]) -> Optimizer:
 
 
 def _apex(recipe: Recipe, groups: list[dict[str, Any]]) -> Optimizer:
-    """apex's SGD, AdamW or LAMB, LAMB without its bound of the gradients' norm, which the others have not."""
+    """Apex's SGD, AdamW or LAMB, LAMB without its bound of the gradients' norm, which the others have not."""
     apex = require_apex("optim_backend", "apex")
     rate, betas = peak_rate(recipe), (recipe.momentum, recipe.beta2)
     built: Optimizer

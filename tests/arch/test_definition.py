@@ -15,13 +15,13 @@ TINY = {
 }
 
 
-def test_json_round_trip():
+def test_json_and_dict_give_an_equal_definition():
     for definition in [*zoo().values(), Definition.from_dict(TINY)]:
         assert Definition.from_json(definition.to_json()) == definition
         assert Definition.from_dict(definition.to_dict()) == definition
 
 
-def test_to_dict_is_what_was_read():
+def test_to_dict_equals_the_input():
     assert Definition.from_dict(TINY).to_dict() == TINY
 
 
@@ -31,7 +31,7 @@ def test_rows_are_named_and_flat():
     assert len(rows) == 3
 
 
-def test_sources(tmp_path):
+def test_resolve_definition_accepts_every_source(tmp_path):
     definition = Definition.from_dict(TINY)
     path = tmp_path / "small.json"
     path.write_text(definition.to_json())
@@ -54,36 +54,36 @@ def test_sources(tmp_path):
         ({"resolution": 4, "stages": [[[5, 1, 8, 2, 1, True, 0]]]}, ["row 0", "2x2", "padding 0"]),
     ],
 )
-def test_mistakes_name_field_value_and_remedy(change, words):
+def test_wrong_fields_are_refused_with_field_and_value(change, words):
     with pytest.raises(UserError) as error:
         Definition.from_dict(TINY | change)
     for word in words:
         assert word in str(error.value)
 
 
-def test_missing_field():
+def test_missing_field_is_refused_by_name():
     without = {key: value for key, value in TINY.items() if key != "stem_channels"}
     with pytest.raises(UserError, match="stem_channels of definition 'small' is missing"):
         Definition.from_dict(without)
 
 
 @pytest.mark.parametrize("text", ["{", "[1, 2]", json.dumps({"name": "x"})])
-def test_text_that_is_no_definition(text):
+def test_from_json_refuses_other_text(text):
     with pytest.raises(UserError):
         Definition.from_json(text)
 
 
-def test_unreadable_file(tmp_path):
+def test_unreadable_file_is_refused_by_name(tmp_path):
     with pytest.raises(UserError, match=r"absent\.json"):
         read_definition(tmp_path / "absent.json")
 
 
-def test_something_else_is_no_architecture():
+def test_resolve_definition_refuses_other_types():
     with pytest.raises(UserError, match="3"):
         resolve_definition(3)
 
 
-def test_padding_modes():
+def test_check_padding_knows_both_modes():
     assert check_padding("half") == "half"
     with pytest.raises(UserError, match=r"'same'.*published, half"):
         check_padding("same")

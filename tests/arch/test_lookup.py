@@ -1,6 +1,6 @@
 import pytest
 
-from narsfast.arch import absolute_reference, cannot_take, reference_file, reference_version
+from narsfast.arch import absolute_reference, reference_file, reference_version, unsupported_recipe_fields
 from narsfast.errors import UserError
 
 FACTORY = """
@@ -17,7 +17,7 @@ def file(tmp_path):
     return path
 
 
-def test_files_are_named_by_their_absolute_path(file, monkeypatch):
+def test_absolute_reference_makes_paths_absolute(file, monkeypatch):
     monkeypatch.chdir(file.parent)
     assert absolute_reference("nets.py:plain") == f"{file}:plain"
     assert absolute_reference("own.json") == str(file.parent / "own.json")
@@ -25,14 +25,14 @@ def test_files_are_named_by_their_absolute_path(file, monkeypatch):
     assert absolute_reference("b") == "b"
 
 
-def test_the_file_of_a_reference(file):
+def test_reference_file_is_the_path_or_none(file):
     assert reference_file(f"{file}:plain") == file
     assert str(reference_file("some/own.json")) == "some/own.json"
     assert reference_file("timm:resnet18") is None
     assert reference_file("FBNetV3_A") is None
 
 
-def test_a_version_follows_the_content(file):
+def test_reference_version_depends_on_the_content_of_the_file(file):
     before = reference_version(f"{file}:plain")
     file.write_text(FACTORY + "# more\n")
     assert before.startswith("sha256 ")
@@ -42,10 +42,10 @@ def test_a_version_follows_the_content(file):
         reference_version("/nowhere/nets.py:plain")
 
 
-def test_what_a_network_cannot_take(file):
-    assert list(cannot_take("torchvision:resnet18")) == ["drop_path"]
-    assert cannot_take("torchvision:efficientnet_b0") == {}
-    assert cannot_take("b") == {}
-    assert sorted(cannot_take(f"{file}:plain")) == ["drop_path", "dropout"]
+def test_unsupported_recipe_fields_are_listed(file):
+    assert list(unsupported_recipe_fields("torchvision:resnet18")) == ["drop_path"]
+    assert unsupported_recipe_fields("torchvision:efficientnet_b0") == {}
+    assert unsupported_recipe_fields("b") == {}
+    assert sorted(unsupported_recipe_fields(f"{file}:plain")) == ["drop_path", "dropout"]
     with pytest.raises(UserError, match="the zoo has"):
-        cannot_take("resnet18")
+        unsupported_recipe_fields("resnet18")

@@ -29,17 +29,17 @@ def file(tmp_path):
 @pytest.mark.parametrize(
     "reference", ["torchvision:resnet18", "torchvision:mobilenet_v3_small", "timm:resnet10t", "a"]
 )
-def test_any_source_gives_a_classifier(reference, channels):
+def test_every_source_gives_a_classifier(reference, channels):
     network = create_model(reference, 7, channels, dropout=0.1, drop_path=0.0).eval()
     assert network(torch.zeros(2, channels, 64, 64)).shape == (2, 7)
 
 
-def test_a_file_s_factory(file):
+def test_factory_of_a_file_gives_a_classifier(file):
     network = create_model(f"{file}:small", 5, 1)
     assert network(torch.zeros(2, 1, 8, 8)).shape == (2, 5)
 
 
-def test_dropout_is_set_where_it_is_and_added_where_it_is_not(file):
+def test_dropout_is_set_or_added_without_new_parameters(file):
     own = create_model("torchvision:mobilenet_v3_small", 3, dropout=0.37)
     assert [m.p for m in own.modules() if isinstance(m, nn.Dropout)] == [0.37]
     added = create_model(f"{file}:small", 3, dropout=0.5)
@@ -64,21 +64,21 @@ def test_drop_path_grows_linearly():
 @pytest.mark.parametrize(
     ("reference", "message"),
     [
-        ("torchvision:resnet19", "torchvision:resnet19 is not a classifier"),
+        ("torchvision:resnet19", "torchvision:resnet19 is not a known classifier"),
         ("timm:nothing", "timm:nothing is not known"),
         ("hub:resnet18", "give torchvision:NAME, timm:NAME"),
-        ("/nowhere/nets.py:small", "is not there"),
+        ("/nowhere/nets.py:small", "does not exist"),
         ("{file}:missing", "has no 'missing'"),
-        ("{file}:number", "gave int"),
-        ("{file}:broken", "fell over (ValueError: no)"),
+        ("{file}:number", "returned int"),
+        ("{file}:broken", "failed (ValueError: no); fix the file"),
     ],
 )
-def test_mistakes_are_one_sentence(reference, message, file):
+def test_wrong_reference_is_refused(reference, message, file):
     with pytest.raises(UserError) as raised:
         create_model(reference.format(file=file), 3)
     assert message in str(raised.value)
 
 
-def test_a_rate_that_the_network_cannot_take():
+def test_drop_path_is_refused_without_stochastic_depth():
     with pytest.raises(UserError, match="has no stochastic depth"):
         create_model("torchvision:resnet18", 3, drop_path=0.1)

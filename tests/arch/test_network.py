@@ -30,7 +30,7 @@ def blocks(network):
     return [module for module in network.modules() if isinstance(module, InvertedResidual)]
 
 
-def test_shapes():
+def test_shapes_of_logits_and_features():
     network = create(SMALL, num_classes=7, in_chans=1, padding="half").eval()
     images = torch.randn(2, 1, 64, 64)
     assert network(images).shape == (2, 7)
@@ -38,7 +38,7 @@ def test_shapes():
     assert network.definition is SMALL
 
 
-def test_published_padding_shrinks_the_marked_maps():
+def test_published_padding_shrinks_maps_of_rows_with_padding():
     images = torch.randn(1, 3, 64, 64)
     maps = create(SMALL, features_only=True).eval()(images)
     assert [m.shape[-1] for m in maps] == [16, 8, 3, 1]
@@ -46,7 +46,7 @@ def test_published_padding_shrinks_the_marked_maps():
     assert [m.shape[-1] for m in maps] == [16, 8, 4, 2]
 
 
-def test_features_are_the_last_maps_at_their_strides():
+def test_feature_maps_are_the_last_at_their_strides():
     network = create(SMALL, features_only=True, padding="half").eval()
     info = network.feature_info
     assert [i.stride for i in info] == list(FEATURE_STRIDES)
@@ -62,7 +62,7 @@ def test_features_are_the_last_maps_at_their_strides():
         assert got is seen[i.module]
 
 
-def test_backbone_takes_the_weights_of_the_network():
+def test_backbone_loads_the_weights_of_the_network():
     network = create(SMALL).eval()
     backbone = create(SMALL, features_only=True).eval()
     missing, unexpected = backbone.load_state_dict(network.state_dict(), strict=False)
@@ -82,7 +82,7 @@ def test_backbone_ends_at_stride_32():
     assert any(block.project[0].out_channels == 56 for block in blocks(create(deep)))
 
 
-def test_no_map_for_a_detector():
+def test_backbone_without_maps_is_refused():
     flat = Definition.from_dict(SMALL.to_dict() | {"stages": SMALL.stages[:1]})
     with pytest.raises(UserError, match="no map"):
         create(flat, features_only=True)
@@ -98,20 +98,20 @@ def test_no_map_for_a_detector():
         ((5, 4, 8, 1, 1, False, 1), False, True),
     ],
 )
-def test_block_rules(row, shortcut, expands):
+def test_block_has_shortcut_and_expansion_by_its_shapes(row, shortcut, expands):
     definition = Definition.from_dict(SMALL.to_dict() | {"stages": [[row]]})
     (block,) = blocks(create(definition))
     assert block.shortcut == shortcut
     assert isinstance(block.expand, nn.Identity) != expands
 
 
-def test_a_rounded_width_expands_even_at_expansion_one():
+def test_block_expands_at_expansion_one_if_the_width_is_rounded_up():
     """A0's first block: 12 channels become 16."""
     block = blocks(create("a0"))[0]
     assert (block.expand[0].in_channels, block.expand[0].out_channels) == (12, 16)
 
 
-def test_initialization():
+def test_initial_weights_have_the_documented_scales():
     network = create("a0")
     for block in blocks(network):
         assert bool((block.project[1].weight == 0).all()) == block.shortcut
@@ -124,7 +124,7 @@ def test_initialization():
     assert not network.head.classifier.bias.any()
 
 
-def test_weights_follow_the_global_seed():
+def test_weights_depend_on_the_global_seed():
     torch.manual_seed(3)
     first = create(SMALL).state_dict()
     torch.manual_seed(3)
@@ -132,14 +132,14 @@ def test_weights_follow_the_global_seed():
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_residual_blocks_start_as_the_identity():
+def test_residual_block_starts_as_the_identity():
     network = create(SMALL).eval()
     block = next(block for block in blocks(network) if block.shortcut)
     x = torch.randn(2, block.project[0].out_channels, 8, 8)
     assert torch.equal(block(x), x)
 
 
-def test_drop_path_grows_to_the_given_rate():
+def test_drop_path_grows_linearly_to_the_given_rate():
     network = create(SMALL, drop_path=0.5)
     rates = [block.drop_path.p if block.shortcut and i else 0.0 for i, block in enumerate(blocks(network))]
     last = len(rates) - 1
@@ -148,7 +148,7 @@ def test_drop_path_grows_to_the_given_rate():
     assert rates[-1] == 0.5
 
 
-def test_dropped_paths_leave_the_input():
+def test_dropped_path_returns_the_input():
     network = create(SMALL, drop_path=0.9)
     block = blocks(network)[-1].train()
     nn.init.ones_(block.project[1].weight)
@@ -177,17 +177,17 @@ def test_dropout_is_before_the_classifier():
         ({"padding": "same"}, "padding is 'same'"),
     ],
 )
-def test_mistakes(options, words):
+def test_wrong_arguments_are_refused(options, words):
     with pytest.raises(UserError, match=words):
         create(SMALL, **options)
 
 
-def test_unknown_name():
+def test_unknown_name_is_refused():
     with pytest.raises(UserError, match="'fbnet'"):
         create("fbnet")
 
 
-def test_entries_of_the_package():
+def test_package_exports_create_and_zoo():
     assert narsfast.create is create
     assert narsfast.zoo is zoo
     assert {"create", "zoo"} <= set(dir(narsfast))

@@ -11,7 +11,7 @@ def space(request):
     return load_space(request.param)
 
 
-def test_definitions_are_padded_with_absent_rows():
+def test_shorter_definitions_are_padded_with_absent_rows():
     a0, b = zoo()["FBNetV3_A0"], zoo()["FBNetV3_B"]
     short = a0.model_copy(update={"stages": a0.stages[:2]})
     header, rows = lower_definitions([short, b])
@@ -22,7 +22,7 @@ def test_definitions_are_padded_with_absent_rows():
     assert rows[0, 2].tolist() == [3, 2, 24, 1, 2, 0, -1]
 
 
-def test_padding_modes():
+def test_padding_half_ignores_the_padding_of_rows():
     published = lower_definitions([zoo()["FBNetV3_B"]]).rows[0, :, 6].tolist()
     half = lower_definitions([zoo()["FBNetV3_B"]], padding="half").rows[0, :, 6].tolist()
     assert published == [-1, -1, -1, -1, -1, 1, -1, -1, -1, 0, -1, -1]
@@ -49,7 +49,7 @@ def test_genes_lower_to_the_values_of_the_candidate(space):
                 assert rest == [kernel, expansion, get["channels"], 1, depth - 1, se, -1]
 
 
-def test_definitions_of_genes_lower_to_the_same_network(space):
+def test_definition_of_genes_lowers_to_the_same_rows(space):
     genes = space.random(50, seed=2)
     direct = lower_genes(space, genes)
     definitions = definition_of(space, genes)
@@ -61,14 +61,14 @@ def test_definitions_of_genes_lower_to_the_same_network(space):
         assert type(definition).from_json(definition.to_json()) == definition
 
 
-def test_nothing_lowers_to_nothing(space):
+def test_lowering_no_candidates_gives_empty_arrays(space):
     genes = space.random(0, seed=0)
     assert lower_genes(space, genes).rows.shape == (0, 2 * space.stages, 7)
     assert lower_definitions([]).rows.shape == (0, 0, 7)
     assert definition_of(space, genes) == []
 
 
-def test_a_space_without_stages_is_refused(tmp_path):
+def test_lower_genes_refuses_a_space_without_stages(tmp_path):
     path = tmp_path / "table.yaml"
     path.write_text("name: table\narchitecture: {width: {choices: [1, 2]}}\nrecipe: {batch_size: 4}\n")
     space = load_space(path)

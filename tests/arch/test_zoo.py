@@ -4,7 +4,7 @@ from narsfast.arch import zoo, zoo_definition
 from narsfast.errors import UserError
 
 
-def test_names():
+def test_zoo_has_the_published_names():
     assert list(zoo()) == ["FBNetV3_A0", *(f"FBNetV3_{letter}" for letter in "ABCDEFG")]
     assert all(name == definition.name for name, definition in zoo().items())
 
@@ -15,21 +15,21 @@ def test_a_is_b_at_224_pixels():
 
 
 @pytest.mark.parametrize("name", ["FBNetV3_A0", "fbnetv3_a0", "A0", "a0", " a0 "])
-def test_spellings(name):
+def test_zoo_definition_accepts_short_names(name):
     assert zoo_definition(name) is zoo()["FBNetV3_A0"]
 
 
 @pytest.mark.parametrize("name", ["FBNetV3_H", "resnet18", ""])
-def test_unknown_name_lists_the_known(name):
+def test_unknown_name_is_refused_with_the_known_ones(name):
     with pytest.raises(UserError, match=r"FBNetV3_A0, FBNetV3_A, .*FBNetV3_G"):
         zoo_definition(name)
 
 
-def test_the_returned_dict_is_the_callers_own():
+def test_zoo_returns_a_new_dict():
     zoo().clear()
     assert len(zoo()) == 8
 
 
-def test_a_name_of_torchvision_is_recognized():
+def test_name_of_torchvision_is_suggested():
     with pytest.raises(UserError, match=r"did you mean torchvision:resnet18\?$"):
         zoo_definition("resnet18")

@@ -1,4 +1,4 @@
-"""Makes `bench` importable, in processes that a test starts too, and has a table to try its scripts on."""
+"""Makes `bench` importable, also in processes that a test starts, and has a small tabular dataset."""
 
 import sys
 from itertools import product

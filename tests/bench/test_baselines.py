@@ -21,7 +21,7 @@ def row(name, seed, found, baseline):
     }
 
 
-def test_gaps_are_of_the_same_seed_and_have_an_error():
+def test_gaps_pair_equal_seeds_and_have_standard_errors():
     rows = [row("small", 0, 72.0, 70.0), row("small", 1, 76.0, 70.0), row("large", 0, 80.0, 81.0)]
     rows += [row("large", 1, 80.0, 81.0)]
     figures = baselines.figures_of(rows)
@@ -37,7 +37,7 @@ def test_gaps_are_of_the_same_seed_and_have_an_error():
 
 
 @pytest.mark.long
-def test_the_found_network_stands_beside_the_baseline_of_its_budget(tmp_path, monkeypatch):
+def test_judge_returns_found_network_beside_its_baseline_and_reuses_what_is_kept(tmp_path, monkeypatch):
     """On the digits, in a space of one known size, with the smallest of trainings."""
     monkeypatch.setattr(baselines, "OPTIONS", {"fix": {"resolution": 32}, "pool_bounds": "macs=0.2M:6M"})
     monkeypatch.setattr(baselines, "MODELS", {"small": "torchvision:mobilenet_v3_small"})

@@ -1,11 +1,10 @@
 import json
-import os
-from pathlib import Path
+import sys
+import tarfile
 
 import pytest
 
-import bench.__main__ as all_scripts
-from bench import contention, harness
+from bench import DATA_VARIABLE, contention, harness
 from bench.contention import BothCores
 
 FIGURES = {"speed": 1.23456, "speed_2_threads": 2.0}
@@ -37,17 +36,17 @@ def clock(monkeypatch):
     return clock
 
 
-def test_calls_take_turns(clock):
+def test_take_turns_alternates_calls(clock):
     harness.take_turns({"a": clock.takes("a", 1.0), "b": clock.takes("b", 1.0)}, rounds=3)
     assert clock.order == ["a", "a", "b", "b", *["a", "b"] * 3]
 
 
-def test_times_are_medians_of_the_rounds(clock):
+def test_take_turns_returns_medians(clock):
     calls = {"a": clock.takes("a", 50.0, 50.0, 1.0, 9.0, 2.0), "b": clock.takes("b", 4.0)}
     assert harness.take_turns(calls, rounds=3) == {"a": 2.0, "b": 4.0}
 
 
-def test_a_short_call_is_repeated_in_a_round(clock):
+def test_short_call_is_repeated_within_its_turn(clock):
     times = harness.take_turns({"a": clock.takes("a", 0.25)}, rounds=2, at_least=1.0)
     assert times == {"a": 0.25}
     assert len(clock.order) == 2 + 2 * 4
@@ -68,7 +67,7 @@ def test_report_writes_figures_rows_and_machine(monkeypatch, tmp_path, capsys):
     assert "speed_2_threads" in capsys.readouterr().out
 
 
-def test_contended_rows_are_marked_and_figures_of_two_threads_left_out(monkeypatch, tmp_path, capsys):
+def test_contended_report_marks_rows_and_omits_two_thread_figures(monkeypatch, tmp_path, capsys):
     document = reported(monkeypatch, BothCores(1.3), tmp_path / "out.json")
     assert document["figures"] == {"speed": 1.235}
     assert document["rows"] == [{"what": "one", "contended": True}, {"what": "two", "contended": True}]
@@ -78,7 +77,7 @@ def test_contended_rows_are_marked_and_figures_of_two_threads_left_out(monkeypat
     assert "speed_2_threads" not in printed
 
 
-def test_report_says_why_contention_was_not_measured(monkeypatch, tmp_path):
+def test_report_tells_why_contention_was_not_measured(monkeypatch, tmp_path):
     document = reported(monkeypatch, BothCores(None, "one core"), tmp_path / "out.json")
     assert document["figures"].keys() == FIGURES.keys()
     assert document["rows"] == ROWS
@@ -86,93 +85,83 @@ def test_report_says_why_contention_was_not_measured(monkeypatch, tmp_path):
     assert document["machine"]["both_cores_why_not"] == "one core"
 
 
-@pytest.mark.parametrize(
-    ("alone", "together", "speedup", "contended"),
-    [([100, 100], 200, 2.0, False), ([80, 120], 170, 1.7, False), ([100, 100], 169, 1.69, True)],
-)
-def test_contended_under_the_least_speedup(monkeypatch, alone, together, speedup, contended):
-    monkeypatch.setattr(os, "sched_setaffinity", lambda *_: None, raising=False)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2}, raising=False)
-    monkeypatch.setattr(contention, "rates", lambda cores: (alone, together) if cores == [0, 1] else None)
-    cores = contention.check()
-    assert cores.speedup == speedup
-    assert cores.contended == contended
-
-
-def test_one_core_is_not_measured(monkeypatch):
-    monkeypatch.setattr(os, "sched_setaffinity", lambda *_: None, raising=False)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0}, raising=False)
-    assert contention.check() == BothCores(None, "one core")
-    assert not contention.check().contended
-
-
-def test_a_system_without_pinning_is_not_measured(monkeypatch):
-    monkeypatch.delattr(os, "sched_setaffinity", raising=False)
-    cores = contention.check()
-    assert cores.speedup is None
-    assert "pin" in cores.why_not
-
-
-def test_rates_of_real_processes():
-    if not hasattr(os, "sched_getaffinity"):
-        pytest.skip("no process can be pinned here")
-    alone, together = contention.rates(sorted(os.sched_getaffinity(0))[:2])
-    assert min(*alone, together) > 0
-
-
 @pytest.fixture
-def fakes(monkeypatch, tmp_path):
-    """Scripts by name and source in place of the real ones."""
+def command(monkeypatch):
+    """Sets the command line and, if it is given, the environment's data folder."""
 
-    def install(**sources):
-        (tmp_path / "bench").mkdir()
-        for name, source in sources.items():
-            (tmp_path / "bench" / f"{name}.py").write_text(source)
-        monkeypatch.setattr(all_scripts, "ROOT", tmp_path)
-        monkeypatch.setattr(all_scripts, "SCRIPTS", tuple(sources))
+    def install(*arguments, data=None):
+        monkeypatch.setattr(sys, "argv", ["script", *map(str, arguments)])
+        monkeypatch.delenv(DATA_VARIABLE, raising=False)
+        if data is not None:
+            monkeypatch.setenv(DATA_VARIABLE, str(data))
 
     return install
 
 
-FAILS = "import sys; print('row of fails'); sys.exit('too wrong to time')"
-WORKS = """
-import pathlib, sys
-print("options", *sys.argv[1:-2])
-pathlib.Path(sys.argv[-1]).write_text("figures of works")
-"""
+def test_data_option_goes_before_the_environment(command, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    command("--data", other, data=tmp_path)
+    assert harness.arguments(None, data=True).data == other
+    command(data=tmp_path)
+    assert harness.arguments(None, data=True).data == tmp_path
 
 
-def test_a_failing_script_is_named_and_the_others_run(fakes, tmp_path, capfd):
-    fakes(fails=FAILS, works=WORKS)
-    assert all_scripts.main(["--quick", "--json", str(tmp_path / "out")]) == 1
-    printed = capfd.readouterr().out
-    order = ["== fails", "row of fails", "fails failed with exit code 1", "too wrong to time"]
-    order += ["== works", "options --quick\n", "failed: fails\n"]
-    places = [printed.index(text) for text in order]
-    assert places == sorted(places)
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["works.json"]
-    assert (tmp_path / "out" / "works.json").read_text() == "figures of works"
+def test_unnamed_data_ends_in_one_sentence(command):
+    command("--quick")
+    with pytest.raises(SystemExit) as caught:
+        harness.arguments(None, data=True)
+    assert str(caught.value) == (
+        "this benchmark reads data that narsfast does not bring; "
+        "name its folder with --data or the environment variable NARSFAST_BENCH_DATA"
+    )
 
 
-def test_all_scripts_run_without_options(fakes, capfd):
-    fakes(works="import sys; print(sys.argv[1:])")
-    assert all_scripts.main([]) == 0
-    assert capfd.readouterr().out == "== works\n[]\n"
+def test_missing_data_folder_ends_in_one_sentence(command, tmp_path):
+    command("--data", tmp_path / "none")
+    with pytest.raises(
+        SystemExit, match=r"the data is '.*none', which is not a folder; name its folder with"
+    ):
+        harness.arguments(None, data=True)
 
 
-def test_a_script_whose_program_is_missing_is_skipped(fakes, monkeypatch, capfd):
-    fakes(needy=FAILS, works="print('done')")
-    monkeypatch.setattr(all_scripts, "NEEDS", {"needy": "no-such-program"})
-    assert all_scripts.main([]) == 0
-    assert capfd.readouterr().out == "== needy\nskipped: no no-such-program on PATH\n== works\ndone\n"
+def test_data_need_not_be_named_where_it_is_not_read(command):
+    command()
+    assert harness.arguments(None, data=lambda options: options.quick).data is None
+    command("--dataset", "d.yaml")
+    assert (
+        harness.arguments(None, data=True, add=lambda parser: parser.add_argument("--dataset")).data is None
+    )
 
 
-def test_every_script_is_in_the_list():
-    files = Path(all_scripts.__file__).parent.glob("*.py")
-    scripts = {path.stem for path in files if "\ndef main(" in path.read_text()}
-    assert scripts - {"__main__"} == set(all_scripts.SCRIPTS)
+def test_photos_are_a_folder_of_splits_or_in_an_archive(tmp_path):
+    (tmp_path / "photos" / "train").mkdir(parents=True)
+    with harness.photos(tmp_path / "photos") as folder:
+        assert folder == tmp_path / "photos"
+    (tmp_path / "data").mkdir()
+    with tarfile.open(tmp_path / "data" / harness.PHOTOS, "w:gz") as archive:
+        archive.add(tmp_path / "photos", "clothes")
+    with harness.photos(tmp_path / "data") as folder:
+        assert folder.name == "clothes"
+        assert (folder / "train").is_dir()
+    assert not folder.exists()
 
 
-def test_a_single_value_has_no_standard_error():
+def test_folder_without_photos_ends_in_one_sentence(tmp_path):
+    with (
+        pytest.raises(SystemExit, match=r"which has neither photos in a folder train nor clothing_small_80"),
+        harness.photos(tmp_path),
+    ):
+        pass
+
+
+def test_run_python_finds_the_modules_of_this_process(tmp_path, monkeypatch):
+    (tmp_path / "only_here.py").write_text("ANSWER = 42\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    done = harness.run_python("import only_here; print(only_here.ANSWER, *sys.argv[1:])", "x", stdout=-1)
+    assert done.stdout == "42 x\n"
+
+
+def test_mean_and_error_of_one_value_has_no_error():
     assert harness.mean_and_error("gap", [2.0]) == {"gap": 2.0}
     assert harness.mean_and_error("gap", [1.0, 3.0]) == {"gap": 2.0, "gap_error": pytest.approx(1.0)}

@@ -20,7 +20,7 @@ def space_of(search, seed=0):
     return Space.from_dict(config.space)
 
 
-def test_architecture_only_fixes_the_whole_recipe_to_its_middle():
+def test_architecture_only_fixes_recipe_to_its_middle():
     space = space_of("architecture_only")
     assert space.searches_architecture
     assert not space.searches_recipe
@@ -30,7 +30,7 @@ def test_architecture_only_fixes_the_whole_recipe_to_its_middle():
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_recipe_only_fixes_an_architecture_inside_the_budget(seed):
+def test_recipe_only_fixes_architecture_inside_budget(seed):
     space = space_of("recipe_only", seed)
     assert space.searches_recipe
     assert not space.searches_architecture
@@ -40,11 +40,11 @@ def test_recipe_only_fixes_an_architecture_inside_the_budget(seed):
     assert Budget.parse(joint.OPTIONS["pool_bounds"]).within(macs[:1, None], ("macs",)).all()
 
 
-def test_the_joint_search_fixes_nothing():
+def test_joint_search_fixes_nothing():
     assert joint.fixed("joint", OPTIONS) == {}
 
 
-def test_the_fixed_architecture_is_the_nearest_that_keeps_the_budget():
+def test_nearest_to_middle_keeps_the_budget():
     space = load_space("tiny")
     counter = Counter(space, in_chans=1, num_classes=10)
     middle = joint.middle(space)
@@ -81,7 +81,7 @@ def swapped(seed, large, small):
     }
 
 
-def test_gaps_are_of_the_same_seed_and_have_an_error():
+def test_gaps_pair_equal_seeds_and_have_standard_errors():
     first = [row("joint", 0, 96.0), row("architecture_only", 0, 95.0), row("recipe_only", 0, 97.0)]
     first += [swapped(0, 94.0, 91.0)]
     second = [row("joint", 1, 90.0), row("architecture_only", 1, 87.0), row("recipe_only", 1, 89.0)]
@@ -102,20 +102,20 @@ def test_gaps_are_of_the_same_seed_and_have_an_error():
     assert not [name for name in alone if name.endswith("_error")]
 
 
-def test_photos_are_needed_only_where_they_are_read():
+def test_digits_alone_need_no_photos():
     assert not joint._reads_photos(argparse.Namespace(on=None, quick=True))
     assert joint._reads_photos(argparse.Namespace(on=None, quick=False))
     assert not joint._reads_photos(argparse.Namespace(on=["digits"], quick=False))
 
 
 @pytest.mark.long
-def test_one_seed_with_the_smallest_of_trainings_and_again_from_what_is_kept(tmp_path):
+def test_measure_returns_a_row_per_search_and_reuses_what_is_kept(tmp_path):
     options = {**joint.OPTIONS, **joint.QUICK, "pool_size": 16, "iterations": 1}
     rows = joint.measure(tmp_path, "digits", "digits", 0, options, workers=1)
     assert [row["search"] for row in rows] == [*joint.SEARCHES, "swap"]
     searches = rows[:-1]
     assert len({(row["trainings"], row["final_epochs"]) for row in searches}) == 1
-    assert all(row["trainings"] == options["batch"] for row in searches)
+    assert all(row["trainings"] == options["trials_per_batch"] for row in searches)
     assert all(row["macs"] <= 4_000_000 for row in searches)
     if not rows[-1]["equal_recipes"]:
         kept = tmp_path / "digits-0-joint" / "swap.json"

@@ -5,7 +5,7 @@ import torch
 from bench import optimizer
 
 
-def test_the_compiled_step_equals_torch_and_rivals_run():
+def test_compiled_step_equals_torch_and_rival_changes_weights():
     optimizer.check(steps=2)
     made = optimizer.network()
     before = [parameter.detach().clone() for parameter in made.parameters()]
@@ -13,5 +13,5 @@ def test_the_compiled_step_equals_torch_and_rivals_run():
     assert not any(a.equal(b) for a, b in zip(before, made.parameters(), strict=True) if b.numel() > 1)
 
 
-def test_every_parameter_has_a_gradient():
+def test_network_has_gradient_at_every_parameter():
     assert all(torch.any(parameter.grad != 0) for parameter in optimizer.network().parameters())

@@ -8,7 +8,7 @@ from bench import recipe_switch
 from narsfast.arch import create_model
 
 
-def test_the_networks_are_what_they_are_called():
+def test_wide_has_more_channels_and_deep_more_blocks():
     networks = {
         name: create_model(getattr(recipe_switch, name.upper()), 10, 3) for name in ("base", "wide", "deep")
     }
@@ -24,14 +24,14 @@ def test_the_networks_are_what_they_are_called():
         assert network(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
 
 
-def test_a_gap_has_its_standard_error():
+def test_gap_returns_mean_and_standard_error():
     points, error = recipe_switch.gap([1.0, 3.0], [1.0, 1.0])
     assert points == 1.0
     assert error == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(("deep", "switched"), [(11.0, 1.0), (9.0, 0.0)])
-def test_a_switch_is_a_change_of_sign(deep, switched):
+def test_ranking_switches_where_the_gap_changes_sign(deep, switched):
     by_case = {
         ("switch", "wide", "plain"): [10.0, 12.0],
         ("switch", "deep", "plain"): [5.0, 7.0],
@@ -49,9 +49,10 @@ def test_a_switch_is_a_change_of_sign(deep, switched):
 
 
 @pytest.mark.long
-def test_both_questions_are_answered(tmp_path, monkeypatch):
+def test_main_answers_both_questions(tmp_path, monkeypatch):
     """On the digits, with the smallest of trainings."""
-    monkeypatch.setattr("sys.argv", ["recipe_switch", "--quick", "--json", str(tmp_path / "found.json")])
+    options = ["--quick", "--data", str(tmp_path), "--json", str(tmp_path / "found.json")]
+    monkeypatch.setattr("sys.argv", ["recipe_switch", *options])
     monkeypatch.setattr("bench.harness.photos", lambda folder: nullcontext("digits"))
     recipe_switch.main()
     found = json.loads((tmp_path / "found.json").read_text())

@@ -6,7 +6,7 @@ from bench import search_optimum
 
 
 @pytest.mark.parametrize("make", [search_optimum.macro, search_optimum.tiny])
-def test_the_best_is_found(make):
+def test_search_finds_the_best_of_all_candidates(make):
     rows = search_optimum.found(make(10_000), seeds=5)
     assert all(row["candidates"] <= 10_000 for row in rows)
     assert [row["found"] for row in rows] == [5] * len(rows)

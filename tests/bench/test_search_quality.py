@@ -6,65 +6,67 @@ from hypothesis.extra.numpy import arrays
 
 from bench import search_quality
 from bench.search_quality import cases_of, figures_of, judge, ranks_found, ranks_of, rows_of
-from bench.searches import Trained
-from bench.table import Table, load_table
-from bench.table_jobs import Case, Tables
+from bench.tabular.dataset import TabularDataset, load_dataset
+from bench.tabular.jobs import Case, Datasets
+from bench.tabular.searches import Trained
 
 
-def table_of(targets):
-    return Table("t", None, np.zeros((len(targets), 0)), None, None, np.asarray(targets, np.float64), None)
+def dataset_of(targets):
+    return TabularDataset(
+        "t", None, np.zeros((len(targets), 0)), None, None, np.asarray(targets, np.float64), None
+    )
 
 
-def test_ranks_count_from_zero_by_the_mean_and_ties_share_the_better():
-    table = table_of([[1, 3], [2, 2], [5, 5], [0, 0]])
-    assert ranks_of(table, np.arange(4)).tolist() == [1, 1, 0, 3]
+def test_ranks_of_counts_from_zero_and_ties_share_the_better_rank():
+    dataset = dataset_of([[1, 3], [2, 2], [5, 5], [0, 0]])
+    assert ranks_of(dataset, np.arange(4)).tolist() == [1, 1, 0, 3]
 
 
-def test_a_search_gives_what_it_saw_do_best():
-    table = table_of([[9, 1], [6, 6], [8, 8], [3, 3]])
-    trained = Trained(np.array([3, 0, 1, 2]), table.targets[[3, 0, 1, 2], 0])
+def test_ranks_found_follows_the_best_label_seen():
+    dataset = dataset_of([[9, 1], [6, 6], [8, 8], [3, 3]])
+    trained = Trained(np.array([3, 0, 1, 2]), dataset.targets[[3, 0, 1, 2], 0])
     # Row 0 was seen to be the best, and is the third of four by the mean.
-    assert ranks_found(table, trained).tolist() == [3, 2, 2, 2]
+    assert ranks_found(dataset, trained).tolist() == [3, 2, 2, 2]
 
 
 @given(
     targets=arrays(np.float64, (12, 3), elements=st.integers(0, 5)),
     order=st.permutations(range(12)),
 )
-def test_what_is_seen_without_noise_only_gets_better(targets, order):
-    table = table_of(targets[:, :1].repeat(3, axis=1))
-    found = ranks_found(table, Trained(np.array(order), table.targets[order, 0]))
-    ranks = ranks_of(table, np.array(order))
+def test_ranks_found_never_worsen_without_noise(targets, order):
+    dataset = dataset_of(targets[:, :1].repeat(3, axis=1))
+    found = ranks_found(dataset, Trained(np.array(order), dataset.targets[order, 0]))
+    ranks = ranks_of(dataset, np.array(order))
     assert (found == np.minimum.accumulate(ranks)).all()
     assert found[-1] == 0
 
 
-def test_judge_tells_ranks_of_what_was_seen_and_of_what_was_trained(toy, monkeypatch):
-    table = load_table(toy)
-    best, worst = np.argmax(table.targets.mean(axis=1)), np.argmin(table.targets.mean(axis=1))
+def test_judge_returns_ranks_of_seen_and_of_trained(toy, monkeypatch):
+    dataset = load_dataset(toy)
+    best, worst = np.argmax(dataset.targets.mean(axis=1)), np.argmin(dataset.targets.mean(axis=1))
     searches = {
         "narsfast": lambda *_: Trained(np.array([worst, best]), np.array([1.0, 0.0]), 0.5),
         "tpe": lambda *_: None,
     }
     monkeypatch.setattr(search_quality, "SEARCHES", searches)
-    scores = judge(table, "narsfast", 2, 0)
-    last = ranks_of(table, np.array([worst]))[0]  # another row may be as bad
+    scores = judge(dataset, "narsfast", 2, 0)
+    last = ranks_of(dataset, np.array([worst]))[0]  # another row may be as bad
     assert scores["ranks"] == [last, last]
     assert scores["trained"] == [last, 0]
     assert scores["epochs"] == 0.5
-    assert judge(table, "tpe", 2, 0) is None
+    assert judge(dataset, "tpe", 2, 0) is None
 
 
-def test_one_search_serves_all_numbers_of_trainings(toy):
-    tables = Tables([toy], None)
-    cases = cases_of(tables, ["narsfast", "one_shot"], [10, 20], 2)
+def test_cases_of_has_one_search_for_all_numbers_of_trainings(toy):
+    datasets = Datasets([toy], None)
+    cases = cases_of(datasets, ["narsfast", "one_shot"], [10, 20], 2)
     assert [(case.seed, case.variant, case.size) for case in cases] == [
         (seed, *rest) for seed in (0, 1) for rest in (("narsfast", 20), ("one_shot", 10), ("one_shot", 20))
     ]
-    assert cases_of(tables, ["narsfast"], [10, 50], 1) == []
+    assert cases_of(datasets, ["narsfast"], [10, 50], 1) == []
 
 
-def test_rows_and_figures_are_over_the_seeds():
+def test_rows_and_figures_aggregate_over_seeds():
     def scores(*ranks):
         return {"ranks": ranks, "trained": ranks, "epochs": 1.0, "seconds": 0.5}
 

@@ -6,7 +6,7 @@ from bench import statistics_speed
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_counts_are_equal_and_every_call_handles_what_it_says():
+def test_all_work_counts_the_networks_it_names():
     work = statistics_speed.all_work(networks=1)
     assert {"narsfast, all statistics", "torch FlopCounterMode"} <= work.keys()
     handled, call = work["narsfast, all statistics"]

@@ -30,7 +30,7 @@ def photos(tmp_path):
     return tmp_path
 
 
-def test_the_best_row_stands_over_the_plain_one_with_as_many_workers():
+def test_figures_compare_best_row_with_plain_row_of_equal_workers():
     fused = Case("dali", "fused", "float32")
     rows = [row(100.0), row(150.0, workers=2), row(300.0, case=fused), row(600.0, 2, fused)]
     rows.append({**row(0.0, 4, fused), "failed": "why"})
@@ -45,17 +45,17 @@ def test_the_best_row_stands_over_the_plain_one_with_as_many_workers():
 @pytest.mark.parametrize(
     ("most", "counts"), [(1, [1]), (2, [1, 2]), (6, [1, 2, 4, 6]), (16, [1, 2, 4, 8, 16])]
 )
-def test_workers_double_up_to_the_most(most, counts):
+def test_worker_counts_double_up_to_the_most(most, counts):
     assert throughput.worker_counts(most) == counts
 
 
-def test_the_network_costs_what_the_description_says():
+def test_network_has_the_macs_in_the_docstring():
     macs = count_definitions([throughput.DEFINITION], num_classes=10)[0, STATISTICS.index("macs")]
     assert round(macs / 1e6, 1) == 10.2
     assert "10.2 M\nmultiply-adds" in throughput.__doc__
 
 
-def test_what_the_machine_cannot_do_is_left_out_with_the_reason(monkeypatch, capsys):
+def test_cases_leave_out_what_the_machine_cannot_do_with_the_reason(monkeypatch, capsys):
     def missing(choice):
         raise UserError(f"loader is {choice!r}, which cannot be imported")
 
@@ -69,7 +69,7 @@ def test_what_the_machine_cannot_do_is_left_out_with_the_reason(monkeypatch, cap
     assert "rows of fused on cuda, as this install has no CUDA kernels" in said
 
 
-def test_gpus_of_one_name_are_one_place_and_their_workers_see_them(monkeypatch):
+def test_places_group_gpus_by_name_and_workers_see_their_gpus(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,7")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: ["big", "small", "big"][index])
@@ -81,7 +81,7 @@ def test_gpus_of_one_name_are_one_place_and_their_workers_see_them(monkeypatch):
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "4,5,7"
 
 
-def test_a_part_of_the_photos_is_trained_and_failures_are_rows(photos, monkeypatch):
+def test_measure_trains_part_of_the_photos_and_keeps_failures_as_rows(photos, monkeypatch):
     broken = Case("torchvision", "torch", "float16")
     real = throughput.seconds
 
@@ -101,12 +101,12 @@ def test_a_part_of_the_photos_is_trained_and_failures_are_rows(photos, monkeypat
     assert "images_per_second" not in rows[1]
 
 
-def test_rows_of_other_devices_stay(tmp_path):
+def test_merged_keeps_rows_of_other_devices(tmp_path):
     def row(device, name, rate, **changed):
         case = {"loader": "torchvision", "ops": "torch", "precision": "float32", "workers": 1}
         return {"device": device, "name": name, "images_per_second": rate, **case, **changed}
 
-    file = tmp_path / "table.json"
+    file = tmp_path / "rates.json"
     here = [row("cpu", "here", 10.0), row("cpu", "here", 30.0, ops="fused")]
     figures, rows = throughput.merged(file, here)
     assert (figures["throughput_vs_plain"], rows) == (3.0, here)

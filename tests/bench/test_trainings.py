@@ -1,9 +1,10 @@
 from bench import recipe_switch
 from bench.trainings import Case, accuracies, all_accuracies
+from narsfast.arch import NetworkSpec
 
 
-def test_a_training_is_measured_on_both_splits_wherever_it_runs():
-    case = Case(recipe_switch.BASE, 32, recipe_switch.PLAIN.model_dump(mode="json"), 1, 1, "digits")
+def test_accuracies_are_equal_in_this_and_in_another_process():
+    case = Case(NetworkSpec(recipe_switch.BASE, 32), recipe_switch.PLAIN, 1, 1, "digits")
     validation, test = accuracies(case)
     assert 0 <= validation <= 100
     assert 0 <= test <= 100
@@ -11,8 +12,8 @@ def test_a_training_is_measured_on_both_splits_wherever_it_runs():
     assert all_accuracies([case, other], workers=1) == [(validation, test), accuracies(other)]
 
 
-def test_a_training_that_diverges_is_a_constant_guess():
-    recipe = recipe_switch.PLAIN.model_copy(update={"learning_rate": 1e30}).model_dump(mode="json")
-    validation, test = accuracies(Case(recipe_switch.BASE, 32, recipe, 1, 1, "digits"))
+def test_diverged_training_counts_as_constant_guess():
+    recipe = recipe_switch.PLAIN.model_copy(update={"learning_rate": 1e30})
+    validation, test = accuracies(Case(NetworkSpec(recipe_switch.BASE, 32), recipe, 1, 1, "digits"))
     assert validation == test
     assert 5 < test < 15

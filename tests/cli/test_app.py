@@ -139,7 +139,7 @@ def test_export(capsys, stored, tmp_path):
         (["run", "--budget", "flops=3M"], "statistic 'flops' is unknown"),
         (["run", "--fix", "ema=maybe"], "maybe"),
         (["run", "--data", "nowhere"], "nowhere"),
-        (["run", "--batch", "0"], "batch is 0; it must be greater than or equal to 2"),
+        (["run", "--trials-per-batch", "0"], "trials_per_batch is 0; it must be greater than or equal to 2"),
         (["run", "--correlation", "pearson"], "correlation is 'pearson'; it must be 'spearman' or 'kendall'"),
         (["resume", "nowhere"], "nowhere"),
         (["space", "nothing.yaml"], "nothing.yaml"),

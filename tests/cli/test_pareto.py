@@ -6,23 +6,24 @@ from contextlib import contextmanager
 import pytest
 
 from narsfast import cli, pipeline
+from narsfast.common.candidate import Candidate
+from narsfast.runs import FoundCandidate
 
-ROWS = [
-    {
-        "id": f"{number:016x}",
-        "architecture": {"resolution": 32},
-        "recipe": {"ema": True},
-        "predicted": 60.0 + number,
-        "std": 0.5,
-        "statistics": {"macs": 1000 * number, "params": 10},
-    }
+FOUND = [
+    FoundCandidate(
+        Candidate({"resolution": 32}, {"ema": True, "learning_rate": 0.001 * number}),
+        predicted=60.0 + number,
+        std=0.5,
+        statistics={"macs": 1000 * number, "params": 10},
+    )
     for number in range(50)
 ]
+ROWS = [found.to_dict() for found in FOUND]
 
 
 @pytest.fixture
 def asked(monkeypatch):
-    """What the command asks the stage for; the stage answers with ROWS."""
+    """What the command asks the stage for; the stage answers with FOUND."""
     found = []
 
     @contextmanager
@@ -31,7 +32,7 @@ def asked(monkeypatch):
 
     def pareto(search, statistics, between):
         found.append((statistics, between))
-        return ROWS
+        return FOUND
 
     monkeypatch.setattr(pipeline, "open_search", open_search)
     monkeypatch.setattr(pipeline, "pareto", pareto)

@@ -23,7 +23,7 @@ from narsfast.errors import UserError
         ("params=1e6", {"params": (0, 1e6)}, "params<=1M"),
     ],
 )
-def test_parse_and_label(text, bounds, label):
+def test_parse_reads_bounds_and_label_shows_them(text, bounds, label):
     budget = Budget.parse(text)
     assert budget.bounds == bounds
     assert budget.label() == label
@@ -46,12 +46,12 @@ def test_parse_and_label(text, bounds, label):
         ("macs=5M,macs=1M", "twice"),
     ],
 )
-def test_mistakes(text, words):
+def test_parse_refuses_wrong_budgets(text, words):
     with pytest.raises(UserError, match=words):
         Budget.parse(text)
 
 
-def test_another_list_of_statistics():
+def test_parse_accepts_known_statistics_only():
     assert Budget.parse("latency=8", known=("latency",)).bounds == {"latency": (0, 8)}
     with pytest.raises(UserError, match="'macs' is unknown; the known ones are none, for this space"):
         Budget.parse("macs=1M", known=())
@@ -65,7 +65,7 @@ def test_within_is_a_conjunction_with_inclusive_bounds():
     assert budget.within(statistics).tolist() == [False, True, True, False, False]
 
 
-def test_within_reads_columns_by_name():
+def test_within_finds_columns_by_name():
     budget = Budget({"depth": (0, 5)})
     statistics = np.array([[9, 5], [1, 6]], np.int64)
     assert budget.within(statistics, ["macs", "depth"]).tolist() == [True, False]
@@ -74,14 +74,14 @@ def test_within_reads_columns_by_name():
 
 
 @given(st.floats(1e-3, 1e15, allow_nan=False), st.floats(0, 1e15))
-def test_labels_are_exact(low, more):
+def test_parse_of_a_label_gives_the_budget(low, more):
     budget = Budget({"macs": (low, low + more)})
     label = budget.label()
     first, _, last = label.split("<=")
     assert Budget.parse(f"macs={first}:{last}") == budget
 
 
-def test_format_number():
+def test_format_number_uses_the_largest_unit():
     assert [format_number(x) for x in (0, 12, 999, 1000, 2.5e6, 3e9)] == [
         "0",
         "12",

@@ -1,4 +1,4 @@
-"""Latency tables: how they are filled, what they refuse, and that they are sums. No test asserts a time."""
+"""Latency tables: measurement, interpolation, sums and refusals. No test asserts a time."""
 
 import json
 
@@ -22,7 +22,7 @@ def all_parts(space):
 
 
 def model(parts):
-    """A latency that the interpolation can learn: a fixed part and the multiply-adds of the expansion."""
+    """Return a latency that can be interpolated: a constant plus the multiply-adds of the expansion."""
     inputs, outputs, side = (parts[:, column].astype(float) for column in (3, 4, 7))
     return 0.1 + 1e-5 * inputs * outputs * side**2
 
@@ -53,7 +53,7 @@ def small():
 
 
 def test_latency_is_the_sum_of_the_parts(small):
-    """Against a sum over the rows, part for part."""
+    """The expected value is summed over the rows, part by part."""
     genes = small.random(50, seed=2)
     counter = Counter(small, 1, 10, latency=table(small))
     assert counter.names == (*STATISTICS, LATENCY)
@@ -72,14 +72,14 @@ def test_latency_is_the_sum_of_the_parts(small):
         assert counted[candidate, 7] == pytest.approx(model(np.array(parts)).sum(), rel=1e-12)
 
 
-def test_scale_multiplies(small):
+def test_scale_multiplies_the_latency(small):
     genes = small.random(20, seed=2)
     one = Counter(small, 1, 10, latency=table(small))(genes)
     three = Counter(small, 1, 10, latency=table(small, scale=3.0))(genes)
     assert three[:, 7] == pytest.approx(3 * one[:, 7])
 
 
-def test_parts_that_were_not_timed_are_interpolated():
+def test_untimed_parts_are_interpolated():
     parts = all_parts(load_space("tiny"))
     picked = np.random.default_rng(1).permutation(len(parts))
     timed, others = parts[picked[:600]], parts[picked[600:]]
@@ -89,7 +89,7 @@ def test_parts_that_were_not_timed_are_interpolated():
     assert np.isnan(held_out_error(timed[:9], model(timed[:9])))
 
 
-def test_a_table_survives_the_disk(small, tmp_path):
+def test_table_survives_writing_and_reading(small, tmp_path):
     file = tmp_path / "latency.json"
     written = table(small)
     written.write(file)
@@ -99,47 +99,47 @@ def test_a_table_survives_the_disk(small, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (None, "cannot be read"),
-        ("{", "no latency table"),
+        ("{", "not a latency table"),
         ('{"format": 9}', "format is 9"),
         ("[]", "format is None"),
     ],
 )
-def test_files_that_are_no_tables(content, said, tmp_path):
+def test_read_refuses_files_that_are_not_tables(content, message, tmp_path):
     file = tmp_path / "latency.json"
     if content is not None:
         file.write_text(content)
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         LatencyTable.read(file)
 
 
-def test_a_field_is_named(small, tmp_path):
+def test_read_names_the_wrong_field(small, tmp_path):
     file = tmp_path / "latency.json"
     file.write_text(json.dumps(table(small).model_dump(mode="json") | {"batch": "many"}))
     with pytest.raises(UserError, match="batch"):
         LatencyTable.read(file)
 
 
-def test_another_space_is_refused_and_a_part_of_it_is_not(small):
-    made = table(small)
-    Counter(small.fix({"stem.channels": 8}), 1, 10, latency=made)
+def test_counter_refuses_a_table_that_lacks_parts_of_the_space(small):
+    latencies = table(small)
+    Counter(small.fix({"stem.channels": 8}), 1, 10, latency=latencies)
     with pytest.raises(UserError, match="2 stages and not 4"):
-        Counter(load_space("tiny"), 1, 10, latency=made)
+        Counter(load_space("tiny"), 1, 10, latency=latencies)
     with pytest.raises(UserError, match=r"stem\.channels is never 24"):
-        Counter(small.override({"stem.channels": {"choices": [8, 24]}}), 1, 10, latency=made)
+        Counter(small.override({"stem.channels": {"choices": [8, 24]}}), 1, 10, latency=latencies)
     with pytest.raises(UserError, match="1 channels and 10 classes, not 3 and 10"):
-        Counter(small, 3, 10, latency=made)
+        Counter(small, 3, 10, latency=latencies)
 
 
-def test_named_keeps_whole_numbers_whole():
+def test_named_keeps_integers():
     rows = named(("macs", LATENCY), np.array([[12.0, 0.5]]))
     assert rows == [{"macs": 12, LATENCY: 0.5}]
     assert isinstance(rows[0]["macs"], int)
 
 
-def test_budgets_in_milliseconds():
+def test_budget_reads_and_writes_milliseconds():
     budget = Budget.parse("latency=1.5:8ms,macs=1M")
     assert budget.bounds["latency"] == (1.5, 8.0)
     assert Budget.parse(budget.text()) == budget
@@ -151,7 +151,7 @@ def test_budgets_in_milliseconds():
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Parts take the time of the model, and no time limit is reached before `limit` parts."""
+    """Replace the clock: modules take a time by their parameters, and the limit is reached after `limit` modules."""
 
     class Clock:
         limit = 10**9
@@ -167,35 +167,35 @@ def clock(monkeypatch):
     return Clock
 
 
-def test_measuring_times_every_part_where_it_can(small, clock):
-    made = measuring.measure_latency(small, 1, 10, seconds=1)
-    assert made.of == len(made.parts) == len(all_parts(small))
-    assert {tuple(part) for part in all_parts(small).tolist()} == set(made.parts)
-    assert made.networks == measuring.NETWORKS // 2
-    # The parameters of the parts are those of the network.
-    assert made.network_error < 1e-6
-    assert made.network_spearman == pytest.approx(1)
-    assert (made.batch, made.threads, made.ops) == (1, 1, "fused")
+def test_measure_latency_times_every_part_within_the_limit(small, clock):
+    measured = measuring.measure_latency(small, 1, 10, seconds=1)
+    assert measured.of == len(measured.parts) == len(all_parts(small))
+    assert {tuple(part) for part in all_parts(small).tolist()} == set(measured.parts)
+    assert measured.networks == measuring.NETWORKS // 2
+    # With this clock the latency of a network is exactly the sum of its parts.
+    assert measured.network_error < 1e-6
+    assert measured.network_spearman == pytest.approx(1)
+    assert (measured.batch, measured.threads, measured.ops) == (1, 1, "fused")
 
 
-def test_measuring_stops_at_the_limit_with_every_kind(small, clock):
+def test_measure_latency_stops_at_the_limit_with_every_kind_timed(small, clock):
     clock.limit = 30
-    made = measuring.measure_latency(small, 1, 10, seconds=1)
-    assert len(made.parts) == 30 < made.of
-    assert {part[0] for part in made.parts} == {0, 1, 2}
+    measured = measuring.measure_latency(small, 1, 10, seconds=1)
+    assert len(measured.parts) == 30 < measured.of
+    assert {part[0] for part in measured.parts} == {0, 1, 2}
 
 
-def test_measuring_really_runs_and_keeps_the_threads(small):
+def test_measure_latency_restores_the_number_of_threads(small):
     import torch
 
     before = torch.get_num_threads()
-    made = measuring.measure_latency(small, 1, 10, batch=2, seconds=0)
-    assert len(made.parts) == 20
-    assert min(made.milliseconds) > 0
+    measured = measuring.measure_latency(small, 1, 10, batch=2, seconds=0)
+    assert len(measured.parts) == 20
+    assert min(measured.milliseconds) > 0
     assert torch.get_num_threads() == before
 
 
-def test_a_space_without_networks_is_refused(tmp_path):
+def test_measure_latency_refuses_a_space_without_stages(tmp_path):
     path = tmp_path / "table.yaml"
     path.write_text("name: table\narchitecture: {width: {choices: [1, 2]}}\nrecipe: {batch_size: 4}\n")
     with pytest.raises(UserError, match="nothing to time"):

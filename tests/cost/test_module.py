@@ -1,4 +1,4 @@
-"""The statistics in C++, their numpy twin, and the built network count the same, each on its own."""
+"""Three independent counts agree: the native one, its numpy reference and the hooks on a built network."""
 
 import numpy as np
 import pytest
@@ -48,7 +48,7 @@ def on_meta(definition, **options):
 
 @pytest.fixture
 def shapes_only(monkeypatch):
-    """Leave out what keeps every shape and costs most of a pass on the meta device: norms and activations."""
+    """Skip norms and activations, which keep every shape and take most of the time on the meta device."""
     for kind in (nn.BatchNorm2d, nn.Hardswish, nn.Hardsigmoid):
         monkeypatch.setattr(kind, "forward", lambda self, x: x)
     for kind in (nn.Conv2d, nn.Linear, nn.BatchNorm2d):
@@ -56,7 +56,7 @@ def shapes_only(monkeypatch):
 
 
 @pytest.mark.parametrize("name", RECONCILIATION)
-def test_published_counts_to_the_unit(name):
+def test_counts_of_the_zoo_are_the_published_ones(name):
     definition = zoo()[name]
     native = count_definitions([definition])[0]
     assert tuple(native[:4]) == RECONCILIATION[name]
@@ -65,7 +65,7 @@ def test_published_counts_to_the_unit(name):
 
 
 @pytest.mark.parametrize("name", RECONCILIATION)
-def test_half_padding_counts_to_the_unit(name):
+def test_counts_of_the_zoo_with_half_padding(name):
     definition = zoo()[name]
     native = count_definitions([definition], padding="half")[0]
     assert native[0] == HALF_PADDING_MACS[name]
@@ -74,7 +74,7 @@ def test_half_padding_counts_to_the_unit(name):
 
 
 @pytest.mark.parametrize("name", TIMM)
-def test_timms_counts(name):
+def test_counts_of_the_zoo_are_those_of_timm(name):
     timm = pytest.importorskip("timm", reason="timm is not installed")
     timm_name, params, macs = TIMM[name]
     with torch.device("meta"):
@@ -89,7 +89,7 @@ def test_timms_counts(name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", builtin_spaces())
-def test_200_random_candidates(name, shapes_only):
+def test_native_reference_and_module_count_random_candidates_alike(name, shapes_only):
     space = load_space(name)
     genes = space.random(200, seed=11)
     native = Counter(space)(genes)
@@ -100,7 +100,7 @@ def test_200_random_candidates(name, shapes_only):
 
 @st.composite
 def definitions(draw):
-    """Networks that no space holds: odd widths, any padding, strides anywhere, deep rows."""
+    """Draw networks that no space contains: odd widths, any padding, strides anywhere, deep rows."""
     row = st.tuples(
         st.sampled_from([1, 3, 5, 7]),
         st.integers(1, 6),
@@ -124,7 +124,9 @@ def definitions(draw):
 
 @given(definitions(), st.integers(1, 4), st.integers(1, 20), st.sampled_from(["published", "half"]))
 @settings(max_examples=60, deadline=None)
-def test_networks_outside_every_space(definition, in_chans, num_classes, padding):
+def test_native_reference_and_module_count_arbitrary_networks_alike(
+    definition, in_chans, num_classes, padding
+):
     lowered = lower_definitions([definition], padding)
     native = count_definitions([definition], in_chans, num_classes, padding)[0]
     network = on_meta(definition, in_chans=in_chans, num_classes=num_classes, padding=padding)
@@ -132,7 +134,7 @@ def test_networks_outside_every_space(definition, in_chans, num_classes, padding
     assert native.tolist() == count_module(network).tolist()
 
 
-def test_a_real_network_is_left_as_it_was():
+def test_count_module_does_not_change_the_network():
     definition = definition_of(load_space("tiny"), load_space("tiny").random(1, seed=5))[0]
     network = create(definition).train()
     before = {name: value.clone() for name, value in network.state_dict().items()}

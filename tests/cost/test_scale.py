@@ -25,13 +25,13 @@ def blocks(definition):
     return [sum(row.repeats for row in stage) for stage in definition.stages]
 
 
-def test_a_is_b_scaled_down():
+def test_b_scaled_down_is_a():
     a, b = zoo_definition("a"), zoo_definition("b")
     found = scale(b, macs(a))
     assert (found.resolution, found.stages, found.stem_channels) == (224, a.stages, a.stem_channels)
 
 
-def test_g_is_nearly_e_scaled_up():
+def test_e_scaled_up_is_nearly_g():
     e, g = zoo_definition("e"), zoo_definition("g")
     found = scale(e, macs(g, "half"), padding="half")
     assert macs(found, "half") == pytest.approx(macs(g, "half"), rel=0.02)
@@ -45,8 +45,8 @@ def test_g_is_nearly_e_scaled_up():
 
 @settings(deadline=None, max_examples=20)
 @given(seed=st.integers(0, 1000), factor=st.floats(0.25, 4))
-def test_stages_stay_in_proportion(seed, factor):
-    """Up to what multiples of 8 do to narrow stages, and one step of one stage."""
+def test_scaled_stages_stay_in_proportion(seed, factor):
+    """Except for rounding to multiples of 8 in narrow stages, and one step of one stage."""
     definition = candidate(seed)
     scaled = scale(definition, macs(definition) * factor)
     changed = [new.channels / old.channels for old, new in zip(definition.rows, scaled.rows, strict=True)]
@@ -56,7 +56,7 @@ def test_stages_stay_in_proportion(seed, factor):
 
 @settings(deadline=None, max_examples=20)
 @given(seed=st.integers(0, 1000), factors=st.lists(st.floats(0.2, 4), min_size=2, max_size=2))
-def test_more_asked_never_gives_less(seed, factors):
+def test_scaled_macs_are_monotonic(seed, factors):
     definition = candidate(seed)
     own = macs(definition)
     small, large = (scale(definition, own * factor) for factor in sorted(factors))
@@ -65,7 +65,7 @@ def test_more_asked_never_gives_less(seed, factors):
 
 @settings(deadline=None, max_examples=20)
 @given(seed=st.integers(0, 1000), factor=st.floats(0.25, 4))
-def test_the_number_is_met_with_legal_widths(seed, factor):
+def test_wanted_macs_are_met_with_legal_widths(seed, factor):
     definition = candidate(seed)
     scaled = scale(definition, macs(definition) * factor)
     assert macs(scaled) == pytest.approx(macs(definition) * factor, rel=0.02)
@@ -78,12 +78,12 @@ def test_the_number_is_met_with_legal_widths(seed, factor):
 
 @given(seed=st.integers(0, 1000))
 @settings(deadline=None, max_examples=10)
-def test_once_gives_the_same_network(seed):
+def test_scaling_to_the_own_macs_changes_nothing(seed):
     definition = candidate(seed)
     assert scale(definition, macs(definition)) == definition
 
 
-def test_small_images_keep_their_maps():
+def test_small_networks_are_scaled_by_resolution():
     space = load_space("tiny")
     definition = definition_of(space, space.random(1, 0))[0]
     own = int(count_definitions([definition], 1, 10)[0, STATISTICS.index("macs")])
@@ -94,6 +94,6 @@ def test_small_images_keep_their_maps():
 
 
 @pytest.mark.parametrize("asked", [0, -1, 1, 1e15])
-def test_a_number_out_of_reach_is_refused(asked):
+def test_macs_out_of_reach_are_refused(asked):
     with pytest.raises(UserError, match="between a hundredth and a hundred times"):
         scale(zoo_definition("a"), asked)

@@ -26,7 +26,7 @@ def count(definition, **options):
     return dict(zip(STATISTICS, count_definitions([definition], **options)[0].tolist(), strict=True))
 
 
-def test_one_block_by_hand():
+def test_statistics_of_one_block_equal_those_by_hand():
     """16 px, stem 8 on 8x8, one block 8 -> 32 -> 8, head 8 -> 16 -> 10 -> 5 classes."""
     got = count(one_block(), num_classes=5)
     convs = [27 * 8 * 64, 8 * 32 * 64, 9 * 32 * 64, 32 * 8 * 64, 8 * 16 * 64, 16 * 10]
@@ -38,11 +38,11 @@ def test_one_block_by_hand():
     assert got["params"] == got["params_published"] + norms + 5
     assert got["activations"] == 64 * (8 + 32 + 32 + 8 + 16) + 10
     assert got["depth"] == 6
-    # The depthwise convolution: 32 in, 32 out, and the shortcut's 8 channels wait.
+    # The depthwise convolution: 32 in, 32 out, and 8 channels of the shortcut that are held.
     assert got["peak_memory"] == 4 * 64 * (32 + 32 + 8)
 
 
-def test_squeeze_excite_by_hand():
+def test_statistics_of_squeeze_excite_equal_those_by_hand():
     """A quarter of 8 inputs rounds to 8: 32 -> 8 -> 32 with biases, and a pool over the map."""
     with_se, without = count(one_block(se=True)), count(one_block())
     assert with_se["macs"] - without["macs"] == 2 * 32 * 8
@@ -53,8 +53,8 @@ def test_squeeze_excite_by_hand():
     assert with_se["depth"] - without["depth"] == 2
 
 
-def test_the_held_shortcut():
-    """None with a stride or another width; and where nothing expands, it is the input itself."""
+def test_peak_memory_includes_a_held_shortcut():
+    """There is none with a stride or another width; without expansion it is the input itself."""
     stem = 3 * 256 + 8 * 64
     assert count(one_block(c=16))["peak_memory"] == 4 * 64 * (32 + 32)
     assert count(one_block(s=2))["peak_memory"] == 4 * 64 * (8 + 32)
@@ -62,21 +62,21 @@ def test_the_held_shortcut():
     assert count(one_block(e=1, c=16))["peak_memory"] == 4 * max(stem, 64 * (16 + 32))
 
 
-def test_the_shortcut_waits_for_the_projection_of_a_block_that_does_not_expand():
-    """8 channels in, out and held on 8x8 are the most; stem and head stay below that."""
+def test_shortcut_is_held_during_the_projection_without_expansion():
+    """The peak is 8 channels in, out and held on 8x8; stem and head stay below it."""
     definition = one_block(e=1).model_copy(update={"head_expansion": 1})
     stem, depthwise, projection, head = 256 + 8 * 64, 64 * (8 + 8), 64 * (8 + 8 + 8), 64 * (8 + 8)
     assert projection > max(stem, depthwise, head)
     assert count(definition, in_chans=1)["peak_memory"] == 4 * projection
 
 
-def test_classes_and_channels():
+def test_classes_and_channels_are_counted():
     base, more = count(one_block(), num_classes=5), count(one_block(), num_classes=6, in_chans=4)
     assert more["macs"] - base["macs"] == 10 + 9 * 8 * 64
     assert more["params"] - base["params"] == 11 + 9 * 8
 
 
-def test_repeats_equal_rows_of_one():
+def test_repeats_count_like_separate_rows():
     row = [3, 4, 16, 2, 3, True, None]
     rest = [3, 4, 16, 1, 1, True, None]
     fields = one_block().to_dict()
@@ -85,7 +85,7 @@ def test_repeats_equal_rows_of_one():
     assert count(together) == count(apart)
 
 
-def test_a_batch_equals_its_members():
+def test_batch_counts_like_single_definitions():
     definitions = [one_block(), *zoo().values(), one_block(se=True)]
     whole = count_definitions(definitions)
     assert whole.shape == (10, 7)
@@ -94,7 +94,7 @@ def test_a_batch_equals_its_members():
 
 
 @pytest.mark.parametrize("name", builtin_spaces())
-def test_counter_equals_its_twin_on_many(name):
+def test_counter_equals_the_reference(name):
     space = load_space(name)
     counter = Counter(space, in_chans=1, num_classes=10)
     genes = space.random(1000, seed=4)
@@ -104,7 +104,7 @@ def test_counter_equals_its_twin_on_many(name):
 
 
 @pytest.mark.parametrize("name", builtin_spaces())
-def test_stage_params_are_those_of_the_stage_s_modules(name):
+def test_stage_params_are_those_of_the_modules(name):
     space = load_space(name)
     genes = space.random(4, seed=2)
     counted = stage_params(space, genes)
@@ -114,13 +114,13 @@ def test_stage_params_are_those_of_the_stage_s_modules(name):
         assert params == stages
 
 
-def test_nothing_counts_to_nothing():
+def test_counting_no_candidates_gives_an_empty_array():
     space = load_space("tiny")
     assert Counter(space)(space.random(0, seed=0)).shape == (0, 7)
     assert count_definitions([]).shape == (0, 7)
 
 
-def test_a_space_without_stages_has_no_statistics(tmp_path):
+def test_space_without_stages_has_no_statistics(tmp_path):
     path = tmp_path / "table.yaml"
     path.write_text("name: table\narchitecture: {width: {choices: [1, 2]}}\nrecipe: {batch_size: 4}\n")
     space = load_space(path)
@@ -130,7 +130,7 @@ def test_a_space_without_stages_has_no_statistics(tmp_path):
 
 
 @pytest.mark.parametrize("field", ["in_chans", "num_classes"])
-def test_sizes_are_checked(field):
+def test_in_chans_and_num_classes_are_checked(field):
     with pytest.raises(UserError, match=f"{field} is 0"):
         Counter(load_space("tiny"), **{field: 0})
     with pytest.raises(UserError, match=f"{field} is 0"):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from narsfast.data import Preprocess
+from narsfast.data import Augmentation, Preprocess
 from narsfast.data._augment import ERASED_AREA, ERASED_RATIO, apply_color, apply_policy, erase, mean_color
 
 PHOTO = Preprocess(3, (0.5, 0.4, 0.3), (0.2, 0.25, 0.3))
@@ -73,6 +73,6 @@ def test_color_jitter_leaves_the_hue_alone():
 
 def test_corners_that_a_policy_empties_have_the_mean_color():
     images = [Image.fromarray(np.full((32, 32, 3), 255, np.uint8))] * 200
-    policy = apply_policy(images, "trivialaugment", np.arange(200), PHOTO, **KEYS)
+    policy = apply_policy(images, Augmentation("trivialaugment"), np.arange(200), PHOTO, **KEYS)
     filled = sum((np.asarray(image) == mean_color(PHOTO)).all(axis=2).any() for image in policy)
     assert filled > 20  # 5 of 14 operations move the image

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from narsfast.data import AUGMENTATIONS, Preprocess, Split, batches, load_data, steps_per_epoch
+from narsfast.data import AUGMENTATIONS, Augmentation, Preprocess, Split, batches, load_data, steps_per_epoch
 from narsfast.data._augment import center_crops, training_crops
 from narsfast.data._dataset import CachedImages
 
@@ -28,20 +28,20 @@ def by_sample(split, **options):
     return images
 
 
-@pytest.mark.parametrize("augmentation", AUGMENTATIONS)
+@pytest.mark.parametrize("kind", AUGMENTATIONS)
 @pytest.mark.parametrize("name", ["color", "digits"])
-def test_form_of_training_batches(name, augmentation):
+def test_form_of_training_batches(name, kind):
     split = color_split() if name == "color" else load_data("digits").val
-    x, y = next(iter(batches(split, 24, 8, training=True, augmentation=augmentation)))
+    x, y = next(iter(batches(split, 24, 8, training=True, augmentation=Augmentation(kind))))
     assert x.shape == (8, split.preprocess.in_chans, 24, 24)
     assert (x.dtype, y.dtype) == (torch.float32, torch.int64)
     assert x.stride()[1] == 1
     assert x.isfinite().all()
 
 
-@pytest.mark.parametrize("augmentation", AUGMENTATIONS)
-def test_augmentation_is_a_function_of_seed_epoch_and_sample(augmentation):
-    split = color_split()
+@pytest.mark.parametrize("kind", AUGMENTATIONS)
+def test_augmentation_is_a_function_of_seed_epoch_and_sample(kind):
+    split, augmentation = color_split(), Augmentation(kind)
     torch.manual_seed(1)
     first = by_sample(split, seed=3, epoch=2, augmentation=augmentation, batch_size=4)
     torch.manual_seed(2)
@@ -50,29 +50,29 @@ def test_augmentation_is_a_function_of_seed_epoch_and_sample(augmentation):
     for options in ({"seed": 4, "epoch": 2}, {"seed": 3, "epoch": 3}):
         other = by_sample(split, augmentation=augmentation, **options)
         same = sum(first[i].equal(other[i]) for i in range(24))
-        assert same == 24 if augmentation == "none" else same < 12
+        assert same == 24 if kind == "none" else same < 12
 
 
-@pytest.mark.parametrize("augmentation", ["randaugment", "autoaugment", "trivialaugment"])
-def test_policies_change_images_and_leave_the_global_generator_alone(augmentation):
+@pytest.mark.parametrize("kind", ["randaugment", "autoaugment", "trivialaugment"])
+def test_policies_change_images_and_leave_the_global_generator_alone(kind):
     split = color_split()
     state = torch.get_rng_state()
-    plain = by_sample(split, augmentation="crop")
-    policy = by_sample(split, augmentation=augmentation)
+    plain = by_sample(split)
+    policy = by_sample(split, augmentation=Augmentation(kind))
     assert torch.get_rng_state().equal(state)
     assert sum(not plain[i].equal(policy[i]) for i in range(24)) > 12
 
 
-def changed_by(**options):
-    """How many of 24 images an option changes."""
-    plain, other = (by_sample(color_split(), **values) for values in ({}, options))
+def changed_by(augmentation):
+    """How many of 24 images an augmentation changes beyond the crop."""
+    plain, other = by_sample(color_split()), by_sample(color_split(), augmentation=augmentation)
     return sum(not plain[i].equal(other[i]) for i in range(24))
 
 
-@pytest.mark.parametrize("augmentation", ["autoaugment", "trivialaugment"])
-def test_strength_of_a_policy_with_its_own_magnitudes_is_the_share_of_images(augmentation):
+@pytest.mark.parametrize("kind", ["autoaugment", "trivialaugment"])
+def test_strength_of_a_policy_with_its_own_magnitudes_is_the_share_of_images(kind):
     def changed(strength):
-        return changed_by(augmentation=augmentation, strength=strength)
+        return changed_by(Augmentation(kind, strength))
 
     assert changed(0) == 0
     assert 3 <= changed(15) < changed(30)
@@ -81,7 +81,7 @@ def test_strength_of_a_policy_with_its_own_magnitudes_is_the_share_of_images(aug
 
 def test_strength_of_randaugment_is_its_magnitude():
     images = {
-        strength: by_sample(color_split(), augmentation="randaugment", strength=strength)
+        strength: by_sample(color_split(), augmentation=Augmentation("randaugment", strength))
         for strength in (None, 9, 30)
     }
     assert all(images[None][i].equal(images[9][i]) for i in range(24))
@@ -91,25 +91,25 @@ def test_strength_of_randaugment_is_its_magnitude():
 
 
 @pytest.mark.parametrize("option", [{"color": 0.4}, {"erasing": 0.5}])
-@pytest.mark.parametrize("augmentation", ["none", "crop", "randaugment"])
-def test_color_and_erasing_go_with_every_augmentation(augmentation, option):
-    split = color_split()
+@pytest.mark.parametrize("kind", ["none", "crop", "randaugment"])
+def test_color_and_erasing_go_with_every_augmentation(kind, option):
+    split, augmentation = color_split(), Augmentation(kind, **option)
     state = torch.get_rng_state()
-    first = by_sample(split, augmentation=augmentation, seed=3, epoch=2, **option)
-    again = by_sample(split, augmentation=augmentation, seed=3, epoch=2, batch_size=6, **option)
+    first = by_sample(split, augmentation=augmentation, seed=3, epoch=2)
+    again = by_sample(split, augmentation=augmentation, seed=3, epoch=2, batch_size=6)
     assert torch.get_rng_state().equal(state)
-    without = by_sample(split, augmentation=augmentation, seed=3, epoch=2)
+    without = by_sample(split, augmentation=Augmentation(kind), seed=3, epoch=2)
     assert all(first[i].equal(again[i]) for i in range(24))
     assert sum(not first[i].equal(without[i]) for i in range(24)) > 6
     for key in ({"seed": 4, "epoch": 2}, {"seed": 3, "epoch": 3}):
-        other = by_sample(split, augmentation=augmentation, **key, **option)
+        other = by_sample(split, augmentation=augmentation, **key)
         assert sum(first[i].equal(other[i]) for i in range(24)) < 12
 
 
 def test_evaluation_is_never_augmented():
     split = color_split()
     (plain, _), *_ = batches(split, 24, 24)
-    (given, _), *_ = batches(split, 24, 24, augmentation="randaugment", color=1.0, erasing=1.0)
+    (given, _), *_ = batches(split, 24, 24, augmentation=Augmentation("randaugment", color=1.0, erasing=1.0))
     assert given.equal(plain)
 
 

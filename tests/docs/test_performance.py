@@ -2,24 +2,24 @@
 
 import pytest
 
-from bench.tables import DOCS, PAGES, RESULTS, part, updated
+from bench.render_docs import DOCS, PAGES, RESULTS, part, updated
 
 PATHS = [DOCS / page for page in PAGES]
 NAMES = sorted({path.stem for path in RESULTS.glob("*.json")} - {"cuda_registers"})
-"""A table of registers and spills is linked to, not quoted."""
+"""The file of registers and spills is linked to, not quoted."""
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
-def test_tables_are_those_of_the_results(path):
-    """If not: python -m bench.tables."""
+def test_pages_show_the_current_results(path):
+    """If not: python -m bench.render_docs."""
     assert updated(path.read_text()) == path.read_text()
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_figures_of_every_result_are_quoted(name):
+def test_every_result_has_its_figures_on_a_page(name):
     assert any(f"<!-- {name}.figures -->\n| figure | value |" in path.read_text() for path in PATHS)
 
 
-def test_what_stands_under_a_mark_is_made_anew():
+def test_text_under_a_mark_is_replaced():
     page = "Text.\n\n<!-- optimizer.figures -->\n| old |\n| table |\n\nMore.\n"
     assert updated(page) == f"Text.\n\n<!-- optimizer.figures -->\n{part('optimizer', 'figures')}\n\nMore.\n"

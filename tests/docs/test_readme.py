@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.tables import RESULTS, number
+from bench.render_docs import RESULTS, number
 
 TEXT = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 QUOTED = re.findall(r"^\| [^|]+ \| `(\w+)\.(\w+)` \| (\S+) \|$", TEXT, re.M)

@@ -77,16 +77,16 @@ class Calls:
         out = {"mean": torch.full((y.shape[3],), NAN), "var": torch.full((y.shape[3],), NAN)}
         return self.run("moments", self.fill(self.emu.MomentsArguments(), **self.sizes(y), y=y, **out), out)
 
-    def normalise(self, y, norm, excite):
+    def normalize(self, y, norm, excite):
         n, c = y.shape[0], y.shape[3]
         squeezed = 0 if excite is None else excite[0].shape[0]
         out = {"out": torch.full_like(y, NAN), "pooled": torch.full((n, c), NAN)}
         out |= {"hidden": torch.full((n, squeezed), NAN), "gate": torch.full((n, c), NAN)}
         arguments = self.fill(
-            self.emu.NormaliseArguments(), **self.sizes(y), y=y, norm=self.norm(norm),
+            self.emu.NormalizeArguments(), **self.sizes(y), y=y, norm=self.norm(norm),
             excite=self.excite(excite), **out,
         )  # fmt: skip
-        return self.run("normalise", arguments, out)
+        return self.run("normalize", arguments, out)
 
     def reduce(self, y, d_out, norm, excite, forward):
         c = y.shape[3]

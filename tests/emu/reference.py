@@ -10,13 +10,13 @@ def inverse(norm):
     return 1 if norm is None else (norm.var.double() + norm.eps).rsqrt()
 
 
-def centred(norm, value):
+def centered(norm, value):
     return value.double() if norm is None else value.double() - norm.mean.double()
 
 
 def z(norm, value):
     """`norm`: None or a cases.Norm."""
-    return norm.weight.double() * centred(norm, value) * inverse(norm) + norm.bias.double()
+    return norm.weight.double() * centered(norm, value) * inverse(norm) + norm.bias.double()
 
 
 def apply(norm, value):

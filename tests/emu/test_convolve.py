@@ -51,11 +51,11 @@ def test_convolve_and_gradient(emu, case, dtype):
     if count:
         rounded = back.d_x.double()
         magnitude = rounded.abs().sum((0, 1, 2))
-        normalised = reference.centred(first, x) * reference.inverse(first)
+        normalized = reference.centered(first, x) * reference.inverse(first)
         error = (back.d_input_bias.double() - rounded.sum((0, 1, 2))).abs()
         assert bool((error <= 1e-6 * magnitude + 1e-6).all())
-        error = (back.d_input_weight.double() - (rounded * normalised).sum((0, 1, 2))).abs()
-        assert bool((error <= 1e-6 * (rounded * normalised).abs().sum((0, 1, 2)) + 1e-6).all())
+        error = (back.d_input_weight.double() - (rounded * normalized).sum((0, 1, 2))).abs()
+        assert bool((error <= 1e-6 * (rounded * normalized).abs().sum((0, 1, 2)) + 1e-6).all())
     alone = Calls(emu).norm_gradient(**gradient)
     reference.close(alone.d_y, d_y, dtype, 4)
 
@@ -68,7 +68,7 @@ def norm_gradient(y, d_out, norm, d_weight, d_bias, count, gate, d_pooled):
     (d_z,) = torch.autograd.grad(reference.ACTIVATIONS[norm.activation](z), z, d_a)
     inverse = reference.inverse(norm)
     if count > 0:
-        d_z = d_z - (d_bias.double() + reference.centred(norm, y) * inverse * d_weight.double()) / count
+        d_z = d_z - (d_bias.double() + reference.centered(norm, y) * inverse * d_weight.double()) / count
     return norm.weight.double() * inverse * d_z
 
 

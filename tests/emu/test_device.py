@@ -16,7 +16,7 @@ def inputs(dtype, size=14, channels=64, kernel=5, images=2):
 
 def forward(calls, x, weight, norm, excite):
     convolved = calls.convolve(x, weight, 1, weight.shape[-1] // 2)
-    return convolved, calls.normalise(convolved.y, norm, excite)
+    return convolved, calls.normalize(convolved.y, norm, excite)
 
 
 def backward(calls, x, weight, norm, excite, y, forward):
@@ -33,12 +33,12 @@ def gradient_of(x, norm, y, forward, sums):
 
 
 def everything(calls, x, weight, norm, excite):
-    convolved, normalised = forward(calls, x, weight, norm, excite)
-    sums, gradients = backward(calls, x, weight, norm, excite, convolved.y, normalised)
+    convolved, normalized = forward(calls, x, weight, norm, excite)
+    sums, gradients = backward(calls, x, weight, norm, excite, convolved.y, normalized)
     inferred = calls.infer(x, weight, 1, weight.shape[-1] // 2, None, norm, excite)
     moments = calls.moments(x)
     return [
-        v for part in (convolved, normalised, sums, gradients, inferred, moments) for v in vars(part).values()
+        v for part in (convolved, normalized, sums, gradients, inferred, moments) for v in vars(part).values()
     ]
 
 
@@ -63,21 +63,21 @@ def test_thread_order_changes_no_bit(emu, dtype):
 # Barriers without which a result must change; the others only guard memory that is used again.
 BARRIERS = [
     ("convolve", 0), ("convolve_gradient", 0), ("convolve_gradient", 1), ("infer", 0),
-    ("moments", 1), ("normalise", 1), ("reduce", 1),
+    ("moments", 1), ("normalize", 1), ("reduce", 1),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "barrier"), BARRIERS)
 def test_a_missing_barrier_shows(emu, name, barrier):
     x, weight, norm, excite = inputs(torch.float32, size=9, channels=32)
-    convolved, normalised = forward(Calls(emu), x, weight, norm, excite)
-    sums = Calls(emu).reduce(convolved.y, x, norm, excite, normalised)
-    gradient = gradient_of(x, norm, convolved.y, normalised, sums)
+    convolved, normalized = forward(Calls(emu), x, weight, norm, excite)
+    sums = Calls(emu).reduce(convolved.y, x, norm, excite, normalized)
+    gradient = gradient_of(x, norm, convolved.y, normalized, sums)
     run = {
         "convolve": lambda c: c.convolve(x, weight, 1, 2),
         "moments": lambda c: c.moments(x),
-        "normalise": lambda c: c.normalise(x, norm, excite),
-        "reduce": lambda c: c.reduce(convolved.y, x, norm, excite, normalised),
+        "normalize": lambda c: c.normalize(x, norm, excite),
+        "reduce": lambda c: c.reduce(convolved.y, x, norm, excite, normalized),
         "convolve_gradient": lambda c: c.convolve_gradient(gradient, x, weight, 1, 2),
         "infer": lambda c: c.infer(x, weight, 1, 2, None, norm, excite),
     }[name]
@@ -119,11 +119,11 @@ class Traffic:
 def test_passes_over_the_map(emu, size, kernel, dtype, record_property):
     x, weight, norm, excite = inputs(dtype, size, kernel=kernel, images=1)
     padding = kernel // 2
-    convolved, normalised = forward(Calls(emu), x, weight, norm, excite)
+    convolved, normalized = forward(Calls(emu), x, weight, norm, excite)
     limits = {
         "eval": (4, lambda: Calls(emu).infer(x, weight, 1, padding, None, norm, excite)),
         "forward": (5, lambda: forward(Calls(emu), x, weight, norm, excite)),
-        "backward": (8, lambda: backward(Calls(emu), x, weight, norm, excite, convolved.y, normalised)),
+        "backward": (8, lambda: backward(Calls(emu), x, weight, norm, excite, convolved.y, normalized)),
     }
     for name, (most, run) in limits.items():
         traffic = Traffic(emu, x, run)

@@ -20,8 +20,8 @@ from ..ops.conftest import (
 DTYPES = [torch.float32, torch.bfloat16, torch.float16]
 
 
-def where(x):
-    """Like _arguments.where, with memory that is NaN."""
+def launch_context(x):
+    """Like _arguments.launch_context, with memory that is NaN."""
     kept = []
 
     def allocate(size):
@@ -37,7 +37,7 @@ def _emulated(emu, monkeypatch):
         if name.startswith("depthwise_"):
             monkeypatch.setattr(_native, name, getattr(emu, name))
     monkeypatch.setitem(_arguments.DTYPES, "cpu", _arguments.DTYPES["cuda"])
-    monkeypatch.setattr(_library, "where", where)
+    monkeypatch.setattr(_library, "launch_context", launch_context)
     # Outputs start as NaN.
     torch.use_deterministic_algorithms(True, warn_only=True)
     yield
@@ -75,4 +75,4 @@ def test_no_images():
 def test_a_dtype_without_kernels_is_refused_in_a_sentence():
     y = channels_last(2, 8, 3, 3, dtype=torch.float64)
     with pytest.raises(TypeError, match=r"a map on cuda is torch\.float64; it must be one of torch\.float32"):
-        _native.depthwise_moments(y, where(y))
+        _native.depthwise_moments(y, launch_context(y))

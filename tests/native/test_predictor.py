@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from narsfast import _native
-from narsfast.predictor import LEAST_STATISTIC, PredictorWeights
+from narsfast.predictor import MIN_STATISTIC, PredictorWeights
 from narsfast.search._reference import predict_reference
 from narsfast.space import Space, load_space
 
@@ -178,7 +178,7 @@ def test_statistics_are_taken_by_logarithm_not_below_the_least():
     weights = random_weights(space, 1, [], [], 1)
     genes = space.random(2, 0)[[0, 0]]
     predictor = _native.Predictor(space.tables(), weights)
-    below, at_least = predictor.score(genes, np.array([[LEAST_STATISTIC / 4], [LEAST_STATISTIC]]))[0]
+    below, at_least = predictor.score(genes, np.array([[MIN_STATISTIC / 4], [MIN_STATISTIC]]))[0]
     assert below == at_least
     assert below != predictor.score(genes[:1], np.array([[3.0]]))[0][0]
 

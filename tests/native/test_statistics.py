@@ -34,10 +34,10 @@ def test_counting_genes_equals_counting_their_rows(candidates):
     space = load_space("mobile")
     genes = space.random(candidates, seed=candidates)
     header, rows = _native.lower(space.tables(), genes)
-    whole = counter(space).whole(genes)
-    assert np.array_equal(whole, _native.count(header, rows, 3, 12))
-    assert np.array_equal(whole, count_rows_reference(lower_genes(space, genes), 3, 12))
-    assert np.array_equal(whole, counter(space).real(genes))
+    counted = counter(space).count_int64(genes)
+    assert np.array_equal(counted, _native.count(header, rows, 3, 12))
+    assert np.array_equal(counted, count_rows_reference(lower_genes(space, genes), 3, 12))
+    assert np.array_equal(counted, counter(space).count_float64(genes))
 
 
 def listed(values):
@@ -92,10 +92,11 @@ def test_tables_equal_rows_on_any_space(space, seed, in_chans, num_classes):
     by_tables = counter(space, in_chans, num_classes)
     assert by_tables.parts is not None
     assert np.array_equal(
-        by_tables.whole(genes), count_rows_reference(lower_genes(space, genes), in_chans, num_classes)
+        by_tables.count_int64(genes), count_rows_reference(lower_genes(space, genes), in_chans, num_classes)
     )
     assert np.array_equal(
-        by_tables.whole(genes), _native.count(*_native.lower(space.tables(), genes), in_chans, num_classes)
+        by_tables.count_int64(genes),
+        _native.count(*_native.lower(space.tables(), genes), in_chans, num_classes),
     )
 
 
@@ -129,8 +130,8 @@ def test_rows_are_counted_where_tables_do_not_fit(document):
     genes = space.random(300, seed=1)
     by_rows = counter(space)
     assert by_rows.parts is None
-    assert np.array_equal(by_rows.whole(genes), count_rows_reference(lower_genes(space, genes), 3, 12))
-    assert np.array_equal(by_rows.real(genes), by_rows.whole(genes).astype(np.float64))
+    assert np.array_equal(by_rows.count_int64(genes), count_rows_reference(lower_genes(space, genes), 3, 12))
+    assert np.array_equal(by_rows.count_float64(genes), by_rows.count_int64(genes).astype(np.float64))
     with pytest.raises(ValueError, match="too many parts"):
         by_rows.add_cost(np.zeros(1))
 
@@ -143,7 +144,9 @@ def test_a_cost_is_the_sum_over_the_parts():
     repeats = with_cost.parts[:, 8]
     with_cost.add_cost(repeats.astype(np.float64))
     blocks = lower_genes(space, genes).rows[:, :, 4].sum(axis=1)
-    assert np.array_equal(with_cost.real(genes), np.column_stack([counter(space).whole(genes), blocks + 2]))
+    assert np.array_equal(
+        with_cost.count_float64(genes), np.column_stack([counter(space).count_int64(genes), blocks + 2])
+    )
 
 
 def test_genes_outside_the_space_are_refused():
@@ -153,7 +156,7 @@ def test_genes_outside_the_space_are_refused():
         wrong = genes.copy()
         wrong[1, 2] = gene
         with pytest.raises(ValueError, match="outside"):
-            counter(space).whole(wrong)
+            counter(space).count_int64(wrong)
     with pytest.raises(ValueError, match="genes must be"):
         _native.lower(space.tables(), genes[:, 1:].copy())
 

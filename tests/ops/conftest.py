@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional
 
 from narsfast import _native
-from narsfast.ops import Excite, Norm, depthwise_se
+from narsfast.ops import ExciteArgs, NormArgs, WindowArgs, depthwise_se
 
 ACTIVATIONS = {
     "none": lambda z: z,
@@ -112,21 +112,20 @@ class Case:
     def with_statistics(self, leaves, group=None):
         """The fused block's output, and the batch statistics of both norms."""
         norms = self.statistics(leaves["weight"])
-        before = None
+        input_norm = None
         if self.before:
-            before = Norm(leaves["in_weight"], leaves["in_bias"], *norms[0], 1e-5, self.act, group)
+            input_norm = NormArgs(leaves["in_weight"], leaves["in_bias"], *norms[0], 1e-5, self.act, group)
         excite = None
         if self.squeezed:
             names = ("reduce_weight", "reduce_bias", "expand_weight", "expand_bias")
-            excite = Excite(*(leaves[name] for name in names), self.inner)
+            excite = ExciteArgs(*(leaves[name] for name in names), self.inner)
         return depthwise_se(
             leaves["x"].contiguous(memory_format=torch.channels_last),
             leaves["kernel"],
-            Norm(leaves["weight"], leaves["bias"], *norms[1], 1e-5, self.act, group),
+            NormArgs(leaves["weight"], leaves["bias"], *norms[1], 1e-5, self.act, group),
+            WindowArgs(self.stride, self.padding),
             excite,
-            self.stride,
-            self.padding,
-            before,
+            input_norm,
         )
 
 
@@ -200,7 +199,7 @@ def compare_inference(case, dtype, device="cpu"):
     assert error <= 32 * torch.finfo(dtype).eps * float(expected.abs().max())
 
 
-OPERATORS = ("convolve", "convolve_gradient", "moments", "normalise", "reduce", "norm_gradient", "infer")
+OPERATORS = ("convolve", "convolve_gradient", "moments", "normalize", "reduce", "norm_gradient", "infer")
 
 
 def channels_last(*shape, dtype=torch.float32, device="cpu"):
@@ -227,7 +226,7 @@ def operator_arguments(name, device="cpu", dtype=torch.float32):
         "convolve": (x, kernel, *norm("relu"), 1, 1),
         "convolve_gradient": (*gradient, state, normal(3, 8), *sums, x, kernel, *norm("relu"), 90.0, 1, 1),
         "moments": (y,),
-        "normalise": (y, *norm("hard_swish"), *excite),
+        "normalize": (y, *norm("hard_swish"), *excite),
         "reduce": (*gradient, state, *excite),
         "norm_gradient": (*gradient, *sums),
         "infer": (x, kernel, *norm("relu"), *norm("hard_swish"), *excite, 1, 1),

@@ -6,7 +6,7 @@ import torch
 from torch import distributed, nn
 
 import narsfast
-from narsfast.ops import DepthwiseSE, Norm, norm_act
+from narsfast.ops import DepthwiseSE, NormArgs, norm_act
 
 from .conftest import ACTIVATIONS, Case
 
@@ -34,7 +34,7 @@ def norm(act, images, group):
     case = Case(n=8)
     leaves = {name: leaf.requires_grad_() for name, leaf in case.leaves().items() if name != "kernel"}
     y = leaves["x"].contiguous(memory_format=torch.channels_last)[images]
-    out, statistics = norm_act(y, Norm(leaves["weight"], leaves["bias"], None, None, 1e-5, act, group))
+    out, statistics = norm_act(y, NormArgs(leaves["weight"], leaves["bias"], None, None, 1e-5, act, group))
     d_out = torch.randn(case.leaves()["x"].shape, generator=torch.Generator().manual_seed(1), dtype=out.dtype)
     found = torch.autograd.grad(out, list(leaves.values()), d_out[images])
     return {

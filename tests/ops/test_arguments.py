@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from narsfast import _native
-from narsfast.ops._arguments import DTYPES, supports, where
+from narsfast.ops._arguments import DTYPES, launch_context, supports
 
 from .conftest import channels_last, operator_arguments
 
@@ -85,7 +85,7 @@ def test_kernels_run_on_the_current_stream_and_keep_their_memory(monkeypatch):
 
     monkeypatch.setattr(torch.cuda, "current_stream", current_stream)
     monkeypatch.setattr(torch, "empty", empty)
-    stream, allocate = where(SimpleNamespace(device=device, is_cpu=False))
+    stream, allocate = launch_context(SimpleNamespace(device=device, is_cpu=False))
     addresses = [allocate(size) for size in (16, 32)]
     assert stream == 77
     assert addresses == [memory().data_ptr() for memory in given]
@@ -94,7 +94,7 @@ def test_kernels_run_on_the_current_stream_and_keep_their_memory(monkeypatch):
 
 
 def test_on_the_cpu_there_is_no_stream():
-    assert where(channels_last(1, 8, 2, 2)) is None
+    assert launch_context(channels_last(1, 8, 2, 2)) is None
 
 
 @pytest.mark.skipif(_native.cuda_built(), reason="this build has CUDA kernels")

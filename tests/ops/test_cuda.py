@@ -7,7 +7,7 @@ import torch
 from torch import library
 
 from narsfast import _native
-from narsfast.ops import DepthwiseSE, Norm, norm_act, set_ops
+from narsfast.ops import DepthwiseSE, NormArgs, norm_act, set_ops
 
 from .conftest import (
     ACTIVATIONS,
@@ -89,7 +89,7 @@ def test_norm_with_activation(act, shape, dtype):
 
     def fused(leaves):
         y = leaves["y"].contiguous(memory_format=torch.channels_last)
-        return norm_act(y, Norm(leaves["weight"], leaves["bias"], None, None, 1e-5, act))[0]
+        return norm_act(y, NormArgs(leaves["weight"], leaves["bias"], None, None, 1e-5, act))[0]
 
     exact = gradients(plain, {name: leaf.double() for name, leaf in leaves.items()}, d_out)
     found = gradients(fused, {name: leaf.to(CUDA) for name, leaf in leaves.items()}, d_out)

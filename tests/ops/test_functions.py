@@ -5,7 +5,7 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from narsfast.ops import Norm, norm_act
+from narsfast.ops import NormArgs, norm_act
 
 from .conftest import ACTIVATIONS, SHAPES, Case, compare, compare_inference, gradients
 
@@ -106,7 +106,7 @@ def test_norm_with_activation(act, shape, dtype, isa):
 
     def fused(leaves):
         y = leaves["y"].contiguous(memory_format=torch.channels_last)
-        return norm_act(y, Norm(leaves["weight"], leaves["bias"], None, None, 1e-5, act))[0]
+        return norm_act(y, NormArgs(leaves["weight"], leaves["bias"], None, None, 1e-5, act))[0]
 
     d_out = torch.randn(shape, generator=draw, dtype=torch.float64)
     exact = gradients(plain, leaves, d_out)
@@ -125,7 +125,7 @@ def test_derivatives_at_the_kinks_are_torchs():
         expected = plain(x)
         (d_expected,) = torch.autograd.grad(expected.sum(), x)
         norm = (one, zero, zero, one, 0.0, act)
-        out = torch.ops.narsfast.normalise(y, *norm, None, None, None, None, "none")[0]
+        out = torch.ops.narsfast.normalize(y, *norm, None, None, None, None, "none")[0]
         torch.testing.assert_close(out, expected.detach(), equal_nan=True)
         d_out = torch.ones_like(y)
         d_y = torch.ops.narsfast.norm_gradient(d_out, torch.nan_to_num(y, 5, 5, -5), *norm, zero, zero, 0.0)

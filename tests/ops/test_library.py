@@ -89,7 +89,7 @@ def test_who_looks_on_sees_the_operators():
     x = channels_last(2, 16, 8, 8)
     with Listener() as listener:
         expected = run(block(), x)
-    forward = {OPS.convolve.default, OPS.normalise.default}
+    forward = {OPS.convolve.default, OPS.normalize.default}
     assert listener.heard >= forward | {OPS.reduce.default, OPS.convolve_gradient.default}
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
         found = run(block(), x)
@@ -213,7 +213,7 @@ def test_a_map_on_cuda_takes_the_kernels_where_they_are_built(built, monkeypatch
 
 
 def test_on_cuda_what_lies_elsewhere_is_refused():
-    operator = _library._on_its_device(lambda *_: pytest.fail("was called"))
+    operator = _library._on_map_device(lambda *_: pytest.fail("was called"))
     with FakeTensorMode():
         x, *rest = operator_arguments("convolve", "cuda")
         with pytest.raises(ValueError, match="must be on cuda:0, where the map is, but one is on cpu"):

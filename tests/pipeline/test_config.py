@@ -1,9 +1,16 @@
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
 import pytest
 import yaml
 
+from narsfast.common.renamed import OLD_FIELDS
 from narsfast.errors import UserError
 from narsfast.pipeline._config import resolve_config
 from narsfast.pipeline._open import _default_workers
+from narsfast.runs import BatchMember, Run
 from narsfast.space import Space, load_space
 
 
@@ -15,7 +22,7 @@ def test_defaults_come_from_the_space():
     assert config.budgets == ("macs=1M", "macs=2M", "macs=4M")
     assert config.pool_bounds == "macs=500K:10M"
     assert config.pool_size >= 2000
-    assert config.batch * config.iterations >= 20
+    assert config.trials_per_batch * config.iterations >= 20
     assert (config.iterations, config.epochs) == (3, 8)
 
 
@@ -72,7 +79,7 @@ def test_the_device_is_resolved_where_the_run_is_made(monkeypatch):
         ({"sead": 1}, "sead is 1; there is no such field"),
         ({"budgets": ["macs"]}, "budget 'macs' should be"),
         ({"data": ""}, "data is empty"),
-        ({"batch": 100, "pool_size": 256}, "pool_size is 256; 3 batches of 100 need at least 300"),
+        ({"trials_per_batch": 100, "pool_size": 256}, "pool_size is 256; 3 batches of 100 need at least 300"),
     ],
 )
 def test_mistakes_name_the_field_and_the_value(options, said):
@@ -142,3 +149,40 @@ def test_a_space_of_a_table_is_no_space_for_networks(tmp_path):
 def test_the_same_budget_twice_is_one():
     given = ["macs=1M,params=1M", "params=1M,macs=1M"]
     assert resolve_config({"budgets": given}).budgets == ("macs=1M,params=1M",)
+
+
+def stored_by_version_0_1():
+    """The configuration of a default run on the digits, as version 0.1.0 stored it."""
+    return json.loads((Path(__file__).parent / "stored_config_0_1.json").read_text())
+
+
+def test_configuration_of_version_0_1_resolves_to_the_present_one(caplog):
+    stored = stored_by_version_0_1()
+    assert stored.keys() >= OLD_FIELDS.keys()
+    assert resolve_config({}, stored) == resolve_config({})
+    assert not caplog.records
+
+
+def test_old_option_names_mean_the_present_fields():
+    config = resolve_config(
+        {"batch": 3, "members": 2, "budgets": ["macs=1M", "macs=2M"], "distil": "largest"}
+    )
+    assert (config.trials_per_batch, config.ensemble_members, config.distill) == (3, 2, "largest")
+
+
+def test_run_of_version_0_1_opens_with_the_present_names(tmp_path):
+    stored = stored_by_version_0_1()
+    with Run.open(tmp_path / "run", stored) as run:
+        run.add_batch(0, 1, [BatchMember("a" * 16, (0,), {}, {})])
+    assert set(database_keys(tmp_path / "run")) == stored.keys()
+    present = resolve_config({}, Run.stored_config(tmp_path / "run")).model_dump(mode="json")
+    with Run.open(tmp_path / "run", present) as run:
+        assert run.config == present
+    with pytest.raises(UserError, match=r"another configuration: trials_per_batch \(stored 8, given 9\)"):
+        Run.open(tmp_path / "run", present | {"trials_per_batch": 9})
+
+
+def database_keys(path):
+    """Names of the configuration's fields, as they stand in the file."""
+    with closing(sqlite3.connect(path / "run.db")) as connection:
+        return [key for (key,) in connection.execute("SELECT key FROM config")]

@@ -45,7 +45,14 @@ def table(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def options(table):
-    small = {"pool_size": 128, "batch": 2, "iterations": 1, "epochs": 2, "final_epochs": 1, "members": 2}
+    small = {
+        "pool_size": 128,
+        "trials_per_batch": 2,
+        "iterations": 1,
+        "epochs": 2,
+        "final_epochs": 1,
+        "ensemble_members": 2,
+    }
     return small | {"space": str(SMALL), "latency": str(table), "budgets": ["latency=6:12ms"]}
 
 
@@ -60,7 +67,7 @@ def test_the_found_keeps_its_latency_everywhere(finished, options, capsys):
     assert [result.budget for result in results] == ["6ms<=latency<=12ms"]
     with RunStore.read(path) as run:
         rows = {row.id: row for row in run.facts.families[0].candidates}
-        found = rows[results[0].candidate]["statistics"]
+        found = rows[results[0].candidate].statistics
         assert LatencyTable.from_dict(run.facts.latency) == LatencyTable.read(options["latency"])
         assert "latency" in run.facts.predictor_pretraining
         assert all(isinstance(row["macs"], int) for row in run.facts.statistics.values())

@@ -35,11 +35,11 @@ def features(num_classes, in_chans):
 OPTIONS = {
     "space": str(SMALL),
     "fix": {"resolution": 16},
-    "batch": 2,
+    "trials_per_batch": 2,
     "iterations": 2,
     "epochs": 2,
     "final_epochs": 2,
-    "members": 2,
+    "ensemble_members": 2,
 }
 
 
@@ -89,7 +89,7 @@ def test_what_is_emitted_comes_back(finished, tmp_path):
 def test_a_finished_run_is_free(finished, monkeypatch):
     path, results = finished
     monkeypatch.setattr("narsfast.pipeline._trials.run_trials", None)
-    monkeypatch.setattr("narsfast.pipeline._stages.evaluate", None)
+    monkeypatch.setattr("narsfast.pipeline._final_test.evaluate", None)
     assert pipeline.run(path) == results
 
 
@@ -174,9 +174,9 @@ def test_resolutions():
         ({"budgets": ["macs=1M"]}, "--budget is given with a model"),
         ({"pool_bounds": "macs=1M:2M"}, "--pool is given with a model"),
         ({"latency": "table.json"}, "--latency is given with a model"),
-        ({"model": "torchvision:resnet19"}, "torchvision:resnet19 is not a classifier"),
+        ({"model": "torchvision:resnet19"}, "torchvision:resnet19 is not a known classifier"),
         ({"model": "resnet18"}, "the zoo has"),
-        ({"model": "nowhere.py:net"}, "is not there"),
+        ({"model": "nowhere.py:net"}, "does not exist"),
     ],
 )
 def test_mistakes_are_one_sentence(options, said):

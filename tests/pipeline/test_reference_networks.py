@@ -8,7 +8,6 @@ import torch
 from narsfast import cli, pipeline
 from narsfast.arch import create_model, load_weights
 from narsfast.errors import UserError
-from narsfast.pipeline import _reference_networks as baselines
 from narsfast.pipeline import _trials
 from narsfast.pipeline._reference_networks import (
     STANDARD_RECIPE,
@@ -85,7 +84,7 @@ def test_a_further_baseline_costs_its_own_training_alone(copy, networks, monkeyp
     another = "torchvision:mobilenet_v3_small"
     assert pipeline.run(copy, {"baselines": [another, f"{networks}:net"]}, workers=1) == before
     assert trained == [another]
-    monkeypatch.setattr(baselines, "evaluate", None)  # none is tested twice
+    monkeypatch.setattr("narsfast.pipeline._final_test.evaluate", None)  # none is tested twice
     pipeline.run(copy, smallest, workers=1)
     assert trained == [another]
     with RunStore.read(copy) as run:
@@ -101,7 +100,7 @@ def test_other_options_of_a_run_stay_fixed(copy):
 
 
 def test_an_unknown_network_is_said_before_the_run_knows_it(copy):
-    with pytest.raises(UserError, match="torchvision:resnet19 is not a classifier"):
+    with pytest.raises(UserError, match="torchvision:resnet19 is not a known classifier"):
         pipeline.open_search(copy, {"baselines": ["torchvision:resnet19"]})
     pipeline.open_search(copy).close()
     with RunStore.read(copy) as run:

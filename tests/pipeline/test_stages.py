@@ -15,20 +15,20 @@ import narsfast
 from narsfast import pipeline
 from narsfast.common.trial import Trial
 from narsfast.errors import UserError
-from narsfast.pipeline import _stages
+from narsfast.pipeline import _final_test, _stages
 from narsfast.pipeline._config import resolve_config
 from narsfast.runs import RunStore
-from narsfast.space import Candidate, Space, load_space
+from narsfast.space import Space, load_space
 
 SMALL = Path(__file__).parent.parent / "small.yaml"
 OPTIONS = {
     "space": str(SMALL),
     "pool_size": 128,
-    "batch": 4,
+    "trials_per_batch": 4,
     "iterations": 2,
     "epochs": 3,
     "final_epochs": 4,
-    "members": 2,
+    "ensemble_members": 2,
     "seed": 5,
 }
 
@@ -88,7 +88,7 @@ def test_the_method_was_followed(finished):
 def test_a_finished_run_is_free(finished, monkeypatch):
     path, results = finished
     monkeypatch.setattr("narsfast.pipeline._trials.run_trials", None)
-    monkeypatch.setattr("narsfast.pipeline._stages.evaluate", None)
+    monkeypatch.setattr("narsfast.pipeline._final_test.evaluate", None)
     assert pipeline.run(path) == results
 
 
@@ -161,7 +161,7 @@ def test_another_configuration_is_refused(finished):
     path, _ = finished
     with pytest.raises(UserError, match=r"seed \(stored 5, given 6\)"):
         pipeline.open_search(path, {"seed": 6})
-    pipeline.open_search(path, {"seed": 5, "batch": 4}).close()
+    pipeline.open_search(path, {"seed": 5, "trials_per_batch": 4}).close()
 
 
 def test_the_found_are_tested_on_the_test_split_once_each(finished, tmp_path, monkeypatch):
@@ -174,8 +174,8 @@ def test_the_found_are_tested_on_the_test_split_once_each(finished, tmp_path, mo
         seen.append(split)
         return evaluate(network, split, *rest)
 
-    evaluate = _stages.evaluate
-    monkeypatch.setattr("narsfast.pipeline._stages.evaluate", recording)
+    evaluate = _final_test.evaluate
+    monkeypatch.setattr("narsfast.pipeline._final_test.evaluate", recording)
     with pipeline.open_search(copy, workers=1) as search:
         monkeypatch.setattr(search.store, "results", list)
         assert pipeline.emit(search) == results
@@ -280,7 +280,7 @@ def test_a_further_budget_costs_one_training(finished, tmp_path):
     with pipeline.open_search(copy, workers=1) as search:
         before = len(search.store.trials("search"))
         families = pipeline.evolve(search, ["macs=150K"])
-        assert families[-1]["label"] == "macs<=150K"
+        assert families[-1].label == "macs<=150K"
         assert families[-1].candidates[0].statistics["macs"] <= 150_000
         more = pipeline.emit(search)
         assert len(search.store.trials("search")) == before
@@ -294,16 +294,16 @@ def test_the_front_is_inside_the_pool_and_between_its_bounds(finished):
         whole = pipeline.pareto(search, ["macs"])
         part = pipeline.pareto(search, ["macs", "params"], "150K:300K")
         predictor = pipeline.optimize(search)
-        genes = search.space.encode([Candidate(row["architecture"], row["recipe"]) for row in whole])
+        genes = search.space.encode([row.candidate for row in whole])
     mean, std = predictor.predict(genes)
-    assert np.allclose([row["std"] for row in whole], std)
-    assert np.allclose([row["predicted"] for row in whole], np.clip(mean, 0, 100))
-    macs = [row["statistics"]["macs"] for row in whole]
+    assert np.allclose([row.std for row in whole], std)
+    assert np.allclose([row.predicted for row in whole], np.clip(mean, 0, 100))
+    macs = [row.statistics["macs"] for row in whole]
     assert macs == sorted(macs)
     assert min(macs) >= 100_000
     assert (np.diff(mean) > 0).all()
     assert part
-    assert all(150_000 <= row["statistics"]["macs"] <= 300_000 for row in part)
+    assert all(150_000 <= row.statistics["macs"] <= 300_000 for row in part)
 
 
 def test_evolution_stays_above_the_lower_bounds_of_the_pool(finished, tmp_path, monkeypatch):
@@ -344,12 +344,12 @@ def test_a_final_training_that_ends_badly_gives_way_to_the_next(finished, tmp_pa
             return [replace(t, outcome="diverged", curve=()) if t.candidate == first else t for t in others]
 
         monkeypatch.setattr(search.store, "trials", stored)
-        assert pipeline.train(search)[families[0]["budget"]].candidate == second
+        assert pipeline.train(search)[families[0].budget].candidate == second
         monkeypatch.setattr(
             search.store,
             "trials",
             lambda purpose: [
-                Trial(c["id"], (), "diverged", 4, 0.0, "the loss is not finite")
+                Trial(c.id, (), "diverged", 4, 0.0, "the loss is not finite")
                 for f in families
                 for c in f.candidates
             ],
@@ -382,7 +382,7 @@ def test_one_part_alone(tmp_path, part):
     candidate = space.decode(space.sobol(1, seed=1))[0]
     fixed = candidate.recipe if part == "architecture" else candidate.architecture
     options = {**OPTIONS, "fix": fixed, "budgets": ["macs=1M"], "pool_bounds": "macs=1K:1M"}
-    options |= {"pool_size": 16, "batch": 2, "epochs": 1, "final_epochs": 1}
+    options |= {"pool_size": 16, "trials_per_batch": 2, "epochs": 1, "final_epochs": 1}
     (result,) = pipeline.run(tmp_path / "run", options, workers=1)
     with RunStore.read(tmp_path / "run") as run:
         (family,) = run.facts.families

@@ -44,7 +44,7 @@ def reference(networks):
 def finished(tmp_path_factory, smallest):
     """A run whose largest network taught the other."""
     path = tmp_path_factory.mktemp("runs") / "run"
-    results = pipeline.run(path, {**smallest, "distil": "largest", "distil_temperature": 2}, workers=1)
+    results = pipeline.run(path, {**smallest, "distill": "largest", "distill_temperature": 2}, workers=1)
     assert len({result.candidate for result in results}) == 2
     return path, results
 
@@ -91,7 +91,7 @@ def test_the_largest_teaches_the_others(finished):
 
 
 def test_the_search_has_no_teacher_and_neither_has_the_teacher(tmp_path, trained, smallest):
-    pipeline.run(tmp_path / "run", {**smallest, "distil": "largest"}, workers=1)
+    pipeline.run(tmp_path / "run", {**smallest, "distill": "largest"}, workers=1)
     *searched, first, second = trained
     assert [task.distillation for task in searched] == [None, None]
     assert first.distillation is None
@@ -145,7 +145,7 @@ def test_a_teacher_that_ends_badly_gives_way_to_the_next(finished, copy, monkeyp
 def test_a_network_named_by_its_reference_is_trained_first_and_once(
     tmp_path, reference, trained, smallest, forget_finals
 ):
-    options = {**smallest, "distil": reference, "baselines": [reference], "distil_weight": 0.5}
+    options = {**smallest, "distill": reference, "baselines": [reference], "distill_weight": 0.5}
     results = pipeline.run(tmp_path / "run", options, workers=1)
     *_, teacher, first, second = trained
     assert teacher.candidate == reference
@@ -167,7 +167,7 @@ def test_a_network_named_by_its_reference_is_trained_first_and_once(
 def tasks_with(path, teacher):
     """The task of a candidate that a finished run has not trained, as if the run had this teacher."""
     with pipeline.open_search(path, workers=1) as search:
-        search.config = search.config.model_copy(update={"distil": teacher})
+        search.config = search.config.model_copy(update={"distill": teacher})
         search.store.facts.teacher = None
         family = search.store.facts.families[0]
         return final_task(search, family.candidates[-1])
@@ -177,7 +177,7 @@ def test_an_emitted_folder_teaches(finished, copy, tmp_path):
     path, results = finished
     folder = tmp_path / "lr=0.1" / "found"
     shutil.copytree(path / results[1].directory, folder)
-    assert resolve_config({"distil": str(folder)}).distil == str(folder)
+    assert resolve_config({"distill": str(folder)}).distill == str(folder)
     told = tasks_with(copy, str(folder)).distillation
     facts = json.loads((folder / "preprocessing.json").read_text())
     assert told.weights == str(folder / "weights.safetensors")
@@ -193,7 +193,7 @@ def test_weights_of_a_reference_teach_until_they_change(copy, reference, tmp_pat
     told = tasks_with(copy, text).distillation
     assert (told.weights, told.network.source, told.resize) == (str(file), reference, False)
     with pipeline.open_search(copy, workers=1) as search:
-        search.config = search.config.model_copy(update={"distil": text})
+        search.config = search.config.model_copy(update={"distill": text})
         search.store.facts.teacher = TeacherChoice(sha256="other")
         row = search.store.facts.families[0].candidates[-1]
         with pytest.raises(UserError, match="has changed since the first network was distilled"):
@@ -203,7 +203,7 @@ def test_weights_of_a_reference_teach_until_they_change(copy, reference, tmp_pat
 @pytest.mark.parametrize(
     ("teacher", "said"),
     [
-        ("nowhere/at-all", "distil is 'nowhere/at-all', no folder of an emitted network"),
+        ("nowhere/at-all", "distill is 'nowhere/at-all', no folder of an emitted network"),
         ("torchvision:resnet19", "torchvision:resnet19 is not a classifier"),
         ("torchvision:resnet18=gone.safetensors", "gone.safetensors' cannot be read"),
         ("{empty}", "preprocessing.json is missing"),
@@ -221,7 +221,7 @@ def test_a_wrong_teacher_is_one_sentence_before_any_training(
     (tmp_path / "other" / "preprocessing.json").write_text(json.dumps({**facts, "classes": ["a", "b"]}))
     teacher = teacher.format(empty=tmp_path / "empty", other=tmp_path / "other", broken=f"{networks}:broken")
     with pytest.raises(UserError, match=said) as error:
-        pipeline.run(tmp_path / "run", {**smallest, "distil": teacher}, workers=1)
+        pipeline.run(tmp_path / "run", {**smallest, "distill": teacher}, workers=1)
     assert "\n" not in str(error.value)
     if (tmp_path / "run").exists():  # a name that is not known is refused before there is a run
         with RunStore.read(tmp_path / "run") as run:
@@ -230,9 +230,9 @@ def test_a_wrong_teacher_is_one_sentence_before_any_training(
 
 def test_one_network_alone_has_nobody_to_teach(tmp_path, smallest):
     with pytest.raises(UserError, match="with one budget no other network is left"):
-        pipeline.open_search(tmp_path / "run", {**smallest, "budgets": ["macs=200K"], "distil": "largest"})
-    with pytest.raises(UserError, match=r"distil_weight is 1.5; it must be less than or equal to 1"):
-        pipeline.open_search(tmp_path / "run", {**smallest, "distil": "largest", "distil_weight": 1.5})
+        pipeline.open_search(tmp_path / "run", {**smallest, "budgets": ["macs=200K"], "distill": "largest"})
+    with pytest.raises(UserError, match=r"distill_weight is 1.5; it must be less than or equal to 1"):
+        pipeline.open_search(tmp_path / "run", {**smallest, "distill": "largest", "distill_weight": 1.5})
 
 
 def test_after_a_teacher_whose_training_fails_the_run_goes_on_with_another_or_none(
@@ -242,18 +242,18 @@ def test_after_a_teacher_whose_training_fails_the_run_goes_on_with_another_or_no
     teachers.write_text(FAILING)
     path = tmp_path / "run"
     with pytest.raises(
-        UserError, match=r"training of the teacher .*teachers.py:failing failed .* another --distil"
+        UserError, match=r"training of the teacher .*teachers.py:failing failed .* name another teacher"
     ):
-        pipeline.run(path, {**smallest, "distil": f"{teachers}:failing"}, workers=1)
+        pipeline.run(path, {**smallest, "distill": f"{teachers}:failing"}, workers=1)
     searched = len([task for task in trained if not task.network.reference])
     with pytest.raises(UserError, match="holds a run of another configuration: seed"):
         pipeline.open_search(path, {"seed": 6})
-    with pipeline.open_search(path, {"distil": f"{networks}:net"}, workers=1) as search:
+    with pipeline.open_search(path, {"distill": f"{networks}:net"}, workers=1) as search:
         assert len(search.store.trials("search")) == searched
         row = pipeline.evolve(search)[0].candidates[0]
         pipeline.train(search)
-    with pytest.raises(UserError, match="holds a run of another configuration: distil"):
-        pipeline.open_search(path, {"distil": "none"})
+    with pytest.raises(UserError, match="holds a run of another configuration: distill"):
+        pipeline.open_search(path, {"distill": "none"})
     assert [task.distillation.network.source for task in trained if task.distillation] == [
         f"{networks}:net"
     ] * 2
@@ -266,10 +266,10 @@ def test_without_its_teacher_a_run_begins_its_networks_anew(copy, forget_finals)
     begun = copy / "weights" / "some" / CHECKPOINT_FILE
     begun.parent.mkdir()
     begun.touch()
-    pipeline.open_search(copy, {"distil": "largest"}).close()
+    pipeline.open_search(copy, {"distill": "largest"}).close()
     assert begun.exists()
-    with pipeline.open_search(copy, {"distil": "none"}) as search:
-        assert search.config.distil is None
+    with pipeline.open_search(copy, {"distill": "none"}) as search:
+        assert search.config.distill is None
         assert search.store.facts.teacher is None
     assert not begun.exists()
 
@@ -292,7 +292,7 @@ def test_a_run_that_has_ended_needs_its_teacher_no_more(finished, copy, tmp_path
     folder = tmp_path / "teacher"
     subprocess.run(["cp", "-r", path / results[1].directory, folder], check=True)
     with RunStore.open(copy, None) as run:
-        change_option(run, "distil", json.dumps(str(folder)))
+        change_option(run, "distill", json.dumps(str(folder)))
     subprocess.run(["rm", "-r", folder], check=True)
     assert pipeline.run(copy, workers=1) == results
     with pipeline.open_search(copy, workers=1) as search:

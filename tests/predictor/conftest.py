@@ -1,4 +1,4 @@
-"""A small space with a made-up accuracy, and predictors small enough for tests."""
+"""A small space with a synthetic accuracy, and predictors that are small enough for tests."""
 
 from types import SimpleNamespace
 
@@ -13,7 +13,7 @@ SMALL = {"members": 2, "encoder": (32, 16), "head": (16,)}
 
 
 def accuracy(counter, genes, seed=0):
-    """Percent: rises with MACs, and a little with a random linear function of all features."""
+    """Return accuracies in percent that rise with MACs, and slightly with a random linear function of all features."""
     features = counter.space.features(genes).astype(float)
     linear = features @ np.random.default_rng(seed).normal(size=features.shape[1])
     macs = np.log(counter(genes)[:, 0]) if counter.names else np.zeros(len(genes))
@@ -22,7 +22,7 @@ def accuracy(counter, genes, seed=0):
 
 @pytest.fixture(scope="session")
 def world():
-    """Counter, 600 candidates, their accuracy, and a small pretrained predictor."""
+    """Provide a counter, 600 candidates with their accuracies, and a small pretrained predictor."""
     counter = Counter(load_space("tiny"), in_chans=1, num_classes=10)
     genes = counter.space.random(600, seed=1)
     return SimpleNamespace(
@@ -36,13 +36,13 @@ def world():
 
 @pytest.fixture(scope="session")
 def fitted(world):
-    """The small predictor, fitted to 40 labels."""
+    """Fit the small predictor to 40 labels."""
     return world.pretrained.fit(world.genes[:40], world.labels[:40], seed=3)
 
 
 @pytest.fixture(scope="session")
 def recipe_only():
-    """Counter of a space that searches no architecture."""
+    """Provide the counter of a space that searches no architecture."""
     space = load_space("tiny")
     architecture = space.decode(space.random(1, seed=5))[0].architecture
     return Counter(space.fix(architecture), in_chans=1, num_classes=10)
@@ -50,5 +50,5 @@ def recipe_only():
 
 @pytest.fixture(scope="session")
 def small():
-    """Sizes of a small predictor."""
+    """Provide the sizes of a small predictor."""
     return SMALL

@@ -13,25 +13,25 @@ def generator(seed=0):
 
 
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=4), st.integers(1, 12), st.integers(1, 16))
-def test_every_member_sees_its_own_rows_equally_often(sizes, steps, batch):
+def test_every_member_visits_its_rows_equally_often(sizes, steps, batch):
     rows = [torch.arange(100 * number, 100 * number + size) for number, size in enumerate(sizes)]
     schedule = Schedule(steps, batch, 0.1, 0.0, 0.5)
     order = batch_order(rows, schedule, generator())
     assert order.shape == (steps, len(sizes), min(batch, *sizes, batch))
-    for number, mine in enumerate(rows):
-        seen = torch.bincount(order[:, number].flatten() - 100 * number, minlength=len(mine))
-        assert len(seen) == len(mine)
+    for number, own in enumerate(rows):
+        seen = torch.bincount(order[:, number].flatten() - 100 * number, minlength=len(own))
+        assert len(seen) == len(own)
         assert seen.max() - seen.min() <= 1
 
 
-def test_members_have_orders_of_their_own():
+def test_members_have_different_orders():
     order = batch_order([torch.arange(50)] * 2, QUICK, generator())
     assert not torch.equal(order[:, 0], order[:, 1])
     assert torch.equal(order, batch_order([torch.arange(50)] * 2, QUICK, generator()))
 
 
 def regression(members, picked=slice(None)):
-    """Layers trained on y = 3 x - 1 with different starts, of which `picked` members are trained together."""
+    """Train the `picked` ones of `members` layers with different starts together on y = 3 x - 1."""
     layers = [(w[picked].clone(), b[picked].clone()) for w, b in new_layers([1, 1], members, generator())]
     x = torch.linspace(-1, 1, 16)[:, None]
 
@@ -42,21 +42,21 @@ def regression(members, picked=slice(None)):
     return layers
 
 
-def test_the_loss_is_minimized():
+def test_minimize_reaches_the_minimum():
     ((weight, bias),) = regression(members=3)
     assert torch.allclose(weight, torch.tensor(3.0), atol=0.05)
     assert torch.allclose(bias, torch.tensor(-1.0), atol=0.05)
     assert not weight.requires_grad
 
 
-def test_members_do_not_meet():
+def test_members_are_trained_independently():
     together = regression(members=3)
     alone = regression(members=3, picked=slice(1, 2))
     assert torch.allclose(together[0][0][1], alone[0][0][0], atol=1e-6)
 
 
-def test_the_averaged_weights_are_kept():
-    """A gradient that never ends: the last weight is the furthest, the mean over all steps is half way."""
+def test_final_weights_are_the_average():
+    """With a constant gradient, the last weight is the furthest and the mean over all steps about half of it."""
     paths = {}
     for average in (1.0, 1e-9):
         tensor = torch.zeros(1, 1, 1), torch.zeros(1, 1)

@@ -10,36 +10,36 @@ def layers(members=3):
 
 
 @pytest.mark.parametrize("relu_last", [True, False])
-def test_each_member_is_a_perceptron_of_its_own(relu_last):
-    made = layers()
+def test_each_member_is_an_independent_perceptron(relu_last):
+    network = layers()
     inputs = torch.randn(4, 5, generator=torch.Generator().manual_seed(1))
-    together = apply_layers(made, inputs, relu_last)
+    together = apply_layers(network, inputs, relu_last)
     for member in range(3):
-        (w0, b0), (w1, b1) = ((w[member], b[member] + 0.5) for w, b in made)
-        made[0][1][member], made[1][1][member] = b0, b1
+        (w0, b0), (w1, b1) = ((w[member], b[member] + 0.5) for w, b in network)
+        network[0][1][member], network[1][1][member] = b0, b1
         alone = torch.relu(inputs @ w0 + b0) @ w1 + b1
-        after = apply_layers(made, inputs, relu_last)
+        after = apply_layers(network, inputs, relu_last)
         assert torch.allclose(after[member], torch.relu(alone) if relu_last else alone, atol=1e-6)
         assert not torch.equal(after[member], together[member])
         others = [m for m in range(3) if m > member]
         assert torch.equal(after[others], together[others])
 
 
-def test_members_start_apart():
+def test_members_have_different_initial_weights():
     weight = layers()[0][0]
     assert not torch.equal(weight[0], weight[1])
 
 
 def test_copies_repeat_all_members_and_share_no_memory():
-    made = layers(members=2)
-    copied = copy_layers(made, times=3)
+    network = layers(members=2)
+    copied = copy_layers(network, times=3)
     assert copied[0][0].shape == (6, 5, 7)
-    assert torch.equal(copied[0][0][4], made[0][0][0])
+    assert torch.equal(copied[0][0][4], network[0][0][0])
     copied[0][0].zero_()
-    assert made[0][0].abs().sum() > 0
+    assert network[0][0].abs().sum() > 0
 
 
-def test_one_thread_is_given_back_even_after_an_error():
+def test_torch_threads_restores_the_number_even_after_an_error():
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:

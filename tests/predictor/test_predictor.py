@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy.stats import kendalltau
 
-from narsfast.predictor import LEAST_STATISTIC, Deviation, pretrain
+from narsfast.predictor import MIN_STATISTIC, Deviation, pretrain
 from narsfast.predictor._inputs import Inputs
 from narsfast.predictor._network import new_layers
 from narsfast.search import TableCounter
@@ -14,15 +14,15 @@ from narsfast.space import Space
 
 
 def outputs_of(space, weights, genes, statistics):
-    """Outputs of the members of `PredictorWeights` in numpy, (M, n)."""
-    z = (np.log(np.maximum(statistics, LEAST_STATISTIC)) - weights.statistic_mean) / weights.statistic_std
-    beside = np.concatenate([z, space.features(genes, "recipe")], axis=1)
+    """Compute the outputs (M, n) of the ensemble members of `PredictorWeights` in numpy."""
+    z = (np.log(np.maximum(statistics, MIN_STATISTIC)) - weights.statistic_mean) / weights.statistic_std
+    direct = np.concatenate([z, space.features(genes, "recipe")], axis=1)
     outputs = []
     for member in range(len(weights.head[0][0])):
         hidden = space.features(genes, "architecture")
         for weight, bias in weights.encoder:
             hidden = np.maximum(hidden @ weight[member] + bias[member], 0)
-        hidden = np.concatenate([hidden, beside], axis=1) if weights.encoder else beside
+        hidden = np.concatenate([hidden, direct], axis=1) if weights.encoder else direct
         for weight, bias in weights.head[:-1]:
             hidden = np.maximum(hidden @ weight[member] + bias[member], 0)
         weight, bias = weights.head[-1]
@@ -30,8 +30,8 @@ def outputs_of(space, weights, genes, statistics):
     return np.array(outputs)
 
 
-def twin(space, weights, genes, statistics):
-    """Score and uncertainty of `PredictorWeights`, a candidate at a time."""
+def predict_reference(space, weights, genes, statistics):
+    """Compute score and uncertainty of `PredictorWeights`, one candidate at a time."""
     scores, uncertainties = [], []
     for outputs in outputs_of(space, weights, genes, statistics).T:
         mean, variance = outputs.mean(), np.mean((outputs - outputs.mean()) ** 2)
@@ -43,30 +43,30 @@ def twin(space, weights, genes, statistics):
 
 
 def flat_space(**parts):
-    """A space of a table: no stages."""
+    """Build a space without stages."""
     return Space.from_dict(
         {"name": "flat", "architecture": {}, "recipe": {}, "pool": {}, "budgets": [], **parts}
     )
 
 
-def test_predictions_are_those_of_the_weights(world, fitted):
-    """On both sides of an output of -1, below which the score expands."""
+def test_predict_equals_the_reference(world, fitted):
+    """Outputs are on both sides of -1, below which the tail is expanded."""
     predictor = replace(fitted, deviation=Deviation(scale=1.7, floor=0.3))
     mean, std = predictor.predict(world.genes)
     weights, statistics = predictor.weights(), world.counter(world.genes)
     assert (weights.deviation_scale, weights.deviation_floor) == (1.7, 0.3)
     below = outputs_of(world.space, weights, world.genes, statistics).mean(axis=0) < -1
     assert 20 < below.sum() < 580
-    expected = twin(world.space, weights, world.genes, statistics)
+    expected = predict_reference(world.space, weights, world.genes, statistics)
     np.testing.assert_allclose(mean, expected[0], atol=1e-3)
     np.testing.assert_allclose(std, expected[1], atol=1e-3)
     np.testing.assert_array_equal(predictor.scores(world.genes), mean)
 
 
-def test_ordered_fields_are_read_natively(small):
-    """Native inference has no columns of order: their weights are folded into those of the features.
+def test_predict_of_ordered_fields_equals_the_reference(small):
+    """The weights of ranks are folded into those of the features.
 
-    The statistic is below 1, as a latency in milliseconds may be, and told apart all the same.
+    The statistic is below 1, as a latency in milliseconds may be.
     """
     values = {"choices": [1, 2, 4, 8]}
     space = flat_space(architecture={"a": values, "b": {"range": [1, 5]}}, recipe={"x": values, "y": values})
@@ -81,11 +81,11 @@ def test_ordered_fields_are_read_natively(small):
         outputs_of(space, fitted.weights(), genes, counter(genes)), fitted.fitted.outputs(inputs), atol=1e-4
     )
     np.testing.assert_allclose(
-        fitted.predict(genes), twin(space, fitted.weights(), genes, counter(genes)), atol=1e-3
+        fitted.predict(genes), predict_reference(space, fitted.weights(), genes, counter(genes)), atol=1e-3
     )
 
 
-def test_weights_are_plain_arrays(world, fitted):
+def test_weights_are_contiguous_float32_arrays(world, fitted):
     weights = fitted.weights()
     layers = [*weights.encoder, *weights.head]
     assert all(a.dtype == np.float32 and a.flags.c_contiguous for layer in layers for a in layer)
@@ -100,16 +100,16 @@ def test_held_out_candidates_are_ranked(world, fitted):
     assert kendalltau(fitted.scores(world.genes[40:]), world.labels[40:]).statistic > 0.6
 
 
-def test_predictions_are_percent(world, fitted):
+def test_predictions_are_in_percent(world, fitted):
     assert np.abs(fitted.scores(world.genes[:40]) - world.labels[:40]).mean() < 1.0
 
 
-def test_members_differ(world, fitted):
+def test_uncertainty_is_positive(world, fitted):
     assert (fitted.predict(world.genes[40:])[1] > 0).all()
 
 
-def test_a_fit_is_a_function_of_its_arguments(world, fitted):
-    """Earlier fits and torch's thread count leave no trace; the seed and the labels do."""
+def test_fit_depends_on_its_arguments_only(world, fitted):
+    """It depends on the seed and the labels, but not on earlier fits or the number of threads."""
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
@@ -125,8 +125,8 @@ def test_a_fit_is_a_function_of_its_arguments(world, fitted):
     np.testing.assert_allclose(other_labels.scores(world.genes), expected + 1, atol=0.05)
 
 
-def test_pretraining_pays(world):
-    """Where accuracy follows statistics, 24 labels tell a pretrained encoder more than a new one."""
+def test_pretraining_improves_the_ranking(world):
+    """Where accuracy depends on statistics, a pretrained encoder ranks better after 24 labels than a new one."""
     logs = np.log(world.counter(world.genes))
     z = dict(zip(world.counter.names, ((logs - logs.mean(axis=0)) / logs.std(axis=0)).T, strict=True))
     labels = 80 + 4 * np.tanh(z["macs"] + z["depth"])
@@ -144,7 +144,7 @@ def test_pretraining_pays(world):
     assert taus["pretrained"] > taus["new"] + 0.02
 
 
-def test_recipes_alone(recipe_only, small):
+def test_space_without_architecture_is_ranked_without_encoder(recipe_only, small):
     genes = recipe_only.space.random(200, seed=0)
     labels = 60 + 4 * recipe_only.space.features(genes, "recipe").sum(axis=1)
     predictor = pretrain(recipe_only, genes, seed=0, **small).fit(genes[:40], labels[:40], seed=0)
@@ -152,8 +152,8 @@ def test_recipes_alone(recipe_only, small):
     assert kendalltau(predictor.scores(genes[40:]), labels[40:]).statistic > 0.6
 
 
-def test_architectures_alone(small):
-    """A flat space with an additive statistic, and no recipe."""
+def test_space_without_recipe_is_ranked(small):
+    """The statistic is additive."""
     space = flat_space(architecture={name: {"range": [1, 5]} for name in "abcd"})
     table = np.arange(1.0, 6.0)[None, :, None].repeat(4, axis=0)
     counter = TableCounter(space, ("params",), table)
@@ -166,7 +166,7 @@ def test_architectures_alone(small):
     )
 
 
-def test_without_statistics_the_encoder_stays_as_drawn(small):
+def test_encoder_is_not_pretrained_without_statistics(small):
     space = flat_space(
         architecture={name: {"range": [1, 5]} for name in "abcd"}, recipe={"x": {"range": [0, 9]}}
     )
@@ -181,12 +181,12 @@ def test_without_statistics_the_encoder_stays_as_drawn(small):
     )
 
 
-def test_no_labels_no_prediction(world):
-    with pytest.raises(RuntimeError, match="fit first"):
+def test_predict_before_fit_is_refused(world):
+    with pytest.raises(RuntimeError, match="call fit first"):
         world.pretrained.predict(world.genes[:2])
 
 
 @pytest.mark.parametrize("labels", [[], [1.0], [1.0, float("nan")], [[1.0], [2.0]]])
-def test_labels_are_checked(world, labels):
-    with pytest.raises(ValueError, match="one finite label a candidate"):
+def test_fit_refuses_wrong_labels(world, labels):
+    with pytest.raises(ValueError, match="one finite label per candidate"):
         world.pretrained.fit(world.genes[: 2 if labels else 0], labels, seed=0)

@@ -11,7 +11,7 @@ from narsfast.predictor._pretraining import ProxyTask
 from narsfast.space import load_space
 
 
-def test_statistics_are_learned(world):
+def test_statistics_and_parameters_of_stages_are_learned(world):
     report = world.pretrained.pretraining
     stages = [f"params of stage {number + 1}" for number in range(world.space.stages)]
     assert [row.name for row in report.statistics] == [*STATISTICS, *stages]
@@ -19,13 +19,13 @@ def test_statistics_are_learned(world):
     assert max(row.error for row in report.statistics) < 0.5
 
 
-def test_a_fifth_is_held_out(world):
+def test_one_fifth_is_held_out(world):
     report = world.pretrained.pretraining
     assert (report.trained, report.validated) == (480, 120)
 
 
-def test_the_report_tells_the_error_on_new_candidates(world):
-    """Candidates that pretraining never saw are estimated about as well as the report says."""
+def test_reported_errors_are_those_on_new_candidates(world):
+    """Candidates that were not part of pretraining are estimated about as well as reported."""
     predictor = world.pretrained
     inputs = Inputs.of(world.counter, predictor.scaling, world.space.random(400, seed=99))
     embedding = apply_layers(predictor.encoder, inputs.architecture, relu_last=True)
@@ -36,7 +36,7 @@ def test_the_report_tells_the_error_on_new_candidates(world):
     np.testing.assert_allclose(errors, reported, rtol=0.35)
 
 
-def test_the_same_seed_gives_the_same_weights_whatever_the_threads(world, small):
+def test_weights_depend_on_the_seed_and_not_on_threads(world, small):
     before = torch.get_num_threads()
     torch.set_num_threads(3)
     try:
@@ -50,7 +50,7 @@ def test_the_same_seed_gives_the_same_weights_whatever_the_threads(world, small)
     assert again.pretraining == world.pretrained.pretraining
 
 
-def test_torch_s_own_generator_is_left_alone(world, fitted):
+def test_global_generator_of_torch_is_not_used(world, fitted):
     torch.manual_seed(0)
     expected = torch.rand(1)
     torch.manual_seed(0)
@@ -58,8 +58,8 @@ def test_torch_s_own_generator_is_left_alone(world, fitted):
     assert torch.equal(torch.rand(1), expected)
 
 
-def test_constant_statistics_are_not_learned(small):
-    """Only the head's features vary: the depth does not, and MACs do."""
+def test_constant_statistics_are_not_targets(small):
+    """If only the head's features vary, MACs vary and the depth does not."""
     space = load_space("tiny")
     fixed = space.decode(space.random(1, seed=5))[0].architecture
     del fixed["head.features"]
@@ -71,7 +71,7 @@ def test_constant_statistics_are_not_learned(small):
     assert predictor.proxy[0][0].shape[2] == len(names)
 
 
-def test_stages_are_learned_beside_the_counter_s_statistics(world):
+def test_targets_are_standardized_statistics_and_stage_parameters(world):
     task = ProxyTask.of(world.counter, world.genes)
     assert len(task.names) == len(STATISTICS) + world.space.stages
     np.testing.assert_allclose(task.targets.mean(dim=0), 0, atol=1e-5)
@@ -80,7 +80,7 @@ def test_stages_are_learned_beside_the_counter_s_statistics(world):
     assert np.corrcoef(task.targets[:, len(STATISTICS)], np.log1p(params / params.mean()))[0, 1] > 0.9999
 
 
-def test_a_counter_without_statistics_has_nothing_to_learn(world):
+def test_counter_without_statistics_has_no_targets(world):
     class Nothing:
         names, space = (), world.space
 
@@ -90,29 +90,29 @@ def test_a_counter_without_statistics_has_nothing_to_learn(world):
     assert ProxyTask.of(Nothing(), world.genes).names == ()
 
 
-def test_without_an_architecture_there_is_no_encoder(recipe_only, small):
+def test_space_without_architecture_has_no_encoder(recipe_only, small):
     predictor = pretrain(recipe_only, recipe_only.space.random(50, seed=0), seed=0, **small)
     assert predictor.encoder == ()
     assert predictor.proxy == ()
     assert predictor.pretraining == PretrainingReport()
 
 
-def test_progress_reaches_the_end(recipe_only, world, small):
-    told = []
-    pretrain(world.counter, world.genes[:20], seed=0, progress=lambda *step: told.append(step), **small)
-    stages, done, totals = zip(*told, strict=True)
+def test_progress_reaches_the_total(recipe_only, world, small):
+    calls = []
+    pretrain(world.counter, world.genes[:20], seed=0, progress=lambda *step: calls.append(step), **small)
+    stages, done, totals = zip(*calls, strict=True)
     assert set(stages) == {"pretrain"}
     assert list(done) == sorted(done)
     assert done[-1] == totals[-1]
 
 
-def test_report_round_trip(world):
+def test_report_survives_its_dict(world):
     report = world.pretrained.pretraining
     assert PretrainingReport.from_dict(report.to_dict(), report.trained, report.validated) == report
 
 
 @pytest.mark.parametrize(
-    ("count", "sizes", "said"),
+    ("count", "sizes", "message"),
     [
         (4, {}, "4 candidates"),
         (20, {"members": 0}, "members"),
@@ -120,6 +120,6 @@ def test_report_round_trip(world):
         (20, {"head": (0,)}, "head"),
     ],
 )
-def test_refusals(world, count, sizes, said):
-    with pytest.raises(UserError, match=said):
+def test_pretrain_refuses_wrong_arguments(world, count, sizes, message):
+    with pytest.raises(UserError, match=message):
         pretrain(world.counter, world.genes[:count], seed=0, **sizes)

@@ -8,12 +8,12 @@ from narsfast.predictor import compare_regressors, pretrain
 NAMES = {"params", "macs", "ridge", "random_forest", "predictor"}
 
 
-def judged(predictor, genes, labels, seed):
+def compare(predictor, genes, labels, seed):
     return compare_regressors(predictor, genes, labels, predictor.cross_validate(genes, labels, seed), seed)
 
 
-def test_all_are_judged(world):
-    taus = judged(world.pretrained, world.genes[:60], world.labels[:60], seed=0)
+def test_all_regressors_are_compared(world):
+    taus = compare(world.pretrained, world.genes[:60], world.labels[:60], seed=0)
     assert set(taus) == NAMES
     assert taus["predictor"] > 0.6
     assert taus["ridge"] > 0.6
@@ -21,46 +21,46 @@ def test_all_are_judged(world):
     assert taus["macs"] > 0.2
 
 
-def test_the_same_seed_gives_the_same(world):
-    first, second = (judged(world.pretrained, world.genes[:24], world.labels[:24], seed=2) for _ in range(2))
+def test_comparison_depends_on_the_seed_only(world):
+    first, second = (compare(world.pretrained, world.genes[:24], world.labels[:24], seed=2) for _ in range(2))
     assert first == second
 
 
-def test_params_alone(world):
+def test_score_of_params_is_the_statistic(world):
     params = world.counter(world.genes[:40])[:, world.counter.names.index("params")]
-    taus = judged(world.pretrained, world.genes[:40], np.log(params), seed=0)
+    taus = compare(world.pretrained, world.genes[:40], np.log(params), seed=0)
     assert taus["params"] == pytest.approx(1)
-    assert judged(world.pretrained, world.genes[:40], -np.log(params), seed=0)["params"] == pytest.approx(-1)
+    assert compare(world.pretrained, world.genes[:40], -np.log(params), seed=0)["params"] == pytest.approx(-1)
 
 
-def test_nobody_knows_noise(world):
-    """Labels that nothing explains: a tau far from 0 would mean that held-out labels leak into the fits."""
+def test_no_regressor_predicts_noise(world):
+    """A tau far from 0 would mean that held-out labels leak into the fits."""
     noise = np.random.default_rng(0).normal(50, 5, 100)
-    taus = judged(world.pretrained, world.genes[:100], noise, seed=0)
+    taus = compare(world.pretrained, world.genes[:100], noise, seed=0)
     assert all(abs(tau) < 0.25 for tau in taus.values())
 
 
-def test_too_few_or_equal_labels_cannot_be_judged(world):
-    few = judged(world.pretrained, world.genes[:7], world.labels[:7], seed=0)
-    equal = judged(world.pretrained, world.genes[:20], np.full(20, 10.0), seed=0)
+def test_tau_is_nan_with_too_few_or_equal_labels(world):
+    few = compare(world.pretrained, world.genes[:7], world.labels[:7], seed=0)
+    equal = compare(world.pretrained, world.genes[:20], np.full(20, 10.0), seed=0)
     assert set(few) == set(equal) == NAMES
     assert all(math.isnan(tau) for tau in (*few.values(), *equal.values()))
 
 
 def test_eight_labels_are_enough(world):
-    taus = judged(world.pretrained, world.genes[:8], world.labels[:8], seed=0)
+    taus = compare(world.pretrained, world.genes[:8], world.labels[:8], seed=0)
     assert all(math.isfinite(tau) for tau in taus.values())
 
 
-def test_an_earlier_fit_does_not_count(world, fitted):
+def test_earlier_fit_has_no_influence(world, fitted):
     arguments = (world.genes[:24], world.labels[:24], 5)
-    assert judged(fitted, *arguments) == judged(world.pretrained, *arguments)
+    assert compare(fitted, *arguments) == compare(world.pretrained, *arguments)
 
 
-def test_what_is_constant_ranks_nothing(recipe_only, small):
+def test_tau_of_constant_statistics_is_nan(recipe_only, small):
     genes = recipe_only.space.random(40, seed=0)
     labels = 60 + 4 * recipe_only.space.features(genes, "recipe").sum(axis=1)
-    taus = judged(pretrain(recipe_only, genes, seed=0, **small), genes, labels, seed=0)
+    taus = compare(pretrain(recipe_only, genes, seed=0, **small), genes, labels, seed=0)
     assert math.isnan(taus["macs"])
     assert math.isnan(taus["params"])
     assert taus["predictor"] > 0.5

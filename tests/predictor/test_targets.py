@@ -14,7 +14,7 @@ def compressed(*values):
 
 
 @given(VALUES, VALUES)
-def test_compression_keeps_the_order(one, other):
+def test_compress_keeps_the_order(one, other):
     low, high = compressed(min(one, other), max(one, other))
     assert low <= high
     if high < 1e4 and abs(one - other) > 1e-6 * max(1, abs(one)):
@@ -22,23 +22,23 @@ def test_compression_keeps_the_order(one, other):
 
 
 @given(st.floats(-1, 1e9))
-def test_nothing_is_compressed_down_to_minus_one(value):
+def test_compress_keeps_values_from_minus_one_on(value):
     assert compressed(value)[0] == value
 
 
 @given(st.floats(-1e9, -1))
-def test_the_expansion_undoes_the_compression(value):
+def test_expansion_inverts_compress(value):
     (output,) = compressed(value)
     assert output <= -1
     assert -float(torch.exp(-1 - output)) == pytest.approx(value)
 
 
 @given(st.floats(-21, -1))
-def test_the_compression_undoes_the_expansion(output):
+def test_compress_inverts_the_expansion(output):
     assert float(compressed(-np.exp(-1 - output))[0]) == pytest.approx(output)
 
 
-def test_compression_is_smooth_at_minus_one():
+def test_compress_is_smooth_at_minus_one():
     values = torch.tensor([-1 - 1e-6, -1, -1 + 1e-6], dtype=torch.float64, requires_grad=True)
     compress(values).sum().backward()
     torch.testing.assert_close(compress(values).detach(), values.detach(), atol=1e-11, rtol=0)
@@ -46,7 +46,7 @@ def test_compression_is_smooth_at_minus_one():
 
 
 @given(VALUES)
-def test_gradients_are_finite(value):
+def test_gradients_of_compress_are_finite(value):
     values = torch.tensor([value], dtype=torch.float64, requires_grad=True)
     compress(values).sum().backward()
     assert float(values.grad) == pytest.approx(-1 / value if value < -1 else 1)
@@ -56,21 +56,21 @@ def normal(count=4000):
     return torch.from_numpy(np.random.default_rng(0).normal(70, 3, count).astype(np.float32))
 
 
-def test_scale_is_the_deviation_of_normal_labels():
+def test_scale_of_normal_labels_is_their_standard_deviation():
     center, scale = center_and_scale(normal())
     assert float(center) == pytest.approx(70, abs=0.2)
     assert float(scale) == pytest.approx(3, abs=0.15)
 
 
-def test_a_few_trials_at_chance_widen_nothing():
+def test_scale_is_robust_to_trials_at_chance():
     labels = normal()
-    spoilt = labels.clone()
-    spoilt[:200] = 10.0
-    for clean, dirty in zip(center_and_scale(labels), center_and_scale(spoilt), strict=True):
+    spoiled = labels.clone()
+    spoiled[:200] = 10.0
+    for clean, dirty in zip(center_and_scale(labels), center_and_scale(spoiled), strict=True):
         assert float(dirty) == pytest.approx(float(clean), rel=0.1)
 
 
-def test_the_deviation_counts_where_most_labels_are_equal():
+def test_scale_is_the_standard_deviation_if_most_labels_are_equal():
     labels = torch.full((40,), 10.0)
     labels[:4] = 50.0
     center, scale = center_and_scale(labels)

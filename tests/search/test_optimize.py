@@ -8,7 +8,7 @@ from narsfast.common.seeds import derive_seed
 from narsfast.common.trial import Trial
 from narsfast.cost import Budget, Counter
 from narsfast.errors import UserError
-from narsfast.predictor import MEMBERS_ALONE, Deviation, compare_regressors, pretrain
+from narsfast.predictor import UNCALIBRATED, Deviation, compare_regressors, pretrain
 from narsfast.search import Pool, first_batch, next_batch, optimize, sample_pool
 from narsfast.space import load_space
 
@@ -94,7 +94,7 @@ def test_later_batches_are_the_most_promising_untrained(world, outcome):
     rows = [int(np.flatnonzero(world.ids == identifier)[0]) for identifier in ids]
     labels = [trials[identifier].curve[2] for identifier in ids]
     fit = world.predictor.fit(world.pool.genes[rows], labels, derive_seed(SETTINGS["seed"], "fit", 0))
-    scores, spread = replace(fit, deviation=MEMBERS_ALONE).predict(world.pool.genes)
+    scores, spread = replace(fit, deviation=UNCALIBRATED).predict(world.pool.genes)
     promise = scores + spread
     promise[first.indices] = -np.inf
     np.testing.assert_array_equal(second.indices, np.argsort(-promise, kind="stable")[:8])
@@ -205,7 +205,7 @@ def test_the_first_batch_is_random_and_seeded(world):
 class Scored:
     """A predictor whose score is the last gene, and whose members agree."""
 
-    deviation: Deviation = MEMBERS_ALONE
+    deviation: Deviation = UNCALIBRATED
 
     def predict(self, genes):
         return genes[:, -1].astype(float), np.zeros(len(genes))

@@ -1,4 +1,4 @@
-"""Sharing groups, conditions, the order of the columns."""
+"""Sharing groups, conditions and the order of the columns."""
 
 import pytest
 
@@ -10,14 +10,14 @@ def space(architecture, recipe=None):
     return Space.from_dict({"name": "s", "architecture": architecture, "recipe": recipe or {}})
 
 
-def test_members_of_a_group_fill_one_column():
+def test_shared_fields_become_one_column():
     group = {"choices": [3, 5], "share": "k"}
     built = space({"a": group, "b": {"range": [1, 2]}, "c": group})
     assert [(field.name, field.fills) for field in built.fields] == [("k", ("a", "c")), ("b", ("b",))]
     assert built.column("a") == built.column("c") == built.column("k") == 0
 
 
-def test_a_group_is_active_when_any_member_is():
+def test_shared_field_is_active_when_any_of_its_names_is():
     group = {"choices": [3, 5], "share": "k"}
     built = space(
         {
@@ -43,12 +43,12 @@ def test_a_group_is_active_when_any_member_is():
         ({"p": "<= 1"}, (1,)),
     ],
 )
-def test_forms_of_a_condition(when, values):
+def test_when_accepts_value_list_and_comparison(when, values):
     built = space({"p": {"range": [1, 4]}, "x": {"choices": [0, 1], "when": when}})
     assert built.field("x").conditions == (Condition("p", values),)
 
 
-def test_parents_move_in_front_and_the_architecture_comes_first():
+def test_parents_precede_dependents_and_architecture_precedes_recipe():
     built = space(
         {"x": {"choices": [0, 1], "when": {"y": 1}}, "y": {"choices": [0, 1]}, "z": 1},
         {"r": {"choices": [0, 1], "when": {"x": 1}}},
@@ -56,21 +56,21 @@ def test_parents_move_in_front_and_the_architecture_comes_first():
     assert [field.name for field in built.fields] == ["y", "x", "z", "r"]
 
 
-def test_a_condition_that_always_holds_is_dropped():
+def test_condition_that_always_holds_is_dropped():
     assert load_space("fbnetv3").field("stage2.kernel.rest").conditions == ()
     assert load_space("fbnetv3").field("stage1.kernel.rest").conditions == (
         Condition("stage1.depth", (2, 3, 4)),
     )
 
 
-def test_a_condition_that_never_holds_is_dropped():
+def test_condition_that_never_holds_is_dropped():
     built = space(
         {"p": 1, "q": {"choices": [0, 1]}, "x": {"choices": [5, 6], "when": {"p": "> 1", "q": 1}}},
     )
     assert built.field("x").conditions == (Condition("q", (1,)),)
 
 
-def test_a_field_that_can_never_count_is_fixed():
+def test_field_that_is_never_active_is_fixed():
     built = space(
         {"p": 1, "x": {"choices": [5, 6], "when": {"p": "> 1"}}, "y": {"choices": [7, 8], "when": {"x": 5}}}
     )
@@ -132,14 +132,14 @@ def test_a_field_that_can_never_count_is_fixed():
         ({"x": {"range": [0, 40000]}}, {}, "x has 40001 values", "at most 32767"),
     ],
 )
-def test_contradictions(architecture, recipe, where, remedy):
+def test_contradictory_fields_are_refused(architecture, recipe, where, remedy):
     with pytest.raises(UserError) as error:
         space(architecture, recipe)
     assert where in str(error.value)
     assert remedy in str(error.value)
 
 
-def test_sixty_four_values_of_a_parent_are_the_most():
+def test_parent_may_have_64_values():
     built = space({"p": {"range": [1, 64]}, "x": {"choices": [0, 1], "when": {"p": 64}}})
     assert built.size() == 63 + 2
     assert built.canonical([[62, 1], [63, 1]]).tolist() == [[62, 0], [63, 1]]

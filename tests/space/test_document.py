@@ -1,4 +1,4 @@
-"""What a space file may say, and the sentence for what it may not."""
+"""The forms that a space file accepts, and the messages for everything else."""
 
 import json
 
@@ -32,7 +32,7 @@ def flat(**fields):
         ({"range": [0, 1], "unit": 2}, "range", (0.0, 2.0)),
     ],
 )
-def test_forms_of_a_field(spec, kind, values):
+def test_spec_gives_kind_and_values(spec, kind, values):
     space = Space.from_dict(flat(x=spec))
     field = space.field("x")
     assert (field.kind, field.values) == (kind, values)
@@ -72,7 +72,7 @@ def test_forms_of_a_field(spec, kind, values):
         ({"value": 1, "when": {"y": {"z": 1}}}, "x.when is {'y'", "y must have a value"),
     ],
 )
-def test_errors_in_a_field(spec, where, remedy):
+def test_wrong_spec_is_refused_with_field_value_and_remedy(spec, where, remedy):
     for data in (flat(x=spec, y=1), {"name": "s", "recipe": {"x": spec, "y": 1}}):
         with pytest.raises(UserError) as error:
             Space.from_dict(data)
@@ -86,8 +86,8 @@ def test_errors_in_a_field(spec, where, remedy):
     ("data", "where", "remedy"),
     [
         ({"architecture": {}}, "name is missing", "the name of the space"),
-        ({"name": 5}, "name is 5", "a text"),
-        ({"name": ""}, "name is ''", "a text"),
+        ({"name": 5}, "name is 5", "a string"),
+        ({"name": ""}, "name is ''", "a string"),
         ({"name": "s", "architecture": [1]}, "architecture is [1]", "a mapping of fields"),
         ({"name": "s", "recipe": None}, "recipe is None", "a mapping of fields"),
         ({"name": "s", "architecture": {"stages": {}}}, "architecture.stages is {}", "a list of stages"),
@@ -107,7 +107,7 @@ def test_errors_in_a_field(spec, where, remedy):
         ),
     ],
 )
-def test_errors_of_the_whole(data, where, remedy):
+def test_wrong_document_is_refused_with_field_value_and_remedy(data, where, remedy):
     with pytest.raises(UserError) as error:
         Space.from_dict(data)
     assert where in str(error.value)
@@ -115,12 +115,12 @@ def test_errors_of_the_whole(data, where, remedy):
     assert "\n" not in str(error.value)
 
 
-def test_a_long_value_is_cut():
+def test_long_value_is_shortened_in_the_message():
     with pytest.raises(UserError, match=r"x is \[0, 1, 2, .*\.\.\.; it must be"):
         Space.from_dict(flat(x=list(range(100))))
 
 
-def test_bounds_are_read_as_amounts():
+def test_bounds_are_parsed_as_amounts():
     space = Space.from_dict(
         {"name": "s", "pool": {"macs": ["0.5M", "10M"], "peak_memory": "512KB"}, "budgets": [{"macs": "1M"}]}
     )
@@ -128,7 +128,7 @@ def test_bounds_are_read_as_amounts():
     assert space.budgets == ({"macs": (0, 1e6)},)
 
 
-def test_nested_and_dotted_names_are_the_same():
+def test_nested_and_dotted_names_give_equal_spaces():
     nested = {"stem": {"channels": {"choices": [8, 16]}}, "cell": {"a": {"b": 1}}}
     dotted = {"stem.channels": {"choices": [8, 16]}, "cell.a.b": 1}
     assert Space.from_dict(flat(**nested)) == Space.from_dict(flat(**dotted))

@@ -25,39 +25,39 @@ FEATURES = [
 ]
 
 
-def test_one_hot_min_max_and_zeros():
+def test_features_are_one_hot_min_max_and_zero_where_inactive():
     features = SPACE.features(GENES)
     assert features.dtype == np.float32
     np.testing.assert_array_equal(features, np.array(FEATURES, np.float32))
 
 
-def test_parts_are_the_columns_of_the_whole():
+def test_features_of_a_part_are_its_columns():
     np.testing.assert_array_equal(
         SPACE.features(GENES, "architecture"), np.array(FEATURES, np.float32)[:, :7]
     )
     np.testing.assert_array_equal(SPACE.features(GENES, "recipe"), np.array(FEATURES, np.float32)[:, 7:])
 
 
-def test_names_of_the_columns():
+def test_feature_names_match_the_columns():
     architecture = ["width", "op=a", "op=b", "op=c", "extra=1", "extra=2", "more"]
     assert SPACE.feature_names("architecture") == architecture
     assert SPACE.feature_names() == [*architecture, "rate", "ema=True", "ema=False"]
 
 
-def test_the_inverse_is_exact():
+def test_from_features_inverts_features_exactly():
     np.testing.assert_array_equal(SPACE.from_features(FEATURES), GENES)
 
 
-def test_long_ranges_survive_float32():
+def test_long_range_survives_float32():
     space = Space.from_dict({"name": "s", "architecture": {"x": {"range": [1, 32767]}}})
     genes = np.arange(32767, dtype=np.int16)[:, None]
     np.testing.assert_array_equal(space.from_features(space.features(genes)), genes)
 
 
-def test_a_space_without_choice_has_no_columns():
+def test_fixed_fields_have_no_columns():
     assert SPACE.fix({"rate": 0.1, "ema": True}).features([[0] * 7], "recipe").shape == (1, 0)
 
 
-def test_a_wrong_shape_is_refused():
+def test_features_of_wrong_shape_are_refused():
     with pytest.raises(ValueError, match=r"features have shape \(1, 3\); s needs \(n, 10\)"):
         SPACE.from_features([[0, 0, 0]])

@@ -1,4 +1,4 @@
-"""Fields look values up by value, candidates are named by content."""
+"""Fields find values by equality, candidates are identified by content."""
 
 import hashlib
 import json
@@ -41,7 +41,7 @@ def test_index_finds_equal_numbers_of_any_type():
         (Field("one", "recipe", ("sgd",), "fixed", ("one",)), "adam", "it must be 'sgd'"),
     ],
 )
-def test_index_names_field_value_and_what_is_legal(field, value, legal):
+def test_illegal_value_is_refused_with_the_legal_ones(field, value, legal):
     with pytest.raises(UserError) as error:
         field.index(value)
     assert f"{field.name} is {value!r}" in str(error.value)
@@ -59,7 +59,7 @@ def test_id_depends_on_content_only():
     assert len({one.id, *(candidate.id for candidate in different)}) == 3
 
 
-def test_id_is_the_start_of_the_hash_of_the_text():
+def test_id_is_the_first_16_digits_of_the_sha256_of_the_json():
     text = '{"architecture":{"resolution":64,"stage1.se":true},"recipe":{"ema":false}}'
     candidate = Candidate({"stage1.se": True, "resolution": 64}, {"ema": False})
     assert candidate.id == hashlib.sha256(text.encode()).hexdigest()[:16]

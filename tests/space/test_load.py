@@ -1,4 +1,4 @@
-"""Files and built-in spaces."""
+"""Loading of space files and built-in spaces."""
 
 import json
 import textwrap
@@ -28,12 +28,12 @@ SIZES = {  # architectures, recipes; multiplied by hand from the ranges of the f
 }  # fmt: skip
 
 
-def test_names():
+def test_builtin_spaces_are_listed():
     assert builtin_spaces() == ("fbnetv3", "mobile", "tiny")
 
 
 @pytest.mark.parametrize("name", builtin_spaces())
-def test_builtin_spaces(name):
+def test_builtin_space_has_its_size_pool_and_budgets(name):
     space = load_space(name)
     architectures, recipes = SIZES[name]
     assert space.name == name
@@ -49,7 +49,7 @@ def test_builtin_spaces(name):
     assert len(space.budgets) >= 3
 
 
-def test_the_size_that_the_comments_of_fbnetv3_state():
+def test_size_of_fbnetv3_is_that_of_its_comment():
     assert SIZES["fbnetv3"] == (5_883_266_817_903_820_800_000, 18_905_040)
 
 
@@ -84,14 +84,14 @@ def released(name):
 
 
 @pytest.mark.parametrize("name", ["B", "D", "E"])
-def test_fbnetv3_holds_the_released_networks(name):
+def test_fbnetv3_contains_released_networks(name):
     space = load_space("fbnetv3")
     recipe = space.decode([[0] * len(space.fields)])[0].recipe
     candidate = Candidate(released(name), recipe)
     assert space.decode(space.encode([candidate])) == [candidate]
 
 
-def test_fbnetv3_holds_c_with_a_wider_stage():
+def test_fbnetv3_contains_network_c_only_with_a_wider_stage():
     with pytest.raises(UserError, match=r"stage4.channels is 88; it must be 56 to 84 in steps of 4"):
         load_space("fbnetv3").only_recipe(released("C"))
     wider = load_space("fbnetv3", {"stage4": {"channels": {"range": [56, 88, 4]}}})
@@ -130,7 +130,7 @@ budgets: [{macs: 1M, params: 50K}]
 """
 
 
-def test_a_file(tmp_path):
+def test_file_is_loaded_and_survives_json(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text(FILE)
     space = load_space(path)
@@ -146,7 +146,7 @@ def test_a_file(tmp_path):
     assert load_space(written) == space
 
 
-def test_overrides_of_a_file_may_take_away_what_a_condition_names(tmp_path):
+def test_override_may_remove_the_value_of_a_condition(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text(FILE)
     space = load_space(path, {"recipe": {"optimizer": "rmsprop"}})
@@ -174,7 +174,7 @@ def test_overrides_of_a_file_may_take_away_what_a_condition_names(tmp_path):
         (FILE.strip(), "- 1", "mine.yaml is [1]", "a mapping of name"),
     ],
 )
-def test_errors_of_a_file(tmp_path, old, new, where, remedy):
+def test_wrong_file_is_refused_with_field_value_and_remedy(tmp_path, old, new, where, remedy):
     path = tmp_path / "mine.yaml"
     path.write_text(FILE.replace(old, new))
     assert old in FILE
@@ -186,14 +186,14 @@ def test_errors_of_a_file(tmp_path, old, new, where, remedy):
     assert "\n" not in str(error.value)
 
 
-def test_no_such_space(tmp_path):
+def test_unknown_space_is_refused_with_the_builtin_names(tmp_path):
     with pytest.raises(UserError, match=r"the space is 'tinny'; .* one of fbnetv3, mobile, tiny"):
         load_space("tinny")
     with pytest.raises(UserError, match="must be a readable YAML file"):
         load_space(tmp_path)
 
 
-def test_a_table_of_others(tmp_path):
+def test_space_without_network_is_loaded(tmp_path):
     path = tmp_path / "table.yaml"
     path.write_text(
         textwrap.dedent(

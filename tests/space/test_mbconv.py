@@ -1,4 +1,4 @@
-"""Names and values of networks are checked at the door."""
+"""Names and values of MBConv networks are checked when a space is read."""
 
 import copy
 
@@ -27,7 +27,7 @@ DATA = {
 }
 
 
-def test_all_names_are_fields():
+def test_all_names_of_the_network_are_fields():
     space = Space.from_dict(DATA)
     assert space.stages == 2
     assert sorted(space.decode([[0] * len(space.fields)])[0].architecture) == sorted(
@@ -95,7 +95,7 @@ ARCH, FIRST = ["architecture"], ["architecture", "stages", 0]
         (["recipe", "epochs"], 5, "epochs is 5", "its fields are optimizer, learning_rate"),
     ],
 )
-def test_errors_name_field_value_and_remedy(path, value, where, remedy):
+def test_wrong_network_is_refused_with_field_value_and_remedy(path, value, where, remedy):
     with pytest.raises(UserError) as error:
         Space.from_dict(changed(path, value))
     assert str(error.value).startswith(f"net: {where}")
@@ -103,11 +103,11 @@ def test_errors_name_field_value_and_remedy(path, value, where, remedy):
     assert "\n" not in str(error.value)
 
 
-def test_a_recipe_without_network_is_free():
+def test_recipe_without_network_may_have_any_fields():
     assert Space.from_dict({"name": "table", "recipe": {"epochs": {"choices": [10, 50]}}}).size() == 2
 
 
-def test_rest_fields_count_from_the_second_block_on():
+def test_rest_fields_are_active_from_depth_two():
     space = load_space("tiny")
     depth, rest = space.column("stage2.depth"), space.column("stage2.kernel.rest")
     genes = space.random(200, 0)

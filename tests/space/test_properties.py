@@ -1,4 +1,4 @@
-"""Properties of random spaces: round trips, the canonical form, sizes, what fixing leaves."""
+"""Properties of random spaces: round trips, the canonical form, sizes, fixed fields."""
 
 import itertools
 import json
@@ -32,7 +32,7 @@ def values_of(spec):
 
 
 class Drawn:
-    """A random space as written, and an independent account of which columns count."""
+    """A random space, and an independent description of its columns and their conditions."""
 
     def __init__(self, data, columns):
         self.space = Space.from_dict(data)
@@ -40,7 +40,7 @@ class Drawn:
         self.columns = columns  # name -> (values, [(parent, activating values), ...] or None), parents first
 
     def candidates(self):
-        """All distinct assignments of the active columns, by enumeration."""
+        """Enumerate all distinct assignments of the active columns."""
         seen = set()
         for assignment in itertools.product(*(values for values, _ in self.columns.values())):
             chosen = dict(zip(self.columns, assignment, strict=True))
@@ -54,7 +54,7 @@ class Drawn:
 
 @st.composite
 def spaces(draw):
-    """Up to six columns with sharing groups and conditions, written in any order."""
+    """Draw up to six columns with sharing groups and conditions, in any order."""
     parts = {"architecture": {}, "recipe": {}}
     columns = {}
     total = draw(st.integers(1, 6))
@@ -63,11 +63,11 @@ def spaces(draw):
         part = "recipe" if number >= first_recipe else "architecture"
         spec = draw(SPECS)
         values = values_of(spec)
-        members = draw(st.integers(1, 2))
+        sharing = draw(st.integers(1, 2))
         activation = []
-        for member in range(members):
-            name = f"f{number}" if members == 1 else f"f{number}.{member}"
-            written = spec | ({"share": f"f{number}"} if members > 1 else {})
+        for position in range(sharing):
+            name = f"f{number}" if sharing == 1 else f"f{number}.{position}"
+            written = spec | ({"share": f"f{number}"} if sharing > 1 else {})
             parents = (
                 draw(st.lists(st.sampled_from(list(columns)), max_size=2, unique=True)) if columns else []
             )
@@ -99,7 +99,7 @@ SEEDS = st.integers(0, 1000)
 
 @RANDOM
 @given(spaces())
-def test_size_is_the_number_of_candidates(drawn):
+def test_size_is_the_number_of_distinct_candidates(drawn):
     expected = drawn.candidates()
     assert drawn.space.size() == len(expected)
     every = list(itertools.product(*(range(size) for size in drawn.space.sizes)))
@@ -132,7 +132,7 @@ def test_decode_gives_exactly_the_candidates(drawn):
 
 @RANDOM
 @given(spaces(), SEEDS)
-def test_round_trips(drawn, seed):
+def test_encode_inverts_decode_and_from_features_inverts_features(drawn, seed):
     space = drawn.space
     genes = raw_genes(space, 20, seed)
     canonical = space.canonical(genes)
@@ -147,7 +147,7 @@ def test_round_trips(drawn, seed):
 
 @RANDOM
 @given(spaces(), SEEDS)
-def test_canonical_form(drawn, seed):
+def test_canonical_genes_keep_active_genes_keys_ids_and_features(drawn, seed):
     space = drawn.space
     genes = raw_genes(space, 20, seed)
     canonical = space.canonical(genes)
@@ -163,7 +163,7 @@ def test_canonical_form(drawn, seed):
 
 @RANDOM
 @given(spaces())
-def test_storage(drawn):
+def test_dict_and_pickle_give_an_equal_space(drawn):
     space = drawn.space
     stored = json.loads(json.dumps(space.to_dict()))
     again = Space.from_dict(stored)
@@ -198,7 +198,7 @@ def test_fixing_divides_the_space(drawn, data):
 
 @RANDOM
 @given(spaces(), SEEDS)
-def test_modes(drawn, seed):
+def test_only_recipe_and_only_architecture_fix_the_other_part(drawn, seed):
     space = drawn.space
     assume(len(space.recipe_fields))
     candidate = space.decode(space.random(1, seed))[0]
@@ -224,7 +224,7 @@ def test_modes(drawn, seed):
 
 @st.composite
 def networks(draw):
-    """A built-in space with some ranges replaced and the rest kernels of some stages shared."""
+    """Draw a built-in space with other ranges and shared rest kernels in some stages."""
     space = load_space(draw(st.sampled_from(["tiny", "mobile"])))
     data = space.to_dict()
     sharing = draw(st.sets(st.integers(2, space.stages), max_size=3))
@@ -238,7 +238,7 @@ def networks(draw):
 
 @FEW
 @given(networks(), SEEDS)
-def test_networks_round_trip(space, seed):
+def test_network_genes_survive_candidates_features_and_json(space, seed):
     genes = raw_genes(space, 10, seed)
     canonical = space.canonical(genes)
     np.testing.assert_array_equal(space.encode(space.decode(genes)), canonical)

@@ -23,7 +23,7 @@ from narsfast.space import parse_quantity
         (0, 0),
     ],
 )
-def test_amounts(text, amount):
+def test_amount_is_parsed_to_float(text, amount):
     assert parse_quantity(text) == amount
     assert isinstance(parse_quantity(text), float)
 
@@ -31,7 +31,7 @@ def test_amounts(text, amount):
 @pytest.mark.parametrize(
     "text", ["5T", "M", "", "1M2", "-3M", -1, True, None, [1], float("nan"), float("inf")]
 )
-def test_other_things_are_refused_by_name(text):
+def test_anything_else_is_refused_by_name(text):
     with pytest.raises(UserError) as error:
         parse_quantity(text, "macs")
     assert f"macs is {text!r}; it must be a number" in str(error.value)

@@ -4,14 +4,14 @@ from narsfast.errors import UserError
 from narsfast.space import Recipe
 
 
-def test_missing_values_keep_their_defaults():
+def test_missing_fields_have_their_defaults():
     recipe = Recipe.of({"optimizer": "sgd", "learning_rate": 0.01})
     assert recipe.model_dump() == Recipe().model_dump() | {"optimizer": "sgd", "learning_rate": 0.01}
     assert (recipe.sgd_factor, recipe.momentum, recipe.label_smoothing) == (4.0, 0.9, 0.1)
     assert recipe.ema_decay == 0.99985
 
 
-def test_numbers_take_the_type_of_the_schema():
+def test_numbers_get_the_type_of_the_schema():
     assert isinstance(Recipe.of({"dropout": 0}).dropout, float)
 
 
@@ -48,7 +48,7 @@ def test_numbers_take_the_type_of_the_schema():
         ("epochs", 3, "its fields are optimizer, learning_rate"),
     ],
 )
-def test_errors_name_field_value_and_remedy(name, value, remedy):
+def test_wrong_field_is_refused_with_value_and_remedy(name, value, remedy):
     with pytest.raises(UserError) as error:
         Recipe.of({name: value}, source="recipe.json")
     assert f"recipe.json.{name} is {value!r}; " in str(error.value)
@@ -56,7 +56,7 @@ def test_errors_name_field_value_and_remedy(name, value, remedy):
     assert "\n" not in str(error.value)
 
 
-def test_a_recipe_does_not_change():
+def test_recipe_is_immutable():
     with pytest.raises(ValueError, match="frozen"):
         Recipe().momentum = 0.5
 
@@ -74,10 +74,10 @@ def test_a_recipe_does_not_change():
         (0.9, 5, 5),
     ],
 )
-def test_training_images_are_a_multiple_of_8_or_whole(share, resolution, side):
+def test_training_side_is_a_multiple_of_8_or_the_resolution(share, resolution, side):
     assert Recipe(train_resolution=share).training_side(resolution) == side
 
 
 @pytest.mark.parametrize(("share", "steps"), [(1.0, 33), (0.5, 17), (0.1, 4), (0.001, 1), (1 / 3, 11)])
-def test_an_epoch_has_its_share_of_steps(share, steps):
+def test_epoch_has_its_share_of_steps(share, steps):
     assert Recipe(epochs_share=share).epoch_steps(33) == steps

@@ -12,7 +12,7 @@ FLAT = Space.from_dict(
 
 
 @pytest.mark.parametrize("sample", [FLAT.random, FLAT.sobol])
-def test_a_seed_decides_everything(sample):
+def test_samples_depend_on_the_seed_only(sample):
     np.testing.assert_array_equal(sample(50, 3), sample(50, 3))
     assert (sample(50, 3) != sample(50, 4)).any()
     assert sample(0, 3).shape == (0, 4)
@@ -20,7 +20,7 @@ def test_a_seed_decides_everything(sample):
 
 
 @pytest.mark.parametrize("name", ["random", "sobol"])
-def test_samples_are_canonical_and_the_seed_is_stable(name):
+def test_samples_are_canonical(name):
     space = load_space("tiny")
     space.check(getattr(space, name)(500, 0))
 
@@ -49,7 +49,7 @@ def test_random_is_uniform():
         np.testing.assert_allclose(share, 1 / size, atol=0.02)
 
 
-def test_a_space_without_choice_has_one_sample():
+def test_fixed_space_has_one_sample():
     fixed = FLAT.fix({"a": 2, "b": 1, "c": 5})
     assert not fixed.sobol(4, 0).any()
     assert not fixed.random(4, 0).any()

@@ -1,4 +1,4 @@
-"""Genes, candidates and spaces made of spaces, by hand; test_properties.py draws random spaces."""
+"""Genes, candidates and derived spaces, with values written by hand; test_properties.py draws random spaces."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ ARCHITECTURE = {"depth": 2, "rest": 5, "one": 16, "two": 16}
 RECIPE = {"rate": 0.021, "ema": False}
 
 
-def test_encode_and_decode():
+def test_encode_and_decode_are_inverse():
     genes = HAND.encode([Candidate(ARCHITECTURE, RECIPE)])
     assert genes.tolist() == [[1, 1, 1, 1, 1]]
     assert genes.dtype == np.int16
@@ -33,7 +33,7 @@ def test_encode_and_decode():
     assert HAND.decode(np.zeros((0, 5), np.int16)) == []
 
 
-def test_one_member_speaks_for_its_group():
+def test_one_name_sets_all_shared_ones():
     candidate = Candidate({"depth": 1, "two": 16}, RECIPE)
     assert HAND.decode(HAND.encode([candidate]))[0].architecture == {"depth": 1, "one": 16, "two": 16}
 
@@ -52,14 +52,14 @@ def test_one_member_speaks_for_its_group():
         ({}, {"momentum": 0.9}, "recipe has no field 'momentum'", "rate, ema"),
     ],
 )
-def test_encode_names_field_value_and_what_is_legal(architecture, recipe, where, remedy):
+def test_encode_refuses_wrong_values_with_the_legal_ones(architecture, recipe, where, remedy):
     with pytest.raises(UserError) as error:
         HAND.encode([Candidate(ARCHITECTURE | architecture, RECIPE | recipe)])
     assert where in str(error.value)
     assert remedy in str(error.value)
 
 
-def test_encode_names_what_is_missing():
+def test_encode_refuses_missing_fields_by_name():
     with pytest.raises(UserError, match="rest is missing; it must be 3 or 5"):
         HAND.encode([Candidate({"depth": 2, "one": 8}, RECIPE)])
 
@@ -82,13 +82,13 @@ def test_genes_out_of_range_are_refused(method, genes, message):
         method(genes)
 
 
-def test_check_refuses_genes_that_are_not_canonical():
+def test_check_refuses_non_canonical_genes():
     HAND.check([[0, 0, 1, 10, 1]])
     with pytest.raises(ValueError, match="gene rest of row 1 is 1; it is inactive and must be 0"):
         HAND.check([[1, 1, 0, 0, 0], [0, 1, 0, 0, 0]])
 
 
-def test_keys_follow_the_formula():
+def test_keys_follow_the_documented_formula():
     genes = [[1, 1, 0, 10, 1], [0, 1, 0, 0, 0]]
     for row, key in zip(HAND.canonical(genes).tolist(), HAND.keys(genes).tolist(), strict=True):
         h = 0xCBF29CE484222325
@@ -98,7 +98,7 @@ def test_keys_follow_the_formula():
         assert key == h
 
 
-def test_columns_of_the_parts():
+def test_columns_are_those_of_the_part():
     assert HAND.architecture_fields.tolist() == [0, 1, 2]
     assert HAND.recipe_fields.tolist() == [3, 4]
     assert HAND.architecture_fields.dtype == np.int64
@@ -106,7 +106,7 @@ def test_columns_of_the_parts():
     assert HAND.searches_recipe
 
 
-def test_fix_makes_conditions_certain():
+def test_fix_resolves_conditions():
     assert HAND.fix({"depth": 1}).field("rest").kind == "fixed"
     assert HAND.fix({"depth": 2}).field("rest").conditions == ()
     assert HAND.fix({"depth": 1}).size() == 2 * 22
@@ -124,7 +124,7 @@ def test_fix_makes_conditions_certain():
         ({"one": 8, "two": 16}, "one is 8, two is 16; they share 'both'"),
     ],
 )
-def test_fix_refuses(values, message):
+def test_fix_refuses_illegal_values(values, message):
     with pytest.raises(UserError, match=message):
         HAND.fix(values)
 
@@ -132,20 +132,20 @@ def test_fix_refuses(values, message):
 def test_only_refuses_incomplete_or_foreign_values():
     with pytest.raises(UserError, match="ema is missing in the recipe; it must be True or False"):
         HAND.only_architecture({"rate": 0.02})
-    with pytest.raises(UserError, match="depth is not of the recipe"):
+    with pytest.raises(UserError, match="depth does not belong to the recipe"):
         HAND.only_architecture({"depth": 1})
     with pytest.raises(UserError, match="rest is missing in the architecture"):
         HAND.only_recipe({"depth": 2, "one": 8})
     assert HAND.only_recipe({"depth": 1, "one": 8}).size() == 22
 
 
-def test_override_reopens_what_was_fixed_and_keeps_conditions():
+def test_override_reopens_fixed_fields_and_keeps_conditions():
     wider = HAND.fix({"depth": 1}).override({"depth": {"range": [1, 5]}})
     assert wider.field("rest").conditions[0].values == (2, 3, 4, 5)
     assert wider.size() == (1 + 4 * 2) * 2 * 22
 
 
-def test_override_keeps_units_and_groups_and_takes_bounds():
+def test_override_keeps_units_and_sharing_and_sets_bounds():
     space = HAND.override(
         {
             "recipe": {"rate": {"range": [30, 40, 5]}},
@@ -170,7 +170,7 @@ def test_override_keeps_units_and_groups_and_takes_bounds():
         ({"budgets": [{"macs": "x"}]}, "budgets.macs is 'x'"),
     ],
 )
-def test_override_refuses(fragment, message):
+def test_override_refuses_wrong_fragments(fragment, message):
     with pytest.raises(UserError, match=message):
         HAND.override(fragment)
 
@@ -185,7 +185,7 @@ def test_nested_overrides_reach_stages():
     assert space.size() < load_space("tiny").size()
 
 
-def test_equality_and_representation():
+def test_equal_spaces_have_equal_hashes_and_repr_states_the_size():
     assert load_space("tiny") == load_space("tiny")
     assert hash(load_space("tiny")) == hash(load_space("tiny"))
     assert load_space("tiny") != load_space("mobile")
@@ -193,7 +193,7 @@ def test_equality_and_representation():
 
 
 @pytest.mark.parametrize("name", ["fbnetv3", "mobile", "tiny"])
-def test_builtin_round_trips(name):
+def test_builtin_space_survives_encoding(name):
     space = load_space(name)
     genes = space.sobol(300, 1)
     assert len(set(space.keys(genes).tolist())) == len(set(space.ids(genes))) == 300
@@ -201,7 +201,7 @@ def test_builtin_round_trips(name):
     np.testing.assert_array_equal(space.from_features(space.features(genes)), genes)
 
 
-def test_the_order_of_the_fields_counts():
+def test_order_of_the_fields_changes_the_fingerprint():
     space = load_space("tiny")
     data = space.to_dict()
     other = Space.from_dict({**data, "recipe": dict(reversed(data["recipe"].items()))})

@@ -3,7 +3,7 @@ import numpy as np
 from narsfast.space import HEADER_NAMES, STAGE_NAMES, Space, load_space
 
 
-def test_flat_space():
+def test_tables_of_a_space_without_stages():
     space = Space.from_dict(
         {
             "name": "flat",
@@ -30,7 +30,7 @@ def test_flat_space():
     assert tables.stage_columns.shape == (0, 8)
 
 
-def test_types_and_layout():
+def test_arrays_have_their_types_and_are_contiguous():
     tables = load_space("fbnetv3").tables()
     expected = {
         "sizes": np.int16,
@@ -49,7 +49,7 @@ def test_types_and_layout():
         assert array.flags["C_CONTIGUOUS"], name
 
 
-def test_columns_of_the_network_point_at_the_fields_that_fill_them():
+def test_network_columns_point_at_the_fields_that_fill_them():
     shared = {"choices": [3, 5], "share": "late kernels"}
     data = load_space("tiny").to_dict()
     data["architecture"]["stage3.kernel.rest"] = data["architecture"]["stage4.kernel.rest"] = shared
@@ -63,7 +63,7 @@ def test_columns_of_the_network_point_at_the_fields_that_fill_them():
     assert tables.stage_columns[2, 1] == tables.stage_columns[3, 1] == space.column("late kernels")
 
 
-def test_parents_stand_before_their_dependants():
+def test_parents_precede_dependents():
     tables = load_space("mobile").tables()
     owners = np.repeat(np.arange(len(tables.sizes)), np.diff(tables.condition_offsets))
     assert len(owners) == 12  # two rest fields in each of six stages

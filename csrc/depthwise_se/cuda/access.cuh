@@ -1,52 +1,26 @@
 #pragma once
 
+#include "common/cuda/memory.cuh"
 #include "depthwise_se/cuda/dtype.cuh"
-
-// Every access to global memory of the kernels, so that the emulator can count them.
-
-#ifdef NARSFAST_EMU
-#define NARSFAST_SITE , int site = __builtin_LINE()
-#define NARSFAST_COUNT(address, bytes, access, line) \
-  ::narsfast::emu::count_access(address, bytes, ::narsfast::emu::Access::access, line)
-#else
-#define NARSFAST_SITE
-#define NARSFAST_COUNT(address, bytes, access, line)
-#endif
 
 namespace narsfast::cuda {
 
-// Parameters, statistics and partial sums.
-__device__ inline float read(const float* address) {
-  NARSFAST_COUNT(address, sizeof(float), kOther, 0);
-  return *address;
-}
-__device__ inline void write(float* address, float value) {
-  NARSFAST_COUNT(address, sizeof(float), kOther, 0);
-  *address = value;
-}
-
-struct alignas(16) Words {
-  uint32_t word[4];
-};
-struct alignas(16) Quad {
-  float value[4];
-};
-
-// Channels of a map come in slabs of 32: a block works on one. A pixel's slab is shared by 32 / width lanes,
-// each of which holds `width` channels, 16 bytes of the map. Where the map's rows are aligned, lane l holds
-// the channels [l * width, (l + 1) * width) of the slab and moves them at once; else l, l + lanes, ..., one
-// at a time, so that the lanes together still touch whole sectors.
+// The channels of a map are divided into slabs of 32; each block works on one slab. A pixel's slab is spread
+// over 32 / width lanes, each of which holds `width` channels, 16 bytes of the map. Where the map is aligned,
+// lane l holds the channels [l * width, (l + 1) * width) of the slab and moves them in one instruction;
+// otherwise it holds l, l + lanes, ... and moves them one at a time, so that the lanes together still access
+// whole sectors.
 constexpr int kSlab = 32;
 
 template <typename T>
 struct Lane {
   static constexpr int kWidth = 16 / sizeof(T);
   static constexpr int kLanes = kSlab / kWidth;
-  static constexpr int kSlots = kThreads / kLanes;  // pixels that a block works on at once
+  static constexpr int kSlots = kThreads / kLanes;  // pixels that a block processes at once
 
   int lane;
   int slot;
-  int64_t first;  // channel of the slab
+  int64_t first;  // the slab's first channel
   int64_t channels;
   bool aligned;
 
@@ -62,11 +36,11 @@ struct Lane {
   }
   __device__ bool holds(int j) const { return channel(j) < channels; }
 
-  // Where channel j of this lane stands among 32 floats in shared memory: quads of one lane, so that 8 lanes
-  // read 128 bytes without a conflict of banks.
+  // The index of this lane's channel j among the slab's 32 floats in shared memory: each lane's floats lie in
+  // quads, so that 8 lanes read 128 bytes without bank conflicts.
   __device__ int position(int j) const { return j / 4 * (kLanes * 4) + lane * 4 + j % 4; }
 
-  // One pixel's channels; 0 beyond the last.
+  // Loads this lane's channels of one pixel; 0 beyond the last channel.
   __device__ void load(const T* pixel, float (&values)[kWidth] NARSFAST_SITE) const {
     if (aligned) {
       T parts[kWidth];
@@ -89,7 +63,7 @@ struct Lane {
     }
   }
 
-  // Rounds values to T, in place, and stores them.
+  // Rounds the values to T, in place, and stores them.
   __device__ void store(T* pixel, float (&values)[kWidth] NARSFAST_SITE) const {
     T parts[kWidth];
     NARSFAST_UNROLL
@@ -113,7 +87,7 @@ struct Lane {
     }
   }
 
-  // A vector over channels; `missing` where the vector is null or the channel is none.
+  // Reads this lane's entries of a vector over channels; `missing` where it is null or has no such channel.
   __device__ void read_channels(const float* vector, float missing, float (&values)[kWidth]) const {
     NARSFAST_UNROLL
     for (int j = 0; j < kWidth; ++j)
@@ -125,7 +99,7 @@ struct Lane {
       if (holds(j)) write(vector + channel(j), values[j]);
   }
 
-  // The same of 32 floats in shared memory, in quads.
+  // Reads and writes this lane's entries of a slab's 32 floats in shared memory, in quads.
   __device__ void get(const float* shared, float (&values)[kWidth]) const {
     NARSFAST_UNROLL
     for (int j = 0; j < kWidth; j += 4) {
@@ -142,7 +116,7 @@ struct Lane {
   }
 };
 
-// Whether lanes may move 16 bytes at once in maps of `channels` at these addresses.
+// Whether lanes can move 16 bytes at once in maps with this number of channels at these addresses.
 template <typename T, typename... Maps>
 bool aligned_maps(int64_t channels, const Maps*... maps) {
   const uintptr_t bits = (uintptr_t{0} | ... | reinterpret_cast<uintptr_t>(maps));

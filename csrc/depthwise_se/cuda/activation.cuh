@@ -4,7 +4,8 @@
 
 namespace narsfast::cuda {
 
-// Activations are data: kernels wait for memory, and a branch that all threads take alike costs them nothing.
+// The activation is a run-time value: kernels are bound by memory, and a branch that all threads take the
+// same way costs nothing.
 
 __device__ inline float activate(Activation activation, float z) {
   if (activation == Activation::kRelu) return z > 0 ? z : z * 0;  // NaN stays NaN
@@ -12,7 +13,7 @@ __device__ inline float activate(Activation activation, float z) {
   return z;
 }
 
-// As torch has it at the kinks: hard-swish 0 at -3, 1 at 3.
+// The derivative; at the kinks it is torch's: for hard-swish 0 at -3 and 1 at 3.
 __device__ inline float activation_slope(Activation activation, float z) {
   if (activation == Activation::kRelu) return z > 0 ? 1.0f : 0.0f;
   if (activation == Activation::kHardSwish) return z <= -3 ? 0.0f : z < 3 ? z * (1.0f / 3) + 0.5f : 1.0f;
@@ -20,10 +21,10 @@ __device__ inline float activation_slope(Activation activation, float z) {
 }
 
 __device__ inline float hard_sigmoid(float t) { return fminf(fmaxf(t + 3, 0.0f), 6.0f) * (1.0f / 6); }
-// 0 at both kinks, as torch has it.
+// The derivative; 0 at both kinks, as in torch.
 __device__ inline float hard_sigmoid_slope(float t) { return t > -3 && t < 3 ? 1.0f / 6 : 0.0f; }
 
-// A Norm on the device. Where weight is null all vectors are, and each reads as what leaves values alone.
+// A Norm on the device. Where weight is null, all vectors are null and the norm is the identity.
 struct DeviceNorm {
   const float* weight = nullptr;
   const float* bias = nullptr;
@@ -48,7 +49,7 @@ struct DeviceNorm {
   }
 };
 
-// A DeviceNorm of the channels that one lane holds, folded: z = scale * value + shift.
+// A DeviceNorm for the channels of one lane, folded: z = scale * value + shift.
 template <typename T>
 struct LaneNorm {
   float scale[Lane<T>::kWidth];
@@ -61,7 +62,7 @@ struct LaneNorm {
       scale[j] = 1;
       shift[j] = 0;
     }
-    if (norm.weight == nullptr) return;  // once, and not for each channel: that costs registers
+    if (norm.weight == nullptr) return;  // checked once: a check per channel costs registers
     NARSFAST_UNROLL
     for (int j = 0; j < Lane<T>::kWidth; ++j) {
       if (!lane.holds(j)) continue;

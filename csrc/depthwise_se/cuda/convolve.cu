@@ -7,7 +7,7 @@
 namespace narsfast::cuda {
 namespace {
 
-// Sums of kGroup outputs of one row; `source` says where the row's first pixel under the window stands.
+// Accumulates kGroup adjacent outputs of one row; `source` points to the first input pixel under the window.
 template <typename T, int kKernel, int kStride>
 __device__ void convolve_row(const Lane<T>& lane, const float* source, const float* weights,
                              float (&sums)[kGroup<T>][Lane<T>::kWidth]) {
@@ -34,12 +34,12 @@ __global__ void __launch_bounds__(kThreads) convolve_kernel(Convolve c, Tiling t
   NARSFAST_SHARED(float, shared);
   constexpr int kWidth = Lane<T>::kWidth;
   const Window& w = c.window;
-  const Place place(ceil_div(w.channels, kSlab), t);
+  const BlockPlace place(ceil_div(w.channels, kSlab), t);
   const Lane<T> lane(place.slab, w.channels, aligned);
   const LaneNorm<T> input(c.input, lane);
   const LaneNorm<T> norm(c.norm, lane);
-  const T* x = static_cast<const T*>(c.x) + place.rest * w.height * w.width * w.channels;
-  T* y = static_cast<T*>(c.y) + place.rest * w.out_height * w.out_width * w.channels;
+  const T* x = static_cast<const T*>(c.x) + place.image_group * w.height * w.width * w.channels;
+  T* y = static_cast<T*>(c.y) + place.image_group * w.out_height * w.out_width * w.channels;
 
   float* weights = shared;
   const Ring ring{weights + kKernel * kKernel * kSlab, t.ring_rows, t.ring_columns};
@@ -62,7 +62,7 @@ __global__ void __launch_bounds__(kThreads) convolve_kernel(Convolve c, Tiling t
     for (int j = 0; j < kWidth; ++j) values[j] = input.apply(j, values[j]);
   };
 
-  ShiftedSums seen[kWidth];
+  ShiftedSums moments[kWidth];
   int count = 0;
   const int my_row = lane.slot / t.groups;
   const int my_column = lane.slot % t.groups * kGroup<T>;
@@ -86,14 +86,14 @@ __global__ void __launch_bounds__(kThreads) convolve_kernel(Convolve c, Tiling t
         for (int j = 0; j < kWidth; ++j) sums[g][j] = norm.apply(j, sums[g][j]);
         lane.store(y + ((strip_begin + row + my_row) * w.out_width + q) * w.channels, sums[g]);
         NARSFAST_UNROLL
-        for (int j = 0; j < kWidth; ++j) seen[j].add(sums[g][j], count);
+        for (int j = 0; j < kWidth; ++j) moments[j].add(sums[g][j], count);
         ++count;
       }
     }
     __syncthreads();
   }
 
-  write_moments(lane, shared, seen, count, c.partials + place.partial(t) * w.channels,
+  write_moments(lane, shared, moments, count, c.partials + place.partial(t) * w.channels,
                 w.images * t.strips * t.tiles * w.channels);
 }
 

@@ -6,8 +6,8 @@
 
 namespace narsfast::cuda {
 
-// y = norm(conv(input(x))) with, for every image, strip and tile, count, mean and m2 of y: (3, partials,
-// channels).
+// y = norm(conv(input(x))), and partials (3, partials, channels): count, mean and m2 of y for every image,
+// strip and tile.
 struct Convolve {
   Dtype dtype;
   Window window;
@@ -19,9 +19,9 @@ struct Convolve {
   float* partials;
 };
 
-// Enqueues it; -1 where there is no kernel.
+// Enqueues the kernel; kUnsupported where there is none for the dtype or window.
 int enqueue_convolve(const Convolve& convolve, void* stream);
-// Partials of one image, and of all.
+// The number of partials per image.
 int64_t image_partials(Dtype dtype, const Window& window);
 
 }  // namespace narsfast::cuda

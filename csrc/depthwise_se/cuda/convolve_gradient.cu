@@ -3,9 +3,9 @@
 #include "depthwise_se/cuda/reduce_slots.cuh"
 #include "depthwise_se/cuda/ring.cuh"
 
-// Both gradients meet at an input pixel: through tap k it reaches output (pixel + padding - k) / stride,
-// which gives d_x = sum of d_y * w and adds d_y * x to the tap's weight. So d_y needs a halo, x none, and one
-// pass does both.
+// One pass over the input pixels computes both gradients. Through tap k a pixel contributes to the output
+// (pixel + padding - k) / stride; so d_x is the sum of d_y * w over the taps, and d_y * x is added to the
+// gradient of each tap's weight. Only d_y needs a halo.
 
 namespace narsfast::cuda {
 namespace {
@@ -17,16 +17,16 @@ struct Gradient {
   DeviceNorm input;
   const float* weight;
   void* d_x;
-  float* partials;  // (partials, kernel^2 + 2, channels): of every tap, then the sums of d_x and d_x * (x -
-                    // mean)
-  int64_t images_each;
+  float*
+      partials;  // (partials, kernel^2 + 2, channels): every tap, then the sums of d_x and d_x * (x - mean)
+  int64_t images_per_block;
 };
 
-// Outputs beside the first that kGroup inputs of one row reach by one row of taps.
+// Adjacent outputs to which kGroup inputs of one row contribute through one row of taps.
 template <typename T, int kKernel, int kStride>
-constexpr int kReach = (kGroup<T> - 1) / kStride + (kKernel - 1) / kStride + 1;
+constexpr int kReachedOutputs = (kGroup<T> - 1) / kStride + (kKernel - 1) / kStride + 1;
 
-// run(g, k, m): input g of a group meets reached output m through tap k.
+// Calls run(g, k, m) where input g of a group contributes to the group's output m through tap k.
 template <typename T, int kKernel, int kStride, typename Run>
 __device__ __forceinline__ void for_each_tap(const Run& run) {
   NARSFAST_UNROLL
@@ -42,11 +42,11 @@ __global__ void __launch_bounds__(kThreads) gradient_kernel(Gradient p, Tiling t
   NARSFAST_SHARED(float, shared);
   constexpr int kWidth = Lane<T>::kWidth;
   constexpr int kTaps = kKernel * kKernel;
-  constexpr int kM = kReach<T, kKernel, kStride>;
-  constexpr int kBack = (kKernel - 1) / kStride;  // outputs before a pixel's own that it reaches
+  constexpr int kM = kReachedOutputs<T, kKernel, kStride>;
+  constexpr int kBack = (kKernel - 1) / kStride;  // outputs before its own to which a pixel contributes
   constexpr int kParts = Lane<T>::kSlots / kKernel;
   const Window& w = p.window;
-  const Place place(ceil_div(w.channels, kSlab), t);
+  const BlockPlace place(ceil_div(w.channels, kSlab), t);
   const Lane<T> lane(place.slab, w.channels, aligned);
   const LaneNorm<T> input(p.input, lane);
   float means[kWidth];
@@ -59,7 +59,7 @@ __global__ void __launch_bounds__(kThreads) gradient_kernel(Gradient p, Tiling t
   const Ring ring{inputs + t.step * t.tile_columns * kSlab, t.ring_rows, t.ring_columns};
   fill_weights<kKernel>(lane, p.weight, weights);
 
-  // At stride 2 tiles begin where column + padding is even, so that a tap's parity is that of its column.
+  // At stride 2, tiles begin where column + padding is even, so that a tap has the parity of its column.
   const int padding = static_cast<int>(w.padding);
   const int64_t column_origin = place.tile * t.tile_columns - (kStride == 2 ? padding & 1 : 0);
   const int64_t strip_begin = place.strip * t.strip_rows;
@@ -67,7 +67,7 @@ __global__ void __launch_bounds__(kThreads) gradient_kernel(Gradient p, Tiling t
       static_cast<int>(w.height - strip_begin < t.strip_rows ? w.height - strip_begin : t.strip_rows);
   const int64_t ring_row = (strip_begin + padding) / kStride - kBack;
   const int64_t ring_column = (column_origin + padding) / kStride - kBack;
-  // The ring's row that the pixels of a row reach through tap 0 (at stride 2, 0 or 1).
+  // The ring's row to which the pixels of a row contribute through tap 0 (at stride 2: 0 or 1).
   const auto own_row = [&](int row) {
     return static_cast<int>((strip_begin + row + padding) / kStride - ring_row);
   };
@@ -78,8 +78,8 @@ __global__ void __launch_bounds__(kThreads) gradient_kernel(Gradient p, Tiling t
 
   float d_weight[kKernel][kWidth] = {};
   float sums[kWidth][2] = {};
-  const int64_t last = (place.rest + 1) * p.images_each;
-  for (int64_t image = place.rest * p.images_each; image < last && image < w.images; ++image) {
+  const int64_t last = (place.image_group + 1) * p.images_per_block;
+  for (int64_t image = place.image_group * p.images_per_block; image < last && image < w.images; ++image) {
     p.norm.fill(lane, image, w.out_height * w.out_width, vectors);
     __syncthreads();
     const int64_t pixels = image * w.height * w.width;
@@ -161,7 +161,7 @@ __global__ void __launch_bounds__(kThreads) gradient_kernel(Gradient p, Tiling t
     }
   }
 
-  // The parts of every tap add up in turn, where the weights stood.
+  // The threads' parts of every tap are added in order, in the memory of the weights.
   for (int part = 0; part < kParts; ++part) {
     if (my_part == part) {
       for (int k = 0; k < kKernel; ++k) {
@@ -184,7 +184,7 @@ __global__ void __launch_bounds__(kThreads) gradient_kernel(Gradient p, Tiling t
   if (lane.slot == 0) write_fields(lane, sums, out + kTaps * w.channels, w.channels);
 }
 
-// Adds the partials up: a thread for a tap, or a sum, and channel.
+// Adds the partials: one thread per tap (or sum) and channel.
 __global__ void __launch_bounds__(kThreads)
     join_gradients_kernel(const float* partials, int64_t count, int64_t taps, int64_t channels,
                           DeviceNorm input, float* d_weight, float* d_input_weight, float* d_input_bias) {
@@ -215,15 +215,15 @@ Tiling gradient_tiling(const Window& w) {
                         kernel * kernel + DeviceNormGradient::kVectors, 1, columns, rows);
 }
 
-// Images that one block takes one after another: enough blocks to fill a large device, few partial sums.
-int64_t images_each(const Window& w, const Tiling& t) {
+// Images that each block processes one after another: enough blocks to fill a large device, few partials.
+int64_t images_per_block(const Window& w, const Tiling& t) {
   constexpr int64_t kBlocks = 1024;
-  const int64_t of_image = ceil_div(w.channels, kSlab) * t.tiles * t.strips;
-  return w.images * of_image <= kBlocks ? 1 : ceil_div(w.images * of_image, kBlocks);
+  const int64_t blocks_per_image = ceil_div(w.channels, kSlab) * t.tiles * t.strips;
+  return w.images * blocks_per_image <= kBlocks ? 1 : ceil_div(w.images * blocks_per_image, kBlocks);
 }
 
 int64_t gradient_partials(const Window& w, const Tiling& t) {
-  return ceil_div(w.images, images_each(w, t)) * t.strips * t.tiles;
+  return ceil_div(w.images, images_per_block(w, t)) * t.strips * t.tiles;
 }
 
 }  // namespace
@@ -252,14 +252,14 @@ int convolve_gradient(const ConvolveGradientArguments& a, void* stream) {
                               static_cast<const float*>(a.weight),
                               a.d_x,
                               static_cast<float*>(a.workspace),
-                              images_each(w, t)};
+                              images_per_block(w, t)};
       const int64_t taps = w.kernel * w.kernel;
       const int64_t pixels = taps + DeviceNormGradient::kVectors + int64_t{t.step} * t.tile_columns +
                              int64_t{t.ring_rows} * t.ring_columns;
       const size_t used = static_cast<size_t>(pixels) * kSlab * sizeof(float);
       constexpr size_t kReduced = reduce_slots_bytes<T, 2>();
       launch(gradient_kernel<T, kernel.value, stride.value>,
-             ceil_div(w.images, gradient.images_each) * t.strips * t.tiles * ceil_div(w.channels, kSlab),
+             ceil_div(w.images, gradient.images_per_block) * t.strips * t.tiles * ceil_div(w.channels, kSlab),
              used > kReduced ? used : kReduced, stream, gradient, t,
              aligned_maps<T>(w.channels, a.x, a.d_x, a.norm.y, a.norm.d_out));
       launch(join_gradients_kernel, ceil_div((taps + 2) * w.channels, kThreads), 0, stream, gradient.partials,

@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "depthwise_se/cuda/device.cuh"
+#include "common/cuda/device.cuh"
 #include "depthwise_se/cuda/launchers.h"
 #ifndef NARSFAST_EMU
 #include <cuda_bf16.h>
@@ -12,7 +12,8 @@
 
 namespace narsfast::cuda {
 
-// Storage of maps; arithmetic is float everywhere. Conversions round to nearest even, as the hardware's do.
+// The element types of maps; all arithmetic is in float. Conversions round to nearest even, as the hardware
+// does.
 #ifdef NARSFAST_EMU
 
 struct Bfloat16 {
@@ -38,7 +39,7 @@ inline float to_float(Float16 value) {
   const uint32_t sign = static_cast<uint32_t>(value.bits & 0x8000) << 16;
   const uint32_t magnitude = value.bits & 0x7fff;
   if (magnitude >= 0x7c00) return bits_to_float(sign | 0x7f800000 | (magnitude & 0x3ff) << 13);
-  // The exponent moves by a product, which also makes denormals right.
+  // The multiplication rebiases the exponent, and also normalizes denormals.
   return bits_to_float(sign | float_to_bits(bits_to_float(magnitude << 13) * bits_to_float(0x77800000)));
 }
 
@@ -53,9 +54,9 @@ inline void from_float(float value, Float16* out) {
   uint32_t half;
   if (bits > 0x7f800000) {
     half = 0x7e00;
-  } else if (bits >= 0x477ff000) {  // rounds to more than the largest
+  } else if (bits >= 0x477ff000) {  // rounds to infinity
     half = 0x7c00;
-  } else if (bits < 0x38800000) {  // denormal: the sum rounds to units of 2^-24
+  } else if (bits < 0x38800000) {  // denormal: the addition rounds to units of 2^-24
     half = float_to_bits(bits_to_float(bits) + 0.5f) - 0x3f000000;
   } else {
     half = (bits + 0xfff + (bits >> 13 & 1) - 0x38000000) >> 13;
@@ -78,7 +79,7 @@ __device__ inline void from_float(float value, Float16* out) { *out = __float2ha
 __device__ inline float to_float(float value) { return value; }
 __device__ inline void from_float(float value, float* out) { *out = value; }
 
-// Calls run with a value of the type that maps of `dtype` hold.
+// Calls run with a value of the element type of `dtype`; kUnsupported where there is none.
 template <typename Run>
 int dispatch_dtype(Dtype dtype, const Run& run) {
   switch (dtype) {

@@ -5,7 +5,7 @@
 namespace narsfast::cuda {
 namespace {
 
-// Blocks of the kernels that go over a map pixel by pixel: a slab of kChunk pixels of one image.
+// Elementwise kernels assign each block one slab of kChunk pixels of one image.
 constexpr int kChunk = 256;
 
 struct Chunk {
@@ -25,7 +25,7 @@ int64_t chunk_blocks(int64_t images, int64_t pixels, int64_t channels) {
   return images * ceil_div(pixels, kChunk) * ceil_div(channels, kSlab);
 }
 
-// out = hard_sigmoid(gate) * norm(y); gate (images, channels) may be null. In place where y is out.
+// out = hard_sigmoid(gate) * norm(y); gate (images, channels) may be null, and out may be y.
 template <typename T>
 __global__ void __launch_bounds__(kThreads)
     apply_kernel(const T* y, DeviceNorm device_norm, const float* gate, T* out, int64_t pixels,
@@ -36,7 +36,7 @@ __global__ void __launch_bounds__(kThreads)
   const LaneNorm<T> norm(device_norm, lane);
   float factor[kWidth];
   lane.read_channels(gate == nullptr ? nullptr : gate + chunk.image * channels, 3,
-                     factor);  // 3 opens it wholly
+                     factor);  // hard_sigmoid(3) = 1
   for (int j = 0; j < kWidth; ++j) factor[j] = hard_sigmoid(factor[j]);
   for (int64_t p = chunk.begin + lane.slot; p < chunk.end; p += Lane<T>::kSlots) {
     const int64_t offset = (chunk.image * pixels + p) * channels;

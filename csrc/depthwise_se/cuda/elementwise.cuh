@@ -4,7 +4,7 @@
 
 namespace narsfast::cuda {
 
-// out = hard_sigmoid(gate) * norm(y), without the gate where it is null; y may be out.
+// out = hard_sigmoid(gate) * norm(y), without a gate where it is null; out may be y.
 struct Apply {
   Dtype dtype;
   int64_t images, pixels, channels;

@@ -3,7 +3,7 @@
 namespace narsfast::cuda {
 namespace {
 
-// A block for an image: a warp for each squeezed unit, then a thread for each channel.
+// One block per image; one warp per squeezed unit, then one thread per channel.
 __global__ void __launch_bounds__(kThreads)
     excite_kernel(DeviceExcite e, const float* pooled, float* hidden, float* gate) {
   pooled += blockIdx.x * e.channels;

@@ -4,7 +4,7 @@
 
 namespace narsfast::cuda {
 
-// Excite on the device, with what its forward leaves.
+// Excite on the device.
 struct DeviceExcite {
   int64_t channels, squeezed;
   Activation activation;
@@ -23,13 +23,14 @@ struct DeviceExcite {
         expand_bias(static_cast<const float*>(e.expand_bias)) {}
 };
 
-// Sum over the lanes of a warp; every lane has it.
+// The sum over the lanes of a warp, in every lane.
 __device__ inline float warp_sum(float value) {
   for (int mask = 16; mask > 0; mask /= 2) value += __shfl_xor_sync(~0u, value, mask);
   return value;
 }
 
-// hidden (images, squeezed) and gate (images, channels), both before their activations, of pooled.
+// Computes hidden (images, squeezed) and gate (images, channels), both before their activations, from pooled
+// (images, channels).
 void excite(const DeviceExcite& excite, int64_t images, const float* pooled, float* hidden, float* gate,
             void* stream);
 

@@ -7,11 +7,11 @@
 namespace narsfast::cuda {
 namespace {
 
-// The workspace: moments of a, of every image, strip and tile; then pooled, hidden and gate.
-struct Space {
-  int64_t partials, pooled, hidden, gate, size;  // floats
+// The layout of the workspace: moments of a for every image, strip and tile; then pooled, hidden and gate.
+struct WorkspaceLayout {
+  int64_t partials, pooled, hidden, gate, size;  // partials is a number; the others are offsets in floats
 
-  explicit Space(const InferArguments& a) {
+  explicit WorkspaceLayout(const InferArguments& a) {
     const Window& w = a.window;
     partials = w.images * image_partials(a.dtype, w);
     pooled = 3 * partials * w.channels;
@@ -22,7 +22,7 @@ struct Space {
   }
 };
 
-// pooled (images, channels) of the moments of each image's `count` parts.
+// pooled (images, channels) from the moments of each image's `count` partials.
 __global__ void __launch_bounds__(kThreads)
     join_means_kernel(const float* partials, int64_t images, int64_t count, int64_t channels, float* pooled) {
   const int64_t index = int64_t{blockIdx.x} * kThreads + threadIdx.x;
@@ -41,23 +41,25 @@ __global__ void __launch_bounds__(kThreads)
 
 }  // namespace
 
-size_t infer_workspace(const InferArguments& a) { return sizeof(float) * static_cast<size_t>(Space(a).size); }
+size_t infer_workspace(const InferArguments& a) {
+  return sizeof(float) * static_cast<size_t>(WorkspaceLayout(a).size);
+}
 
 int infer(const InferArguments& a, void* stream) {
   const Window& w = a.window;
-  const Space space(a);
+  const WorkspaceLayout layout(a);
   auto* floats = static_cast<float*>(a.workspace);
   int error = enqueue_convolve({a.dtype, w, a.x, DeviceNorm(a.input), static_cast<const float*>(a.weight),
                                 DeviceNorm(a.norm), a.out, floats},
                                stream);
   if (error != 0 || a.excite.squeezed == 0) return error;
-  float* pooled = floats + space.pooled;
+  float* pooled = floats + layout.pooled;
   launch(join_means_kernel, ceil_div(w.images * w.channels, kThreads), 0, stream, floats, w.images,
          image_partials(a.dtype, w), w.channels, pooled);
-  excite(DeviceExcite(a.excite, w.channels), w.images, pooled, floats + space.hidden, floats + space.gate,
+  excite(DeviceExcite(a.excite, w.channels), w.images, pooled, floats + layout.hidden, floats + layout.gate,
          stream);
   return apply({a.dtype, w.images, w.out_height * w.out_width, w.channels, a.out, DeviceNorm(),
-                floats + space.gate, a.out},
+                floats + layout.gate, a.out},
                stream);
 }
 

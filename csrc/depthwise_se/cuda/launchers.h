@@ -4,10 +4,10 @@
 
 #include "depthwise_se/arguments.h"
 
-// The CUDA side of arguments.h. All pointers are of the device; `stream` is a cudaStream_t. Work is enqueued,
-// nothing is allocated or waited for. Answers: 0, a cudaError_t, or kUnsupported where there is no kernel
-// for the dtype (float64) or the window. The workspace of a call holds the bytes that the function beside it
-// says.
+// The CUDA launchers of the kernels of arguments.h. All pointers are device pointers; `stream` is a
+// cudaStream_t. Launchers enqueue work and return: they neither allocate nor wait. They return 0, a
+// cudaError_t, or kUnsupported where there is no kernel for the dtype (float64) or the window. A call's
+// workspace needs as many bytes as its *_workspace function returns.
 
 namespace narsfast::cuda {
 
@@ -19,7 +19,7 @@ size_t convolve_workspace(const ConvolveArguments& arguments);
 int moments(const MomentsArguments& arguments, void* stream);
 size_t moments_workspace(const MomentsArguments& arguments);
 
-int normalise(const NormaliseArguments& arguments, void* stream);
+int normalize(const NormalizeArguments& arguments, void* stream);
 
 int reduce(const ReduceArguments& arguments, void* stream);
 size_t reduce_workspace(const ReduceArguments& arguments);

@@ -5,7 +5,7 @@
 namespace narsfast::cuda {
 namespace {
 
-constexpr int kPart = 2048;  // pixels, of all images in a row, that one block sums
+constexpr int kBlockPixels = 2048;  // pixels per block, counted over all images
 
 template <typename T>
 __global__ void __launch_bounds__(kThreads)
@@ -15,22 +15,23 @@ __global__ void __launch_bounds__(kThreads)
   const int64_t slabs = ceil_div(channels, kSlab);
   const int64_t part = blockIdx.x / slabs;
   const Lane<T> lane(blockIdx.x % slabs, channels, aligned);
-  const int64_t end = (part + 1) * kPart < pixels ? (part + 1) * kPart : pixels;
-  ShiftedSums seen[kWidth];
+  const int64_t end = (part + 1) * kBlockPixels < pixels ? (part + 1) * kBlockPixels : pixels;
+  ShiftedSums moments[kWidth];
   int count = 0;
-  for (int64_t p = part * kPart + lane.slot; p < end; p += Lane<T>::kSlots, ++count) {
+  for (int64_t p = part * kBlockPixels + lane.slot; p < end; p += Lane<T>::kSlots, ++count) {
     float values[kWidth];
     lane.load(y + p * channels, values);
     NARSFAST_UNROLL
-    for (int j = 0; j < kWidth; ++j) seen[j].add(values[j], count);
+    for (int j = 0; j < kWidth; ++j) moments[j].add(values[j], count);
   }
-  write_moments(lane, shared, seen, count, partials + part * channels, ceil_div(pixels, kPart) * channels);
+  write_moments(lane, shared, moments, count, partials + part * channels,
+                ceil_div(pixels, kBlockPixels) * channels);
 }
 
 }  // namespace
 
 size_t moments_workspace(const MomentsArguments& a) {
-  return moments_bytes(ceil_div(a.images * a.pixels, kPart), a.channels);
+  return moments_bytes(ceil_div(a.images * a.pixels, kBlockPixels), a.channels);
 }
 
 int moments(const MomentsArguments& a, void* stream) {
@@ -39,7 +40,7 @@ int moments(const MomentsArguments& a, void* stream) {
     const auto* y = static_cast<const T*>(a.y);
     auto* partials = static_cast<float*>(a.workspace);
     const int64_t pixels = a.images * a.pixels;
-    const int64_t parts = ceil_div(pixels, kPart);
+    const int64_t parts = ceil_div(pixels, kBlockPixels);
     launch(moments_kernel<T>, parts * ceil_div(a.channels, kSlab), reduce_slots_bytes<T, 3>(), stream, y,
            pixels, a.channels, aligned_maps<T>(a.channels, y), partials);
     join_moments(partials, parts, a.channels, static_cast<float*>(a.mean), static_cast<float*>(a.var),

@@ -4,8 +4,8 @@
 
 namespace narsfast::cuda {
 
-// NormGradient on the device. Its vectors of one slab and image stand in shared memory as [kVectors][32]:
-// held by each thread they would cost 48 registers at 16 bits.
+// NormGradient on the device. The vectors of one slab and image are in shared memory, (kVectors, 32): in
+// registers they would take 48 per thread for 16-bit maps.
 struct DeviceNormGradient {
   static constexpr int kVectors = 6;
 
@@ -14,7 +14,7 @@ struct DeviceNormGradient {
   DeviceNorm norm;
   const float* gate;
   const float* d_pooled;
-  const float* d_weight;  // null where mean and var are constants, as d_bias
+  const float* d_weight;  // null, like d_bias, where mean and var are constants
   const float* d_bias;
   float share;  // 1 / count
 
@@ -28,8 +28,8 @@ struct DeviceNormGradient {
         d_bias(static_cast<const float*>(g.count > 0 ? g.d_bias : nullptr)),
         share(g.count > 0 ? static_cast<float>(1 / g.count) : 0) {}
 
-  // The vectors: scale, shift, by_y and constant of d_y = scale * d_z + by_y * y + constant, gate, and
-  // d_pooled / pixels. Each slot makes one. Callers wait for all threads between this and load().
+  // Computes the vectors: scale, shift, by_y and constant of d_y = scale * d_z + by_y * y + constant, gate,
+  // and d_pooled / pixels. Each slot computes one. Callers synchronize the block between fill() and load().
   template <typename T>
   __device__ void fill(const Lane<T>& lane, int64_t image, int64_t pixels, float* shared) const {
     if (lane.slot >= kVectors) return;
@@ -46,8 +46,8 @@ struct DeviceNormGradient {
       float value = 0;
       if (lane.holds(j)) {
         const int64_t c = lane.channel(j);
-        const auto at = [&](const float* vector, float none) {
-          return vector == nullptr ? none : read(vector + c);
+        const auto at = [&](const float* vector, float fallback) {
+          return vector == nullptr ? fallback : read(vector + c);
         };
         value = at(vectors[lane.slot], missing[lane.slot]);
         const float inverse = norm.inverse(c);
@@ -64,7 +64,7 @@ struct DeviceNormGradient {
     }
   }
 
-  // d_y of the pixel at `offset` of the maps.
+  // Computes d_y of the pixel at `offset` of the maps.
   template <typename T>
   __device__ void load(const Lane<T>& lane, const float* shared, int64_t offset,
                        float (&d_y)[Lane<T>::kWidth]) const {

@@ -4,7 +4,7 @@
 namespace narsfast::cuda {
 namespace {
 
-// A block for 32 channels; 8 threads a channel.
+// One block per 32 channels, 8 threads per channel.
 __global__ void __launch_bounds__(kThreads)
     join_moments_kernel(const float* partials, int64_t count, int64_t channels, float* mean, float* var) {
   NARSFAST_SHARED(float, shared);
@@ -21,13 +21,13 @@ __global__ void __launch_bounds__(kThreads)
       JoinMoments()(joined, one);
     }
   }
-  float* mine = shared + threadIdx.x * 3;
-  for (int f = 0; f < 3; ++f) mine[f] = joined[f];
+  float* own = shared + threadIdx.x * 3;
+  for (int f = 0; f < 3; ++f) own[f] = joined[f];
   __syncthreads();
   if (row != 0 || channel >= channels) return;
   for (int r = 1; r < kRows; ++r) {
     float other[3];
-    for (int f = 0; f < 3; ++f) other[f] = mine[r * kSlab * 3 + f];
+    for (int f = 0; f < 3; ++f) other[f] = own[r * kSlab * 3 + f];
     JoinMoments()(joined, other);
   }
   write(mean + channel, joined[1]);

@@ -5,8 +5,8 @@
 namespace narsfast::cuda {
 namespace {
 
-// Of every image and channel: the sums over pixels of d_out * a, d_out * act'(z), d_out * act'(z) * (y -
-// mean), act'(z) and act'(z) * (y - mean). All that the gradients need of the maps, in one pass over them.
+// For every image and channel, the sums over pixels of d_out * a, d_out * act'(z), d_out * act'(z) * (y -
+// mean), act'(z) and act'(z) * (y - mean): all that the gradients need from the maps, in one pass.
 constexpr int kSums = 5;
 
 template <typename T>
@@ -44,7 +44,7 @@ __global__ void __launch_bounds__(kThreads)
   if (lane.slot == 0) write_fields(lane, sums, out + image * channels, images * channels);
 }
 
-struct Pass {
+struct ExcitePass {
   DeviceNorm norm;
   DeviceExcite excite;
   int64_t images, pixels;
@@ -52,13 +52,13 @@ struct Pass {
   const float* pooled;
   const float* hidden;
   const float* gate;
-  float* d_gate;    // (images, channels), of the gate before hard_sigmoid
-  float* d_hidden;  // (images, squeezed), before its activation
+  float* d_gate;    // (images, channels), gradient of the gate before hard_sigmoid
+  float* d_hidden;  // (images, squeezed), gradient of hidden before its activation
   float* d_pooled;
 };
 
-// Through the two layers of squeeze-excite: a block for an image.
-__global__ void __launch_bounds__(kThreads) excite_gradient_kernel(Pass p) {
+// The gradient through the two layers of squeeze-excite: one block per image.
+__global__ void __launch_bounds__(kThreads) excite_gradient_kernel(ExcitePass p) {
   const DeviceExcite& e = p.excite;
   const int64_t row = blockIdx.x * e.channels;
   float* d_gate = p.d_gate + row;
@@ -83,9 +83,9 @@ __global__ void __launch_bounds__(kThreads) excite_gradient_kernel(Pass p) {
   }
 }
 
-// A thread for a weight of each layer, and its bias.
+// The gradients of weights and biases: one thread per weight of each layer.
 __global__ void __launch_bounds__(kThreads)
-    excite_weights_kernel(Pass p, float* d_reduce_weight, float* d_reduce_bias, float* d_expand_weight,
+    excite_weights_kernel(ExcitePass p, float* d_reduce_weight, float* d_reduce_bias, float* d_expand_weight,
                           float* d_expand_bias) {
   const DeviceExcite& e = p.excite;
   const int64_t index = int64_t{blockIdx.x} * kThreads + threadIdx.x;
@@ -107,8 +107,9 @@ __global__ void __launch_bounds__(kThreads)
   if (s == 0) write(d_expand_bias + c, expand_bias);
 }
 
-// Sums over images of d_z * (y - mean) / sqrt(var + eps) and d_z.
-__global__ void __launch_bounds__(kThreads) channel_sums_kernel(Pass p, float* d_weight, float* d_bias) {
+// The sums over images and pixels of d_z * (y - mean) / sqrt(var + eps) and of d_z.
+__global__ void __launch_bounds__(kThreads)
+    channel_sums_kernel(ExcitePass p, float* d_weight, float* d_bias) {
   const int64_t channels = p.excite.channels;
   const int64_t c = int64_t{blockIdx.x} * kThreads + threadIdx.x;
   if (c >= channels) return;
@@ -117,9 +118,9 @@ __global__ void __launch_bounds__(kThreads) channel_sums_kernel(Pass p, float* d
   float y_sum = 0;
   for (int64_t n = 0; n < p.images; ++n) {
     const int64_t at = n * channels + c;
-    const bool excites = p.excite.squeezed > 0;
-    const float gate = excites ? hard_sigmoid(read(p.gate + at)) : 1;
-    const float share = excites ? read(p.d_pooled + at) / static_cast<float>(p.pixels) : 0;
+    const bool gated = p.excite.squeezed > 0;
+    const float gate = gated ? hard_sigmoid(read(p.gate + at)) : 1;
+    const float share = gated ? read(p.d_pooled + at) / static_cast<float>(p.pixels) : 0;
     sum += gate * read(p.sums + plane + at) + share * read(p.sums + 3 * plane + at);
     y_sum += gate * read(p.sums + 2 * plane + at) + share * read(p.sums + 4 * plane + at);
   }
@@ -140,17 +141,17 @@ int reduce(const ReduceArguments& a, void* stream) {
     const auto* d_out = static_cast<const T*>(a.d_out);
     auto* sums = static_cast<float*>(a.workspace);
     float* d_gate = sums + kSums * a.images * a.channels;
-    const Pass pass{DeviceNorm(a.norm),
-                    DeviceExcite(a.excite, a.channels),
-                    a.images,
-                    a.pixels,
-                    sums,
-                    static_cast<const float*>(a.pooled),
-                    static_cast<const float*>(a.hidden),
-                    static_cast<const float*>(a.gate),
-                    d_gate,
-                    d_gate + a.images * a.channels,
-                    static_cast<float*>(a.d_pooled)};
+    const ExcitePass pass{DeviceNorm(a.norm),
+                          DeviceExcite(a.excite, a.channels),
+                          a.images,
+                          a.pixels,
+                          sums,
+                          static_cast<const float*>(a.pooled),
+                          static_cast<const float*>(a.hidden),
+                          static_cast<const float*>(a.gate),
+                          d_gate,
+                          d_gate + a.images * a.channels,
+                          static_cast<float*>(a.d_pooled)};
     launch(sums_kernel<T>, a.images * ceil_div(a.channels, kSlab), reduce_slots_bytes<T, kSums>(), stream, y,
            d_out, pass.norm, a.images, a.pixels, a.channels, aligned_maps<T>(a.channels, y, d_out), sums);
     if (a.excite.squeezed > 0) {

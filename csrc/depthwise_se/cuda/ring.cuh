@@ -4,9 +4,9 @@
 
 namespace narsfast::cuda {
 
-// Rows of one slab of a map in shared memory, as floats: a block walks down a strip of the map and keeps the
-// rows that its window still needs, so that no row is fetched twice. Row and column are relative to the
-// ring's origin; row r stands at r % rows.
+// A ring buffer of rows of one slab of a map, as floats in shared memory. A block walks down a strip of the
+// map and keeps the rows that its window still needs, so that no row is loaded twice. Row and column are
+// relative to the ring's origin; row r is stored at r % rows.
 struct Ring {
   float* data;
   int rows;
@@ -14,7 +14,7 @@ struct Ring {
 
   __device__ float* at(int row, int column) const { return data + (row % rows * columns + column) * kSlab; }
 
-  // load(row, column, values) fetches one pixel of rows [first, last).
+  // Fills rows [first, last): load(row, column, values) loads one pixel.
   template <typename T, typename Load>
   __device__ void fill(const Lane<T>& lane, int first, int last, const Load& load) const {
     for (int i = lane.slot; i < (last - first) * columns; i += Lane<T>::kSlots) {
@@ -27,8 +27,9 @@ struct Ring {
   }
 };
 
-// How a map is cut: into tiles of columns and strips of rows; a block takes `step` rows at once, `group`
-// adjacent columns a thread. Ring rows and columns are what a step needs of the map under the window.
+// How a map is divided: into tiles of columns and strips of rows. A block processes `step` rows at a time,
+// each thread a group of kGroup adjacent columns. Ring rows and columns are what a step needs of the map
+// under the window.
 struct Tiling {
   int tiles, tile_columns, groups;
   int strips, strip_rows;
@@ -39,17 +40,17 @@ struct Tiling {
 constexpr int kTile = 32;
 
 template <typename T>
-constexpr int kGroup = 16 / Lane<T>::kWidth;  // 16 sums a thread
+constexpr int kGroup = 16 / Lane<T>::kWidth;  // 16 sums per thread
 
-// Cuts rows x columns evenly. ring_columns(columns) and ring_rows(step) say what a tile and a step need;
-// reserved floats of shared memory are taken already, and each step needs `extra` pixels a column and row
-// besides.
+// Divides rows x columns evenly. ring_columns(columns) and ring_rows(step) return what a tile and a step need
+// of the ring. Shared memory already holds `reserved` pixels (32 floats each), and a step needs `extra` more
+// for each of its outputs.
 template <typename T, typename RingColumns, typename RingRows>
-Tiling make_tiling(int64_t rows, int64_t columns, int most_columns, int reserved, int extra,
+Tiling make_tiling(int64_t rows, int64_t columns, int max_columns, int reserved, int extra,
                    const RingColumns& ring_columns, const RingRows& ring_rows) {
   const auto as_int = [](int64_t value) { return static_cast<int>(value); };
   Tiling t;
-  t.tiles = as_int(ceil_div(columns, most_columns));
+  t.tiles = as_int(ceil_div(columns, max_columns));
   t.groups = as_int(ceil_div(ceil_div(columns, t.tiles), kGroup<T>));
   t.tile_columns = t.groups * kGroup<T>;
   t.tiles = as_int(ceil_div(columns, t.tile_columns));
@@ -66,27 +67,30 @@ Tiling make_tiling(int64_t rows, int64_t columns, int most_columns, int reserved
   return t;
 }
 
-// The tile and strip of a block, slabs running fastest: neighbouring blocks share the pages of memory.
-struct Place {
-  int64_t slab, tile, strip, rest;
-  __device__ Place(int64_t slabs, const Tiling& t) {
+// The slab, tile and strip of a block, and the index of its image or group of images. Slabs vary fastest, so
+// that neighboring blocks access the same pages of memory.
+struct BlockPlace {
+  int64_t slab, tile, strip, image_group;
+  __device__ BlockPlace(int64_t slabs, const Tiling& t) {
     int64_t index = blockIdx.x;
     slab = index % slabs;
     index /= slabs;
     tile = index % t.tiles;
     index /= t.tiles;
     strip = index % t.strips;
-    rest = index / t.strips;
+    image_group = index / t.strips;
   }
-  __device__ int64_t partial(const Tiling& t) const { return (rest * t.strips + strip) * t.tiles + tile; }
+  __device__ int64_t partial(const Tiling& t) const {
+    return (image_group * t.strips + strip) * t.tiles + tile;
+  }
 };
 
-// Calls run with the window's kernel and stride as constants.
 template <int kValue>
 struct Constant {
   static constexpr int value = kValue;
 };
 
+// Calls run with the window's kernel and stride as constants; kUnsupported where there is no kernel for them.
 template <typename Run>
 int dispatch_window(const Window& window, const Run& run) {
   const auto with_stride = [&](auto kernel) {
@@ -106,7 +110,7 @@ int dispatch_window(const Window& window, const Run& run) {
   }
 }
 
-// Weights of a slab in shared memory: [tap][32].
+// Copies the weights of a slab to shared memory, (taps, 32).
 template <int kKernel, typename T>
 __device__ void fill_weights(const Lane<T>& lane, const float* weight, float* shared) {
   constexpr int kTaps = kKernel * kKernel;

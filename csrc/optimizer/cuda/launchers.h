@@ -4,7 +4,7 @@
 
 namespace narsfast::cuda {
 
-// Enqueues the step on `stream`, a cudaStream_t. Answers 0 or a cudaError_t.
+// Enqueues the step on `stream`, a cudaStream_t. Returns 0 or a cudaError_t.
 int rmsprop(const RmspropArguments& arguments, void* stream);
 
 }  // namespace narsfast::cuda

@@ -1,15 +1,15 @@
-#include "depthwise_se/cuda/access.cuh"
+#include "common/cuda/memory.cuh"
 #include "optimizer/cuda/launchers.h"
 
 namespace narsfast::cuda {
 namespace {
 
-// The table of a launch's tensors travels in its arguments, of which CUDA takes 4 KB: nothing is copied
-// to the device and nothing has to outlive the call.
+// The table of tensors is passed as a kernel argument, which may have 4 KB: nothing is copied to the device,
+// and nothing has to outlive the call.
 constexpr int kTensors = 48;
 constexpr size_t kArgumentBytes = 4096;
 constexpr int kQuad = 4;
-constexpr int kQuads = 4;  // of one thread
+constexpr int kQuads = 4;  // per thread
 constexpr int64_t kBlockElements = kThreads * kQuads * kQuad;
 
 struct Constants {
@@ -19,9 +19,9 @@ struct Constants {
 struct Table {
   RmspropTensor tensors[kTensors];
   Constants constants[kTensors];
-  unsigned first[kTensors];  // block of a tensor
+  unsigned first[kTensors];  // the first block of each tensor
   int count;
-  float share;
+  float ema_step;
 };
 static_assert(sizeof(Table) <= kArgumentBytes);
 
@@ -50,9 +50,9 @@ __device__ void store(float* at, const float (&values)[kWidth]) {
   }
 }
 
-// kWidth elements from the i-th.
+// Updates kWidth elements, from the i-th on.
 template <int kWidth>
-__device__ void step(const Constants& c, float share, const RmspropTensor& t, int64_t i) {
+__device__ void step(const Constants& c, float ema_step, const RmspropTensor& t, int64_t i) {
   float weight[kWidth], gradient[kWidth], square[kWidth], velocity[kWidth], average[kWidth];
   load(t.weight + i, weight);
   load(t.gradient + i, gradient);
@@ -65,7 +65,7 @@ __device__ void step(const Constants& c, float share, const RmspropTensor& t, in
     square[j] = c.alpha * square[j] + c.beta * g * g;
     velocity[j] = c.momentum * velocity[j] + c.rate * g / sqrtf(square[j] + c.epsilon);
     weight[j] -= velocity[j];
-    if (t.average != nullptr) average[j] += share * (weight[j] - average[j]);
+    if (t.average != nullptr) average[j] += ema_step * (weight[j] - average[j]);
   }
   store(t.weight + i, weight);
   store(t.square + i, square);
@@ -89,10 +89,10 @@ __global__ void __launch_bounds__(kThreads) rmsprop_kernel(const Table table) {
   int64_t i = (blockIdx.x - table.first[entry]) * kBlockElements + threadIdx.x * kQuad;
   for (int k = 0; k < kQuads; ++k, i += kThreads * kQuad) {
     if (quads && i + kQuad <= tensor.count) {
-      step<kQuad>(constants, table.share, tensor, i);
+      step<kQuad>(constants, table.ema_step, tensor, i);
     } else {
       for (int j = 0; j < kQuad && i + j < tensor.count; ++j) {
-        step<1>(constants, table.share, tensor, i + j);
+        step<1>(constants, table.ema_step, tensor, i + j);
       }
     }
   }
@@ -102,7 +102,7 @@ __global__ void __launch_bounds__(kThreads) rmsprop_kernel(const Table table) {
 
 int rmsprop(const RmspropArguments& arguments, void* stream) {
   Table table = {};
-  table.share = static_cast<float>(1 - arguments.kept);
+  table.ema_step = static_cast<float>(1 - arguments.ema_decay);
   int64_t blocks = 0;
   const auto enqueue = [&] {
     launch(rmsprop_kernel, blocks, 0, stream, table);

@@ -1,0 +1,296 @@
+// Predictor inference and evolution for Python.
+#include <pybind11/numpy.h>
+#include <pybind11/stl.h>
+
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "bindings/cost.h"
+#include "bindings/module.h"
+#include "bindings/space.h"
+#include "common/dispatch.h"
+#include "common/random.h"
+#include "search/budgets.h"
+#include "search/evolution.h"
+#include "search/kernels.h"
+#include "search/predictor.h"
+#include "search/scorer.h"
+#include "space/tables.h"
+
+namespace py = pybind11;
+
+namespace narsfast::bindings {
+namespace {
+
+// The layers of PredictorWeights, [(weights (M, inputs, outputs), bias (M, outputs)), ...]. `arrays` keeps
+// their memory alive.
+std::vector<LayerWeights> layers(const py::object& list, py::ssize_t members,
+                                 std::vector<Array<float>>* arrays) {
+  std::vector<LayerWeights> result;
+  for (const py::handle item : list) {
+    const auto pair = item.cast<std::pair<Array<float>, Array<float>>>();
+    const Array<float>& weights = pair.first;
+    const Array<float>& bias = pair.second;
+    require(weights.ndim() == 3 && weights.shape(0) == members, "weights must be (members, inputs, outputs)");
+    require(bias.ndim() == 2 && bias.shape(0) == members && bias.shape(1) == weights.shape(2),
+            "a bias must be (members, outputs)");
+    result.push_back({weights.shape(1), weights.shape(2), weights.data(), bias.data()});
+    arrays->insert(arrays->end(), {weights, bias});
+  }
+  return result;
+}
+
+// A predictor of the core, and the space that its inputs are checked against.
+struct PredictorHandle {
+  SpaceArrays space;
+  Predictor predictor;
+
+  PredictorHandle(const py::object& tables, const py::object& weights)
+      : space(tables), predictor(make(space, weights)) {}
+
+  static Predictor make(const SpaceArrays& space, const py::object& weights) {
+    const auto head = weights.attr("head").cast<std::vector<std::pair<Array<float>, Array<float>>>>();
+    require(!head.empty() && head[0].first.ndim() == 3,
+            "the head needs layers, weights (M, inputs, outputs)");
+    const Array<float> mean(weights.attr("statistic_mean"));
+    const Array<float> std(weights.attr("statistic_std"));
+    require(mean.size() == std.size(), "statistic_mean and statistic_std must have one length");
+    std::vector<Array<float>> arrays;
+    PredictorWeights view;
+    view.members = static_cast<int32_t>(head[0].first.shape(0));
+    view.statistics = static_cast<int32_t>(mean.size());
+    view.statistic_mean = mean.data();
+    view.statistic_std = std.data();
+    view.encoder = layers(weights.attr("encoder"), view.members, &arrays);
+    view.head = layers(weights.attr("head"), view.members, &arrays);
+    view.output_mean = weights.attr("output_mean").cast<double>();
+    view.output_scale = weights.attr("output_scale").cast<double>();
+    view.deviation_scale = weights.attr("deviation_scale").cast<double>();
+    view.deviation_floor = weights.attr("deviation_floor").cast<double>();
+    return Predictor(space.view, view, choose_isa());
+  }
+
+  py::tuple score(const Array<int16_t>& genes, const Array<double>& statistics) const {
+    space.check(genes);
+    require(statistics.ndim() == 2 && statistics.shape(0) == genes.shape(0) &&
+                statistics.shape(1) == predictor.statistics(),
+            "statistics must be (n, statistics of the predictor)");
+    Array<double> mean(genes.shape(0));
+    Array<double> std(genes.shape(0));
+    double* mean_out = mean.mutable_data();
+    double* std_out = std.mutable_data();
+    {
+      py::gil_scoped_release release;
+      predictor.score(genes.data(), statistics.data(), genes.shape(0), mean_out, std_out);
+    }
+    return py::make_tuple(mean, std);
+  }
+};
+
+// Genes for a Python callable: a copy, since the callable may keep it.
+Array<int16_t> genes_array(const int16_t* genes, int64_t count, int32_t fields) {
+  return Array<int16_t>({static_cast<py::ssize_t>(count), static_cast<py::ssize_t>(fields)}, genes);
+}
+
+class CallableSource : public StatisticsSource {
+ public:
+  CallableSource(py::function function, int32_t fields, int32_t columns)
+      : function_(std::move(function)), fields_(fields), columns_(columns) {}
+  int32_t columns() const override { return columns_; }
+  void count(const int16_t* genes, int64_t count, double* out, int64_t stride) override {
+    py::gil_scoped_acquire acquire;
+    const py::array_t<double, py::array::c_style | py::array::forcecast> values(
+        function_(genes_array(genes, count, fields_)));
+    require(values.ndim() == 2 && values.shape(0) == count && values.shape(1) == columns_,
+            "statistics must be (n, one column per name)");
+    for (int64_t i = 0; i < count; ++i) std::copy_n(values.data(i, 0), columns_, out + i * stride);
+  }
+
+ private:
+  py::function function_;
+  int32_t fields_;
+  int32_t columns_;
+};
+
+class CallableScorer : public Scorer {
+ public:
+  CallableScorer(py::function function, int32_t fields) : function_(std::move(function)), fields_(fields) {}
+  void score(const int16_t* genes, const double*, int64_t count, double* scores) override {
+    py::gil_scoped_acquire acquire;
+    const py::array_t<double, py::array::c_style | py::array::forcecast> values(
+        function_(genes_array(genes, count, fields_)));
+    require(values.ndim() == 1 && values.shape(0) == count, "scores must be (n,)");
+    std::copy_n(values.data(), count, scores);
+  }
+
+ private:
+  py::function function_;
+  int32_t fields_;
+};
+
+// The sources of the statistics, side by side, and what keeps them alive.
+struct Sources {
+  std::vector<StatisticsSource*> views;
+  bool calls_python = false;
+
+  Sources(const py::list& sources, const SpaceArrays& space, int32_t num_statistics) {
+    const int32_t fields = space.view.fields;
+    int32_t columns = 0;
+    for (const py::handle source : sources) {
+      if (py::isinstance<NetworkCounter>(source)) {
+        auto& counter = source.cast<NetworkCounter&>();
+        require(counter.space.view.fields == fields, "the counter is of another space");
+        views.push_back(&counter.source);
+      } else if (py::isinstance<py::array>(source)) {
+        const auto table = source.cast<Array<double>>();
+        require(table.ndim() == 3 && table.shape(0) == fields && table.shape(1) == space.view.values,
+                "an additive table must be (fields, values, statistics) float64");
+        tables_.push_back(table);
+        add(std::make_unique<TableSource>(fields, space.view.values, static_cast<int32_t>(table.shape(2)),
+                                          table.data()));
+      } else {
+        calls_python = true;
+        add(std::make_unique<CallableSource>(source.cast<py::function>(), fields, num_statistics - columns));
+      }
+      columns += views.back()->columns();
+    }
+    require(columns == num_statistics, "the sources have another number of statistics");
+  }
+
+ private:
+  void add(std::unique_ptr<StatisticsSource> source) {
+    views.push_back(source.get());
+    owned_.push_back(std::move(source));
+  }
+
+  std::vector<Array<double>> tables_;
+  std::vector<std::unique_ptr<StatisticsSource>> owned_;
+};
+
+template <typename T>
+Array<T> as_array(const std::vector<T>& values, std::vector<py::ssize_t> shape) {
+  return Array<T>(std::move(shape), values.data());
+}
+
+py::dict result_dict(const EvolutionResult& result, py::ssize_t fields, py::ssize_t num_statistics) {
+  using py::arg;
+  const auto size = static_cast<py::ssize_t>(result.size);
+  return py::dict(
+      arg("genes") = as_array(result.genes, {size, fields}), arg("scores") = as_array(result.scores, {size}),
+      arg("std") = as_array(result.std, {size}),
+      arg("statistics") = as_array(result.statistics, {size, num_statistics}),
+      arg("history") = as_array(result.history, {static_cast<py::ssize_t>(result.history.size())}),
+      arg("num_offspring") = result.num_offspring, arg("num_evaluated") = result.num_evaluated);
+}
+
+// sources: a NetworkCounter, an additive table (F, V, statistics) float64, or a callable of genes that
+// returns the remaining statistics (n, ...), each. scorer: a Predictor, which reads `predictor_columns` of
+// the statistics, or a callable of genes that returns (n,). bounds: for each budget a list of (column, low,
+// high). starts: for each budget genes (n, F).
+py::list evolve(const py::object& tables, const py::list& sources, int32_t num_statistics,
+                const py::object& scorer, const std::vector<int32_t>& predictor_columns,
+                const std::vector<std::vector<std::tuple<int32_t, double, double>>>& bounds,
+                const std::vector<Array<int16_t>>& starts, const std::vector<int32_t>& objectives,
+                uint64_t seed, int32_t population_size, int32_t children, int32_t generations, double epsilon,
+                int32_t patience, double crossover, double mutation) {
+  const SpaceArrays space(tables);
+  const int32_t fields = space.view.fields;
+  require(bounds.size() == starts.size(), "each budget needs a start");
+  const auto exists = [&](int32_t column) { return column >= 0 && column < num_statistics; };
+  require(std::all_of(predictor_columns.begin(), predictor_columns.end(), exists), "a column is unknown");
+  require(std::all_of(objectives.begin(), objectives.end(), exists), "an objective is unknown");
+  const Sources statistics(sources, space, num_statistics);
+
+  const Predictor* predictor = nullptr;
+  if (py::isinstance<PredictorHandle>(scorer)) {
+    predictor = &scorer.cast<const PredictorHandle&>().predictor;
+    require(predictor->fields() == fields, "the predictor is of another space");
+  }
+  const auto make_scorer = [&]() -> std::unique_ptr<Scorer> {
+    if (predictor != nullptr) {
+      return std::make_unique<PredictorScorer>(*predictor, predictor_columns, num_statistics);
+    }
+    py::gil_scoped_acquire acquire;
+    return std::make_unique<CallableScorer>(scorer.cast<py::function>(), fields);
+  };
+
+  EvolutionOptions options;
+  options.seed = seed;
+  options.population_size = population_size;
+  options.children = children;
+  options.generations = generations;
+  options.epsilon = epsilon;
+  options.patience = patience;
+  options.crossover = crossover;
+  options.mutation = mutation;
+  options.objectives = objectives;
+  options.each_generation = [](int32_t) {
+    py::gil_scoped_acquire acquire;  // lets Ctrl-C end the search
+    if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+  };
+  std::vector<BudgetStart> budgets;
+  for (size_t b = 0; b < bounds.size(); ++b) {
+    space.check(starts[b]);
+    budgets.push_back({starts[b].data(), starts[b].shape(0), {}});
+    for (const auto& [column, low, high] : bounds[b]) {
+      require(exists(column), "a bound is on an unknown statistic");
+      budgets.back().bounds.push_back({column, low, high});
+    }
+  }
+  const bool parallel = predictor != nullptr && !statistics.calls_python;
+  std::vector<EvolutionResult> found;
+  {
+    py::gil_scoped_release release;
+    found =
+        evolve_budgets(space.view, statistics.views, make_scorer, options, choose_isa(), budgets, parallel);
+  }
+  py::list results;
+  for (const EvolutionResult& result : found) results.append(result_dict(result, fields, num_statistics));
+  return results;
+}
+
+// The words that evolution draws for one child, by the kernel of the chosen instruction set; for tests.
+Array<uint32_t> child_words(uint64_t seed, uint32_t purpose, uint32_t child, uint32_t parent,
+                            uint32_t generation, int32_t blocks) {
+  require(blocks >= 1, "blocks must be at least 1");
+  const int64_t stride = padded(blocks);
+  std::vector<uint32_t> words(static_cast<size_t>(4 * stride));
+  search_kernels(choose_isa())
+      .random_words(make_key(seed, purpose), child, parent, generation, blocks, stride, words.data());
+  Array<uint32_t> out({static_cast<py::ssize_t>(blocks), py::ssize_t{4}});
+  for (int32_t b = 0; b < blocks; ++b) {
+    for (int w = 0; w < 4; ++w) out.mutable_at(b, w) = words[static_cast<size_t>(w * stride + b)];
+  }
+  return out;
+}
+
+}  // namespace
+
+void bind_search(py::module_& m) {
+  using py::arg;
+  m.def("child_words", &child_words, arg("seed"), arg("purpose"), arg("child"), arg("parent"),
+        arg("generation"), arg("blocks"),
+        "Return the random words (blocks, 4) uint32 that evolution draws for one child.");
+  py::class_<PredictorHandle>(m, "Predictor", "Batched inference of all members of a predictor.")
+      .def(py::init<const py::object&, const py::object&>(), arg("tables"), arg("weights"),
+           "Pack the weights (narsfast.predictor.PredictorWeights) for the instruction set that is chosen "
+           "now.")
+      .def("score", &PredictorHandle::score, arg("genes").noconvert(), arg("statistics"),
+           "Score canonical genes (n, F) int16 with statistics (n, S): the mean and the standard deviation "
+           "over "
+           "the members, (n,) float64, in percent.")
+      .def_property_readonly(
+          "isa", [](const PredictorHandle& handle) { return isa_name(handle.predictor.isa()); },
+          "The instruction set for which the weights are packed.");
+  m.def("evolve", &evolve, arg("tables"), arg("sources"), arg("num_statistics"), arg("scorer"),
+        arg("predictor_columns"), arg("bounds"), arg("starts"), py::kw_only(), arg("objectives"), arg("seed"),
+        arg("population_size"), arg("children"), arg("generations"), arg("epsilon"), arg("patience"),
+        arg("crossover"), arg("mutation"),
+        "Evolve the candidates of every budget; return one dict per budget. See narsfast.search.evolve.");
+}
+
+}  // namespace narsfast::bindings

@@ -1,0 +1,24 @@
+#pragma once
+
+#include <cstdint>
+
+#include "space/tables.h"
+
+namespace narsfast {
+
+// The form to which definitions and genes are lowered: a header and R rows per network, all int32.
+enum HeaderColumn { kResolution = 0, kStemChannels, kHeadExpansion, kHeadFeatures, kHeaderColumns };
+
+// A row is `repeats` blocks: the first has the row's stride and padding, the others have stride 1 and padding
+// kernel / 2. A padding of -1 means kernel / 2. A row with 0 repeats is absent, and all its columns are 0.
+enum RowColumn { kKernel = 0, kExpansion, kChannels, kStride, kRepeats, kSe, kPadding, kRowColumns };
+
+// Rows per candidate: the first block and the remaining blocks of every stage.
+inline int32_t rows_per_candidate(const SpaceTables& tables) { return 2 * tables.stages; }
+
+// genes (count, F) -> header (count, 4), rows (count, rows_per_candidate, 7). Genes must be inside the
+// space. Does not allocate and has no state: any thread may lower any slice of a batch.
+void lower_genes(const SpaceTables& tables, const int16_t* genes, int64_t count, int32_t* header,
+                 int32_t* rows);
+
+}  // namespace narsfast

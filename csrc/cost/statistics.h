@@ -1,0 +1,98 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "cost/rows.h"
+
+namespace narsfast {
+
+// The statistics of a network, in the order of narsfast.cost.STATISTICS.
+enum Statistic {
+  kMacs = 0,         // multiply-adds of convolutions and linear layers
+  kFlopsPublished,   // macs + elements read by every average pool, one over the head's features included
+  kParams,           // all parameters (no bias in the stem)
+  kParamsPublished,  // weights of convolutions and linear layers only
+  kActivations,      // elements of all convolutions' outputs, batch 1
+  kPeakMemory,       // bytes: 4 x the largest input + output + live shortcut of one convolution, batch 1
+  kNetworkDepth,     // number of convolutions
+  kStatistics
+};
+
+// Running totals of a network or a part of one; sizes of maps are in elements.
+struct Totals {
+  int64_t macs = 0;
+  int64_t pooled = 0;   // elements that average pools read
+  int64_t weights = 0;  // of convolutions and linear layers
+  int64_t biases = 0;   // biases, and scales and shifts of norms
+  int64_t activations = 0;
+  int64_t peak = 0;
+  int64_t depth = 0;
+
+  // Adds a convolution on square maps. `shortcut` is the size of a live shortcut, unless it is the input
+  // itself.
+  void conv(int64_t in, int64_t out, int64_t kernel, int64_t groups, int64_t in_side, int64_t out_side,
+            int64_t shortcut) {
+    const int64_t layer_weights = out * (in / groups) * kernel * kernel;
+    const int64_t in_elements = in * in_side * in_side;
+    const int64_t out_elements = out * out_side * out_side;
+    macs += layer_weights * out_side * out_side;
+    weights += layer_weights;
+    activations += out_elements;
+    peak = std::max(peak, in_elements + out_elements + shortcut);
+    ++depth;
+  }
+
+  void norm(int64_t channels) { biases += 2 * channels; }
+  void bias(int64_t channels) { biases += channels; }
+  void pool(int64_t channels, int64_t side) { pooled += channels * side * side; }
+
+  void add(const Totals& part, int64_t times) {
+    macs += times * part.macs;
+    pooled += times * part.pooled;
+    weights += times * part.weights;
+    biases += times * part.biases;
+    activations += times * part.activations;
+    peak = std::max(peak, part.peak);
+    depth += times * part.depth;
+  }
+
+  // Writes the statistics (kStatistics,). Statistics of parts can be added as well, except the peak memory,
+  // of which a network has the largest.
+  void write(int64_t* out) const {
+    out[kMacs] = macs;
+    out[kFlopsPublished] = macs + pooled;
+    out[kParams] = weights + biases;
+    out[kParamsPublished] = weights;
+    out[kActivations] = activations;
+    out[kPeakMemory] = 4 * peak;
+    out[kNetworkDepth] = depth;
+  }
+};
+
+// The map between two blocks.
+struct Map {
+  int64_t channels;
+  int64_t side;
+};
+
+struct Block {
+  int64_t kernel, expansion, channels, stride, padding;
+  bool se;
+};
+
+// Count the parts of a network. All but the head update `map` from their input to their output.
+Totals count_stem(int64_t channels, Map& map);
+Totals count_block(const Block& block, Map& map);
+Totals count_head(int64_t expansion, int64_t features, int64_t classes, const Map& map);
+
+// header (count, 4), rows (count, rows_per_network, 7) -> statistics (count, kStatistics).
+// Does not allocate and has no state: any thread may count any slice of a batch.
+void count_rows(const int32_t* header, const int32_t* rows, int64_t count, int32_t rows_per_network,
+                int32_t in_channels, int32_t classes, int64_t* statistics);
+
+// Rounds to a multiple of 8: the nearest (halves up), at least 8, plus 8 where that is under 95 % of the
+// width.
+int32_t round_width(int64_t width);
+
+}  // namespace narsfast
