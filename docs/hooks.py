@@ -63,12 +63,12 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def _source(place: str) -> str:
-    """The path in the repository of a page of the site."""
+    """Return the path in the repository of a page of the site."""
     return next((source for source, page in PAGES.items() if page == place), f"docs/{place}")
 
 
 def _place(target: str) -> str:
-    """The path in the site of a file of the repository."""
+    """Return the path in the site of a file of the repository."""
     return PAGES.get(target, target.removeprefix("docs/"))
 
 
@@ -77,7 +77,7 @@ def _is_page(target: str) -> bool:
 
 
 def _target(source: str, link: str) -> str | None:
-    """The file of the repository that a link names, the README of a folder; None where it is an address."""
+    """Return the file of the repository that a link names, the README of a folder; None where it is an address."""
     if ":" in link:
         return None
     target = posixpath.normpath(posixpath.join(posixpath.dirname(source), link))

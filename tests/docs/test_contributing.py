@@ -28,7 +28,7 @@ def blocks(section, language):
 
 @pytest.fixture(scope="module")
 def names():
-    """What the blocks have defined so far."""
+    """Hold what the blocks have defined so far."""
     return {}
 
 

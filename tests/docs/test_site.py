@@ -18,7 +18,7 @@ COMMANDS = "cli"
 
 
 def packages():
-    """The public modules, by name, below narsfast."""
+    """Return the public modules below narsfast, by name."""
     found = [name for _, name, _ in pkgutil.iter_modules(narsfast.__path__) if not name.startswith("_")]
     common = [
         f"common.{name}"
@@ -28,7 +28,7 @@ def packages():
 
 
 def public_names(module):
-    """What a module offers: `__all__`, or where it has none what is defined in it."""
+    """Return what a module offers: `__all__`, or where it has none what is defined in it."""
     defined = [
         n for n, value in vars(module).items() if getattr(value, "__module__", None) == module.__name__
     ]
