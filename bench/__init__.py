@@ -1,7 +1,7 @@
 """Benchmarks: one file per question, and `python -m bench` lists them.
 
-They run from the repository's root with the narsfast that is installed. Python looks for modules in that folder first,
-where the sources of narsfast lie without their compiled module; importing this package leads it on to the install.
+They run from the repository's root, where Python finds the sources of narsfast before an installed narsfast. Unless
+these sources are compiled, importing this package makes it take the installed one.
 """
 
 import sys
@@ -28,13 +28,13 @@ def _is_compiled() -> bool:
 
 
 def _find_install() -> None:
-    """Let an installed narsfast go before the sources beside this folder, unless those are compiled.
+    """Put an installed narsfast before the sources next to this folder, unless those are compiled.
 
     Raises:
-        SystemExit: no narsfast is compiled.
+        SystemExit: No narsfast is compiled.
     """
     if not _is_compiled():
-        # Last rather than away: processes that a benchmark starts have to find `bench`.
+        # Moved to the end rather than removed: processes that a benchmark starts must find `bench`.
         sys.path[:] = [*(path for path in sys.path if Path(path).resolve() != ROOT), str(ROOT)]
         if not _is_compiled():
             raise SystemExit(_NOT_COMPILED)

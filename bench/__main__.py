@@ -58,7 +58,7 @@ def show() -> None:
 
 
 def run(name: str, options: Sequence[str], environment: Mapping[str, str]) -> bool:
-    """Run a benchmark, printing what it prints, and the end of its stderr if it fails; tell whether it succeeded."""
+    """Run a benchmark, print the end of its stderr if it fails, and return whether it succeeded."""
     print(f"== {name}", flush=True)
     command = [sys.executable, "-m", f"bench.{name}", *options]
     done = subprocess.run(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True, check=False)

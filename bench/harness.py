@@ -98,6 +98,15 @@ def run_python(code: str, *arguments: str, **options: Any) -> subprocess.Complet
     return subprocess.run([sys.executable, "-c", start, *arguments], text=True, check=True, **options)
 
 
+def peak_memory() -> int:
+    """Return the largest resident size of this process so far, KiB.
+
+    That of `resource.getrusage` is never below the size of the process that started this one.
+    """
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0])
+
+
 def arguments(
     description: str | None,
     data: bool | Callable[[argparse.Namespace], bool] = False,
@@ -108,7 +117,7 @@ def arguments(
     Args:
         description: Its docstring.
         data: Whether it reads data and so has the option ``--data``; of one that reads none in some cases, a function
-            of the options that tells. One whose option ``dataset`` is given needs none: its files may lie there.
+            of the options. None is needed where ``dataset`` is given: its files may lie beside the description.
         add: Adds further options to ``--quick`` and ``--json``.
 
     Raises:

@@ -15,7 +15,7 @@ the rival that is best on average, paired by seed, one-sided lower 95 % bound by
 `interval_80_min` and `_max`, over N, of the mean over the datasets; `<dataset>_sample_saving`, the N at which the
 network from scratch without statistics reaches our tau at N = 100, over 100, interpolated in log N, and
 `_pretrain_saving`, for the same model and inputs without pretraining. Where half of the dataset is not enough, or the
-least N too much, their row tells the bound.
+least N too much, their row has the bound.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Write the Markdown tables of the pages on performance and quality again, from `results/`.
+"""Write the Markdown tables of the pages on performance and quality from `results/`.
 
     python -m bench.render_docs
 
@@ -200,7 +200,7 @@ def swaps() -> str:
     )
 
 
-def found_beside_known() -> str:
+def found_and_known() -> str:
     """Return known networks and what was found for their MACs, a row per seed: validation / test."""
     trainings = ("baseline", "found", "standard")
     return markdown(
@@ -278,12 +278,12 @@ PARTS: dict[str, dict[str, Callable[[], str]]] = {
     "search_ablations": {"searches": partial(searches, "search_ablations")},
     "joint_vs_single": {"searches": joint, "swaps": swaps},
     "depthwise_start": {},
-    "baselines": {"networks": found_beside_known},
+    "baselines": {"networks": found_and_known},
     "recipe_switch": {"recipes": recipes},
     "early_stopping": {},
     "search_naap": {"searches": partial(searches, "search_naap")},
 }
-"""What pages show of a result beside what they show of all: figures and machine."""
+"""What pages show of a result in addition to its figures and machine."""
 
 
 def part(name: str, which: str) -> str:
@@ -293,7 +293,7 @@ def part(name: str, which: str) -> str:
 
 
 def updated(page: str) -> str:
-    """Return the page with what stands under each mark, up to an empty line, written again."""
+    """Return the page with what stands under each mark, up to an empty line, replaced."""
     return re.sub(MARK + r"(?:[^\n]+\n)+", lambda found: f"{found[1]}{part(found[2], found[3])}\n", page)
 
 

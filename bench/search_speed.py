@@ -15,7 +15,6 @@ and scored.
 from __future__ import annotations
 
 import os
-import resource
 import subprocess
 import time
 from collections.abc import Callable
@@ -119,16 +118,11 @@ def pool_memory_here(candidates: int) -> None:
     counter = Counter(load_space("fbnetv3"))
     genes = counter.space.random(64, 0)
     predictor = pretrain(counter, genes, 0).fit(genes, np.linspace(60, 70, 64), 0)
-    before = _peak_mb()
+    before = harness.peak_memory()
     pool = sample_pool(counter, None, candidates, 0)
     budgets = [Budget({"macs": (0.0, bound)}) for bound in (450e6, 1e12)]
     evolve(predictor, counter, budgets, pool, pool.genes[:0], 0, generations=0)
-    print(_peak_mb() - before)
-
-
-def _peak_mb() -> float:
-    """Return the largest resident memory of this process so far (Linux counts kB)."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+    print((harness.peak_memory() - before) / 1000)
 
 
 def main() -> None:

@@ -266,7 +266,7 @@ def all_rows(photos: Path, quick: bool) -> list[dict[str, Any]]:
 def merged(
     file: Path | None, measured: Sequence[dict[str, Any]]
 ) -> tuple[dict[str, float], list[dict[str, Any]]]:
-    """Return figures and rows of the file, with those measured in the place of the same devices' rows."""
+    """Return figures and rows of the file, with those measured instead of the same devices' earlier rows."""
     if file is None or not file.exists():
         return figures_of(measured), list(measured)
     known = json.loads(file.read_text())

@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -48,12 +47,6 @@ def step_of(ops: str, resolution: int, compiled: bool = False) -> Callable[[], f
     return step
 
 
-def peak() -> int:
-    """Return the largest resident size so far, KiB."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0])
-
-
 def memory_of(ops: str) -> int:
     """Return the rise of the peak in a fresh process, KiB."""
     code = f"from bench.train_step import memory_here; memory_here({ops!r})"
@@ -65,10 +58,10 @@ def memory_here(ops: str) -> None:
     """Print the rise of this process's peak by three steps."""
     torch.set_num_threads(1)
     step = step_of(ops, 128)
-    before = peak()
+    before = harness.peak_memory()
     for _ in range(3):
         step()
-    print(peak() - before)
+    print(harness.peak_memory() - before)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-# Cross-compiling for 64-bit ARM under Linux with Debian's compiler; .ci/neon runs the result in an emulator.
+# Cross-compiles for 64-bit ARM Linux with Debian's compiler; .ci/neon runs the result in an emulator.
 set(CMAKE_SYSTEM_NAME Linux)
 set(CMAKE_SYSTEM_PROCESSOR aarch64)
 set(CMAKE_CXX_COMPILER aarch64-linux-gnu-g++)

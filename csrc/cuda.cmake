@@ -1,5 +1,5 @@
-# AUTO builds for the devices of this machine, where there is a compiler and a driver; ON for all that CUDA 13 knows
-# and the project names. The runtime is static: an import needs no driver.
+# AUTO builds for the devices of this machine, if there are nvcc and a driver; ON for the architectures below. The CUDA
+# runtime is linked statically, so that importing the module needs no driver.
 set(NARSFAST_CUDA AUTO CACHE STRING "Build the CUDA kernels: AUTO, ON or OFF")
 set(build_cuda OFF)
 if(NARSFAST_CUDA STREQUAL "ON")
@@ -29,7 +29,7 @@ if(build_cuda)
   enable_language(CUDA)
   set(CMAKE_CUDA_STANDARD 17)
   set(CMAKE_CUDA_VISIBILITY_PRESET hidden)
-  # Named, because a module of C++ sources alone is linked as C++, without CUDA's own libraries.
+  # A module of C++ sources is linked as C++, without CUDA's libraries, so they are named here.
   find_package(CUDAToolkit REQUIRED)
   add_library(narsfast_cuda STATIC ${cuda_sources})
   target_include_directories(narsfast_cuda PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})

@@ -1,4 +1,5 @@
-# The tests' build of the CUDA kernels, never part of a wheel: the module _emu, and a program for the thread sanitizer.
+# The CUDA kernels on the emulator, for tests and not part of wheels: the module _emu, and a program for the thread
+# sanitizer.
 option(NARSFAST_EMU "Build the CUDA kernels for the emulator (tests only)" OFF)
 if(NARSFAST_EMU)
   set_source_files_properties(${cuda_sources} PROPERTIES LANGUAGE CXX COMPILE_OPTIONS "-xc++")
@@ -9,10 +10,16 @@ if(NARSFAST_EMU)
   target_compile_options(narsfast_emu PRIVATE -O1 -fno-strict-aliasing -Wall -Wextra)
   target_link_libraries(narsfast_emu PUBLIC Threads::Threads)
 
-  # The launchers by themselves, and as the compiled module has them.
+  # The launchers, and the functions of the compiled module that call them.
   pybind11_add_module(_emu MODULE EXCLUDE_FROM_ALL
-    bindings/emu.cpp bindings/depthwise_se.cpp bindings/tensor.cpp bindings/view.cpp depthwise_se/launch_cuda.cpp
-    bindings/optimizer.cpp optimizer/launch_cuda.cpp)
+    bindings/depthwise_se.cpp
+    bindings/emu.cpp
+    bindings/optimizer.cpp
+    bindings/tensor.cpp
+    bindings/view.cpp
+    depthwise_se/launch_cuda.cpp
+    optimizer/launch_cuda.cpp
+  )
   target_link_libraries(_emu PRIVATE narsfast_emu)
   add_executable(narsfast_emu_race EXCLUDE_FROM_ALL emu/race.cpp)
   target_link_libraries(narsfast_emu_race PRIVATE narsfast_emu)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import ValidationError
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 
 class UserError(ValueError):
@@ -13,7 +16,7 @@ class UserError(ValueError):
 
 
 def refusal(error: ValidationError) -> str:
-    """The first of pydantic's complaints as a sentence: the field, its value, what would be right."""
+    """Turn pydantic's first complaint into a sentence: the field, its value, what would be right."""
     first = error.errors(include_url=False)[0]
     name, message = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")
     if first["type"] == "missing":

@@ -70,6 +70,21 @@ def smallest():
     }
 
 
+@pytest.fixture
+def run_narsfast(capsys, monkeypatch):
+    """Run a command in this process: exit code, stdout, stderr."""
+    from narsfast import cli
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["narsfast", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        captured = capsys.readouterr()
+        return end.value.code or 0, captured.out, captured.err
+
+    return run
+
+
 @pytest.fixture(scope="session")
 def networks(tmp_path_factory):
     """A file with the factories of two networks for the digits, `net` and `broken`, which fits no image."""

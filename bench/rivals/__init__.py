@@ -1,1 +1,1 @@
-"""Searches beside which ours is timed, all with one predictor on one space."""
+"""Searches that ours is compared with, all with the same predictor on the same space."""

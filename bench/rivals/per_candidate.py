@@ -12,8 +12,8 @@ import numpy as np
 
 from bench.rivals.torch_evolution import TorchEvolution
 
-KEPT = 4
-"""One of so many goes on as a parent."""
+PARENT_SHARE = 4
+"""One of so many becomes a parent."""
 MUTATION = 0.1
 """Chance of each field of a mutated child."""
 
@@ -44,7 +44,7 @@ def per_candidate(rival: TorchEvolution, population: int, generations: int) -> i
     candidates = [inside(fresh) for _ in range(population)]
     for _ in range(generations):
         scores = rival.evaluate(np.array(candidates))[0]
-        parents = [candidates[i] for i in np.argsort(-scores)[: population // KEPT]]
+        parents = [candidates[i] for i in np.argsort(-scores)[: population // PARENT_SHARE]]
         children = [
             inside(lambda: mutated(generator.choice(parents)))  # noqa: B023
             if number % 2
@@ -52,4 +52,4 @@ def per_candidate(rival: TorchEvolution, population: int, generations: int) -> i
             for number in range(population - len(parents))
         ]
         candidates = parents + children
-    return population + generations * (population - population // KEPT)
+    return population + generations * (population - population // PARENT_SHARE)

@@ -118,9 +118,9 @@ class TorchScores:
         self.embedding = encoder[-1][0].shape[2]
         # The part of the head whose inputs all ensemble members share, likewise.
         weight, bias = head[0]
-        beside = weight[:, self.embedding :]
+        shared = weight[:, self.embedding :]
         self.head_embedding = weight[:, : self.embedding].contiguous()
-        self.head_beside = beside.permute(1, 0, 2).reshape(beside.shape[1], -1).contiguous()
+        self.head_shared = shared.permute(1, 0, 2).reshape(shared.shape[1], -1).contiguous()
         self.head_bias = bias.reshape(-1)
         self.head = head[1:]
         self.output = (weights.output_mean, weights.output_scale)
@@ -139,8 +139,8 @@ class TorchScores:
         hidden = hidden.view(count, self.members, -1).transpose(0, 1)
         for weight, bias in self.layers:
             hidden = torch.baddbmm(bias, hidden, weight).relu_()
-        beside = torch.cat([z, self.features(marked, "recipe")], 1)
-        shared = torch.addmm(self.head_bias, beside, self.head_beside).view(count, self.members, -1)
+        inputs = torch.cat([z, self.features(marked, "recipe")], 1)
+        shared = torch.addmm(self.head_bias, inputs, self.head_shared).view(count, self.members, -1)
         hidden = torch.baddbmm(shared.transpose(0, 1), hidden, self.head_embedding)
         for weight, bias in self.head:
             hidden = torch.baddbmm(bias, hidden.relu_(), weight)

@@ -1,4 +1,4 @@
-"""The description of a tabular dataset, as people write it in YAML; errors are one sentence.
+r"""The description of a tabular dataset, as people write it in YAML; errors are one sentence.
 
     name: macro                            # prefixes the figures
     file: macro.csv.gz                     # .csv, .csv.gz or .npz; beside the description, or in --data FOLDER
@@ -6,7 +6,7 @@
     architecture:                          # columns by name; `recipe` alike
       depth: [1, 2, 3]                     # the values in order, or `read`: those that the file has
       arch: {split: characters, values: ["0", "1", "2"]}   # a code: one field per character, arch1, arch2, ...
-      scheme: {split: "|", pattern: 'k(?P<kernel>\\d)w(?P<width>\\d+)'}   # scheme1.kernel, scheme1.width, ...
+      scheme: {split: "|", pattern: 'k(?P<kernel>\d)w(?P<width>\d+)'}   # scheme1.kernel, scheme1.width, ...
     statistics: {macs: macs_M*1e6, params: n}   # name: column, or column*factor
     target: {columns: [acc0, acc1], sense: maximize, transformation: none, scale: 1}   # a column per seed
     curves: e{i}Accuracy                   # columns of epochs 1, 2, ..., in the unit of the target

@@ -103,9 +103,11 @@ struct ReduceArguments {
   void* workspace;
 };
 
-// The gradient d_y of a norm's input from d_out: d_a = gate * d_out + d_pooled / pixels (gate and d_pooled
-// null: d_a = d_out), d_z = act'(z) * d_a, and with inverse = 1 / sqrt(var + eps) d_y = weight * inverse *
-// (d_z - (d_bias + (y - mean) * inverse * d_weight) / count).
+// The gradient d_y of a norm's input from d_out:
+//   d_a = gate * d_out + d_pooled / pixels, or d_out where gate and d_pooled are null
+//   d_z = act'(z) * d_a
+//   d_y = weight * inverse * (d_z - (d_bias + (y - mean) * inverse * d_weight) / count)
+// with inverse = 1 / sqrt(var + eps).
 struct NormGradient {
   const void* y;
   const void* d_out;

@@ -251,8 +251,8 @@ class Gradient {
     return prefetcher;
   }
 
-  // Computes row `row` of image n's d_x. Output row q contributes to it through kernel row first + stride *
-  // t, where row + padding = stride * (q + t) + first.
+  // Computes row `row` of image n's d_x. Output row q contributes through kernel row first + stride * t,
+  // where row + padding = stride * (q + t) + first.
   template <int kKernel, int kStride>
   NARSFAST_NOINLINE void input_row(const Task& task, const RowRing<Real>& d_y_rows, int64_t n,
                                    int64_t row) const {

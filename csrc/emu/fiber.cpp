@@ -37,8 +37,8 @@ void Fiber::start(void (*function)(void*), void* argument) {
   function_ = function;
   argument_ = argument;
   const uintptr_t end = (reinterpret_cast<uintptr_t>(stack_.get()) + kStackBytes) & ~uintptr_t{15};
-  void** top =
-      reinterpret_cast<void**>(end) - 2;  // as after a call, the stack is 8 bytes off its alignment to 16
+  // As after a call, the stack is 8 bytes off its alignment to 16.
+  void** top = reinterpret_cast<void**>(end) - 2;
   *top = reinterpret_cast<void*>(&Fiber::enter);
   for (int saved = 0; saved < 6; ++saved) *--top = nullptr;
   inside_ = top;

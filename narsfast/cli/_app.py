@@ -1,68 +1,57 @@
-"""The command line: parses and prints, nothing else."""
+"""The command `narsfast`: registers the commands."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated
 
 import typer
-import typer.core
 
-from narsfast.errors import UserError
-
+from ._commands import Command, Commands
 from ._doctor import doctor
-from ._inspect import best, export, report, space, status, zoo
+from ._inspect import backup, best, report, status
 from ._latency import latency
-from ._networks import scale, with_recipe
+from ._networks import scale, train_model
 from ._pareto import pareto
-from ._stages import emit, evolve, optimize, pretrain, resume, run, train_run
-
-
-class _Commands(typer.core.TyperGroup):
-    """Ends a mistake of the user with one sentence and exit code 1, and Ctrl-C with 130."""
-
-    def invoke(self, ctx: Any) -> Any:
-        try:
-            return super().invoke(ctx)
-        except UserError as error:
-            typer.echo(f"narsfast: {error}", err=True)
-            raise typer.Exit(1) from None
-        except KeyboardInterrupt:
-            typer.echo("narsfast: stopped; the same command goes on from here", err=True)
-            raise typer.Exit(130) from None
-
+from ._spaces import space, zoo
+from ._stages import emit, evolve, optimize, pretrain, resume, run, train
 
 app = typer.Typer(
     name="narsfast",
-    cls=_Commands,
-    help="Find small, accurate vision networks together with the recipe that trains them.",
+    cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
-    rich_markup_mode=None,
+    rich_markup_mode="rich",
 )
 
-app.add_typer(latency, name="latency")
-for command in (
-    run,
-    pretrain,
-    optimize,
-    evolve,
-    pareto,
-    doctor,
-    with_recipe(train_run),
-    scale,
-    emit,
-    resume,
-    status,
-    best,
-    report,
-    export,
-    zoo,
-    space,
-):
-    app.command()(command)
+_PANELS = {
+    "Search": (run, resume, status, best, report, backup, pareto),
+    "Stages, one by one": (pretrain, optimize, evolve, train, emit),
+    "Single networks": (train_model, scale),
+    "What there is": (space, zoo, doctor),
+}
+for _panel, _commands in _PANELS.items():
+    for _command in _commands:
+        app.command(cls=Command, rich_help_panel=_panel)(_command)
+app.add_typer(latency, name="latency", rich_help_panel="What there is")
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        from narsfast import __version__
+
+        typer.echo(f"narsfast {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _narsfast(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version.")
+    ] = False,
+) -> None:
+    """Find small, accurate vision networks together with the recipe that trains them."""
 
 
 def main() -> None:
-    """Entry point of the `narsfast` command."""
+    """Run the command `narsfast`."""
     app()

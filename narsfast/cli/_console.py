@@ -29,7 +29,7 @@ _WIDTH = 200  # columns of a table where stdout is no terminal
 
 @contextmanager
 def progress_bars() -> Iterator[Report]:
-    """A bar with the time left for every stage; where stderr is no terminal, a line at every fifth of a stage.
+    """Show a bar with the time left for every stage; where stderr is no terminal, a line at every fifth of a stage.
 
     What the package logs meanwhile, such as what an ``auto`` has chosen, stands above them.
     """
@@ -119,9 +119,13 @@ def print_table(title: str, rows: Sequence[dict[str, Any]]) -> None:
 
 def print_state(state: Mapping[str, Any]) -> None:
     """Print how far a run is (`narsfast.runs.RunState.to_dict`), in sentences."""
-    print(f"stage: {state['stage'] or 'not begun'}")
+    print(f"stage: {state['stage'] or 'not started'}")
     driver = state["driver"]
-    print("process: none, the run stands still" if driver is None else f"process: {driver} is at work")
+    print(
+        "process: none is working on the run"
+        if driver is None
+        else f"process: {driver} is working on the run"
+    )
     for batch in state["batches"]:
         print(
             f"batch {batch['index'] + 1}: {batch['done']} of {batch['expected']} trials, {batch['epochs']} epochs each"

@@ -1,4 +1,4 @@
-"""The command `narsfast doctor`: parses and prints, nothing else."""
+"""The command `narsfast doctor`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def doctor(as_json: Json = False) -> None:
 
 
 def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
-    """The facts in the words of a table."""
+    """Return the facts in the words of a table."""
     kernels = ", ".join(facts["cuda_architectures"]) if facts["cuda_built"] else "not built"
     gpus = ", ".join(f"{gpu['name']} ({gpu['capability']}, driver {gpu['driver']})" for gpu in facts["gpus"])
     return [

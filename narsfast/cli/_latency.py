@@ -3,34 +3,34 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from ._commands import Command
 from ._console import print_table, progress_bars
-from ._options import Data, Fix, Json, SpaceName, assignment
+from ._options import Json, takes
 
-latency = typer.Typer(help="Latency tables, which make latency a statistic that can be bounded.")
+latency = typer.Typer(rich_markup_mode="rich")
 
 
 @latency.callback()
 def _group() -> None:
-    """Latency tables, which make latency a statistic that can be bounded."""
+    """Measure latency tables, which make latency a statistic that can be bounded."""
 
 
-@latency.command()
+@latency.command(cls=Command)
+@takes("data", "space", "fix")
 def measure(
     out: Annotated[Path, typer.Option(help="The table to write, JSON.")],
-    data: Data = None,
-    space: SpaceName = None,
-    fix: Fix = None,
-    batch: Annotated[int, typer.Option(min=1, help="Images at once.")] = 1,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images at once.")] = 1,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
     seconds: Annotated[
         float, typer.Option(min=0, help="Time limit; blocks beyond it are interpolated from those timed.")
     ] = 60.0,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the choice of blocks and networks.")] = 0,
     as_json: Json = False,
+    **options: Any,
 ) -> None:
     """Time the blocks of a space with torch on this CPU, and check their sums on whole networks.
 
@@ -38,12 +38,10 @@ def measure(
     """
     from narsfast.pipeline import measure_latency
 
-    fixed = dict(assignment(text) for text in fix or ())
-    options = {"data": data, "space": space, "fix": fixed}
     with progress_bars() as progress:
         table = measure_latency(
-            {name: value for name, value in options.items() if value},
-            batch=batch,
+            options,
+            batch=batch_size,
             threads=threads,
             seconds=seconds,
             seed=seed,

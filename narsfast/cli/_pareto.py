@@ -1,4 +1,4 @@
-"""The command `narsfast pareto`: parses and prints, nothing else."""
+"""The command `narsfast pareto`."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def pareto(
     from narsfast import pipeline
 
     if out is not None and out.suffix not in (".json", ".csv"):
-        raise UserError(f"--out: {out} should end in .json or .csv")
+        raise UserError(f"out: {out} should end in .json or .csv")
     names = statistic or ["macs"]
     with progress_bars() as progress, pipeline.open_search(run, None, 1, progress) as search:
         front = [found.to_dict() for found in pipeline.pareto(search, names, between)]
@@ -61,7 +61,7 @@ def pareto(
 
 
 def _csv(front: Sequence[Mapping[str, Any]]) -> str:
-    """One line a candidate: id, predicted, std, statistics; architecture and recipe as JSON."""
+    """Return one line per candidate: id, predicted, std, statistics; architecture and recipe as JSON."""
     text = io.StringIO()
     writer = csv.writer(text)
     names = list(front[0]["statistics"])

@@ -9,18 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import typer
-import typer.core
 
 from ._console import print_table
 
 
 def results_as_json(run: Path, results: Any) -> str:
+    """Return the networks found and the baselines as JSON; ``measured`` is ``test`` by its name of version 0.1."""
     rows = [
         {
             "budget": result.budget,
             "macs": result.macs,
             "params": result.params,
             "predicted": result.predicted,
+            "test": result.test,
             "measured": result.test,
             "dir": str(run / result.directory),
         }
@@ -31,14 +32,14 @@ def results_as_json(run: Path, results: Any) -> str:
     if baselines := _baselines(run):
         found["baselines"] = [
             {key: row[key] for key in ("model", "resolution", "macs", "params", "outcome")}
-            | {"measured": row["test"], "dir": str(run / row["directory"])}
+            | {"test": row["test"], "measured": row["test"], "dir": str(run / row["directory"])}
             for row in baselines
         ]
     return json.dumps(found)
 
 
 def _baselines(run: Path) -> list[dict[str, Any]]:
-    """What the run knows of its baselines (`narsfast.runs.BaselineResult`)."""
+    """Read what the run knows of its baselines (`narsfast.runs.BaselineResult`)."""
     from narsfast.runs import RunStore
 
     with RunStore.read(run) as opened:
@@ -46,7 +47,7 @@ def _baselines(run: Path) -> list[dict[str, Any]]:
 
 
 def print_predictor(path: Path) -> None:
-    """How well the predictor learned the statistics, and how it ranks trials beside its rivals."""
+    """Print how well the predictor learned the statistics, and how it ranks trials beside its rivals."""
     from narsfast.runs import RunStore
 
     with RunStore.read(path) as opened:
@@ -75,6 +76,7 @@ def _tau(value: float | None) -> str:
 
 
 def print_results(run: Path, results: Any) -> None:
+    """Print the networks found and the baselines as one table, and where the report is."""
     rows = [
         {
             "budget": result.budget,
@@ -98,7 +100,7 @@ def print_results(run: Path, results: Any) -> None:
 
 
 def _baseline_row(run: Path, row: dict[str, Any], timed: list[str]) -> dict[str, Any]:
-    """A baseline as a row of the table of results."""
+    """Return a baseline as a row of the table of results."""
     trained = row["outcome"] == "ok"
     return {
         "budget": f"(baseline {row['model']}, {row['resolution']} px)",
@@ -114,13 +116,13 @@ def _baseline_row(run: Path, row: dict[str, Any], timed: list[str]) -> dict[str,
 
 
 def _latency(directory: Path) -> dict[str, float]:
-    """The latency of an emitted network in milliseconds by its name; nothing where it was no statistic."""
+    """Return the latency of an emitted network, milliseconds by its name; nothing where it was no statistic."""
     statistics = _emission(directory).get("statistics", {})
     return {name: value for name, value in statistics.items() if name == "latency"}
 
 
 def _emission(directory: Path) -> dict[str, Any]:
-    """What is known of an emitted network; empty where its files are gone."""
+    """Read what is known of an emitted network; empty where its files are gone."""
     try:
         known: dict[str, Any] = json.loads((directory / "emission.json").read_text())
     except (OSError, ValueError):
@@ -129,7 +131,7 @@ def _emission(directory: Path) -> dict[str, Any]:
 
 
 def _onnx(directory: Path) -> str:
-    """What the check of the ONNX file said: same top-1 as torch on n images (largest difference of a logit)."""
+    """Say what the check of the ONNX file found: same top-1 as torch on n images (largest difference of a logit)."""
     check = _emission(directory).get("onnx")
     if check is None:
         return "-"

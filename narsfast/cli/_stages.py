@@ -3,60 +3,71 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
-import typer.core
+
+from narsfast.common.options import RUN_OPTIONS
 
 from ._console import progress_bars
-from ._options import BudgetTexts, Json, RunPath, Workers, creates_run
+from ._options import Json, RunPath, help_text, takes
 from ._results import print_predictor, print_results, results_as_json
 
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        help=help_text("Run directory. One that exists is resumed.", "runs/DATA, or runs/DATA-MODEL")
+    ),
+]
 
-@creates_run
-def run(out: Path, options: dict[str, Any], workers: int | None) -> None:
+
+@takes(*RUN_OPTIONS)
+def run(out: Out = None, **options: Any) -> None:
     """Run the whole search: pretrain, optimize, evolve, train, emit, report.
 
-    A run directory that exists goes on where it stopped. The table at the end has one line a budget.
+    A run directory that exists is resumed. The table at the end has one line per budget.
     """
     from narsfast.pipeline import run as run_search
 
+    out, workers = out or _run_directory(options), options.pop("workers", None)
     with progress_bars() as progress:
         results = run_search(out, options, workers=workers, progress=progress)
     print_predictor(out)
     print_results(out, results)
 
 
-@creates_run
-def pretrain(out: Path, options: dict[str, Any], workers: int | None) -> None:
-    """Stage 1: make the run, sample the pool, pretrain the predictor on what costs nothing."""
+@takes(*RUN_OPTIONS)
+def pretrain(out: Out = None, **options: Any) -> None:
+    """Stage 1: create the run, sample the pool, pretrain the predictor on what costs nothing."""
     from narsfast import pipeline
 
+    out, workers = out or _run_directory(options), options.pop("workers", None)
     with progress_bars() as progress, pipeline.open_search(out, options, workers, progress) as search:
         pipeline.pretrain(search)
     print_predictor(out)
 
 
-def optimize(run: RunPath, workers: Workers = None) -> None:
+@takes("workers")
+def optimize(run: RunPath, **options: Any) -> None:
     """Stage 2: train batches of promising candidates, refitting the predictor after each."""
     from narsfast import pipeline
 
+    workers = options.get("workers")
     with progress_bars() as progress, pipeline.open_search(run, None, workers, progress) as search:
         pipeline.optimize(search)
     print_predictor(run)
 
 
-def evolve(
-    run: RunPath,
-    budget: BudgetTexts = None,
-    as_json: Json = False,
-) -> None:
-    """Stage 3: search the best candidates for every budget. --budget adds one to those of the run."""
+@takes("budgets")
+def evolve(run: RunPath, as_json: Json = False, **options: Any) -> None:
+    """Stage 3: search the best candidates for every budget, those of --budget added to the run's."""
     from narsfast import pipeline
 
     with progress_bars() as progress, pipeline.open_search(run, None, 1, progress) as search:
-        families = pipeline.evolve(search, budget or ())
+        families = pipeline.evolve(search, options.get("budgets", ()))
     if as_json:
         typer.echo(json.dumps([family.to_dict() for family in families]))
         return
@@ -65,9 +76,12 @@ def evolve(
         typer.echo(f"{family.budget}: predicted {best.predicted:.2f} %, {best.statistics['macs']} MACs")
 
 
-def train_run(run: Path, workers: int | None, as_json: bool) -> None:
+@takes("workers")
+def train(run: RunPath, as_json: Json = False, **options: Any) -> None:
+    """Stage 4: train the best candidate of every budget fully."""
     from narsfast import pipeline
 
+    workers = options.get("workers")
     with progress_bars() as progress, pipeline.open_search(run, None, workers, progress) as search:
         trials = pipeline.train(search)
     rows = [
@@ -98,11 +112,22 @@ def emit(run: RunPath, as_json: Json = False) -> None:
         print_results(run, results)
 
 
-def resume(run: RunPath, workers: Workers = None) -> None:
-    """Go on with a run that was stopped, to its end."""
+@takes("workers")
+def resume(run: RunPath, **options: Any) -> None:
+    """Resume a run that was stopped, and finish it."""
     from narsfast.pipeline import run as run_search
 
     with progress_bars() as progress:
-        results = run_search(run, None, workers=workers, progress=progress)
+        results = run_search(run, None, workers=options.get("workers"), progress=progress)
     print_predictor(run)
     print_results(run, results)
+
+
+def _run_directory(options: Mapping[str, Any]) -> Path:
+    """Name a run after its data and its model."""
+    default = RUN_OPTIONS["data"].default
+    data, model = options.get("data", default), options.get("model")
+    name = data if data == default else Path(data).expanduser().resolve().name
+    if model is not None:
+        name += "-" + re.sub(r"\W+", "-", Path(model.rpartition(":")[2]).stem)
+    return Path("runs") / name

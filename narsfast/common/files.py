@@ -14,7 +14,7 @@ _PREFIX = ".partial-"
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Gives a temporary path beside `path` to write to; when the block ends well it becomes `path` at once.
+    """Give a temporary path beside `path` to write to; when the block ends well it becomes `path` at once.
 
     The file is on the disk (fsync) before it gets its name, so that after a crash `path` holds either the old
     content or the new. When the block raises, nothing is left. The temporary name ends like `path`, for
@@ -34,7 +34,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 @contextmanager
 def replacing_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Gives an empty folder beside `path` to fill; when the block ends well it takes the place of `path`.
+    """Give an empty folder beside `path` to fill; when the block ends well it takes the place of `path`.
 
     A block that raises, or a process that is killed inside it, leaves `path` as it was: absent or the earlier
     folder. The parent is made when missing.
@@ -63,13 +63,13 @@ def replacing_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def write_file(path: str | os.PathLike[str], content: bytes | str) -> None:
-    """Writes `content` (text as UTF-8) to `path` in one step, see `replacing`."""
+    """Write `content` (text as UTF-8) to `path` in one step, see `replacing`."""
     with replacing(path) as temporary:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 def remove_partial(directory: Path) -> None:
-    """Removes what interrupted blocks left below `directory`; nobody may be writing there."""
+    """Remove what interrupted blocks left below `directory`, where nobody may be writing."""
     for leftover in sorted(directory.rglob(f"{_PREFIX}*")):
         if leftover.is_dir():
             shutil.rmtree(leftover)

@@ -11,10 +11,10 @@ Outcome = Literal["ok", "diverged", "out_of_memory", "timed_out", "failed", "los
 
 _REMEDIES = {
     "diverged": "with a space of lower learning rates",
-    "out_of_memory": "with fewer --workers, or a space of smaller networks",
-    "timed_out": "with a longer --trial-timeout",
+    "out_of_memory": "with fewer `workers`, or a space of smaller networks",
+    "timed_out": "with a longer `trial_timeout`",
     "failed": "when that is mended",
-    "lost": "with fewer --workers, if it was memory that ran out",
+    "lost": "with fewer `workers`, if it was memory that ran out",
 }
 
 
@@ -39,14 +39,14 @@ class Trial:
     message: str = ""
 
     def label(self, epoch: int, chance: float) -> float:
-        """What the predictor learns: accuracy in percent at `epoch` (1-based).
+        """Return what the predictor learns: accuracy in percent at `epoch` (1-based).
 
         A training that did not end well, or earlier, is worth a constant guess (`chance`), and is never dropped.
         """
         return self.curve[epoch - 1] if self.outcome == "ok" and len(self.curve) >= epoch else chance
 
     def ending(self) -> str:
-        """How a training ended that did not end well, and what to do about it."""
+        """Say how a training ended that did not end well, and what to do about it."""
         said = f" ({self.message})" if self.message else ""
         return f"{self.outcome.replace('_', ' ')}{said}: begin another run {_REMEDIES[self.outcome]}"
 

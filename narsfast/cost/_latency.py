@@ -23,9 +23,7 @@ from narsfast.space import Space
 FORMAT = 1
 PART_COLUMNS = ("kind", "kernel", "expansion", "in", "out", "stride", "se", "side", "repeats")
 """Columns of `NetworkCounter.parts`; kind is 0 stem, 1 block, 2 head; side is that of the input, in pixels."""
-NO_TABLE = (
-    "needs a latency table: give one with --latency FILE, made by `narsfast latency measure --out FILE`"
-)
+NO_TABLE = "needs a latency table: give one as `latency`, made by `narsfast latency measure`"
 """Ends the message to who bounds a latency that no table gives."""
 RIDGE = 1e-3
 """Penalty of the ridge regression, per timed part (our choice)."""

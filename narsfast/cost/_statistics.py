@@ -90,9 +90,9 @@ class Counter:
 
 
 def named(names: Sequence[str], statistics: NDArray[Any]) -> list[dict[str, int | float]]:
-    """Return statistics (n, len(names)) by name, in JSON types: integers, except for the latency."""
+    """Return statistics (n, len(names)) by name, in JSON types: what is counted here as integers."""
     return [
-        {name: value if name == LATENCY else int(value) for name, value in zip(names, row, strict=True)}
+        {name: int(value) if name in STATISTICS else value for name, value in zip(names, row, strict=True)}
         for row in statistics.tolist()
     ]
 

@@ -1,11 +1,13 @@
 """Labeled images in three splits, and the batches that a training reads from them."""
 
+from narsfast.common.options import LoaderChoice
+
 from ._augmentation import AUGMENTATIONS, Augmentation
 from ._batches import batches, steps_per_epoch
 from ._dataset import Dataset, Preprocess, Skipped, Split
 from ._folder import check_folder
 from ._load import load_data, shared_data
-from ._loader import Loader, LoaderChoice, loader_version, open_loader, resolve_loader
+from ._loader import Loader, loader_version, open_loader, resolve_loader
 from ._mixing import mixed
 from ._random import derived_seed, uniforms
 from ._share import WHOLE, Share, batch_share, split_share

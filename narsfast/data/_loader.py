@@ -11,6 +11,7 @@ from typing import Literal, get_args
 
 from torch import Tensor
 
+from narsfast.common.options import LoaderChoice
 from narsfast.errors import UserError
 
 from ._batches import batches
@@ -19,9 +20,6 @@ _log = logging.getLogger("narsfast.data")
 
 LoaderName = Literal["dali", "torchvision"]
 """``dali``: NVIDIA DALI. ``torchvision``: Pillow and torchvision's transforms, in the calling thread; the reference."""
-
-LoaderChoice = Literal["auto", "dali", "torchvision"]
-"""The values of the option `loader`."""
 
 EXTRA = "dali"
 """The extra that brings DALI, for CUDA 13; nvidia-dali-cuda120 is the same for CUDA 12."""
@@ -84,8 +82,7 @@ def open_loader(
     Loaders with the same arguments are the same one in a process, as its pipelines serve many trainings.
 
     Args:
-        choice: as in `resolve_loader`.
-        embedded: as in `resolve_loader`.
+        choice, embedded: as in `resolve_loader`.
         threads: of DALI; the other one works in the calling thread.
         device: index of the CUDA device that DALI decodes on and leaves the batches on; None is the CPU.
 

@@ -1,5 +1,7 @@
 """What a user takes home: one folder per found network, and the way back from it."""
 
+from narsfast.common.callable_package import make_callable
+
 from ._emission import Emission, emit
 from ._facts import GIVEN, DataFacts, Measurements, describe_data
 from ._load import Preprocessing, load, load_transform, read_json, read_preprocessing
@@ -26,3 +28,5 @@ __all__ = [
     "read_preprocessing",
     "timm_arguments",
 ]
+
+make_callable(__name__)  # `narsfast.emit(...)`

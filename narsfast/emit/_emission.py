@@ -17,7 +17,7 @@ from torch import Tensor, nn
 import narsfast
 from narsfast.arch import WEIGHTS_FILE, Network, NetworkSpec, Padding, reference_file, save_weights
 from narsfast.common.files import replacing_directory
-from narsfast.cost import LATENCY
+from narsfast.cost import STATISTICS
 from narsfast.space import Recipe
 
 from ._card import model_card
@@ -64,7 +64,7 @@ def _manifest(
             "format": 1,
             **asdict(found),
             "statistics": {
-                name: value if name == LATENCY else int(value) for name, value in found.statistics.items()
+                name: int(value) if name in STATISTICS else value for name, value in found.statistics.items()
             },
             **architecture,
             "data": asdict(data),

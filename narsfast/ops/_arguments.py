@@ -79,7 +79,7 @@ class NormSums(NamedTuple):
 
 
 def supports(x: Tensor, kernel: int, stride: int) -> bool:
-    """Whether the kernels of this build take the map `x`."""
+    """Return whether the kernels of this build take the map `x`."""
     device = "cpu" if x.is_cpu else x.device.type
     if x.dtype not in DTYPES.get(device, ()) or kernel not in KERNELS or stride not in STRIDES:
         return False
@@ -87,7 +87,7 @@ def supports(x: Tensor, kernel: int, stride: int) -> bool:
 
 
 def vector_dtype(dtype: torch.dtype) -> torch.dtype:
-    """The dtype of everything but the map: float64 for float64 maps, else float32."""
+    """Return the dtype of everything but the map: float64 for float64 maps, else float32."""
     return torch.float64 if dtype is torch.float64 else torch.float32
 
 
@@ -99,7 +99,7 @@ def out_size(size: int, kernel: int, stride: int, padding: int) -> int:
 
 
 def launch_context(x: Tensor) -> LaunchContext:
-    """Where the kernels for the map x run: on the current stream of its device."""
+    """Return where the kernels for the map x run: on the current stream of its device."""
     if x.is_cpu:
         return None
     kept = []

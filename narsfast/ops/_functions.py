@@ -30,7 +30,7 @@ _NO_EXCITE = ExciteArgs(None, None, None, None, "none")
 
 
 class BatchStatistics(NamedTuple):
-    """Batch statistics (channels,): what a norm's running statistics move towards."""
+    """Batch statistics (channels,): what a norm's running statistics move toward."""
 
     mean: Tensor
     unbiased_var: Tensor
@@ -67,7 +67,7 @@ class _BlockSettings(NamedTuple):
 
 
 def _all_moments(found: Sequence[Tensor], x: Tensor, group: Any) -> _Moments:
-    """The moments of the map x, combined with those of the other members of a group."""
+    """Return the moments of the map x, combined with those of the other members of a group."""
     mean, var = found
     count = x.shape[0] * x.shape[2] * x.shape[3]
     if group is not None:
@@ -86,7 +86,7 @@ def _all_moments(found: Sequence[Tensor], x: Tensor, group: Any) -> _Moments:
 
 
 def _all_sums(group: Any, own: NormSums) -> NormSums:
-    """The gradients of a norm summed over the members of a group; the tensors themselves stay as they are."""
+    """Return the gradients of a norm summed over the members of a group; `own` stays as it is."""
     if group is None or not own.num_values:
         return own
     sums = NormSums(own.d_weight.clone(), own.d_bias.clone(), own.num_values)
@@ -214,7 +214,7 @@ def _norm_args(vectors: Sequence[Tensor | None], settings: _NormSettings) -> Nor
 def _grouped(
     vectors: Sequence[Tensor | None], settings: _BlockSettings
 ) -> tuple[NormArgs, NormArgs, ExciteArgs]:
-    """The arguments of the kernels from the block's tensors and settings."""
+    """Return the arguments of the kernels from the block's tensors and settings."""
     reduce_weight, reduce_bias, expand_weight, expand_bias = vectors[8:]
     return (
         _norm_args(vectors[:4], settings.input_norm),
@@ -228,7 +228,7 @@ def _with_moments(norm: NormArgs, batch: _Moments) -> NormArgs:
 
 
 def _vectors(dtype: torch.dtype, *tensors: Tensor | None) -> list[Tensor | None]:
-    """The tensors in the dtype that goes with maps of `dtype`."""
+    """Convert tensors to the dtype that goes with maps of `dtype`."""
     expected = vector_dtype(dtype)
     return [t if t is None or t.dtype is expected else t.to(expected) for t in tensors]
 
@@ -240,7 +240,7 @@ def _statistics(mean: Tensor | None, unbiased_var: Tensor | None) -> BatchStatis
 
 
 def norm_act(y: Tensor, norm: NormArgs) -> tuple[Tensor, BatchStatistics | None]:
-    """Batch norm and activation of a map in one pass over it.
+    """Apply a batch norm and its activation to a map, in one pass over it.
 
     Args:
         y: (n, c, h, w), channels_last.
@@ -262,7 +262,7 @@ def depthwise_se(
     excite: ExciteArgs | None = None,
     input_norm: NormArgs | None = None,
 ) -> tuple[Tensor, BatchStatistics | None, BatchStatistics | None]:
-    """Depthwise convolution, batch norm, activation and squeeze-excite.
+    """Apply a depthwise convolution, batch norm, activation and squeeze-excite.
 
     Args:
         x: (n, c, h, w), channels_last.

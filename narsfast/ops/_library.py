@@ -123,7 +123,7 @@ def _from_items(parameters: Sequence[str | _Group], run: Callable[..., Any]) -> 
 
 
 def _needs_dispatcher(x: Any) -> bool:
-    """Whether a call with the map x must go through the dispatcher.
+    """Return whether a call with the map x must go through the dispatcher.
 
     That is so where anything but the CPU's kernels may answer, or something observes the call. For twenty arguments the
     dispatcher takes longer than all other work around a small map.

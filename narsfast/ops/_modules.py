@@ -32,7 +32,7 @@ class Fusable(nn.Module):
     ops: Ops = "fused"
 
     def runs_fused(self, x: Tensor, kernel: int = 3, stride: int = 1) -> bool:
-        """Whether the fused path runs for the map x.
+        """Return whether the fused path runs for the map x.
 
         Warns once of each kind of map for which there are no kernels.
         """

@@ -1,16 +1,25 @@
 """What joins the packages to a search: configuration, opening a run, the stages, single networks."""
 
+from ._api import search
+from ._ask_tell import AskedCandidate
 from ._config import RunConfig, resolve_config
 from ._open import open_search
+from ._own import Own
 from ._reference_networks import STANDARD_RECIPE
+from ._run import FoundNetwork, Run, TrialRow
 from ._search import Search
 from ._stages import emit, evolve, optimize, pareto, pretrain, run, train
 from ._standalone import measure_latency, scale_network, train_with_recipe
 
 __all__ = [
     "STANDARD_RECIPE",
+    "AskedCandidate",
+    "FoundNetwork",
+    "Own",
+    "Run",
     "RunConfig",
     "Search",
+    "TrialRow",
     "emit",
     "evolve",
     "measure_latency",
@@ -21,6 +30,7 @@ __all__ = [
     "resolve_config",
     "run",
     "scale_network",
+    "search",
     "train",
     "train_with_recipe",
 ]

@@ -17,7 +17,7 @@ RECIPE = "recipe"
 
 
 def wanted_budgets(search: Search, texts: Iterable[str]) -> dict[str, Budget]:
-    """The budgets that a family each is wanted for, by text; of one network's recipe the one without bounds.
+    """Return the budgets by their texts, one family each; of one network's recipe the one without bounds.
 
     Raises:
         UserError: a text is no budget, or one is given for one network.
@@ -27,13 +27,13 @@ def wanted_budgets(search: Search, texts: Iterable[str]) -> dict[str, Budget]:
             if text != RECIPE:
                 refuse_bounds({"budgets": [text]})
         return {RECIPE: Budget({})}
-    budgets = [Budget.parse(text) for text in texts]
+    budgets = [search.budget(text) for text in texts]
     return {budget.text(): budget for budget in budgets}
 
 
 def inside_pool(search: Search, budget: Budget) -> Budget:
-    """The budget, not below the pool: the predictor knows nothing of candidates smaller than those."""
-    pool = Budget.parse(search.config.pool_bounds).bounds if search.config.pool_bounds else {}
+    """Bound a budget below by the pool: the predictor knows nothing of smaller candidates."""
+    pool = search.budget(search.config.pool_bounds).bounds if search.config.pool_bounds else {}
     lowest = {name: low for name, (low, _) in pool.items() if low > 0}
     bounds = {name: (low, math.inf) for name, low in lowest.items()} | dict(budget.bounds)
     return Budget({name: (max(low, lowest.get(name, 0.0)), high) for name, (low, high) in bounds.items()})

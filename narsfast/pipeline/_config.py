@@ -5,15 +5,17 @@ The resolved configuration is stored in the run; going on with other values is r
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
 from narsfast.arch import absolute_reference
+from narsfast.common.option_field import option_field
+from narsfast.common.options import POOL_SIZE, RUN_OPTIONS, Correlation
 from narsfast.common.renamed import upgrade_given, upgrade_stored
-from narsfast.cost import LATENCY, NO_TABLE, Budget, LatencyTable
+from narsfast.cost import LATENCY, NO_TABLE, STATISTICS, Budget, LatencyTable
 from narsfast.errors import UserError, refusal
 from narsfast.space import Space, load_space, with_recipe_space
 from narsfast.training import TrainerSettings, resolve_device
@@ -26,61 +28,50 @@ LARGEST = "largest"
 NO_TEACHER = "none"
 """What takes the teacher from a run that has one."""
 
-POOL_SIZE = 2048
-
 
 class RunConfig(TrainerSettings):
-    """Everything that decides the outcome of a run; `TrainerSettings` has what concerns single trainings.
+    """Everything that decides the outcome of a run.
 
-    Every default is this project's choice.
+    `narsfast.common.options` describes the fields that are stored as they are given; the others are:
 
     Attributes:
         data: ``digits`` or a folder of images (absolute path).
-        model: reference of the one network whose recipe is searched (`narsfast.arch.create_model`, files by their
-            absolute path); None searches the architecture too.
         space: the space as plain data (`Space.to_dict`), with fixed fields already applied.
         pool_bounds: bounds of the pool on statistics, as in ``macs=2M:40M``; None is the whole space.
         budgets: bounds for each network asked for, as in ``macs=50M,params=3M``.
         latency: which latency table the run has (`LatencyTable.label`); None is without that statistic.
-        mirror: whether a mirrored image keeps its class.
-        pool_size: n of Algorithm 1.
-        trials_per_batch: m of Algorithm 1.
-        iterations: T of Algorithm 1.
-        epochs: length of the learning curves of the first batch.
-        final_epochs: length of the final trainings.
-        threshold: rank correlation at which the early-stop epoch is chosen.
-        correlation: which rank correlation.
-        ensemble_members: members of the predictor.
-        seed: seed of the run.
-        trial_timeout: seconds after which a trial is ended, or None.
-        baselines: references of networks (`narsfast.arch.create_model`) that are trained beside the found ones.
-        distill: teacher of the final trainings: ``largest``, the absolute path of an emitted folder, a reference, or
-            ``REFERENCE=WEIGHTS``; None is without.
-        distill_weight: share of the teacher in the loss.
-        distill_temperature: divides the logits of teacher and student.
+        extra_statistics: names of statistics that functions of a Python user count.
     """
 
     data: str
-    model: str | None = None
+    model: str | None = option_field("model")
     space: dict[str, Any]
     pool_bounds: str | None
     budgets: tuple[str, ...]
     latency: str | None = None
-    mirror: bool = True
-    pool_size: int = Field(POOL_SIZE, ge=16)
-    trials_per_batch: int = Field(8, ge=2)
-    iterations: int = Field(3, ge=1)
-    epochs: int = Field(8, ge=1)
-    final_epochs: int = Field(30, ge=1)
-    threshold: float = Field(0.92, gt=0, le=1)
-    correlation: Literal["spearman", "kendall"] = "kendall"
-    ensemble_members: int = Field(4, ge=1)
-    seed: int = Field(0, ge=0)
-    trial_timeout: float | None = Field(None, gt=0)
-    baselines: tuple[str, ...] = ()
-    distill: str | None = None
-    distill_weight: float = Field(0.8, ge=0, le=1)
-    distill_temperature: float = Field(1.0, gt=0)
+    extra_statistics: tuple[str, ...] = ()
+    mirror: bool = option_field("mirror")
+    pool_size: int = option_field("pool_size")
+    trials_per_batch: int = option_field("trials_per_batch")
+    iterations: int = option_field("iterations")
+    epochs: int = option_field("epochs")
+    final_epochs: int = option_field("final_epochs")
+    threshold: float = option_field("threshold")
+    correlation: Correlation = option_field("correlation")
+    ensemble_members: int = option_field("ensemble_members")
+    seed: int = option_field("seed")
+    trial_timeout: float | None = option_field("trial_timeout")
+    baselines: tuple[str, ...] = option_field("baselines")
+    distill: str | None = option_field("distill")
+    distill_weight: float = option_field("distill_weight")
+    distill_temperature: float = option_field("distill_temperature")
+
+    def to_stored(self) -> dict[str, Any]:
+        """Return JSON types for the run; what version 0.1 did not know is left out where it has its default."""
+        stored = self.model_dump(mode="json")
+        if not self.extra_statistics:
+            del stored["extra_statistics"]
+        return stored
 
     @property
     def trainer(self) -> TrainerSettings:
@@ -160,17 +151,23 @@ def _resolve_bounds(given: dict[str, Any], config: dict[str, Any], space: Space)
     """Take the bounds of the pool and the budgets out of `given` and complete them from the space."""
     if latency := given.pop("latency", None):
         config["latency"] = LatencyTable.read(latency).label()
+    known = (*STATISTICS, LATENCY, *given.get("extra_statistics", config.get("extra_statistics", ())))
     pool = given.pop("pool_bounds", None) or config.get("pool_bounds")
     if pool is None and space.pool:
         pool = Budget(space.pool).text()
-    config["pool_bounds"] = pool and Budget.parse(pool).text()
+    config["pool_bounds"] = pool and _text(pool, known)
     budgets = given.pop("budgets", None) or config.get("budgets") or [Budget(b).text() for b in space.budgets]
     if not budgets:
-        raise UserError(f"space {space.name} has no budgets; give some, as in --budget macs=50M")
-    config["budgets"] = list(dict.fromkeys(Budget.parse(text).text() for text in budgets))
+        raise UserError(f"space {space.name} has no budgets; give `budgets`, as in macs=50M")
+    config["budgets"] = list(dict.fromkeys(_text(budget, known) for budget in budgets))
     bounded = [text for text in (*config["budgets"], config["pool_bounds"] or "") if LATENCY in text]
     if bounded and not config.get("latency"):
         raise UserError(f"budget {bounded[0]} {NO_TABLE}")
+
+
+def _text(budget: str | Budget, known: Sequence[str]) -> str:
+    """Return the canonical text of a budget."""
+    return Budget.parse(budget if isinstance(budget, str) else budget.text(), known).text()
 
 
 def resolve_space(given: Mapping[str, Any], stored: Mapping[str, Any] | None = None) -> tuple[str, Space]:
@@ -183,11 +180,12 @@ def resolve_space(given: Mapping[str, Any], stored: Mapping[str, Any] | None = N
         UserError: as `resolve_config`.
     """
     stored = stored or {}
-    data = str(given.get("data", stored.get("data", "digits")))
+    data = str(given.get("data", stored.get("data", RUN_OPTIONS["data"].default)))
     if not data:
         raise UserError("data is empty; give `digits` or a folder of images")
     if "space" in given or "space" not in stored:
-        space = load_space(given.get("space", "tiny" if data == "digits" else "mobile"))
+        chosen = given.get("space", "tiny" if data == "digits" else "mobile")
+        space = chosen if isinstance(chosen, Space) else load_space(chosen)
     else:
         space = Space.from_dict(stored["space"])
     if "recipe_space" in given:

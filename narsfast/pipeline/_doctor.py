@@ -27,7 +27,7 @@ _GAINS = {
 
 
 def examine() -> dict[str, Any]:
-    """What is there.
+    """Look at what is there.
 
     Returns:
         Plain JSON types by name. A package that is missing has None; `apex` is one of None, ``NVIDIA``, ``without
@@ -69,7 +69,7 @@ def examine() -> dict[str, Any]:
 
 
 def advice(facts: dict[str, Any]) -> list[str]:
-    """What would be faster or more complete, a sentence each; `facts` as `examine` returns them."""
+    """Say what would be faster or more complete, one sentence each; `facts` as `examine` returns them."""
     found = [f"install narsfast[{extra}]: {gain}" for extra, gain in _GAINS.items() if facts[extra] is None]
     if facts["isa"] != facts["isas"][-1]:
         found.append(

@@ -1,4 +1,4 @@
-"""What the stages of one run share, and the door through which a run is begun or gone on with."""
+"""Creating a run or resuming it: the options, the environment and the directory must fit what is stored."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ import torch
 
 from narsfast import __version__, _native
 from narsfast.arch import create_model, reference_version
+from narsfast.common.differences import differences
 from narsfast.common.progress import Progress, silent
+from narsfast.common.version import trains_alike
 from narsfast.cost import LatencyTable
 from narsfast.data import check_folder, loader_version, resolve_loader
 from narsfast.errors import UserError
@@ -22,12 +24,13 @@ from narsfast.space import Space
 from narsfast.training import CHECKPOINT_FILE, check_optimizers
 
 from ._config import RunConfig, is_reference, resolve_config
+from ._own import Own
 from ._search import Search
 
 _log = logging.getLogger("narsfast.run")
 
 _TEACHING = ("distill", "distill_weight", "distill_temperature")
-"""Options that a run may go on with other values of until a network was trained fully."""
+"""Options that a resumed run may change until a network was trained fully."""
 
 
 def open_search(
@@ -35,39 +38,54 @@ def open_search(
     options: Mapping[str, Any] | None = None,
     workers: int | None = None,
     progress: Progress = silent,
+    own: Own | None = None,
 ) -> Search:
-    """Open a run directory for writing: a new one, or one that goes on.
+    """Open a run directory for writing: a new one, or one that is resumed.
 
     Args:
         out: the run directory.
-        options: what the user said (`narsfast.pipeline._config.resolve_config`); None to go on with what is stored.
+        options: what the user said (`narsfast.pipeline._config.resolve_config`); None to resume with what is stored.
         workers: trials at once, each in a process of its own; None is one a core, or where trials train on
             GPUs one for as many GPUs as a trial takes.
         progress: told of every long stage.
+        own: what the user brings.
 
     Raises:
         UserError: another process writes to the run, or the run was made with other options.
     """
-    out = Path(out)
+    out, own = Path(out), own or Own()
     stored = RunStore.stored_config(out)
+    if stored is not None and not options:
+        options = None
+    if options is not None and own.statistics:
+        options = {**options, "extra_statistics": tuple(own.statistics)}
     if stored is None and options is None:
-        raise UserError(f"run: {out} is no run directory; `narsfast run --out {out}` makes one")
+        raise UserError(f"run: {out} is no run directory; `narsfast run` makes one")
     config = resolve_config(options or {}, stored)
     if options and stored is not None and not _has_batches(out):
         continued, config = config, resolve_config(options)
         if config != continued:
             _log.warning(
-                "%s had not trained anything: it begins anew, with the options given now alone; "
-                "`narsfast resume %s` keeps those it began with",
+                "%s had not trained anything: it starts over, with the options given now alone; "
+                "`narsfast resume %s` keeps those it was created with",
                 out,
                 out,
             )
+    if unknown := own.statistics.keys() - set(config.extra_statistics):
+        raise UserError(
+            f"statistics: {out} does not count {', '.join(sorted(unknown))}; leave it out, or start another run"
+        )
+    if missing := set(config.extra_statistics) - own.statistics.keys():
+        raise UserError(
+            f"statistics: {out} counts {', '.join(sorted(missing))} by functions of its maker; give them again, as in "
+            "narsfast.search(statistics={name: function})"
+        )
     for reference in set(config.baselines) - set((stored or {}).get("baselines", ())):
         create_model(reference, num_classes=2)  # a wrong one is said before the run knows it
     if config.distill != (stored or {}).get("distill") and is_reference(config.distill):
         create_model(str(config.distill), num_classes=2)
     growing = ("baselines",) if stored is None or _has_finals(out) else ("baselines", *_TEACHING)
-    run = RunStore.open(out, config.model_dump(mode="json"), growing=growing)
+    run = RunStore.open(out, config.to_stored(), growing=growing)
     try:
         if stored is not None and any(stored.get(key) != run.config[key] for key in _TEACHING):
             _forget_teacher(run)
@@ -77,7 +95,7 @@ def open_search(
     except UserError:
         run.close()
         raise
-    return Search(run, workers or _default_workers(config), progress)
+    return Search(run, workers or _default_workers(config), progress, own)
 
 
 def _has_finals(out: Path) -> bool:
@@ -86,7 +104,7 @@ def _has_finals(out: Path) -> bool:
 
 
 def _forget_teacher(run: RunStore) -> None:
-    """What was begun with another teacher begins anew."""
+    """Start over what was started with another teacher."""
     run.facts.teacher = None
     for checkpoint in (run.path / "weights").glob(f"*/{CHECKPOINT_FILE}"):
         checkpoint.unlink()
@@ -123,20 +141,19 @@ def _check_environment(run: RunStore, config: RunConfig) -> None:
     }
     if model := run.config.get("model"):
         here["model"] = reference_version(model)
-    began_with = run.facts.versions
-    if began_with is not None and "model" in here and not run.batches():
-        began_with = {**began_with, "model": here["model"]}  # nothing is trained yet: the file may be mended
-        run.facts.versions = began_with
-    if began_with is None:
+    stored = run.facts.versions
+    if stored is None:
         run.facts.versions = here
-    elif began_with != here:
-        different = "; ".join(
-            f"{key} was {began_with.get(key)}, is {here.get(key)}"
-            for key in {**began_with, **here}
-            if began_with.get(key) != here.get(key)
-        )
+        return
+    if "model" in here and not run.batches():
+        stored = {**stored, "model": here["model"]}  # nothing is trained yet: the file may be changed
+        run.facts.versions = stored
+    if trains_alike(str(stored["narsfast"]), __version__):
+        here["narsfast"] = stored["narsfast"]
+    if different := differences(stored, here):
         raise UserError(
-            f"run: {run.path} began in another environment ({different}); go on in that one, or begin another run"
+            f"run: {run.path} was started in another environment: {'; '.join(different)}; resume it there, or start "
+            "another run"
         )
 
 

@@ -19,7 +19,7 @@ _log = logging.getLogger("narsfast.model")
 
 
 def chosen_model(given: Mapping[str, Any], stored: Mapping[str, Any]) -> str | None:
-    """The reference in the options or the stored configuration, with the absolute path of its file."""
+    """Return the reference in the options or the stored configuration, with the absolute path of its file."""
     model = given.get("model", stored.get("model"))
     return None if model is None else absolute_reference(str(model))
 
@@ -30,15 +30,15 @@ def refuse_bounds(given: Mapping[str, Any]) -> None:
     Raises:
         UserError: naming the option.
     """
-    for name, option in (("budgets", "--budget"), ("pool_bounds", "--pool"), ("latency", "--latency")):
+    for name in ("budgets", "pool_bounds", "latency"):
         if given.get(name):
             raise UserError(
-                f"{option} is given with a model; one network has one cost and one result, so leave {option} out"
+                f"{name} is given with a model; one network has one cost and one result, so leave `{name}` out"
             )
 
 
 def recipe_space(space: Space, model: str, fix: Mapping[str, Any]) -> Space:
-    """The recipes of a space for one network at one resolution.
+    """Reduce a space to its recipes, for one network at one resolution.
 
     What the network cannot take is fixed at 0, which is logged once. A resolution that `fix` does not name is a
     definition's own, else the middle one of the space (the lower of two); it need not be one of the space.
@@ -56,7 +56,7 @@ def recipe_space(space: Space, model: str, fix: Mapping[str, Any]) -> Space:
     if resolution is None:
         resolution = _default_resolution(space, model)
     if type(resolution) is not int or resolution < 1:
-        raise UserError(f"resolution is {resolution!r}; give whole pixels, as in --fix resolution=64")
+        raise UserError(f"resolution is {resolution!r}; give whole pixels to `fix`, as in resolution=64")
     data = space.to_dict()
     if space.stages:
         data["name"] = f"{space.name} recipes"

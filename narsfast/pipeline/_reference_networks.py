@@ -54,7 +54,7 @@ def baseline_resolution(search: Search) -> int:
 
 
 def baseline_task(search: Search, reference: str) -> TrialTask:
-    """The training of a network by the standard recipe; its trial's candidate is the reference."""
+    """Return the training of a network by the standard recipe; its trial's candidate is the reference."""
     epochs = search.config.final_epochs
     return TrialTask(
         candidate=reference,

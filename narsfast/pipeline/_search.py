@@ -5,17 +5,19 @@ from __future__ import annotations
 from functools import cached_property
 
 from narsfast.arch import NetworkSpec, definition_of
+from narsfast.common.differences import differences
 from narsfast.common.progress import Progress, silent
 from narsfast.common.seeds import derive_seed
-from narsfast.cost import Budget, Counter, LatencyTable, named
+from narsfast.cost import LATENCY, STATISTICS, Budget, Counter, LatencyTable, named
 from narsfast.data import Dataset, shared_data
 from narsfast.errors import UserError
 from narsfast.runs import Executor, InProcess, Processes, RunStore
-from narsfast.search import Pool, sample_pool
+from narsfast.search import ExtendedCounter, Pool, sample_pool
 from narsfast.space import Candidate, Genes, Space
 from narsfast.training import TrainerSettings, TrialTask
 
 from ._config import RunConfig
+from ._own import Own
 from ._recipe_search import network_statistics
 
 
@@ -26,12 +28,16 @@ class Search:
         store: the run directory, opened for writing.
         config: its configuration.
         progress: told of every long stage.
+        own: what the user brings.
     """
 
-    def __init__(self, store: RunStore, workers: int = 1, progress: Progress = silent) -> None:
+    def __init__(
+        self, store: RunStore, workers: int = 1, progress: Progress = silent, own: Own | None = None
+    ) -> None:
         self.store = store
         self.config = RunConfig.model_validate(store.config)
         self.progress = progress
+        self.own = own or Own()
         self._workers = workers
 
     def __enter__(self) -> Search:
@@ -48,12 +54,13 @@ class Search:
     def end_workers(self) -> None:
         """End the processes that train, and free their memory; the next training starts new ones."""
         if "executor" in self.__dict__:
-            self.executor.shutdown()
+            if self.own.executor is None:
+                self.executor.shutdown()
             del self.executor
 
     @cached_property
     def trainer(self) -> TrainerSettings:
-        """How the run's trainings are computed, with what each ``auto`` stood for when the run began."""
+        """How the run's trainings are computed, with what each ``auto`` stood for when the run was created."""
         settings, chosen = self.config.trainer, self.store.facts.versions or {}
         update = {name: chosen[name] for name in TrainerSettings.model_fields if name in chosen}
         return settings.model_copy(update=update)
@@ -68,21 +75,17 @@ class Search:
         """The images in three splits.
 
         Raises:
-            UserError: they are not those that the run began with.
+            UserError: they are not those that the run was created with.
         """
         data = shared_data(self.config.data, self.resolution, self.config.mirror)
         found = data.fingerprint()
-        began_with = self.store.facts.data
-        if began_with is None:
+        stored = self.store.facts.data
+        if stored is None:
             self.store.facts.data = found
-        elif began_with != found:
-            different = "; ".join(
-                f"{key} was {began_with[key]}, is {found[key]}"
-                for key in found
-                if found[key] != began_with[key]
-            )
+        elif stored != found:
+            different = "; ".join(differences(stored, found))
             raise UserError(
-                f"data: {self.config.data} has changed since the run began ({different}); begin another run"
+                f"data: {self.config.data} has changed since the run was started: {different}; start another run"
             )
         return data
 
@@ -92,17 +95,29 @@ class Search:
         return max(int(value) for value in self.space.values("resolution"))
 
     @cached_property
-    def counter(self) -> Counter:
+    def counter(self) -> Counter | ExtendedCounter:
         """Statistics of genes for networks that fit the data."""
         table = None
         if self.config.latency is not None:
             stored = self.store.facts.latency
             if stored is None:
                 raise UserError(
-                    f"latency: {self.store.path} stopped before it had its table; give it again with --latency"
+                    f"latency: {self.store.path} stopped before it had its table; give it again as `latency`"
                 )
             table = LatencyTable.from_dict(stored)
-        return Counter(self.space, self.data.in_chans, len(self.data.classes), table)
+        counter = Counter(self.space, self.data.in_chans, len(self.data.classes), table)
+        if not self.own.statistics:
+            return counter
+        decode = self.space.decode
+        functions = {
+            name: lambda genes, function=function: function(decode(genes))
+            for name, function in self.own.statistics.items()
+        }
+        return ExtendedCounter(counter, functions)
+
+    def budget(self, text: str) -> Budget:
+        """Read a budget, whose bounds may be on the user's own statistics too."""
+        return Budget.parse(text, (*STATISTICS, LATENCY, *self.config.extra_statistics))
 
     @cached_property
     def model_statistics(self) -> dict[str, int]:
@@ -115,7 +130,7 @@ class Search:
         return {} if model is None else network_statistics(NetworkSpec(model, self.resolution), self.data)
 
     def statistics(self, genes: Genes) -> list[dict[str, int | float]]:
-        """Statistics of canonical genes (n, F) by name, in JSON types."""
+        """Count canonical genes (n, F): statistics by name, in JSON types."""
         if self.config.model is not None:
             return [dict(self.model_statistics) for _ in genes]
         return named(self.counter.names, self.counter(genes))
@@ -123,7 +138,7 @@ class Search:
     @cached_property
     def pool(self) -> Pool:
         """The pool: a function of the configuration, so it is sampled again rather than stored."""
-        bounds = Budget.parse(self.config.pool_bounds) if self.config.pool_bounds else None
+        bounds = self.budget(self.config.pool_bounds) if self.config.pool_bounds else None
         self.progress("sample the pool", 0, 1)
         pool = sample_pool(self.counter, bounds, self.config.pool_size, self.seed("pool"))
         self.progress("sample the pool", 1, 1)
@@ -132,6 +147,8 @@ class Search:
     @cached_property
     def executor(self) -> Executor:
         """Where trials run."""
+        if self.own.executor is not None:
+            return self.own.executor
         config = self.config
         if self._workers <= 1:
             return InProcess()
@@ -142,11 +159,11 @@ class Search:
         )
 
     def seed(self, *purpose: str | int) -> int:
-        """Seed for one purpose of this run."""
+        """Derive the seed of one purpose of this run."""
         return derive_seed(self.config.seed, *purpose)
 
     def task(self, candidate: Candidate, epochs: int, schedule_epochs: int, purpose: str) -> TrialTask:
-        """The training of one candidate as a message to an executor."""
+        """Return the training of one candidate as a message to an executor."""
         network = self._network(candidate)
         output = str(self.store.path / "weights" / candidate.id) if purpose == "final" else None
         return TrialTask(

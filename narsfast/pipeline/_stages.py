@@ -1,7 +1,8 @@
 """The stages of a search as functions: what the command line and users call.
 
 Each stage takes a search (`open_search`), does what is not yet done, and leaves its outcome in the run; so a stage
-called again is free, and a run that was stopped anywhere goes on. The order is pretrain, optimize, evolve, train, emit.
+called again is free, and a run that was stopped anywhere is resumed. The order is pretrain, optimize, evolve, train,
+emit.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from narsfast.predictor import Predictor, load_predictor, save_predictor
 from narsfast.predictor import pretrain as pretrain_predictor
 from narsfast.report import write_report
 from narsfast.runs import Family, FoundCandidate, Result
+from narsfast.search import IterativeOptimization
 from narsfast.search import evolve as evolve_candidates
-from narsfast.search import optimize as optimize_candidates
 from narsfast.search import pareto as pareto_front
 from narsfast.space import Recipe
 from narsfast.training import computed_by
@@ -55,7 +56,7 @@ def run(
     """Run every stage; arguments as in `open_search`.
 
     Returns:
-        One result a budget, in the order of the budgets.
+        One result per budget, in the order of the budgets.
     """
     with open_search(out, options, workers, progress) as search:
         pretrain(search)
@@ -74,7 +75,7 @@ def pretrain(search: Search) -> Predictor:
     search.store.facts.stage = "pretrain"
     pool = search.pool
     for text in search.config.budgets:
-        check_budget(search, Budget.parse(text), pool)
+        check_budget(search, search.budget(text), pool)
     check_teacher(search)
     predictor = pretrain_predictor(
         search.counter,
@@ -94,17 +95,23 @@ def optimize(search: Search) -> Predictor:
 
     Trials that the run already holds are not trained again.
     """
-    folder = search.store.path / "predictor"
     if search.store.facts.stage in _AFTER_OPTIMIZE:
-        return load_predictor(folder, search.space, search.counter)
+        return load_predictor(search.store.path / "predictor", search.space, search.counter)
+    steps = start_optimization(search)
+    while (batch := steps.next()) is not None:
+        steps.learn(evaluate_batch(search, batch))
+    return finish_optimization(search, steps)
+
+
+def start_optimization(search: Search) -> IterativeOptimization:
+    """Return Algorithm 1 of a run before its first batch; what comes before it is done first."""
     pretrained = pretrain(search)
-    search.store.facts.stage = "optimize"
+    if search.store.facts.stage not in _AFTER_OPTIMIZE:
+        search.store.facts.stage = "optimize"
     config = search.config
-    pool = search.pool
-    outcome = optimize_candidates(
-        pool,
+    return IterativeOptimization(
+        search.pool,
         pretrained,
-        lambda batch: evaluate_batch(search, batch),
         batch=config.trials_per_batch,
         iterations=config.iterations,
         epochs=config.epochs,
@@ -115,9 +122,15 @@ def optimize(search: Search) -> Predictor:
         on_fit=lambda fits, early_stop_epoch: store_fits(search, fits, early_stop_epoch),
         progress=search.progress,
     )
-    save_predictor(outcome.predictor, folder)
-    search.store.facts.stage = "evolve"
-    return outcome.predictor
+
+
+def finish_optimization(search: Search, steps: IterativeOptimization) -> Predictor:
+    """Keep the predictor of an Algorithm 1 that has learned all its batches."""
+    predictor = steps.outcome().predictor
+    if search.store.facts.stage not in _AFTER_OPTIMIZE:
+        save_predictor(predictor, search.store.path / "predictor")
+        search.store.facts.stage = "evolve"
+    return predictor
 
 
 def evolve(search: Search, added: Sequence[str] = ()) -> list[Family]:
@@ -157,7 +170,7 @@ def evolve(search: Search, added: Sequence[str] = ()) -> list[Family]:
 
 
 def pareto(search: Search, statistics: Sequence[str], between: str | None = None) -> list[FoundCandidate]:
-    """The whole front of predicted accuracy against one or two statistics.
+    """Search the whole front of predicted accuracy against one or two statistics.
 
     Args:
         search: of a run that is optimized; what is missing is done first.
@@ -169,7 +182,7 @@ def pareto(search: Search, statistics: Sequence[str], between: str | None = None
     """
     refuse_front(search, statistics)
     bounds = f"{statistics[0]}={between}" if between else search.config.pool_bounds
-    budget = Budget.parse(bounds) if bounds else Budget({statistics[0]: (0.0, math.inf)})
+    budget = search.budget(bounds) if bounds else Budget({statistics[0]: (0.0, math.inf)})
     predictor = optimize(search)
     pool = search.pool
     search.progress("pareto", 0, 1)
@@ -222,7 +235,7 @@ def emit(search: Search) -> list[Result]:
     """Test each trained network once and write its folder; test the baselines once; then write the report.
 
     Returns:
-        One result a budget.
+        One result per budget.
     """
     trials = train(search)
     search.end_workers()

@@ -270,10 +270,11 @@ def measure_latency(
     seed: int = 0,
     progress: Progress = silent,
 ) -> LatencyTable:
-    """Time the blocks of a run's space on this machine; the other arguments as in `narsfast.cost.measure_latency`.
+    """Time the blocks of a run's space on this machine.
 
     Args:
         options: `data`, `space` and `fix`, as in `open_search`.
+        batch, threads, seconds, seed, progress: as in `narsfast.cost.measure_latency`.
     """
     folder, space = resolve_space(options)
     resolution = max(int(value) for value in space.values("resolution"))

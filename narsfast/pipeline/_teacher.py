@@ -41,13 +41,13 @@ def check_teacher(search: Search) -> None:
 
 
 def teacher_task(search: Search) -> TrialTask | None:
-    """The training of a teacher that is named by its reference; None where it needs none of its own."""
+    """Return the training of a teacher that is named by its reference; None where it needs none of its own."""
     text = search.config.distill
     return baseline_task(search, text) if text is not None and is_reference(text) else None
 
 
 def describe_teacher(search: Search, candidate: str) -> dict[str, Any] | None:
-    """What an emitted folder and the report say of the teacher of a final training; None where it had none."""
+    """Describe the teacher of a final training for its folder and the report; None where it had none."""
     config = search.config
     teacher = search.store.facts.teacher
     if config.distill is None or teacher is None or teacher.candidate == candidate:
@@ -61,7 +61,7 @@ def describe_teacher(search: Search, candidate: str) -> dict[str, Any] | None:
 
 
 def distillation_of(search: Search, candidate: str) -> Distillation | None:
-    """Who teaches the full training of a candidate; None is nobody."""
+    """Return who teaches the full training of a candidate; None is nobody."""
     config = search.config
     if config.distill is None:
         return None
@@ -98,7 +98,7 @@ def _from_task(task: TrialTask) -> Distillation:
 
 
 def _from_files(search: Search, text: str) -> Distillation:
-    """A teacher that is there already: an emitted folder, or weights of a reference.
+    """Return a teacher that is there already: an emitted folder, or weights of a reference.
 
     Raises:
         UserError: it is neither, or the folder's network knows other classes.
@@ -132,7 +132,7 @@ def _from_files(search: Search, text: str) -> Distillation:
 
 
 def _keep(search: Search, found: Distillation) -> None:
-    """Remember the teacher's weights by their hash; refuse to go on with others."""
+    """Remember the teacher's weights by their hash; refuse others from then on."""
     try:
         digest = hashlib.sha256(Path(found.weights).read_bytes()).hexdigest()
     except OSError as error:
@@ -143,5 +143,5 @@ def _keep(search: Search, found: Distillation) -> None:
     elif chosen.sha256 != digest:
         raise UserError(
             f"distill: {found.weights} has changed since the first network was distilled; put the old file back, or "
-            "begin another run"
+            "start another run"
         )

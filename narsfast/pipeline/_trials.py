@@ -4,17 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from narsfast.common.trial import Trial
+from narsfast.common.candidate import Candidate
+from narsfast.common.trial import Fit, Trial
 from narsfast.errors import UserError
 from narsfast.runs import PickedCandidate, Purpose, run_trials
-from narsfast.search import Fit, PickedBatch
+from narsfast.search import PickedBatch
 from narsfast.training import TrialTask, run_trial
 
+from ._own import Evaluate
 from ._search import Search
 
 
 def evaluate_batch(search: Search, batch: PickedBatch) -> Iterator[Trial]:
-    """Train a batch that Algorithm 1 picked, and keep everything about it in the run."""
+    """Train a batch that Algorithm 1 picked, and keep everything about it in the run.
+
+    Raises:
+        UserError: no training of the batch ended well.
+    """
+    candidates = store_batch(search, batch)
+    stage = f"optimize: batch {batch.index + 1} of {search.config.iterations}"
+    if search.own.evaluate is not None:
+        trials = _own_trials(search, search.own.evaluate, candidates, batch.epochs, stage)
+    else:
+        epochs = search.config.epochs
+        tasks = [search.task(candidate, batch.epochs, epochs, "search") for candidate in candidates]
+        trials = run_tasks(search, tasks, "search", stage)
+    bad: list[Trial] = []
+    for trial in trials:
+        bad += [trial] if trial.outcome != "ok" else []
+        yield trial
+    if len(bad) == len(candidates):
+        raise UserError(f"no training of batch {batch.index + 1} ended well, the first {bad[0].ending()}")
+
+
+def store_batch(search: Search, batch: PickedBatch) -> list[Candidate]:
+    """Keep a batch and what its candidates cost, and return them."""
     candidates = search.space.decode(batch.genes)
     picked = [
         PickedCandidate(candidate.id, tuple(genes), candidate.architecture, candidate.recipe, score)
@@ -26,19 +50,34 @@ def evaluate_batch(search: Search, batch: PickedBatch) -> Iterator[Trial]:
         **(search.store.facts.statistics or {}),
         **{candidate.id: row for candidate, row in zip(candidates, counted, strict=True)},
     }
-    epochs = search.config.epochs
-    tasks = [search.task(candidate, batch.epochs, epochs, "search") for candidate in candidates]
-    stage = f"optimize: batch {batch.index + 1} of {search.config.iterations}"
-    bad: list[Trial] = []
-    for trial in run_tasks(search, tasks, "search", stage):
-        bad += [trial] if trial.outcome != "ok" else []
+    return candidates
+
+
+def _own_trials(
+    search: Search, evaluate: Evaluate, candidates: Sequence[Candidate], epochs: int, stage: str
+) -> Iterator[Trial]:
+    """Yield trials by the user's own trainer: those in the run first, then those trained now."""
+    stored = {trial.candidate: trial for trial in search.store.trials("search")}
+    missing = {candidate.id: candidate for candidate in candidates if candidate.id not in stored}
+    yield from (stored[candidate.id] for candidate in candidates if candidate.id in stored)
+    done = len(candidates) - len(missing)
+    search.progress(stage, done, len(candidates))
+    for trial in evaluate(list(missing.values()), epochs) if missing else ():
+        if not isinstance(trial, Trial) or trial.candidate not in missing:
+            raise UserError(
+                f"evaluate gave {trial!r}; it should give one narsfast.Trial per candidate that it was asked for"
+            )
+        del missing[trial.candidate]
+        search.store.add_trial(trial, "search")
+        done += 1
+        search.progress(stage, done, len(candidates))
         yield trial
-    if len(bad) == len(tasks):
-        raise UserError(f"no training of batch {batch.index + 1} ended well, the first {bad[0].ending()}")
+    if missing:
+        raise UserError(f"evaluate gave no trial of {', '.join(missing)}; it should give one per candidate")
 
 
 def run_tasks(search: Search, tasks: Sequence[TrialTask], purpose: Purpose, stage: str) -> Iterator[Trial]:
-    """Trials of the tasks as they end: those in the run first, then those trained now."""
+    """Yield trials of the tasks as they end: those in the run first, then those trained now."""
     stored = {trial.candidate: trial for trial in search.store.trials(purpose)}
     open_tasks = [task for task in tasks if task.candidate not in stored]
     shares = {task.candidate: 0.0 for task in open_tasks}

@@ -41,7 +41,7 @@ _TABLES = (
 
 
 def connect_for_writing(file: Path) -> sqlite3.Connection:
-    """Opens or creates `file`: write-ahead log, every commit on the disk before it returns.
+    """Open or create `file`: write-ahead log, every commit on the disk before it returns.
 
     Raises:
         UserError: the file is no SQLite database.
@@ -58,7 +58,7 @@ def connect_for_writing(file: Path) -> sqlite3.Connection:
 
 
 def connect_for_reading(file: Path) -> sqlite3.Connection:
-    """Opens `file` read only, while a driver writes, after it was killed, and from a read-only directory.
+    """Open `file` read only, while a driver writes, after it was killed, and from a read-only directory.
 
     Raises:
         UserError: the file is no SQLite database.
@@ -81,7 +81,7 @@ def connect_for_reading(file: Path) -> sqlite3.Connection:
 
 
 def initialize(connection: sqlite3.Connection, config: Mapping[str, Any]) -> None:
-    """Makes the tables and stores the configuration, in one transaction."""
+    """Make the tables and store the configuration, in one transaction."""
     with writing(connection):
         for statement in _TABLES:
             connection.execute(statement)
@@ -91,7 +91,7 @@ def initialize(connection: sqlite3.Connection, config: Mapping[str, Any]) -> Non
 
 
 def restart(connection: sqlite3.Connection, config: Mapping[str, Any]) -> None:
-    """Stores another configuration and forgets all facts, in one transaction."""
+    """Store another configuration and forget all facts, in one transaction."""
     with writing(connection):
         connection.execute("DELETE FROM config")
         connection.execute("DELETE FROM facts")
@@ -99,7 +99,7 @@ def restart(connection: sqlite3.Connection, config: Mapping[str, Any]) -> None:
 
 
 def change_config(connection: sqlite3.Connection, config: Mapping[str, Any]) -> None:
-    """Stores another configuration of the same run, in one transaction."""
+    """Store another configuration of the same run, in one transaction."""
     with writing(connection):
         connection.execute("DELETE FROM config")
         _store_config(connection, config)
@@ -110,7 +110,7 @@ def _store_config(connection: sqlite3.Connection, config: Mapping[str, Any]) -> 
 
 
 def is_initialized(connection: sqlite3.Connection, file: Path) -> bool:
-    """Whether `initialize` was done, by this version of the store.
+    """Tell whether `initialize` was done, by this version of the store.
 
     Raises:
         UserError: the tables are another program's or another version's.
@@ -132,7 +132,7 @@ def is_initialized(connection: sqlite3.Connection, file: Path) -> bool:
 
 @contextmanager
 def writing(connection: sqlite3.Connection) -> Iterator[None]:
-    """One transaction that writes; notes the time."""
+    """Run one transaction that writes, and note the time."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -146,7 +146,7 @@ def writing(connection: sqlite3.Connection) -> Iterator[None]:
 
 @contextmanager
 def reading(connection: sqlite3.Connection) -> Iterator[None]:
-    """Several queries on one state of the database."""
+    """Run several queries on one state of the database."""
     connection.execute("BEGIN")
     try:
         yield
@@ -155,7 +155,7 @@ def reading(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def dump(value: Any) -> str:
-    """JSON text in the order of the keys, which may mean something; numpy scalars and arrays become plain."""
+    """Write JSON text in the order of the keys, which may mean something; numpy scalars and arrays become plain."""
     return json.dumps(value, separators=(",", ":"), default=_plain)
 
 

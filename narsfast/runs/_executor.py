@@ -39,7 +39,7 @@ class Executor(ABC):
         report: Report | None = None,
         timeout: float | None = None,
     ) -> Future[_T]:
-        """Takes on `function(*args, report=callable)`.
+        """Take on `function(*args, report=callable)`.
 
         Args:
             function: called with `args` and a callable `report`, which it may call with fractions from 0 to
@@ -56,11 +56,11 @@ class Executor(ABC):
 
     @abstractmethod
     def as_completed(self, futures: Iterable[Future[_T]]) -> Iterator[Future[_T]]:
-        """Yields futures of this executor as they end, each once."""
+        """Yield futures of this executor as they end, each once."""
 
     @abstractmethod
     def shutdown(self) -> None:
-        """Cancels what has not begun, ends what runs, frees everything; a second call does nothing."""
+        """Cancel what has not begun, end what runs, free everything; a second call does nothing."""
 
     def __enter__(self) -> Executor:
         return self
@@ -93,18 +93,18 @@ def run_trials(
     started: Callable[[_TaskT], None] | None = None,
     report: Callable[[_TaskT, float], None] | None = None,
 ) -> Iterator[Trial]:
-    """Trains all candidates, yields each trial as it ends, and makes a trial of every way to end.
+    """Train all candidates, yield each trial as it ends, and make a trial of every way to end.
 
     Args:
         executor: where the trainings run.
         function: the training, called as `function(task, report=callable)`.
-        tasks: one a candidate.
+        tasks: one per candidate.
         timeout: seconds for each.
         started: called with a task when its training begins; possibly from another thread.
         report: called with a task and the fraction of it that is done; possibly from another thread.
 
     Raises:
-        UserError: as raised by `function`; what the user must mend is no property of a candidate.
+        UserError: as raised by `function`; what the user must fix is no property of a candidate.
         CancelledError: the executor was shut down.
     """
     watches = {}

@@ -187,7 +187,7 @@ class _Slot:
                 self._connection.close()
 
     def wait(self) -> None:
-        """Returns when the worker has ended; after `close`."""
+        """Wait until the worker has ended; after `close`."""
         process = self._process
         if process is None:
             return
@@ -228,7 +228,7 @@ class _Exchange:
         self._start: float | None = None
 
     def run(self, payload: bytes, report: Report) -> tuple[int, Any]:
-        """Returns (RESULT, result) or (ERROR, (exception, traceback)).
+        """Return (RESULT, result) or (ERROR, (exception, traceback)).
 
         Raises:
             WorkerLost: the worker ended before it answered.

@@ -2,7 +2,7 @@
 
 One driver writes, each fact in a transaction of its own that is on the disk before the call returns; a second
 driver is refused. Readers may look at any time, also while the driver runs and after it was killed. The
-database is the only truth for going on: whatever is not in it did not happen.
+database is the only truth for resuming: whatever is not in it did not happen.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from ._facts import Facts
 from ._lock import LOCK_FILE, DriverLock, driver_of
 from ._records import Batch, BatchState, InFlight, PickedCandidate, Purpose, Result, RunState
 
-_CHANGED = "the machine, the versions or the data changed since the run began: begin another run"
+_CHANGED = "the machine, the versions or the data changed since the run was started: start another run"
 _RESULT = ", ".join(field.name for field in fields(Result))
 
 
 class RunConflict(UserError):  # noqa: N818
-    """What is to be stored contradicts what is: going on gave another batch, trial or result than before.
+    """What is to be stored contradicts what is: resuming gave another batch, trial or result than before.
 
-    So the machine, the versions or the data are not those that the run began with.
+    So the machine, the versions or the data are not those that the run was started with.
     """
 
 
@@ -63,14 +63,14 @@ class RunStore:
         config: Mapping[str, Any] | None,
         growing: Collection[str] = (),
     ) -> RunStore:
-        """Starts a run in `path`, or goes on with the one that is there, as its only driver.
+        """Create a run in `path`, or resume the one that is there, as its only driver.
 
-        A run that has picked no batch yet has nothing to lose: it begins anew with another configuration.
+        A run that has picked no batch yet has nothing to lose: it starts over with another configuration.
 
         Args:
             path: directory of the run; made when it is not there.
-            config: configuration in JSON types; None goes on with whatever is stored.
-            growing: keys of the configuration that a run may go on with other values of.
+            config: configuration in JSON types; None resumes with whatever is stored.
+            growing: keys of the configuration of which a resumed run may have other values.
 
         Raises:
             UserError: the run has another driver, another configuration (every difference is named) or
@@ -99,7 +99,7 @@ class RunStore:
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> RunStore:
-        """Opens the run in `path` for reading.
+        """Open the run in `path` for reading.
 
         Raises:
             UserError: there is no run, or one of another format.
@@ -111,7 +111,7 @@ class RunStore:
         connection = database.connect_for_reading(file)
         try:
             if not database.is_initialized(connection, file):
-                raise UserError(f"{path} holds a run that stopped before it began: start it again")
+                raise UserError(f"{path} holds a run that stopped before it was stored: start it again")
         except BaseException:
             connection.close()
             raise
@@ -119,7 +119,7 @@ class RunStore:
 
     @classmethod
     def stored_config(cls, path: str | os.PathLike[str]) -> dict[str, Any] | None:
-        """The configuration of the run in `path`, None when there is no run.
+        """Return the configuration of the run in `path`, None when there is no run.
 
         Raises:
             UserError: it is one of another format.
@@ -135,7 +135,7 @@ class RunStore:
     def _begin(self, given: Mapping[str, Any] | None, growing: Collection[str]) -> None:
         if not database.is_initialized(self._connection, self._path / database.DATABASE_FILE):
             if given is None:
-                raise UserError(f"{self._path} holds no run to go on with: start one with a configuration")
+                raise UserError(f"{self._path} holds no run to resume: start one with a configuration")
             database.initialize(self._connection, given)
         elif given is not None and differences(self.config, given):
             fixed = [{key: held[key] for key in held if key not in growing} for held in (self.config, given)]
@@ -153,7 +153,7 @@ class RunStore:
         remove_partial(self._path)
 
     def close(self) -> None:
-        """Closes the database and lets go of the run; a second call does nothing."""
+        """Close the database and let go of the run; a second call does nothing."""
         with self._mutex:
             self._connection.close()
             if self._lock is not None:
@@ -177,17 +177,17 @@ class RunStore:
         return upgrade_stored(stored)
 
     def fact(self, key: str) -> Any:
-        """The fact stored under `key`, as JSON types; None when there is none."""
+        """Return the fact stored under `key`, as JSON types; None when there is none."""
         rows = self._rows("SELECT value FROM facts WHERE key = ?", key)
         return json.loads(rows[0][0]) if rows else None
 
     def put_fact(self, key: str, value: Any) -> None:
-        """Stores a fact in JSON types (numpy numbers and arrays are converted); the last value holds."""
+        """Store a fact in JSON types (numpy numbers and arrays are converted); the last value holds."""
         with self._writing() as execute:
             execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (key, database.dump(value)))
 
     def add_batch(self, index: int, epochs: int, candidates: Sequence[PickedCandidate]) -> None:
-        """Stores a batch; does nothing when the same is stored already.
+        """Store a batch; do nothing when the same is stored already.
 
         Raises:
             RunConflict: the batch is stored with other content.
@@ -216,7 +216,7 @@ class RunStore:
                 raise RunConflict(f"batch {index} of {self._path} is stored with other content; {_CHANGED}")
 
     def batches(self) -> list[Batch]:
-        """The batches in order."""
+        """Return the batches in order."""
         with self._mutex, database.reading(self._connection):
             batches = self._rows("SELECT number, epochs FROM batches ORDER BY number")
             candidates: dict[int, list[PickedCandidate]] = {number: [] for number, _ in batches}
@@ -236,7 +236,7 @@ class RunStore:
         return [Batch(number, epochs, tuple(candidates[number])) for number, epochs in batches]
 
     def started(self, candidate: str, purpose: Purpose, epochs: int) -> None:
-        """Notes that a training is under way, for `state`, until it ends or the run is opened again."""
+        """Note that a training is under way, for `state`, until it ends or the run is opened again."""
         with self._writing() as execute:
             execute(
                 "INSERT OR REPLACE INTO in_flight VALUES (?, ?, ?, ?)",
@@ -244,7 +244,7 @@ class RunStore:
             )
 
     def add_trial(self, trial: Trial, purpose: Purpose) -> None:
-        """Stores a training that has ended; does nothing when it is stored with the same curve and outcome.
+        """Store a training that has ended; do nothing when it is stored with the same curve and outcome.
 
         Raises:
             RunConflict: the candidate is stored for this purpose with another curve, outcome or number of
@@ -277,7 +277,7 @@ class RunStore:
                 )
 
     def trials(self, purpose: Purpose) -> list[Trial]:
-        """The trials for one purpose, sorted by candidate id (so that the order of ending does not show)."""
+        """Return the trials for one purpose, sorted by candidate id (so that the order of ending does not show)."""
         if purpose not in get_args(Purpose):
             raise ValueError(f"purpose is one of {get_args(Purpose)}, got {purpose!r}")
         rows = self._rows(
@@ -288,7 +288,7 @@ class RunStore:
         return [Trial(candidate, tuple(json.loads(curve)), *rest) for candidate, curve, *rest in rows]
 
     def add_result(self, result: Result) -> None:
-        """Stores a line of the final table; does nothing when the same is stored.
+        """Store a line of the final table; do nothing when the same is stored.
 
         Raises:
             RunConflict: the budget has another result.
@@ -313,11 +313,11 @@ class RunStore:
                 )
 
     def results(self) -> list[Result]:
-        """The final table, in the order added."""
+        """Return the final table, in the order added."""
         return [Result(*row) for row in self._rows(f"SELECT {_RESULT} FROM results ORDER BY position")]
 
     def state(self) -> RunState:
-        """Where the run stands."""
+        """Return where the run stands."""
         with self._mutex, database.reading(self._connection):
             batches = self._rows(
                 "SELECT number, batches.epochs, count(trials.candidate), count(members.candidate)"
@@ -349,7 +349,7 @@ class RunStore:
             )
 
     def copy_to(self, file: str | os.PathLike[str]) -> None:
-        """Writes a copy of the database to `file`, one consistent state even while the driver writes.
+        """Write a copy of the database to `file`, one consistent state even while the driver writes.
 
         Raises:
             UserError: `file` exists.
@@ -381,6 +381,6 @@ def _check_directory(path: Path, *, create: bool) -> None:
     if (path / database.DATABASE_FILE).exists():
         return
     if not create:
-        raise UserError(f"{path} holds no run to go on with: start one with a configuration")
+        raise UserError(f"{path} holds no run to resume: start one with a configuration")
     if path.exists() and any(entry.name != LOCK_FILE for entry in path.iterdir()):
         raise UserError(f"{path} holds other files and no run: name a new or an empty directory")

@@ -31,7 +31,7 @@ class RemoteTraceback(Exception):  # noqa: N818
 
 
 def main(descriptor: int) -> None:
-    """Serves the driver at the other end of the socket `descriptor`."""
+    """Serve the driver at the other end of the socket `descriptor`."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the driver, which then closes the pipe
     os.set_inheritable(descriptor, False)
     _Worker(Connection(descriptor)).serve()

@@ -4,6 +4,7 @@ The idea is FBNetV3's: one predictor picks what is trained and then ranks candid
 all values are our choice. Our names for the two parts are Algorithm 1 and Algorithm 2.
 """
 
+from narsfast.common.callable_package import make_callable
 from narsfast.common.trial import Fit
 
 from ._early_stopping import early_stop_epoch
@@ -39,3 +40,5 @@ __all__ = [
     "pareto",
     "sample_pool",
 ]
+
+make_callable(__name__)  # `narsfast.search(...)`

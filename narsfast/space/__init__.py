@@ -4,6 +4,7 @@ from narsfast.common.candidate import Candidate, Value, canonical_json, digest
 
 from ._features import width as feature_width
 from ._field import Condition, Field, Kind, Part
+from ._fields import Categorical, Fixed, IntRange
 from ._load import builtin_spaces, load_space, read_recipe, with_recipe_space
 from ._mbconv import HEADER_NAMES, STAGE_NAMES, architecture_names
 from ._quantity import parse_quantity
@@ -16,9 +17,12 @@ __all__ = [
     "HEADER_NAMES",
     "STAGE_NAMES",
     "Candidate",
+    "Categorical",
     "Condition",
     "Field",
+    "Fixed",
     "Genes",
+    "IntRange",
     "Kind",
     "Part",
     "Recipe",

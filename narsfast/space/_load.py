@@ -37,7 +37,8 @@ def load_space(name_or_path: str | Path, overrides: Mapping[str, Any] | None = N
         UserError: There is no such space, or the file is wrong; one sentence with field, value and remedy.
     """
     text, source = _read(name_or_path)
-    space = Space(parse_document(read_yaml(text, source), source), source, strict=True)
+    document = parse_document(read_yaml(text, source), source)
+    space = Space.from_document(document, source, strict=True)
     return space.override(overrides) if overrides else space
 
 

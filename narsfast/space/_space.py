@@ -16,6 +16,7 @@ from ._build import build_fields
 from ._document import Bounds, SpaceDocument, flatten, parse_document
 from ._features import features_of, genes_of, width
 from ._field import PARTS, Field, Part
+from ._fields import plain
 from ._sampling import sobol_genes, uniform_genes
 from ._size import count_candidates
 from ._spec import FieldSpec
@@ -40,23 +41,56 @@ class Space:
         budgets: Default budgets, each like `pool`.
     """
 
-    def __init__(self, document: SpaceDocument, source: str | None = None, strict: bool = False) -> None:
-        """Build the fields of a document.
+    def __init__(
+        self,
+        name: str,
+        *,
+        architecture: Mapping[str, Any] | None = None,
+        recipe: Mapping[str, Any] | str | None = None,
+        pool: Mapping[str, Any] | None = None,
+        budgets: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
+        """Build a space from fields.
 
         Args:
-            document: The space as written.
-            source: File name for messages; the space's name if left out.
-            strict: Refuse conditions on values that do not exist.
+            name: of the space.
+            architecture: fields by name, nested as in a space file (``{"resolution": Fixed(64), "stages": [...]}``);
+                a field is `Categorical`, `IntRange`, `Fixed`, or what a file has in its place.
+            recipe: likewise, or the name of a built-in recipe space.
+            pool: default bounds of the pool by statistic.
+            budgets: default budgets, each like `pool`.
 
         Raises:
-            UserError: The document does not describe a space; one sentence with field, value and remedy.
+            UserError: the fields make no space; one sentence with field, value and remedy.
         """
+        content = {"name": name, "architecture": architecture, "recipe": recipe, "pool": pool}
+        given = {key: plain(value) for key, value in content.items() if value is not None}
+        document = parse_document({**given, "budgets": plain(list(budgets))}, name)
+        self._build(document, name, strict=True)
+
+    @classmethod
+    def from_document(cls, document: SpaceDocument, source: str | None = None, strict: bool = False) -> Space:
+        """Build the space of a parsed document.
+
+        Args:
+            document: the space as written.
+            source: file name for messages; the space's name if left out.
+            strict: refuse conditions on values that do not exist.
+
+        Raises:
+            UserError: the document makes no space; one sentence with field, value and remedy.
+        """
+        space = cls.__new__(cls)
+        space._build(document, source or document.name, strict)
+        return space
+
+    def _build(self, document: SpaceDocument, source: str, strict: bool) -> None:
         self._document = document
         self.name: str = document.name
         self.stages: int = document.stages
         self.pool: Bounds = dict(document.pool)
         self.budgets: tuple[Bounds, ...] = tuple(dict(budget) for budget in document.budgets)
-        self.fields: tuple[Field, ...] = build_fields(document, source or document.name, strict)
+        self.fields: tuple[Field, ...] = build_fields(document, source, strict)
         self.sizes: NDArray[np.int16] = np.array([len(field.values) for field in self.fields], np.int16)
         self._column = {name: c for c, field in enumerate(self.fields) for name in (*field.fills, field.name)}
 
@@ -326,7 +360,7 @@ class Space:
         """
         data = self.to_dict()
         names: dict[str, Any] = {}
-        for key, value in fragment.items():
+        for key, value in plain(fragment).items():
             if key in PARTS:
                 if not isinstance(value, Mapping):
                     raise UserError(f"{key} is {value!r}; it must be a mapping of fields")
@@ -339,7 +373,7 @@ class Space:
             for filled in self.field(name).fills:
                 part = data["architecture" if filled in data["architecture"] else "recipe"]
                 part[filled] = _merged(self._document.specs()[filled], spec)
-        return Space(parse_document(data, self.name))
+        return Space.from_document(parse_document(data, self.name))
 
     def only_architecture(self, recipe: Mapping[str, Value]) -> Space:
         """Return the space for an architecture-only search, with every recipe field fixed to `recipe`.
@@ -380,7 +414,7 @@ class Space:
         Raises:
             UserError: The content is wrong; one sentence with field, value and remedy.
         """
-        return cls(parse_document(data, str(data.get("name", "space"))))
+        return cls.from_document(parse_document(data, str(data.get("name", "space"))))
 
     def fingerprint(self) -> str:
         """Hash `to_dict` and the order of the fields, on which genes depend, to 16 hex digits."""

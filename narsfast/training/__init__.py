@@ -1,8 +1,10 @@
 """The trainer: a definition, a recipe and data become a learning curve and weights."""
 
-from ._backend import OptimBackend, check_optimizers, computed_by, resolve_backend
+from narsfast.common.options import Device, OptimBackend, PrecisionName
+
+from ._backend import check_optimizers, computed_by, resolve_backend
 from ._checkpoint import CHECKPOINT_FILE
-from ._device import Device, resolve_device, training_device
+from ._device import resolve_device, training_device
 from ._distil import Distillation, Teacher, distilled_loss
 from ._evaluate import Evaluation, evaluate
 from ._optimizer import build_optimizer, peak_rate
@@ -24,6 +26,7 @@ __all__ = [
     "MovingAverage",
     "OptimBackend",
     "Precision",
+    "PrecisionName",
     "RMSpropTF",
     "Ranks",
     "Teacher",

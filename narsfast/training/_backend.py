@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal
 
 from narsfast import _native
+from narsfast.common.options import OptimBackend
 from narsfast.errors import UserError
 
 from ._apex import find_apex, require_apex
-
-OptimBackend = Literal["auto", "native", "torch", "apex"]
-"""Who computes the optimizer's step, see `resolve_backend`."""
 
 
 def resolve_backend(backend: OptimBackend, device: str) -> OptimBackend:

@@ -8,10 +8,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from narsfast.common.options import Device
 from narsfast.errors import UserError
-
-Device = Literal["auto", "cpu", "cuda"]
-"""Names of devices as settings have them."""
 
 
 def resolve_device(name: Device) -> Literal["cpu", "cuda"]:

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from narsfast.common.options import OptimBackend
 from narsfast.space import Recipe
 
 from ._apex import require_apex
-from ._backend import OptimBackend, check_optimizers, computed_by, resolve_backend
+from ._backend import check_optimizers, computed_by, resolve_backend
 from ._rmsprop import RMSpropTF
 from ._weights import MovingAverage
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Literal
 
 import torch
 from torch.amp.grad_scaler import GradScaler
 
-PrecisionName = Literal["float32", "bfloat16", "float16"]
-"""What the forward and backward passes compute in."""
+from narsfast.common.options import PrecisionName
 
 _AUTOCAST = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 

@@ -18,7 +18,9 @@ from typing import Any
 import torch
 from torch import Tensor, distributed
 
-from ._device import Device, training_device
+from narsfast.common.options import Device
+
+from ._device import training_device
 
 
 @dataclass(frozen=True)

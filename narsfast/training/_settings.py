@@ -2,49 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from pydantic import BaseModel, ConfigDict
 
-from pydantic import BaseModel, ConfigDict, Field
+from narsfast.common.option_field import option_field
+from narsfast.common.options import Device, LoaderChoice, OpsName, OptimBackend, PrecisionName
+from narsfast.data import resolve_loader
 
-from narsfast.data import LoaderChoice, resolve_loader
-
-from ._backend import OptimBackend, resolve_backend
-from ._device import Device, resolve_device
-from ._precision import PrecisionName
+from ._backend import resolve_backend
+from ._device import resolve_device
 
 
 class TrainerSettings(BaseModel):
-    """What all trainings of a run share, and no recipe searches. Every default is this project's choice.
+    """What all trainings of a run share, and no recipe searches.
 
-    Attributes:
-        threads_per_trial: CPU threads of one training.
-        ops: path of the networks in trainings: this project's kernels (``fused``) or torch's modules (``torch``).
-        optim_backend: who computes the optimizer's step: this project's compiled code (``native``), torch, NVIDIA's
-            ``apex``, or the best that can be used (``auto``), see `narsfast.training.resolve_backend`.
-        device: where networks are trained: ``cpu``, ``cuda``, or ``auto``: cuda where there is one. A run keeps
-            what ``auto`` was when it was made.
-        precision: of the forward and backward passes. ``bfloat16`` and ``float16`` are torch's autocast, with
-            weights, gradients and optimizer in float32; float16 scales the loss.
-        accumulate: micro-batches that one step adds up gradients of, for batches that do not fit into memory. The
-            recipe's batch size is their sum. Fewer where they would have less than two images.
-        clip_norm: largest norm of all gradients together, above which they are scaled down to it; None does not.
-        processes_per_trial: processes that share each step of a training, each on a GPU of its own where the
-            device is cuda. The recipe's batch size is the sum over them.
-        loader: who makes the batches: NVIDIA DALI (``dali``), Pillow and torchvision (``torchvision``), or the first for
-            image folders where it is installed (``auto``).
+    `narsfast.common.options` describes the fields. A run keeps what each ``auto`` stood for when it was made.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    threads_per_trial: int = Field(1, ge=1)
-    ops: Literal["fused", "torch"] = "fused"
-    optim_backend: OptimBackend = "auto"
-    device: Device = "auto"
-    precision: PrecisionName = "float32"
-    accumulate: int = Field(1, ge=1)
-    clip_norm: float | None = Field(None, gt=0)
-    processes_per_trial: int = Field(1, ge=1)
-    loader: LoaderChoice = "auto"
+    threads_per_trial: int = option_field("threads_per_trial")
+    ops: OpsName = option_field("ops")
+    optim_backend: OptimBackend = option_field("optim_backend")
+    device: Device = option_field("device")
+    precision: PrecisionName = option_field("precision")
+    accumulate: int = option_field("accumulate")
+    clip_norm: float | None = option_field("clip_norm")
+    processes_per_trial: int = option_field("processes_per_trial")
+    loader: LoaderChoice = option_field("loader")
 
     def resolved(self, *, embedded: bool) -> TrainerSettings:
         """These settings with what each ``auto`` stands for on this machine.

@@ -22,7 +22,7 @@ curves: e{i}
 
 @pytest.fixture
 def toy(tmp_path):
-    """Description of a full grid of 48 rows: deep and wide is good, at the middle rate; two seeds and three epochs."""
+    """Describe a full grid of 48 rows: deep and wide is good, at the middle rate; two seeds and three epochs."""
     lines = ["depth,width,rate,cost,acc0,acc1,e1,e2,e3"]
     for depth, width, rate in product((1, 2, 3, 4), (8, 16, 24, 32), (0.1, 0.2, 0.3)):
         acc = 50 + 2 * depth + width / 2 - 40 * abs(rate - 0.2)

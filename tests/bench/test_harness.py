@@ -19,7 +19,7 @@ class Clock:
         self.order = []
 
     def takes(self, name, *seconds):
-        """A call that takes these seconds in turn, and the last of them ever after."""
+        """Return a call that takes these seconds in turn, and from then on the last of them."""
         left = list(seconds)
 
         def call():
@@ -87,7 +87,7 @@ def test_report_tells_why_contention_was_not_measured(monkeypatch, tmp_path):
 
 @pytest.fixture
 def command(monkeypatch):
-    """Sets the command line and, if it is given, the environment's data folder."""
+    """Set the command line and, if it is given, the environment's data folder."""
 
     def install(*arguments, data=None):
         monkeypatch.setattr(sys, "argv", ["script", *map(str, arguments)])
@@ -153,6 +153,15 @@ def test_folder_without_photos_ends_in_one_sentence(tmp_path):
         harness.photos(tmp_path),
     ):
         pass
+
+
+def test_peak_memory_counts_this_process_alone():
+    code = (
+        "from bench.harness import peak_memory; a = peak_memory(); b = b'x' * 2**28; print(peak_memory() - a)"
+    )
+    held = b"x" * 2**29  # a child does not start from its parent's memory
+    assert int(harness.run_python(code, stdout=-1).stdout) == pytest.approx(2**18, rel=0.2)
+    assert len(held) == 2**29
 
 
 def test_run_python_finds_the_modules_of_this_process(tmp_path, monkeypatch):

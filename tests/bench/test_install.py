@@ -13,7 +13,7 @@ import bench
 
 @pytest.fixture
 def source(tmp_path):
-    """A source folder with the package `bench` and a narsfast without its compiled module."""
+    """Make a source folder with the package `bench` and a narsfast without its compiled module."""
     (tmp_path / "source" / "bench").mkdir(parents=True)
     (tmp_path / "source" / "narsfast").mkdir()
     shutil.copy(bench.__file__, tmp_path / "source" / "bench")
@@ -24,7 +24,7 @@ def source(tmp_path):
 
 @pytest.fixture
 def install(tmp_path):
-    """A folder with a narsfast that has its compiled module."""
+    """Make a folder with a narsfast that has its compiled module."""
     (tmp_path / "install" / "narsfast").mkdir(parents=True)
     for name in ("__init__.py", "_native.py"):
         (tmp_path / "install" / "narsfast" / name).touch()

@@ -14,7 +14,7 @@ OPTIONS = {**joint.OPTIONS, **joint.QUICK, "data": "digits", "seed": 0}
 
 
 def space_of(search, seed=0):
-    """The space that a search walks."""
+    """Return the space that a search walks."""
     options = {**OPTIONS, "seed": seed}
     config = resolve_config({**options, "fix": joint.fixed(search, options)})
     return Space.from_dict(config.space)

@@ -17,7 +17,7 @@ pathlib.Path(sys.argv[-1]).write_text("figures of works")
 
 @pytest.fixture
 def stand_ins(monkeypatch, tmp_path):
-    """Installs benchmarks, by name and source, in place of the real ones."""
+    """Install benchmarks, by name and source, in place of the real ones."""
 
     def install(**sources):
         (tmp_path / "bench").mkdir()

@@ -14,7 +14,7 @@ from bench.tabular.predictors import Variant
 
 @pytest.fixture
 def stand_in(monkeypatch):
-    """Replaces all predictors by some functions of the true labels of the rows to predict."""
+    """Replace all predictors by some functions of the true labels of the rows to predict."""
 
     def install(**learners):
         variants = {
@@ -56,7 +56,7 @@ def test_predictor_that_does_not_apply_has_no_scores(stand_in, toy):
 
 
 def found(**taus):
-    """Scores of variants on the dataset t at N = 50, from taus by seed."""
+    """Make scores of variants on the dataset t at N = 50, from taus by seed."""
     return {
         Case(seed, "t", name, 50): {"tau": tau, "interval_80": 0.8}
         for name, values in taus.items()

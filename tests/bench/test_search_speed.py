@@ -46,5 +46,6 @@ def test_per_candidate_scores_its_population_and_new_children(case):
     assert per_candidate(case.rival(case.default), population=8, generations=2) == 8 + 2 * (8 - 8 // 4)
 
 
+@pytest.mark.long
 def test_pool_memory_is_measured_in_a_fresh_process():
     assert 0 < search_speed.pool_memory(candidates=200_000) < 1000

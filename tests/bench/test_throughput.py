@@ -18,7 +18,7 @@ def row(rate, workers=1, case=throughput.PLAIN, device="cpu"):
 
 @pytest.fixture
 def photos(tmp_path):
-    """Gray squares of two shades: 40 of each in train, 12 in the others."""
+    """Write gray squares of two shades: 40 of each in train, 12 in the others."""
     for split, count in (("train", 40), ("validation", 12), ("test", 12)):
         for name, shade in (("dark", 40), ("light", 200)):
             folder = tmp_path / split / name

@@ -11,26 +11,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from narsfast import _native, cli, ops, search
+from narsfast import _native, ops, search
 from narsfast.pipeline import _doctor as doctor
 
 ROOT = Path(__file__).parents[2]
 GPU = {"name": "A GPU", "capability": "8.6", "driver": "580.1"}
 
 
-def command(capsys, *arguments):
-    """`narsfast doctor` in this process: exit code, stdout, stderr."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["narsfast", "doctor", *arguments])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-    captured = capsys.readouterr()
-    return end.value.code or 0, captured.out, captured.err
-
-
 @pytest.fixture
 def facts():
-    """An installation that lacks nothing."""
+    """Return what is found of an installation that lacks nothing."""
     return {
         "isa": "avx2",
         "isas": ["baseline", "avx2"],
@@ -49,9 +39,9 @@ def facts():
     }
 
 
-def test_a_working_installation(capsys, monkeypatch):
+def test_a_working_installation(run_narsfast, monkeypatch):
     monkeypatch.setenv("NARSFAST_ISA", "baseline")
-    code, out, _ = command(capsys, "--json")
+    code, out, _ = run_narsfast("doctor", "--json")
     facts = json.loads(out)
     assert code == 0
     assert facts["works"]
@@ -61,7 +51,7 @@ def test_a_working_installation(capsys, monkeypatch):
     assert facts["threads"] == torch.get_num_threads()
     assert facts["cuda_built"] == bool(facts["cuda_architectures"]) == _native.cuda_built()
     assert any("NARSFAST_ISA" in line for line in facts["advice"]) == (len(_native.isas()) > 1)
-    code, out, _ = command(capsys)
+    code, out, _ = run_narsfast("doctor")
     assert code == 0
     assert str(torch.__version__) in out
     for sentence in facts["advice"]:
@@ -90,10 +80,10 @@ def test_it_looks_at_extras_without_loading_them(tmp_path):
     ],
     ids=["no compiled module", "block", "search"],
 )
-def test_what_does_not_work_ends_with_one_sentence(capsys, monkeypatch, patched, said):
+def test_what_does_not_work_ends_with_one_sentence(run_narsfast, monkeypatch, patched, said):
     monkeypatch.delattr("narsfast._native", raising=False)
     patched(monkeypatch)
-    code, out, err = command(capsys, "--json")
+    code, out, err = run_narsfast("doctor", "--json")
     assert code == 1
     assert out == ""
     assert said in err
@@ -115,9 +105,9 @@ def wrong_search(score, *arguments, **options):
     return evolve(lambda genes: -score(genes), *arguments, **options)
 
 
-def test_an_unknown_instruction_set(capsys, monkeypatch):
+def test_an_unknown_instruction_set(run_narsfast, monkeypatch):
     monkeypatch.setenv("NARSFAST_ISA", "mmx")
-    code, _, err = command(capsys)
+    code, _, err = run_narsfast("doctor")
     assert code == 1
     assert err.startswith("narsfast: NARSFAST_ISA=mmx cannot run here")
 

@@ -1,11 +1,10 @@
 import csv
 import json
-import sys
 from contextlib import contextmanager
 
 import pytest
 
-from narsfast import cli, pipeline
+from narsfast import pipeline
 from narsfast.common.candidate import Candidate
 from narsfast.runs import FoundCandidate
 
@@ -23,7 +22,7 @@ ROWS = [found.to_dict() for found in FOUND]
 
 @pytest.fixture
 def asked(monkeypatch):
-    """What the command asks the stage for; the stage answers with FOUND."""
+    """Record what the command asks the stage for; the stage answers with FOUND."""
     found = []
 
     @contextmanager
@@ -39,16 +38,8 @@ def asked(monkeypatch):
     return found
 
 
-def run(capsys, monkeypatch, *arguments):
-    monkeypatch.setattr(sys, "argv", ["narsfast", "pareto", "somewhere", *map(str, arguments)])
-    with pytest.raises(SystemExit) as exit_:
-        cli.main()
-    captured = capsys.readouterr()
-    return exit_.value.code or 0, captured.out, captured.err
-
-
-def test_the_table_shows_some_with_their_uncertainty(capsys, monkeypatch, asked):
-    code, out, _ = run(capsys, monkeypatch)
+def test_the_table_shows_some_with_their_uncertainty(run_narsfast, asked):
+    code, out, _ = run_narsfast("pareto", "somewhere")
     assert (code, asked) == (0, [(["macs"], None)])
     assert "Front of 50 candidates, one in 3 shown" in out
     assert "std" in out
@@ -56,10 +47,10 @@ def test_the_table_shows_some_with_their_uncertainty(capsys, monkeypatch, asked)
     assert "params" not in out
 
 
-def test_files_hold_the_whole_front(capsys, monkeypatch, asked, tmp_path):
+def test_files_hold_the_whole_front(run_narsfast, asked, tmp_path):
     options = ["--statistic", "macs", "--statistic", "params", "--between", "1K:5K", "--json"]
-    _, out, _ = run(capsys, monkeypatch, *options, "--out", tmp_path / "front.json")
-    run(capsys, monkeypatch, "--out", tmp_path / "front.csv")
+    _, out, _ = run_narsfast("pareto", "somewhere", *options, "--out", tmp_path / "front.json")
+    run_narsfast("pareto", "somewhere", "--out", tmp_path / "front.csv")
     assert asked[0] == (["macs", "params"], "1K:5K")
     assert json.loads(out) == json.loads((tmp_path / "front.json").read_text()) == ROWS
     lines = list(csv.DictReader((tmp_path / "front.csv").read_text().splitlines()))
@@ -67,8 +58,8 @@ def test_files_hold_the_whole_front(capsys, monkeypatch, asked, tmp_path):
     assert json.loads(lines[0]["architecture"]) == ROWS[0]["architecture"]
 
 
-def test_another_kind_of_file_is_refused(capsys, monkeypatch, asked, tmp_path):
-    code, _, err = run(capsys, monkeypatch, "--out", tmp_path / "front.png")
+def test_another_kind_of_file_is_refused(run_narsfast, asked, tmp_path):
+    code, _, err = run_narsfast("pareto", "somewhere", "--out", tmp_path / "front.png")
     assert code == 1
     assert "should end in .json or .csv" in err
     assert not asked

@@ -1,4 +1,4 @@
-"""Builds the CUDA kernels for the emulator once a session, into a folder that later sessions build on."""
+"""Builds the CUDA kernels for the emulator once per session, into a folder that later sessions reuse."""
 
 import hashlib
 import importlib.util
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def build_emulator(target: str, flags: str = "") -> Path:
-    """The folder in which `target` of csrc/emu.cmake is built."""
+    """Return the folder in which `target` of csrc/emu.cmake is built."""
     key = hashlib.sha256(f"{ROOT} {sys.executable} {flags}".encode()).hexdigest()[:12]
     name = f"narsfast_emu_{os.getuid()}_{key}"
     build = Path(os.environ.get("NARSFAST_EMU_BUILD", tempfile.gettempdir())) / name

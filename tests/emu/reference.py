@@ -44,7 +44,7 @@ def double(excite):
 
 
 def close(ours, truth, dtype, terms=1, slack=8.0):
-    """Asserts |ours - truth| <= slack * (rounding of the output + float32 sums of `terms`), by the scale of truth."""
+    """Assert |ours - truth| <= slack * (rounding of the output + float32 sums of `terms`), by the scale of truth."""
     truth = truth.detach().double()
     assert ours.shape == truth.shape
     if truth.numel() == 0:

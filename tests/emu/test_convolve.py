@@ -106,7 +106,7 @@ def test_moments_far_from_zero(emu, shape):
     assert torch.allclose(conv.var.double(), truth.var((0, 1, 2), correction=0), rtol=1e-4, atol=1e-6)
 
 
-def test_unknown_windows_are_refused(emu):
+def test_unsupported_windows_raise(emu):
     x = torch.zeros(1, 4, 4, 8)
     with pytest.raises(ValueError, match="no kernel"):
         Calls(emu).convolve(x, torch.zeros(8, 4, 4), 1, 1)

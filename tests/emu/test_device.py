@@ -1,4 +1,4 @@
-"""What a GPU would punish: order, missing barriers, wasted traffic. And that the emulator sees it."""
+"""Dependence on thread order, missing barriers and wasted memory traffic; and that the emulator finds them."""
 
 import pytest
 import torch
@@ -26,7 +26,7 @@ def backward(calls, x, weight, norm, excite, y, forward):
 
 
 def gradient_of(x, norm, y, forward, sums):
-    """The arguments of calls.Calls.gradient, x standing for d_out."""
+    """Return the arguments of calls.Calls.gradient, x standing for d_out."""
     values = {"gate": forward.gate, "d_pooled": sums.d_pooled, "d_weight": sums.d_weight}
     values |= {"d_bias": sums.d_bias, "count": y[..., 0].numel()}
     return {"y": y, "d_out": x, "norm": norm, **values}
@@ -47,7 +47,7 @@ def same(a, b):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
-def test_thread_order_changes_no_bit(emu, dtype):
+def test_results_do_not_depend_on_thread_order(emu, dtype):
     x, weight, norm, excite = inputs(dtype, size=9, channels=40)
     results = []
     for seed in (0, 1, 2):
@@ -68,7 +68,7 @@ BARRIERS = [
 
 
 @pytest.mark.parametrize(("name", "barrier"), BARRIERS)
-def test_a_missing_barrier_shows(emu, name, barrier):
+def test_missing_barrier_changes_the_result(emu, name, barrier):
     x, weight, norm, excite = inputs(torch.float32, size=9, channels=32)
     convolved, normalized = forward(Calls(emu), x, weight, norm, excite)
     sums = Calls(emu).reduce(convolved.y, x, norm, excite, normalized)
@@ -92,13 +92,13 @@ def test_a_missing_barrier_shows(emu, name, barrier):
 
 
 @pytest.mark.parametrize("in_warp", [False, True])
-def test_divergent_barriers_are_an_error(emu, in_warp):
+def test_divergent_barriers_raise(emu, in_warp):
     with pytest.raises(RuntimeError, match="divergent barriers"):
         emu.diverge(in_warp)
 
 
 class Traffic:
-    """Counts what `run` moves: passes over a map of x's size, and the used share of the sectors touched."""
+    """Count the memory traffic of `run`: passes over a map of x's size, and the used share of the sectors touched."""
 
     def __init__(self, emu, x, run):
         options = emu.Options()

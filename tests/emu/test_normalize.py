@@ -96,7 +96,7 @@ def test_slopes_at_the_kinks(emu):
 
 @pytest.mark.parametrize("gate", [-3.0, 3.0])
 def test_slope_of_the_gate_at_its_kinks(emu, gate):
-    """A gate at a kink passes no gradient on, as in torch."""
+    """A gate at a kink has no gradient, as in torch."""
     y = torch.ones(1, 2, 2, 8)
     norm = plain_norm("none")
     excite = (torch.zeros(2, 8), torch.ones(2), torch.zeros(8, 2), torch.full((8,), gate), "relu")

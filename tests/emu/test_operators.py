@@ -72,7 +72,7 @@ def test_no_images():
     assert not any(value.count_nonzero() for value in found.values())
 
 
-def test_a_dtype_without_kernels_is_refused_in_a_sentence():
+def test_dtype_without_kernels_raises_a_clear_error():
     y = channels_last(2, 8, 3, 3, dtype=torch.float64)
     with pytest.raises(TypeError, match=r"a map on cuda is torch\.float64; it must be one of torch\.float32"):
         _native.depthwise_moments(y, launch_context(y))

@@ -49,7 +49,7 @@ def test_addresses_need_no_alignment(offset):
     assert_same([[weight]], [[twin]])
 
 
-def test_every_array_moves_once(emu):
+def test_every_array_is_read_and_written_once(emu):
     options = emu.Options()
     options.count = True
     emu.set_options(options)
@@ -57,7 +57,7 @@ def test_every_array_moves_once(emu):
     assert emu.take_counters().other == 5000 * 4 * 9
 
 
-def test_thread_order_changes_no_bit(emu):
+def test_results_do_not_depend_on_thread_order(emu):
     results = []
     for seed in (0, 1):
         options = emu.Options()

@@ -116,7 +116,7 @@ def test_the_lower_tail_equals_reference(monkeypatch, isa, shape):
 
 
 def moved(weights, by):
-    """The weights, with all outputs moved."""
+    """Move all outputs of the weights."""
     last, bias = weights.head[-1]
     return replace(weights, head=[*weights.head[:-1], (last, bias + np.float32(by))])
 
@@ -173,7 +173,7 @@ def test_score_depends_on_the_candidate_alone(monkeypatch, isa):
     assert np.array_equal(np.array(one)[:, rows], predictor.score(genes[rows], statistics[rows]))
 
 
-def test_statistics_are_taken_by_logarithm_not_below_the_least():
+def test_statistics_below_the_minimum_count_as_it():
     space = small_space()
     weights = random_weights(space, 1, [], [], 1)
     genes = space.random(2, 0)[[0, 0]]
@@ -183,7 +183,7 @@ def test_statistics_are_taken_by_logarithm_not_below_the_least():
     assert below != predictor.score(genes[:1], np.array([[3.0]]))[0][0]
 
 
-def test_what_does_not_fit_is_refused():
+def test_mismatched_shapes_raise():
     space, other = small_space(), load_space("tiny")
     weights = random_weights(space, 2, [8], [8], 2)
     with pytest.raises(ValueError, match="inputs, expected"):
@@ -199,7 +199,7 @@ def test_what_does_not_fit_is_refused():
         predictor.score(genes, np.ones((3, 2)))
 
 
-def test_an_instruction_set_that_is_not_here_is_refused(monkeypatch):
+def test_unavailable_instruction_set_raises(monkeypatch):
     monkeypatch.setenv("NARSFAST_ISA", "sse9")
     with pytest.raises(ValueError, match=r"NARSFAST_ISA=sse9 .*baseline"):
         _native.isa()

@@ -1,4 +1,4 @@
-"""The native rows and statistics against their numpy twins, and what they refuse."""
+"""The native rows and statistics against their numpy twins, and their errors."""
 
 from dataclasses import replace
 
@@ -18,7 +18,7 @@ def counter(space, in_chans=3, num_classes=12):
 
 
 @pytest.mark.parametrize("name", builtin_spaces())
-def test_lower_equals_its_twin(name):
+def test_lower_equals_reference(name):
     space = load_space(name)
     genes = space.random(500, seed=7)
     header, rows = _native.lower(space.tables(), genes)
@@ -101,7 +101,7 @@ def test_tables_equal_rows_on_any_space(space, seed, in_chans, num_classes):
 
 
 def wide():
-    """More parts than are tabled: 300 widths before and behind a stage."""
+    """More parts than tables hold: 300 widths before and after a stage."""
     many = {"range": [1, 300]}
     stage = {"channels": many, "stride": 1, "se": False, "depth": {"range": [1, 3]}}
     stage |= {"kernel": {"first": {"choices": [3, 5, 7]}, "rest": 3}, "expansion": {"first": 1, "rest": 1}}
@@ -125,7 +125,7 @@ def exact():
 
 
 @pytest.mark.parametrize("document", [wide(), exact()], ids=["many", "huge"])
-def test_rows_are_counted_where_tables_do_not_fit(document):
+def test_rows_are_counted_if_there_are_too_many_parts(document):
     space = Space.from_dict(document)
     genes = space.random(300, seed=1)
     by_rows = counter(space)
@@ -136,8 +136,8 @@ def test_rows_are_counted_where_tables_do_not_fit(document):
         by_rows.add_cost(np.zeros(1))
 
 
-def test_a_cost_is_the_sum_over_the_parts():
-    """With 1 a block, stem and head, it is the number of blocks and 2."""
+def test_cost_is_the_sum_over_the_parts():
+    """At a cost of 1 for each block, stem and head, it is the number of blocks plus 2."""
     space = load_space("mobile")
     genes = space.random(100, seed=1)
     with_cost = counter(space)
@@ -149,7 +149,7 @@ def test_a_cost_is_the_sum_over_the_parts():
     )
 
 
-def test_genes_outside_the_space_are_refused():
+def test_genes_outside_the_space_raise():
     space = load_space("tiny")
     genes = space.random(3, seed=0)
     for gene in (-1, 1000, space.sizes[2], np.iinfo(np.int16).min):
@@ -161,20 +161,20 @@ def test_genes_outside_the_space_are_refused():
         _native.lower(space.tables(), genes[:, 1:].copy())
 
 
-def test_columns_outside_the_fields_are_refused():
+def test_columns_outside_the_fields_raise():
     tables = load_space("tiny").tables()
     tables = replace(tables, header_columns=tables.header_columns - 100)
     with pytest.raises(ValueError, match="column"):
         _native.NetworkCounter(tables, 3, 10)
 
 
-def test_a_space_without_stages_is_refused():
+def test_space_without_stages_raises():
     space = Space.from_dict({"name": "table", "architecture": {"width": {"choices": [1, 2]}}, "recipe": {}})
     with pytest.raises(ValueError, match="no stages"):
         _native.NetworkCounter(space.tables(), 3, 10)
 
 
-def test_rows_that_cannot_be_counted_are_refused():
+def test_invalid_rows_raise():
     header, rows = lower_definitions([zoo()["FBNetV3_A0"]])
     for column in (1, 3):
         wrong = rows.copy()
@@ -187,7 +187,7 @@ def test_rows_that_cannot_be_counted_are_refused():
         _native.count(header, rows[:, :, :6].copy(), 3, 1000)
 
 
-def test_other_types_are_refused():
+def test_other_dtypes_raise():
     space = load_space("tiny")
     with pytest.raises(TypeError):
         _native.lower(space.tables(), space.random(2, seed=0).astype(np.int64))

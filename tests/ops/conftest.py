@@ -43,7 +43,7 @@ class Case:
     offset: float = 0.0
 
     def leaves(self):
-        """Inputs by name."""
+        """Return the inputs by name."""
         draw = torch.Generator().manual_seed(self.seed)
 
         def normal(*shape, scale=1.0, mean=0.0):
@@ -67,7 +67,7 @@ class Case:
         return leaves
 
     def statistics(self, like):
-        """Running mean and variance, of the input norm and of the other, where and as `like` is; None in training."""
+        """Return running means and variances, of the input norm and of the other, like `like`; None in training."""
         if self.training:
             return (None, None), (None, None)
         draw = torch.Generator().manual_seed(self.seed + 1)
@@ -76,7 +76,7 @@ class Case:
         return tuple(zip(means.to(like), variances.to(like), strict=True))
 
     def plain(self, leaves):
-        """By functional calls; the batch norm by its formula, so that it is exact in float64."""
+        """Compute the block by functional calls; the batch norm by its formula, so that it is exact in float64."""
         act = ACTIVATIONS[self.act]
         statistics = self.statistics(leaves["weight"])
 
@@ -110,7 +110,7 @@ class Case:
         return self.with_statistics(leaves)[0]
 
     def with_statistics(self, leaves, group=None):
-        """The fused block's output, and the batch statistics of both norms."""
+        """Return the fused block's output, and the batch statistics of both norms."""
         norms = self.statistics(leaves["weight"])
         input_norm = None
         if self.before:
@@ -145,7 +145,7 @@ SHAPES = [
 
 
 def gradients(block, leaves, d_out):
-    """Output and gradients by name."""
+    """Return output and gradients by name."""
     leaves = {name: leaf.clone().requires_grad_() for name, leaf in leaves.items()}
     out = block(leaves)
     found = torch.autograd.grad(out, list(leaves.values()), d_out.to(out))
@@ -153,13 +153,13 @@ def gradients(block, leaves, d_out):
 
 
 def rounded(leaves, dtype, device="cpu"):
-    """Leaves as the fused block takes them for a map of `dtype`."""
+    """Convert leaves as the fused block takes them for a map of `dtype`."""
     vectors = torch.promote_types(dtype, torch.float32)
     return {name: leaf.to(device, dtype if name == "x" else vectors) for name, leaf in leaves.items()}
 
 
 def compare(case, dtype, device="cpu"):
-    """The fused block on a device against float64 on the CPU, on the same rounded inputs.
+    """Compare the fused block on a device with float64 on the CPU, on the same rounded inputs.
 
     An error may be twice that of torch in the same dtype, or what `n` roundings of the largest value add up to. torch's
     differs from machine to machine where ours does not.
@@ -188,7 +188,7 @@ def compare(case, dtype, device="cpu"):
 
 
 def compare_inference(case, dtype, device="cpu"):
-    """The fused block without gradients, by constant statistics, against float64 on the CPU."""
+    """Compare the fused block without gradients, with constant statistics, with float64 on the CPU."""
     leaves = rounded(case.leaves(), dtype)
     expected = case.plain({name: leaf.double() for name, leaf in leaves.items()})
     with torch.no_grad():
@@ -207,7 +207,7 @@ def channels_last(*shape, dtype=torch.float32, device="cpu"):
 
 
 def operator_arguments(name, device="cpu", dtype=torch.float32):
-    """Arguments of one operator, for 8 channels."""
+    """Return the arguments of one operator, for 8 channels."""
     torch.manual_seed(0)
     x, y, d_out = (channels_last(3, 8, 6, 5, dtype=dtype, device=device) for _ in range(3))
 

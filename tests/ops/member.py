@@ -20,7 +20,7 @@ CASES = {
 
 
 def functional(case, images, group):
-    """Output, statistics and gradients of the block for some of a case's images."""
+    """Return output, statistics and gradients of the block for some of a case's images."""
     leaves = {name: leaf.requires_grad_() for name, leaf in case.leaves().items()}
     out, *statistics = case.with_statistics({**leaves, "x": leaves["x"][images]}, group)
     d_out = torch.randn((case.n, *out.shape[1:]), generator=torch.Generator().manual_seed(1), dtype=out.dtype)
@@ -30,7 +30,7 @@ def functional(case, images, group):
 
 
 def norm(act, images, group):
-    """The same of a norm alone."""
+    """Return the same of a norm alone."""
     case = Case(n=8)
     leaves = {name: leaf.requires_grad_() for name, leaf in case.leaves().items() if name != "kernel"}
     y = leaves["x"].contiguous(memory_format=torch.channels_last)[images]
@@ -90,7 +90,7 @@ JOBS = {
 
 
 def one_value_a_channel(group):
-    """What is said where the whole group has a single value a channel, which is the first member's."""
+    """Return the error where the whole group has one value per channel, which is the first member's."""
     case = Case(n=1, h=1, w=1)
     leaves = case.leaves()
     leaves["x"] = leaves["x"][: 1 - group.rank()]

@@ -1,4 +1,4 @@
-"""What kernels are called with, for devices that are not there."""
+"""What kernels are called with, also for devices that this machine does not have."""
 
 import weakref
 from types import SimpleNamespace
@@ -31,7 +31,7 @@ def test_windows_that_are_not_supported(kernel, stride):
 
 
 def refused(name, arguments, **wrong):
-    """The words of the refusal of an operator whose arguments by these numbers are others."""
+    """Return the error of an operator after the arguments of these numbers were replaced."""
     changed = list(arguments)
     for number, value in wrong.items():
         changed[int(number[1:])] = value
@@ -40,7 +40,7 @@ def refused(name, arguments, **wrong):
     return str(caught.value)
 
 
-def test_what_the_kernels_cannot_read_is_refused_in_a_sentence():
+def test_unsupported_arguments_raise_a_clear_error():
     infer = operator_arguments("infer")
     x, kernel, weight = infer[0], infer[1], infer[8]
     assert refused("infer", infer, _0=x.half()) == (
@@ -64,7 +64,7 @@ def test_what_the_kernels_cannot_read_is_refused_in_a_sentence():
     assert refused("reduce", reduce, _8=reduce[8][1:].clone()) == "state of shape (59,) must have 60 elements"
 
 
-def test_a_map_has_four_dimensions():
+def test_map_needs_four_dimensions():
     with pytest.raises(ValueError, match=r"a map must be \(n, c, h, w\), not of shape \(8, 3\)"):
         _native.depthwise_moments(torch.empty(8, 3), None)
 
@@ -93,12 +93,12 @@ def test_kernels_run_on_the_current_stream_and_keep_their_memory(monkeypatch):
     assert [memory() for memory in given] == [None, None]
 
 
-def test_on_the_cpu_there_is_no_stream():
+def test_cpu_has_no_stream():
     assert launch_context(channels_last(1, 8, 2, 2)) is None
 
 
 @pytest.mark.skipif(_native.cuda_built(), reason="this build has CUDA kernels")
-def test_a_build_without_cuda_says_how_to_get_it():
+def test_build_without_cuda_raises_error_with_remedy():
     assert not _native.has_cuda()
     y = channels_last(2, 8, 3, 3)
     with pytest.raises(
@@ -110,7 +110,7 @@ def test_a_build_without_cuda_says_how_to_get_it():
 @pytest.mark.skipif(
     not _native.cuda_built() or _native.has_cuda(), reason="needs CUDA kernels and no device for them"
 )
-def test_a_build_with_cuda_says_what_is_missing():
+def test_build_with_cuda_reports_missing_device():
     y, space = channels_last(2, 8, 3, 3), torch.empty(1024)
     with pytest.raises(RuntimeError, match="the CUDA kernel was not launched: "):
         _native.depthwise_moments(y, (0, lambda size: space.data_ptr()))

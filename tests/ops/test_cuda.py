@@ -33,7 +33,7 @@ CUDA = "cuda:0"
 DTYPES = [torch.float32, torch.bfloat16, torch.float16]
 HALVES = [torch.bfloat16, torch.float16]
 BLOCK = Case(n=16, c=72, h=20, w=20, kernel=5, padding=2, squeezed=16, before=True)
-"""Large enough for several thread blocks a channel."""
+"""Large enough for several thread blocks per channel."""
 
 needs_two = pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices")
 
@@ -115,14 +115,14 @@ def test_no_images(training):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_the_same_bits_every_time(dtype):
+def test_results_are_bitwise_reproducible(dtype):
     leaves, d_out = inputs(BLOCK, dtype)
     expected = gradients(BLOCK.fused, leaves, d_out)
     for _ in range(5):
         assert_same_bits(gradients(BLOCK.fused, leaves, d_out), expected)
 
 
-def test_on_a_stream_of_its_own():
+def test_on_a_side_stream():
     leaves, d_out = inputs(BLOCK)
     expected = gradients(BLOCK.fused, leaves, d_out)
     late = {name: torch.zeros_like(leaf) for name, leaf in leaves.items()}
@@ -190,7 +190,7 @@ def test_both_paths_train_the_same():
             assert_close(step(fused, x), step(plain, x), 1e-4)
 
 
-def test_compiled_without_a_break_it_gives_the_same():
+def test_compiled_without_graph_breaks_equals_eager():
     pytest.importorskip("triton")
     eager = block()
     module = copy.deepcopy(eager)
@@ -217,7 +217,7 @@ def test_under_autocast(dtype):
         torch.testing.assert_close(one / scale, other / scale, rtol=0, atol=16 * torch.finfo(dtype).eps)
 
 
-def test_float64_is_refused_by_the_operators_and_plain_in_modules():
+def test_float64_raises_in_operators_and_runs_plain_in_modules():
     x = channels_last(2, 16, 9, 8, dtype=torch.float64, device=CUDA)
     with pytest.raises(TypeError, match=r"a map on cuda is torch\.float64; it must be one of"):
         torch.ops.narsfast.moments(x)
@@ -225,7 +225,7 @@ def test_float64_is_refused_by_the_operators_and_plain_in_modules():
         assert block().double()(x).dtype == torch.float64
 
 
-def test_what_lies_elsewhere_is_refused():
+def test_tensors_on_another_device_raise():
     x, kernel, *rest = operator_arguments("convolve", CUDA)
     with pytest.raises(ValueError, match="one is on cpu"):
         torch.ops.narsfast.convolve(x, kernel.cpu(), *rest)

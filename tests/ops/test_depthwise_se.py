@@ -6,7 +6,7 @@ from narsfast.ops import DepthwiseSE, set_ops
 
 
 def by_hand(block, x, stride, padding, squeezed):
-    """The block from functional calls, in evaluation mode."""
+    """Compute the block by functional calls, in evaluation mode."""
     p = dict(block.named_parameters()) | dict(block.named_buffers())
     x = functional.conv2d(x, p["conv.weight"], None, stride, padding, groups=x.shape[1])
     mean, var = p["norm.running_mean"], p["norm.running_var"]
@@ -39,7 +39,7 @@ def test_parameters():
     assert sum(p.numel() for p in gated.parameters()) == 16 * 9 + 2 * 16 + 2 * 16 * 8 + 8 + 16
 
 
-def test_a_stride_changed_later_holds_on_both_paths():
+def test_changed_stride_applies_to_both_paths():
     module = DepthwiseSE(8, 3, 2).eval()
     module.conv.stride = (1, 1)
     x = torch.randn(2, 8, 9, 9)

@@ -34,7 +34,7 @@ def test_inference_equals_training_with_the_same_statistics(case, dtype, isa, n)
 
 @pytest.mark.parametrize(("channels", "squeezed"), [(515, 37), (120, 16), (33, 1), (1, 3), (64, 70)])
 @pytest.mark.parametrize("n", [1, 11])
-def test_gates_of_many_channels_and_of_few(channels, squeezed, n, isa):
+def test_gates_of_many_and_few_channels(channels, squeezed, n, isa):
     case = Case(n=n, c=channels, squeezed=squeezed, training=False)
     compare_inference(case, torch.float32)
     compare(Case(n=n + 1, c=channels, squeezed=squeezed), torch.float32)
@@ -116,7 +116,7 @@ def test_norm_with_activation(act, shape, dtype, isa):
         torch.testing.assert_close(found[name].double(), value, rtol=0, atol=tolerance)
 
 
-def test_derivatives_at_the_kinks_are_torchs():
+def test_derivatives_at_the_kinks_equal_torch():
     y = torch.tensor([-3.0, 0.0, 3.0, float("nan"), float("inf"), -float("inf")])
     y = y.view(6, 1, 1, 1).contiguous(memory_format=torch.channels_last)
     one, zero = torch.ones(1), torch.zeros(1)
@@ -132,7 +132,7 @@ def test_derivatives_at_the_kinks_are_torchs():
         torch.testing.assert_close(d_y[:3], d_expected[:3])
 
 
-def test_the_same_bits_for_any_number_of_threads():
+def test_results_do_not_depend_on_the_number_of_threads():
     case = Case(n=16, c=72, h=20, w=20, kernel=5, padding=2, squeezed=16, before=True)
     leaves = {name: leaf.float() for name, leaf in case.leaves().items()}
     d_out = torch.randn(case.fused(leaves).shape)
@@ -151,7 +151,7 @@ def test_the_same_bits_for_any_number_of_threads():
 
 @pytest.mark.parametrize("stride", [1, 2])
 def test_long_rows(stride):
-    # Rows above 4 KiB are asked for ahead; of one column, and of many.
+    # Rows above 4 KiB are prefetched; of one column, and of many.
     for case in (
         Case(n=100, c=1040, h=5, w=1, stride=stride, before=True),
         Case(n=8, c=72, h=16, w=16, kernel=5, padding=2, stride=stride),
@@ -168,19 +168,19 @@ def test_no_images():
     assert float(found["kernel"].abs().max()) == 0
 
 
-def test_one_value_a_channel_is_refused_as_torch_does():
+def test_one_value_per_channel_raises_as_in_torch():
     with pytest.raises(ValueError, match="Expected more than 1 value per channel"):
         Case(n=1, h=1, w=1).fused({name: leaf.float() for name, leaf in Case(n=1, h=1, w=1).leaves().items()})
 
 
-def test_a_second_derivative_is_refused():
+def test_second_derivative_raises():
     case = Case(squeezed=4)
     leaves = {name: leaf.float().requires_grad_() for name, leaf in case.leaves().items()}
     with pytest.raises(RuntimeError, match="cannot be differentiated twice"):
         torch.autograd.grad(case.fused(leaves).sum(), leaves["x"], create_graph=True)
 
 
-def test_inputs_are_left_as_they_were():
+def test_inputs_are_not_modified():
     case = Case(squeezed=4, before=True)
     leaves = {name: leaf.float() for name, leaf in case.leaves().items()}
     before = copy.deepcopy(leaves)

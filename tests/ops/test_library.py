@@ -22,13 +22,13 @@ def test_opcheck(name):
     assert set(result.values()) == {"SUCCESS"}
 
 
-def test_a_contiguous_map_is_refused():
+def test_contiguous_map_raises():
     x = torch.randn(2, 8, 6, 5)
     with pytest.raises(ValueError, match=r"y of shape \(2, 8, 6, 5\) .* channels_last"):
         OPS.moments(x)
 
 
-def test_an_unsupported_kernel_or_dtype_is_refused():
+def test_unsupported_kernel_or_dtype_raises():
     x = channels_last(2, 8, 9, 9)
     with pytest.raises(ValueError, match="kernel must be 3, 5 or 7"):
         OPS.convolve(x, torch.randn(8, 1, 9, 9), None, None, None, None, 0.0, "none", 1, 4)
@@ -52,7 +52,7 @@ def run(module, x):
     return [out.detach(), x.grad, *(p.grad for p in module.parameters()), *module.buffers()]
 
 
-def test_compiled_without_a_break_it_gives_the_same():
+def test_compiled_without_graph_breaks_equals_eager():
     eager = block()
     compiled = copy.deepcopy(eager)
     x = channels_last(4, 16, 8, 8)
@@ -66,7 +66,7 @@ def run_state(module):
     return [*(p.grad for p in module.parameters()), *module.buffers()]
 
 
-def test_exported_it_gives_the_same():
+def test_exported_equals_eager():
     module = block().eval()
     x = channels_last(2, 16, 8, 8)
     with torch.no_grad():
@@ -85,7 +85,7 @@ class Listener(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def test_who_looks_on_sees_the_operators():
+def test_dispatch_modes_and_profiler_see_the_operators():
     x = channels_last(2, 16, 8, 8)
     with Listener() as listener:
         expected = run(block(), x)
@@ -99,7 +99,7 @@ def test_who_looks_on_sees_the_operators():
         assert torch.equal(other, alone)
 
 
-def test_traced_it_gives_the_same():
+def test_traced_equals_eager():
     module = block().eval()
     x, other = channels_last(2, 16, 8, 8), channels_last(2, 16, 8, 8)
     with torch.no_grad():
@@ -108,7 +108,7 @@ def test_traced_it_gives_the_same():
         torch.testing.assert_close(traced(other), module(other))
 
 
-def test_a_parametrized_weight_is_read_as_it_is_computed():
+def test_parametrized_weight_is_computed():
     fused = block().eval()
     torch.nn.utils.parametrizations.weight_norm(fused.conv)
     plain = copy.deepcopy(fused)
@@ -130,7 +130,7 @@ def test_functional_call_and_deepcopy():
 
 @pytest.mark.parametrize("momentum", [0.1, 0.3, None])
 @pytest.mark.parametrize("stride", [1, 2])
-def test_both_paths_train_the_same_and_move_the_same_buffers(momentum, stride):
+def test_both_paths_train_the_same_and_update_the_same_buffers(momentum, stride):
     fused = block(stride=stride)
     fused.norm.momentum = momentum
     plain = copy.deepcopy(fused)
@@ -161,7 +161,7 @@ def test_bfloat16_under_autocast():
     assert all(p.grad.dtype == torch.float32 for p in module.parameters())
 
 
-def test_what_is_not_supported_runs_plain_and_is_reported_once(recwarn):
+def test_unsupported_dtype_runs_plain_and_warns_once(recwarn):
     module = block().half()
     x = channels_last(4, 16, 8, 8, dtype=torch.float16)
     for _ in range(2):
@@ -187,7 +187,7 @@ def test_hooks_see_the_plain_modules_inside_plain_ops():
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("name", OPERATORS)
-def test_without_a_device_cuda_outputs_are_like_those_of_the_cpu(name, dtype):
+def test_fake_cuda_outputs_equal_those_of_the_cpu(name, dtype):
     with FakeTensorMode():
         found = getattr(OPS, name)(*operator_arguments(name, "cuda", dtype))
         expected = getattr(OPS, name)(*operator_arguments(name, "cpu", dtype))
@@ -198,7 +198,7 @@ def test_without_a_device_cuda_outputs_are_like_those_of_the_cpu(name, dtype):
 
 
 @pytest.mark.parametrize("built", [False, True])
-def test_a_map_on_cuda_takes_the_kernels_where_they_are_built(built, monkeypatch, recwarn):
+def test_cuda_map_runs_the_kernels_if_they_are_built(built, monkeypatch, recwarn):
     monkeypatch.setattr(_native, "cuda_built", lambda: built)
     monkeypatch.setattr(_modules, "_reported", set())
     with FakeTensorMode(), torch.device("cuda"):
@@ -212,7 +212,7 @@ def test_a_map_on_cuda_takes_the_kernels_where_they_are_built(built, monkeypatch
     assert messages == ([] if built else [reason])
 
 
-def test_on_cuda_what_lies_elsewhere_is_refused():
+def test_tensors_beside_a_cuda_map_must_be_on_its_device():
     operator = _library._on_map_device(lambda *_: pytest.fail("was called"))
     with FakeTensorMode():
         x, *rest = operator_arguments("convolve", "cuda")

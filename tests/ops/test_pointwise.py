@@ -25,6 +25,6 @@ def test_equals_the_convolution(side, options):
             torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
 
 
-def test_the_result_lies_in_channels_last_memory():
+def test_result_is_channels_last():
     x = torch.randn(3, 8, 5, 5).contiguous(memory_format=torch.channels_last)
     assert pointwise(nn.Conv2d(8, 12, 1, bias=False), x).is_contiguous(memory_format=torch.channels_last)

@@ -11,7 +11,7 @@ SECONDS = 50
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory, run_ranks):
-    """What each member found, by its rank."""
+    """Return what each member found, by its rank."""
     folder = tmp_path_factory.mktemp("group")
     run_ranks("ops.member", folder, MEMBERS, SECONDS)
     return [torch.load(folder / f"{rank}.pt") for rank in range(MEMBERS)]
@@ -19,12 +19,12 @@ def found(tmp_path_factory, run_ranks):
 
 @pytest.fixture(scope="module")
 def whole():
-    """What one process finds with the whole batch."""
+    """Return what one process finds with the whole batch."""
     return {name: job(slice(None), None) for name, job in JOBS.items()}
 
 
 def joined(name, parts):
-    """The members' values as one process has them: maps one after the other, the rest summed or the same."""
+    """Join the members' values as one process has them: maps are concatenated, the rest is summed or equal."""
     if name.startswith("out"):
         return torch.cat(parts)
     if name.startswith(("statistics", "buffer")):
@@ -45,12 +45,12 @@ def test_members_together_equal_one_process(job, split, found, whole):
         )
 
 
-def test_a_single_value_a_channel_in_the_group_is_refused_by_every_member(found):
+def test_one_value_per_channel_in_the_group_raises_in_every_member(found):
     for member in found:
         assert "Expected more than 1 value per channel" in member["one value"]
 
 
-def test_a_group_without_images_has_no_statistics_and_gradients_of_zero(found):
+def test_group_without_images_has_no_statistics_and_zero_gradients(found):
     for member in found:
         assert not any(name.startswith("statistics") for name in member["no images"])
         assert not any(value.count_nonzero() for value in member["no images"].values())

@@ -20,7 +20,7 @@ def network():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
-def test_alone_it_is_a_batch_norm(dtype):
+def test_single_process_equals_batch_norm(dtype):
     plain, shared = network(), network()
     share_norms(shared)
     assert sum(isinstance(module, SharedBatchNorm) for module in shared.modules()) == 2
@@ -39,7 +39,7 @@ def test_alone_it_is_a_batch_norm(dtype):
         torch.testing.assert_close(theirs, mine, **tolerance)
 
 
-def test_the_networks_own_modules_come_back_with_what_was_learnt():
+def test_restored_modules_keep_the_learned_parameters():
     module = network()
     before = dict(module.named_modules())
     names, parameters = list(module.state_dict()), [id(p) for p in module.parameters()]
@@ -54,7 +54,7 @@ def test_the_networks_own_modules_come_back_with_what_was_learnt():
     assert not any(part.training for part in module.modules())
 
 
-def test_other_norms_are_refused():
+def test_other_norms_raise():
     class Special(nn.BatchNorm2d):
         pass
 

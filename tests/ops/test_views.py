@@ -1,4 +1,4 @@
-"""How compiled functions see torch's tensors: by functions of C where torch has them, else by attributes."""
+"""How compiled functions read torch's tensors: by a C interface where torch has it, otherwise by attributes."""
 
 import pytest
 import torch
@@ -17,17 +17,17 @@ def same(tensor):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_a_map_is_seen_as_torch_sees_it(dtype):
+def test_layout_of_maps_equals_torch(dtype):
     x = torch.zeros(3, 5, 4, 2, dtype=dtype).contiguous(memory_format=torch.channels_last)[1:]
-    address, known, number, sizes, strides, contiguous, channels_last = same(x)
+    address, supported, number, sizes, strides, contiguous, channels_last = same(x)
     assert (address, sizes, strides) == (x.data_ptr(), tuple(x.shape), x.stride())
-    assert known
+    assert supported
     assert number == DTYPES.index(dtype)
     assert (contiguous, channels_last) == (False, True)
 
 
 @given(st.lists(st.integers(0, 3), min_size=4, max_size=4), st.permutations(range(4)), st.booleans())
-def test_layouts_are_told_apart_as_by_torch(sizes, order, parameter):
+def test_contiguity_equals_torch(sizes, order, parameter):
     x = torch.zeros(sizes).permute(order)
     x = torch.nn.Parameter(x) if parameter else x
     *_, contiguous, channels_last = same(x)
@@ -36,7 +36,7 @@ def test_layouts_are_told_apart_as_by_torch(sizes, order, parameter):
 
 
 @pytest.mark.parametrize("tensor", [torch.zeros(3, dtype=torch.int32), torch.zeros(2, dtype=torch.bool)])
-def test_other_dtypes_are_not_known(tensor):
+def test_other_dtypes_are_not_supported(tensor):
     assert not same(tensor)[1]
 
 
@@ -46,6 +46,6 @@ def test_small_tensors_with_gradients():
     same(torch.zeros(4, requires_grad=True) * 2)
 
 
-def test_many_dimensions_are_refused():
+def test_too_many_dimensions_raise():
     with pytest.raises(ValueError, match="a tensor has 5 dimensions; there must be at most 4"):
         _native.views(torch.zeros(1, 1, 1, 1, 1))

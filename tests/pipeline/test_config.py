@@ -10,7 +10,7 @@ from narsfast.common.renamed import OLD_FIELDS
 from narsfast.errors import UserError
 from narsfast.pipeline._config import resolve_config
 from narsfast.pipeline._open import _default_workers
-from narsfast.runs import BatchMember, Run
+from narsfast.runs import PickedCandidate, RunStore
 from narsfast.space import Space, load_space
 
 
@@ -129,7 +129,7 @@ def _file(tmp_path, change):
 
 def test_a_space_without_budgets_needs_some(tmp_path):
     file = _file(tmp_path, lambda data: data.pop("budgets"))
-    with pytest.raises(UserError, match="space tiny has no budgets; give some, as in --budget macs=50M"):
+    with pytest.raises(UserError, match="space tiny has no budgets; give `budgets`, as in macs=50M"):
         resolve_config({"space": file})
     assert resolve_config({"space": file, "budgets": ["macs=1M"]}).budgets == ("macs=1M",)
 
@@ -152,7 +152,7 @@ def test_the_same_budget_twice_is_one():
 
 
 def stored_by_version_0_1():
-    """The configuration of a default run on the digits, as version 0.1.0 stored it."""
+    """Read the configuration of a default run on the digits, as version 0.1.0 stored it."""
     return json.loads((Path(__file__).parent / "stored_config_0_1.json").read_text())
 
 
@@ -172,14 +172,14 @@ def test_old_option_names_mean_the_present_fields():
 
 def test_run_of_version_0_1_opens_with_the_present_names(tmp_path):
     stored = stored_by_version_0_1()
-    with Run.open(tmp_path / "run", stored) as run:
-        run.add_batch(0, 1, [BatchMember("a" * 16, (0,), {}, {})])
+    with RunStore.open(tmp_path / "run", stored) as run:
+        run.add_batch(0, 1, [PickedCandidate("a" * 16, (0,), {}, {})])
     assert set(database_keys(tmp_path / "run")) == stored.keys()
-    present = resolve_config({}, Run.stored_config(tmp_path / "run")).model_dump(mode="json")
-    with Run.open(tmp_path / "run", present) as run:
+    present = resolve_config({}, RunStore.stored_config(tmp_path / "run")).model_dump(mode="json")
+    with RunStore.open(tmp_path / "run", present) as run:
         assert run.config == present
     with pytest.raises(UserError, match=r"another configuration: trials_per_batch \(stored 8, given 9\)"):
-        Run.open(tmp_path / "run", present | {"trials_per_batch": 9})
+        RunStore.open(tmp_path / "run", present | {"trials_per_batch": 9})
 
 
 def database_keys(path):

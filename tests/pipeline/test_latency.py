@@ -1,13 +1,12 @@
 """A run with a latency budget, from the table to the files; no test asserts a time."""
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from narsfast import cli, pipeline
+from narsfast import pipeline
 from narsfast.cost import Budget, Counter, LatencyTable, _measure
 from narsfast.errors import UserError
 from narsfast.pipeline._checks import check_budget
@@ -21,15 +20,6 @@ from narsfast.space import load_space
 ENGINES = (_NativeEngine(), ReferenceEngine())
 
 SMALL = Path(__file__).parent.parent / "small.yaml"
-
-
-def narsfast(capsys, *arguments):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["narsfast", *map(str, arguments)])
-        with pytest.raises(SystemExit) as exit_:
-            cli.main()
-    captured = capsys.readouterr()
-    return exit_.value.code or 0, captured.out, captured.err
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +52,7 @@ def finished(tmp_path_factory, options):
     return path, pipeline.run(path, options, workers=1)
 
 
-def test_the_found_keeps_its_latency_everywhere(finished, options, capsys):
+def test_the_found_keeps_its_latency_everywhere(finished, options, run_narsfast):
     path, results = finished
     assert [result.budget for result in results] == ["6ms<=latency<=12ms"]
     with RunStore.read(path) as run:
@@ -76,9 +66,9 @@ def test_the_found_keeps_its_latency_everywhere(finished, options, capsys):
     assert emission["statistics"] == found
     assert "latency, ms" in (path / results[0].directory / "README.md").read_text()
     assert "latency (ms)" in (path / "report.html").read_text()
-    _, out, _ = narsfast(capsys, "best", path, "--json")
+    _, out, _ = run_narsfast("best", path, "--json")
     assert json.loads(out)["results"][0]["latency"] == found["latency"]
-    assert "latency ms" in narsfast(capsys, "best", path)[1]
+    assert "latency ms" in run_narsfast("best", path)[1]
 
 
 def test_going_on_takes_the_stored_table_and_no_other(finished, options, tmp_path):
@@ -126,14 +116,14 @@ def test_evolution_keeps_it_and_equals_the_reference(table):
     assert budget.within(native.statistics, counter.names).all()
 
 
-def test_measure_writes_and_tells(capsys, tmp_path):
+def test_measure_writes_and_tells(run_narsfast, tmp_path):
     file = tmp_path / "latency.json"
     measure = ("latency", "measure", "--space", SMALL, "--seconds", "0", "--out", file)
-    code, out, _ = narsfast(capsys, *measure, "--batch", "2", "--json", "--fix", "stem.channels=8")
+    code, out, _ = run_narsfast(*measure, "--batch-size", "2", "--json", "--fix", "stem.channels=8")
     told = json.loads(out)
     made = LatencyTable.read(file)
     assert code == 0
     assert told["batch"] == made.batch == 2
     assert made.space["architecture"]["stem.channels"] == 8
     assert told["networks"] == made.networks >= 3
-    assert "Spearman" in narsfast(capsys, *measure)[1]
+    assert "Spearman" in run_narsfast(*measure)[1]

@@ -1,11 +1,10 @@
 import json
 import subprocess
-import sys
 
 import pytest
 import torch
 
-from narsfast import cli, pipeline
+from narsfast import pipeline
 from narsfast.arch import create_model, load_weights
 from narsfast.errors import UserError
 from narsfast.pipeline import _trials
@@ -107,26 +106,17 @@ def test_an_unknown_network_is_said_before_the_run_knows_it(copy):
         assert len(run.config["baselines"]) == 1
 
 
-def narsfast(capsys, *arguments):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["narsfast", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-    assert not end.value.code
-    return capsys.readouterr().out
-
-
-def test_a_baseline_that_cannot_be_trained_is_said_everywhere(copy, networks, capsys):
-    out = narsfast(capsys, "run", "--out", copy, "--baseline", f"{networks}:broken", "--workers", 1)
+def test_a_baseline_that_cannot_be_trained_is_said_everywhere(copy, networks, run_narsfast):
+    _, out, _ = run_narsfast("run", "--out", copy, "--baseline", f"{networks}:broken", "--workers", 1)
     assert "failed: RuntimeError" in out.replace("\n", " ")
-    found = json.loads(narsfast(capsys, "best", copy, "--json"))
+    found = json.loads(run_narsfast("best", copy, "--json")[1])
     good, bad = found["baselines"]
-    assert good["measured"] > 50
+    assert good["test"] > 50
     assert (good["macs"], good["params"], good["outcome"]) == (640, 650, "ok")
-    assert (bad["model"], bad["measured"], bad["outcome"]) == (f"{networks}:broken", None, "failed")
+    assert (bad["model"], bad["test"], bad["outcome"]) == (f"{networks}:broken", None, "failed")
     assert len(found["results"]) == 2
-    table = narsfast(capsys, "best", copy)
-    assert f"{good['measured']:.2f}" in table
+    _, table, _ = run_narsfast("best", copy)
+    assert f"{good['test']:.2f}" in table
     page = (copy / "report.html").read_text()
     assert "networks.py:broken, 16 px" in page
     assert "baselines, test" in page

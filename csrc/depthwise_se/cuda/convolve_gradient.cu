@@ -17,8 +17,8 @@ struct Gradient {
   DeviceNorm input;
   const float* weight;
   void* d_x;
-  float*
-      partials;  // (partials, kernel^2 + 2, channels): every tap, then the sums of d_x and d_x * (x - mean)
+  // (partials, kernel^2 + 2, channels): every tap, then the sums of d_x and of d_x * (x - mean)
+  float* partials;
   int64_t images_per_block;
 };
 

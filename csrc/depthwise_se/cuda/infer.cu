@@ -7,9 +7,10 @@
 namespace narsfast::cuda {
 namespace {
 
-// The layout of the workspace: moments of a for every image, strip and tile; then pooled, hidden and gate.
+// The workspace: the moments of a for every image, strip and tile, `partials` of them; then pooled, hidden
+// and gate, at these offsets in floats.
 struct WorkspaceLayout {
-  int64_t partials, pooled, hidden, gate, size;  // partials is a number; the others are offsets in floats
+  int64_t partials, pooled, hidden, gate, size;
 
   explicit WorkspaceLayout(const InferArguments& a) {
     const Window& w = a.window;

@@ -5,8 +5,9 @@
 namespace narsfast::cuda {
 namespace {
 
-// For every image and channel, the sums over pixels of d_out * a, d_out * act'(z), d_out * act'(z) * (y -
-// mean), act'(z) and act'(z) * (y - mean): all that the gradients need from the maps, in one pass.
+// Per image and channel, the sums over pixels of
+//   d_out * a, d_out * act'(z), d_out * act'(z) * (y - mean), act'(z), act'(z) * (y - mean):
+// all that the gradients need from the maps, in one pass.
 constexpr int kSums = 5;
 
 template <typename T>

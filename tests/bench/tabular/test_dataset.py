@@ -49,7 +49,7 @@ DESCRIPTION = {
 
 @pytest.fixture
 def write(tmp_path):
-    """Writes rows and a description, the default one with some keys changed; gives the description's path."""
+    """Write rows and a description, the default one with some keys changed; return the description's path."""
 
     def written(dataset=None, **changes):
         dataset = rows() if dataset is None else dataset

@@ -17,7 +17,7 @@ METRICS = {
 
 
 def stand_in(name):
-    """A class of the package with small axes: its rows hold their place in the grid."""
+    """Return a class as the package has it, with small axes: its rows hold their place in the grid."""
     values = ["a", "b", "c"] if name == "NASBench201" else [8, 16, 64]
     axes = {axis: values for axis in COLLECTIONS[name].architecture}
     if name != "NASBench201":

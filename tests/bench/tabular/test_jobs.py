@@ -9,7 +9,7 @@ CASES = [Case(seed, "toy", variant, size) for seed in (0, 1) for variant in ("a"
 
 @pytest.fixture
 def judge():
-    """A judge that counts its calls; variant b does not apply at size 9."""
+    """Return a judge that counts its calls; variant b does not apply at size 9."""
 
     def judged(dataset, variant, size, seed):
         judged.calls += 1

@@ -10,7 +10,7 @@ from narsfast.predictor import pretrain
 
 @pytest.fixture
 def dataset(toy, monkeypatch):
-    """The dataset, batches of 4 or 6, and a small predictor without pretraining, so that searches are fast."""
+    """Load the dataset and set batches of 4 or 6, so that searches are fast."""
     monkeypatch.setattr(searches, "BATCH", 4)
     monkeypatch.setattr(searches, "LARGER_BATCH", 6)
     monkeypatch.setattr(searches, "POPULATION", 6)
@@ -23,7 +23,7 @@ def plain(dataset, seed):
 
 @pytest.fixture(params=[name for name in SEARCHES if name != "no_pretraining"])
 def search(request, monkeypatch):
-    """Every search by name, those of ours with the small predictor."""
+    """Return every search by name, ours with a small predictor that is not pretrained."""
     monkeypatch.setitem(searches.narsfast_search.__kwdefaults__, "make", plain)
     if request.param == "tpe":
         pytest.importorskip("optuna")

@@ -1,0 +1,74 @@
+"""The whole search as one call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from narsfast.common.progress import Progress, notebook_or_silent
+from narsfast.cost import Budget
+from narsfast.runs import Executor
+from narsfast.space import Space
+
+from ._open import open_search
+from ._own import Evaluate, Own, Statistic
+from ._run import Run
+from ._stages import emit, evolve, optimize, pretrain, train
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ._run_options import RunOptions
+
+
+def search(
+    out: str | Path,
+    *,
+    data: Any = None,
+    space: Space | str | Path | None = None,
+    budgets: Sequence[Budget | str] = (),
+    evaluate: Evaluate | None = None,
+    executor: Executor | None = None,
+    statistics: Mapping[str, Statistic] | None = None,
+    workers: int | None = None,
+    progress: Progress | None = None,
+    **options: Unpack[RunOptions],
+) -> Run:
+    """Find networks and their recipes for all budgets, or resume the search in `out`.
+
+    Args:
+        out: the run directory.
+        data: ``digits``, a folder of images, a `Dataset`, or three torch data sets of (image, label) as a tuple
+            (train, validation, test).
+        space: a space, its name or its file.
+        budgets: bounds for each network asked for.
+        evaluate: trains the candidates of the search in the place of narsfast's trainer: given candidates and a number
+            of epochs, it yields a `Trial` per candidate. The run then ends with the families: full trainings are the
+            user's, too.
+        executor: where trainings run; it is not shut down.
+        statistics: further statistics by name, each a function of a list of candidates to as many numbers; budgets may
+            bound them.
+        workers: trainings at once; the default is one per CPU core, or per GPU.
+        progress: told of every long stage; the default is a bar in a notebook, and nothing elsewhere.
+        options: as `narsfast run` has them.
+
+    Raises:
+        UserError: what was given cannot be used, or the run was made with other options.
+    """
+    own = Own(
+        evaluate, executor, dict(statistics or {}), data if not isinstance(data, str | Path | None) else None
+    )
+    given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    given |= {"data": data} if isinstance(data, str | Path) else {}
+    given |= {"space": space} if space is not None else {}
+    given |= {"budgets": list(budgets)} if budgets else {}
+    told = progress or notebook_or_silent()
+    with open_search(out, given, workers, told, own) as opened:
+        pretrain(opened)
+        optimize(opened)
+        evolve(opened)
+        if evaluate is None:
+            train(opened)
+            emit(opened)
+    return Run(out, told, own)

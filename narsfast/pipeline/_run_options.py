@@ -1,0 +1,48 @@
+"""The options of a run as keywords, for type checkers: the fields of `RunConfig`, and what completes to them.
+
+A test holds them to the fields; what each means stands there alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypedDict
+
+from narsfast.cost import Budget
+from narsfast.data import LoaderChoice
+from narsfast.training import Device, OptimBackend, PrecisionName
+
+
+class RunOptions(TypedDict, total=False):
+    """Keywords of `search` beside the named ones; None leaves an option as it is."""
+
+    model: str | None
+    recipe_space: str | None
+    fix: Mapping[str, Any] | None
+    pool_bounds: Budget | str | None
+    latency: str | Path | None
+    mirror: bool | None
+    pool_size: int | None
+    trials_per_batch: int | None
+    iterations: int | None
+    epochs: int | None
+    final_epochs: int | None
+    threshold: float | None
+    correlation: Literal["spearman", "kendall"] | None
+    ensemble_members: int | None
+    seed: int | None
+    trial_timeout: float | None
+    baselines: Sequence[str] | None
+    distill: str | None
+    distill_weight: float | None
+    distill_temperature: float | None
+    threads_per_trial: int | None
+    ops: Literal["fused", "torch"] | None
+    optim_backend: OptimBackend | None
+    device: Device | None
+    precision: PrecisionName | None
+    accumulate: int | None
+    clip_norm: float | None
+    processes_per_trial: int | None
+    loader: LoaderChoice | None

@@ -1,0 +1,85 @@
+"""Commands that look at a run."""
+
+import json
+
+import pytest
+
+from narsfast.runs import RunStore
+
+
+def test_best_shows_results(run_narsfast, stored):
+    code, out, _ = run_narsfast("best", stored, "--json")
+    assert code == 0
+    assert json.loads(out) == {
+        "results": [
+            {
+                "budget": "macs<=1M",
+                "macs": 900_000,
+                "params": 5_000,
+                "predicted": 90.5,
+                "test": 92.25,
+                "measured": 92.25,
+                "dir": str(stored / "family/macs-1M"),
+            }
+        ]
+    }
+    assert "92.25" in run_narsfast("best", stored)[1]
+
+
+def test_best_of_a_run_without_results_is_refused(run_narsfast, tmp_path):
+    RunStore.open(tmp_path / "run", {"seed": 0}).close()
+    code, _, err = run_narsfast("best", tmp_path / "run")
+    assert code == 1
+    assert "has no result yet" in err
+
+
+def test_status_as_json_and_in_sentences(run_narsfast, stored):
+    with RunStore.open(stored, None) as run:
+        run.facts.early_stop_epoch = 2
+        run.started("a" * 16, "search", 2)
+    code, out, _ = run_narsfast("status", stored, "--json")
+    state = json.loads(out)
+    assert code == 0
+    assert (state["stage"], state["batches"][0]["expected"], state["results"]) == ("done", 1, 1)
+    _, out, _ = run_narsfast("status", stored)
+    assert "stage: done" in out
+    assert "batch 1: 0 of 1 trials, 2 epochs each" in out
+    assert "early-stop epoch: 2" in out
+    assert f"in flight: {'a' * 16} (search, 2 epochs) for 0.0 min" in out
+    assert "process: none is working on the run" in out
+
+
+def test_backup_copies_the_database(run_narsfast, stored, tmp_path):
+    code, _, err = run_narsfast("backup", stored, tmp_path / "copy.db")
+    assert (code, err) == (0, "")
+    assert (tmp_path / "copy.db").stat().st_size > 0
+
+
+@pytest.mark.parametrize(
+    ("check", "said"),
+    [
+        (
+            {"status": "equal", "images": 30, "max_abs_difference": 1.5e-5},
+            "equal on 30 (1.5e-05)",
+        ),
+        ({"status": "skipped", "reason": "onnx is not installed"}, "skipped: onnx is not installed"),
+    ],
+)
+def test_best_shows_the_check_of_the_onnx_file(run_narsfast, monkeypatch, stored, check, said):
+    folder = stored / "family/macs-1M"
+    folder.mkdir(parents=True)
+    (folder / "emission.json").write_text(json.dumps({"onnx": check}))
+    tables = []
+    monkeypatch.setattr("narsfast.cli._results.print_table", lambda title, rows: tables.append(rows))
+    run_narsfast("best", stored)
+    assert tables[0][0]["ONNX"] == said
+
+
+@pytest.mark.parametrize("command", ["report", "backup"])
+def test_file_that_cannot_be_written_is_named(run_narsfast, stored, command):
+    target = "/proc/nowhere/file"
+    arguments = [stored, "--out", target] if command == "report" else [stored, target]
+    code, _, err = run_narsfast(command, *arguments)
+    assert code == 1
+    assert f"{target} cannot be written" in err
+    assert "Traceback" not in err

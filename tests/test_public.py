@@ -1,0 +1,74 @@
+"""The public names: what `import narsfast` gives, and what it costs."""
+
+import inspect
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import narsfast as nf
+
+ROOT = Path(__file__).parent.parent
+
+
+def python(code, **options):
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, **options
+    )
+
+
+def test_importing_loads_neither_torch_nor_an_extra():
+    """And takes under 0.1 s of the processor, which does not depend on what else runs here."""
+    code = (
+        "import sys, time; start = time.process_time(); import narsfast; end = time.process_time();"
+        "print(end - start < 0.1, {'torch', 'numpy', 'timm', 'ray', 'onnx'} & set(sys.modules))"
+    )
+    done = python(code)
+    assert done.stdout.strip() == "True set()", done.stderr
+
+
+@pytest.mark.parametrize("name", nf.__all__)
+def test_every_public_name_is_there_and_documented(name):
+    found = getattr(nf, name)
+    assert inspect.getdoc(found) or not callable(found)
+
+
+def test_dir_shows_public_names_only():
+    assert set(dir(nf)) == {*nf.__all__, "__version__"}
+
+
+@pytest.mark.parametrize("name", [path.name for path in (ROOT / "narsfast").iterdir() if path.is_dir()])
+def test_packages_are_attributes(name):
+    if name == "__pycache__":
+        pytest.skip("no package")
+    done = python(f"import narsfast; print(narsfast.{name}.__name__)")
+    assert done.stdout.strip() == f"narsfast.{name}", done.stderr
+
+
+def test_search_and_emit_are_functions_and_packages():
+    code = (
+        "import inspect, narsfast as nf; from narsfast.search import evolve; from narsfast import search;"
+        "print(callable(nf.search), nf.search is search, search.evolve is evolve,"
+        " 'budgets' in inspect.signature(nf.search).parameters, callable(nf.emit))"
+    )
+    assert python(code).stdout.split() == ["True"] * 5
+
+
+def test_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        nf.nothing  # noqa: B018
+
+
+def test_source_folder_without_the_compiled_module_says_what_to_do(tmp_path):
+    shutil.copytree(
+        ROOT / "narsfast", tmp_path / "narsfast", ignore=shutil.ignore_patterns("*.so", "__pycache__")
+    )
+    code = "import sys; sys.path = [p for p in sys.path if p != {0!r}]; sys.path.insert(0, {1!r}); import narsfast"
+    done = python(code.format(str(ROOT), str(tmp_path)), cwd=tmp_path, env={"PATH": "", "PYTHONPATH": ""})
+    last = done.stderr.strip().splitlines()[-1]
+    assert done.returncode == 1
+    assert last.startswith("ImportError: ")
+    assert "without its compiled module" in last
+    assert "pip install -e ." in last
