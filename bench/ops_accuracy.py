@@ -130,12 +130,12 @@ def gradient_rows(data: Dataset, steps: int) -> list[dict[str, float]]:
     torch.manual_seed(0)
     network = candidate().build(len(data.classes), data.in_chans, ops="fused").train()
     optimizer = torch.optim.SGD(network.parameters(), LEARNING_RATE, momentum=0.9)
-    loader = open_loader("torchvision", embedded=False, threads=1)
+    loader = open_loader("torchvision")
     batches = (
         batch
         for epoch in count()
         for batch in loader.batches(
-            data.train, RESOLUTION, RECIPE.batch_size, seed=0, epoch=epoch, training=True, augmentation="crop"
+            data.train, RESOLUTION, RECIPE.batch_size, seed=0, epoch=epoch, training=True
         )
     )
     rows = []

@@ -35,7 +35,7 @@ ALLOWED = {
         "space",
         "training",
     },
-    "cli": {"arch", "cost", "pipeline", "report", "runs", "space"},
+    "cli": {"arch", "cost", "data", "pipeline", "report", "runs", "space"},
 }
 TWINS = {"narsfast.cost._reference", "narsfast.search._reference"}
 """Plain forms of native functions, which only tests and benches may import."""

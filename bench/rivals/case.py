@@ -88,7 +88,7 @@ class Case:
             seed,
             population_size=population,
             num_random=population,
-            children=1,
+            children_per_parent=1,
             generations=generations,
             patience=generations,
         )[0]
@@ -103,7 +103,7 @@ class Case:
             self.pool.genes[:0],
             0,
             population_size=200,
-            children=5,
+            children_per_parent=5,
             patience=GENERATIONS,
         )
 

@@ -20,7 +20,7 @@ class NetworkSpec:
 
     Attributes:
         source: a definition, or a reference as `create_model` takes it.
-        resolution: side of its images, pixels.
+        resolution: Side of its images, pixels.
     """
 
     source: Definition | str
@@ -31,7 +31,7 @@ class NetworkSpec:
         """Complete a resolution that is not given by a definition's own.
 
         Raises:
-            UserError: none is given for a network without a definition, or one below 1.
+            UserError: None is given for a network without a definition, or one below 1.
         """
         if resolution is None and isinstance(source, Definition):
             resolution = source.resolution
@@ -64,7 +64,7 @@ class NetworkSpec:
         """Build the network with fresh weights (`create_model`); a narsfast network knows the resolution.
 
         Raises:
-            UserError: as `create_model`.
+            UserError: As `create_model`.
         """
         network = create_model(
             self.source,

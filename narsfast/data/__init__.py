@@ -5,33 +5,40 @@ from narsfast.common.options import LoaderChoice
 from ._augmentation import AUGMENTATIONS, Augmentation
 from ._batches import batches, steps_per_epoch
 from ._dataset import Dataset, Preprocess, Skipped, Split
-from ._folder import check_folder
 from ._load import load_data, shared_data
 from ._loader import Loader, loader_version, open_loader, resolve_loader
+from ._memory import LabeledImages, as_dataset, dataset_from
 from ._mixing import mixed
 from ._random import derived_seed, uniforms
 from ._share import WHOLE, Share, batch_share, split_share
+from ._source import DIGITS, DataSource
+from ._stored import save_dataset
 
 __all__ = [
     "AUGMENTATIONS",
+    "DIGITS",
     "WHOLE",
     "Augmentation",
+    "DataSource",
     "Dataset",
+    "LabeledImages",
     "Loader",
     "LoaderChoice",
     "Preprocess",
     "Share",
     "Skipped",
     "Split",
+    "as_dataset",
     "batch_share",
     "batches",
-    "check_folder",
+    "dataset_from",
     "derived_seed",
     "load_data",
     "loader_version",
     "mixed",
     "open_loader",
     "resolve_loader",
+    "save_dataset",
     "shared_data",
     "split_share",
     "steps_per_epoch",

@@ -102,12 +102,12 @@ class Dataset:
     """Three splits of labeled images.
 
     Attributes:
-        name: ``digits`` or the folder's name.
+        name: ``digits``, or the folder's or stored data set's name.
         classes: names, in the order of the labels.
         train, val, test: the splits.
         preprocess: how images become a network's input.
         skipped: files that were not images or broken, and left out.
-        root: the folder, or None for embedded data.
+        root: the folder; None where the pixels did not come from image files.
     """
 
     name: str
@@ -118,6 +118,11 @@ class Dataset:
     preprocess: Preprocess
     skipped: tuple[Skipped, ...] = ()
     root: Path | None = None
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the pixels came decoded, so that a loader has no image files to read."""
+        return self.root is None
 
     @property
     def in_chans(self) -> int:

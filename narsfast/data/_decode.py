@@ -42,18 +42,26 @@ def decode(path: Path, mode: str, short_side: int) -> NDArray[np.uint8]:
         Exception: whatever Pillow raises on a file that is broken or not an image.
     """
     with Image.open(path) as file:
-        width, height = file.size
-        scale = short_side / min(width, height)
-        if scale < 1:
-            target = (max(1, round(width * scale)), max(1, round(height * scale)))
-            file.draft(mode, target)
-            image = _eight_bit(file).convert(mode).resize(target, Image.Resampling.BILINEAR)
-        else:
-            image = _eight_bit(file).convert(mode)
-        return np.asarray(image)
+        target = _smaller(file.size, short_side)
+        if target is None:
+            return np.asarray(eight_bit(file).convert(mode))
+        file.draft(mode, target)
+        return np.asarray(eight_bit(file).convert(mode).resize(target, Image.Resampling.BILINEAR))
 
 
-def _eight_bit(image: Image.Image) -> Image.Image:
+def shrunk(image: Image.Image, short_side: int) -> Image.Image:
+    """Shrink a larger image (mode ``L`` or ``RGB``) to this short side in pixels."""
+    target = _smaller(image.size, short_side)
+    return image if target is None else image.resize(target, Image.Resampling.BILINEAR)
+
+
+def _smaller(size: tuple[int, int], short_side: int) -> tuple[int, int] | None:
+    """The size that an image of `size` is shrunk to; None where its short side is not larger."""
+    scale = short_side / min(size)
+    return None if scale >= 1 else (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
+
+
+def eight_bit(image: Image.Image) -> Image.Image:
     """Gray pixels of more than 8 bits as 8 bits; every other image as it is.
 
     Pillow's own conversion cuts such values off at 255. Here 16-bit pixels are divided by 256. 32-bit integers

@@ -13,11 +13,11 @@ from narsfast.errors import UserError
 from ._dataset import Dataset, Preprocess, Split
 from ._decode import CACHE_BYTES, KEPT_SIDE, Decoded
 from ._split import stratified
+from ._statistics import pixel_statistics
 
 _VALIDATION = ("val", "validation", "valid")
 _SHARES = (0.7, 0.15, 0.15)  # one folder split three ways (this project's choice)
 _HELD_OUT = (0.85, 0.15)  # a split that is missing is taken from train (this project's choice)
-_STATISTICS_IMAGES = 2048  # images that mean and std are taken from
 
 
 def load_folder(root: Path, resolution: int, mirror: bool, cache_bytes: int = CACHE_BYTES) -> Dataset:
@@ -45,7 +45,7 @@ def load_folder(root: Path, resolution: int, mirror: bool, cache_bytes: int = CA
     labels, sources = labels[decoded.good], sources[decoded.good]
     _check_counts(folders, classes, labels, sources, len(decoded.skipped))
     parts = _parts(list(folders), labels, sources, classes)
-    mean, std = _statistics(decoded, parts["train"])
+    mean, std = pixel_statistics(decoded.part(parts["train"]), 3)
     preprocess = Preprocess(in_chans=3, mean=mean, std=std, mirror=mirror)
     splits = {name: Split(name, labels[part], decoded.part(part), preprocess) for name, part in parts.items()}
     return Dataset(
@@ -154,22 +154,6 @@ def _parts(
         first, *taken = (first[part] for part in stratified(labels[first], shares, classes))
         parts.update(zip(missing, taken, strict=True))
     return {"train": first, "val": parts["val"], "test": parts["test"]}
-
-
-def _statistics(decoded: Decoded, train: NDArray[np.int64]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each channel, 0..1, over at most 2,048 training images evenly spread."""
-    chosen = train[np.linspace(0, len(train) - 1, min(len(train), _STATISTICS_IMAGES)).astype(np.int64)]
-    total, squares, pixels = np.zeros(3), np.zeros(3), 0
-    for start in range(0, len(chosen), 64):
-        images = decoded.part(chosen[start : start + 64])
-        for image in images.read(np.arange(len(images.sizes))):
-            values = np.asarray(image, dtype=np.float32).reshape(-1, 3) / 255.0
-            total += values.sum(axis=0, dtype=np.float64)
-            squares += np.square(values).sum(axis=0, dtype=np.float64)
-            pixels += len(values)
-    mean = total / pixels
-    std = np.sqrt(np.maximum(squares / pixels - mean**2, 1e-6))
-    return tuple(round(float(v), 4) for v in mean), tuple(round(float(v), 4) for v in std)
 
 
 def check_folder(root: Path) -> None:

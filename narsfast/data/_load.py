@@ -7,28 +7,28 @@ from functools import lru_cache
 from pathlib import Path
 
 from ._dataset import Dataset
-from ._digits import load_digits
-from ._folder import load_folder
+from ._source import DataSource
 
 _log = logging.getLogger("narsfast.data")
 _SHOWN = 20  # skipped files named in the warning
 
 
 def load_data(spec: str | Path, resolution: int = 320, *, mirror: bool = True) -> Dataset:
-    """Loads a data set and warns of files that are skipped, by name.
+    """Load a data set, and warn of files that are skipped, by name.
 
     Args:
-        spec: ``digits`` (embedded: 1,797 handwritten digits, 32 px, gray) or a folder of images, see
-            `narsfast.data._folder.load_folder` for its layouts.
-        resolution: the largest resolution in pixels it will be used at; larger images are shrunk to 1.5 times
-            that once. The decoded images of a folder are kept in memory up to 1 GiB and decoded at each
+        spec: ``digits`` (embedded: 1,797 handwritten digits, 32 px, gray), a folder of images, see
+            `narsfast.data._folder.load_folder` for its layouts, or a file that `save_dataset` wrote.
+        resolution: the largest resolution in pixels it will be used at; larger images of a folder are shrunk to 1.5
+            times that once. The decoded images of a folder are kept in memory up to 1 GiB and decoded at each
             reading beyond.
-        mirror: whether a mirrored image keeps its class (never for digits).
+        mirror: whether a mirrored image keeps its class (never for digits, nor where a stored data set says
+            otherwise).
 
     Raises:
-        UserError: the folder is missing, or its classes are not usable.
+        UserError: the folder or file is missing, or its classes are not usable.
     """
-    dataset = load_digits() if str(spec) == "digits" else load_folder(Path(spec), resolution, mirror)
+    dataset = DataSource.parse(spec).load(resolution, mirror=mirror)
     if dataset.skipped:
         named = ", ".join(str(skipped) for skipped in dataset.skipped[:_SHOWN])
         more = f" and {len(dataset.skipped) - _SHOWN} more" if len(dataset.skipped) > _SHOWN else ""
@@ -38,5 +38,5 @@ def load_data(spec: str | Path, resolution: int = 320, *, mirror: bool = True) -
 
 @lru_cache(maxsize=2)
 def shared_data(spec: str, resolution: int = 320, mirror: bool = True) -> Dataset:
-    """`load_data`, once a process: the trials of one process share the decoded images."""
+    """Load data as `load_data`, once per process: its trials share the decoded images."""
     return load_data(spec, resolution, mirror=mirror)

@@ -15,6 +15,8 @@ from narsfast.common.options import LoaderChoice
 from narsfast.errors import UserError
 
 from ._batches import batches
+from ._dataset import Dataset
+from ._source import DataSource
 
 _log = logging.getLogger("narsfast.data")
 
@@ -39,15 +41,15 @@ class Loader:
     batches: Callable[..., Iterator[tuple[Tensor, Tensor]]]
 
 
-def resolve_loader(choice: str, embedded: bool = False) -> LoaderName:
+def resolve_loader(choice: str, data: DataSource | Dataset | None = None) -> LoaderName:
     """The loader that a choice means on this machine; ``auto`` is explained in one line of the log.
 
-    ``auto`` is DALI for image folders where DALI can be imported. DALI serves embedded data, too, but there it has
+    ``auto`` is DALI for image folders where DALI can be imported. DALI serves other data, too, but there it has
     nothing to decode, and its start takes longer than it saves.
 
     Args:
         choice: ``auto``, ``dali`` or ``torchvision``.
-        embedded: whether the data is embedded (digits) and not a folder.
+        data: what is to be loaded; None is a folder of images.
 
     Raises:
         UserError: no such loader, or DALI is asked for and cannot be imported.
@@ -56,8 +58,8 @@ def resolve_loader(choice: str, embedded: bool = False) -> LoaderName:
         raise UserError(f"loader is {choice!r}; it must be one of {', '.join(get_args(LoaderChoice))}")
     if choice == "torchvision":
         return "torchvision"
-    if choice == "auto" and embedded:
-        _explain("torchvision", "the data is embedded, with nothing to decode")
+    if choice == "auto" and data is not None and data.embedded:
+        _explain("torchvision", "the pixels come decoded, not in image files")
         return "torchvision"
     missing = _why_not_dali()
     if choice == "dali" and missing is not None:
@@ -75,21 +77,25 @@ def resolve_loader(choice: str, embedded: bool = False) -> LoaderName:
 
 
 def open_loader(
-    choice: str = "auto", *, embedded: bool = False, threads: int = 1, device: int | None = None
+    choice: str = "auto",
+    *,
+    data: DataSource | Dataset | None = None,
+    threads: int = 1,
+    device: int | None = None,
 ) -> Loader:
     """A loader for any split.
 
     Loaders with the same arguments are the same one in a process, as its pipelines serve many trainings.
 
     Args:
-        choice, embedded: as in `resolve_loader`.
+        choice, data: as in `resolve_loader`.
         threads: of DALI; the other one works in the calling thread.
         device: index of the CUDA device that DALI decodes on and leaves the batches on; None is the CPU.
 
     Raises:
         UserError: as `resolve_loader`; or there is no such device, or the loader cannot use one.
     """
-    name = resolve_loader(choice, embedded)
+    name = resolve_loader(choice, data)
     if name == "torchvision":
         if device is not None:
             raise UserError(

@@ -1,4 +1,4 @@
-"""What a user takes home: one folder per found network, and the way back from it."""
+"""Emission: one folder per found network, and loading from it."""
 
 from narsfast.common.callable_package import make_callable
 

@@ -1,4 +1,4 @@
-"""The model card: a README.md that lets a stranger use and judge the network."""
+"""The model card: a README.md from which anybody can use and judge the network."""
 
 from __future__ import annotations
 
@@ -53,17 +53,17 @@ def _accuracies(found: Measurements, data: DataFacts) -> str:
             (
                 "predicted",
                 _percent(found.predicted),
-                "by the search's predictor, for a training cut short at the early-stop epoch",
+                "by the search's predictor, for a training stopped at the early-stop epoch",
             ),
             (
                 "validation",
                 _percent(found.validation),
-                f"{images.get('val', 0)} images; the search has seen them",
+                f"{images.get('val', 0)} images; the search selected by them",
             ),
             (
                 "test",
                 _percent(found.test),
-                f"{images.get('test', 0)} images; looked at once, after the search",
+                f"{images.get('test', 0)} images; used once, after the search",
             ),
             ("chance", _percent(data.chance), "share of the largest class of the validation split"),
         ],
@@ -112,12 +112,10 @@ def _preprocessing(resolution: int, data: DataFacts) -> str:
         return ", ".join(f"{value:.6g}" for value in values)
 
     return (
-        f"{'Gray' if data.in_chans == 1 else 'RGB'} image; the centered square of {100 * data.crop:g} % of "
-        "the shorter "
-        f"side, resized to {resolution} x {resolution} pixels (antialiased bilinear), "
-        "which is "
-        f"nearly the shorter side to {data.resize(resolution)} and a center crop; values 0 to 1, "
-        f"minus mean ({numbers(data.mean)}), divided by standard deviation ({numbers(data.std)})."
+        f"{'Gray' if data.in_chans == 1 else 'RGB'} image; the centered square of {100 * data.crop:g} % of the shorter "
+        f"side, resized to {resolution} x {resolution} pixels (antialiased bilinear), which is nearly a resize of the "
+        f"shorter side to {data.resize(resolution)} and a center crop; values 0 to 1, minus mean "
+        f"({numbers(data.mean)}), divided by standard deviation ({numbers(data.std)})."
     )
 
 
@@ -134,7 +132,7 @@ def _statistics(statistics: Mapping[str, int | float]) -> str:
     return _table(("statistic", "value", "counted"), [(name, value, how) for name, how, value in rows])
 
 
-def _taught(found: Measurements) -> str:
+def _distillation(found: Measurements) -> str:
     if found.distillation is None:
         return ""
     teacher = found.distillation
@@ -142,21 +140,21 @@ def _taught(found: Measurements) -> str:
         f" (candidate `{teacher['candidate']}`, the run's largest network)" if "candidate" in teacher else ""
     )
     return (
-        f" Distilled from `{teacher['teacher']}`{own}: the loss is {1 - teacher['weight']:g} of the labels' and "
-        f"{teacher['weight']:g} of the divergence from the teacher's answers, at temperature {teacher['temperature']:g}."
+        f" Distilled from `{teacher['teacher']}`{own}: the loss is {1 - teacher['weight']:g} times that of the labels "
+        f"plus {teacher['weight']:g} times the divergence from the teacher, at temperature {teacher['temperature']:g}."
     )
 
 
 def _origin(found: Measurements, given: NetworkSpec | None) -> str:
     if found.budget == GIVEN:
-        return "trained by narsfast with a recipe that was given."
+        return "trained by narsfast with a given recipe."
     if given is not None:
         return f"""the network `{given.name}` with the training recipe that
 narsfast found for it, by a search over recipes after FBNetV3
 (CVPR 2021, where architectures are searched jointly)."""
     return f"""found together with its training recipe by
-narsfast, a search over architectures and recipes after FBNetV3
-(joint architecture-recipe search, CVPR 2021), within the budget **{found.budget}**."""
+narsfast, by a joint search over architectures and recipes after FBNetV3
+(CVPR 2021), within the budget **{found.budget}**."""
 
 
 def _architecture(definition: Definition | None, given: NetworkSpec | None) -> str:
@@ -202,13 +200,13 @@ def model_card(
     """Write the model card as Markdown.
 
     Args:
-        title: the heading.
-        definition: the architecture; None where it is none of ours.
-        recipe: the recipe it was trained with.
-        data: the data it was trained on.
-        found: budget, statistics and accuracies.
-        onnx: how the ONNX file compares with torch.
-        given: the network, where the recipe of one network was searched.
+        title: The heading.
+        definition: The architecture; None if the network is not a narsfast network.
+        recipe: The recipe with which it was trained.
+        data: The data on which it was trained.
+        found: Budget, statistics and accuracies.
+        onnx: The comparison of the ONNX file with torch.
+        given: The network, if only its recipe was searched.
 
     Returns:
         The text of README.md.
@@ -247,7 +245,7 @@ An image classifier for {len(data.classes)} classes, {_origin(found, given)}
 
 ## Recipe
 
-Trained from scratch for {found.epochs} epochs with seed {found.seed}{duration}{step}.{_taught(found)}
+Trained from scratch for {found.epochs} epochs with seed {found.seed}{duration}{step}.{_distillation(found)}
 
 {_table(("field", "value"), recipe_rows)}
 {_TIMM if definition else ""}
@@ -257,7 +255,7 @@ Trained from scratch for {found.epochs} epochs with seed {found.seed}{duration}{
 
 ## Limits
 
-- It knows the classes above and nothing else: every image is given one of them.
+- The network knows only the classes above; every image gets one of them.
 - Validation accuracy flatters, because the search chose by that split; the test accuracy is the one to quote.
 - Accuracy on images of another origin, under corruption or between groups of people was not measured.
 - The statistics are counted, but for a latency: networks of equal cost may differ in latency on a device.

@@ -1,4 +1,4 @@
-"""Writing one found network as a folder that can be used without the run it came from."""
+"""Writing of one found network as a folder that can be used without its run."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from ._timm import model_name, timm_arguments, timm_model
 
 @dataclass(frozen=True)
 class Emission:
-    """What `emit` wrote.
+    """The files that `emit` wrote.
 
     Attributes:
-        directory: the folder.
-        files: names of the files in it, sorted.
-        onnx: how the ONNX file compares with torch, or why there is none.
+        directory: The folder.
+        files: Names of the files in it, sorted.
+        onnx: The comparison of the ONNX file with torch, or why there is none.
     """
 
     directory: Path
@@ -89,28 +89,27 @@ def emit(
     test_batches: Iterable[tuple[Tensor, Tensor]] | None = None,
     padding: Padding = "published",
     given: NetworkSpec | None = None,
-    further: Mapping[str, str] | None = None,
+    extra_files: Mapping[str, str] | None = None,
 ) -> Emission:
-    """Write one found network into `directory`, whole or not at all.
+    """Write one found network to a folder, atomically.
 
     The folder holds definition.json, recipe.json, weights.safetensors, model.onnx (with the ``[onnx]``
     extra), preprocessing.json, timm_args.yaml, timm_model.py, README.md (the model card) and emission.json
     (all measurements, versions and the SHA-256 of every other file). An existing folder of that name is
-    replaced. A network that is not of ours has no definition and no arguments for timm: emission.json names its
+    replaced. A network that is not a narsfast network has no definition and no arguments for timm: emission.json has its
     reference, and the file of its factory is copied to model.py.
 
     Args:
-        directory: the folder to write.
-        network: the trained network, as `narsfast.create` builds it (it knows its `definition`), or that of `given`;
-            not changed.
-        recipe: the recipe it was trained with.
-        data: what must be known of the data to use the network.
-        found: budget, statistics and accuracies.
-        test_batches: pairs (images (b, C, H, W) float32 normalized, labels (b,)) on which the ONNX file is
+        directory: The folder to write.
+        network: The trained network, a narsfast network with a `definition` or that of `given`; it is not changed.
+        recipe: The recipe with which it was trained.
+        data: The facts about the data that are needed to use the network.
+        found: Budget, statistics and accuracies.
+        test_batches: Pairs (images (b, C, H, W) float32 normalized, labels (b,)) on which the ONNX file is
             compared with torch; None leaves it unchecked.
-        padding: the padding mode the network was created with.
-        given: the network, where it was not searched.
-        further: texts of further files by their names.
+        padding: The padding mode with which the network was built.
+        given: The network, if its architecture was not searched.
+        extra_files: Texts of additional files by name.
 
     Returns:
         The folder, its files and the outcome of the ONNX check.
@@ -139,7 +138,9 @@ def emit(
         write("recipe.json", recipe.model_dump_json(indent=2) + "\n")
         write("preprocessing.json", preprocessing.model_dump_json(indent=2) + "\n")
         save_weights(network, folder / WEIGHTS_FILE)
-        shutil.copymode(folder / "recipe.json", folder / WEIGHTS_FILE)  # safetensors allows its owner only
+        shutil.copymode(
+            folder / "recipe.json", folder / WEIGHTS_FILE
+        )  # safetensors makes it readable by the owner only
         onnx = export_and_check(network, folder / "model.onnx", resolution, data.in_chans, test_batches)
         architecture: dict[str, Any]
         if definition is not None:
@@ -156,7 +157,7 @@ def emit(
             architecture = {"model": _local_reference(given.name, folder)}
         card = model_card(target.name, definition, recipe, data=data, found=found, onnx=onnx, given=given)
         write("README.md", card)
-        for name, text in (further or {}).items():
+        for name, text in (extra_files or {}).items():
             write(name, text)
         write("emission.json", _manifest(folder, architecture, data, found, onnx))
         files = tuple(sorted(path.name for path in folder.iterdir()))
@@ -164,7 +165,7 @@ def emit(
 
 
 def _local_reference(reference: str, folder: Path) -> str:
-    """The reference as the folder knows it, with the file of a factory copied into it."""
+    """Return the reference relative to the folder, after copying the file of a factory into it."""
     file = reference_file(reference)
     if file is None:
         return reference

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from narsfast.data import Dataset
+from narsfast.data import Dataset, Preprocess
 
 GIVEN = "a given recipe"
 """In the place of a budget where nothing was searched."""
@@ -35,10 +35,10 @@ class DataFacts:
     in_chans: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    crop: float = 0.875
-    mirror: bool = True
-    area: tuple[float, float] = (0.35, 1.0)
-    ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    crop: float = Preprocess.evaluation_crop
+    mirror: bool = Preprocess.mirror
+    area: tuple[float, float] = Preprocess.area
+    ratio: tuple[float, float] = Preprocess.ratio
     images: Mapping[str, int] = field(default_factory=dict)
     chance: float | None = None
 

@@ -1,4 +1,4 @@
-"""From an emitted folder back to a trained network."""
+"""Loading of a trained network and its preprocessing from an emitted folder."""
 
 from __future__ import annotations
 
@@ -21,18 +21,17 @@ MODEL_FILE = "model.py"
 
 
 class Preprocessing(BaseModel):
-    """preprocessing.json: what an image must go through, and what the logits mean.
+    """The content of preprocessing.json: the preprocessing of images and the meaning of logits.
 
     Attributes:
-        classes: class names in the order of the logits.
-        in_chans: channels of the input.
-        resolution: height and width of the input in pixels.
-        crop: side of the centered square that is looked at, as a share of the image's shorter side.
-        resize: for pipelines that resize the shorter side and then crop the center: the pixels to resize it
-            to.
-        mean: per channel, on values 0..1.
-        std: per channel.
-        padding: padding mode of the network, ``published`` or ``half``.
+        classes: Class names in the order of the logits.
+        in_chans: Channels of the input.
+        resolution: Height and width of the input in pixels.
+        crop: Side of the centered square that is used, as a share of the image's shorter side.
+        resize: Pixels of the shorter side, for pipelines that resize it and then crop the center.
+        mean: Mean per channel, of values 0 to 1.
+        std: Standard deviation per channel, of values 0 to 1.
+        padding: Padding mode of the network, ``published`` or ``half``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -51,7 +50,7 @@ def read_json(directory: Path, name: str) -> Any:
     """Read one JSON file of an emitted folder.
 
     Raises:
-        UserError: the folder or the file is missing, or the file is not JSON.
+        UserError: The folder or the file is missing, or the file is not JSON.
     """
     if not directory.is_dir():
         raise UserError(
@@ -70,7 +69,7 @@ def read_preprocessing(directory: str | Path) -> Preprocessing:
     """Read preprocessing.json of an emitted folder.
 
     Raises:
-        UserError: a missing or broken file, with its name.
+        UserError: The file is missing or broken.
     """
     directory = Path(directory)
     try:
@@ -82,16 +81,16 @@ def read_preprocessing(directory: str | Path) -> Preprocessing:
 
 
 def load(directory: str | Path) -> nn.Module:
-    """Return the trained network of an emitted folder.
+    """Load the trained network of an emitted folder.
 
     Args:
-        directory: a folder written by `emit`. Where the network came from a factory, the folder's model.py is run.
+        directory: A folder written by `emit`. If the network comes from a factory, the folder's model.py is executed.
 
     Returns:
         The network on the CPU, in eval mode, with the trained weights.
 
     Raises:
-        UserError: a missing or broken file, with its name.
+        UserError: A file is missing or broken; the message names it.
     """
     directory = Path(directory)
     network = _untrained(directory, read_preprocessing(directory))
@@ -100,7 +99,7 @@ def load(directory: str | Path) -> nn.Module:
 
 
 def _untrained(directory: Path, preprocessing: Preprocessing) -> nn.Module:
-    """The network of the folder's definition, or of the reference in its emission.json."""
+    """Build the network of the folder's definition, or of the reference in its emission.json."""
     classes, channels = len(preprocessing.classes), preprocessing.in_chans
     if not (directory / "definition.json").exists() and (directory / "emission.json").exists():
         reference = read_json(directory, "emission.json").get("model")
@@ -113,16 +112,16 @@ def _untrained(directory: Path, preprocessing: Preprocessing) -> nn.Module:
 
 
 def load_transform(directory: str | Path) -> Callable[[Image.Image], Tensor]:
-    """Return what turns an image into the network's input, exactly as validation and test did.
+    """Return the preprocessing of an image, exactly as in validation and test.
 
     Args:
-        directory: a folder written by `emit`.
+        directory: A folder written by `emit`.
 
     Returns:
-        A function: PIL image of any size and mode -> (in_chans, resolution, resolution) float32, normalized.
+        A function from a PIL image of any size and mode to (in_chans, resolution, resolution) float32, normalized.
 
     Raises:
-        UserError: a missing or broken preprocessing.json.
+        UserError: The file preprocessing.json is missing or broken.
     """
     facts = read_preprocessing(directory)
     mean = torch.tensor(facts.mean).view(-1, 1, 1)

@@ -1,4 +1,4 @@
-"""An architecture in the block notation that timm and its relatives use."""
+"""Architectures in timm's block notation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def _block(row: Row, kind: str, stride: int, repeats: int) -> str:
 
 
 def _row(row: Row, width: int) -> list[str]:
-    """Return one row as blocks; the first of them stands apart where it alone has (or lacks) an expansion."""
+    """Return one row as blocks; the first is separate if it alone has (or lacks) an expansion."""
 
     def kind(in_channels: int) -> str:
         return "ds" if round_width(in_channels * row.expansion) == in_channels else "ir"
@@ -25,18 +25,18 @@ def _row(row: Row, width: int) -> list[str]:
 
 
 def block_notation(definition: Definition) -> list[list[str]]:
-    """Write the stages of `definition` in timm's block notation, the last convolution of the head included.
+    """Write the stages of a definition and the first convolution of its head in timm's block notation.
 
-    ``ir`` is an inverted residual, ``ds`` one without expansion, then repeats, kernel, stride, expansion,
-    channels and the squeeze-excite ratio (of the block's input). Activations are hard-swish and gates
-    hard-sigmoid throughout. Paddings other than half the kernel have no counterpart in this notation, and timm rounds
-    channels to multiples of 8.
+    ``ir`` is an inverted residual and ``ds`` one without expansion; they are followed by repeats, kernel, stride,
+    expansion, channels and the squeeze-excite ratio (of the block's input). Activations are hard-swish and gates
+    hard-sigmoid. The notation cannot express paddings other than half the kernel, and timm rounds channels to multiples
+    of 8.
 
     Args:
-        definition: the architecture.
+        definition: The architecture.
 
     Returns:
-        One list of strings a stage, as timm's ``decode_arch_def`` takes them.
+        One list of strings per stage, as timm's ``decode_arch_def`` reads them.
     """
     width = definition.stem_channels
     stages: list[list[str]] = []
@@ -50,5 +50,5 @@ def block_notation(definition: Definition) -> list[list[str]]:
 
 
 def notation_text(stages: Sequence[Sequence[str]]) -> str:
-    """Return the stages one a line, for people."""
+    """Return the stages as text, one per line."""
     return "\n".join(" ".join(stage) for stage in stages)

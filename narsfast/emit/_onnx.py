@@ -1,4 +1,4 @@
-"""ONNX: export of a network and the check of the file against torch, image by image."""
+"""Export of a network to ONNX, and comparison of the file with torch."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ NEEDS = ("onnx", "onnxscript", "onnxruntime")
 
 @dataclass(frozen=True)
 class OnnxCheck:
-    """How the exported file compares with the torch module it came from.
+    """The comparison of an exported file with its torch module.
 
     Attributes:
-        status: ``equal`` (same top-1 class for every image), ``differs``, ``unchecked`` (exported, but no
-            images were given to compare on), ``skipped`` (not exported) or ``failed`` (the exporter gave up).
-        reason: one line on ``skipped``, ``unchecked`` and ``failed``, else empty.
-        images: number of images compared.
-        same_top1: number of them with the same top-1 class.
-        max_abs_difference: largest absolute difference between two logits; None when nothing was compared.
+        status: ``equal`` (same top-1 class for every image), ``differs``, ``unchecked`` (exported, but there were no
+            images to compare), ``skipped`` (not exported) or ``failed`` (the exporter raised an error).
+        reason: The reason for ``skipped``, ``unchecked`` and ``failed`` in one line, else empty.
+        images: Number of images compared.
+        same_top1: Number of them with the same top-1 class.
+        max_abs_difference: Largest absolute difference of a logit; None if nothing was compared.
     """
 
     status: Literal["equal", "differs", "unchecked", "skipped", "failed"]
@@ -46,7 +46,7 @@ class OnnxCheck:
 
 @contextmanager
 def _quiet_exporter() -> Iterator[None]:
-    """Silence what the exporter logs and warns of its own passes; errors still raise."""
+    """Silence logs and warnings of the exporter about its own passes; errors are still raised."""
     names = ("torch.onnx", "onnxscript", "onnx_ir")
     levels = {name: logging.getLogger(name).level for name in names}
     try:
@@ -61,21 +61,21 @@ def _quiet_exporter() -> Iterator[None]:
 
 
 def missing_packages() -> tuple[str, ...]:
-    """Return which packages of the ``[onnx]`` extra are not installed."""
+    """Return the packages of the ``[onnx]`` extra that are not installed."""
     return tuple(name for name in NEEDS if importlib.util.find_spec(name) is None)
 
 
 def export_onnx(network: nn.Module, path: Path, resolution: int, in_chans: int) -> None:
-    """Write `network` in eval mode as ONNX with a free batch dimension.
+    """Export a network in eval mode to ONNX with a dynamic batch dimension.
 
     Input ``images`` (batch, in_chans, resolution, resolution) float32, output ``logits`` (batch, classes)
     float32.
 
     Args:
-        network: the trained module; it is copied to the CPU and not changed.
-        path: the file to write; the weights are inside it.
-        resolution: height and width of the input in pixels.
-        in_chans: channels of the input.
+        network: The trained module; it is copied and not changed.
+        path: The file to write, with the weights inside.
+        resolution: Height and width of the input in pixels.
+        in_chans: Channels of the input.
     """
     module = copy.deepcopy(network).cpu().eval()
     set_ops(module, "torch")
@@ -95,12 +95,12 @@ def export_onnx(network: nn.Module, path: Path, resolution: int, in_chans: int) 
 
 
 def compare_onnx(network: nn.Module, path: Path, batches: Iterable[tuple[Tensor, Tensor]]) -> OnnxCheck:
-    """Run the file at `path` and `network` on the same images and compare the logits.
+    """Compare the logits of an ONNX file and its torch module on the same images.
 
     Args:
-        network: the torch module the file was made from; run on a copy in eval mode on the CPU.
-        path: the ONNX file.
-        batches: pairs (images (b, C, H, W) float32 normalized, labels (b,)), usually the test split.
+        network: The torch module of the file, of which a copy is run in eval mode on the CPU.
+        path: The ONNX file.
+        batches: Pairs (images (b, C, H, W) float32 normalized, labels (b,)), usually the test split.
 
     Returns:
         ``equal`` or ``differs`` with the counts, or ``unchecked`` when `batches` is empty.
@@ -122,7 +122,7 @@ def compare_onnx(network: nn.Module, path: Path, batches: Iterable[tuple[Tensor,
             same += int((ours.argmax(1) == theirs.argmax(1)).sum())
             largest = max(largest, float((ours - theirs).abs().max()))
     if images_seen == 0:
-        return OnnxCheck("unchecked", "no images were given to compare on")
+        return OnnxCheck("unchecked", "there were no images to compare")
     return OnnxCheck("equal" if same == images_seen else "differs", "", images_seen, same, largest)
 
 
@@ -133,27 +133,26 @@ def export_and_check(
     in_chans: int,
     batches: Iterable[tuple[Tensor, Tensor]] | None,
 ) -> OnnxCheck:
-    """Export `network` to `path` and compare; a missing extra or a failing exporter is a result, no error.
+    """Export a network and compare the file; a missing extra or a failing exporter is a result, not an error.
 
-    The weights and the recipe of a long training are worth more than its ONNX twin, so neither may be lost to
-    it.
+    An export that fails must not prevent the emission of a trained network.
 
     Args:
-        network: the trained module.
-        path: the ONNX file to write; absent afterwards when the status is ``skipped`` or ``failed``.
-        resolution: height and width of the input in pixels.
-        in_chans: channels of the input.
-        batches: images to compare on, or None.
+        network: The trained module.
+        path: The ONNX file to write; there is none if the status is ``skipped`` or ``failed``.
+        resolution: Height and width of the input in pixels.
+        in_chans: Channels of the input.
+        batches: Images to compare, or None.
 
     Returns:
-        What happened, with the reason.
+        The outcome, with a reason.
     """
     missing = missing_packages()
     if missing:
         return OnnxCheck("skipped", f"{', '.join(missing)} not installed; pip install 'narsfast[onnx]'")
     try:
         export_onnx(network, path, resolution, in_chans)
-    except Exception as error:  # whatever an exporter raises on an operator it cannot express
+    except Exception as error:  # exporters raise many kinds of errors for operators that they do not support
         path.unlink(missing_ok=True)
         first_line = (str(error).strip().splitlines() or [""])[0]
         return OnnxCheck("failed", f"{type(error).__name__}: {first_line}")

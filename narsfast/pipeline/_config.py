@@ -16,6 +16,7 @@ from narsfast.common.option_field import option_field
 from narsfast.common.options import POOL_SIZE, RUN_OPTIONS, Correlation
 from narsfast.common.renamed import upgrade_given, upgrade_stored
 from narsfast.cost import LATENCY, NO_TABLE, STATISTICS, Budget, LatencyTable
+from narsfast.data import DIGITS, DataSource
 from narsfast.errors import UserError, refusal
 from narsfast.space import Space, load_space, with_recipe_space
 from narsfast.training import TrainerSettings, resolve_device
@@ -35,7 +36,7 @@ class RunConfig(TrainerSettings):
     `narsfast.common.options` describes the fields that are stored as they are given; the others are:
 
     Attributes:
-        data: ``digits`` or a folder of images (absolute path).
+        data: ``digits``, a folder of images or a stored data set (absolute path), see `narsfast.data.DataSource`.
         space: the space as plain data (`Space.to_dict`), with fixed fields already applied.
         pool_bounds: bounds of the pool on statistics, as in ``macs=2M:40M``; None is the whole space.
         budgets: bounds for each network asked for, as in ``macs=50M,params=3M``.
@@ -174,25 +175,22 @@ def resolve_space(given: Mapping[str, Any], stored: Mapping[str, Any] | None = N
     """The data and the space of these options, as in `resolve_config`: `data`, `model`, `space`, `recipe_space`, `fix`.
 
     Returns:
-        ``digits`` or the folder's absolute path, and the space with what is fixed; of one model, its recipes.
+        The data (`narsfast.data.DataSource.text`), and the space with what is fixed; of one model, its recipes.
 
     Raises:
         UserError: as `resolve_config`.
     """
     stored = stored or {}
-    data = str(given.get("data", stored.get("data", RUN_OPTIONS["data"].default)))
-    if not data:
-        raise UserError("data is empty; give `digits` or a folder of images")
+    data = DataSource.parse(given.get("data", stored.get("data", RUN_OPTIONS["data"].default)))
     if "space" in given or "space" not in stored:
-        chosen = given.get("space", "tiny" if data == "digits" else "mobile")
+        chosen = given.get("space", "tiny" if data.text == DIGITS else "mobile")
         space = chosen if isinstance(chosen, Space) else load_space(chosen)
     else:
         space = Space.from_dict(stored["space"])
     if "recipe_space" in given:
         space = with_recipe_space(space, str(given["recipe_space"]))
-    absolute = data if data == "digits" else str(Path(data).expanduser().resolve())
     if model := chosen_model(given, stored):
-        return absolute, recipe_space(space, model, given.get("fix") or {})
+        return data.text, recipe_space(space, model, given.get("fix") or {})
     if not space.stages:
         raise UserError(f"space {space.name} has no stages to build networks from; a run needs them")
-    return absolute, space.fix(given.get("fix") or {})
+    return data.text, space.fix(given.get("fix") or {})

@@ -17,7 +17,7 @@ from narsfast.common.differences import differences
 from narsfast.common.progress import Progress, silent
 from narsfast.common.version import trains_alike
 from narsfast.cost import LatencyTable
-from narsfast.data import check_folder, loader_version, resolve_loader
+from narsfast.data import DataSource, loader_version, resolve_loader
 from narsfast.errors import UserError
 from narsfast.runs import RunStore
 from narsfast.space import Space
@@ -123,10 +123,9 @@ def _check_environment(run: RunStore, config: RunConfig) -> None:
     tested = {result.model for result in run.facts.baselines or ()}
     if run.facts.stage == "done" and tested >= set(config.baselines):
         return
-    embedded = config.data == "digits"
-    if not embedded:
-        check_folder(Path(config.data))  # said before anything about how it would be read
-    resolved = config.trainer.resolved(embedded=embedded)
+    source = DataSource.parse(config.data)
+    source.check()  # said before anything about how it would be read
+    resolved = config.trainer.resolved(source)
     if "optimizer" in config.space["recipe"]:
         optimizers = Space.from_dict(config.space).values("optimizer")
         check_optimizers([str(name) for name in optimizers], resolved.optim_backend)
@@ -136,7 +135,7 @@ def _check_environment(run: RunStore, config: RunConfig) -> None:
         "python": platform.python_version(),
         "machine": platform.machine(),
         "instruction_set": _native.isa(),
-        "loader_version": loader_version(resolve_loader(resolved.loader, embedded)),
+        "loader_version": loader_version(resolve_loader(resolved.loader, source)),
         **{name: value for name, value in resolved if value != getattr(config, name)},
     }
     if model := run.config.get("model"):

@@ -27,7 +27,7 @@ from narsfast.arch import (
 from narsfast.common.files import replacing_directory
 from narsfast.common.progress import Progress, silent
 from narsfast.cost import STATISTICS, LatencyTable, count_definitions, scale
-from narsfast.data import batches, shared_data
+from narsfast.data import DIGITS, batches, shared_data
 from narsfast.emit import (
     GIVEN,
     Measurements,
@@ -60,7 +60,7 @@ def train_with_recipe(
     recipe: str | Path | Recipe,
     out: str | Path,
     *,
-    data: str = "digits",
+    data: str = DIGITS,
     resolution: int | None = None,
     epochs: int = 30,
     seed: int = 0,
@@ -78,7 +78,7 @@ def train_with_recipe(
         recipe: a recipe or its file.
         out: folder that gets what `narsfast.emit.emit` writes of a network, and training.json; one that exists is
             replaced only where it holds a training.
-        data: ``digits`` or a folder of images.
+        data: ``digits``, a folder of images or a stored data set.
         resolution: side of the images, pixels; None is a definition's own.
         epochs: to train.
         seed: of the training.
@@ -115,7 +115,7 @@ def train_with_recipe(
         epochs=epochs,
         schedule_epochs=epochs,
         seed=seed,
-        settings=_trainer(settings or {}).resolved(embedded=data == "digits"),
+        settings=_trainer(settings or {}).resolved(dataset),
         output=str(unfinished),
         data_resolution=spec.resolution,
         mirror=mirror,
@@ -164,7 +164,7 @@ def train_with_recipe(
         ),
         test_batches=batches(dataset.test, spec.resolution, 128),
         given=task.network,
-        further={TRAINING_FILE: json.dumps(found, indent=1) + "\n"},
+        extra_files={TRAINING_FILE: json.dumps(found, indent=1) + "\n"},
     )
     shutil.rmtree(unfinished)
     return found

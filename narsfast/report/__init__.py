@@ -1,4 +1,4 @@
-"""A run as one HTML page."""
+"""The report of a run as one HTML page."""
 
 from ._collect import collect
 from ._page import render_report, write_report

@@ -1,4 +1,4 @@
-"""Everything the page shows, read from a run as plain JSON types."""
+"""The content of the page, read from a run as plain JSON types."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 def collect(run: RunStore) -> dict[str, Any]:
-    """Read a run, however far it is.
+    """Collect the content of the page from a run, finished or not.
 
     Args:
-        run: the run, opened for reading or writing.
+        run: The run, opened for reading or writing.
 
     Returns:
-        JSON types. ``label_epoch`` is the epoch all trials are compared at: the early-stop epoch, or the last
-        epoch of the first batch while that is unknown, or None before any batch. Accuracies are in percent.
+        JSON types. ``label_epoch`` is the epoch at which all trials are compared: the early-stop epoch, the last epoch
+        of the first batch while that is unknown, or None before any batch. Accuracies are in percent.
     """
     batches = run.batches()
     trials = {trial.candidate: trial for trial in run.trials("search")}
@@ -59,7 +59,7 @@ def collect(run: RunStore) -> dict[str, Any]:
         "finals": _final_rows(run),
         "baselines": [asdict(result) for result in run.facts.baselines or ()],
         "teacher": None if run.facts.teacher is None else run.facts.teacher.to_dict(),
-        "displaced": _displaced(run),
+        "displaced": _replaced_by_trials(run),
         "results": [
             {
                 "budget": result.budget,
@@ -84,7 +84,7 @@ def _trial_rows(
     label_epoch: int | None,
     chance: float | None,
 ) -> list[dict[str, Any]]:
-    """One row a trial that has ended, in the order of the batches."""
+    """Return one row per finished trial, in the order of the batches."""
     rows = []
     for batch in batches:
         for picked in batch.candidates:
@@ -117,7 +117,7 @@ def _label(trial: Trial, epoch: int | None, chance: float | None) -> float | Non
 
 
 def _number(value: float | None) -> float | None:
-    """Return `value` as a float that JSON knows, None for what is not finite."""
+    """Return a value as a float, or None if it is not finite."""
     return float(value) if value is not None and math.isfinite(value) else None
 
 
@@ -128,15 +128,15 @@ def _labels(rows: Sequence[Mapping[str, Any]]) -> list[float]:
 def batch_means(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Compare each batch with a random batch of the same size.
 
-    The first batch is drawn at random from the pool. The mean of k random members is expected at its mean,
-    with the standard error s / sqrt(k), where s is the standard deviation within the first batch.
+    As the first batch is drawn at random from the pool, the expected mean of k random candidates is its mean, with the
+    standard error s / sqrt(k), where s is the standard deviation within the first batch.
 
     Args:
-        rows: trials with ``batch`` and ``label`` (percent at the label epoch, None where unknown).
+        rows: Trials with ``batch`` and ``label`` (percent at the label epoch, None where unknown).
 
     Returns:
-        One row a batch: ``batch``, ``trials`` (k), ``mean``, ``error`` (standard error), ``best``,
-        ``random_mean`` and ``random_error``; None where it cannot be computed.
+        One row per batch: ``batch``, ``trials`` (k), ``mean``, ``error`` (standard error), ``best``,
+        ``random_mean`` and ``random_error``; None for values that are undefined.
     """
     first = _labels([row for row in rows if row["batch"] == 0])
     means = []
@@ -160,7 +160,7 @@ def batch_means(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def kendall_tau(left: Sequence[float], right: Sequence[float]) -> float | None:
-    """Return Kendall's tau-b; None where it is undefined (fewer than two values, or all equal)."""
+    """Return Kendall's tau-b, or None if it is undefined (fewer than two values, or all equal)."""
     from scipy.stats import kendalltau
 
     if len(left) < 2:
@@ -169,17 +169,16 @@ def kendall_tau(left: Sequence[float], right: Sequence[float]) -> float | None:
 
 
 def prediction_quality(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Compare what picked a candidate with what its training gave.
+    """Compare the scores of candidates with the accuracies of their trainings.
 
-    Only the score given before the candidate was trained counts, so members of the first batch, which nothing
-    predicted, are left out.
+    A score counts only if it was predicted before the candidate was trained; the first batch has none.
 
     Args:
-        rows: trials with ``batch``, ``score`` and ``label``.
+        rows: Trials with ``batch``, ``score`` and ``label``.
 
     Returns:
-        ``trials``, ``tau`` and ``mean_absolute_error`` (points) over all of them, and ``batches``: the same
-        for each.
+        ``trials``, ``tau`` and ``mean_absolute_error`` (percentage points) of all trials, and ``batches``: the same per
+        batch.
     """
     scored = [row for row in rows if row["score"] is not None and row["label"] is not None]
 
@@ -198,11 +197,11 @@ def early_stopping(rows: Sequence[Mapping[str, Any]], correlation: str) -> list[
     """Correlate the ranking of the first batch at each epoch with its ranking at the last epoch.
 
     Args:
-        rows: trials; only those of batch 0 that reached the last epoch count.
+        rows: Trials; only those of batch 0 that reached the last epoch are used.
         correlation: ``spearman`` or ``kendall``.
 
     Returns:
-        One value an epoch, None where undefined; empty with fewer than three full curves.
+        One value per epoch, None if undefined; empty with fewer than three complete curves.
     """
     from scipy.stats import kendalltau, spearmanr
 
@@ -229,8 +228,8 @@ def _fits(fits: Sequence[Fit] | None) -> list[dict[str, Any]]:
     ]
 
 
-def _displaced(run: RunStore) -> list[str]:
-    """Labels of the budgets whose network is the best trial's, in the place of one found that was trained well."""
+def _replaced_by_trials(run: RunStore) -> list[str]:
+    """Return the labels of budgets whose network is that of the best trial instead of the one found by evolution."""
     ended_well = {trial.candidate for trial in run.trials("final") if trial.outcome == "ok"}
     emitted = {result.budget: result.candidate for result in run.results()}
     families = run.facts.families or ()
@@ -242,7 +241,7 @@ def _displaced(run: RunStore) -> list[str]:
 
 
 def _final_rows(run: RunStore) -> list[dict[str, Any]]:
-    """One row a full training, in the order of the results, then those without a result yet."""
+    """Return one row per full training, in the order of the results, then those without a result."""
     order = {result.candidate: position for position, result in enumerate(run.results())}
     rows: list[dict[str, Any]] = [
         {

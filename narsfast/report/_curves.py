@@ -25,7 +25,7 @@ def _curve(row: Data, name: str, *, group: int, color: str, dash: str, show: boo
 
 
 def learning_curves(data: Data) -> Figure | None:
-    """Show the curve of every trial, with the early-stop epoch; None before any trial."""
+    """Plot the curve of every trial and the early-stop epoch; None before the first trial."""
     rows = [row for row in data["trials"] if row["curve"]]
     if not rows:
         return None
@@ -38,19 +38,19 @@ def learning_curves(data: Data) -> Figure | None:
     layout: dict[str, Any] = {}
     if data["early_stop_epoch"] is not None:
         layout = {
-            "shapes": [_vertical(data["early_stop_epoch"])],
-            "annotations": [_note(data["early_stop_epoch"])],
+            "shapes": [_vertical_line(data["early_stop_epoch"])],
+            "annotations": [_epoch_label(data["early_stop_epoch"])],
         }
     return plot(
         traces,
-        _epochs(max(len(row["curve"]) for row in rows)),
+        _epoch_axis(max(len(row["curve"]) for row in rows)),
         {"title": title("validation accuracy (%)")},
         **layout,
     )
 
 
-def _epochs(longest: int) -> dict[str, Any]:
-    """Return the axis of epochs: whole numbers, about ten of them."""
+def _epoch_axis(longest: int) -> dict[str, Any]:
+    """Return the axis of epochs, with about ten integer ticks."""
     return {
         "title": title("epoch"),
         "rangemode": "tozero",
@@ -59,12 +59,12 @@ def _epochs(longest: int) -> dict[str, Any]:
     }
 
 
-def _vertical(epoch: int) -> dict[str, Any]:
+def _vertical_line(epoch: int) -> dict[str, Any]:
     line = {"color": "@accent", "width": 2, "dash": "dash"}
     return {"type": "line", "x0": epoch, "x1": epoch, "y0": 0, "y1": 1, "yref": "paper", "line": line}
 
 
-def _note(epoch: int) -> dict[str, Any]:
+def _epoch_label(epoch: int) -> dict[str, Any]:
     return {
         "x": epoch,
         "y": 1,
@@ -79,7 +79,7 @@ def _note(epoch: int) -> dict[str, Any]:
 
 
 def early_stop_choice(data: Data) -> Figure | None:
-    """Show how well each epoch ranks the first batch; None with too few curves."""
+    """Plot how well each epoch ranks the first batch; None with too few curves."""
     values = data["early_stopping"]
     if not values:
         return None
@@ -99,8 +99,8 @@ def early_stop_choice(data: Data) -> Figure | None:
             }
         )
     if data["early_stop_epoch"] is not None:
-        layout["shapes"].append(_vertical(data["early_stop_epoch"]))
-        layout["annotations"] = [_note(data["early_stop_epoch"])]
+        layout["shapes"].append(_vertical_line(data["early_stop_epoch"]))
+        layout["annotations"] = [_epoch_label(data["early_stop_epoch"])]
     trace = {
         "type": "scatter",
         "mode": "lines+markers",
@@ -114,7 +114,7 @@ def early_stop_choice(data: Data) -> Figure | None:
     name = data["config"]["correlation"].capitalize()
     return plot(
         [trace],
-        _epochs(len(values)),
+        _epoch_axis(len(values)),
         {"title": title(f"rank correlation ({name})")},
         showlegend=False,
         **layout,
@@ -122,7 +122,7 @@ def early_stop_choice(data: Data) -> Figure | None:
 
 
 def final_curves(data: Data) -> Figure | None:
-    """Show the curves of the final trainings; None before any."""
+    """Plot the curves of the full trainings; None before the first one."""
     finals = [row for row in data["finals"] if row["curve"]]
     if not finals:
         return None
@@ -140,6 +140,6 @@ def final_curves(data: Data) -> Figure | None:
     ]
     return plot(
         traces,
-        _epochs(max(len(row["curve"]) for row in finals)),
+        _epoch_axis(max(len(row["curve"]) for row in finals)),
         {"title": title("validation accuracy (%)")},
     )

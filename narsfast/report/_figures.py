@@ -1,4 +1,4 @@
-"""The plots of the page, as plain Plotly figures."""
+"""The figures of the page, as plain Plotly figures."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from ._curves import early_stop_choice, final_curves, learning_curves
 from ._html import amount
 from ._style import DASHES, SYMBOLS, Data, Figure, batch_color, batch_name, plot, range_around, title
 
-BASELINES = {
+REGRESSORS = {
     "predictor": "predictor",
     "params": "parameters alone",
     "macs": "MACs alone",
     "ridge": "ridge regression",
     "random_forest": "random forest",
 }
-MOST_FIELDS = 15
+MAX_FIELDS = 15
 
 
 def _batches(rows: Sequence[Data]) -> list[int]:
@@ -25,7 +25,7 @@ def _batches(rows: Sequence[Data]) -> list[int]:
 
 
 def accuracy_against_macs(data: Data) -> Figure | None:
-    """Show all trials, and what the final networks reached; None before a trial with known MACs."""
+    """Plot accuracy against MACs of all trials and networks; None before the first trial with known MACs."""
     rows = [row for row in data["trials"] if row["macs"] and row["label"] is not None]
     if not rows and not data["results"]:
         return None
@@ -60,7 +60,7 @@ def accuracy_against_macs(data: Data) -> Figure | None:
                     "hovertemplate": "%{text}<br>%{x:.4s} MACs<br>%{y:.2f} %<extra></extra>",
                 }
             )
-    baselines = _trained(data)
+    baselines = _tested_baselines(data)
     if baselines:
         traces.append(
             {
@@ -89,12 +89,12 @@ def accuracy_against_macs(data: Data) -> Figure | None:
     )
 
 
-def _trained(data: Data) -> list[Data]:
+def _tested_baselines(data: Data) -> list[Data]:
     return [row for row in data["baselines"] if row["test"] is not None]
 
 
 def log_ticks(lowest: float, highest: float) -> list[float]:
-    """Return round numbers on a logarithmic axis: the coarsest series that puts four between the ends."""
+    """Return round ticks of a logarithmic axis, of the coarsest series that has four between the ends."""
     decades = range(math.floor(math.log10(lowest)) - 1, math.ceil(math.log10(highest)) + 1)
     ticks: list[float] = []
     for series in ((1,), (1, 3), (1, 2, 5), (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9)):
@@ -105,17 +105,17 @@ def log_ticks(lowest: float, highest: float) -> list[float]:
 
 
 def accuracy_range(data: Data) -> list[float]:
-    """Return a range of accuracies in percent that holds all trials that ended well, results and baselines."""
+    """Return a range in percent that covers all trials that ended well, results and baselines."""
     trials = [row for row in data["trials"] if row["label"] is not None and row["macs"]]
     well = [row["label"] for row in trials if row["outcome"] == "ok"]
     found = [result[kind] for result in data["results"] for kind in ("validation", "test")]
-    found += [row["test"] for row in _trained(data)]
+    found += [row["test"] for row in _tested_baselines(data)]
     values = [*(well or [row["label"] for row in trials]), *found]
     return range_around(values)
 
 
 def predicted_against_measured(data: Data) -> Figure | None:
-    """Show the score that picked each trial against its label; None before a scored trial ended."""
+    """Plot the score of each trial against its label; None before the first scored trial."""
     rows = [row for row in data["trials"] if row["score"] is not None and row["label"] is not None]
     if not rows:
         return None
@@ -154,7 +154,7 @@ def predicted_against_measured(data: Data) -> Figure | None:
 
 
 def means_of_batches(data: Data) -> Figure | None:
-    """Show the mean of each batch beside that of a random batch of its size; None before any label."""
+    """Plot the mean of each batch and of a random batch of its size; None before the first label."""
     means = data["batches"]
     if not means:
         return None
@@ -205,11 +205,11 @@ _MEANS = (("mean", "error"), ("random_mean", "random_error"))
 
 
 def importance(data: Data) -> Figure | None:
-    """Show the most important fields; None where they are unknown."""
+    """Plot the most important fields; None if importances are unknown."""
     found = data["importance"]
     if found is None:
         return None
-    fields = found["fields"][:MOST_FIELDS][::-1]
+    fields = found["fields"][:MAX_FIELDS][::-1]
     traces = []
     for part, color in (("architecture", "@c1"), ("recipe", "@c2")):
         rows = [field for field in fields if field["part"] == part]
@@ -232,7 +232,7 @@ def importance(data: Data) -> Figure | None:
         )
     return plot(
         traces,
-        {"title": title("growth of the error when shuffled (points)")},
+        {"title": title("increase of the error when shuffled (points)")},
         {
             "type": "category",
             "categoryorder": "array",
@@ -245,34 +245,34 @@ def importance(data: Data) -> Figure | None:
 
 
 def predictor_quality(data: Data) -> Figure | None:
-    """Show the cross-validated tau of the predictor and the baselines at each fit; None before any."""
+    """Plot tau of the predictor and of simple regressors at each fit; None before the first fit."""
     fits = data["fits"]
     if not fits:
         return None
-    names = list(dict.fromkeys([*BASELINES, *(name for fit in fits for name in fit["taus"])]))
+    names = list(dict.fromkeys([*REGRESSORS, *(name for fit in fits for name in fit["taus"])]))
     traces = []
     for index, name in enumerate(name for name in names if any(name in fit["taus"] for fit in fits)):
-        own = name == "predictor"
+        is_predictor = name == "predictor"
         traces.append(
             {
                 "type": "scatter",
                 "mode": "lines+markers",
-                "name": BASELINES.get(name, name),
+                "name": REGRESSORS.get(name, name),
                 "x": [fit["trials"] for fit in fits],
                 "y": [fit["taus"].get(name) for fit in fits],
                 "line": {
-                    "color": "@accent" if own else f"@c{(index - 1) % 7 + 1}",
-                    "width": 3 if own else 1.5,
-                    "dash": "solid" if own else DASHES[1 + index % 3],
+                    "color": "@accent" if is_predictor else f"@c{(index - 1) % 7 + 1}",
+                    "width": 3 if is_predictor else 1.5,
+                    "dash": "solid" if is_predictor else DASHES[1 + index % 3],
                 },
                 "marker": {"symbol": SYMBOLS[(index + 1) % len(SYMBOLS)], "size": 9},
-                "hovertemplate": "%{x} trials: tau %{y:.3f}<extra>" + BASELINES.get(name, name) + "</extra>",
+                "hovertemplate": "%{x} trials: tau %{y:.3f}<extra>" + REGRESSORS.get(name, name) + "</extra>",
             }
         )
     return plot(
         traces,
         {
-            "title": title("trials the fit knew"),
+            "title": title("trials of the fit"),
             "tickmode": "array",
             "tickvals": [fit["trials"] for fit in fits],
         },

@@ -1,4 +1,4 @@
-"""Small pieces of HTML, everything given escaped."""
+"""Pieces of HTML whose content is escaped."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from html import escape
 
 @dataclass(frozen=True)
 class Markup:
-    """Text that is HTML already."""
+    """Text that is HTML and must not be escaped."""
 
     html: str
 
 
 def render(value: object) -> str:
-    """Return `value` as HTML: markup as it is, None as a dash, everything else as escaped text."""
+    """Return a value as HTML: markup unchanged, None as a dash, everything else as escaped text."""
     if isinstance(value, Markup):
         return value.html
     return "&ndash;" if value is None else escape(str(value))
@@ -27,12 +27,12 @@ def paragraph(text: str, *, soft: bool = False) -> str:
 
 
 def missing(text: str) -> str:
-    """Return the note that stands where something is not there yet."""
+    """Return a note in place of content that does not exist yet."""
     return f'<p class="missing">{escape(text)}</p>'
 
 
 def link(target: str, text: str) -> Markup:
-    """Return a link; `target` is already quoted for a URL."""
+    """Return a link to a target that is quoted for a URL."""
     return Markup(f'<a href="{escape(target)}">{escape(text)}</a>')
 
 
@@ -43,13 +43,13 @@ def table(
     numbers: Iterable[int] = (),
     identifier: str = "",
 ) -> str:
-    """Return a table that scrolls sideways on a narrow screen.
+    """Return a table that scrolls horizontally on a narrow screen.
 
     Args:
-        head: titles of the columns.
-        rows: cells, see `render`.
-        numbers: indices of the columns that are aligned to the right.
-        identifier: id of the table, may be empty.
+        head: Titles of the columns.
+        rows: Cells, as for `render`.
+        numbers: Indices of right-aligned columns.
+        identifier: Id of the table, possibly empty.
     """
     right = set(numbers)
 
@@ -66,18 +66,18 @@ def table(
 
 
 def figure(identifier: str, description: str) -> str:
-    """Return the place of a plot."""
+    """Return the element into which a figure is drawn."""
     label = f'role="img" aria-label="{escape(description)}"'
     return f'<div class="figure" id="figure-{escape(identifier)}" {label}></div>'
 
 
 def number(value: float | None, digits: int = 2, unit: str = "") -> str | None:
-    """Return a number with grouped thousands, None for None."""
+    """Format a number with thousands separators; None stays None."""
     return None if value is None else f"{value:,.{digits}f}{unit}"
 
 
 def amount(value: float | None) -> str | None:
-    """Return a count with K, M or G, three digits."""
+    """Format a count to three digits with K, M or G; None stays None."""
     if value is None:
         return None
     for limit, suffix in ((1e9, "G"), (1e6, "M"), (1e3, "K")):

@@ -1,4 +1,4 @@
-"""Which fields of the space the measured accuracy depends on."""
+"""The importance of the space's fields for the measured accuracy."""
 
 from __future__ import annotations
 
@@ -11,33 +11,32 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from narsfast.runs import Batch
 
-FEWEST_TRIALS = 8
-"""Fewer trials than this say nothing about fields (our default)."""
+MIN_TRIALS = 8
+"""Fewest trials from which importances are computed (our default)."""
 
 FOLDS, REPEATS, TREES, SHUFFLES = 4, 2, 50, 10
-"""Folds of a cross-validation, its repeats, trees of a forest, shuffles of a field (our defaults)."""
+"""Folds and repeats of cross-validation, trees of a forest, shuffles of a field (our defaults)."""
 
 
 def field_importance(
     space: Mapping[str, Any] | None, batches: Sequence[Batch], rows: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any] | None:
-    """Measure importance of the fields by permutation in a random forest, on held-out trials.
+    """Compute the permutation importance of fields in a random forest on held-out trials.
 
     Args:
-        space: the space as plain data, as a run's configuration holds it.
-        batches: the batches, whose trained hold the values of each candidate.
-        rows: trials with ``candidate`` and ``label`` (percent, None where unknown).
+        space: The space as plain data, as a run's configuration holds it.
+        batches: The batches, whose trained hold the values of each candidate.
+        rows: Trials with ``candidate`` and ``label`` (percent, None where unknown).
 
     Returns:
-        ``trials``, ``error`` (mean absolute error of the forest on held-out trials, points),
-        ``constant_error`` (of a constant guess, the training folds' mean) and ``fields``: ``name``, ``part``,
-        ``importance`` (by how many points the error grows when the field is shuffled) and ``deviation`` over
-        the folds, most important first. None with too few trials, and before a configuration with a space is
-        known.
+        ``trials``, ``error`` (mean absolute error of the forest on held-out trials, in percentage points),
+        ``constant_error`` (that of the training folds' mean) and ``fields``: ``name``, ``part``, ``importance``
+        (increase of the error when the field is shuffled, in percentage points) and ``deviation`` over the folds, most
+        important first. None with too few trials or without a space.
     """
     labels = {row["candidate"]: row["label"] for row in rows if row["label"] is not None}
     trained = [picked for batch in batches for picked in batch.candidates if picked.candidate in labels]
-    if space is None or len(trained) < FEWEST_TRIALS:
+    if space is None or len(trained) < MIN_TRIALS:
         return None
     from narsfast.space import Candidate, Space
 
@@ -68,12 +67,11 @@ def _permute(
     """Cross-validate forests and shuffle each column of the held-out rows.
 
     Args:
-        columns: (n, k) one column a field.
-        target: (n,) accuracy in percent.
+        columns: (n, k), one column per field.
+        target: (n,), accuracy in percent.
 
     Returns:
-        Mean absolute error of the forests and of a constant guess, and (folds, k) growth of the forests'
-        error.
+        Mean absolute error of the forests and of a constant guess, and the increase (folds, k) of the forests' error.
     """
     from sklearn.ensemble import RandomForestRegressor
     from sklearn.model_selection import RepeatedKFold

@@ -1,4 +1,4 @@
-"""The page: one HTML file that needs nothing else."""
+"""The page: one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 def write_report(run: RunStore, path: str | Path) -> Path:
     """Write the report of a run, finished or not, as one HTML file.
 
-    The file holds its plots' data, style and scripts, and asks nothing of the network. All numbers stand in
-    it as JSON in the element ``report-data``.
+    The file contains data, style and scripts of its figures and makes no network requests. All numbers are in it as
+    JSON, in the element ``report-data``.
 
     Args:
-        run: the run, opened for reading or writing.
-        path: the file to write; it appears whole or not at all.
+        run: The run, opened for reading or writing.
+        path: The file, which is written atomically.
 
     Returns:
         `path`.
@@ -40,12 +40,12 @@ def write_report(run: RunStore, path: str | Path) -> Path:
 
 
 def render_report(data: Mapping[str, Any], folder: Path, page: Path) -> str:
-    """Return the HTML text for what `collect` returned.
+    """Render the content of the page as HTML.
 
     Args:
-        data: what `collect` returned.
-        folder: the run's directory.
-        page: where the page will be, for relative links.
+        data: The result of `collect`.
+        folder: The run's directory.
+        page: Path of the page, for relative links.
     """
     from plotly.offline import get_plotlyjs
 
@@ -83,8 +83,8 @@ def render_report(data: Mapping[str, Any], folder: Path, page: Path) -> str:
 <br>
 {sections}
 </main>
-<footer><p>Written by {escape(versions) if versions else "narsfast"}. All numbers of this page are in it as
-JSON, in the element <code>report-data</code>.</p></footer>
+<footer><p>Written by {escape(versions) if versions else "narsfast"}. All numbers of this page are also in it
+as JSON, in the element <code>report-data</code>.</p></footer>
 <noscript><p>The plots need JavaScript; the tables do not.</p></noscript>
 <script type="application/json" id="report-data">{_embedded(data)}</script>
 <script type="application/json" id="report-figures">{_embedded(figures)}</script>
@@ -97,7 +97,7 @@ JSON, in the element <code>report-data</code>.</p></footer>
 
 
 def _embedded(value: Any) -> str:
-    """Return JSON that cannot end the script element it stands in."""
+    """Return JSON that cannot end the script element around it."""
     return json.dumps(value, allow_nan=False).replace("<", "\\u003c").replace(">", "\\u003e")
 
 

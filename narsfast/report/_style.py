@@ -1,8 +1,8 @@
-"""What all plots share.
+"""The common style of all figures.
 
-Colors are names (``@text``, ``@c1``, ...) that the page replaces by those of its light or dark theme. The
-series colors are those of Okabe and Ito, told apart with any kind of color vision; symbols and dashes say
-the same again.
+Colors are names (``@text``, ``@c1``, ...) that the page replaces by those of its light or dark theme. The colors of
+series are those of Okabe and Ito, which can be distinguished with any kind of color vision; symbols and dashes repeat
+the distinction.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ DASHES = ("solid", "dash", "dot", "dashdot")
 
 
 def batch_name(index: int) -> str:
-    """Return what a batch is called on the page."""
+    """Return the name of a batch on the page."""
     return "batch 1 (random)" if index == 0 else f"batch {index + 1}"
 
 
@@ -27,7 +27,7 @@ def batch_color(index: int) -> str:
 
 
 def plot(traces: list[dict[str, Any]], x: Mapping[str, Any], y: Mapping[str, Any], **layout: Any) -> Figure:
-    """Return a figure of `traces` with two axes; `layout` is the rest of its layout."""
+    """Return a figure of traces with two axes and the given layout."""
     return {"data": traces, "layout": {"xaxis": dict(x), "yaxis": dict(y), **layout}}
 
 

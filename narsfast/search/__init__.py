@@ -1,7 +1,7 @@
-"""Search for candidates: iterative optimization on a pool, then evolution for each budget.
+"""Search for candidates: iterative optimization on a pool (Algorithm 1), then evolution per budget (Algorithm 2).
 
-The idea is FBNetV3's: one predictor picks what is trained and then ranks candidates for every budget. The steps and
-all values are our choice. Our names for the two parts are Algorithm 1 and Algorithm 2.
+The idea is FBNetV3's: one predictor picks the candidates to train and then ranks candidates for every budget. The
+steps, all values and the names of the two algorithms are this project's choice.
 """
 
 from narsfast.common.callable_package import make_callable

@@ -1,19 +1,18 @@
-"""Algorithm 2: the best candidates of each budget, evolved under the predictor.
+"""Algorithm 2: evolution of the best candidates of each budget under the predictor.
 
-An adaptive genetic algorithm that starts from the best trained and from random candidates. An
-evolutionary search on the predictor, one predictor for every budget, is FBNetV3's idea; its steps, chances and sizes
-are this project's choice.
+An adaptive genetic algorithm that starts from the best trained and from random candidates. An evolutionary search on
+one predictor for all budgets is FBNetV3's idea; the steps, probabilities and sizes are this project's choice.
 
-A generation: every member gets children. A field is taken from a random mate with a chance that falls from
-`crossover` (members at or below the average score) to 0 (the best), the adaptive form of Srinivas and
-Patnaik. Then a field mutates with the chance ``mutation * (1 + 2 a) / (searched fields)``, where `a` falls
-from 1 to 0 likewise. A range field steps by at most half its range, shrinking to 1 with the generations; a
-categorical one takes any of its other values. A child outside the budget gets its parent's architecture
-fields back, one at a time in random order, until it is inside. New children are scored in one batch, and
-the best of all go on.
+In each generation, every individual of the population has children. A field is taken from a random mate with a
+probability that falls from `crossover` (for individuals at or below the average score) to 0 (for the best), the adaptive
+form of Srinivas and Patnaik. Then a field mutates with the probability ``mutation * (1 + 2 a) / (searched fields)``,
+where `a` falls from 1 to 0 in the same way. A range field moves by at most half its range, shrinking to 1 with the
+generations; a categorical field takes any of its other values. In a child outside the budget, architecture fields are
+reset to those of its parent, one at a time in random order, until it is inside. New children are scored in one batch,
+and the best of parents and children form the next generation.
 
-Every random number is keyed by (seed, generation, parent, child, field): results depend neither on threads
-nor on which other budgets are asked for.
+Every random number is keyed by (seed, generation, parent, child, field), so that results depend neither on the number of
+threads nor on the other budgets.
 """
 
 from __future__ import annotations
@@ -32,24 +31,25 @@ from ._extended import ExtendedCounter
 from ._pool import Pool
 from ._scorer import NativeScorer, Score, Scorer, Scoring
 from ._settings import Bounds, Floats, Settings
-from ._start import Start, columns_of
+from ._start import Start, budget_columns
 from ._table import TableCounter
 
 
 @dataclass(frozen=True)
 class Evolved:
-    """What evolution found for one budget.
+    """The result of evolution for one budget.
 
     Attributes:
-        budget: The bounds that every candidate keeps.
-        genes: (K, F) int16, canonical, no doubles, best first (equal scores by key); a front's by its first statistic.
+        budget: The budget, which every candidate satisfies.
+        genes: (K, F) int16, canonical and distinct, best first (equal scores by key); a front is sorted by its first
+            statistic.
         scores: (K,) float64, percent.
-        std: (K,) float64, percent, the predictor's stated deviation; 0 with a scoring function.
-        statistics: (K, S) float64, the counter's columns.
-        history: (generations + 1,) float64, at the start and after each generation: the best score; of a front how many
-            members were new.
-        num_offspring: Number of children made.
-        num_evaluated: Number of those that were new and inside the budget.
+        std: (K,) float64, percent, the standard deviation by the predictor; 0 with a scoring function.
+        statistics: (K, S) float64, the columns of the counter.
+        history: (generations + 1,) float64, the best score at the start and after each generation; for a front the
+            number of its new candidates.
+        num_offspring: Number of children.
+        num_evaluated: Number of children that were new and inside the budget, and therefore scored.
     """
 
     budget: Budget
@@ -63,15 +63,15 @@ class Evolved:
 
     @property
     def generations(self) -> int:
-        """Generations that were run."""
+        """Number of generations."""
         return len(self.history) - 1
 
 
 class Engine(Protocol):
-    """Who computes the generations: compiled code, or its numpy twin in the tests."""
+    """The implementation of evolution: native code, or its numpy reference in the tests."""
 
     def scorer(self, source: Scoring | Score, counter: Statistics) -> Scorer:
-        """Return what scores the candidates."""
+        """Return the scorer of candidates."""
 
     def run(
         self,
@@ -81,7 +81,7 @@ class Engine(Protocol):
         starts: list[Genes],
         settings: Settings,
     ) -> list[dict[str, Any]]:
-        """Return the fields of an `Evolved` but for its budget, one per budget."""
+        """Evolve one population per budget and return the fields of each `Evolved` except its budget."""
 
 
 class _NativeEngine:
@@ -96,6 +96,8 @@ class _NativeEngine:
         starts: list[Genes],
         settings: Settings,
     ) -> list[dict[str, Any]]:
+        options = asdict(settings)
+        options["children"] = options.pop("children_per_parent")
         return _native.evolve(
             counter.space.tables(),
             _sources(counter),
@@ -104,7 +106,7 @@ class _NativeEngine:
             scorer.columns,
             bounds,
             starts,
-            **asdict(settings),
+            **options,
         )
 
 
@@ -122,7 +124,7 @@ def evolve(
     num_parents: int = 40,
     num_random: int = 40,
     population_size: int = 80,
-    children: int = 6,
+    children_per_parent: int = 6,
     generations: int = 100,
     epsilon: float = 1e-6,
     patience: int = 10,
@@ -132,36 +134,38 @@ def evolve(
 ) -> list[Evolved]:
     """Evolve the best candidates of each budget.
 
-    The start is the best trained candidates inside the budget by predicted score, random members of the pool
-    inside it, and the pool's best inside it: the result is never below the pool's best. It ends when the best
-    score gained at most `epsilon` over `patience` generations, or after `generations`.
+    Evolution starts from the trained candidates with the best predicted scores, random candidates of the pool, and the
+    best candidate of the pool, all inside the budget; the result is therefore never worse than the pool's best. It ends
+    when the best score gained at most `epsilon` over `patience` generations, or after `generations`.
 
     Args:
-        predictor: A predictor, or a function of canonical genes (n, F) to scores (n,).
-        counter: Statistics of the space's candidates.
+        predictor: A predictor, or a function from canonical genes (n, F) to scores (n,).
+        counter: Counter of the statistics of candidates.
         budgets: The budgets.
         pool: Candidates to start from, with their statistics.
-        trained: (m, F) int16, candidates already trained, possibly none.
-        seed: Of the random numbers, 0 to 2**64 - 1.
-        num_parents: Most trained candidates to start from (p; our default).
-        num_random: Most random candidates to start from (q; our default).
+        trained: (m, F) int16, trained candidates, possibly none.
+        seed: Seed of the random numbers, 0 to 2**64 - 1.
+        num_parents: Largest number of trained candidates to start from (p; our default).
+        num_random: Largest number of random candidates to start from (q; our default).
         population_size: Size of the population (K; our default).
-        children: Children of each member (our default).
-        generations: Most generations (our default).
-        epsilon: Least gain that goes on, percent (our default).
-        patience: Generations over which the gain is measured (our default).
-        crossover: Highest chance a field is the mate's (our default); 0 switches crossover off.
-        mutation: Factor on the chance of mutation (our default); 0 switches mutation off.
-        engine: Who computes the generations; the tests give the numpy twin.
+        children_per_parent: Children of each parent (our default).
+        generations: Largest number of generations (our default).
+        epsilon: Evolution ends if the gain is not above this, in percent (our default).
+        patience: Number of generations over which the gain is measured (our default).
+        crossover: Highest probability that a field is the mate's (our default); 0 switches crossover off.
+        mutation: Factor on the probability of mutation (our default); 0 switches mutation off.
+        engine: Implementation of evolution; the tests also run a numpy reference.
 
     Returns:
-        One result a budget, in order.
+        One result per budget, in order.
 
     Raises:
-        UserError: Nothing to start from is inside a budget, or an argument is out of its range.
+        UserError: No candidate to start from is inside a budget, or an argument is out of range.
     """
-    settings = Settings(seed, population_size, children, generations, epsilon, patience, crossover, mutation)
-    return _evolved(predictor, counter, budgets, pool, trained, settings, num_parents, num_random, engine)
+    settings = Settings(
+        seed, population_size, children_per_parent, generations, epsilon, patience, crossover, mutation
+    )
+    return _evolve(predictor, counter, budgets, pool, trained, settings, num_parents, num_random, engine)
 
 
 def pareto(
@@ -174,50 +178,53 @@ def pareto(
     seed: int,
     *,
     population_size: int = 400,
-    children: int = 3,
+    children_per_parent: int = 3,
     generations: int = 100,
     patience: int = 10,
     engine: Engine = _NATIVE,
 ) -> Evolved:
-    """The whole front of score against one or two statistics inside a budget.
+    """Evolve the Pareto front of score against one or two statistics inside a budget.
 
-    The same evolution, but that every member of the front counts as the best: the population is the candidates that
-    no other one dominates (as good a score, statistics no larger), filled up by those that only such dominate, and so
-    on. In the end all changes of one field of the front's members are tried until they add nothing, unless the front
-    is larger than `population_size`.
+    Evolution is that of `evolve`, with nondominated sorting: the next generation consists of the front (candidates such
+    that no other has as good a score and no larger statistics), then of the front of the remaining candidates, and so
+    on. Finally all changes of a single field of the front's candidates are tried until none improves the front, unless
+    the front is larger than `population_size`.
 
     Args:
         predictor: As for `evolve`.
         counter: As for `evolve`.
-        objectives: Names of the statistics to be small.
-        budget: Bounds of every member, on any statistics.
+        objectives: Names of the statistics to minimize.
+        budget: Bounds of all candidates, on any statistics.
         pool: As for `evolve`.
         trained: As for `evolve`.
         seed: As for `evolve`.
-        population_size: Most members of the front (our default); of a larger one members at even distances are kept.
-        children: Children of each member (our default).
-        generations: Most generations, and most rounds of the end (our default).
-        patience: Generations without a new member that end it (our default).
+        population_size: Largest size of the front (our default); a larger front is thinned evenly.
+        children_per_parent: Children of each parent (our default).
+        generations: Largest number of generations, and of rounds of final changes (our default).
+        patience: Evolution ends after this number of generations without a new candidate in the front (our default).
         engine: As for `evolve`.
 
     Returns:
-        The front by its first statistic, smallest first; `history` holds how many members were new.
+        The front, sorted by its first statistic.
 
     Raises:
-        UserError: Nothing to start from is inside the budget, or an argument is out of its range.
+        UserError: No candidate to start from is inside the budget, or an argument is out of range.
     """
     if not objectives or len(set(objectives)) < len(objectives):
         raise UserError(f"statistics of the front are {list(objectives)}; name one or two different ones")
     columns = tuple(
-        column for column, _, _ in columns_of(Budget(dict.fromkeys(objectives, (0.0, 1.0))), counter.names)
+        column
+        for column, _, _ in budget_columns(Budget(dict.fromkeys(objectives, (0.0, 1.0))), counter.names)
     )
-    settings = Settings(seed, population_size, children, generations, 0.0, patience, 0.5, 1.0, columns)
-    return _evolved(
+    settings = Settings(
+        seed, population_size, children_per_parent, generations, 0.0, patience, 0.5, 1.0, columns
+    )
+    return _evolve(
         predictor, counter, [budget], pool, trained, settings, population_size, population_size, engine
     )[0]
 
 
-def _evolved(
+def _evolve(
     predictor: Scoring | Score,
     counter: Statistics,
     budgets: Sequence[Budget],
@@ -228,14 +235,14 @@ def _evolved(
     num_random: int,
     engine: Engine,
 ) -> list[Evolved]:
-    for name in ("population_size", "children", "patience"):
+    for name in ("population_size", "children_per_parent", "patience"):
         if getattr(settings, name) < 1:
             raise UserError(f"{name} is {getattr(settings, name)}; it should be at least 1")
     scorer = engine.scorer(predictor, counter)
-    bounds = [columns_of(budget, counter.names) for budget in budgets]
+    bounds = [budget_columns(budget, counter.names) for budget in budgets]
     start = Start(counter, scorer, pool, trained, bounds)
     starts = [
-        start.of(budget, columns, settings.seed, num_parents, num_random)
+        start.select(budget, columns, settings.seed, num_parents, num_random)
         for budget, columns in zip(budgets, bounds, strict=True)
     ]
     results = engine.run(counter, scorer, bounds, starts, settings)
@@ -243,11 +250,11 @@ def _evolved(
 
 
 def _sources(counter: Statistics) -> list[Any]:
-    """Where native code takes the statistics from, side by side; nowhere without any."""
+    """Return the native sources of the statistics, whose columns are concatenated."""
     if not counter.names:
         return []
     if isinstance(counter, ExtendedCounter):
-        return [*_sources(counter.counter), counter.further]
+        return [*_sources(counter.counter), counter.extra]
     if isinstance(counter, Counter) and counter.space.stages:
         return [counter.native]
     return [counter.table if isinstance(counter, TableCounter) else counter]

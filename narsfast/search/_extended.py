@@ -1,4 +1,4 @@
-"""Further statistics of a user's own: a constraint as soon as a budget bounds them."""
+"""Statistics that users define as functions, which budgets can bound."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from narsfast.space import Genes, Space
 
 
 class ExtendedCounter:
-    """A counter with further columns, each by a function of many candidates; takes the place of the counter.
+    """A counter with additional statistics, each computed by a function of many candidates.
 
-    A budget on such a column makes it a constraint of `evolve`, and `pareto` takes it as a statistic of the front.
+    A budget on such a statistic makes it a constraint of `evolve`, and `pareto` can minimize it.
 
     Attributes:
-        counter: Counts the columns before.
-        functions: Name to a function of canonical genes (n, F) int16 to (n,) numbers. The same candidate must always
-            get the same number.
+        counter: Counter of the first columns.
+        functions: Functions by the names of their statistics, from canonical genes (n, F) int16 to numbers (n,). They
+            must always return the same number for the same candidate.
     """
 
     def __init__(self, counter: Statistics, functions: Mapping[str, Callable[[Genes], NDArray[Any]]]) -> None:
@@ -33,19 +33,19 @@ class ExtendedCounter:
 
     @property
     def space(self) -> Space:
-        """The space whose genes are counted."""
+        """The space of the genes."""
         return self.counter.space
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of the result's columns, the functions' last."""
+        """Names of the columns of the result; those of the functions are the last."""
         return (*self.counter.names, *self.functions)
 
-    def further(self, genes: Genes) -> NDArray[np.float64]:
-        """Canonical genes (n, F) int16 to what the functions say, (n, number of functions) float64.
+    def extra(self, genes: Genes) -> NDArray[np.float64]:
+        """Compute the additional statistics, (n, number of functions) float64, of canonical genes (n, F) int16.
 
         Raises:
-            UserError: A function returned another shape, or a value that is not finite.
+            UserError: A function returned a wrong shape or a value that is not finite.
         """
         out = np.empty((len(genes), len(self.functions)))
         for column, (name, function) in enumerate(self.functions.items()):
@@ -59,5 +59,5 @@ class ExtendedCounter:
         return out
 
     def __call__(self, genes: Genes) -> NDArray[np.float64]:
-        """Canonical genes (n, F) int16 to statistics (n, len(names)) float64."""
-        return np.concatenate([np.asarray(self.counter(genes), np.float64), self.further(genes)], axis=1)
+        """Count the statistics (n, len(names)) float64 of canonical genes (n, F) int16."""
+        return np.concatenate([np.asarray(self.counter(genes), np.float64), self.extra(genes)], axis=1)

@@ -1,8 +1,8 @@
 """Constrained iterative optimization: Algorithm 1, as pure steps and a driver.
 
-The first batch is drawn from the pool at random, later ones are the most promising candidates not yet trained, by an
-upper confidence bound; after each batch the predictor is fitted anew to all labels. These steps are our choice; that a
-predictor chooses what is trained is FBNetV3's idea. Nothing here trains a network: `evaluate` does.
+The first batch is drawn from the pool at random; later ones are the most promising untrained candidates by an upper
+confidence bound. After each batch the predictor is fitted again to all labels. These steps are this project's choice;
+that a predictor chooses the candidates to train is FBNetV3's idea. Networks are trained by `evaluate` only.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from ._pool import Pool
 
 @dataclass(frozen=True)
 class PickedBatch:
-    """The candidates of one iteration, in the order picked.
+    """The candidates of one iteration, in the order in which they were picked.
 
     Attributes:
-        index: number of the iteration, from 0.
+        index: Number of the iteration, from 0.
         indices: (m,) int64, rows of the pool.
         genes: (m, F) int16, canonical.
-        scores: m predicted accuracies in percent, by the predictor that picked them; None in the first batch.
-        epochs: epochs that each candidate is to be trained for.
+        scores: m predicted accuracies in percent by the predictor that picked the candidates; None in the first batch.
+        epochs: Number of epochs for which each candidate is to be trained.
     """
 
     index: int
@@ -46,14 +46,14 @@ class PickedBatch:
 
 @dataclass(frozen=True)
 class Optimization:
-    """Outcome of `optimize`.
+    """The outcome of `optimize`.
 
     Attributes:
-        trials: all trials, sorted by candidate id.
-        batches: what was trained in each iteration.
-        early_stop_epoch: epoch of all labels, 1-based.
-        predictor: fitted to all labels and calibrated.
-        fits: one a batch, or the last one only where nobody asked for them by `on_fit`.
+        trials: All trials, sorted by candidate id.
+        batches: The trained batches.
+        early_stop_epoch: Epoch at which all labels are taken, 1-based.
+        predictor: The predictor, fitted to all labels and calibrated.
+        fits: One per batch; without `on_fit` only the last.
     """
 
     trials: tuple[Trial, ...]
@@ -64,14 +64,14 @@ class Optimization:
 
 
 Evaluate = Callable[[PickedBatch], Iterable[Trial]]
-"""Trains a batch and yields each trial as it ends, in any order, exactly one a candidate."""
+"""A function that trains a batch and yields each trial as it ends, in any order, exactly one per candidate."""
 
 
 def first_batch(pool: Pool, m: int, seed: int) -> NDArray[np.int64]:
-    """Pick m random members of the pool: (m,) rows.
+    """Pick m random candidates of the pool and return their rows (m,).
 
     Raises:
-        UserError: the pool holds fewer than m.
+        UserError: The pool has fewer than m candidates.
     """
     _check_size(m, len(pool))
     return np.random.default_rng(derive_seed(seed, "first batch")).permutation(len(pool))[:m]
@@ -80,22 +80,22 @@ def first_batch(pool: Pool, m: int, seed: int) -> NDArray[np.int64]:
 def next_batch(
     predictor: Predictor, pool: Pool, trained: ArrayLike, m: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Pick the m most promising members of the pool that are not trained yet, best first.
+    """Pick the m most promising untrained candidates of the pool, best first.
 
-    They are ordered by the predicted accuracy plus one standard deviation of the predictor's members, so that what
-    they disagree on is tried too. Cross-validation leaves no trace in it.
+    They are ordered by predicted accuracy plus one standard deviation of the ensemble, so that candidates on which its
+    members disagree are tried too. The calibration by cross-validation has no influence.
 
     Args:
-        predictor: fitted.
-        pool: candidates to pick from.
-        trained: rows of the pool that are trained.
-        m: size of the batch.
+        predictor: A fitted predictor.
+        pool: Candidates to pick from.
+        trained: Rows of the pool that are trained.
+        m: Size of the batch.
 
     Returns:
         Rows (m,) and their predicted accuracies in percent (m,); of equally promising ones the earlier row comes first.
 
     Raises:
-        UserError: fewer than m are left.
+        UserError: Fewer than m candidates are left.
     """
     open_rows = np.setdiff1d(np.arange(len(pool)), np.asarray(trained, np.int64))
     _check_size(m, len(open_rows))
@@ -105,26 +105,26 @@ def next_batch(
 
 
 class IterativeOptimization:
-    """Algorithm 1 as steps: pick a batch, learn from its trials, and so on.
+    """Algorithm 1 in steps: pick a batch, learn from its trials, and so on.
 
-    The same trials give the same picks, whatever the order in which they arrive.
+    Equal trials give equal picks, in whatever order they arrive.
 
     Args:
-        pool: candidates to pick from.
-        predictor: pretrained; every fit starts from its pretrained weights.
-        batch: candidates per iteration (m).
-        iterations: batches (T).
-        epochs: length of the first batch's curves; later batches train up to the early-stop epoch.
-        chance: accuracy in percent of a constant guess, the label of a trial that did not end well.
-        seed: of the first batch and the fits.
-        threshold: see `early_stop_epoch`.
-        correlation: see `early_stop_epoch`.
-        on_fit: called after each fit with all fits so far and the early-stop epoch. Without it only the last fit
-            is cross-validated; the picks are the same.
-        progress: told of fits.
+        pool: Candidates to pick from.
+        predictor: A pretrained predictor; every fit starts from its pretrained weights.
+        batch: Number of candidates per iteration (m).
+        iterations: Number of batches (T).
+        epochs: Length of the first batch's curves; later batches are trained up to the early-stop epoch.
+        chance: Accuracy in percent of a constant guess, which is the label of trials that did not end well.
+        seed: Seed of the first batch and the fits.
+        threshold: As for `early_stop_epoch`.
+        correlation: As for `early_stop_epoch`.
+        on_fit: Called after each fit with all fits so far and the early-stop epoch. Without it only the last fit is
+            cross-validated, which does not change the picks.
+        progress: Called with the stage, the number of fits done and the total.
 
     Raises:
-        UserError: the pool holds fewer than ``batch * iterations`` candidates, or a size is below 1.
+        UserError: The pool has fewer than ``batch * iterations`` candidates, or a size is below 1.
     """
 
     def __init__(
@@ -163,7 +163,7 @@ class IterativeOptimization:
         self._learned = 0
 
     def next(self) -> PickedBatch | None:
-        """Return the batch that is to be trained now: the same one until its trials are learned; None after the last."""
+        """Return the batch to train, the same one until its trials are learned; None after the last."""
         if self._learned == len(self._batches):
             if self._learned == self._iterations:
                 return None
@@ -171,14 +171,14 @@ class IterativeOptimization:
         return self._batches[-1]
 
     def learn(self, trials: Iterable[Trial]) -> None:
-        """Fit the predictor to the trials of the present batch and all before.
+        """Fit the predictor to the trials of the current batch and all earlier ones.
 
         Raises:
-            RuntimeError: there is no batch to learn from, or not exactly one trial per candidate of it.
+            RuntimeError: There is no batch left, or not exactly one trial per candidate of the batch.
         """
         picked = self.next()
         if picked is None:
-            raise RuntimeError("all batches are learned")
+            raise RuntimeError("the trials of all batches are learned")
         self._trials |= _checked(self._predictor, picked, trials)
         index = picked.index
         if index == 0:
@@ -186,7 +186,7 @@ class IterativeOptimization:
             self._length = _early_stop(first, self._epochs, self._threshold, self._correlation)
         stage = f"fit the predictor, batch {index + 1} of {self._iterations}"
         self._progress(stage, 0, 1)
-        genes, labels = _learning_set(self._trials, self._length, self._chance)
+        genes, labels = _training_set(self._trials, self._length, self._chance)
         predictor = self._predictor.fit(genes, labels, derive_seed(self._seed, "fit", index))
         if self._on_fit is not None or index + 1 == self._iterations:
             validation = predictor.cross_validate(genes, labels, derive_seed(self._seed, "validation", index))
@@ -202,7 +202,7 @@ class IterativeOptimization:
             self._on_fit(self._fits, self._length)
 
     def outcome(self) -> Optimization:
-        """Return what is known so far."""
+        """Return the outcome so far."""
         ordered = tuple(self._trials[identifier][0] for identifier in sorted(self._trials))
         batches = tuple(self._batches[: self._learned])
         return Optimization(ordered, batches, self._length, self._predictor, tuple(self._fits))
@@ -233,18 +233,27 @@ def optimize(
     on_fit: Callable[[Sequence[Fit], int], None] | None = None,
     progress: Progress = silent,
 ) -> Optimization:
-    """Train batches of promising candidates, fitting the predictor after each.
+    """Train batches of promising candidates and fit the predictor after each.
 
-    Whoever evaluates decides what "training" means: answering with stored trials resumes a search.
+    `evaluate` may train networks or return stored trials, which resumes a search.
 
     Args:
-        evaluate: trains a batch.
-        pool, predictor, batch, iterations, epochs, chance, seed, threshold, correlation, on_fit, progress: as in
-            `IterativeOptimization`.
+        pool: As for `IterativeOptimization`.
+        predictor: As for `IterativeOptimization`.
+        evaluate: A function that trains a batch.
+        batch: As for `IterativeOptimization`.
+        iterations: As for `IterativeOptimization`.
+        epochs: As for `IterativeOptimization`.
+        chance: As for `IterativeOptimization`.
+        seed: As for `IterativeOptimization`.
+        threshold: As for `IterativeOptimization`.
+        correlation: As for `IterativeOptimization`.
+        on_fit: As for `IterativeOptimization`.
+        progress: As for `IterativeOptimization`.
 
     Raises:
-        UserError: as `IterativeOptimization`.
-        RuntimeError: `evaluate` did not answer with exactly one trial per candidate.
+        UserError: As for `IterativeOptimization`.
+        RuntimeError: `evaluate` did not return exactly one trial per candidate.
     """
     steps = IterativeOptimization(
         pool,
@@ -275,7 +284,7 @@ def _check_size(wanted: int, available: int) -> None:
 def _checked(
     predictor: Predictor, picked: PickedBatch, trials: Iterable[Trial]
 ) -> dict[str, tuple[Trial, NDArray[np.int16]]]:
-    """Trial and genes by candidate id."""
+    """Return trial and genes by candidate id after checking that there is one trial per candidate."""
     genes = dict(zip(predictor.space.ids(picked.genes), picked.genes, strict=True))
     found: dict[str, tuple[Trial, NDArray[np.int16]]] = {}
     for trial in trials:
@@ -294,15 +303,15 @@ def _early_stop(
     threshold: float,
     correlation: Literal["spearman", "kendall"],
 ) -> int:
-    """The early-stop epoch from the complete curves of the first batch."""
+    """Find the early-stop epoch from the complete curves of the first batch."""
     curves = [trial.curve for trial, _ in first if trial.outcome == "ok" and len(trial.curve) == epochs]
     return early_stop_epoch(np.reshape(curves, (len(curves), epochs)), threshold, correlation)
 
 
-def _learning_set(
+def _training_set(
     trials: dict[str, tuple[Trial, NDArray[np.int16]]], epoch: int, chance: float
 ) -> tuple[Genes, NDArray[np.float64]]:
-    """Genes (n, F) and labels (n,) of all trials, sorted by candidate id."""
+    """Return genes (n, F) and labels (n,) of all trials, sorted by candidate id."""
     ordered = [trials[identifier] for identifier in sorted(trials)]
     labels = np.array([trial.label(epoch, chance) for trial, _ in ordered])
     return np.stack([genes for _, genes in ordered]), labels

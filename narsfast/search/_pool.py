@@ -1,4 +1,4 @@
-"""The pool: a quasi Monte-Carlo sample of the space inside bounds (step 2 of Algorithm 1), our choice."""
+"""The pool: a quasi-Monte Carlo sample of the space inside bounds (step 2 of Algorithm 1; our choice)."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from narsfast.errors import UserError
 from narsfast.predictor import Statistics
 from narsfast.space import Genes
 
-FIRST_CHUNK = 2**12
-LARGEST_CHUNK = 2**15
-LEAST_SHARE = 1e-3
-"""A feasible share below this, after `TRIED` points, counts as almost nothing (this project's choice)."""
-TRIED = 2**16
-POINTS_A_MEMBER = 2000
-"""Points drawn for each wanted member, at most; beyond them the space has too few distinct ones."""
+MIN_CHUNK = 2**12
+MAX_CHUNK = 2**15
+MIN_SHARE = 1e-3
+"""Smallest feasible share of `MIN_POINTS` points with which sampling continues (this project's choice)."""
+MIN_POINTS = 2**16
+POINTS_PER_CANDIDATE = 2000
+"""Largest number of points drawn per wanted candidate, after which the space has too few distinct ones."""
 
 
 @dataclass(frozen=True)
 class Pool:
-    """Candidates to pick from, with what they cost.
+    """Candidates to pick from, with their statistics.
 
     Attributes:
         genes: (n, F) int16, canonical, no two equal.
-        statistics: (n, S), the counter's columns.
+        statistics: (n, S), the columns of the counter.
     """
 
     genes: Genes
@@ -42,47 +42,47 @@ def sample_pool(counter: Statistics, bounds: Budget | None, n: int, seed: int) -
     """Draw n distinct candidates inside the bounds, in the order of a scrambled Sobol sequence.
 
     Args:
-        counter: counts the statistics; it knows the space.
-        bounds: of the statistics; None takes every candidate.
-        n: size of the pool.
-        seed: of the scrambling.
+        counter: Counter of the statistics of candidates.
+        bounds: Bounds on the statistics, or None.
+        n: Size of the pool.
+        seed: Seed of the scrambling.
 
     Returns:
         Exactly n candidates.
 
     Raises:
-        UserError: the space holds fewer than n candidates, almost none is inside the bounds, or too few distinct
-            ones are.
+        UserError: The space has fewer than n candidates, almost none is inside the bounds, or too few distinct ones
+            are.
     """
     space = counter.space
     if n < 1:
         raise UserError(f"pool size is {n}; it should be at least 1")
     if space.size() < n:
         raise UserError(
-            f"pool size is {n}, but {space.name} holds only {space.size()} candidates; ask for fewer"
+            f"pool size is {n}, but {space.name} has only {space.size()} candidates; ask for fewer"
         )
     genes = np.empty((n, len(space.fields)), np.int16)
     statistics = np.empty((n, len(counter.names)), counter(genes[:0]).dtype)
     keys = np.empty(n, np.uint64)
     size = drawn = inside = 0
     while size < n:
-        if drawn >= TRIED and inside < LEAST_SHARE * drawn:
+        if drawn >= MIN_POINTS and inside < MIN_SHARE * drawn:
             raise UserError(
                 f"only {inside} of {drawn} sampled candidates of {space.name} are inside {_label(bounds)} "
                 f"(a share of {inside / drawn:.2g}); widen the bounds"
             )
-        if drawn >= max(TRIED, POINTS_A_MEMBER * n):
+        if drawn >= max(MIN_POINTS, POINTS_PER_CANDIDATE * n):
             raise UserError(
                 f"pool size is {n}, but {drawn} samples of {space.name} gave only {size} different candidates "
                 f"inside {_label(bounds)} (a share of {inside / drawn:.2g} is inside); ask for fewer or widen the bounds"
             )
-        chunk = min(max(FIRST_CHUNK, 1 << (n - 1).bit_length(), drawn), LARGEST_CHUNK)
+        chunk = min(max(MIN_CHUNK, 1 << (n - 1).bit_length(), drawn), MAX_CHUNK)
         new = space.sobol(chunk, seed, skip=drawn)
         counted = counter(new)
-        keep = np.ones(chunk, np.bool_) if bounds is None else bounds.within(counted, counter.names)
+        feasible = np.ones(chunk, np.bool_) if bounds is None else bounds.within(counted, counter.names)
         drawn += chunk
-        inside += int(keep.sum())
-        rows = np.flatnonzero(keep)
+        inside += int(feasible.sum())
+        rows = np.flatnonzero(feasible)
         new_keys = space.keys(new[rows])
         first = np.sort(np.unique(new_keys, return_index=True)[1])
         first = first[~np.isin(new_keys[first], keys[:size])][: n - size]

@@ -1,6 +1,6 @@
-"""The numpy twin of the native predictor inference and evolution: the same numbers, written to be read.
+"""The numpy reference of native predictor inference and evolution, written for readability.
 
-The native evolution (csrc/search/evolution.cpp) gives the same genes, bit for bit, for the same scores.
+The native evolution (csrc/search/evolution.cpp) gives exactly the same genes for the same scores.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from narsfast.space import Genes, Space
 
 from ._scorer import Score, Scorer, Scoring
 from ._settings import PURPOSE, UNIT, Bounds, Floats, Settings, Words, philox, within
-from ._start import counted
+from ._start import count_statistics
 
-LARGEST_EXPONENT = 50.0
-"""Of the lower tail, so that a score stays finite."""
+MAX_EXPONENT = 50.0
+"""Largest exponent of the lower tail, so that scores are finite."""
 
 
 def predict_reference(
     space: Space, weights: PredictorWeights, genes: Genes, statistics: Floats
 ) -> tuple[Floats, Floats]:
-    """Mean and standard deviation over the members, both (n,) float64 in percent.
+    """Predict mean and standard deviation, both (n,) float64 in percent.
 
     Args:
         space: The space of the genes.
-        weights: Of the predictor.
+        weights: Weights of the predictor.
         genes: (n, F) canonical.
-        statistics: (n, S), the predictor's columns.
+        statistics: (n, S), the statistics that are inputs of the predictor.
     """
     std = np.where(weights.statistic_std == 0, 1, weights.statistic_std)
     z = ((np.log(np.maximum(statistics, MIN_STATISTIC)) - weights.statistic_mean) / std).astype(np.float32)
@@ -49,7 +49,7 @@ def predict_reference(
                 hidden = np.maximum(hidden, 0)
         values.append(hidden[:, 0].astype(np.float64))
     mean = np.mean(values, axis=0)
-    slope = np.exp(np.clip(-1 - mean, 0, LARGEST_EXPONENT))
+    slope = np.exp(np.clip(-1 - mean, 0, MAX_EXPONENT))
     deviation = weights.deviation_scale * np.sqrt(np.var(values, axis=0) + weights.deviation_floor**2)
     score = weights.output_mean + weights.output_scale * np.where(mean < -1, -slope, mean)
     return score, weights.output_scale * slope * deviation
@@ -57,26 +57,29 @@ def predict_reference(
 
 @dataclass(frozen=True)
 class Population:
-    """Members of a generation, best first: genes (n, F), statistics (n, S), scores (n,), keys (n,)."""
+    """The individuals of a generation: genes (n, F), statistics (n, S), scores (n,), keys (n,)."""
 
     genes: Genes
     statistics: Floats
     scores: Floats
     keys: NDArray[np.uint64]
 
-    def best(self, keep: int) -> Population:
-        """The `keep` best; equal scores are ordered by key."""
-        return self.taken(np.lexsort((self.keys, -self.scores))[:keep])
+    def best(self, size: int) -> Population:
+        """Return the `size` best individuals, equal scores ordered by key."""
+        return self.take(np.lexsort((self.keys, -self.scores))[:size])
 
-    def fronts(self, objectives: Sequence[int], keep: int) -> tuple[NDArray[np.int64], int]:
-        """What goes on where score is to be large and these statistics small, and how many are of the first front.
+    def select_fronts(self, objectives: Sequence[int], size: int) -> tuple[NDArray[np.int64], int]:
+        """Select individuals by nondominated sorting: score is maximized, the objectives are minimized.
 
-        Those that no other member dominates come first, then those that only such dominate, and so on; in each such
-        front by the statistics. Where the last front does not fit, its members are taken at even distances. Of equal
-        members the one of the lowest key dominates.
+        The fronts follow each other, each sorted by the objectives. A last front that does not fit is thinned evenly. Of
+        equal individuals the one with the lowest key dominates.
+
+        Returns:
+            Rows of at most `size` individuals, and how many of them belong to the first front.
         """
         values = self.statistics[:, list(objectives)]
-        order = np.lexsort((self.keys, -self.scores, *values.T[::-1]))  # nobody is dominated by a later one
+        # In this order no individual is dominated by a later one.
+        order = np.lexsort((self.keys, -self.scores, *values.T[::-1]))
         fronts: list[list[int]] = []
         for i in order:
             for front in fronts:
@@ -86,19 +89,19 @@ class Population:
                     break
             else:
                 fronts.append([int(i)])
-        kept: list[int] = []
+        selected: list[int] = []
         for front in fronts:
-            taken = min(len(front), keep - len(kept))
-            spread = 1 < taken < len(front)
-            kept += [front[i * (len(front) - 1) // (taken - 1) if spread else i] for i in range(taken)]
-        return np.array(kept, np.int64), min(len(fronts[0]), keep)
+            count = min(len(front), size - len(selected))
+            thinned = 1 < count < len(front)
+            selected += [front[i * (len(front) - 1) // (count - 1) if thinned else i] for i in range(count)]
+        return np.array(selected, np.int64), min(len(fronts[0]), size)
 
-    def taken(self, rows: NDArray[np.int64]) -> Population:
-        """The members of these rows, in their order."""
+    def take(self, rows: NDArray[np.int64]) -> Population:
+        """Return the individuals of these rows, in their order."""
         return Population(self.genes[rows], self.statistics[rows], self.scores[rows], self.keys[rows])
 
-    def joined(self, other: Population) -> Population:
-        """The members of both."""
+    def concatenate(self, other: Population) -> Population:
+        """Return the individuals of both populations."""
         return Population(
             np.concatenate([self.genes, other.genes]),
             np.concatenate([self.statistics, other.statistics]),
@@ -112,9 +115,9 @@ class ReferenceEvolution:
 
     Args:
         space: The space of the genes.
-        count: Canonical genes (n, F) to statistics (n, S).
-        score: Canonical genes (n, F) and statistics (n, S) to scores (n,) float64.
-        settings: Of the generations.
+        count: Function from canonical genes (n, F) to statistics (n, S).
+        score: Function from canonical genes (n, F) and statistics (n, S) to scores (n,) float64.
+        settings: Settings of evolution.
     """
 
     def __init__(
@@ -133,43 +136,43 @@ class ReferenceEvolution:
     def run(
         self, start: Genes, bounds: Sequence[tuple[int, float, float]]
     ) -> tuple[Population, list[float], int, int]:
-        """Evolve a start inside the bounds, (column, low, high) each.
+        """Evolve the candidates of a start inside the bounds, (column, low, high) each.
 
         Returns:
-            The last population (of a front its members), the history as `Evolved` has it, the number of children made,
-            and of those that were new and inside the bounds.
+            The last population (or its front), the history as in `Evolved`, the number of children, and the number of
+            children that were new and inside the bounds.
         """
         settings = self._settings
         self._seen = np.zeros(0, np.uint64)
-        self._population = self._new(start[:0], self._count(start[:0]))
+        self._population = self._evaluate_new(start[:0], self._count(start[:0]))
         self._history: list[float] = []
-        self._first = self._bred = self._scored = 0
-        self._go_on(start, self._count(start))
-        self._bred = self._scored = 0  # of children
+        self._front_size = self._num_offspring = self._num_evaluated = 0
+        self._advance(start, self._count(start))
+        self._num_offspring = self._num_evaluated = 0  # the start does not count
         for generation in range(1, settings.generations + 1):
             raw, priorities = self._breed(self._population, generation)
             genes, statistics = self._repair(self._population, raw, priorities, bounds)
-            self._go_on(genes, statistics)
-            self._bred += len(raw) - len(genes)
+            self._advance(genes, statistics)
+            self._num_offspring += len(raw) - len(genes)
             if self._stalled():
                 break
         if settings.objectives:
             self._polish(bounds)
-            self._population = self._population.taken(np.arange(self._first))
-        return self._population, self._history, self._bred, self._scored
+            self._population = self._population.take(np.arange(self._front_size))
+        return self._population, self._history, self._num_offspring, self._num_evaluated
 
-    def _go_on(self, genes: Genes, statistics: Floats) -> None:
-        """Score what was not seen before and select; what left the population cannot come back into it."""
+    def _advance(self, genes: Genes, statistics: Floats) -> None:
+        """Score new candidates and select the next population; candidates that left it cannot return."""
         settings = self._settings
-        fresh = self._new(genes, statistics)
+        fresh = self._evaluate_new(genes, statistics)
         self._seen = np.concatenate([self._seen, fresh.keys])
-        self._bred += len(genes)
-        self._scored += len(fresh.genes)
-        old, both = len(self._population.genes), self._population.joined(fresh)
+        self._num_offspring += len(genes)
+        self._num_evaluated += len(fresh.genes)
+        old, both = len(self._population.genes), self._population.concatenate(fresh)
         if settings.objectives:
-            kept, self._first = both.fronts(settings.objectives, settings.population_size)
-            self._population = both.taken(kept)
-            self._history.append(float((kept[: self._first] >= old).sum()))
+            selected, self._front_size = both.select_fronts(settings.objectives, settings.population_size)
+            self._population = both.take(selected)
+            self._history.append(float((selected[: self._front_size] >= old).sum()))
         else:
             self._population = both.best(settings.population_size)
             self._history.append(float(self._population.scores[0]))
@@ -183,33 +186,35 @@ class ReferenceEvolution:
         return history[-1] - history[-1 - patience] <= self._settings.epsilon
 
     def _polish(self, bounds: Sequence[tuple[int, float, float]]) -> None:
-        """Add all changes of one field of the front's members, until there is nothing new in it.
+        """Add all changes of a single field of the front's candidates, until none is new in the front.
 
-        Of a front that had to be thinned there is always more: it is left as it is.
+        A front that had to be thinned is not polished, as there is always more.
         """
         expanded: set[int] = set()
         for _ in range(self._settings.generations):
-            if self._first == self._settings.population_size:
+            if self._front_size == self._settings.population_size:
                 break
-            made = [self._population.genes[:0]]
-            for row, key in zip(self._population.genes[: self._first], self._population.keys, strict=False):
+            neighbors = [self._population.genes[:0]]
+            for row, key in zip(
+                self._population.genes[: self._front_size], self._population.keys, strict=False
+            ):
                 if int(key) in expanded:
                     continue
                 expanded.add(int(key))
                 for field, size in enumerate(self._space.sizes):
                     changed = np.repeat(row[None], size, axis=0)
                     changed[:, field] = np.arange(size)
-                    made.append(np.delete(changed, row[field], axis=0))
-            genes = self._space.canonical(np.concatenate(made))
+                    neighbors.append(np.delete(changed, row[field], axis=0))
+            genes = self._space.canonical(np.concatenate(neighbors))
             statistics = self._count(genes)
             inside = within(statistics, bounds)
-            self._go_on(genes[inside], statistics[inside])
-            self._bred += int((~inside).sum())
+            self._advance(genes[inside], statistics[inside])
+            self._num_offspring += int((~inside).sum())
             if self._history[-1] == 0:
                 break
 
-    def _new(self, genes: Genes, statistics: Floats) -> Population:
-        """Those whose key is neither seen before nor that of an earlier one, scored."""
+    def _evaluate_new(self, genes: Genes, statistics: Floats) -> Population:
+        """Score the candidates whose key is neither seen before nor that of an earlier candidate."""
         keys = self._space.keys(genes)
         first = np.unique(keys, return_index=True)[1]
         new = np.sort(first[~np.isin(keys[first], self._seen)])
@@ -220,11 +225,11 @@ class ReferenceEvolution:
         return Population(genes, statistics, scores, keys[new])
 
     def _rates(self, population: Population) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Thresholds of crossover and mutation of each member, (n,) in units of 1 / 65536."""
+        """Return the thresholds of crossover and mutation per individual, (n,) in units of 1 / 65536."""
         scores = population.scores
         above = scores[0] - np.add.accumulate(scores)[-1] / len(scores)
         share = (scores[0] - scores) / above if above > 0 else np.ones(len(scores))
-        if self._settings.objectives:  # all members of a front are equally good
+        if self._settings.objectives:  # all candidates of a front are equally good
             share = np.ones(len(scores))
         a = np.clip(share, 0.0, 1.0)
         searched = (self._space.active(population.genes) & (self._space.sizes > 1)).sum(axis=1)
@@ -233,13 +238,13 @@ class ReferenceEvolution:
         return _threshold(crossover), _threshold(mutation)
 
     def _breed(self, population: Population, generation: int) -> tuple[Genes, NDArray[np.int64]]:
-        """Children of every member, not yet canonical, (n * children, F), and their order of repair."""
+        """Breed the children of every individual, not yet canonical, (n * children, F), and their order of repair."""
         settings, fields = self._settings, len(self._space.fields)
-        members = len(population.genes)
-        parents = np.repeat(np.arange(members), settings.children)
-        words = self._words(parents, np.tile(np.arange(settings.children), members), generation)
-        if members > 1:
-            draws = words[:, 0, 0].astype(np.uint64) * np.uint64(members - 1) >> np.uint64(32)
+        size = len(population.genes)
+        parents = np.repeat(np.arange(size), settings.children_per_parent)
+        words = self._words(parents, np.tile(np.arange(settings.children_per_parent), size), generation)
+        if size > 1:
+            draws = words[:, 0, 0].astype(np.uint64) * np.uint64(size - 1) >> np.uint64(32)
             mates = draws.astype(np.int64)
             mates += mates >= parents
         else:
@@ -255,7 +260,7 @@ class ReferenceEvolution:
         return genes.astype(np.int16), value & 0xFFFF
 
     def _words(self, parents: NDArray[np.int64], children: NDArray[np.int64], generation: int) -> Words:
-        """Random words (n, blocks, 4) of n children."""
+        """Draw random words (n, blocks, 4) for n children."""
         blocks = (len(self._space.fields) + 1) // 2 + 1
         counters = np.empty((len(parents), blocks, 4), np.uint32)
         counters[..., 0] = np.arange(blocks)
@@ -267,7 +272,7 @@ class ReferenceEvolution:
     def _mutate(
         self, genes: NDArray[np.int64], draws: NDArray[np.int64], generation: int
     ) -> NDArray[np.int64]:
-        """Another value for every gene, from 16 random bits each."""
+        """Return another value for every gene, by 16 random bits each."""
         sizes = self._space.sizes.astype(np.int64)
         cap = max(self._settings.generations, 1)
         reach = np.maximum((sizes - 1) * max(cap - generation, 0) // (2 * cap), 1)
@@ -285,12 +290,12 @@ class ReferenceEvolution:
         priorities: NDArray[np.int64],
         bounds: Sequence[tuple[int, float, float]],
     ) -> tuple[Genes, Floats]:
-        """Canonical children inside the bounds and their statistics, in order.
+        """Return the canonical children inside the bounds and their statistics, in order.
 
-        A child outside gives its parent's architecture fields back, one a round, until it is inside.
+        In a child outside, architecture fields are reset to those of its parent, one per round, until it is inside.
         """
         columns = self._space.architecture_fields
-        parents = np.repeat(population.genes, self._settings.children, axis=0)
+        parents = np.repeat(population.genes, self._settings.children_per_parent, axis=0)
         genes = self._space.canonical(raw)
         statistics = np.array(self._count(genes), np.float64)
         inside = within(statistics, bounds)
@@ -325,10 +330,10 @@ class ReferenceScorer(Scorer):
 
 
 class ReferenceEngine:
-    """The numpy twin as the `engine` of `evolve` and `pareto`: the same genes for the same scores, slowly."""
+    """The numpy reference as the `engine` of `evolve` and `pareto`."""
 
     def scorer(self, source: Scoring | Score, counter: Statistics) -> Scorer:
-        """Return what scores the candidates."""
+        """Return the scorer of candidates."""
         return ReferenceScorer(source, counter)
 
     def run(
@@ -339,9 +344,9 @@ class ReferenceEngine:
         starts: list[Genes],
         settings: Settings,
     ) -> list[dict[str, Any]]:
-        """Return the fields of an `Evolved` but for its budget, one per budget."""
+        """Evolve one population per budget and return the fields of each `Evolved` except its budget."""
         evolution = ReferenceEvolution(
-            counter.space, lambda genes: counted(counter, genes), scorer.scores, settings
+            counter.space, lambda genes: count_statistics(counter, genes), scorer.scores, settings
         )
         results = []
         for start, budget in zip(starts, bounds, strict=True):
@@ -350,7 +355,7 @@ class ReferenceEngine:
                 {
                     "genes": population.genes,
                     "scores": population.scores,
-                    "std": scorer.both(population.genes, population.statistics)[1],
+                    "std": scorer.mean_and_std(population.genes, population.statistics)[1],
                     "statistics": population.statistics,
                     "history": np.array(history),
                     "num_offspring": num_offspring,

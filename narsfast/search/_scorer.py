@@ -1,4 +1,4 @@
-"""Scores of candidates from a predictor or a function."""
+"""Scores of candidates by a predictor or a function."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from narsfast.space import Genes
 from ._settings import Floats
 
 Score = Callable[[Genes], Floats]
-"""Canonical genes (n, F) int16 to scores (n,), higher is better."""
+"""A function from canonical genes (n, F) int16 to scores (n,); higher is better."""
 
 
 @runtime_checkable
 class Scoring(Protocol):
-    """What evolution needs of a predictor."""
+    """The interface of a predictor for evolution."""
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of the statistics that it reads, in order."""
+        """Names of the statistics that are inputs, in order."""
         ...
 
     def weights(self) -> PredictorWeights:
-        """Its weights."""
+        """Return the weights."""
         ...
 
 
 class Scorer(ABC):
-    """Scores from a predictor, computed by a subclass, or from a function.
+    """A scorer by a function, or by a predictor whose inference is implemented in a subclass.
 
     Attributes:
-        columns: of the counter's statistics, those that the predictor reads.
-        native: what compiled evolution takes as its scorer.
+        columns: Columns of the counter's statistics that are inputs of the predictor.
+        native: The scorer for native evolution.
     """
 
     def __init__(self, source: Scoring | Score, counter: Statistics) -> None:
@@ -56,7 +56,7 @@ class Scorer(ABC):
         self.columns = [counter.names.index(name) for name in source.names]
         self._prepare(counter, source.weights())
 
-    def both(self, genes: Genes, statistics: Floats) -> tuple[Floats, Floats]:
+    def mean_and_std(self, genes: Genes, statistics: Floats) -> tuple[Floats, Floats]:
         """Return mean and standard deviation, (n,) each."""
         if self._function is not None:
             return np.asarray(self._function(genes), np.float64), np.zeros(len(genes))
@@ -64,19 +64,19 @@ class Scorer(ABC):
 
     def scores(self, genes: Genes, statistics: Floats) -> Floats:
         """Return means (n,)."""
-        return self.both(genes, statistics)[0]
+        return self.mean_and_std(genes, statistics)[0]
 
     @abstractmethod
     def _prepare(self, counter: Statistics, weights: PredictorWeights) -> None:
-        """Take the weights of a predictor."""
+        """Prepare inference with the weights of a predictor."""
 
     @abstractmethod
     def _predict(self, genes: Genes, statistics: Floats) -> tuple[Floats, Floats]:
-        """Return mean and standard deviation by the predictor; statistics are those that it reads."""
+        """Predict mean and standard deviation, (n,) each, from genes and the statistics that are inputs."""
 
 
 class NativeScorer(Scorer):
-    """Scores computed by compiled code."""
+    """A scorer with native inference."""
 
     def _prepare(self, counter: Statistics, weights: PredictorWeights) -> None:
         self.native = _native.Predictor(counter.space.tables(), weights)

@@ -1,4 +1,4 @@
-"""Settings of evolution, its random numbers and its bounds: what compiled code and its numpy twin share."""
+"""Settings, random numbers and bounds of evolution, which native code and its numpy reference share."""
 
 from __future__ import annotations
 
@@ -12,18 +12,17 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Words = NDArray[np.uint32]
 Bounds = list[tuple[int, float, float]]
-"""Column of the statistics, lowest and highest value, both inclusive."""
+"""Bounds as (column of the statistics, lowest, highest), both inclusive."""
 
 PURPOSE = 0x65766F6C
 """Key of the random numbers of evolution among those of one seed."""
-
 
 UNIT = 65536.0
 """Probabilities are compared with 16 random bits."""
 
 
 def philox(seed: int, purpose: int, counters: Words) -> Words:
-    """Philox4x32-10 (Salmon et al., SC 2011): counters (n, 4) uint32 to words (n, 4) uint32."""
+    """Compute Philox4x32-10 (Salmon et al., SC 2011) of counters (n, 4) uint32: words (n, 4) uint32."""
     mask, shift = np.uint64(0xFFFFFFFF), np.uint64(32)
     word = [column.astype(np.uint64) for column in counters.T]
     low, high = seed & 0xFFFFFFFF, (seed >> 32 & 0xFFFFFFFF) ^ purpose
@@ -43,22 +42,22 @@ def philox(seed: int, purpose: int, counters: Words) -> Words:
 
 @dataclass(frozen=True)
 class Settings:
-    """Settings of the generations; `evolve` says what they mean."""
+    """Settings of evolution; see `evolve` for their meaning."""
 
     seed: int
     population_size: int
-    children: int
+    children_per_parent: int
     generations: int
     epsilon: float
     patience: int
     crossover: float
     mutation: float
     objectives: tuple[int, ...] = ()
-    """Columns of statistics to be small; none: the best by score are kept, not a front."""
+    """Columns of the statistics to minimize in a front; without any, the best by score are selected."""
 
 
 def within(statistics: NDArray[Any], bounds: Sequence[tuple[int, float, float]]) -> NDArray[np.bool_]:
-    """Which rows of the statistics (n, S) keep every bound (column, low, high), both inclusive."""
+    """Return which rows of the statistics (n, S) are within every bound (column, low, high), both inclusive."""
     inside = np.ones(len(statistics), np.bool_)
     for column, low, high in bounds:
         inside &= (statistics[:, column] >= low) & (statistics[:, column] <= high)

@@ -1,4 +1,4 @@
-"""Where evolution starts: the best of the pool and of the trained candidates inside a budget."""
+"""The start of evolution: candidates of the pool and trained candidates inside a budget."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from ._pool import Pool
 from ._scorer import Scorer
 from ._settings import PURPOSE, Bounds, Floats, philox, within
 
-_SLICE = 1 << 15  # candidates of the pool that are worked on at once, to need little memory
+_SLICE = 1 << 15  # candidates of the pool that are processed at once, to limit memory
 
 
 class Start:
-    """The pool and the trained candidates, scored once for all budgets: those that are inside one of them."""
+    """The pool and the trained candidates, scored once for all budgets (those inside any of them)."""
 
     def __init__(
         self, counter: Statistics, scorer: Scorer, pool: Pool, trained: Genes, bounds: Sequence[Bounds]
@@ -31,16 +31,16 @@ class Start:
         self._pool_genes = np.ascontiguousarray(pool.genes, np.int16)
         self._pool = np.asarray(pool.statistics)
         self._trained_genes = np.ascontiguousarray(trained, np.int16).reshape(-1, len(counter.space.fields))
-        self._trained = counted(counter, self._trained_genes)
+        self._trained = count_statistics(counter, self._trained_genes)
         self._pool_scores = _scores(scorer, self._pool_genes, self._pool, bounds)
         self._trained_scores = _scores(scorer, self._trained_genes, self._trained, bounds)
         self._trained_keys = counter.space.keys(self._trained_genes)
 
-    def of(self, budget: Budget, bounds: Bounds, seed: int, num_parents: int, num_random: int) -> Genes:
-        """The candidates that a budget starts from, (n, F).
+    def select(self, budget: Budget, bounds: Bounds, seed: int, num_parents: int, num_random: int) -> Genes:
+        """Select the candidates (n, F) from which evolution starts for a budget.
 
         Raises:
-            UserError: None is inside.
+            UserError: No candidate is inside the budget.
         """
         trained = np.flatnonzero(within(self._trained, bounds))
         order = np.lexsort((self._trained_keys[trained], -self._trained_scores[trained]))
@@ -70,8 +70,8 @@ class Start:
         )
 
 
-def columns_of(budget: Budget, names: tuple[str, ...]) -> Bounds:
-    """Return the bounds of a budget by the columns of the statistics.
+def budget_columns(budget: Budget, names: tuple[str, ...]) -> Bounds:
+    """Return the bounds of a budget by columns of the statistics.
 
     Raises:
         UserError: A bounded statistic is not counted.
@@ -83,8 +83,8 @@ def columns_of(budget: Budget, names: tuple[str, ...]) -> Bounds:
     return [(names.index(name), low, high) for name, (low, high) in budget.bounds.items()]
 
 
-def counted(counter: Statistics, genes: Genes) -> Floats:
-    """Return the statistics (n, S) float64 of canonical genes."""
+def count_statistics(counter: Statistics, genes: Genes) -> Floats:
+    """Count the statistics (n, S) float64 of canonical genes."""
     return np.asarray(counter(genes), np.float64).reshape(len(genes), len(counter.names))
 
 
@@ -93,7 +93,7 @@ def _slices(count: int) -> Iterator[slice]:
 
 
 def _scores(scorer: Scorer, genes: Genes, statistics: NDArray[Any], bounds: Sequence[Bounds]) -> Floats:
-    """Scores (n,) of the candidates that are inside one of the bounds, minus infinity elsewhere."""
+    """Score the candidates that are inside any of the bounds, (n,); the others get minus infinity."""
     scores = np.full(len(genes), -np.inf)
     for part in _slices(len(genes)):
         inside = np.any([within(statistics[part], bound) for bound in bounds], axis=0)
@@ -103,7 +103,7 @@ def _scores(scorer: Scorer, genes: Genes, statistics: NDArray[Any], bounds: Sequ
 
 
 def _draws(seed: int, rows: NDArray[np.int64]) -> NDArray[np.uint32]:
-    """Random words (n,) of rows of the pool; generation 0 draws for the start."""
+    """Draw random words (n,) for rows of the pool; generation 0 is the start."""
     draws = np.empty(len(rows), np.uint32)
     for part in _slices(len(rows)):
         counters = np.zeros((len(rows[part]), 4), np.uint32)

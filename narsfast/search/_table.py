@@ -1,4 +1,4 @@
-"""Statistics of a space whose architectures are not ours: sums of one entry a gene."""
+"""Statistics of spaces without MBConv networks: sums of one table entry per gene."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from narsfast.space import Space
 
 
 class TableCounter:
-    """Counts the statistics of candidates by an additive table; takes the place of a `Counter`.
+    """A counter of statistics by an additive table, in place of a `Counter`.
 
     Attributes:
-        space: The space whose genes are counted.
-        names: Names of the result's columns.
-        table: (F, V, len(names)) float64: entry (f, v) is what field f adds with its value v. An inactive
-            field adds its entry 0.
+        space: The space of the genes.
+        names: Names of the columns of the result.
+        table: (F, V, len(names)) float64; field f adds entry (f, v) for its value v, and entry (f, 0) if inactive.
     """
 
     def __init__(self, space: Space, names: tuple[str, ...], table: NDArray[np.float64]) -> None:
@@ -30,7 +29,7 @@ class TableCounter:
         self.table = np.ascontiguousarray(table, np.float64)
 
     def __call__(self, genes: NDArray[np.int16]) -> NDArray[np.float64]:
-        """Canonical genes (n, F) int16 to statistics (n, len(names)) float64, summed field after field."""
+        """Count the statistics (n, len(names)) float64 of canonical genes (n, F) int16, summed in field order."""
         sums = np.zeros((len(genes), len(self.names)))
         for field, column in enumerate(np.asarray(genes).T):
             sums += self.table[field, column]

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict
 
 from narsfast.common.option_field import option_field
 from narsfast.common.options import Device, LoaderChoice, OpsName, OptimBackend, PrecisionName
-from narsfast.data import resolve_loader
+from narsfast.data import Dataset, DataSource, resolve_loader
 
 from ._backend import resolve_backend
 from ._device import resolve_device
@@ -30,11 +30,11 @@ class TrainerSettings(BaseModel):
     processes_per_trial: int = option_field("processes_per_trial")
     loader: LoaderChoice = option_field("loader")
 
-    def resolved(self, *, embedded: bool) -> TrainerSettings:
+    def resolved(self, data: DataSource | Dataset) -> TrainerSettings:
         """These settings with what each ``auto`` stands for on this machine.
 
         Args:
-            embedded: whether the data is embedded (digits) and not a folder.
+            data: what will be trained on.
 
         Raises:
             UserError: what is asked for cannot be used here.
@@ -44,6 +44,6 @@ class TrainerSettings(BaseModel):
             update={
                 "device": device,
                 "optim_backend": resolve_backend(self.optim_backend, device),
-                "loader": resolve_loader(self.loader, embedded),
+                "loader": resolve_loader(self.loader, data),
             }
         )

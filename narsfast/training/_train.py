@@ -191,7 +191,6 @@ def train_network(
 
 def _loader(settings: TrainerSettings, data: Dataset, device: torch.device) -> Loader:
     """The loader of the settings; DALI decodes on the device of the training."""
-    embedded = data.root is None
-    name = resolve_loader(settings.loader, embedded)
+    name = resolve_loader(settings.loader, data)
     decoder = device.index or 0 if name == "dali" and device.type == "cuda" else None
-    return open_loader(name, embedded=embedded, threads=settings.threads_per_trial, device=decoder)
+    return open_loader(name, data=data, threads=settings.threads_per_trial, device=decoder)

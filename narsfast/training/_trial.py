@@ -34,7 +34,7 @@ class TrialTask:
         candidate: id of the candidate.
         network: what to train.
         recipe: fields of `narsfast.space.Recipe`; what is not named keeps its default.
-        data: what `narsfast.data.load_data` takes: ``digits`` or a folder.
+        data: what `narsfast.data.load_data` takes: ``digits``, a folder or a stored data set.
         epochs: to train.
         schedule_epochs: length of the learning-rate schedule.
         seed: of the trial.

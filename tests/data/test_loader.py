@@ -2,8 +2,8 @@ import logging
 
 import pytest
 
+from narsfast.data import DIGITS, DataSource, batches, load_data, open_loader, resolve_loader
 from narsfast.data import _loader as module
-from narsfast.data import batches, open_loader, resolve_loader
 from narsfast.errors import UserError
 
 
@@ -23,16 +23,23 @@ def test_auto_is_dali_for_folders_where_it_is_installed_and_says_so_once(missing
     assert ("is installed" if missing is None else "No module named") in record.message
 
 
-def test_auto_is_the_reference_for_embedded_data(missing, caplog):
+@pytest.mark.usefixtures("missing")
+def test_auto_is_the_reference_for_data_without_image_files(caplog):
+    data = [DataSource.parse(DIGITS), DataSource.parse("stored.safetensors"), load_data(DIGITS)]
     with caplog.at_level(logging.INFO):
-        assert resolve_loader("auto", embedded=True) == "torchvision"
-    assert "embedded" in caplog.text
+        assert [resolve_loader("auto", each) for each in data] == ["torchvision"] * 3
+    assert "auto is torchvision, as the pixels come decoded" in caplog.text
+    assert [open_loader("auto", data=each).name for each in data] == ["torchvision"] * 3
+
+
+def test_auto_for_a_folder_is_what_it_is_without_data(missing):
+    assert resolve_loader("auto", DataSource.parse("photos")) == resolve_loader("auto")
 
 
 def test_a_loader_asked_for_by_name_is_that_or_an_error(missing):
     assert resolve_loader("torchvision") == "torchvision"
     if missing is None:
-        assert resolve_loader("dali", embedded=True) == "dali"
+        assert resolve_loader("dali", DataSource.parse(DIGITS)) == "dali"
         return
     with pytest.raises(UserError, match=r"loader is 'dali'.*No module named.*narsfast\[dali\]"):
         resolve_loader("dali")

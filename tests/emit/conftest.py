@@ -41,7 +41,7 @@ def measurements() -> Measurements:
 
 
 def shaken(network: Network, seed: int = 0) -> Network:
-    """The network with every weight and buffer away from what a fresh one has."""
+    """Change every weight and buffer of a network from its initial value."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for tensor in [*network.parameters(), *network.buffers()]:
@@ -66,7 +66,7 @@ def digits() -> Dataset:
 
 @pytest.fixture(scope="session")
 def emitted(tmp_path_factory, digits) -> Emitted:
-    """One emission, shared: its ONNX export takes seconds."""
+    """Emit one network for all tests, as its ONNX export takes seconds."""
     network = shaken(narsfast.create(DEFINITION, num_classes=10, in_chans=1, dropout=0.1, drop_path=0.05))
     test = list(batches(digits.test, 32, 128))
     facts = describe_data(digits)

@@ -30,29 +30,29 @@ def read(emitted, name):
     return (emitted.emission.directory / name).read_text()
 
 
-def test_the_folder_holds_exactly_what_the_emission_lists(emitted):
+def test_folder_has_exactly_the_listed_files(emitted):
     assert emitted.emission.files == FILES
     assert sorted(path.name for path in emitted.emission.directory.iterdir()) == list(FILES)
 
 
-def test_every_file_can_be_read_by_whom_the_others_can(emitted):
+def test_all_files_have_the_same_mode(emitted):
     modes = {path.stat().st_mode for path in emitted.emission.directory.iterdir()}
     assert len(modes) == 1
 
 
-def test_every_row_of_a_table_of_the_card_has_the_columns_of_its_head(emitted):
+def test_rows_of_tables_in_the_card_have_equal_columns(emitted):
     columns = 0
     for line in read(emitted, "README.md").splitlines():
         columns = 0 if not line.startswith("|") else columns or line.count("|")
         assert line.count("|") == columns, line
 
 
-def test_definition_and_recipe_come_back(emitted):
+def test_definition_and_recipe_can_be_read(emitted):
     assert Definition.from_json(read(emitted, "definition.json")) == DEFINITION
     assert Recipe(**json.loads(read(emitted, "recipe.json"))) == RECIPE
 
 
-def test_preprocessing_says_what_the_loader_did(emitted, digits):
+def test_preprocessing_is_that_of_the_loader(emitted, digits):
     facts = json.loads(read(emitted, "preprocessing.json"))
     assert tuple(facts["classes"]) == digits.classes
     assert tuple(facts["mean"]) == digits.preprocess.mean
@@ -60,7 +60,7 @@ def test_preprocessing_says_what_the_loader_did(emitted, digits):
     assert (facts["resolution"], facts["crop"], facts["resize"]) == (32, 1.0, 32)
 
 
-def test_manifest_holds_measurements_and_true_checksums(emitted):
+def test_manifest_has_measurements_and_correct_checksums(emitted):
     manifest = json.loads(read(emitted, "emission.json"))
     assert manifest["test"] == 96.94
     assert manifest["statistics"]["macs"] == 812345
@@ -71,7 +71,7 @@ def test_manifest_holds_measurements_and_true_checksums(emitted):
         assert hashlib.sha256(content).hexdigest() == checksum, name
 
 
-def test_card_states_the_numbers_and_every_file(emitted, digits):
+def test_card_states_numbers_and_files(emitted, digits):
     card = read(emitted, "README.md")
     for text in ("macs<=1M", "91.25 %", "97.50 %", "96.94 %", "812,345", "34,567", "12 epochs", "seed 5"):
         assert text in card, text
@@ -84,7 +84,7 @@ def test_card_states_the_numbers_and_every_file(emitted, digits):
         assert f"| {name} | {value} |" in card
 
 
-def test_the_code_on_the_card_runs(emitted, tmp_path, monkeypatch):
+def test_code_of_the_card_runs(emitted, tmp_path, monkeypatch):
     from PIL import Image
 
     code = re.search(r"```python\n(.*?)```", read(emitted, "README.md"), flags=re.S)[1]
@@ -98,7 +98,7 @@ def test_the_code_on_the_card_runs(emitted, tmp_path, monkeypatch):
     assert float(names["percent"].sum()) == pytest.approx(100, abs=1e-3)
 
 
-def test_emitting_leaves_the_network_as_it_was(tmp_path, emitted):
+def test_emit_does_not_change_the_network(tmp_path, emitted):
     network = shaken(narsfast.create(DEFINITION, num_classes=10, in_chans=1)).train()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     monkey = pytest.MonkeyPatch()
@@ -110,7 +110,7 @@ def test_emitting_leaves_the_network_as_it_was(tmp_path, emitted):
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
 
 
-def test_a_failure_in_the_middle_leaves_nothing(tmp_path, emitted, monkeypatch):
+def test_failure_leaves_no_folder(tmp_path, emitted, monkeypatch):
     def fail(*_):
         raise RuntimeError("disk full")
 
@@ -121,7 +121,7 @@ def test_a_failure_in_the_middle_leaves_nothing(tmp_path, emitted, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_without_the_extra_the_rest_is_written_and_the_reason_recorded(tmp_path, emitted, monkeypatch):
+def test_folder_without_onnx_states_the_reason(tmp_path, emitted, monkeypatch):
     monkeypatch.setattr("narsfast.emit._onnx.missing_packages", lambda: ("onnxscript",))
     emission = emit(tmp_path / "a", emitted.network, RECIPE, emitted.facts, measurements())
     assert emission.files == tuple(name for name in FILES if name != "model.onnx")
@@ -132,5 +132,5 @@ def test_without_the_extra_the_rest_is_written_and_the_reason_recorded(tmp_path,
     assert json.loads((tmp_path / "a" / "emission.json").read_text())["onnx"]["status"] == "skipped"
 
 
-def test_model_names_are_identifiers():
+def test_model_name_is_an_identifier():
     assert model_name("My photos/v2 0123") == "narsfast_my_photos_v2_0123"

@@ -16,7 +16,7 @@ def folder(emitted, tmp_path):
     return shutil.copytree(emitted.emission.directory, tmp_path / "copy")
 
 
-def test_the_trained_module_comes_back(emitted):
+def test_load_gives_the_trained_network(emitted):
     loaded = narsfast.load(emitted.emission.directory)
     assert not loaded.training
     images, _ = emitted.batches[0]
@@ -26,14 +26,14 @@ def test_the_trained_module_comes_back(emitted):
         assert torch.equal(loaded.state_dict()[name], tensor), name
 
 
-def test_loading_draws_no_visible_random_numbers_into_the_result(emitted):
+def test_load_is_deterministic(emitted):
     torch.manual_seed(1)
     first = narsfast.load(emitted.emission.directory).state_dict()
     second = narsfast.load(str(emitted.emission.directory)).state_dict()
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_transform_gives_what_the_loader_gave(emitted, digits):
+def test_transform_equals_the_loader(emitted, digits):
     transform = load_transform(emitted.emission.directory)
     images = digits.test.images.read(list(range(6)))
     ours = torch.stack([transform(image) for image in images])
@@ -41,7 +41,7 @@ def test_transform_gives_what_the_loader_gave(emitted, digits):
     assert torch.allclose(ours, theirs, atol=1e-5)
 
 
-def test_transform_takes_any_size_and_mode(folder):
+def test_transform_accepts_any_size_and_mode(folder):
     facts = json.loads((folder / "preprocessing.json").read_text())
     facts |= {"in_chans": 3, "mean": [0.5, 0.4, 0.3], "std": [0.2, 0.2, 0.1], "crop": 0.5, "resolution": 16}
     (folder / "preprocessing.json").write_text(json.dumps(facts))
@@ -55,7 +55,7 @@ def test_transform_takes_any_size_and_mode(folder):
 
 
 @pytest.mark.parametrize("name", ["preprocessing.json", "definition.json", "weights.safetensors"])
-def test_a_missing_file_is_named(folder, name):
+def test_missing_file_is_refused_by_name(folder, name):
     (folder / name).unlink()
     with pytest.raises(UserError, match=name):
         narsfast.load(folder)
@@ -63,7 +63,7 @@ def test_a_missing_file_is_named(folder, name):
 
 @pytest.mark.parametrize("name", ["preprocessing.json", "definition.json", "weights.safetensors"])
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"\xff\xfe\x00"])
-def test_a_broken_file_is_named(folder, name, content):
+def test_broken_file_is_refused_by_name(folder, name, content):
     (folder / name).write_bytes(content)
     with pytest.raises(UserError) as error:
         narsfast.load(folder)
@@ -78,13 +78,13 @@ def test_weights_of_another_network_are_refused(folder):
         narsfast.load(folder)
 
 
-def test_an_unknown_field_is_named(folder):
+def test_unknown_field_is_refused_by_name(folder):
     facts = json.loads((folder / "preprocessing.json").read_text()) | {"color": 1}
     (folder / "preprocessing.json").write_text(json.dumps(facts))
     with pytest.raises(UserError, match="color"):
         read_preprocessing(folder)
 
 
-def test_what_is_no_folder_is_named(tmp_path):
+def test_missing_folder_is_refused_by_name(tmp_path):
     with pytest.raises(UserError, match="nowhere is not a folder"):
         narsfast.load(tmp_path / "nowhere")

@@ -8,8 +8,8 @@ from .conftest import DEFINITION
 mobilenetv3 = pytest.importorskip("timm.models.mobilenetv3", reason="the [timm] extra is not installed")
 
 
-def timm_twin(definition, num_classes=10):
-    """The network that timm builds from our notation, as it builds its own of this family."""
+def timm_network(definition, num_classes=10):
+    """Build a network from the block notation as timm builds its own FBNetV3."""
     from functools import partial
 
     from timm.models._efficientnet_blocks import SqueezeExcite
@@ -34,7 +34,7 @@ def shapes(network):
     return sorted(tuple(weight.shape) for weight in network.parameters())
 
 
-def test_the_small_one_reads_as_written():
+def test_block_notation_of_a_small_definition():
     assert block_notation(DEFINITION) == [
         ["ds_r1_k3_s1_e1_c8"],
         ["ir_r1_k5_s2_e4_c16_se0.25", "ir_r2_k3_s1_e2_c16_se0.25"],
@@ -43,7 +43,7 @@ def test_the_small_one_reads_as_written():
     ]
 
 
-def test_a_first_block_that_alone_lacks_an_expansion_stands_apart():
+def test_first_block_that_alone_lacks_an_expansion_is_separate():
     rows = ((Row(3, 1, 12, 1, 3, False),),)
     wide = Definition(
         name="x", resolution=32, stem_channels=8, stages=rows, head_expansion=2, head_features=16
@@ -52,7 +52,7 @@ def test_a_first_block_that_alone_lacks_an_expansion_stands_apart():
 
 
 @pytest.mark.parametrize("name", ["small", "FBNetV3_A", "FBNetV3_D"])
-def test_timm_builds_the_same_weights_from_it(name):
+def test_timm_builds_weights_of_the_same_shapes(name):
     definition = DEFINITION if name == "small" else zoo()[name]
-    ours = create(definition, num_classes=10, padding="half")
-    assert shapes(timm_twin(definition)) == shapes(ours)
+    expected = create(definition, num_classes=10, padding="half")
+    assert shapes(timm_network(definition)) == shapes(expected)

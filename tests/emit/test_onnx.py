@@ -17,14 +17,14 @@ def session(emitted):
     )
 
 
-def test_the_check_covers_every_test_image(emitted, digits):
+def test_check_covers_every_test_image(emitted, digits):
     check = emitted.emission.onnx
     assert check.status == "equal"
     assert check.images == check.same_top1 == len(digits.test)
     assert 0 <= check.max_abs_difference < 1e-3
 
 
-def test_the_recorded_difference_is_the_true_one(emitted):
+def test_recorded_difference_is_the_largest_one(emitted):
     largest = 0.0
     network = emitted.network.eval()
     with torch.no_grad():
@@ -35,12 +35,12 @@ def test_the_recorded_difference_is_the_true_one(emitted):
 
 
 @pytest.mark.parametrize("count", [1, 3, 17])
-def test_the_batch_dimension_is_free(emitted, count):
+def test_batch_dimension_is_dynamic(emitted, count):
     (logits,) = session(emitted).run(None, {"images": np.zeros((count, 1, 32, 32), np.float32)})
     assert logits.shape == (count, 10)
 
 
-def test_another_network_is_seen_to_differ(emitted):
+def test_file_of_another_network_differs(emitted):
     other = shaken(emitted.network.__class__(emitted.network.definition, 10, 1), seed=9)
     check = compare_onnx(other, emitted.emission.directory / "model.onnx", emitted.batches)
     assert check.status == "differs"
@@ -48,12 +48,12 @@ def test_another_network_is_seen_to_differ(emitted):
     assert check.max_abs_difference > 1e-3
 
 
-def test_without_images_nothing_is_claimed(emitted):
+def test_status_is_unchecked_without_images(emitted):
     check = compare_onnx(emitted.network, emitted.emission.directory / "model.onnx", [])
     assert (check.status, check.images, check.max_abs_difference) == ("unchecked", 0, None)
 
 
-def test_a_network_that_cannot_be_exported_is_a_result(tmp_path):
+def test_failing_export_is_a_result(tmp_path):
     class Stubborn(nn.Module):
         def forward(self, x):
             return x.sum((1, 2, 3)) if x.sum().item() > 0 else x.mean((1, 2, 3))

@@ -7,6 +7,7 @@ import torch
 import yaml
 from torch import nn
 
+from narsfast.data import Preprocess
 from narsfast.emit import DataFacts, timm_arguments
 from narsfast.emit._timm import EPSILONS, RMSPROP_EPSILON
 from narsfast.space import Recipe
@@ -24,7 +25,7 @@ def arguments(recipe: Recipe, facts: DataFacts = FACTS, epochs: int = 20) -> dic
     return yaml.safe_load(text)
 
 
-def test_values_are_numbers_and_true():
+def test_arguments_have_the_values_of_the_recipe():
     given = arguments(RECIPE)
     expected = {
         "model": "narsfast_x",
@@ -51,35 +52,35 @@ def test_values_are_numbers_and_true():
     assert all(not isinstance(value, str) for key, value in given.items() if key in expected and "lr" in key)
 
 
-def test_the_seed_fits_the_script():
+def test_seed_has_32_bits():
     text = timm_arguments(DEFINITION, RECIPE, FACTS, name="x", epochs=3, seed=2**62 + 5)
     assert yaml.safe_load(text)["seed"] == 5  # numpy's global generator takes 32 bits
 
 
-def test_epsilons_are_the_trainers():
+def test_epsilons_are_those_of_the_trainer():
     assert RMSPROP_EPSILON == TRAINED_WITH
     assert EPSILONS == {"adamw": _optimizer.ADAMW_EPSILON, "lamb": _optimizer.LAMB_EPSILON}
 
 
-def test_sgd_gets_its_scaled_rate():
+def test_sgd_has_its_scaled_learning_rate():
     given = arguments(Recipe(optimizer="sgd", learning_rate=0.01, sgd_factor=4.0))
     assert given["opt"] == "sgd"
     assert given["lr"] == pytest.approx(0.04)
     assert "opt_eps" not in given
 
 
-def test_augmentations():
+def test_augmentations_have_their_arguments():
     assert arguments(Recipe(augmentation="none"))["no_aug"] is True
     crop = arguments(Recipe(augmentation="crop"))
     assert "aa" not in crop
-    assert crop["scale"] == [0.35, 1.0]
+    assert crop["scale"] == list(Preprocess.area)
     assert crop["color_jitter"] == 0.0
     assert arguments(Recipe(augmentation="autoaugment"))["aa"] == "original"
     still = DataFacts("digits", ("a", "b"), 1, (0.5,), (0.2,), mirror=False)
     assert arguments(Recipe(augmentation="randaugment"), still)["hflip"] == 0.0
 
 
-def test_strengths_of_policies():
+def test_strengths_of_policies_have_their_arguments():
     def policy(name, strength):
         return arguments(Recipe(augmentation=name, augmentation_strength=strength))["aa"]
 
@@ -90,26 +91,26 @@ def test_strengths_of_policies():
     assert policy("autoaugment", 15) == "original"
 
 
-def test_what_is_done_to_batches_and_images():
+def test_mixup_cutmix_erasing_and_jitter_have_their_arguments():
     given = arguments(Recipe(mixup=0.2, cutmix=1.0, erasing=0.25, color=0.4))
     expected = {"mixup": 0.2, "cutmix": 1.0, "mixup_switch_prob": 0.5, "reprob": 0.25, "color_jitter": 0.4}
     assert {key: given[key] for key in expected} == expected
     assert given["remode"] == "const"
 
 
-def test_a_shortened_training_has_as_many_images():
+def test_shortened_training_has_fewer_epochs():
     given = arguments(Recipe(epochs_share=0.5, warmup_epochs=2.0, lr_final=0.1), epochs=20)
     assert (given["epochs"], given["warmup_epochs"]) == (10, 1.0)
     assert given["decay_rate"] == pytest.approx(0.1 ** (1 / 10))
 
 
-def test_smaller_training_images():
+def test_training_resolution_is_the_input_size():
     given = arguments(Recipe(train_resolution=0.75))
     assert given["input_size"] == [3, 24, 24]
     assert given["img_size"] == 24
 
 
-def test_without_an_average_its_settings_are_left_out():
+def test_ema_decay_is_left_out_without_ema():
     given = arguments(Recipe(ema=False))
     assert given["model_ema"] is False
     assert "model_ema_decay" not in given
@@ -162,7 +163,7 @@ def test_timm_builds_the_optimizer(optimizer, momentum):
 @pytest.mark.parametrize("warmup", [0.0, 2.0, 1.5])
 @pytest.mark.parametrize("by", ["step", "epoch"])
 @pytest.mark.parametrize("schedule", ["exponential", "cosine", "step"])
-def test_timm_schedules_our_rate(warmup, schedule, by):
+def test_timm_schedules_the_same_learning_rate(warmup, schedule, by):
     from timm.scheduler import create_scheduler_v2
     from timm.scheduler.scheduler_factory import scheduler_kwargs
 

@@ -20,7 +20,7 @@ def kept(path):
 def other_machine(monkeypatch, backend):
     """As if ``auto`` stood for another backend here."""
 
-    def resolved(self, *, embedded):
+    def resolved(self, data):
         chosen = backend if self.optim_backend == "auto" else self.optim_backend
         return self.model_copy(update={"optim_backend": chosen, "loader": "torchvision"})
 
@@ -29,7 +29,7 @@ def other_machine(monkeypatch, backend):
 
 def test_auto_is_resolved_when_the_run_is_created_and_kept(tmp_path, monkeypatch):
     with pipeline.open_search(tmp_path, OPTIONS) as search:
-        assert search.trainer == TrainerSettings().resolved(embedded=True)
+        assert search.trainer == TrainerSettings().resolved(search.data)
         assert search.trainer.optim_backend == "native"
         genes = search.space.random(1, 0)
         task = search.task(search.space.decode(genes)[0], 1, 1, "search")

@@ -66,7 +66,7 @@ def test_a_recipe_is_yaml_or_json(tmp_path, text):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("- 1", "holds list"),
+        ("- 1", "contains list"),
         ("lr: 1", "no such field"),
         ("1: 2", "no such field"),
         ("a: 1\nb: {", "neither YAML nor JSON at line 2; give lines of FIELD: VALUE"),
@@ -102,7 +102,7 @@ def test_what_was_trained_is_used_like_a_found_network(tmp_path, small):
     data = shared_data("digits", 16)
     assert evaluate(load(tmp_path / "out"), data.test, 16).accuracy == result["test"]
     assert read_preprocessing(tmp_path / "out").classes == data.classes
-    assert "trained by narsfast with a recipe that was given" in (tmp_path / "out" / "README.md").read_text()
+    assert "trained by narsfast with a given recipe" in (tmp_path / "out" / "README.md").read_text()
 
 
 def test_a_found_network_trains_at_its_own_resolution(tmp_path, found):

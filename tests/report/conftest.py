@@ -1,4 +1,4 @@
-"""Runs of known content, made through the store, at several stages."""
+"""Runs of known content at several stages, written through the store."""
 
 from dataclasses import dataclass, field
 
@@ -15,15 +15,15 @@ DIVERGED = 3  # position in the first batch
 
 
 @dataclass
-class Made:
-    """A run, and what was put into it."""
+class KnownRun:
+    """A run and its content."""
 
     run: RunStore
     labels: dict = field(default_factory=dict)  # batch -> labels in order
     scores: dict = field(default_factory=dict)  # batch -> scores in order
 
 
-def make(path, batches=3, results=3, fits=True, full_config=True) -> Made:
+def make_run(path, batches=3, results=3, fits=True, full_config=True) -> KnownRun:
     space = load_space("tiny")
     config = {"data": "digits", "seed": 0}
     if full_config:
@@ -34,7 +34,7 @@ def make(path, batches=3, results=3, fits=True, full_config=True) -> Made:
             "correlation": "spearman",
         }
     run = RunStore.open(path, config)
-    made = Made(run)
+    known = KnownRun(run)
     random = np.random.default_rng(7)
     genes = space.random(batches * SIZE + results, seed=1)
     candidates = space.decode(genes)
@@ -46,7 +46,7 @@ def make(path, batches=3, results=3, fits=True, full_config=True) -> Made:
         epochs = EPOCHS if batch == 0 else STOP
         labels = 70 + 5 * batch + 8 * random.random(SIZE)
         scores = [None] * SIZE if batch == 0 else [float(x) for x in labels + random.normal(0, 2, SIZE)]
-        made.scores[batch] = scores
+        known.scores[batch] = scores
         members = [
             PickedCandidate(
                 candidates[i].id,
@@ -58,7 +58,7 @@ def make(path, batches=3, results=3, fits=True, full_config=True) -> Made:
             for position, i in enumerate(part)
         ]
         run.add_batch(batch, epochs, members)
-        made.labels[batch] = []
+        known.labels[batch] = []
         for position, member in enumerate(members):
             diverged = batch == 0 and position == DIVERGED
             length = 2 if diverged else epochs
@@ -66,7 +66,7 @@ def make(path, batches=3, results=3, fits=True, full_config=True) -> Made:
             curve = tuple(float(x) for x in np.minimum(99.0, steps))
             outcome, message = ("diverged", "loss is <not> a number") if diverged else ("ok", "")
             run.add_trial(Trial(member.candidate, curve, outcome, epochs, 2.5, message), "search")
-            made.labels[batch].append(CHANCE if diverged else curve[STOP - 1])
+            known.labels[batch].append(CHANCE if diverged else curve[STOP - 1])
             statistics[member.candidate] = {
                 "macs": 600_000 + 100_000 * position,
                 "params": 20_000 + 1000 * position,
@@ -101,23 +101,23 @@ def make(path, batches=3, results=3, fits=True, full_config=True) -> Made:
                 f"networks/macs {i + 1}M",
             )
         )
-    return made
+    return known
 
 
 @pytest.fixture(scope="session")
-def made(tmp_path_factory):
-    """A finished run; nothing may be written to it."""
-    made = make(tmp_path_factory.mktemp("finished") / "run <b>&")
-    yield made
-    made.run.close()
+def known(tmp_path_factory):
+    """Provide a finished run, which must not be changed."""
+    known = make_run(tmp_path_factory.mktemp("finished") / "run <b>&")
+    yield known
+    known.run.close()
 
 
 @pytest.fixture(scope="session")
-def collected(made):
-    return collect(made.run)
+def collected(known):
+    return collect(known.run)
 
 
 @pytest.fixture(scope="session")
-def report(made):
-    """The page of the finished run, in a folder beside the run's."""
-    return write_report(made.run, made.run.path.parent / "out" / "report.html")
+def report(known):
+    """Write the page of the finished run to a folder next to it."""
+    return write_report(known.run, known.run.path.parent / "out" / "report.html")

@@ -31,13 +31,13 @@ FLAGS = (
 
 
 def browse(path, profile):
-    """The document after its scripts ran, and what the console said."""
+    """Return the document after its scripts ran, and the messages of the console."""
     command = [CHROMIUM, *FLAGS, f"--user-data-dir={profile}", path.as_uri()]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     return ended.stdout, [line for line in ended.stderr.splitlines() if "CONSOLE" in line]
 
 
-def test_the_browser_draws_every_figure_without_a_word(report, tmp_path):
+def test_browser_draws_every_figure_without_messages(report, tmp_path):
     document, console = browse(report, tmp_path / "profile")
     assert console == []
     assert f'data-drawn="{len(FIGURES)}"' in document
@@ -45,7 +45,7 @@ def test_the_browser_draws_every_figure_without_a_word(report, tmp_path):
     assert document.count('class="scatterlayer mlayer"') >= len(FIGURES) - 2
 
 
-def test_the_check_would_see_an_error(tmp_path):
+def test_browser_reports_errors(tmp_path):
     path = tmp_path / "broken.html"
     path.write_text("<!doctype html><title>x</title><script>undefinedName()</script>")
     _, console = browse(path, tmp_path / "profile")

@@ -5,41 +5,41 @@ from scipy.stats import kendalltau
 from narsfast.report import collect
 from narsfast.report._collect import batch_means, early_stopping, kendall_tau, prediction_quality
 
-from .conftest import CHANCE, DIVERGED, SIZE, STOP, make
+from .conftest import CHANCE, DIVERGED, SIZE, STOP, make_run
 
 
-def test_labels_are_read_at_the_early_stop_epoch(made, collected):
+def test_labels_are_those_at_the_early_stop_epoch(known, collected):
     rows = collected["trials"]
     for batch in range(3):
-        assert [row["label"] for row in rows if row["batch"] == batch] == pytest.approx(made.labels[batch])
+        assert [row["label"] for row in rows if row["batch"] == batch] == pytest.approx(known.labels[batch])
     assert rows[DIVERGED]["label"] == CHANCE
     assert rows[0]["curve"][STOP - 1] == rows[0]["label"] != rows[0]["curve"][-1]
 
 
-def test_prediction_uses_only_scores_given_before_training(made, collected):
+def test_prediction_uses_scores_from_before_training(known, collected):
     found = collected["prediction"]
-    scores = made.scores[1] + made.scores[2]
-    labels = made.labels[1] + made.labels[2]
+    scores = known.scores[1] + known.scores[2]
+    labels = known.labels[1] + known.labels[2]
     assert found["trials"] == 2 * SIZE
     assert found["tau"] == pytest.approx(kendalltau(scores, labels).statistic)
     assert found["mean_absolute_error"] == pytest.approx(np.abs(np.subtract(scores, labels)).mean())
     assert [row["batch"] for row in found["batches"]] == [1, 2]
-    assert found["batches"][1]["tau"] == pytest.approx(kendalltau(made.scores[2], made.labels[2]).statistic)
+    assert found["batches"][1]["tau"] == pytest.approx(kendalltau(known.scores[2], known.labels[2]).statistic)
 
 
-def test_members_without_a_score_are_left_out(collected):
+def test_prediction_ignores_candidates_without_a_score(collected):
     rows = collected["trials"]
     first = [row for row in rows if row["batch"] == 0]
     assert all(row["score"] is None for row in first)
     assert prediction_quality(first) == {"trials": 0, "tau": None, "mean_absolute_error": None, "batches": []}
 
 
-def test_batches_stand_beside_a_random_batch_of_their_size(made, collected):
+def test_batches_are_compared_with_random_ones_of_their_size(known, collected):
     means = collected["batches"]
-    first = made.labels[0]
+    first = known.labels[0]
     assert [row["batch"] for row in means] == [0, 1, 2]
     for row in means:
-        labels = made.labels[row["batch"]]
+        labels = known.labels[row["batch"]]
         assert row["mean"] == pytest.approx(np.mean(labels))
         assert row["best"] == pytest.approx(max(labels))
         assert row["error"] == pytest.approx(np.std(labels, ddof=1) / np.sqrt(SIZE))
@@ -47,7 +47,7 @@ def test_batches_stand_beside_a_random_batch_of_their_size(made, collected):
         assert row["random_error"] == pytest.approx(np.std(first, ddof=1) / np.sqrt(SIZE))
 
 
-def test_a_smaller_batch_has_a_wider_random_error():
+def test_smaller_batch_has_a_larger_random_error():
     rows = [{"batch": 0, "label": float(x)} for x in (1, 2, 3, 4)] + [{"batch": 1, "label": 5.0}]
     wide = batch_means(rows)[1]
     assert wide["trials"] == 1
@@ -55,7 +55,7 @@ def test_a_smaller_batch_has_a_wider_random_error():
     assert wide["random_error"] == pytest.approx(np.std([1, 2, 3, 4], ddof=1))
 
 
-def test_early_stopping_ranks_against_the_last_epoch():
+def test_early_stopping_correlates_with_the_last_epoch():
     rows = [
         {"batch": 0, "epochs": 2, "curve": [1.0, 3.0]},
         {"batch": 0, "epochs": 2, "curve": [2.0, 2.0]},
@@ -68,25 +68,25 @@ def test_early_stopping_ranks_against_the_last_epoch():
     assert early_stopping(rows[:2], "spearman") == []
 
 
-def test_tau_is_none_where_it_is_undefined():
+def test_kendall_tau_is_none_if_undefined():
     assert kendall_tau([1.0], [2.0]) is None
     assert kendall_tau([1.0, 1.0], [2.0, 3.0]) is None
     assert kendall_tau([1.0, 2.0], [2.0, 3.0]) == 1.0
 
 
-def test_an_empty_run_has_everything_missing(tmp_path):
-    made = make(tmp_path / "run", batches=0, results=0, full_config=False)
-    data = collect(made.run)
+def test_empty_run_has_no_content(tmp_path):
+    known = make_run(tmp_path / "run", batches=0, results=0, full_config=False)
+    data = collect(known.run)
     assert data["label_epoch"] is None
     assert (data["trials"], data["batches"], data["results"], data["importance"]) == ([], [], [], None)
     assert data["prediction"]["tau"] is None
-    made.run.close()
+    known.run.close()
 
 
-def test_before_the_early_stop_epoch_trials_are_compared_at_the_last_one(tmp_path):
-    made = make(tmp_path / "run", batches=1, results=0, fits=False)
-    made.run.facts.early_stop_epoch = None
-    data = collect(made.run)
+def test_trials_are_compared_at_the_last_epoch_before_early_stopping(tmp_path):
+    known = make_run(tmp_path / "run", batches=1, results=0, fits=False)
+    known.run.facts.early_stop_epoch = None
+    data = collect(known.run)
     assert data["label_epoch"] == 8
     assert data["trials"][0]["label"] == data["trials"][0]["curve"][7]
-    made.run.close()
+    known.run.close()

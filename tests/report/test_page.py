@@ -8,11 +8,11 @@ from narsfast.report import collect, write_report
 from narsfast.report._figures import FIGURES, log_ticks
 from narsfast.report._page import render_report
 
-from .conftest import SIZE, STOP, make
+from .conftest import SIZE, STOP, make_run
 
 
 class Page(HTMLParser):
-    """Tables by id, links, texts, ids, and what is loaded from elsewhere."""
+    """Tables by id, links, texts, ids and external resources of a page."""
 
     def __init__(self, text):
         super().__init__()
@@ -22,15 +22,15 @@ class Page(HTMLParser):
         self.feed(text)
 
     def handle_starttag(self, tag, attributes):
-        given = dict(attributes)
-        self.ids.add(given.get("id"))
-        loaded = given.get("src") or (given.get("href") if tag == "link" else None)
+        named = dict(attributes)
+        self.ids.add(named.get("id"))
+        loaded = named.get("src") or (named.get("href") if tag == "link" else None)
         if loaded and not loaded.startswith("data:"):
             self.external.append(loaded)
         if tag == "a":
-            self.links.append(given["href"])
+            self.links.append(named["href"])
         if tag == "table":
-            self._table = self.tables.setdefault(given.get("id"), [])
+            self._table = self.tables.setdefault(named.get("id"), [])
         if tag == "tr":
             self._table.append([])
         if tag in ("td", "th"):
@@ -61,20 +61,26 @@ def page(report):
     return report.read_text()
 
 
-def test_a_finished_run_misses_nothing(page):
+def test_page_of_a_finished_run_is_complete(page):
     assert 'class="missing"' not in page
 
 
-def test_the_embedded_numbers_are_those_of_the_run(collected, page):
+def test_embedded_data_are_those_of_the_run(collected, page):
     assert embedded(page, "report-data") == json.loads(json.dumps(collected))
 
 
-def test_every_figure_is_drawn_from_the_trials(made, page):
+def test_figures_show_the_trials(known, page):
     figures = embedded(page, "report-figures")
     assert set(figures) == set(FIGURES)
     points = [trace for trace in figures["prediction"]["data"] if trace["mode"] == "markers"]
-    assert [trace["x"] for trace in points] == [pytest.approx(made.scores[1]), pytest.approx(made.scores[2])]
-    assert [trace["y"] for trace in points] == [pytest.approx(made.labels[1]), pytest.approx(made.labels[2])]
+    assert [trace["x"] for trace in points] == [
+        pytest.approx(known.scores[1]),
+        pytest.approx(known.scores[2]),
+    ]
+    assert [trace["y"] for trace in points] == [
+        pytest.approx(known.labels[1]),
+        pytest.approx(known.labels[2]),
+    ]
     trials = [trace for trace in figures["macs"]["data"] if trace["name"].startswith("trials")]
     assert sum(len(trace["x"]) for trace in trials) == 3 * SIZE
     found = {
@@ -92,13 +98,13 @@ def test_every_figure_is_drawn_from_the_trials(made, page):
     assert len(set(bars["random batch of the same size"])) == 1
 
 
-def test_every_axis_says_what_it_is(page):
+def test_axes_have_titles(page):
     for name, figure in embedded(page, "report-figures").items():
         assert figure["layout"]["xaxis"]["title"]["text"], name
         assert name == "importance" or figure["layout"]["yaxis"]["title"]["text"], name
 
 
-def test_epochs_are_whole_numbers(page):
+def test_ticks_of_epochs_are_integers(page):
     figures = embedded(page, "report-figures")
     assert [figures[name]["layout"]["xaxis"]["dtick"] for name in ("curves", "early-stop", "finals")] == [
         1,
@@ -115,7 +121,7 @@ def test_epochs_are_whole_numbers(page):
         ((2e6, 1.5e8), [3e6, 1e7, 3e7, 1e8]),
     ],
 )
-def test_ticks_are_few_and_round(ends, expected):
+def test_log_ticks_are_few_and_round(ends, expected):
     assert [tick for tick in log_ticks(*ends) if ends[0] <= tick <= ends[1]] == pytest.approx(expected)
 
 
@@ -127,7 +133,7 @@ def test_plotly_accepts_the_figures(page):
         go.Figure(figure)
 
 
-def test_the_table_holds_the_results_with_links_that_work(page, report):
+def test_table_has_the_results_with_working_links(page, report):
     parsed = Page(page)
     head, *rows = parsed.tables["results"]
     assert head[:3] == ["budget", "MACs", "params"]
@@ -136,18 +142,18 @@ def test_the_table_holds_the_results_with_links_that_work(page, report):
     from urllib.parse import unquote
 
     files = [link for link in parsed.links if not link.startswith("#")]
-    assert len(files) == 6  # README.md and weights.safetensors of three networks; the others are not there
+    assert len(files) == 6  # README.md and weights.safetensors of three networks; other files do not exist
     for link in files:
         assert (report.parent / unquote(link)).exists(), link
 
 
-def test_baselines_stand_in_the_table_and_in_the_plot(made, tmp_path):
+def test_baselines_are_in_the_table_and_the_figure(known, tmp_path):
     good = {"model": "torchvision:<net>", "resolution": 32, "epochs": 12, "macs": 5_000_000, "params": 700}
     good |= {"validation": 88.0, "test": 12.25, "outcome": "ok", "message": "", "directory": "baselines/n"}
     bad = {**good, "model": "bad", "outcome": "failed", "message": "too small"}
     bad |= dict.fromkeys(("macs", "params", "validation", "test"))
-    data = collect(made.run) | {"baselines": [good, bad]}
-    page = Page(render_report(data, made.run.path, tmp_path / "report.html"))
+    data = collect(known.run) | {"baselines": [good, bad]}
+    page = Page(render_report(data, known.run.path, tmp_path / "report.html"))
     *_, first, second = page.tables["results"]
     assert first[:3] == ["baseline torchvision:<net>, 32 px", "5,000,000", "700"]
     assert first[-3:] == ["88.00", "12.25", "baselines/n"]
@@ -160,31 +166,31 @@ def test_baselines_stand_in_the_table_and_in_the_plot(made, tmp_path):
     assert low < 12.25 < high
 
 
-def test_sections_are_linked_and_there(page):
+def test_sections_are_linked(page):
     parsed = Page(page)
     inner = {link[1:] for link in parsed.links if link.startswith("#")}
     assert len(inner) == 9
     assert inner <= parsed.ids
 
 
-def test_the_page_asks_nothing_of_the_network(page):
+def test_page_makes_no_network_requests(page):
     assert Page(page).external == []
     style = re.search(r"<style>(.*?)</style>", page, re.S)[1]
     assert "url(" not in style
     assert "@import" not in style
 
 
-def test_text_from_the_run_is_escaped(page):
+def test_text_of_the_run_is_escaped(page):
     assert "<h1>run &lt;b&gt;&amp;</h1>" in page
     assert "loss is &lt;not&gt; a number" in page
     assert "loss is <not>" not in page
 
 
-def test_the_numbers_in_words_agree(collected, page):
+def test_numbers_in_the_text_are_those_of_the_run(collected, page):
     text = " ".join(" ".join(Page(page).text).split())
     assert f"{2 * SIZE} trials, Kendall tau {collected['prediction']['tau']:.3f}" in text
     assert "end at epoch 5" in text
-    assert "first batch is random members of the pool" in text
+    assert "first batch is a random sample of the pool" in text
     assert f"1 of {3 * SIZE} trials did not end well" in text
 
 
@@ -196,10 +202,10 @@ def test_the_numbers_in_words_agree(collected, page):
         ({"batches": 3, "results": 0}, 2),
     ],
 )
-def test_a_partial_run_says_what_is_not_there_yet(tmp_path, stage, missing):
-    made = make(tmp_path / "run", **stage)
-    text = write_report(made.run, tmp_path / "report.html").read_text()
-    made.run.close()
+def test_page_of_a_partial_run_notes_missing_content(tmp_path, stage, missing):
+    known = make_run(tmp_path / "run", **stage)
+    text = write_report(known.run, tmp_path / "report.html").read_text()
+    known.run.close()
     assert text.count('class="missing"') == missing, re.findall(r'class="missing">(.*?)<', text)
     figures = embedded(text, "report-figures")
     places = {
@@ -210,11 +216,11 @@ def test_a_partial_run_says_what_is_not_there_yet(tmp_path, stage, missing):
     assert set(figures) == places
 
 
-def test_writing_again_replaces_the_file(tmp_path):
-    made = make(tmp_path / "run", batches=0, results=0)
+def test_write_report_replaces_the_file(tmp_path):
+    known = make_run(tmp_path / "run", batches=0, results=0)
     path = tmp_path / "report.html"
     path.write_text("old")
-    assert write_report(made.run, path) == path
+    assert write_report(known.run, path) == path
     assert path.read_text().startswith("<!doctype html>")
-    made.run.close()
+    known.run.close()
     assert [entry.name for entry in tmp_path.iterdir() if entry.is_file()] == ["report.html"]

@@ -15,14 +15,14 @@ def curves(*columns):
     return np.stack([*columns, FINAL], axis=1)
 
 
-def test_the_first_epoch_that_ranks_like_the_last():
+def test_first_epoch_that_ranks_like_the_last_is_found():
     wrong, right = FINAL[::-1], FINAL / 2
     assert early_stop_epoch(curves(wrong, right, wrong)) == 2
     assert early_stop_epoch(curves(wrong, wrong, wrong)) == 4
     assert early_stop_epoch(curves(right)) == 1
 
 
-def test_the_threshold_decides():
+def test_threshold_determines_the_epoch():
     swapped = np.array([10.0, 20, 30, 40, 60, 50])  # Spearman 0.943, Kendall 0.867
     assert early_stop_epoch(curves(swapped, FINAL), threshold=0.94, correlation="spearman") == 1
     assert early_stop_epoch(curves(swapped, FINAL), threshold=0.95, correlation="spearman") == 2
@@ -30,7 +30,7 @@ def test_the_threshold_decides():
     assert early_stop_epoch(curves(swapped, FINAL)) == 2
 
 
-def test_a_perfect_correlation_can_be_asked_for():
+def test_threshold_one_is_reached_despite_rounding():
     final = np.arange(7.0) + 0.1
     assert early_stop_epoch(np.stack([final * 0.3, final], axis=1), threshold=1.0) == 1
 
@@ -39,11 +39,11 @@ def test_a_perfect_correlation_can_be_asked_for():
     "unclear",
     [np.zeros((0, 5)), np.ones((1, 5)), np.outer(np.arange(5.0), [1, 2, 3]), np.full((6, 3), 11.0)],
 )
-def test_without_a_correlation_it_is_the_last_epoch(unclear):
+def test_last_epoch_is_returned_without_a_correlation(unclear):
     assert early_stop_epoch(unclear) == unclear.shape[1]
 
 
-def test_epochs_in_which_all_are_equal_are_passed_over():
+def test_epochs_of_equal_accuracies_are_skipped():
     assert early_stop_epoch(curves(np.full(6, 10.0), FINAL, FINAL)) == 2
 
 
@@ -52,7 +52,7 @@ def test_epochs_in_which_all_are_equal_are_passed_over():
     st.sampled_from(["spearman", "kendall"]),
     st.sampled_from([0.5, 0.92]),
 )
-def test_no_earlier_epoch_would_do(accuracy, correlation, threshold):
+def test_no_earlier_epoch_reaches_the_threshold(accuracy, correlation, threshold):
     measure = {"spearman": spearmanr, "kendall": kendalltau}[correlation]
     epoch = early_stop_epoch(accuracy, threshold, correlation)
     final = accuracy[:, -1]
@@ -64,7 +64,7 @@ def test_no_earlier_epoch_would_do(accuracy, correlation, threshold):
     assert epoch == accuracy.shape[1] or reached[epoch - 1]
 
 
-def test_refusals():
+def test_wrong_threshold_and_correlation_are_refused():
     for threshold in (0, 1.5, float("nan")):
         with pytest.raises(UserError, match="threshold"):
             early_stop_epoch(curves(FINAL), threshold)

@@ -1,4 +1,4 @@
-"""Evolution, native and reference: the same genes, and what every result must keep."""
+"""Evolution: the native engine equals the reference, and every result has certain properties."""
 
 import re
 
@@ -21,7 +21,7 @@ ENGINES = (_NativeEngine(), ReferenceEngine())
 
 
 def weighted_score(space, seed=0):
-    """A scoring function of whole numbers: a weight a value, and one for pairs of neighbors."""
+    """Return an integer-valued score: a weight per value, and a term for pairs of neighbors."""
     rng = np.random.default_rng(seed)
     table = rng.integers(-50, 50, (len(space.fields), int(space.sizes.max())))
     columns = np.arange(len(space.fields))
@@ -39,7 +39,7 @@ def make_pool(counter, n=300, seed=1):
 
 
 def quantiles(pool, counter, *shares):
-    """A budget for each share: the first statistic at most its quantile in the pool."""
+    """Return a budget per share, which bounds the first statistic by its quantile in the pool."""
     name = counter.names[0]
     return [Budget({name: (0.0, float(np.quantile(pool.statistics[:, 0], share)))}) for share in shares]
 
@@ -52,7 +52,7 @@ def assert_same(left, right):
 
 
 def check_result(result, counter, score, pool):
-    """What must hold of any result."""
+    """Check the properties of every result."""
     space = counter.space
     space.check(result.genes)
     assert len(np.unique(space.keys(result.genes))) == len(result.genes)
@@ -67,7 +67,7 @@ def check_result(result, counter, score, pool):
         assert result.scores[0] >= result.history[0] >= score(pool.genes[inside]).max()
 
 
-# The same genes as the reference
+# Equality with the reference
 
 
 @pytest.mark.parametrize("isa", _native.isas())
@@ -98,7 +98,7 @@ fields = st.one_of(
 
 @st.composite
 def spaces(draw):
-    """Small spaces of any fields, some active only under a condition on an earlier one."""
+    """Draw small spaces of any fields, some of them conditional on an earlier one."""
     parts = {}
     for part, least in (("architecture", 1), ("recipe", 0)):
         parts[part] = {}
@@ -121,7 +121,7 @@ def spaces(draw):
     options=st.fixed_dictionaries(
         {
             "population_size": st.integers(1, 12),
-            "children": st.integers(1, 5),
+            "children_per_parent": st.integers(1, 5),
             "num_parents": st.integers(0, 5),
             "num_random": st.integers(0, 5),
             "patience": st.integers(1, 4),
@@ -130,7 +130,7 @@ def spaces(draw):
         }
     ),
 )
-def test_native_equals_reference_on_any_space(space, seed, share, options):
+def test_native_equals_reference_on_random_spaces(space, seed, share, options):
     rng = np.random.default_rng(seed)
     table = rng.uniform(0, 1, (len(space.fields), int(space.sizes.max()), 2))
     counter = TableCounter(space, ("cost", "other"), table)
@@ -145,7 +145,7 @@ def test_native_equals_reference_on_any_space(space, seed, share, options):
     check_result(results[0][0], counter, score, pool)
 
 
-def test_statistics_by_a_callable_equal_those_of_rows():
+def test_callable_counter_gives_the_same_result():
     counter = Counter(load_space("tiny"))
     pool, score = make_pool(counter), weighted_score(counter.space)
 
@@ -161,11 +161,11 @@ def test_statistics_by_a_callable_equal_those_of_rows():
     assert_same(*results)
 
 
-def test_children_outside_are_brought_back_not_dropped():
+def test_children_outside_the_budget_are_repaired():
     counter = Counter(load_space("mobile"))
     pool = make_pool(counter)
     budget = quantiles(pool, counter, 0.2)[0]
-    bred = []
+    shares_inside = []
 
     def larger(genes):
         return counter(genes)[:, 0].astype(np.float64)
@@ -176,19 +176,19 @@ def test_children_outside_are_brought_back_not_dropped():
         def __call__(self, genes):
             statistics = counter(genes)
             if len(genes) == 80 * 6:
-                bred.append(budget.within(statistics, self.names).mean())
+                shares_inside.append(budget.within(statistics, self.names).mean())
             return statistics
 
     result = evolve(larger, Watched(), [budget], pool, pool.genes, 0, generations=15)[0]
-    assert np.mean(bred) < 0.6
+    assert np.mean(shares_inside) < 0.6
     assert result.num_evaluated > 0.85 * result.num_offspring
 
 
-# Under a predictor
+# Predictors
 
 
-class LinearPredictor:
-    """One layer on the statistics and the recipe after a small encoder, two members."""
+class SmallPredictor:
+    """A predictor of two ensemble members with random weights and small layers."""
 
     names = ("params", "macs")
 
@@ -218,9 +218,9 @@ class LinearPredictor:
         return self._weights
 
 
-def test_a_predictor_is_read_natively_with_its_own_columns():
+def test_scores_are_those_of_the_native_predictor():
     counter = Counter(load_space("tiny"))
-    pool, predictor = make_pool(counter), LinearPredictor(counter.space)
+    pool, predictor = make_pool(counter), SmallPredictor(counter.space)
     budgets = quantiles(pool, counter, 0.3, 0.8)
     native, reference = (
         evolve(predictor, counter, budgets, pool, pool.genes[:20], 1, engine=engine) for engine in ENGINES
@@ -237,9 +237,9 @@ def test_a_predictor_is_read_natively_with_its_own_columns():
         np.testing.assert_allclose(result.history[0], other.history[0], rtol=1e-5)
 
 
-def test_results_depend_neither_on_threads_nor_on_other_budgets():
+def test_results_do_not_depend_on_threads_or_other_budgets():
     counter = Counter(load_space("mobile"))
-    pool, predictor = make_pool(counter), LinearPredictor(counter.space)
+    pool, predictor = make_pool(counter), SmallPredictor(counter.space)
     budgets = quantiles(pool, counter, 0.1, 0.5, 0.9)
     trained = pool.genes[:50]
 
@@ -257,7 +257,7 @@ def test_results_depend_neither_on_threads_nor_on_other_budgets():
         torch.set_num_threads(threads)
 
 
-def test_the_seed_matters():
+def test_results_depend_on_the_seed():
     counter = Counter(load_space("tiny"))
     pool, score = make_pool(counter), weighted_score(counter.space)
     budgets = quantiles(pool, counter, 0.5)
@@ -265,33 +265,33 @@ def test_the_seed_matters():
     assert not np.array_equal(results[0][0].genes, results[1][0].genes)
 
 
-# Both operators are needed
+# Crossover and mutation
 
 
-def scattered(fields=24, values=40, shown=3):
-    """A space whose optimum is one value a field, and a pool in which each member has `shown` fields right.
+def scattered(fields=24, values=40, known=3):
+    """Return a space whose optimum is one value per field, and a pool whose candidates have `known` of these values.
 
-    All right values but that of the last field are somewhere in the pool.
+    The optimal values of all fields except the last are somewhere in the pool.
     """
     names = {f"a{number}": {"choices": list(range(values))} for number in range(fields)}
     space = Space.from_dict({"name": "scattered", "architecture": names, "recipe": {}})
     counter = TableCounter(space, ("cost",), np.zeros((fields, values, 1)))
     rng = np.random.default_rng(0)
-    right = rng.integers(1, values, fields)
-    members = []
+    optimum = rng.integers(1, values, fields)
+    rows = []
     for _ in range(40):
-        genes = (right + rng.integers(1, values, fields)) % values
-        known = rng.choice(fields - 1, shown, replace=False)
-        genes[known] = right[known]
-        members.append(genes)
-    genes = np.array(members, np.int16)
-    assert ((genes == right).any(axis=0) == (np.arange(fields) < fields - 1)).all()
+        row = (optimum + rng.integers(1, values, fields)) % values
+        columns = rng.choice(fields - 1, known, replace=False)
+        row[columns] = optimum[columns]
+        rows.append(row)
+    genes = np.array(rows, np.int16)
+    assert ((genes == optimum).any(axis=0) == (np.arange(fields) < fields - 1)).all()
     pool = Pool(genes, counter(genes))
-    return counter, pool, lambda candidates: (candidates == right).sum(axis=1).astype(np.float64)
+    return counter, pool, lambda candidates: (candidates == optimum).sum(axis=1).astype(np.float64)
 
 
 @pytest.mark.parametrize("engine", ENGINES, ids=["native", "reference"])
-def test_the_optimum_needs_crossover_and_mutation(engine):
+def test_optimum_needs_crossover_and_mutation(engine):
     counter, pool, score = scattered()
 
     def best(**options):
@@ -315,12 +315,12 @@ def test_the_optimum_needs_crossover_and_mutation(engine):
     assert best(crossover=0.0) < 20
 
 
-# When it ends
+# Termination
 
 
 @pytest.mark.parametrize("engine", ENGINES, ids=["native", "reference"])
 @pytest.mark.parametrize("patience", [1, 4])
-def test_a_plateau_ends_it_after_patience_generations(engine, patience):
+def test_evolution_ends_after_patience_generations_without_gain(engine, patience):
     counter = Counter(load_space("tiny"))
     pool = make_pool(counter, 50)
     result = evolve(
@@ -338,7 +338,7 @@ def test_a_plateau_ends_it_after_patience_generations(engine, patience):
 
 
 @pytest.mark.parametrize("engine", ENGINES, ids=["native", "reference"])
-def test_gains_above_epsilon_go_on_up_to_the_cap(engine):
+def test_evolution_continues_with_gains_above_epsilon_up_to_the_limit(engine):
     counter = Counter(load_space("mobile"))
     pool, score = make_pool(counter, 100), weighted_score(counter.space)
     budgets = quantiles(pool, counter, 0.9)
@@ -354,7 +354,7 @@ def test_gains_above_epsilon_go_on_up_to_the_cap(engine):
     assert generations(generations=0) == 0
 
 
-def test_negative_scores_are_no_worse_a_start_than_positive_ones():
+def test_offset_of_scores_has_no_influence():
     counter = Counter(load_space("tiny"))
     pool, score = make_pool(counter), weighted_score(counter.space)
     budgets = quantiles(pool, counter, 0.5)
@@ -365,10 +365,10 @@ def test_negative_scores_are_no_worse_a_start_than_positive_ones():
     assert np.array_equal(high.genes, low.genes)
 
 
-# The start
+# Start
 
 
-def test_the_start_takes_what_is_inside_and_never_more_than_asked():
+def test_start_has_the_wanted_candidates_inside_the_budget():
     counter = Counter(load_space("tiny"))
     pool, score = make_pool(counter), weighted_score(counter.space)
     budget = quantiles(pool, counter, 0.5)[0]
@@ -393,7 +393,7 @@ def test_the_start_takes_what_is_inside_and_never_more_than_asked():
     assert 7 <= len(start(num_parents=0, num_random=7)) <= 8
 
 
-def test_trained_candidates_alone_are_enough():
+def test_evolution_can_start_from_trained_candidates_alone():
     counter = Counter(load_space("tiny"))
     score = weighted_score(counter.space)
     genes = counter.space.random(200, 2)
@@ -405,7 +405,7 @@ def test_trained_candidates_alone_are_enough():
     check_result(result, counter, score, pool)
 
 
-def test_nothing_inside_names_the_budget_and_the_smallest_value():
+def test_unreachable_budget_is_refused_with_the_smallest_value():
     counter = Counter(load_space("tiny"))
     pool = make_pool(counter)
     smallest = re.escape(format_number(float(pool.statistics[:, 0].min())))
@@ -417,7 +417,7 @@ def test_nothing_inside_names_the_budget_and_the_smallest_value():
     ("options", "message"),
     [
         ({"population_size": 0}, "population_size is 0"),
-        ({"children": 0}, "children is 0"),
+        ({"children_per_parent": 0}, "children_per_parent is 0"),
         ({"patience": 0}, "patience is 0"),
     ],
 )
@@ -428,14 +428,14 @@ def test_sizes_below_one_are_refused(options, message):
         evolve(weighted_score(counter.space), counter, [], pool, pool.genes, 0, **options)
 
 
-def test_a_budget_on_what_is_not_counted_is_refused():
+def test_budget_on_an_unknown_statistic_is_refused():
     counter = Counter(load_space("tiny"))
     pool = make_pool(counter, 50)
     with pytest.raises(UserError, match="latency is not counted; counted are macs"):
         evolve(weighted_score(counter.space), counter, [Budget({"latency": (0, 1)})], pool, pool.genes, 0)
 
 
-def test_errors_of_the_scoring_function_come_through():
+def test_errors_of_the_scoring_function_are_raised():
     counter = Counter(load_space("tiny"))
     pool = make_pool(counter, 50)
     budgets = quantiles(pool, counter, 0.9)

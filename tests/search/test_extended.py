@@ -1,4 +1,4 @@
-"""Functions of a user's own as statistics: bounded by budgets, weighed by fronts."""
+"""Statistics that users define as functions, in budgets and fronts."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ def make(**functions):
 
 
 @pytest.mark.parametrize("engine", ENGINES, ids=["native", "reference"])
-def test_a_budget_bounds_a_function(engine):
+def test_budget_bounds_an_additional_statistic(engine):
     sizes = []
 
     def watched(genes):
@@ -44,7 +44,7 @@ def test_a_budget_bounds_a_function(engine):
     assert ((even(result.genes) >= 5) & (even(result.genes) <= 12)).all()
     assert result.scores[0] > result.history[0]
     assert np.array_equal(result.statistics, counter(result.genes))
-    assert max(sizes) >= 100  # batches, not candidates
+    assert max(sizes) >= 100  # the function gets batches
 
 
 def test_native_equals_reference():
@@ -57,7 +57,7 @@ def test_native_equals_reference():
     assert np.array_equal(results[0].genes, results[1].genes)
 
 
-def test_a_function_is_weighed_by_a_front():
+def test_front_minimizes_an_additional_statistic():
     counter, pool = make(even=even)
     front = pareto(
         score, counter, ["even"], Budget({"macs": (0.0, np.inf)}), pool, pool.genes[:0], 0, generations=30
@@ -70,12 +70,12 @@ def test_a_function_is_weighed_by_a_front():
     "function",
     [lambda genes: np.zeros((len(genes), 2)), lambda genes: np.full(len(genes), np.nan), lambda genes: 1.0],
 )
-def test_a_function_of_another_shape_is_named(function):
+def test_function_of_wrong_shape_is_refused_by_name(function):
     counter = ExtendedCounter(Counter(load_space("tiny")), {"mine": function})
     with pytest.raises(UserError, match=r"'mine'.*one finite number each"):
         counter(counter.space.random(3, 0))
 
 
-def test_a_name_that_is_counted_is_refused():
+def test_name_that_is_counted_is_refused():
     with pytest.raises(UserError, match="'macs' is counted already"):
         ExtendedCounter(Counter(load_space("tiny")), {"macs": even})

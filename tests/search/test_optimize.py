@@ -18,41 +18,42 @@ SETTINGS = {"batch": 8, "iterations": 3, "epochs": EPOCHS, "chance": 10.0, "seed
 
 @pytest.fixture(scope="module")
 def world():
-    """A pool, a pretrained predictor, and what each candidate is worth in percent."""
+    """Provide a pool, a pretrained predictor, and the final accuracy of each candidate in percent."""
     counter = Counter(load_space("tiny"), in_chans=1, num_classes=10)
     pool = sample_pool(counter, Budget(counter.space.pool), 400, seed=0)
     predictor = pretrain(counter, pool.genes, seed=0, members=2, encoder=(32, 16), head=(16,))
     macs = np.log(pool.statistics[:, 0])
     recipe = counter.space.features(pool.genes, "recipe").sum(axis=1)
-    worth = 70 + 6 * (macs - macs.mean()) / macs.std() + 2 * (recipe - recipe.mean())
+    accuracy = 70 + 6 * (macs - macs.mean()) / macs.std() + 2 * (recipe - recipe.mean())
     return SimpleNamespace(
         pool=pool,
         predictor=predictor,
-        worth=worth,
+        accuracy=accuracy,
         ids=np.array(counter.space.ids(pool.genes)),
         space=counter.space,
     )
 
 
 class Trainer:
-    """Evaluates: from the third epoch on the curves rank the candidates rightly."""
+    """An `Evaluate` whose curves rank the candidates correctly from the third epoch on."""
 
-    def __init__(self, world, backwards=False, spoil=None):
-        self.worth = dict(zip(world.ids.tolist(), world.worth.tolist(), strict=True))
+    def __init__(self, world, backwards=False, failures=None):
+        self.accuracy = dict(zip(world.ids.tolist(), world.accuracy.tolist(), strict=True))
         self.space = world.space
         self.backwards = backwards
-        self.spoil = spoil or {}
-        self.asked = []
+        self.failures = failures or {}
+        self.requests = []
 
     def __call__(self, picked):
-        self.asked.append(picked)
+        self.requests.append(picked)
         ids = self.space.ids(picked.genes)
-        for place, candidate in enumerate(ids[::-1] if self.backwards else ids):
-            worth = self.worth[candidate]
+        for position, candidate in enumerate(ids[::-1] if self.backwards else ids):
+            accuracy = self.accuracy[candidate]
             curve = tuple(
-                worth - 40 / epoch if epoch > 2 else 50 - worth / 9 for epoch in range(1, picked.epochs + 1)
+                accuracy - 40 / epoch if epoch > 2 else 50 - accuracy / 9
+                for epoch in range(1, picked.epochs + 1)
             )
-            outcome = self.spoil.get((picked.index, place), "ok")
+            outcome = self.failures.get((picked.index, position), "ok")
             if outcome != "ok":
                 curve = curve[:-1]
             yield Trial(candidate, curve, outcome, picked.epochs, 1.0)
@@ -60,20 +61,20 @@ class Trainer:
 
 @pytest.fixture(scope="module")
 def outcome(world):
-    """An optimization with what was asked for and told."""
-    trainer, told, fits = Trainer(world), [], []
+    """Run an optimization and record its requests and reports."""
+    trainer, reports, fits = Trainer(world), [], []
     result = optimize(
         world.pool,
         world.predictor,
         trainer,
         **SETTINGS,
         on_fit=lambda all_fits, epoch: fits.append((list(all_fits), epoch)),
-        progress=lambda *step: told.append(step),
+        progress=lambda *step: reports.append(step),
     )
-    return SimpleNamespace(result=result, trainer=trainer, told=told, fits=fits)
+    return SimpleNamespace(result=result, trainer=trainer, reports=reports, fits=fits)
 
 
-def test_batches_are_as_asked_for(world, outcome):
+def test_batches_have_the_wanted_sizes_and_epochs(world, outcome):
     result = outcome.result
     assert [(b.index, b.epochs) for b in result.batches] == [(0, EPOCHS), (1, 3), (2, 3)]
     assert result.early_stop_epoch == 3
@@ -83,11 +84,11 @@ def test_batches_are_as_asked_for(world, outcome):
         np.testing.assert_array_equal(batch.genes, world.pool.genes[batch.indices])
     assert result.batches[0].scores == (None,) * 8
     assert [t.candidate for t in result.trials] == sorted(world.ids[indices])
-    assert outcome.trainer.asked == list(result.batches)
+    assert outcome.trainer.requests == list(result.batches)
 
 
-def test_later_batches_are_the_most_promising_untrained(world, outcome):
-    """The second batch is what a fit to the first one's labels at the early-stop epoch picks: mean plus spread."""
+def test_later_batch_is_the_most_promising_untrained_one(world, outcome):
+    """The second batch is picked by a fit to the labels of the first one at the early-stop epoch."""
     first, second, _ = outcome.result.batches
     trials = {t.candidate: t for t in outcome.result.trials}
     ids = sorted(world.ids[first.indices])
@@ -102,30 +103,30 @@ def test_later_batches_are_the_most_promising_untrained(world, outcome):
 
 
 def test_picked_batches_are_better_than_random_ones(world, outcome):
-    means = [world.worth[b.indices].mean() for b in outcome.result.batches]
+    means = [world.accuracy[b.indices].mean() for b in outcome.result.batches]
     assert means[1] > means[0] + 2
-    assert means[2] > world.worth.mean() + 4
+    assert means[2] > world.accuracy.mean() + 4
 
 
-def test_every_fit_is_told(outcome):
+def test_every_fit_is_reported(outcome):
     result = outcome.result
     assert [fit.trials for fit in result.fits] == [8, 16, 24]
     assert set(result.fits[0].taus) == {"params", "macs", "ridge", "random_forest", "predictor"}
     assert [(len(fits), epoch) for fits, epoch in outcome.fits] == [(1, 3), (2, 3), (3, 3)]
     stages = [f"fit the predictor, batch {number} of 3" for number in (1, 2, 3)]
-    assert outcome.told == [(stage, done, 1) for stage in stages for done in (0, 1)]
+    assert outcome.reports == [(stage, done, 1) for stage in stages for done in (0, 1)]
 
 
-def test_the_predictor_learned_all_labels(world, outcome):
+def test_final_predictor_is_fitted_to_all_labels(world, outcome):
     result = outcome.result
     genes = np.concatenate([b.genes for b in result.batches])
     indices = np.concatenate([b.indices for b in result.batches])
-    errors = result.predictor.scores(genes) - (world.worth[indices] - 40 / 3)
+    errors = result.predictor.scores(genes) - (world.accuracy[indices] - 40 / 3)
     assert np.abs(errors).mean() < 1.5
 
 
-def test_the_predictor_is_calibrated_on_all_labels(world, outcome):
-    """Its uncertainty, and its tau, are those of a cross-validation of the labels that it learned."""
+def test_final_predictor_is_calibrated_on_all_labels(world, outcome):
+    """Its calibration and its tau are those of a cross-validation on the labels to which it was fitted."""
     result = outcome.result
     indices = np.concatenate([b.indices for b in result.batches])
     rows = indices[np.argsort(world.ids[indices])]
@@ -141,7 +142,7 @@ def test_the_predictor_is_calibrated_on_all_labels(world, outcome):
     assert taus["predictor"] > 0.3
 
 
-def test_the_order_of_arrival_is_of_no_matter(world, outcome):
+def test_order_of_trials_has_no_influence(world, outcome):
     again = optimize(
         world.pool, world.predictor, Trainer(world, backwards=True), **{**SETTINGS, "iterations": 2}
     )
@@ -149,10 +150,10 @@ def test_the_order_of_arrival_is_of_no_matter(world, outcome):
         np.testing.assert_array_equal(batch.indices, other.indices)
         assert batch.scores == other.scores
     assert set(again.trials) < set(outcome.result.trials)
-    assert again.fits == outcome.result.fits[1:2]  # nobody looked on
+    assert again.fits == outcome.result.fits[1:2]  # without on_fit only the last
 
 
-def test_an_already_fitted_predictor_starts_afresh(world, outcome):
+def test_earlier_fit_of_the_predictor_has_no_influence(world, outcome):
     one_batch = {**SETTINGS, "iterations": 1}
     first = optimize(world.pool, world.predictor, Trainer(world), **one_batch)
     again = optimize(world.pool, outcome.result.predictor, Trainer(world), **one_batch)
@@ -160,18 +161,18 @@ def test_an_already_fitted_predictor_starts_afresh(world, outcome):
     np.testing.assert_array_equal(first.predictor.scores(genes), again.predictor.scores(genes))
 
 
-def test_failed_trials_count_as_chance(world):
-    """A candidate that diverged in the last epoch is worth chance, though its curve reaches the early-stop epoch."""
-    trainer = Trainer(world, spoil={(0, 2): "diverged"})
+def test_failed_trial_has_the_label_of_chance(world):
+    """A trial that diverged in the last epoch has the label of chance, although its curve is long enough."""
+    trainer = Trainer(world, failures={(0, 2): "diverged"})
     result = optimize(world.pool, world.predictor, trainer, **{**SETTINGS, "iterations": 1})
     assert result.early_stop_epoch == 3
     assert len(result.trials) == 8
-    spoilt = result.batches[0].genes[2:3]
-    assert result.predictor.scores(spoilt)[0] < world.worth.min() - 40 / 3 - 10
+    failed = result.batches[0].genes[2:3]
+    assert result.predictor.scores(failed)[0] < world.accuracy.min() - 40 / 3 - 10
 
 
-def test_without_complete_curves_nothing_is_cut_short(world):
-    trainer = Trainer(world, spoil={(0, place): "timed_out" for place in range(6)})
+def test_batches_are_trained_fully_without_complete_curves(world):
+    trainer = Trainer(world, failures={(0, position): "timed_out" for position in range(6)})
     result = optimize(world.pool, world.predictor, trainer, **{**SETTINGS, "iterations": 2})
     assert result.early_stop_epoch == EPOCHS
     assert result.batches[1].epochs == EPOCHS
@@ -186,11 +187,11 @@ def test_without_complete_curves_nothing_is_cut_short(world):
         ((), "failed", 10.0),
     ],
 )
-def test_labels(curve, outcome, expected):
+def test_label_is_the_accuracy_at_the_epoch_or_chance(curve, outcome, expected):
     assert Trial("c", curve, outcome, 2, 1.0).label(epoch=2, chance=10.0) == expected
 
 
-def test_the_first_batch_is_random_and_seeded(world):
+def test_first_batch_is_random_and_depends_on_the_seed(world):
     first, again, other = (first_batch(world.pool, 20, seed) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert set(first.tolist()) != set(other.tolist())
@@ -203,7 +204,7 @@ def test_the_first_batch_is_random_and_seeded(world):
 
 @dataclass
 class Scored:
-    """A predictor whose score is the last gene, and whose members agree."""
+    """A predictor whose score is the last gene, without uncertainty."""
 
     deviation: Deviation = UNCALIBRATED
 
@@ -219,28 +220,28 @@ def test_next_batch_breaks_ties_by_the_order_of_the_pool():
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"batch": 0}, "0 candidates"),
         ({"batch": 200}, "600 candidates .* pool has 400"),
         ({"iterations": 0}, "iterations is 0"),
     ],
 )
-def test_refusals(world, change, said):
+def test_wrong_sizes_are_refused(world, change, message):
     trainer = Trainer(world)
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         optimize(world.pool, world.predictor, trainer, **{**SETTINGS, **change})
-    assert not trainer.asked
+    assert not trainer.requests
 
 
-def test_an_exhausted_pool_is_refused():
+def test_exhausted_pool_is_refused():
     with pytest.raises(UserError, match="pool has 1 to pick from"):
         next_batch(Scored(), Pool(np.zeros((3, 2), np.int16), np.zeros((3, 0))), [0, 2], 2)
 
 
-def test_evaluate_must_answer_for_each_candidate_once(world):
+def test_evaluate_must_return_one_trial_per_candidate(world):
     trainer = Trainer(world)
-    for wrong, said in (
+    for wrong, message in (
         (lambda trials: trials[1:], "no trial of candidates"),
         (lambda trials: [*trials, trials[0]], "unexpected trial"),
         (
@@ -248,7 +249,7 @@ def test_evaluate_must_answer_for_each_candidate_once(world):
             "unexpected trial of candidate elsewhere",
         ),
     ):
-        with pytest.raises(RuntimeError, match=said):
+        with pytest.raises(RuntimeError, match=message):
             optimize(
                 world.pool, world.predictor, lambda picked, w=wrong: w(list(trainer(picked))), **SETTINGS
             )

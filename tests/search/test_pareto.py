@@ -1,4 +1,4 @@
-"""Whole fronts: the native engine gives the twin's, and the true one where every candidate can be scored."""
+"""Pareto fronts: the native engine equals the reference, and finds the true front of small spaces."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ ENGINES = (_NativeEngine(), ReferenceEngine())
 
 
 def pairwise_score(space, seed=0):
-    """A score of values and of pairs of neighbors, whole numbers."""
+    """Return an integer-valued score of values and of pairs of neighbors."""
     rng = np.random.default_rng(seed)
     most = int(space.sizes.max())
     single = rng.integers(0, 100, (len(space.fields), most))
@@ -30,7 +30,7 @@ def pairwise_score(space, seed=0):
 
 
 def small_counter():
-    """3^8 candidates with two costs."""
+    """Return the counter of a space of 3^8 candidates with two statistics."""
     space = Space.from_dict(
         {
             "name": "small",
@@ -42,7 +42,7 @@ def small_counter():
     return TableCounter(space, ("macs", "params"), table)
 
 
-def every(space):
+def all_genes(space):
     grid = np.stack(np.meshgrid(*[np.arange(size) for size in space.sizes], indexing="ij"), -1)
     return grid.reshape(-1, len(space.fields)).astype(np.int16)
 
@@ -53,16 +53,16 @@ def pool_of(counter, n=100, seed=1):
 
 
 def true_front(statistics, scores):
-    """The set of (statistics, score) that no other dominates."""
+    """Return the set of nondominated (statistics, -score)."""
     points = np.unique(np.column_stack([statistics, -scores]), axis=0)
     return {tuple(point) for point in points if ((points <= point).all(axis=1)).sum() == 1}
 
 
 @pytest.mark.parametrize("names", [["macs"], ["macs", "params"]])
 @pytest.mark.parametrize("seed", range(5))
-def test_the_front_is_the_true_one(names, seed):
+def test_front_is_the_true_one(names, seed):
     counter = small_counter()
-    score, pool, genes = pairwise_score(counter.space), pool_of(counter), every(counter.space)
+    score, pool, genes = pairwise_score(counter.space), pool_of(counter), all_genes(counter.space)
     columns = [counter.names.index(name) for name in names]
     statistics = counter(genes)
     low, high = np.quantile(statistics[:, 0], [0.2, 0.7])
@@ -79,8 +79,8 @@ def test_the_front_is_the_true_one(names, seed):
 
 
 @pytest.mark.parametrize("isa", _native.isas())
-@pytest.mark.parametrize("keep", [7, 60])
-def test_native_equals_reference(monkeypatch, isa, keep):
+@pytest.mark.parametrize("size", [7, 60])
+def test_native_equals_reference(monkeypatch, isa, size):
     monkeypatch.setenv("NARSFAST_ISA", isa)
     counter = Counter(load_space("tiny"), in_chans=1, num_classes=10)
     score, pool = pairwise_score(counter.space), pool_of(counter)
@@ -94,8 +94,8 @@ def test_native_equals_reference(monkeypatch, isa, keep):
             pool,
             pool.genes[:9],
             11,
-            population_size=keep,
-            children=2,
+            population_size=size,
+            children_per_parent=2,
             generations=4,
             engine=engine,
         )
@@ -107,23 +107,25 @@ def test_native_equals_reference(monkeypatch, isa, keep):
         fronts[1].num_offspring,
         fronts[1].num_evaluated,
     )
-    assert len(fronts[0].scores) <= keep
+    assert len(fronts[0].scores) <= size
 
 
-def test_a_large_front_is_thinned_but_not_shortened():
+def test_large_front_is_thinned_evenly():
     counter = small_counter()
     pool, budget = pool_of(counter), Budget({"macs": (0.0, np.inf)})
 
     def steady(genes):
-        return counter(genes)[:, 0]  # all candidates of different macs are in the front
+        return counter(genes)[:, 0]  # so that the front has a candidate per value of macs
 
     whole = pareto(steady, counter, ["macs"], budget, pool, pool.genes[:0], 0, population_size=5000)
     few = pareto(steady, counter, ["macs"], budget, pool, pool.genes[:0], 0, population_size=10)
-    assert len(few.scores) == 10 < len(whole.scores) == len(np.unique(counter(every(counter.space))[:, 0]))
+    assert (
+        len(few.scores) == 10 < len(whole.scores) == len(np.unique(counter(all_genes(counter.space))[:, 0]))
+    )
     assert np.ptp(few.scores) > 0.9 * np.ptp(whole.scores)
 
 
-def test_wrong_statistics_are_refused():
+def test_wrong_objectives_are_refused():
     counter = small_counter()
     pool = pool_of(counter)
     for names, message in (

@@ -15,7 +15,7 @@ BOUNDS = Budget(COUNTER.space.pool)
 
 
 def flat(sizes, conditions=None):
-    """A space of a table with ranges a, b, ... and the sum of a's and b's values as its statistic."""
+    """Return the counter of a space with ranges a, b, ... whose statistic is the sum of the values of a and b."""
     fields = {name: {"range": [1, size]} for name, size in zip("abcdef", sizes, strict=False)}
     for name, when in (conditions or {}).items():
         fields[name]["when"] = when
@@ -27,7 +27,7 @@ def flat(sizes, conditions=None):
 
 @settings(max_examples=15, deadline=None)
 @given(st.integers(1, 700), st.integers(0, 2**32 - 1), st.floats(1e6, 1e7))
-def test_members_are_distinct_canonical_and_inside(n, seed, high):
+def test_candidates_are_distinct_canonical_and_inside(n, seed, high):
     bounds = Budget({"macs": (5e5, high)})
     pool = sample_pool(COUNTER, bounds, n, seed)
     assert len(pool) == n
@@ -37,13 +37,13 @@ def test_members_are_distinct_canonical_and_inside(n, seed, high):
     assert bounds.within(pool.statistics, COUNTER.names).all()
 
 
-def test_the_seed_decides():
+def test_pool_depends_on_the_seed_only():
     first, again, other = (sample_pool(COUNTER, BOUNDS, 200, seed).genes for seed in (4, 4, 5))
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)
 
 
-def test_a_larger_pool_goes_on_where_a_smaller_one_ended():
+def test_larger_pool_starts_with_the_smaller_one():
     small, large = (sample_pool(COUNTER, BOUNDS, n, 7).genes for n in (300, 9000))
     np.testing.assert_array_equal(large[:300], small)
 
@@ -61,8 +61,8 @@ def test_no_point_of_the_sequence_is_drawn_twice(monkeypatch):
     assert [skip for skip, _ in drawn] == np.cumsum([0, *(n for _, n in drawn[:-1])]).tolist()
 
 
-def test_the_sample_is_low_in_discrepancy():
-    """Every value of a field that is always active appears almost equally often, unlike in a random sample."""
+def test_values_are_equally_frequent():
+    """This is unlike a random sample, and holds for fields that are always active."""
     pool = sample_pool(COUNTER, None, 1024, seed=0)
     columns = [c for c, f in enumerate(COUNTER.space.fields) if not f.conditions and len(f.values) in (2, 4)]
     assert columns
@@ -72,20 +72,20 @@ def test_the_sample_is_low_in_discrepancy():
 
 
 @pytest.mark.parametrize("n", [1, 20, 24])
-def test_a_small_space_can_be_taken_whole(n):
+def test_pool_can_be_the_complete_space(n):
     pool = sample_pool(flat([2, 3, 4]), None, n, seed=0)
     assert len(np.unique(pool.genes, axis=0)) == n
 
 
-def test_more_than_the_space_holds():
+def test_pool_larger_than_the_space_is_refused():
     counter = flat([2, 3, 4], {"c": {"a": [2]}})
     assert counter.space.size() == 15
-    with pytest.raises(UserError, match="pool size is 16, but flat holds only 15"):
+    with pytest.raises(UserError, match="pool size is 16, but flat has only 15"):
         sample_pool(counter, None, 16, seed=0)
 
 
-def test_more_than_is_inside():
-    """24 candidates, 4 of them at the least cost."""
+def test_pool_larger_than_the_feasible_set_is_refused():
+    """4 of 24 candidates have the least cost."""
     bounds = Budget({"cost": (0, 2)})
     assert len(sample_pool(flat([2, 3, 4]), bounds, 4, seed=0)) == 4
     with pytest.raises(
@@ -94,7 +94,7 @@ def test_more_than_is_inside():
         sample_pool(flat([2, 3, 4]), bounds, 5, seed=0)
 
 
-def test_almost_nothing_is_inside():
+def test_bounds_that_exclude_almost_everything_are_refused():
     with pytest.raises(UserError, match=re.escape("inside macs<=100 (a share of 0); widen the bounds")):
         sample_pool(COUNTER, Budget({"macs": (0, 100)}), 10, seed=0)
     rare = flat([60, 60, 60])
@@ -102,11 +102,11 @@ def test_almost_nothing_is_inside():
         sample_pool(rare, Budget({"cost": (0, 3)}), 500, seed=0)
 
 
-def test_an_unknown_statistic_is_named():
+def test_unknown_statistic_is_refused_by_name():
     with pytest.raises(UserError, match="joules"):
         sample_pool(COUNTER, Budget({"joules": (0, 1)}), 10, seed=0)
 
 
-def test_a_pool_of_nothing():
+def test_empty_pool_is_refused():
     with pytest.raises(UserError, match="pool size is 0"):
         sample_pool(COUNTER, BOUNDS, 0, seed=0)

@@ -1,5 +1,6 @@
 import pytest
 
+from narsfast.data import DIGITS, DataSource
 from narsfast.errors import UserError
 from narsfast.training import TrainerSettings, check_optimizers, computed_by, resolve_backend
 
@@ -44,8 +45,8 @@ def test_apex_is_for_cuda(apex):
 
 
 def test_settings_resolve_what_is_automatic_and_nothing_else():
-    assert TrainerSettings().resolved(embedded=True).optim_backend == "native"
-    asked = TrainerSettings(threads_per_trial=2, optim_backend="torch").resolved(embedded=True)
+    assert TrainerSettings().resolved(DataSource.parse(DIGITS)).optim_backend == "native"
+    asked = TrainerSettings(threads_per_trial=2, optim_backend="torch").resolved(DataSource.parse(DIGITS))
     assert (asked.threads_per_trial, asked.optim_backend) == (2, "torch")
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from narsfast.arch import NetworkSpec, create, load_weights
-from narsfast.data import shared_data
+from narsfast.data import save_dataset, shared_data
 from narsfast.errors import UserError
 from narsfast.training import TrainerSettings, TrialTask, _trial, evaluate, run_trial
 
@@ -32,6 +32,13 @@ def test_a_pickled_task_gives_the_same_trial(task):
     assert len(first.curve) == 1
     assert shares[-1] == 1
     pickle.loads(pickle.dumps(first))
+
+
+def test_trial_on_stored_data_is_that_on_the_original(task, tmp_path):
+    file = tmp_path / "digits.safetensors"
+    save_dataset(shared_data("digits"), file)
+    first, stored = run_trial(task), run_trial(dataclasses.replace(task, data=str(file)))
+    assert (stored.outcome, stored.curve) == (first.outcome, first.curve)
 
 
 def test_weights_in_the_output_folder_are_those_evaluated(task, small, tmp_path):
