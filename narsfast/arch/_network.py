@@ -14,6 +14,7 @@ from ._definition import Definition, Padding, check_padding, read_definition
 from ._zoo import zoo_definition
 
 FEATURE_STRIDES = (4, 8, 16, 32)
+"""Strides of the feature maps that a `FeatureNetwork` returns."""
 
 
 class FeatureInfo(NamedTuple):

@@ -37,6 +37,7 @@ STATISTICS = (
     "peak_memory",
     "depth",
 )
+"""The statistics of every space with stages, in the order of a `Counter`'s columns."""
 
 LATENCY = "latency"
 """An additional statistic where there is a latency table, in milliseconds, float."""

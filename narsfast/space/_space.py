@@ -23,6 +23,7 @@ from ._spec import FieldSpec
 from ._tables import SpaceTables, build_tables
 
 Genes = NDArray[np.int16]
+"""(n, fields) int16: n candidates, one value index per field."""
 _WHOLE_KEYS = ("name", "pool", "budgets")
 
 
