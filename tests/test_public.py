@@ -72,3 +72,10 @@ def test_import_without_the_compiled_module_states_the_remedy(tmp_path):
     assert last.startswith("ImportError: ")
     assert "without its compiled module" in last
     assert "pip install -e ." in last
+
+
+def test_old_names_work_with_a_warning():
+    with pytest.warns(FutureWarning, match=r"narsfast.create is now narsfast.create_model"):
+        assert nf.create is nf.arch.create
+    with pytest.warns(FutureWarning, match="optimise is now optimize"):
+        assert nf.pipeline.optimise is nf.optimize
