@@ -20,7 +20,7 @@ RENAMED = {"colour": "color"}
 """Names that fields had in version 0.1, which stored runs and recipes still use."""
 
 SIDE_STEP = 8
-"""Sides of training images below the architecture's resolution are multiples of this, in pixels (our choice)."""
+"""Smaller training images have sides that are multiples of this, in pixels (this project's choice)."""
 
 
 def _known_optimizer(name: str) -> str:
@@ -34,8 +34,8 @@ def _known_optimizer(name: str) -> str:
 class Recipe(BaseModel):
     """One way to train; fields that a space does not mention have their defaults.
 
-    All defaults are our choice. Momentum, label smoothing, EMA decay and SGD's factor follow FBNetV3's trainings as
-    far as they are recalled, unchecked against the paper. docs/recipes.md lists all fields.
+    All defaults are this project's choice. Those of momentum, label smoothing, EMA decay and SGD's factor are recalled
+    from FBNetV3's trainings, without a check against the paper. docs/recipes.md lists all fields.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

@@ -189,13 +189,13 @@ def test_timm_schedules_the_same_learning_rate(warmup, schedule, by):
     given = arguments(recipe, epochs=12)
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=given["lr"])
     kwargs = scheduler_kwargs(Namespace(**given))
-    timms, epochs = create_scheduler_v2(optimizer, updates_per_epoch=steps, **kwargs)
+    scheduler, epochs = create_scheduler_v2(optimizer, updates_per_epoch=steps, **kwargs)
     assert epochs == 12
     for epoch in range(2, 12):
-        timms.step_update(epoch * steps)
-        timms.step(epoch)
-        ours = learning_rate(recipe, epoch * steps, steps, 12)
-        assert optimizer.param_groups[0]["lr"] == pytest.approx(ours, rel=1e-6), epoch
+        scheduler.step_update(epoch * steps)
+        scheduler.step(epoch)
+        expected = learning_rate(recipe, epoch * steps, steps, 12)
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(expected, rel=1e-6), epoch
 
 
 @pytest.mark.parametrize("augmentation", ["randaugment", "autoaugment", "trivialaugment"])

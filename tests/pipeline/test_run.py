@@ -73,7 +73,7 @@ def width(candidates):
 def test_options_are_those_of_the_command_line():
     """Every option of `narsfast run` is a keyword, by its name and with its default, and is documented."""
     parameters = inspect.signature(nf.search).parameters
-    own = {"out", "evaluate", "executor", "statistics", "workers", "progress"}
+    own = {"out", "evaluate", "executor", "statistics", "progress"}
     assert set(parameters) - own == set(RUN_OPTIONS)
     for name in RunOptions.__annotations__:
         assert parameters[name].default == RUN_OPTIONS[name].default
@@ -292,9 +292,7 @@ def labeled(count, seed):
     """Images of two classes that differ in brightness."""
     rng = np.random.default_rng(seed)
     labels = np.arange(count) % 2
-    return [
-        ((rng.random((20, 20, 3)) * 120 + 120 * label).astype(np.uint8), int(label)) for label in labels
-    ]
+    return [((rng.random((20, 20, 3)) * 120 + 120 * label).astype(np.uint8), int(label)) for label in labels]
 
 
 def test_data_from_memory_is_kept_in_the_run(tmp_path, smallest):
