@@ -134,8 +134,8 @@ def __getattr__(name: str) -> Any:
         return getattr(import_module(f"narsfast.{_HOMES[name]}"), name)
     if name == "create":
         warn(
-            "narsfast.create is now narsfast.create_model (narsfast.arch.create has features_only); the old name works in "
-            "version 0.2 only",
+            "narsfast.create is now narsfast.create_model (narsfast.arch.create has features_only); the old name works "
+            "in version 0.2 only",
             FutureWarning,
             stacklevel=2,
         )

@@ -274,7 +274,11 @@ def measure_latency(
 
     Args:
         options: `data`, `space` and `fix`, as in `open_search`.
-        batch, threads, seconds, seed, progress: as in `narsfast.cost.measure_latency`.
+        batch: images at once.
+        threads: of the CPU.
+        seconds: most time to take.
+        seed: of the choice of blocks and networks.
+        progress: told of the timing.
     """
     folder, space = resolve_space(options)
     resolution = max(int(value) for value in space.values("resolution"))
