@@ -292,9 +292,7 @@ def labeled(count, seed):
     """Images of two classes that differ in brightness."""
     rng = np.random.default_rng(seed)
     labels = np.arange(count) % 2
-    return [
-        ((rng.random((20, 20, 3)) * 120 + 120 * label).astype(np.uint8), int(label)) for label in labels
-    ]
+    return [((rng.random((20, 20, 3)) * 120 + 120 * label).astype(np.uint8), int(label)) for label in labels]
 
 
 def test_data_from_memory_is_kept_in_the_run(tmp_path, smallest):
