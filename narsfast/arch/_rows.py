@@ -12,7 +12,9 @@ from narsfast.space import Space
 from ._definition import Definition, Padding, Row, check_padding
 
 HEADER_COLUMNS = ("resolution", "stem_channels", "head_expansion", "head_features")
+"""Columns of `Rows.header`."""
 ROW_COLUMNS = Row._fields
+"""Columns of `Rows.rows`."""
 
 # Columns of SpaceTables.stage_columns.
 _KERNEL_FIRST, _KERNEL_REST, _EXPANSION_FIRST, _EXPANSION_REST, _CHANNELS, _DEPTH, _STRIDE, _SE = range(8)

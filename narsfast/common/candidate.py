@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TypeAlias
 
 Value: TypeAlias = int | float | str | bool
+"""A value of a field."""
 
 
 @dataclass(frozen=True)

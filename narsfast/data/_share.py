@@ -9,6 +9,7 @@ Share = tuple[int, int]
 """Rank of this process, counted from 0, and how many there are."""
 
 WHOLE: Share = (0, 1)
+"""The share of a training in one process: all of every batch."""
 
 
 def batch_share(batch: NDArray[np.int64], share: Share) -> NDArray[np.int64]:

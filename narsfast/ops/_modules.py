@@ -15,7 +15,9 @@ from ._arguments import ExciteArgs, NormArgs, supports
 from ._functions import BatchStatistics
 
 Ops = Literal["fused", "torch"]
+"""Who computes a block: this project's kernels, or torch's modules."""
 BatchNorm = nn.BatchNorm2d | nn.SyncBatchNorm
+"""The batch norms that the fused block takes."""
 
 _reported: set[str] = set()
 

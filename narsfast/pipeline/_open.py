@@ -57,35 +57,11 @@ def open_search(
     """
     out, own = Path(out), own or Own()
     stored = RunStore.stored_config(out)
-    if stored is not None and not options:
-        options = None
-    if options is not None:
-        options = {**options, **_options_of(own, out)}
     if stored is None and options is None:
         raise UserError(f"run: {out} is no run directory; `narsfast run` makes one")
-    config = resolve_config(options or {}, stored)
-    if options and stored is not None and not _has_batches(out):
-        continued, config = config, resolve_config(options)
-        if config != continued:
-            _log.warning(
-                "%s had not trained anything: it starts over, with the options given now alone; "
-                "`narsfast resume %s` keeps those it was created with",
-                out,
-                out,
-            )
-    if unknown := own.statistics.keys() - set(config.extra_statistics):
-        raise UserError(
-            f"statistics: {out} does not count {', '.join(sorted(unknown))}; leave it out, or start another run"
-        )
-    if missing := set(config.extra_statistics) - own.statistics.keys():
-        raise UserError(
-            f"statistics: {out} counts {', '.join(sorted(missing))} by functions of its maker; give them again, as in "
-            "narsfast.search(statistics={name: function})"
-        )
-    for reference in set(config.baselines) - set((stored or {}).get("baselines", ())):
-        create_model(reference, num_classes=2)  # a wrong one is said before the run knows it
-    if config.distill != (stored or {}).get("distill") and is_reference(config.distill):
-        create_model(str(config.distill), num_classes=2)
+    config = _resolved(out, options, stored, own)
+    _check_own_statistics(out, config, own)
+    _check_networks(config, stored)
     growing = ("baselines",) if stored is None or _has_finals(out) else ("baselines", *_TEACHING)
     run = RunStore.open(out, config.to_stored(), growing=growing)
     try:
@@ -100,6 +76,49 @@ def open_search(
         run.close()
         raise
     return Search(run, workers or _default_workers(config), progress, own)
+
+
+def _resolved(
+    out: Path, options: Mapping[str, Any] | None, stored: Mapping[str, Any] | None, own: Own
+) -> RunConfig:
+    """Complete the options; a run that has trained nothing has only those that are given now."""
+    if stored is not None and not options:
+        return resolve_config({}, stored)
+    given = {**(options or {}), **_options_of(own, out)}
+    config = resolve_config(given, stored)
+    if stored is None or _has_batches(out):
+        return config
+    anew = resolve_config(given)
+    if config != anew:
+        _log.warning(
+            "%s had not trained anything: it starts over, with the options given now alone; "
+            "`narsfast resume %s` keeps those it was created with",
+            out,
+            out,
+        )
+    return anew
+
+
+def _check_own_statistics(out: Path, config: RunConfig, own: Own) -> None:
+    """Refuse functions that the run does not know, and to do without those that it was created with."""
+    if unknown := own.statistics.keys() - set(config.extra_statistics):
+        raise UserError(
+            f"statistics: {out} does not count {', '.join(sorted(unknown))}; leave it out, or start another run"
+        )
+    if missing := set(config.extra_statistics) - own.statistics.keys():
+        raise UserError(
+            f"statistics: {out} counts {', '.join(sorted(missing))} by functions of its maker; give them again, as in "
+            "narsfast.search(statistics={name: function})"
+        )
+
+
+def _check_networks(config: RunConfig, stored: Mapping[str, Any] | None) -> None:
+    """Build the references that are new, so that a wrong one is refused before the run knows it."""
+    known = stored or {}
+    for reference in set(config.baselines) - set(known.get("baselines", ())):
+        create_model(reference, num_classes=2)
+    if config.distill != known.get("distill") and is_reference(config.distill):
+        create_model(str(config.distill), num_classes=2)
 
 
 def _options_of(own: Own, out: Path) -> dict[str, Any]:

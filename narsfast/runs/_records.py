@@ -9,6 +9,7 @@ from pathlib import PurePath
 from typing import Any, Literal
 
 Purpose = Literal["search", "final", "baseline"]
+"""What a trial is for: to learn from, as a found network, or as a known network beside them."""
 Value = int | float | str | bool
 
 

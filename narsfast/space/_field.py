@@ -12,7 +12,9 @@ from narsfast.common.candidate import Value
 from narsfast.errors import UserError
 
 Part = Literal["architecture", "recipe"]
+"""The parts of a candidate."""
 Kind = Literal["categorical", "range", "fixed"]
+"""The kinds of a field."""
 
 KINDS: tuple[Kind, ...] = ("categorical", "range", "fixed")
 PARTS: tuple[Part, ...] = ("architecture", "recipe")

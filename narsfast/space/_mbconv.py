@@ -12,6 +12,7 @@ from ._recipe import RENAMED, Recipe, recipe_remedy
 from ._spec import FORMS
 
 HEADER_NAMES = ("resolution", "stem.channels", "head.expansion", "head.features")
+"""Names of an MBConv architecture outside its stages."""
 STAGE_NAMES = (
     "kernel.first",
     "kernel.rest",
@@ -22,6 +23,7 @@ STAGE_NAMES = (
     "stride",
     "se",
 )
+"""Names of each stage, after ``stage1.`` and so on."""
 REST_NAMES = ("kernel.rest", "expansion.rest")
 """Active only in a stage of more than one block."""
 

@@ -76,7 +76,11 @@ def train(
 
     Args:
         network: it is evaluated at its resolution, and trained at the recipe's share of it.
-        recipe, data, epochs, seed, options: as in `train_network`.
+        recipe: how to train.
+        data: train and val are read, test is not.
+        epochs: to train.
+        seed: of the trial.
+        **options: as in `train_network`.
 
     Raises:
         UserError: as `train_network`; there is no such network, or the recipe has a drop path that it cannot take.

@@ -1,0 +1,56 @@
+"""The site: the API reference has every public name."""
+
+import importlib
+import os
+import pkgutil
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import pytest
+
+import narsfast
+
+ROOT = Path(__file__).parents[2]
+COMMANDS = "cli"
+"""The one package that is no API."""
+
+
+def packages():
+    """Return the public modules below narsfast, by name."""
+    found = [name for _, name, _ in pkgutil.iter_modules(narsfast.__path__) if not name.startswith("_")]
+    common = [
+        f"common.{name}"
+        for _, name, _ in pkgutil.iter_modules(importlib.import_module("narsfast.common").__path__)
+    ]
+    return [name for name in (*found, *common) if name not in (COMMANDS, "common")]
+
+
+def public_names(module):
+    """Return what a module offers: `__all__`, or where it has none what is defined in it."""
+    defined = [
+        n for n, value in vars(module).items() if getattr(value, "__module__", None) == module.__name__
+    ]
+    return getattr(module, "__all__", [name for name in defined if not name.startswith("_")])
+
+
+@pytest.fixture(scope="module")
+def documented(tmp_path_factory):
+    """Names that the site has a place for, from the inventory that mkdocstrings writes for other sites."""
+    folder = os.environ.get("NARSFAST_SITE")
+    if folder is None:
+        pytest.importorskip("mkdocs", reason="the site needs the extra docs")
+        folder = tmp_path_factory.mktemp("site")
+        command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "--site-dir", str(folder)]
+        subprocess.run(command, cwd=ROOT, check=True, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"})
+    content = Path(folder, "objects.inv").read_bytes().split(b"\n", 4)[4]
+    return {line.split()[0] for line in zlib.decompress(content).decode().splitlines()}
+
+
+@pytest.mark.parametrize("package", ["", *packages()])
+def test_every_public_name_is_in_the_reference(documented, package):
+    module = importlib.import_module(".".join(filter(None, ["narsfast", package])))
+    names = public_names(module)
+    assert names
+    assert [name for name in names if f"{module.__name__}.{name}" not in documented] == []
