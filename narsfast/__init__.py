@@ -3,6 +3,7 @@
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
+from warnings import warn
 
 if TYPE_CHECKING:
     from .arch import Definition as Definition
@@ -38,7 +39,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.2.0"
 
-# Where each public name lives. Loaded on first use, so that `import narsfast` alone stays light.
+# Where each public name lives. Loaded on first use, so that `import narsfast` alone stays light. `emit` and `search` are
+# packages that are functions, too: narsfast/common/callable_package.py.
 _HOMES = {
     "Budget": "cost",
     "Candidate": "common.candidate",
@@ -69,13 +71,56 @@ _HOMES = {
     "recipe_spaces": "space",
     "zoo": "arch",
 }
-_PACKAGES = (
-    "arch cli common cost data emit errors ops pipeline predictor report runs search space training".split()
-)
+_PACKAGES = [
+    "arch",
+    "cli",
+    "common",
+    "cost",
+    "data",
+    "emit",
+    "errors",
+    "ops",
+    "pipeline",
+    "predictor",
+    "report",
+    "runs",
+    "search",
+    "space",
+    "training",
+]
 
-_CALLABLE = ("emit", "search")  # packages that are functions, too: narsfast/common/callable_package.py
-
-__all__ = sorted([*_HOMES, *_CALLABLE])
+__all__ = [
+    "Budget",
+    "Candidate",
+    "Categorical",
+    "Dataset",
+    "Definition",
+    "Executor",
+    "Fixed",
+    "FoundNetwork",
+    "IntRange",
+    "NetworkSpec",
+    "Recipe",
+    "Run",
+    "Space",
+    "Trial",
+    "UserError",
+    "builtin_spaces",
+    "create_model",
+    "emit",
+    "evolve",
+    "load",
+    "load_space",
+    "load_transform",
+    "open_search",
+    "optimize",
+    "pareto",
+    "pretrain",
+    "recipe_spaces",
+    "search",
+    "train",
+    "zoo",
+]
 
 if find_spec("narsfast._native") is None:
     raise ImportError(
@@ -87,6 +132,14 @@ if find_spec("narsfast._native") is None:
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(import_module(f"narsfast.{_HOMES[name]}"), name)
+    if name == "create":
+        warn(
+            "narsfast.create is now narsfast.create_model (narsfast.arch.create has features_only); the old name works "
+            "in version 0.2 only",
+            FutureWarning,
+            stacklevel=2,
+        )
+        return import_module("narsfast.arch").create
     if name in _PACKAGES:
         return import_module(f"narsfast.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

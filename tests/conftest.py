@@ -1,4 +1,4 @@
-"""What tests of several packages share."""
+"""Fixtures for the tests of several packages."""
 
 import os
 import subprocess
@@ -29,7 +29,7 @@ main({rank}, {count}, Path.cwd())
 
 
 def _run_ranks(module, folder, count, seconds):
-    """`main(rank, count, folder)` of a module of the tests, in `count` processes at once; all must end well in time."""
+    """Run `main(rank, count, folder)` of a module of the tests in `count` processes, which must succeed in time."""
     environment = {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1", **os.environ}
     logs = [(folder / f"{rank}.log").open("w+") for rank in range(count)]
     processes = []
@@ -45,19 +45,19 @@ def _run_ranks(module, folder, count, seconds):
         for process in processes:
             process.kill()
             process.wait()
-    said = "".join(log.seek(0) or log.read() for log in logs)
-    assert codes == [0] * count, said
+    output = "".join(log.seek(0) or log.read() for log in logs)
+    assert codes == [0] * count, output
 
 
 @pytest.fixture(scope="session")
 def run_ranks():
-    """The function above."""
+    """Provide `_run_ranks`."""
     return _run_ranks
 
 
 @pytest.fixture(scope="session")
 def smallest():
-    """Options of the smallest run that goes through every stage, on the digits."""
+    """Provide the options of the smallest run on the digits that goes through every stage."""
     return {
         "space": str(Path(__file__).parent / "small.yaml"),
         "pool_size": 64,
@@ -87,7 +87,7 @@ def run_narsfast(capsys, monkeypatch):
 
 @pytest.fixture(scope="session")
 def networks(tmp_path_factory):
-    """A file with the factories of two networks for the digits, `net` and `broken`, which fits no image."""
+    """Write a file with two factories of networks: `net` for the digits, and `broken`, which fits no image."""
     file = tmp_path_factory.mktemp("networks") / "networks.py"
     file.write_text(NETWORKS)
     return str(file)

@@ -1,4 +1,4 @@
-"""Imports go one way: the directions of the design, read from the source."""
+"""Directions of imports between packages, read from the sources."""
 
 import ast
 import re
@@ -37,14 +37,14 @@ ALLOWED = {
     },
     "cli": {"arch", "cost", "data", "pipeline", "report", "runs", "space"},
 }
-TWINS = {"narsfast.cost._reference", "narsfast.search._reference"}
-"""Plain forms of native functions, which only tests and benches may import."""
+REFERENCES = {"narsfast.cost._reference", "narsfast.search._reference"}
+"""Numpy references of native functions, which only tests and benchmarks may import."""
 
 
 def imported(source: str, module: tuple[str, ...], *, at_start_only: bool = False) -> set[str]:
-    """Modules of narsfast that a file imports, as dotted names; `module` is its path inside the package.
+    """Return the dotted names of narsfast's modules that a file imports; `module` is its path in the package.
 
-    Of ``from narsfast.a import b`` it is ``narsfast.a`` and ``narsfast.a.b``, which may be a module too.
+    ``from narsfast.a import b`` gives ``narsfast.a`` and ``narsfast.a.b``, which may be a module too.
     """
     found = set()
     tree = ast.parse(source)
@@ -62,7 +62,7 @@ def imported(source: str, module: tuple[str, ...], *, at_start_only: bool = Fals
 
 
 def _at_start(tree: ast.Module) -> list[ast.stmt]:
-    """Statements that run when the module is imported, those of TYPE_CHECKING and of functions apart."""
+    """Return the import statements at the top level, without those of TYPE_CHECKING and of functions."""
     return [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
 
 
@@ -71,7 +71,7 @@ def parts_of(names: set[str]) -> set[str]:
 
 
 def files() -> dict[str, tuple[Path, tuple[str, ...]]]:
-    """Every file of the package by its dotted name."""
+    """Return every file of the package by its dotted name."""
     found = {}
     for file in PACKAGE.rglob("*.py"):
         path = file.relative_to(PACKAGE).with_suffix("").parts
@@ -82,7 +82,7 @@ def files() -> dict[str, tuple[Path, tuple[str, ...]]]:
 FILES = files()
 
 
-def test_the_reader_sees_every_form_of_import():
+def test_every_form_of_import_is_found():
     source = (
         "import narsfast.a\nfrom narsfast import b\nfrom . import c\nfrom .d import x\nfrom ..e import y\n"
         "def f():\n    from narsfast.late import z\n"
@@ -93,7 +93,7 @@ def test_the_reader_sees_every_form_of_import():
 
 
 @pytest.mark.parametrize("part", sorted(ALLOWED))
-def test_directions(part):
+def test_packages_import_allowed_packages_only(part):
     for name, (file, path) in FILES.items():
         if name.startswith(f"narsfast.{part}."):
             wrong = (
@@ -102,29 +102,29 @@ def test_directions(part):
             assert not wrong, f"{name} must not import {sorted(wrong)}"
 
 
-def test_directions_have_no_circle():
+def test_allowed_imports_are_acyclic():
     assert [*TopologicalSorter(ALLOWED).static_order()]
 
 
-def test_every_part_has_a_direction():
+def test_allowed_imports_list_every_package():
     parts = {p.stem if p.is_file() else p.name for p in PACKAGE.iterdir() if p.suffix == ".py" or p.is_dir()}
     assert parts - {"__init__", "__pycache__"} == set(ALLOWED) | GROUND - {"_native"}
 
 
 @pytest.mark.parametrize("name", [n for n in FILES if n.split(".")[1:2] in (["common"], ["errors"])])
-def test_the_ground_stands_on_nothing(name):
+def test_ground_imports_nothing(name):
     file, path = FILES[name]
     assert parts_of(imported(file.read_text(), path)) <= GROUND - {"_native"}
 
 
-def test_files_import_each_other_in_no_circle():
-    """Not even inside functions: what would need that stands in the wrong file."""
+def test_imports_of_files_are_acyclic():
+    """This includes imports inside functions, as code that would need them is in the wrong file."""
     graph = {
         name: {other for other in imported(file.read_text(), path) if other in FILES and other != name}
         for name, (file, path) in FILES.items()
         if file.name != "__init__.py"
     }
-    # `from narsfast.space import x` asks the package for what one of its files has, and not one of its files for it.
+    # `from narsfast.space import x` imports the package and none of its files.
     graph = {name: {other for other in others if other in graph} for name, others in graph.items()}
     try:
         TopologicalSorter(graph).prepare()
@@ -132,18 +132,18 @@ def test_files_import_each_other_in_no_circle():
         pytest.fail(" -> ".join(error.args[1]))
 
 
-@pytest.mark.parametrize("name", [name for name in FILES if name not in TWINS])
-def test_no_production_file_imports_a_twin(name):
+@pytest.mark.parametrize("name", [name for name in FILES if name not in REFERENCES])
+def test_production_code_imports_no_reference(name):
     file, path = FILES[name]
-    assert not imported(file.read_text(), path) & TWINS
+    assert not imported(file.read_text(), path) & REFERENCES
 
 
-def test_the_twins_are_there():
-    assert set(FILES) >= TWINS
+def test_references_exist():
+    assert set(FILES) >= REFERENCES
 
 
-def test_what_is_imported_everywhere_is_a_dependency():
-    """Packages that are imported when a module is, and not where one function needs an extra."""
+def test_top_level_imports_are_dependencies():
+    """This concerns top-level imports; functions may import packages of an extra."""
     project = (PACKAGE.parent / "pyproject.toml").read_text()
     (listed,) = re.findall(r"^dependencies = \[(.*?)^\]", project, re.M | re.S)
     dependencies = {name.lower() for name in re.findall(r'"([A-Za-z0-9_-]+)', listed)}

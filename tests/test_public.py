@@ -1,4 +1,4 @@
-"""The public names: what `import narsfast` gives, and what it costs."""
+"""The public names of `import narsfast`, and the time that it takes."""
 
 import inspect
 import shutil
@@ -19,8 +19,8 @@ def python(code, **options):
     )
 
 
-def test_importing_loads_neither_torch_nor_an_extra():
-    """And takes under 0.1 s of the processor, which does not depend on what else runs here."""
+def test_import_loads_neither_torch_nor_an_extra():
+    """It takes less than 0.1 s of processor time, which does not depend on other processes."""
     code = (
         "import sys, time; start = time.process_time(); import narsfast; end = time.process_time();"
         "print(end - start < 0.1, {'torch', 'numpy', 'timm', 'ray', 'onnx'} & set(sys.modules))"
@@ -30,7 +30,7 @@ def test_importing_loads_neither_torch_nor_an_extra():
 
 
 @pytest.mark.parametrize("name", nf.__all__)
-def test_every_public_name_is_there_and_documented(name):
+def test_every_public_name_exists_and_is_documented(name):
     found = getattr(nf, name)
     assert inspect.getdoc(found) or not callable(found)
 
@@ -61,7 +61,7 @@ def test_unknown_name_is_an_attribute_error():
         nf.nothing  # noqa: B018
 
 
-def test_source_folder_without_the_compiled_module_says_what_to_do(tmp_path):
+def test_import_without_the_compiled_module_states_the_remedy(tmp_path):
     shutil.copytree(
         ROOT / "narsfast", tmp_path / "narsfast", ignore=shutil.ignore_patterns("*.so", "__pycache__")
     )
@@ -72,3 +72,10 @@ def test_source_folder_without_the_compiled_module_says_what_to_do(tmp_path):
     assert last.startswith("ImportError: ")
     assert "without its compiled module" in last
     assert "pip install -e ." in last
+
+
+def test_old_names_work_with_a_warning():
+    with pytest.warns(FutureWarning, match=r"narsfast.create is now narsfast.create_model"):
+        assert nf.create is nf.arch.create
+    with pytest.warns(FutureWarning, match="optimise is now optimize"):
+        assert nf.pipeline.optimise is nf.optimize

@@ -1,4 +1,4 @@
-"""The wheel: what is in it, and that it works where there are no sources. .ci/run hands over the one it has made."""
+"""The content of the wheel, and its use without sources. .ci/run provides the wheel that it has built."""
 
 import json
 import os
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 
 def run(*command, cwd, **more):
-    """Run a command away from the sources, in an environment without this project's variables."""
+    """Run a command outside the sources, without this project's environment variables."""
     hidden = ("PYTHONPATH", "NARSFAST_ISA")
     environment = {name: value for name, value in os.environ.items() if name not in hidden} | more
     done = subprocess.run(
@@ -32,7 +32,7 @@ def run(*command, cwd, **more):
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    """The wheel in the folder that NARSFAST_WHEELS names; without it, one is built here, which takes minutes."""
+    """Provide the wheel in the folder NARSFAST_WHEELS, or build one, which takes minutes."""
     folder = os.environ.get("NARSFAST_WHEELS")
     if folder is None:
         folder = tmp_path_factory.mktemp("wheels")
@@ -43,7 +43,7 @@ def wheel(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def installed(wheel, tmp_path_factory):
-    """An environment with this wheel alone; the packages that it needs are those of the environment of the tests."""
+    """Provide an environment with this wheel, which uses the dependencies of the tests' environment."""
     folder = tmp_path_factory.mktemp("environment")
     venv.create(folder, with_pip=False)
     python = folder / "bin" / "python"
@@ -54,7 +54,7 @@ def installed(wheel, tmp_path_factory):
     return folder / "bin"
 
 
-def test_every_file_of_the_package_is_in_it_and_nothing_else(wheel):
+def test_wheel_has_exactly_the_files_of_the_package(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if not name.endswith("/")}
     files = {
@@ -69,7 +69,7 @@ def test_every_file_of_the_package_is_in_it_and_nothing_else(wheel):
     assert any(name.endswith("LICENSE") for name in metadata)
 
 
-def test_the_package_works_from_an_empty_folder(installed, tmp_path):
+def test_installed_package_works_in_an_empty_folder(installed, tmp_path):
     where = run(installed / "python", "-c", "import narsfast; print(narsfast.__file__)", cwd=tmp_path)
     assert Path(where.strip()).is_relative_to(installed.parent)
     doctor = json.loads(run(installed / "narsfast", "doctor", "--json", cwd=tmp_path))
@@ -78,7 +78,7 @@ def test_the_package_works_from_an_empty_folder(installed, tmp_path):
     assert len(zoo) == 8
 
 
-def test_a_whole_search_from_an_empty_folder(installed, tmp_path):
+def test_search_works_in_an_empty_folder(installed, tmp_path):
     small = (
         "--pool-size 32 --trials-per-batch 2 --iterations 1 --epochs 1 --final-epochs 1 --ensemble-members 1"
     )
@@ -90,7 +90,7 @@ def test_a_whole_search_from_an_empty_folder(installed, tmp_path):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="auditwheel is for Linux")
-def test_the_repaired_wheel_is_for_many_systems_and_has_no_threads_of_its_own(wheel, tmp_path):
+def test_repaired_wheel_is_manylinux_without_libgomp(wheel, tmp_path):
     command = re.search(r'^repair-wheel-command = "(.*)"$', PROJECT, re.M)[1]
     path = os.pathsep.join((sysconfig.get_path("scripts"), os.environ["PATH"]))
     run(*shlex.split(command.format(dest_dir=tmp_path, wheel=wheel)), cwd=tmp_path, PATH=path)
@@ -101,7 +101,7 @@ def test_the_repaired_wheel_is_for_many_systems_and_has_no_threads_of_its_own(wh
     assert [Path(name).parent.name for name in libraries] == ["narsfast"], libraries
 
 
-def test_wheels_are_made_for_the_pythons_that_we_name():
+def test_wheels_are_built_for_the_supported_pythons():
     versions = re.findall(r"cp3(\d+)-\*", re.search(r'^build = "(.*)"$', PROJECT, re.M)[1])
     assert f"3.{versions[0]}" in re.search(r'^requires-python = ">=(.*)"$', PROJECT, re.M)[1]
     assert list(map(int, versions)) == list(range(10, 15))

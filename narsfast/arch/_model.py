@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional
 
+from narsfast.common.modules import run_file
 from narsfast.errors import UserError
 from narsfast.ops import set_ops
 
@@ -119,13 +119,10 @@ def _from_timm(name: str, num_classes: int, in_chans: int, drop_path: float | No
 
 
 def _from_file(file: Path, name: str, num_classes: int, in_chans: int) -> nn.Module:
-    spec = importlib.util.spec_from_file_location(f"narsfast_model_{file.stem}", file)
-    if spec is None or spec.loader is None or not file.is_file():
+    if not file.is_file():
         raise UserError(f"model file {str(file)!r} does not exist; give FILE.py:FACTORY")
-    module = importlib.util.module_from_spec(spec)
     try:
-        spec.loader.exec_module(module)
-        factory: Callable[..., Any] | None = getattr(module, name, None)
+        factory: Callable[..., Any] | None = getattr(run_file(file), name, None)
         if factory is None:
             raise UserError(f"model file {str(file)!r} has no {name!r}; give FILE.py:FACTORY")
         network = factory(num_classes=num_classes, in_chans=in_chans)

@@ -189,7 +189,7 @@ def create(
         features_only: Return a backbone without a head, whose output is the list of maps at strides 4 to 32.
         dropout: Rate before the classifier, in [0, 1).
         drop_path: Rate at which the last residual branch is dropped, in [0, 1); it grows linearly from 0 in the first
-            block (our choice).
+            block (this project's choice).
         ops: "fused" runs norms, activations, depthwise convolutions and squeeze-excite with this project's kernels
             where they support the input, "torch" with those of torch. The parameters are the same.
 

@@ -1,4 +1,4 @@
-"""Which network: a definition or a reference, and the side of its images."""
+"""Network specs: a definition or a reference, and the side of the images."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from ._network import Network, resolve_definition
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """A network that can be built, without its weights.
+    """A network that can be built, without weights.
 
     Attributes:
-        source: a definition, or a reference as `create_model` takes it.
-        resolution: Side of its images, pixels.
+        source: A definition, or a reference as for `create_model`.
+        resolution: Side of the images, pixels.
     """
 
     source: Definition | str
@@ -28,10 +28,10 @@ class NetworkSpec:
 
     @classmethod
     def of(cls, source: Definition | str, resolution: int | None = None) -> NetworkSpec:
-        """Complete a resolution that is not given by a definition's own.
+        """Build a spec; without a resolution, that of the definition is used.
 
         Raises:
-            UserError: None is given for a network without a definition, or one below 1.
+            UserError: The resolution is below 1, or missing for a network without a definition.
         """
         if resolution is None and isinstance(source, Definition):
             resolution = source.resolution
@@ -48,7 +48,7 @@ class NetworkSpec:
 
     @property
     def reference(self) -> str | None:
-        """The reference; None of a definition."""
+        """The reference, or None for a definition."""
         return self.source if isinstance(self.source, str) else None
 
     def build(
@@ -61,10 +61,10 @@ class NetworkSpec:
         ops: str = "fused",
         padding: str = "published",
     ) -> nn.Module:
-        """Build the network with fresh weights (`create_model`); a narsfast network knows the resolution.
+        """Build the network with fresh weights, as `create_model`; a narsfast network has this resolution.
 
         Raises:
-            UserError: As `create_model`.
+            UserError: As for `create_model`.
         """
         network = create_model(
             self.source,
@@ -88,10 +88,10 @@ class NetworkSpec:
 
     @classmethod
     def from_json(cls, text: str) -> NetworkSpec:
-        """Read what `to_json` wrote.
+        """Parse what `to_json` wrote.
 
         Raises:
-            UserError: a wrong definition.
+            UserError: The definition is wrong.
         """
         values = json.loads(text)
         if values["definition"] is None:

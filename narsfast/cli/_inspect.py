@@ -11,9 +11,9 @@ import typer
 
 from narsfast.errors import UserError
 
-from ._console import print_state
 from ._options import Json, RunPath
 from ._results import print_results, results_as_json
+from ._tables import print_state
 
 
 def status(run: RunPath, as_json: Json = False) -> None:

@@ -8,8 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from ._commands import Command
-from ._console import print_table, progress_bars
 from ._options import Json, takes
+from ._progress import progress_bars
+from ._tables import print_table
 
 latency = typer.Typer(rich_markup_mode="rich")
 

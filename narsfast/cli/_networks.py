@@ -10,8 +10,9 @@ import typer
 
 from narsfast.common.options import RUN_OPTIONS, TRAINER_OPTIONS
 
-from ._console import print_table, progress_bars
 from ._options import Json, takes
+from ._progress import progress_bars
+from ._tables import print_table
 
 
 def scale(

@@ -14,8 +14,9 @@ import typer
 from narsfast.common.files import write_file
 from narsfast.errors import UserError
 
-from ._console import print_table, progress_bars
 from ._options import Json, RunPath
+from ._progress import progress_bars
+from ._tables import print_table
 
 _SHOWN = 20  # rows of the table; the file has all
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 
-from ._console import print_table
+from ._tables import print_table
 
 
 def results_as_json(run: Path, results: Any) -> str:

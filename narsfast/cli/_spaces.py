@@ -9,8 +9,8 @@ import typer
 
 from narsfast.errors import UserError
 
-from ._console import print_table
 from ._options import Json, flag, takes
+from ._tables import print_table
 
 
 def zoo(as_json: Json = False) -> None:

@@ -12,8 +12,8 @@ import typer
 
 from narsfast.common.options import RUN_OPTIONS
 
-from ._console import progress_bars
 from ._options import Json, RunPath, help_text, takes
+from ._progress import progress_bars
 from ._results import print_predictor, print_results, results_as_json
 
 Out = Annotated[

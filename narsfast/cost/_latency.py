@@ -24,9 +24,9 @@ FORMAT = 1
 PART_COLUMNS = ("kind", "kernel", "expansion", "in", "out", "stride", "se", "side", "repeats")
 """Columns of `NetworkCounter.parts`; kind is 0 stem, 1 block, 2 head; side is that of the input, in pixels."""
 NO_TABLE = "needs a latency table: give one as `latency`, made by `narsfast latency measure`"
-"""Ends the message to who bounds a latency that no table gives."""
+"""The end of messages about bounds on a latency for which there is no table."""
 RIDGE = 1e-3
-"""Penalty of the ridge regression, per timed part (our choice)."""
+"""Penalty of the ridge regression, per timed part (this project's choice)."""
 
 Parts = NDArray[np.int32]
 Milliseconds = NDArray[np.float64]

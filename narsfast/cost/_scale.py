@@ -99,9 +99,9 @@ def _larger(definition: Definition) -> Iterator[list[Definition]]:
         steps = round((definition.resolution * RESOLUTION**power - definition.resolution) / step)
         yield [
             _scaled(
-                definition, definition.resolution + step * max(0, steps + beside), WIDTH**power, DEPTH**power
+                definition, definition.resolution + step * max(0, steps + offset), WIDTH**power, DEPTH**power
             )
-            for beside in (0, -1, 1)
+            for offset in (0, -1, 1)
         ]
 
 

@@ -90,7 +90,7 @@ class Counter:
 
 
 def named(names: Sequence[str], statistics: NDArray[Any]) -> list[dict[str, int | float]]:
-    """Return statistics (n, len(names)) by name, in JSON types: what is counted here as integers."""
+    """Return statistics (n, len(names)) by name, in JSON types; those in `STATISTICS` are integers."""
     return [
         {name: int(value) if name in STATISTICS else value for name, value in zip(names, row, strict=True)}
         for row in statistics.tolist()

@@ -116,11 +116,11 @@ def compare_onnx(network: nn.Module, path: Path, batches: Iterable[tuple[Tensor,
     with torch.no_grad():
         for batch, _ in batches:
             images = batch.cpu().float()
-            ours = module(images)
-            theirs = torch.from_numpy(session.run(["logits"], {"images": images.numpy()})[0])
+            expected = module(images)
+            actual = torch.from_numpy(session.run(["logits"], {"images": images.numpy()})[0])
             images_seen += len(images)
-            same += int((ours.argmax(1) == theirs.argmax(1)).sum())
-            largest = max(largest, float((ours - theirs).abs().max()))
+            same += int((expected.argmax(1) == actual.argmax(1)).sum())
+            largest = max(largest, float((expected - actual).abs().max()))
     if images_seen == 0:
         return OnnxCheck("unchecked", "there were no images to compare")
     return OnnxCheck("equal" if same == images_seen else "differs", "", images_seen, same, largest)

@@ -7,21 +7,15 @@ import re
 from typing import Any
 
 from narsfast.arch import Definition
-from narsfast.space import Recipe
+from narsfast.space import OptimizerInfo, Recipe, optimizer_info
 
 from ._facts import DataFacts
-
-RMSPROP_EPSILON = 1e-3
-"""Epsilon inside the root of RMSProp, as the trainer has it."""
-
-EPSILONS = {"adamw": 1e-8, "lamb": 1e-6}
-"""Epsilon beside the root of AdamW and LAMB, as the trainer has it."""
 
 INTERPOLATION = "bilinear"
 """How images are resized, as the loader does it."""
 
 Argument = tuple[str, Any, str]
-"""Name, value and comment (may be empty) of one argument."""
+"""Name, value and comment (may be empty) of one argument; without a value (None) only the comment is written."""
 
 _HEADER = """\
 # The recipe of this network as arguments of timm's training script (timm 1.0.x, train.py):
@@ -40,36 +34,32 @@ def model_name(name: str) -> str:
 
 
 def _optimizer(recipe: Recipe) -> list[Argument]:
-    factor = {"sgd": recipe.sgd_factor, "adamw": recipe.adamw_factor, "lamb": recipe.adamw_factor}.get(
-        recipe.optimizer
-    )
-    decay = recipe.weight_decay * (recipe.adamw_decay_factor if recipe.optimizer in EPSILONS else 1.0)
-    rate: list[Argument] = [
-        ("lr", recipe.learning_rate, "")
-        if factor is None
-        else ("lr", recipe.learning_rate * factor, f"{recipe.learning_rate:g} times {factor:g}"),
+    info = optimizer_info(recipe.optimizer)
+    factor = "" if info.rate_factor is None else f"{recipe.learning_rate:g} times {recipe.rate_factor:g}"
+    lines = [_optimizer_name(info, recipe.momentum)]
+    if info.epsilon is not None:
+        lines.append(("opt_eps", info.epsilon, ""))
+    lines.append(("lr", recipe.peak_rate, factor))
+    if "beta2" in info.reads:
+        lines.append(("opt_betas", [recipe.momentum, recipe.beta2], ""))
+    elif "momentum" in info.reads:
+        lines.append(("momentum", recipe.momentum, ""))
+    return [
+        *lines,
+        ("weight_decay", recipe.effective_weight_decay, "not on norms and biases, here and there"),
     ]
-    if recipe.optimizer == "rmsprop":
-        named: list[Argument] = [
-            ("opt", "rmsproptf", "epsilon inside the root"),
-            ("opt_eps", RMSPROP_EPSILON, ""),
-            *rate,
-            ("momentum", recipe.momentum, ""),
-        ]
-    elif recipe.optimizer == "sgd":
-        named = [
-            ("opt", "sgd", "with Nesterov momentum") if recipe.momentum else ("opt", "momentum", "SGD"),
-            *rate,
-            ("momentum", recipe.momentum, ""),
-        ]
-    else:
-        named = [
-            ("opt", recipe.optimizer, ""),
-            ("opt_eps", EPSILONS[recipe.optimizer], ""),
-            *rate,
-            ("opt_betas", [recipe.momentum, recipe.beta2], ""),
-        ]
-    return [*named, ("weight_decay", decay, "not on norms and biases, here and there")]
+
+
+def _optimizer_name(info: OptimizerInfo, momentum: float) -> Argument:
+    if info.timm is None:
+        return (
+            "opt",
+            None,
+            f"none: timm has no counterpart of {info.name}, which was registered by its user",
+        )
+    if momentum == 0 and info.timm.without_momentum is not None:
+        return ("opt", info.timm.without_momentum, f"{info.timm.name} without momentum")
+    return ("opt", info.timm.name, info.timm.comment)
 
 
 def _schedule(recipe: Recipe, epochs: int) -> list[Argument]:
@@ -78,7 +68,6 @@ def _schedule(recipe: Recipe, epochs: int) -> list[Argument]:
         shortened = f"here {epochs} epochs of {recipe.epochs_share:g} of the images"
         epochs = max(1, round(epochs * recipe.epochs_share))
     on_updates = recipe.schedule_by == "step"
-    peak = next(value for name, value, _ in _optimizer(recipe) if name == "lr")
     kind: dict[str, list[Argument]] = {
         "exponential": [
             ("sched", "step", "nearest to this recipe's exponential decay, which goes on at every step"),
@@ -91,7 +80,7 @@ def _schedule(recipe: Recipe, epochs: int) -> list[Argument]:
         ],
         "cosine": [
             ("sched", "cosine", ""),
-            ("min_lr", peak * recipe.lr_final, f"{recipe.lr_final:g} of the rate"),
+            ("min_lr", recipe.peak_rate * recipe.lr_final, f"{recipe.lr_final:g} of the rate"),
         ],
         "step": [
             ("sched", "step", "falls after a third and two thirds of the epochs"),
@@ -179,6 +168,12 @@ def _yaml(value: Any) -> str:
     return json.dumps(value)
 
 
+def _line(key: str, value: Any, why: str) -> str:
+    if value is None:
+        return f"# {key}: {why}"
+    return f"{key}: {_yaml(value)}" + (f"  # {why}" if why else "")
+
+
 def timm_arguments(
     definition: Definition, recipe: Recipe, data: DataFacts, *, name: str, epochs: int, seed: int
 ) -> str:
@@ -229,7 +224,7 @@ def timm_arguments(
     lines = [_HEADER]
     for title, entries in sections.items():
         lines.append(f"# {title}")
-        lines += [f"{key}: {_yaml(value)}" + (f"  # {why}" if why else "") for key, value, why in entries]
+        lines += [_line(*entry) for entry in entries]
         lines.append("")
     return "\n".join(lines)
 

@@ -53,6 +53,7 @@ class DepthwiseSE(Fusable):
         self.norm = nn.BatchNorm2d(channels)
         self.act = nn.Hardswish()
         self.se = nn.Identity() if squeezed is None else SqueezeExcite(channels, squeezed)
+        self._window = WindowArgs(stride, padding)
 
     def forward(self, x: Tensor, input_norm: BatchNorm | None = None) -> Tensor:
         """(n, channels, h, w) to (n, channels, (h + 2 * padding - kernel) // stride + 1, w likewise).
@@ -67,13 +68,16 @@ class DepthwiseSE(Fusable):
             x = x if input_norm is None else self.act(input_norm(x))
             result: Tensor = self.se(self.act(self.norm(self.conv(x))))
             return result
+        changed = self._window != (stride, padding)
+        if changed:
+            self._window = WindowArgs(stride, padding)
         norm, se = child(self, "norm"), child(self, "se")
         gates = (child(se, "reduce"), child(se, "expand")) if isinstance(se, SqueezeExcite) else None
         result, input_statistics, statistics = depthwise_se(
             x.contiguous(memory_format=torch.channels_last),
             parameter(conv, "weight"),
             norm_args(norm, "hard_swish"),
-            WindowArgs(stride, padding),
+            self._window,
             None if gates is None else excite_args(*gates, "hard_swish"),
             None if input_norm is None else norm_args(input_norm, "hard_swish"),
         )

@@ -1,5 +1,8 @@
 """What joins the packages to a search: configuration, opening a run, the stages, single networks."""
 
+from typing import Any
+from warnings import warn
+
 from ._api import search
 from ._ask_tell import AskedCandidate
 from ._config import RunConfig, resolve_config
@@ -34,3 +37,10 @@ __all__ = [
     "train",
     "train_with_recipe",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "optimise":
+        warn("optimise is now optimize; the old name works in version 0.2 only", FutureWarning, stacklevel=2)
+        return optimize
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from narsfast.common.options import RUN_OPTIONS
 from narsfast.common.progress import Progress, notebook_or_silent
 from narsfast.cost import Budget
 from narsfast.runs import Executor
@@ -14,12 +16,11 @@ from narsfast.space import Space
 from ._open import open_search
 from ._own import Evaluate, Own, Statistic
 from ._run import Run
+from ._run_options import RunOptions
 from ._stages import emit, evolve, optimize, pretrain, train
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
-
-    from ._run_options import RunOptions
 
 
 def search(
@@ -51,7 +52,7 @@ def search(
             bound them.
         workers: trainings at once; the default is one per CPU core, or per GPU.
         progress: told of every long stage; the default is a bar in a notebook, and nothing elsewhere.
-        options: as `narsfast run` has them.
+        options: see below; None leaves one as it is.
 
     Raises:
         UserError: what was given cannot be used, or the run was made with other options.
@@ -72,3 +73,26 @@ def search(
             train(opened)
             emit(opened)
     return Run(out, told, own)
+
+
+def _describe_options(function: Callable[..., Run]) -> None:
+    """Put the options into the signature and the documentation, as they are declared for the command line."""
+    described = {name: RUN_OPTIONS[name] for name in RunOptions.__annotations__}
+    signature = inspect.signature(function)
+    named = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    named += [
+        inspect.Parameter(
+            name, inspect.Parameter.KEYWORD_ONLY, default=option.default, annotation=option.type
+        )
+        for name, option in described.items()
+    ]
+    function.__signature__ = signature.replace(parameters=named)  # type: ignore[attr-defined]
+    lines = [
+        f"    {name}: {option.description} Default: {option.stated_default() or None}."
+        for name, option in described.items()
+    ]
+    text = inspect.getdoc(function) or ""
+    function.__doc__ = text.replace("Raises:\n", "Options:\n" + "\n".join(lines) + "\n\nRaises:\n")
+
+
+_describe_options(search)

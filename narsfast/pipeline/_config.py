@@ -138,7 +138,7 @@ def is_reference(teacher: str | None) -> bool:
 
 
 def _absolute_teacher(text: str) -> str:
-    """A teacher with absolute paths: a run goes on from any directory."""
+    """Make the paths of a teacher absolute: a run is resumed from any directory."""
     folder = Path(text).expanduser()
     if folder.is_dir():
         return str(folder.resolve())
@@ -172,7 +172,7 @@ def _text(budget: str | Budget, known: Sequence[str]) -> str:
 
 
 def resolve_space(given: Mapping[str, Any], stored: Mapping[str, Any] | None = None) -> tuple[str, Space]:
-    """The data and the space of these options, as in `resolve_config`: `data`, `model`, `space`, `recipe_space`, `fix`.
+    """Resolve `data`, `model`, `space`, `recipe_space` and `fix` of these options, as in `resolve_config`.
 
     Returns:
         The data (`narsfast.data.DataSource.text`), and the space with what is fixed; of one model, its recipes.

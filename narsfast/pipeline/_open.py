@@ -17,7 +17,7 @@ from narsfast.common.differences import differences
 from narsfast.common.progress import Progress, silent
 from narsfast.common.version import trains_alike
 from narsfast.cost import LatencyTable
-from narsfast.data import DataSource, loader_version, resolve_loader
+from narsfast.data import DataSource, as_dataset, loader_version, resolve_loader, save_dataset, shared_data
 from narsfast.errors import UserError
 from narsfast.runs import RunStore
 from narsfast.space import Space
@@ -28,6 +28,8 @@ from ._own import Own
 from ._search import Search
 
 _log = logging.getLogger("narsfast.run")
+
+_DATA_FILE = "data.safetensors"
 
 _TEACHING = ("distill", "distill_weight", "distill_temperature")
 """Options that a resumed run may change until a network was trained fully."""
@@ -55,22 +57,50 @@ def open_search(
     """
     out, own = Path(out), own or Own()
     stored = RunStore.stored_config(out)
-    if stored is not None and not options:
-        options = None
-    if options is not None and own.statistics:
-        options = {**options, "extra_statistics": tuple(own.statistics)}
     if stored is None and options is None:
         raise UserError(f"run: {out} is no run directory; `narsfast run` makes one")
-    config = resolve_config(options or {}, stored)
-    if options and stored is not None and not _has_batches(out):
-        continued, config = config, resolve_config(options)
-        if config != continued:
-            _log.warning(
-                "%s had not trained anything: it starts over, with the options given now alone; "
-                "`narsfast resume %s` keeps those it was created with",
-                out,
-                out,
-            )
+    config = _resolved(out, options, stored, own)
+    _check_own_statistics(out, config, own)
+    _check_networks(config, stored)
+    growing = ("baselines",) if stored is None or _has_finals(out) else ("baselines", *_TEACHING)
+    run = RunStore.open(out, config.to_stored(), growing=growing)
+    try:
+        if stored is not None and any(stored.get(key) != run.config[key] for key in _TEACHING):
+            _forget_teacher(run)
+        if own.data is not None:
+            _keep_data(run, config, own.data)
+        _check_environment(run, config)
+        if options and options.get("latency"):
+            run.facts.latency = LatencyTable.read(options["latency"]).model_dump(mode="json")
+    except UserError:
+        run.close()
+        raise
+    return Search(run, workers or _default_workers(config), progress, own)
+
+
+def _resolved(
+    out: Path, options: Mapping[str, Any] | None, stored: Mapping[str, Any] | None, own: Own
+) -> RunConfig:
+    """Complete the options; a run that has trained nothing has only those that are given now."""
+    if stored is not None and not options:
+        return resolve_config({}, stored)
+    given = {**(options or {}), **_options_of(own, out)}
+    config = resolve_config(given, stored)
+    if stored is None or _has_batches(out):
+        return config
+    anew = resolve_config(given)
+    if config != anew:
+        _log.warning(
+            "%s had not trained anything: it starts over, with the options given now alone; "
+            "`narsfast resume %s` keeps those it was created with",
+            out,
+            out,
+        )
+    return anew
+
+
+def _check_own_statistics(out: Path, config: RunConfig, own: Own) -> None:
+    """Refuse functions that the run does not know, and to do without those that it was created with."""
     if unknown := own.statistics.keys() - set(config.extra_statistics):
         raise UserError(
             f"statistics: {out} does not count {', '.join(sorted(unknown))}; leave it out, or start another run"
@@ -80,22 +110,45 @@ def open_search(
             f"statistics: {out} counts {', '.join(sorted(missing))} by functions of its maker; give them again, as in "
             "narsfast.search(statistics={name: function})"
         )
-    for reference in set(config.baselines) - set((stored or {}).get("baselines", ())):
-        create_model(reference, num_classes=2)  # a wrong one is said before the run knows it
-    if config.distill != (stored or {}).get("distill") and is_reference(config.distill):
+
+
+def _check_networks(config: RunConfig, stored: Mapping[str, Any] | None) -> None:
+    """Build the references that are new, so that a wrong one is refused before the run knows it."""
+    known = stored or {}
+    for reference in set(config.baselines) - set(known.get("baselines", ())):
+        create_model(reference, num_classes=2)
+    if config.distill != known.get("distill") and is_reference(config.distill):
         create_model(str(config.distill), num_classes=2)
-    growing = ("baselines",) if stored is None or _has_finals(out) else ("baselines", *_TEACHING)
-    run = RunStore.open(out, config.to_stored(), growing=growing)
-    try:
-        if stored is not None and any(stored.get(key) != run.config[key] for key in _TEACHING):
-            _forget_teacher(run)
-        _check_environment(run, config)
-        if options and options.get("latency"):
-            run.facts.latency = LatencyTable.read(options["latency"]).model_dump(mode="json")
-    except UserError:
-        run.close()
-        raise
-    return Search(run, workers or _default_workers(config), progress, own)
+
+
+def _options_of(own: Own, out: Path) -> dict[str, Any]:
+    """Return what the configuration says of what the user brings."""
+    options: dict[str, Any] = {}
+    if own.statistics:
+        options["extra_statistics"] = tuple(own.statistics)
+    if own.data is not None:
+        options["data"] = str(out / _DATA_FILE)
+    return options
+
+
+def _keep_data(run: RunStore, config: RunConfig, data: Any) -> None:
+    """Write the user's data into the run, where every process and a resumed run read the same pixels.
+
+    Raises:
+        UserError: it is not what the run was created with.
+    """
+    file = Path(config.data)
+    resolution = max(int(value) for value in Space.from_dict(config.space).values("resolution"))
+    given = as_dataset(data, resolution=resolution, mirror=config.mirror)
+    if file.exists() and run.batches():
+        stored = shared_data(config.data, resolution, config.mirror)
+        if different := differences(stored.fingerprint(), given.fingerprint()):
+            raise UserError(
+                f"data: it is not what {run.path} was created with: {'; '.join(different)}; give that data, or start "
+                "another run"
+            )
+        return
+    save_dataset(given, file)
 
 
 def _has_finals(out: Path) -> bool:

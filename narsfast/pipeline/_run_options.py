@@ -1,17 +1,16 @@
-"""The options of a run as keywords, for type checkers: the fields of `RunConfig`, and what completes to them.
+"""The options of a run as keywords, for type checkers: those of `narsfast.common.options`.
 
-A test holds them to the fields; what each means stands there alone.
+A test holds them to that table, where what each means stands alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Any, TypedDict
 
+from narsfast.common.options import Correlation, Device, LoaderChoice, OpsName, OptimBackend, PrecisionName
 from narsfast.cost import Budget
-from narsfast.data import LoaderChoice
-from narsfast.training import Device, OptimBackend, PrecisionName
 
 
 class RunOptions(TypedDict, total=False):
@@ -29,7 +28,7 @@ class RunOptions(TypedDict, total=False):
     epochs: int | None
     final_epochs: int | None
     threshold: float | None
-    correlation: Literal["spearman", "kendall"] | None
+    correlation: Correlation | None
     ensemble_members: int | None
     seed: int | None
     trial_timeout: float | None
@@ -38,7 +37,7 @@ class RunOptions(TypedDict, total=False):
     distill_weight: float | None
     distill_temperature: float | None
     threads_per_trial: int | None
-    ops: Literal["fused", "torch"] | None
+    ops: OpsName | None
     optim_backend: OptimBackend | None
     device: Device | None
     precision: PrecisionName | None

@@ -28,7 +28,7 @@ from narsfast.search import IterativeOptimization
 from narsfast.search import evolve as evolve_candidates
 from narsfast.search import pareto as pareto_front
 from narsfast.space import Recipe
-from narsfast.training import computed_by
+from narsfast.training import effective_backend
 
 from ._checks import check_budget, check_model, inside_pool, refuse_front, wanted_budgets
 from ._families import (
@@ -290,7 +290,7 @@ def _emit_family(search: Search, family: Family, trial: Trial) -> Result:
             seed=task.seed,
             candidate=trial.candidate,
             seconds=trial.seconds,
-            optim_backend=computed_by(recipe.optimizer, search.trainer.optim_backend),
+            optim_backend=effective_backend(recipe.optimizer, search.trainer.optim_backend),
             distillation=describe_teacher(search, trial.candidate),
         ),
         test_batches=batches(data.test, task.network.resolution, 128),

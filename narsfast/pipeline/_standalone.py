@@ -41,7 +41,7 @@ from narsfast.space import Recipe, parse_quantity, read_recipe
 from narsfast.training import (
     TrainerSettings,
     TrialTask,
-    computed_by,
+    effective_backend,
     evaluate,
     run_trial,
 )
@@ -138,7 +138,7 @@ def train_with_recipe(
         "epochs": epochs,
         "seed": seed,
         "settings": task.settings.model_dump(mode="json"),
-        "optim_backend": computed_by(used.optimizer, task.settings.optim_backend),
+        "optim_backend": effective_backend(used.optimizer, task.settings.optim_backend),
         "statistics": statistics,
         "curve": list(trial.curve),
         "validation": trial.curve[-1],
@@ -274,7 +274,11 @@ def measure_latency(
 
     Args:
         options: `data`, `space` and `fix`, as in `open_search`.
-        batch, threads, seconds, seed, progress: as in `narsfast.cost.measure_latency`.
+        batch: images at once.
+        threads: of the CPU.
+        seconds: most time to take.
+        seed: of the choice of blocks and networks.
+        progress: told of the timing.
     """
     folder, space = resolve_space(options)
     resolution = max(int(value) for value in space.values("resolution"))

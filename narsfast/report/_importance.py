@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from narsfast.runs import Batch
 
 MIN_TRIALS = 8
-"""Fewest trials from which importances are computed (our default)."""
+"""Fewest trials from which importances are computed (this project's choice)."""
 
 FOLDS, REPEATS, TREES, SHUFFLES = 4, 2, 50, 10
-"""Folds and repeats of cross-validation, trees of a forest, shuffles of a field (our defaults)."""
+"""Folds and repeats of cross-validation, trees of a forest, shuffles of a field (this project's choice)."""
 
 
 def field_importance(

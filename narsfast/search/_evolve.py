@@ -136,7 +136,8 @@ def evolve(
 
     Evolution starts from the trained candidates with the best predicted scores, random candidates of the pool, and the
     best candidate of the pool, all inside the budget; the result is therefore never worse than the pool's best. It ends
-    when the best score gained at most `epsilon` over `patience` generations, or after `generations`.
+    when the best score gained at most `epsilon` over `patience` generations, or after `generations`. All defaults are
+    this project's choice.
 
     Args:
         predictor: A predictor, or a function from canonical genes (n, F) to scores (n,).
@@ -145,15 +146,15 @@ def evolve(
         pool: Candidates to start from, with their statistics.
         trained: (m, F) int16, trained candidates, possibly none.
         seed: Seed of the random numbers, 0 to 2**64 - 1.
-        num_parents: Largest number of trained candidates to start from (p; our default).
-        num_random: Largest number of random candidates to start from (q; our default).
-        population_size: Size of the population (K; our default).
-        children_per_parent: Children of each parent (our default).
-        generations: Largest number of generations (our default).
-        epsilon: Evolution ends if the gain is not above this, in percent (our default).
-        patience: Number of generations over which the gain is measured (our default).
-        crossover: Highest probability that a field is the mate's (our default); 0 switches crossover off.
-        mutation: Factor on the probability of mutation (our default); 0 switches mutation off.
+        num_parents: Largest number of trained candidates to start from (p).
+        num_random: Largest number of random candidates to start from (q).
+        population_size: Size of the population (K).
+        children_per_parent: Children of each parent.
+        generations: Largest number of generations.
+        epsilon: Evolution ends if the gain is not above this, in percent.
+        patience: Number of generations over which the gain is measured.
+        crossover: Highest probability that a field is the mate's; 0 switches crossover off.
+        mutation: Factor on the probability of mutation; 0 switches mutation off.
         engine: Implementation of evolution; the tests also run a numpy reference.
 
     Returns:
@@ -188,7 +189,7 @@ def pareto(
     Evolution is that of `evolve`, with nondominated sorting: the next generation consists of the front (candidates such
     that no other has as good a score and no larger statistics), then of the front of the remaining candidates, and so
     on. Finally all changes of a single field of the front's candidates are tried until none improves the front, unless
-    the front is larger than `population_size`.
+    the front is larger than `population_size`. All defaults are this project's choice.
 
     Args:
         predictor: As for `evolve`.
@@ -198,10 +199,10 @@ def pareto(
         pool: As for `evolve`.
         trained: As for `evolve`.
         seed: As for `evolve`.
-        population_size: Largest size of the front (our default); a larger front is thinned evenly.
-        children_per_parent: Children of each parent (our default).
-        generations: Largest number of generations, and of rounds of final changes (our default).
-        patience: Evolution ends after this number of generations without a new candidate in the front (our default).
+        population_size: Largest size of the front; a larger front is thinned evenly.
+        children_per_parent: Children of each parent.
+        generations: Largest number of generations, and of rounds of final changes.
+        patience: Evolution ends after this number of generations without a new candidate in the front.
         engine: As for `evolve`.
 
     Returns:

@@ -1,4 +1,4 @@
-"""The pool: a quasi-Monte Carlo sample of the space inside bounds (step 2 of Algorithm 1; our choice)."""
+"""The pool: a quasi-Monte Carlo sample of the space inside bounds (step 2 of Algorithm 1; this project's choice)."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ from ._field import Condition, Field, Kind, Part
 from ._fields import Categorical, Fixed, IntRange
 from ._load import builtin_spaces, load_space, read_recipe, with_recipe_space
 from ._mbconv import HEADER_NAMES, STAGE_NAMES, architecture_names
+from ._optimizers import OptimizerInfo, TimmOptimizer, add_optimizer, optimizer_info, optimizers
 from ._quantity import parse_quantity
 from ._recipe import Recipe
 from ._recipe_spaces import recipe_spaces
@@ -24,17 +25,22 @@ __all__ = [
     "Genes",
     "IntRange",
     "Kind",
+    "OptimizerInfo",
     "Part",
     "Recipe",
     "Space",
     "SpaceTables",
+    "TimmOptimizer",
     "Value",
+    "add_optimizer",
     "architecture_names",
     "builtin_spaces",
     "canonical_json",
     "digest",
     "feature_width",
     "load_space",
+    "optimizer_info",
+    "optimizers",
     "parse_quantity",
     "read_recipe",
     "recipe_spaces",

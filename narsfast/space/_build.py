@@ -108,18 +108,18 @@ class _Builder:
                 entries = {f"{stage}.depth": "> 1"}
             if not entries:
                 return ()
-            for named, asked in entries.items():
-                parent = self._parent(group, name, owner.get(named, named))
-                values, missing = matching(asked, parent.values)
+            for parent_name, activating in entries.items():
+                parent = self._parent(group, name, owner.get(parent_name, parent_name))
+                values, missing = matching(activating, parent.values)
                 if self.strict and missing and not implied:
                     raise self._error(
-                        f"{name}.when.{named} is {missing[0]!r}; it must name values of {named}, "
+                        f"{name}.when.{parent_name} is {missing[0]!r}; it must name values of {parent_name}, "
                         f"{parent.legal()}"
                     )
                 wanted[parent.name].update(values)
         return tuple(
-            Condition(parent_name, tuple(v for v in self.fields[parent_name].values if v in values))
-            for parent_name, values in wanted.items()
+            Condition(parent, tuple(value for value in self.fields[parent].values if value in values))
+            for parent, values in wanted.items()
         )
 
     def _parent(self, group: str, name: str, parent_name: str) -> Field:
@@ -146,7 +146,7 @@ class _Builder:
             ready = next((f for f in waiting if all(c.parent in ordered for c in conditions[f.name])), None)
             if ready is None:
                 names = ", ".join(field.name for field in waiting)
-                raise self._error(f"the when entries of {names} form a circle; remove one of them")
+                raise self._error(f"the when entries of {names} form a cycle; remove one of them")
             waiting.remove(ready)
             ordered[ready.name] = ready
         return list(ordered.values())

@@ -45,7 +45,7 @@ class SpaceDocument(BaseModel):
 
     name: str = Field(min_length=1, description="a string, the name of the space")
     stages: int = Field(
-        0, ge=0, strict=True, description="the number of stages (their list stands under architecture)"
+        0, ge=0, strict=True, description="the number of stages (list them under architecture)"
     )
     architecture: dict[str, FieldSpec] = Field({}, description="a mapping of fields")
     recipe: dict[str, FieldSpec] = Field({}, description="a mapping of fields")
@@ -144,10 +144,10 @@ def matching(wanted: object, values: tuple[Value, ...]) -> tuple[tuple[Value, ..
         test, limit = _TESTS[comparison.group(1)], float(comparison.group(2))
         found = tuple(value for value in values if isinstance(value, int | float) and test(value, limit))
         return found, [] if found else [wanted]
-    asked = list(wanted) if isinstance(wanted, list | tuple) else [wanted]
-    keys = {(isinstance(value, bool), value) for value in asked}
+    listed = list(wanted) if isinstance(wanted, list | tuple) else [wanted]
+    keys = {(isinstance(value, bool), value) for value in listed}
     found = tuple(value for value in values if (isinstance(value, bool), value) in keys)
-    return found, [value for value in asked if value not in found]
+    return found, [value for value in listed if value not in found]
 
 
 def _sentence(error: ValidationError) -> str:

@@ -1,4 +1,4 @@
-"""Fields as Python writes them: what a space file says with ``choices``, ``range`` and a bare value."""
+"""Classes of fields, as counterparts of ``choices``, ``range`` and values in space files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from narsfast.common.candidate import Value
 
 When: TypeAlias = Mapping[str, Any] | None
-"""From another field to what activates this one: a value, a list of values, or a comparison such as ``> 1``."""
+"""Condition by another field: a value, a list of values, or a comparison such as ``> 1``, that activates the field."""
 
 
 @dataclass(frozen=True)
@@ -17,9 +17,9 @@ class Categorical:
     """A field whose values have no order.
 
     Args:
-        choices: its values.
-        share: name of a group of fields that have one value together.
-        when: what activates the field; None is always.
+        choices: The values.
+        share: Name of a group of fields that share one value.
+        when: Condition under which the field is active; None is always.
     """
 
     choices: Sequence[Value]
@@ -27,20 +27,21 @@ class Categorical:
     when: When = None
 
     def spec(self) -> dict[str, Any]:
-        """Return what a space file says of it."""
+        """Return the field in the form of a space file."""
         return _spec(self, choices=list(self.choices))
 
 
 @dataclass(frozen=True)
 class IntRange:
-    """A field of equally spaced values in order.
+    """A field of equally spaced, ordered values.
 
     Args:
-        low: its first value, in units.
-        high: its last value, in units.
-        step: from one value to the next, in units.
-        unit: what the whole numbers are multiplied by: ``IntRange(1, 8, unit=0.001)`` is 0.001 to 0.008.
-        share, when: as in `Categorical`.
+        low: First value, in units.
+        high: Last value, in units.
+        step: Distance of values, in units.
+        unit: Factor on the integers: ``IntRange(1, 8, unit=0.001)`` is 0.001 to 0.008.
+        share: As for `Categorical`.
+        when: As for `Categorical`.
     """
 
     low: int
@@ -51,7 +52,7 @@ class IntRange:
     when: When = None
 
     def spec(self) -> dict[str, Any]:
-        """Return what a space file says of it."""
+        """Return the field in the form of a space file."""
         return _spec(self, range=[self.low, self.high, self.step], unit=self.unit)
 
 
@@ -60,8 +61,9 @@ class Fixed:
     """A field of one value, which is not searched.
 
     Args:
-        value: the value.
-        share, when: as in `Categorical`.
+        value: The value.
+        share: As for `Categorical`.
+        when: As for `Categorical`.
     """
 
     value: Value
@@ -69,7 +71,7 @@ class Fixed:
     when: When = None
 
     def spec(self) -> dict[str, Any]:
-        """Return what a space file says of it."""
+        """Return the field in the form of a space file."""
         return _spec(self, value=self.value)
 
 
@@ -83,7 +85,7 @@ def _spec(field: SpaceField, **own: Any) -> dict[str, Any]:
 
 
 def plain(tree: Any) -> Any:
-    """Return a space's content with fields in the form of a file."""
+    """Return the content of a space with its fields in the form of a file."""
     if isinstance(tree, SpaceField):
         return tree.spec()
     if isinstance(tree, Mapping):

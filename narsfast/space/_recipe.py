@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from narsfast.errors import UserError
+
+from ._optimizers import find_optimizer, optimizer_info
 
 _BELOW_ONE = "a number from 0 to below 1"
 _SHARE = "a number above 0 and at most 1"
@@ -18,22 +20,30 @@ RENAMED = {"colour": "color"}
 """Names that fields had in version 0.1, which stored runs and recipes still use."""
 
 SIDE_STEP = 8
-"""Sides of training images below the architecture's resolution are multiples of this, in pixels (our choice)."""
+"""Smaller training images have sides that are multiples of this, in pixels (this project's choice)."""
+
+
+def _known_optimizer(name: str) -> str:
+    try:
+        find_optimizer(name)
+    except LookupError as error:
+        raise ValueError(error.args[0]) from None
+    return name
 
 
 class Recipe(BaseModel):
     """One way to train; fields that a space does not mention have their defaults.
 
-    All defaults are our choice. Momentum, label smoothing, EMA decay and SGD's factor follow FBNetV3's trainings as
-    far as they are recalled, unchecked against the paper. docs/recipes.md lists all fields.
+    All defaults are this project's choice. Those of momentum, label smoothing, EMA decay and SGD's factor are recalled
+    from FBNetV3's trainings, without a check against the paper. docs/recipes.md lists all fields.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    optimizer: Literal["rmsprop", "sgd", "adamw", "lamb"] = Field(
-        "rmsprop", description="'rmsprop', 'sgd', 'adamw' or 'lamb'"
+    optimizer: Annotated[str, AfterValidator(_known_optimizer)] = Field(
+        "rmsprop", description="the name of an optimizer, such as 'rmsprop'"
     )
-    """RMSProp with epsilon inside the root, SGD with Nesterov momentum, AdamW, or LAMB (NVIDIA's apex only)."""
+    """One that is registered, see `narsfast.space.optimizers`, or ``FILE.py:NAME`` of a file that registers NAME."""
     learning_rate: float = Field(0.005, gt=0, description="a number above 0")
     """Learning rate after warm-up, for RMSProp; other optimizers multiply it by a factor."""
     sgd_factor: float = Field(4.0, gt=0, description="a number above 0")
@@ -123,7 +133,26 @@ class Recipe(BaseModel):
         except ValidationError as error:
             first = error.errors()[0]
             name = str(first["loc"][0])
-            raise UserError(f"{source}.{name} is {first['input']!r}; {recipe_remedy(name)}") from None
+            remedy = str(first["ctx"]["error"]) if first["type"] == "value_error" else recipe_remedy(name)
+            raise UserError(f"{source}.{name} is {first['input']!r}; {remedy}") from None
+
+    @property
+    def rate_factor(self) -> float:
+        """Factor of the learning rate for this recipe's optimizer."""
+        return self._factor(optimizer_info(self.optimizer).rate_factor)
+
+    @property
+    def peak_rate(self) -> float:
+        """Learning rate of the optimizer before warm-up and decay, its factor included."""
+        return self.learning_rate * self.rate_factor
+
+    @property
+    def effective_weight_decay(self) -> float:
+        """Weight decay of the optimizer, its factor included."""
+        return self.weight_decay * self._factor(optimizer_info(self.optimizer).decay_factor)
+
+    def _factor(self, field: str | None) -> float:
+        return 1.0 if field is None else float(getattr(self, field))
 
     def training_side(self, resolution: int) -> int:
         """Return the side of the training images in pixels, for an architecture of this resolution."""

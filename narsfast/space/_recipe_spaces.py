@@ -9,6 +9,7 @@ from typing import Any
 
 from narsfast.errors import UserError
 
+from ._optimizers import optimizers
 from ._spec import FieldSpec
 from ._yaml import read_yaml
 
@@ -66,7 +67,14 @@ def _check(name: str, source: str, forms: str = "") -> None:
 
 @cache
 def _listed(name: str) -> dict[str, Any]:
+    """The file of a recipe space, with the optimizers that it leaves to their registry."""
     fields: dict[str, Any] = read_yaml((_LISTS / f"{name}.yaml").read_text(encoding="utf-8"), name)
+    chosen = [info for info in optimizers() if info.extended]
+    for field, spec in fields.get("joined", {}).items():
+        if spec == {"choices": "extended"}:
+            spec["choices"] = [info.name for info in chosen]
+        elif isinstance(spec, dict) and spec.get("when") == {"optimizer": "reading"}:
+            spec["when"] = {"optimizer": [info.name for info in chosen if field in info.reads]}
     return fields
 
 

@@ -28,7 +28,7 @@ _WHOLE_KEYS = ("name", "pool", "budgets")
 
 
 class Space:
-    """The fields of architectures and recipes; built by `load_space`, `Space.from_dict`, `fix` and `override`.
+    """A search space: the fields of architectures and recipes, with their values and conditions.
 
     Genes are (n, F) int16, one value index per field. They are canonical if every inactive field is 0. Size, keys and
     ids are those of canonical genes; every method also accepts genes that are not canonical.
@@ -53,15 +53,15 @@ class Space:
         """Build a space from fields.
 
         Args:
-            name: of the space.
-            architecture: fields by name, nested as in a space file (``{"resolution": Fixed(64), "stages": [...]}``);
-                a field is `Categorical`, `IntRange`, `Fixed`, or what a file has in its place.
-            recipe: likewise, or the name of a built-in recipe space.
-            pool: default bounds of the pool by statistic.
-            budgets: default budgets, each like `pool`.
+            name: Name of the space.
+            architecture: Fields by name, nested as in a space file (``{"resolution": Fixed(64), "stages": [...]}``). A
+                field is `Categorical`, `IntRange`, `Fixed`, or in the form of a file.
+            recipe: Fields likewise, or the name of a built-in recipe space.
+            pool: Default bounds of the pool by statistic.
+            budgets: Default budgets, each like `pool`.
 
         Raises:
-            UserError: the fields make no space; one sentence with field, value and remedy.
+            UserError: The fields do not describe a space; one sentence with field, value and remedy.
         """
         content = {"name": name, "architecture": architecture, "recipe": recipe, "pool": pool}
         given = {key: plain(value) for key, value in content.items() if value is not None}
@@ -73,12 +73,12 @@ class Space:
         """Build the space of a parsed document.
 
         Args:
-            document: the space as written.
-            source: file name for messages; the space's name if left out.
-            strict: refuse conditions on values that do not exist.
+            document: The space as written.
+            source: File name for messages; the space's name if left out.
+            strict: Refuse conditions on values that do not exist.
 
         Raises:
-            UserError: the document makes no space; one sentence with field, value and remedy.
+            UserError: The document does not describe a space; one sentence with field, value and remedy.
         """
         space = cls.__new__(cls)
         space._build(document, source or document.name, strict)

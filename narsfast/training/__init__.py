@@ -2,12 +2,13 @@
 
 from narsfast.common.options import Device, OptimBackend, PrecisionName
 
-from ._backend import check_optimizers, computed_by, resolve_backend
+from ._backend import resolve_backend
 from ._checkpoint import CHECKPOINT_FILE
 from ._device import resolve_device, training_device
 from ._distil import Distillation, Teacher, distilled_loss
 from ._evaluate import Evaluation, evaluate
-from ._optimizer import build_optimizer, peak_rate
+from ._optimizer import build_optimizer
+from ._optimizers import check_optimizers, effective_backend, register_optimizer
 from ._precision import Precision
 from ._ranks import Ranks, process_group
 from ._rmsprop import RMSpropTF
@@ -35,13 +36,13 @@ __all__ = [
     "TrialTask",
     "build_optimizer",
     "check_optimizers",
-    "computed_by",
     "distilled_loss",
+    "effective_backend",
     "ema_decay",
     "evaluate",
     "learning_rate",
-    "peak_rate",
     "process_group",
+    "register_optimizer",
     "resolve_backend",
     "resolve_device",
     "run_trial",

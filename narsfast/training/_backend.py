@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from narsfast import _native
 from narsfast.common.options import OptimBackend
 from narsfast.errors import UserError
@@ -12,17 +10,10 @@ from ._apex import find_apex, require_apex
 
 
 def resolve_backend(backend: OptimBackend, device: str) -> OptimBackend:
-    """The backend that ``auto`` stands for on a device; another one as it is.
+    """Return the backend that ``auto`` stands for on a device; another one as it is.
 
-    ======  ===========================  ==================  =========
-    word    RMSProp                      SGD, AdamW          LAMB
-    ======  ===========================  ==================  =========
-    native  this project's compiled one  torch, fused        an error
-    torch   torch's operators            torch, fused        an error
-    apex    torch's operators            apex, fused         apex
-    ======  ===========================  ==================  =========
-
-    ``auto`` is apex on CUDA where it can be used, else torch there, and native on the CPU.
+    ``auto`` is apex on CUDA where it can be used, else torch there, and native on the CPU. An optimizer that a backend
+    does not have is computed by torch, see `narsfast.training.effective_backend`.
 
     Args:
         backend: as asked for.
@@ -47,24 +38,3 @@ def resolve_backend(backend: OptimBackend, device: str) -> OptimBackend:
                 f"optim_backend is 'apex', which computes on CUDA only, and the device is {device!r}; take 'auto'"
             )
     return backend
-
-
-def computed_by(optimizer: str, backend: OptimBackend) -> OptimBackend:
-    """Who computes the step of one optimizer under a backend that `resolve_backend` gave."""
-    if optimizer == "rmsprop":
-        return "torch" if backend == "apex" else backend
-    return "apex" if backend == "apex" else "torch"
-
-
-def check_optimizers(optimizers: Iterable[str], backend: OptimBackend) -> None:
-    """Refuses optimizers that a backend, as `resolve_backend` gives it, has not.
-
-    Raises:
-        UserError: LAMB without apex.
-    """
-    if backend != "apex" and "lamb" in optimizers:
-        _, reason = find_apex()
-        raise UserError(
-            f"optimizer is 'lamb', which only NVIDIA's apex on CUDA computes, and optim_backend is {backend!r}"
-            f"{f' ({reason})' if reason else ''}; take 'adamw', or optim_backend 'apex' where apex is"
-        )

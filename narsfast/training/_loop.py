@@ -19,13 +19,14 @@ from narsfast.data import Augmentation, Dataset, Loader, loader_version, mixed, 
 from narsfast.errors import UserError
 from narsfast.space import Recipe
 
-from ._backend import computed_by, resolve_backend
+from ._backend import resolve_backend
 from ._device import moved
 from ._distil import Teacher
 from ._divergence import DivergedError, Divergence
 from ._evaluate import evaluate
 from ._norms import RunningStatistics
-from ._optimizer import LAYERWISE, build_optimizer
+from ._optimizer import build_optimizer
+from ._optimizers import effective_backend, optimizer_entry
 from ._precision import Precision
 from ._ranks import Ranks
 from ._schedule import learning_rate
@@ -93,11 +94,13 @@ class Loop:
         self._average = MovingAverage(self._weights.vectors(), recipe.ema_decay) if recipe.ema else None
         self._optimizer = build_optimizer(
             recipe,
-            *self._weights.groups(whole_tensors=recipe.optimizer in LAYERWISE),
+            *self._weights.groups(whole_tensors=optimizer_entry(recipe.optimizer).whole_tensors),
             average=self._average,
             backend=settings.optim_backend,
         )
-        self._backend = computed_by(recipe.optimizer, resolve_backend(settings.optim_backend, device.type))
+        self._backend = effective_backend(
+            recipe.optimizer, resolve_backend(settings.optim_backend, device.type)
+        )
         self._precision = Precision(settings.precision, device)
         self._side = recipe.training_side(resolution)
         self._augmentation = Augmentation.of(recipe)

@@ -20,9 +20,6 @@ RmspropBackend = Literal["auto", "native", "torch"]
 RMSPROP_ALPHA = 0.9
 """Decay of the mean square (our default)."""
 
-RMSPROP_EPSILON = 1e-3
-"""Added to the mean square, inside the root (our default)."""
-
 
 class _Row(NamedTuple):
     """A weight and all that one step reads or writes with it; the average is None where there is none."""
@@ -66,7 +63,7 @@ class RMSpropTF(Optimizer):
             torch.
     """
 
-    _average: MovingAverage | None = None
+    average: MovingAverage | None = None
     _backend: RmspropBackend = "auto"
 
     def __init__(
@@ -75,7 +72,7 @@ class RMSpropTF(Optimizer):
         lr: float,
         *,
         alpha: float = RMSPROP_ALPHA,
-        eps: float = RMSPROP_EPSILON,
+        eps: float = 1e-3,
         momentum: float = 0.9,
         weight_decay: float = 0.0,
         average: MovingAverage | None = None,
@@ -85,7 +82,7 @@ class RMSpropTF(Optimizer):
             raise ValueError(f"backend is {backend!r}; it must be 'auto', 'native' or 'torch'")
         defaults = {"lr": lr, "alpha": alpha, "eps": eps, "momentum": momentum, "weight_decay": weight_decay}
         super().__init__(params, defaults)
-        self._average = average
+        self.average = average
         self._backend = backend
 
     @torch.no_grad()
@@ -95,7 +92,7 @@ class RMSpropTF(Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        averaged = [] if self._average is None else self._average.pairs
+        averaged = [] if self.average is None else self.average.pairs
         averages = {id(tensor): average for tensor, average in averaged}
         native: dict[torch.device, list[tuple[_Row, int]]] = {}
         plain: list[tuple[list[_Row], dict[str, Any]]] = []
@@ -113,7 +110,7 @@ class RMSpropTF(Optimizer):
                     left.append(row)
             plain.append((left, group))
         others = [(tensor, average) for tensor, average in averaged if id(tensor) in averages]
-        kept = 1.0 if self._average is None else self._average.advance()
+        kept = 1.0 if self.average is None else self.average.advance()
         for device, numbered in native.items():
             _native_step(self.param_groups, numbered, kept, device)
         for rows, group in plain:

@@ -6,8 +6,6 @@ import math
 
 from narsfast.space import Recipe
 
-from ._optimizer import peak_rate
-
 
 def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int, schedule_epochs: int) -> float:
     """Linear warm-up times decay.
@@ -33,7 +31,7 @@ def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int, schedule_epoc
         step, steps_per_epoch = step // steps_per_epoch, 1
     warmup = recipe.warmup_epochs * steps_per_epoch
     warmed = min(1.0, (step + 1) / warmup) if warmup > 0 else 1.0
-    return peak_rate(recipe) * _decay(recipe, step / steps_per_epoch / schedule_epochs) * warmed
+    return recipe.peak_rate * _decay(recipe, step / steps_per_epoch / schedule_epochs) * warmed
 
 
 def _decay(recipe: Recipe, over: float) -> float:

@@ -75,7 +75,7 @@ def test_it_looks_at_extras_without_loading_them(tmp_path):
     ("patched", "said"),
     [
         (lambda patch: patch.setitem(sys.modules, "narsfast._native", None), "_native"),
-        (lambda patch: patch.setattr(ops.DepthwiseSE, "takes", wrong_block), "fused block differs"),
+        (lambda patch: patch.setattr(ops.DepthwiseSE, "runs_fused", wrong_block), "fused block differs"),
         (lambda patch: patch.setattr(search, "evolve", wrong_search), "finds candidates that are worse"),
     ],
     ids=["no compiled module", "block", "search"],
@@ -92,14 +92,14 @@ def test_what_does_not_work_ends_with_one_sentence(run_narsfast, monkeypatch, pa
 
 
 def wrong_block(block, x, *_):
-    """In place of `takes`: another kernel after the first call."""
+    """Take the place of `runs_fused`: another kernel after the first call."""
     if block.ops == "torch":
         block.conv.weight.data.mul_(-1)
     return False
 
 
 def wrong_search(score, *arguments, **options):
-    """In place of `evolve`: it looks for the worst."""
+    """Take the place of `evolve`: look for the worst."""
     from narsfast.search._evolve import evolve
 
     return evolve(lambda genes: -score(genes), *arguments, **options)

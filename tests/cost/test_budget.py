@@ -90,3 +90,18 @@ def test_format_number_uses_the_largest_unit():
         "2.5M",
         "3G",
     ]
+
+
+def test_keywords_bound_above_and_pairs_on_both_sides():
+    assert Budget(macs=50e6, params=(1e6, 3e6)) == Budget.parse("macs=50M,params=1M:3M")
+    assert Budget({"macs": (0.0, 1e6)}, params=2) == Budget.parse("macs=1M,params=2")
+    assert hash(Budget(macs=1)) == hash(Budget.parse("macs=1"))
+
+
+@pytest.mark.parametrize(
+    ("bounds", "message"),
+    [({"macs": "50M"}, "budget macs is '50M'; give one number or two"), ({"macs": (5, 1)}, "is empty")],
+)
+def test_keywords_that_are_no_bounds_are_refused(bounds, message):
+    with pytest.raises(UserError, match=message):
+        Budget(**bounds)

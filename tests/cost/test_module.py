@@ -78,8 +78,8 @@ def test_counts_of_the_zoo_are_those_of_timm(name):
     timm = pytest.importorskip("timm", reason="timm is not installed")
     timm_name, params, macs = TIMM[name]
     with torch.device("meta"):
-        theirs = timm.create_model(timm_name)
-    assert sum(parameter.numel() for parameter in theirs.parameters()) == params
+        network = timm.create_model(timm_name)
+    assert sum(parameter.numel() for parameter in network.parameters()) == params
     for resolution, millions in macs.items():
         definition = zoo()[name].model_copy(update={"resolution": resolution})
         native = count_definitions([definition], padding="half")[0]

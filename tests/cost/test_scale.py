@@ -93,7 +93,7 @@ def test_small_networks_are_scaled_by_resolution():
     assert scaled.resolution < 32
 
 
-@pytest.mark.parametrize("asked", [0, -1, 1, 1e15])
-def test_macs_out_of_reach_are_refused(asked):
+@pytest.mark.parametrize("wanted", [0, -1, 1, 1e15])
+def test_macs_out_of_reach_are_refused(wanted):
     with pytest.raises(UserError, match="between a hundredth and a hundred times"):
-        scale(zoo_definition("a"), asked)
+        scale(zoo_definition("a"), wanted)

@@ -1,4 +1,4 @@
-"""The page on what only a GPU can show names every test that needs one."""
+"""The page on GPUs lists every test that needs one."""
 
 import re
 from pathlib import Path
@@ -16,6 +16,6 @@ def marked():
             yield from (name for above, name in TEST.findall(text) if everything or "mark.gpu" in above)
 
 
-def test_every_marked_test_is_on_the_page():
+def test_page_lists_every_gpu_test():
     page = (ROOT / "docs" / "gpu.md").read_text()
     assert set(marked()) == set(re.findall(r"^\| `(test_\w+)`", page, re.M))

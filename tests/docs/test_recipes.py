@@ -22,12 +22,12 @@ def written(value):
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def test_every_field_is_in_the_table_in_its_order():
+def test_table_lists_every_field_in_order():
     assert list(rows()) == list(Recipe.model_fields)
 
 
 @pytest.mark.parametrize("name", Recipe.model_fields)
-def test_a_row_is_true(name):
+def test_row_has_default_values_and_source(name):
     default, meaning, extended, source = rows()[name]
     assert default == f"`{written(Recipe.model_fields[name].default)}`"
     assert len(meaning) > 10

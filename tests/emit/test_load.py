@@ -36,9 +36,9 @@ def test_load_is_deterministic(emitted):
 def test_transform_equals_the_loader(emitted, digits):
     transform = load_transform(emitted.emission.directory)
     images = digits.test.images.read(list(range(6)))
-    ours = torch.stack([transform(image) for image in images])
-    theirs, _ = next(batches(digits.test, 32, 6))
-    assert torch.allclose(ours, theirs, atol=1e-5)
+    transformed = torch.stack([transform(image) for image in images])
+    loaded, _ = next(batches(digits.test, 32, 6))
+    assert torch.allclose(transformed, loaded, atol=1e-5)
 
 
 def test_transform_accepts_any_size_and_mode(folder):

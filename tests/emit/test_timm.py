@@ -9,10 +9,7 @@ from torch import nn
 
 from narsfast.data import Preprocess
 from narsfast.emit import DataFacts, timm_arguments
-from narsfast.emit._timm import EPSILONS, RMSPROP_EPSILON
-from narsfast.space import Recipe
-from narsfast.training import _optimizer
-from narsfast.training._rmsprop import RMSPROP_EPSILON as TRAINED_WITH
+from narsfast.space import OptimizerInfo, Recipe, TimmOptimizer, _optimizers, add_optimizer, optimizer_info
 from narsfast.training._schedule import learning_rate
 
 from .conftest import DEFINITION, RECIPE
@@ -33,7 +30,7 @@ def test_arguments_have_the_values_of_the_recipe():
         "input_size": [3, 32, 32],
         "img_size": 32,
         "opt": "rmsproptf",
-        "opt_eps": RMSPROP_EPSILON,
+        "opt_eps": optimizer_info("rmsprop").epsilon,
         "lr": 0.02,
         "weight_decay": 1e-5,
         "mixup": 0.2,
@@ -57,16 +54,36 @@ def test_seed_has_32_bits():
     assert yaml.safe_load(text)["seed"] == 5  # numpy's global generator takes 32 bits
 
 
-def test_epsilons_are_those_of_the_trainer():
-    assert RMSPROP_EPSILON == TRAINED_WITH
-    assert EPSILONS == {"adamw": _optimizer.ADAMW_EPSILON, "lamb": _optimizer.LAMB_EPSILON}
-
-
 def test_sgd_has_its_scaled_learning_rate():
     given = arguments(Recipe(optimizer="sgd", learning_rate=0.01, sgd_factor=4.0))
     assert given["opt"] == "sgd"
     assert given["lr"] == pytest.approx(0.04)
     assert "opt_eps" not in given
+
+
+@pytest.mark.parametrize(
+    ("info", "expected", "said"),
+    [
+        (OptimizerInfo("lion", ""), {"momentum": 0.8}, "# opt: none: timm has no counterpart of lion"),
+        (
+            OptimizerInfo("mine", "", reads=("momentum", "beta2"), epsilon=1e-7, timm=TimmOptimizer("nadam")),
+            {"opt": "nadam", "opt_eps": 1e-7, "opt_betas": [0.8, 0.999]},
+            'opt: "nadam"\n',
+        ),
+    ],
+    ids=["without a counterpart", "with one"],
+)
+def test_registered_optimizer_is_exported_by_its_counterpart_or_says_that_there_is_none(
+    info, expected, said, monkeypatch
+):
+    monkeypatch.setattr(_optimizers, "_registry", dict(_optimizers._registry))
+    add_optimizer(info)
+    recipe = Recipe(optimizer=info.name, learning_rate=0.01, momentum=0.8)
+    given = arguments(recipe)
+    names = ("opt", "opt_eps", "opt_betas", "momentum")
+    assert {name: given[name] for name in names if name in given} == expected
+    assert given["lr"] == 0.01
+    assert said in timm_arguments(DEFINITION, recipe, FACTS, name="x", epochs=3, seed=0)
 
 
 def test_augmentations_have_their_arguments():
@@ -132,7 +149,7 @@ def test_timm_builds_adamw_and_lamb(optimizer):
     for group in built.param_groups:
         assert group["lr"] == pytest.approx(0.004)
         assert tuple(group["betas"]) == (0.9, 0.99)
-        assert group["eps"] == EPSILONS[optimizer]
+        assert group["eps"] == optimizer_info(optimizer).epsilon
     assert sorted(group["weight_decay"] for group in built.param_groups) == [0.0, pytest.approx(0.01)]
 
 
@@ -157,7 +174,7 @@ def test_timm_builds_the_optimizer(optimizer, momentum):
         if optimizer == "sgd":
             assert group["nesterov"] == (momentum > 0)
         else:
-            assert group["eps"] == RMSPROP_EPSILON
+            assert group["eps"] == optimizer_info(optimizer).epsilon
 
 
 @pytest.mark.parametrize("warmup", [0.0, 2.0, 1.5])
@@ -172,13 +189,13 @@ def test_timm_schedules_the_same_learning_rate(warmup, schedule, by):
     given = arguments(recipe, epochs=12)
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=given["lr"])
     kwargs = scheduler_kwargs(Namespace(**given))
-    timms, epochs = create_scheduler_v2(optimizer, updates_per_epoch=steps, **kwargs)
+    scheduler, epochs = create_scheduler_v2(optimizer, updates_per_epoch=steps, **kwargs)
     assert epochs == 12
     for epoch in range(2, 12):
-        timms.step_update(epoch * steps)
-        timms.step(epoch)
-        ours = learning_rate(recipe, epoch * steps, steps, 12)
-        assert optimizer.param_groups[0]["lr"] == pytest.approx(ours, rel=1e-6), epoch
+        scheduler.step_update(epoch * steps)
+        scheduler.step(epoch)
+        expected = learning_rate(recipe, epoch * steps, steps, 12)
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(expected, rel=1e-6), epoch
 
 
 @pytest.mark.parametrize("augmentation", ["randaugment", "autoaugment", "trivialaugment"])

@@ -1,6 +1,7 @@
 """A run as Python users see it: the whole search as one call, what it found, ask and tell."""
 
 import inspect
+import json
 from dataclasses import fields
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 import torch
 
 import narsfast as nf
-from narsfast.pipeline import RunConfig
+from narsfast.common.options import RUN_OPTIONS
 from narsfast.pipeline._run_options import RunOptions
 from narsfast.runs import InProcess
 
@@ -69,12 +70,14 @@ def width(candidates):
     ]
 
 
-def test_options_are_those_of_the_configuration():
-    """Every option of `narsfast run` is a keyword, by its name."""
-    named = set(inspect.signature(nf.search).parameters)
-    known = set(RunOptions.__annotations__) | named
-    assert set(RunConfig.model_fields) - {"extra_statistics"} <= known
-    assert set(RunOptions.__annotations__) - set(RunConfig.model_fields) == {"recipe_space", "fix"}
+def test_options_are_those_of_the_command_line():
+    """Every option of `narsfast run` is a keyword, by its name and with its default, and is documented."""
+    parameters = inspect.signature(nf.search).parameters
+    own = {"out", "evaluate", "executor", "statistics", "progress"}
+    assert set(parameters) - own == set(RUN_OPTIONS)
+    for name in RunOptions.__annotations__:
+        assert parameters[name].default == RUN_OPTIONS[name].default
+        assert f"{name}: {RUN_OPTIONS[name].description}" in nf.pipeline.search.__doc__
 
 
 def test_own_trainings_fill_the_run(searched):
@@ -283,3 +286,25 @@ def test_own_executor_runs_every_training_and_stays_open(tmp_path, smallest):
     assert best.test == run.results[0].test
     assert best.load().eval()(torch.zeros(1, 1, 16, 16)).shape == (1, 10)
     assert {field.name for field in fields(run.trials("final")[0])} >= {"architecture", "recipe"}
+
+
+def labeled(count, seed):
+    """Images of two classes that differ in brightness."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(count) % 2
+    return [((rng.random((20, 20, 3)) * 120 + 120 * label).astype(np.uint8), int(label)) for label in labels]
+
+
+def test_data_from_memory_is_kept_in_the_run(tmp_path, smallest):
+    """Other processes and a resumed run read it there."""
+    data = {"train": labeled(64, 0), "val": labeled(20, 1), "test": labeled(20, 2)}
+    options = {**smallest, "final_epochs": 1}
+    run = nf.search(tmp_path / "run", data=data, workers=2, **options)
+    assert run.config.data == str((tmp_path / "run" / "data.safetensors").resolve())
+    assert len(run.results) == 2
+    assert nf.search(tmp_path / "run").results == run.results
+    assert nf.search(tmp_path / "run", data=data).results == run.results
+    with pytest.raises(nf.UserError, match="data: it is not what .* was created with"):
+        nf.search(tmp_path / "run", data={**data, "train": labeled(32, 0)})
+    best = run.best(run.families[0].budget)
+    assert json.loads((best.directory / "preprocessing.json").read_text())["classes"] == ["0", "1"]

@@ -243,8 +243,8 @@ def test_results_do_not_depend_on_threads_or_other_budgets():
     budgets = quantiles(pool, counter, 0.1, 0.5, 0.9)
     trained = pool.genes[:50]
 
-    def run(asked):
-        return evolve(predictor, counter, asked, pool, trained, 5, generations=8, population_size=1500)
+    def run(budgets):
+        return evolve(predictor, counter, budgets, pool, trained, 5, generations=8, population_size=1500)
 
     threads = torch.get_num_threads()
     try:

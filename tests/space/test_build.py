@@ -126,7 +126,7 @@ def test_field_that_is_never_active_is_fixed():
         (
             {"x": {"value": 1, "when": {"y": 1}}, "y": {"value": 1, "when": {"x": 1}}},
             {},
-            "the when entries of x, y form a circle",
+            "the when entries of x, y form a cycle",
             "remove one of them",
         ),
         ({"x": {"range": [0, 40000]}}, {}, "x has 40001 values", "at most 32767"),

@@ -1,4 +1,4 @@
-"""Fields written in Python: the same spaces as from files."""
+"""Classes of fields give the same spaces as files."""
 
 import pytest
 from hypothesis import given
@@ -8,7 +8,7 @@ from narsfast.errors import UserError
 from narsfast.space import Categorical, Fixed, IntRange, Space, load_space
 
 
-def test_fields_make_the_space_of_the_same_file():
+def test_fields_give_the_space_of_an_equal_file():
     written = Space.from_dict(
         {
             "name": "own",
@@ -21,7 +21,7 @@ def test_fields_make_the_space_of_the_same_file():
             "budgets": [{"params": 1000}],
         }
     )
-    made = Space(
+    built = Space(
         "own",
         architecture={"width": IntRange(8, 32, 8), "act": Categorical(["relu", "tanh"])},
         recipe={
@@ -31,8 +31,8 @@ def test_fields_make_the_space_of_the_same_file():
         },
         budgets=[{"params": 1000}],
     )
-    assert made == written
-    assert made.fingerprint() == written.fingerprint()
+    assert built == written
+    assert built.fingerprint() == written.fingerprint()
 
 
 def test_fields_override_those_of_a_built_in_space():
@@ -46,7 +46,7 @@ def test_fields_share_one_value():
     assert [field.fills for field in shared.fields] == [("a", "b")]
 
 
-def test_wrong_field_is_named():
+def test_wrong_field_is_refused_by_name():
     with pytest.raises(UserError, match=r"s: architecture.width is .*lo must not be above hi"):
         Space("s", architecture={"width": IntRange(9, 8)})
     with pytest.raises(UserError, match="when names 'nothing'"):
@@ -54,6 +54,6 @@ def test_wrong_field_is_named():
 
 
 @given(low=st.integers(-50, 50), count=st.integers(1, 20), step=st.integers(1, 9))
-def test_a_range_has_every_step(low, count, step):
+def test_int_range_has_every_step(low, count, step):
     space = Space("s", architecture={"n": IntRange(low, low + step * (count - 1), step)})
     assert space.values("n") == tuple(range(low, low + step * count, step))

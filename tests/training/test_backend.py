@@ -2,7 +2,7 @@ import pytest
 
 from narsfast.data import DIGITS, DataSource
 from narsfast.errors import UserError
-from narsfast.training import TrainerSettings, check_optimizers, computed_by, resolve_backend
+from narsfast.training import TrainerSettings, check_optimizers, effective_backend, resolve_backend
 
 from .apex_stub import NAMESAKE, nvidias, write
 
@@ -58,8 +58,8 @@ def test_settings_resolve_what_is_automatic_and_nothing_else():
         ("apex", ["torch", "apex", "apex"]),
     ],
 )
-def test_who_computes_which_step(backend, steps):
-    assert [computed_by(name, backend) for name in ("rmsprop", "sgd", "adamw")] == steps
+def test_step_of_each_optimizer_is_computed_by_the_backend_that_has_it(backend, steps):
+    assert [effective_backend(name, backend) for name in ("rmsprop", "sgd", "adamw")] == steps
 
 
 def test_lamb_is_apex_only(apex):

@@ -210,7 +210,7 @@ def test_a_final_training_that_was_killed_goes_on(task, tmp_path):
     ("changed", "said"),
     [
         (("loader_version", lambda name: "9.9"), "loader was"),
-        (("computed_by", lambda optimizer, backend: "torch"), "optim_backend was 'native', is 'torch'"),
+        (("effective_backend", lambda optimizer, backend: "torch"), "optim_backend was 'native', is 'torch'"),
     ],
 )
 def test_what_auto_stood_for_is_part_of_the_training(small, few_digits, tmp_path, monkeypatch, changed, said):

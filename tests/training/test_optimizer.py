@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from narsfast.errors import UserError
-from narsfast.space import Recipe
-from narsfast.training import MovingAverage, RMSpropTF, _optimizer, build_optimizer, peak_rate
+from narsfast.space import Recipe, optimizer_info
+from narsfast.training import MovingAverage, RMSpropTF, _optimizer, build_optimizer
 
 from .apex_stub import nvidias
 
@@ -59,12 +59,10 @@ def test_adamw_follows_its_formula():
     torch.testing.assert_close(weight.detach(), expected)
 
 
-@pytest.mark.parametrize(
-    ("optimizer", "rate"), [("rmsprop", 0.02), ("sgd", 0.08), ("adamw", 0.01), ("lamb", 0.01)]
-)
-def test_each_optimizer_has_its_factor(optimizer, rate):
-    recipe = Recipe(optimizer=optimizer, learning_rate=0.02, sgd_factor=4.0, adamw_factor=0.5)
-    assert peak_rate(recipe) == pytest.approx(rate)
+@pytest.mark.parametrize("name", ["rmsprop", "adamw"])
+def test_epsilon_is_the_one_that_exports_are_told(name):
+    optimizer = build_optimizer(Recipe(optimizer=name), [torch.ones(1, requires_grad=True)], [])
+    assert {group["eps"] for group in optimizer.param_groups} == {optimizer_info(name).epsilon}
 
 
 @pytest.mark.parametrize("name", ["sgd", "adamw"])

@@ -169,21 +169,6 @@ def test_a_shortened_training_ends_its_schedule(small, few_digits, monkeypatch):
     assert rates[-1] == pytest.approx(0.01 * 0.01 ** (7 / 8))
 
 
-def test_an_optimizer_of_whole_tensors_is_given_the_networks(small, few_digits, monkeypatch):
-    given = {}
-
-    def build(recipe, decayed, plain, **_):
-        given["shapes"] = [tuple(tensor.shape) for tensor in (*decayed, *plain)]
-        return torch.optim.SGD([*decayed, *plain], lr=0.1)
-
-    monkeypatch.setattr(_loop, "build_optimizer", build)
-    result = run(small, few_digits, changed(optimizer="lamb"))
-    shapes = [tuple(parameter.shape) for parameter in result.network.parameters()]
-    assert sorted(given["shapes"]) == sorted(shapes)
-    still = run(small, few_digits, changed(optimizer="lamb", learning_rate=1e-30))
-    assert not weights(result).equal(weights(still))  # its steps reach the network
-
-
 def test_ema_decay_acts(small, few_digits):
     first, second = (run(small, few_digits, changed(ema=True, ema_decay=d)) for d in (0.05, 0.15))
     assert not weights(first).equal(weights(second))

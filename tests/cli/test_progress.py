@@ -3,11 +3,11 @@ import logging
 
 from rich.console import Console
 
-from narsfast.cli import _console as console
+from narsfast.cli import _progress
 
 
-def test_without_a_terminal_there_is_a_line_a_fifth(capsys):
-    with console.progress_bars() as report:
+def test_without_a_terminal_there_is_a_line_per_fifth(capsys):
+    with _progress.progress_bars() as report:
         for done in range(101):
             report("train", done, 100)
         report("train", 100, 100)
@@ -19,8 +19,8 @@ def test_without_a_terminal_there_is_a_line_a_fifth(capsys):
 
 def test_the_time_left_is_by_what_was_done_since_the_stage_began(capsys, monkeypatch):
     clock = iter((0.0, 10.0, 20.0))
-    monkeypatch.setattr(console.time, "monotonic", lambda: next(clock))
-    with console.progress_bars() as report:
+    monkeypatch.setattr(_progress.time, "monotonic", lambda: next(clock))
+    with _progress.progress_bars() as report:
         for done in (2, 3, 4):  # two were kept from before
             report("train", done, 4)
     lines = capsys.readouterr().err.splitlines()
@@ -30,8 +30,8 @@ def test_the_time_left_is_by_what_was_done_since_the_stage_began(capsys, monkeyp
 def test_on_a_terminal_there_is_a_bar_with_the_time_left(monkeypatch):
     screen = io.StringIO()
     terminal = Console(file=screen, force_terminal=True, width=100)
-    monkeypatch.setattr(console, "Console", lambda **_: terminal)
-    with console.progress_bars() as report:
+    monkeypatch.setattr("rich.console.Console", lambda **_: terminal)
+    with _progress.progress_bars() as report:
         report("train", 1, 4)
         report("evolve", 1, 1)
     text = screen.getvalue()
@@ -41,25 +41,9 @@ def test_on_a_terminal_there_is_a_bar_with_the_time_left(monkeypatch):
     assert "100%" in text
 
 
-def test_numbers_stand_to_the_right(capsys):
-    console.print_table("t", [{"name": "a", "count": 1_000}, {"name": "bb", "count": 20}])
-    out = capsys.readouterr().out
-    assert "1,000 │" in out
-    assert "   20 │" in out
-    assert "│ a  " in out
-
-
-def test_square_brackets_are_shown_as_they_are(capsys):
-    console.print_table("to runs/[new]", [{"name": "pip install 'narsfast[onnx]'", "files": "runs/[old]/a"}])
-    out = capsys.readouterr().out
-    assert "narsfast[onnx]" in out
-    assert "runs/[old]/a" in out
-    assert "to runs/[new]" in out
-
-
 def test_what_is_logged_is_shown_while_a_stage_runs(capsys):
     log = logging.getLogger("narsfast.data")
-    with console.progress_bars():
+    with _progress.progress_bars():
         log.info("loader: auto is %s", "[torchvision]")
     log.info("later")
     assert capsys.readouterr().err == "narsfast: loader: auto is [torchvision]\n"
