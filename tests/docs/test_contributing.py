@@ -1,16 +1,21 @@
 """The recipes of CONTRIBUTING.md, followed to the letter: its blocks run in their order, in one namespace."""
 
+import os
 import re
 import runpy
 import shutil
+import subprocess
+import sys
 import textwrap
 from importlib import import_module
 from pathlib import Path
 
 import pytest
+import torch
 
 from narsfast.report import _page, collect
 from narsfast.space import _load, builtin_spaces, load_space
+from narsfast.training import build_optimizer
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
@@ -54,6 +59,34 @@ def test_a_space(tmp_path, monkeypatch):
     assert all(lowest <= budget["macs"][1] <= highest for budget in space.budgets)
     assert len(space.budgets) >= 3
     assert space.size() == (3 * 2 * 2 * 3 * (1 + 2 * 2 * 3)) * (5 * 2)
+
+
+def test_an_optimizer(tmp_path):
+    ((place, code), (_, use)) = blocks("Add an optimizer", "python")
+    Path(place).write_text(code)
+    names = {}
+    exec(compile(use, place, "exec"), names)
+    built = build_optimizer(names["recipe"], [torch.ones(3)], [torch.ones(2)])
+    assert type(built) is torch.optim.NAdam
+    assert built.param_groups[0]["lr"] == pytest.approx(0.002)
+    (choice,) = re.findall(r"choices: \[rmsprop, (\S+)\]", TEXT)
+    assert Path(choice.partition(":")[0]).name == place
+
+
+def test_an_executor_keeps_the_contract(tmp_path):
+    ((_, code),) = blocks("Add an executor", "python")
+    tests = ROOT / "tests/runs"
+    for name in ("executor_tasks.py", "conftest.py"):
+        shutil.copy(tests / name, tmp_path)
+    (tmp_path / "background.py").write_text(code)
+    contract = (tests / "test_executor.py").read_text(encoding="utf-8")
+    known = re.search(r"^EXECUTORS = \{.*\}$", contract, re.M)[0]
+    with_ours = 'from background import Background\n\nEXECUTORS = {"background": Background}'
+    (tmp_path / "test_executor.py").write_text(contract.replace(known, with_ours))
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "background"]
+    done = subprocess.run(command, cwd=tmp_path, env=os.environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    assert int(re.search(r"(\d+) passed", done.stdout)[1]) >= 12
 
 
 def test_a_statistic(names):
