@@ -175,7 +175,7 @@ def test_run_of_version_0_1_opens_with_the_present_names(tmp_path):
     with RunStore.open(tmp_path / "run", stored) as run:
         run.add_batch(0, 1, [PickedCandidate("a" * 16, (0,), {}, {})])
     assert set(database_keys(tmp_path / "run")) == stored.keys()
-    present = resolve_config({}, RunStore.stored_config(tmp_path / "run")).model_dump(mode="json")
+    present = resolve_config({}, RunStore.stored_config(tmp_path / "run")).to_stored()
     with RunStore.open(tmp_path / "run", present) as run:
         assert run.config == present
     with pytest.raises(UserError, match=r"another configuration: trials_per_batch \(stored 8, given 9\)"):

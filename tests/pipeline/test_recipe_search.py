@@ -171,9 +171,9 @@ def test_resolutions():
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"budgets": ["macs=1M"]}, "--budget is given with a model"),
-        ({"pool_bounds": "macs=1M:2M"}, "--pool is given with a model"),
-        ({"latency": "table.json"}, "--latency is given with a model"),
+        ({"budgets": ["macs=1M"]}, "budgets is given with a model"),
+        ({"pool_bounds": "macs=1M:2M"}, "pool_bounds is given with a model"),
+        ({"latency": "table.json"}, "latency is given with a model"),
         ({"model": "torchvision:resnet19"}, "torchvision:resnet19 is not a known classifier"),
         ({"model": "resnet18"}, "the zoo has"),
         ({"model": "nowhere.py:net"}, "does not exist"),

@@ -46,8 +46,8 @@ def test_a_baseline_is_trained_counted_and_tested(finished, networks):
     assert network(torch.zeros(1, 1, 16, 16)).shape == (1, 10)
 
 
-def test_all_are_trained_alike(finished, networks):
-    with pipeline.open_search(finished, workers=1) as search:
+def test_all_are_trained_alike(copy, networks):
+    with pipeline.open_search(copy, workers=1) as search:
         task = baseline_task(search, "torchvision:resnet18")
         assert task.recipe == STANDARD_RECIPE.model_dump(mode="json")
         assert (task.epochs, task.schedule_epochs, task.network.resolution) == (2, 2, 16)

@@ -265,7 +265,7 @@ def test_directories_that_are_no_run(tmp_path):
     for path in (tmp_path, tmp_path / "nothing"):
         with pytest.raises(UserError, match="holds no run"):
             RunStore.read(path)
-        with pytest.raises(UserError, match="holds no run to go on with"):
+        with pytest.raises(UserError, match="holds no run to resume"):
             RunStore.open(path, None)
     assert not (tmp_path / "nothing").exists()
     (tmp_path / "photo.jpg").write_bytes(b"")

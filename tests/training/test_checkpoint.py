@@ -121,7 +121,7 @@ class Confused(nn.Module):
 
 
 def test_epochs_above_a_guess_are_counted_over_an_interruption(small, few_digits, tmp_path, monkeypatch):
-    monkeypatch.setattr("narsfast.training._train.create", Confused)
+    monkeypatch.setattr(NetworkSpec, "build", Confused)
     path = tmp_path / CHECKPOINT_FILE
     with pytest.raises(Killed):
         run(small, few_digits, path, epochs=6, die_at=0.4)

@@ -105,7 +105,7 @@ def without_norms(definition, data, monkeypatch, **settings):
             torch.nn.Linear(392, 10),
         )
 
-    monkeypatch.setattr("narsfast.training._train.create", network)
+    monkeypatch.setattr(NetworkSpec, "build", network)
     return run(definition, data, RECIPE.model_copy(update={"batch_size": 36, "mixup": 0.3}), 2, **settings)
 
 
