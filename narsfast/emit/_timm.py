@@ -252,7 +252,7 @@ _DEFINITION = Path(__file__).with_name("definition.json")
 @register_model
 def {name}(pretrained=False, num_classes=1000, in_chans=3, drop_rate=0.0, drop_path_rate=0.0, **_):
     """The architecture of definition.json."""
-    network = narsfast.create(
+    network = narsfast.create_model(
         _DEFINITION,
         num_classes=num_classes,
         in_chans=in_chans,
