@@ -11,10 +11,10 @@ def run_file(file: Path) -> ModuleType:
     """Run a Python file and return its module, which is not entered into `sys.modules`.
 
     Args:
-        file: its name ends in ``.py``.
+        file: Its name ends in ``.py``.
 
     Raises:
-        Exception: whatever the file raises, or FileNotFoundError where there is none.
+        Exception: Whatever the file raises, or FileNotFoundError where there is none.
     """
     spec = importlib.util.spec_from_file_location(f"narsfast_file_{file.stem}", file)
     if spec is None or spec.loader is None:

@@ -180,12 +180,12 @@ def timm_arguments(
     """Write the recipe as YAML for ``--config`` of timm's train.py (argument names of timm 1.0.x).
 
     Args:
-        definition: the architecture.
-        recipe: the recipe.
-        data: classes, channels and normalization.
-        name: the name timm_model.py registers (`model_name`).
-        epochs: epochs of the full training.
-        seed: seed of the full training.
+        definition: The architecture.
+        recipe: The recipe.
+        data: Classes, channels and normalization.
+        name: The name timm_model.py registers (`model_name`).
+        epochs: Epochs of the full training.
+        seed: Seed of the full training.
 
     Returns:
         The YAML text, with a comment where a value needs explaining and where something has no counterpart.
@@ -233,8 +233,8 @@ def timm_model(name: str, padding: str) -> str:
     """Write the module that registers the network of this folder with timm.
 
     Args:
-        name: the name to register (`model_name`).
-        padding: the padding mode the network was built with.
+        name: The name to register (`model_name`).
+        padding: The padding mode the network was built with.
 
     Returns:
         Python source; importing it needs narsfast and timm, and it reads definition.json beside it.

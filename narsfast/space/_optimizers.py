@@ -18,9 +18,9 @@ class TimmOptimizer(NamedTuple):
     """What timm calls the same optimizer.
 
     Attributes:
-        name: of timm's registry.
-        comment: what a reader of the exported arguments should know.
-        without_momentum: the name where a recipe's momentum is 0, if it is another one.
+        name: Of timm's registry.
+        comment: What a reader of the exported arguments should know.
+        without_momentum: The name where a recipe's momentum is 0, if it is another one.
     """
 
     name: str
@@ -33,15 +33,15 @@ class OptimizerInfo:
     """What is known of an optimizer apart from how it is built.
 
     Attributes:
-        name: its value in recipes.
-        description: what it is, in a few words.
-        reads: fields of a recipe that it reads beside the learning rate and the weight decay; `momentum` and `beta2`
+        name: Its value in recipes.
+        description: What it is, in a few words.
+        reads: Fields of a recipe that it reads beside the learning rate and the weight decay; `momentum` and `beta2`
             are the decays of the two means of Adam.
-        rate_factor: the field of a recipe that multiplies its learning rate; None takes the rate as it is.
-        decay_factor: the same for its weight decay.
-        epsilon: what keeps it from dividing by 0; None where it does not divide.
-        timm: the same optimizer in timm; None where it has none.
-        extended: whether the extended recipe space chooses it too.
+        rate_factor: The field of a recipe that multiplies its learning rate; None takes the rate as it is.
+        decay_factor: The same for its weight decay.
+        epsilon: What keeps it from dividing by 0; None where it does not divide.
+        timm: The same optimizer in timm; None where it has none.
+        extended: Whether the extended recipe space chooses it too.
     """
 
     name: str
@@ -105,10 +105,10 @@ def optimizer_info(name: str) -> OptimizerInfo:
     """Return what is known of the optimizer that a recipe names.
 
     Args:
-        name: a registered one, or ``FILE.py:NAME``: the file is run, once per process, and must register NAME.
+        name: A registered one, or ``FILE.py:NAME``: the file is run, once per process, and must register NAME.
 
     Raises:
-        UserError: there is no such optimizer; it says which there are.
+        UserError: There is no such optimizer; it says which there are.
     """
     try:
         return find_optimizer(name)
@@ -120,7 +120,7 @@ def find_optimizer(name: str) -> OptimizerInfo:
     """Return what `optimizer_info` does.
 
     Raises:
-        LookupError: there is none; its text is what would be right.
+        LookupError: There is none; its text is what would be right.
     """
     source, _, plain = name.rpartition(":")
     if source.endswith(".py"):
@@ -141,7 +141,7 @@ def add_optimizer(info: OptimizerInfo) -> None:
     """Make a name known to recipes in this process; one of the user's that is known already is replaced.
 
     Raises:
-        UserError: the name is a built-in one's, or none that a recipe could hold.
+        UserError: The name is a built-in one's, or none that a recipe could hold.
     """
     if any(info.name == known.name for known in _BUILTIN):
         raise UserError(f"optimizer {info.name!r} is built in; register yours by another name")

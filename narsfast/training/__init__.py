@@ -5,12 +5,12 @@ from narsfast.common.options import Device, OptimBackend, PrecisionName
 from ._backend import resolve_backend
 from ._checkpoint import CHECKPOINT_FILE
 from ._device import resolve_device, training_device
-from ._distil import Distillation, Teacher, distilled_loss
+from ._distillation import Distillation, Teacher, distilled_loss
 from ._evaluate import Evaluation, evaluate
 from ._optimizer import build_optimizer
 from ._optimizers import check_optimizers, effective_backend, register_optimizer
 from ._precision import Precision
-from ._ranks import Ranks, process_group
+from ._process_group import ProcessGroup, process_group
 from ._rmsprop import RMSpropTF
 from ._schedule import learning_rate
 from ._settings import TrainerSettings
@@ -28,8 +28,8 @@ __all__ = [
     "OptimBackend",
     "Precision",
     "PrecisionName",
+    "ProcessGroup",
     "RMSpropTF",
-    "Ranks",
     "Teacher",
     "TrainerSettings",
     "Training",

@@ -17,16 +17,16 @@ _EXTENSION = "amp_C"  # the compiled part that every fused optimizer calls
 
 @cache
 def find_apex() -> tuple[ModuleType | None, str]:
-    """The module ``apex.optimizers`` with its compiled part, or None and why not.
+    """Return the module ``apex.optimizers`` with its compiled part, or None and why it cannot be used.
 
-    Another project of that name is recognized by what it lacks, without running any of it. What is installed and of
-    no use is logged, once a process.
+    Another project of that name is recognized by what it lacks, without running any of it. An installed apex that
+    cannot be used is logged, once per process.
     """
     spec = find_spec("apex")
     if spec is None:
         return None, "apex is not installed"
     folders = list(spec.submodule_search_locations or [])
-    place = spec.origin or ", ".join(folders)  # a plain folder of that name has no origin
+    place = spec.origin or ", ".join(folders)  # a folder without __init__.py has no origin
     if PathFinder.find_spec("optimizers", folders) is None:
         reason = f"the apex in {place} is another project than NVIDIA's"
     elif find_spec(_EXTENSION) is None:
@@ -43,14 +43,14 @@ def find_apex() -> tuple[ModuleType | None, str]:
 
 
 def require_apex(field: str, value: str) -> ModuleType:
-    """``apex.optimizers`` of NVIDIA's apex.
+    """Return ``apex.optimizers`` of NVIDIA's apex.
 
     Args:
-        field: what asks for it, for the message.
-        value: of that field, for the message.
+        field: Setting that asks for it, for the message.
+        value: Of that setting, for the message.
 
     Raises:
-        UserError: it cannot be used here.
+        UserError: It cannot be used here.
     """
     module, reason = find_apex()
     if module is None:

@@ -16,11 +16,11 @@ def resolve_backend(backend: OptimBackend, device: str) -> OptimBackend:
     does not have is computed by torch, see `narsfast.training.effective_backend`.
 
     Args:
-        backend: as asked for.
-        device: type of the device of the weights, as in ``cpu``.
+        backend: As asked for.
+        device: Type of the device of the weights, as in ``cpu``.
 
     Raises:
-        UserError: apex, or this project's step on CUDA, is asked for and cannot be used.
+        UserError: Apex, or this project's step on CUDA, is asked for and cannot be used.
     """
     if backend == "auto":
         if device == "cpu":

@@ -1,4 +1,4 @@
-"""A training that was killed goes on where its last checkpoint is, and ends as if it had never been interrupted."""
+"""Checkpoints: a training that was killed is resumed from its last one, and ends as if it had never been interrupted."""
 
 from __future__ import annotations
 
@@ -9,50 +9,53 @@ from typing import Any
 
 import torch
 
+from narsfast.common.differences import differences
 from narsfast.common.files import replacing
+from narsfast.common.version import trains_alike
 from narsfast.errors import UserError
+from narsfast.space import Recipe
 
-from ._ranks import Ranks
+from ._process_group import ProcessGroup
 
 CHECKPOINT_FILE = "checkpoint.pt"
 """Name of the checkpoint in the folder of a training."""
 
-_ABSENT = object()
-
 
 class Checkpoint:
-    """The file of one training: what it holds, and the arguments that it was made with.
+    """The file of one training: its state, and the arguments that it was made with.
 
     Args:
-        path: the file; written by the first process, read by all.
-        arguments: everything that decides the result, in JSON types; a checkpoint of others is refused.
-        ranks: the processes of the training.
-        device: whose random numbers are kept beside the CPU's.
+        path: The file; the first process writes it, all read it.
+        arguments: Everything that decides the result, in JSON types; a checkpoint of others is refused.
+        group: The processes of the training.
+        device: Its random generator is kept beside the CPU's.
     """
 
-    def __init__(self, path: Path, arguments: Mapping[str, Any], ranks: Ranks, device: torch.device) -> None:
+    def __init__(
+        self, path: Path, arguments: Mapping[str, Any], group: ProcessGroup, device: torch.device
+    ) -> None:
         self._path = path
         self._arguments = arguments
-        self._ranks = ranks
+        self._group = group
         self._device = device
 
     def save(self, state: Mapping[str, Any]) -> None:
-        """Writes a state (tensors, numbers, texts, lists and dictionaries of them) and all random generators.
+        """Write a state (tensors, numbers, texts, lists and dictionaries of them) and all random generators.
 
         A reader finds this checkpoint or the one before, never half of one.
         """
-        generators = self._ranks.gather(_generators(self._device))
-        if self._ranks.rank == 0:
+        generators = self._group.gather(_generators(self._device))
+        if self._group.rank == 0:
             content = {"arguments": dict(self._arguments), "generators": generators, "state": dict(state)}
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with replacing(self._path) as temporary, temporary.open("wb") as file:
                 torch.save(content, file)
 
     def load(self) -> dict[str, Any] | None:
-        """The state last saved, with the random generators set to where they were; None where there is no file.
+        """Return the state last saved and restore the random generators; None where there is no file.
 
         Raises:
-            UserError: the file is no checkpoint, or one of a training with other arguments.
+            UserError: The file is not a checkpoint, or it belongs to a training with other arguments.
         """
         if not self._path.exists():
             return None
@@ -62,20 +65,32 @@ class Checkpoint:
             state: dict[str, Any] = content["state"]
         except (OSError, RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
             raise UserError(
-                f"checkpoint {self._path} cannot be read ({type(error).__name__}); remove it to begin anew"
+                f"checkpoint {self._path} cannot be read ({type(error).__name__}); remove it to start over"
             ) from None
-        if different := _difference(arguments, self._arguments):
+        if different := differences(_upgraded(arguments, self._arguments), self._arguments):
             raise UserError(
-                f"checkpoint {self._path} belongs to a training with other arguments ({different}); remove it to begin "
-                "anew, or name another file"
+                f"checkpoint {self._path} belongs to a training with other arguments ({'; '.join(different)}); remove "
+                "it to start over, or name another file"
             )
-        _set_generators(generators[self._ranks.rank], self._device)
+        _set_generators(generators[self._group.rank], self._device)
         return state
 
     def remove(self) -> None:
-        """Deletes the file, if there is one; by the first process."""
-        if self._ranks.rank == 0:
+        """Delete the file, if there is one; the first process does."""
+        if self._group.rank == 0:
             self._path.unlink(missing_ok=True)
+
+
+def _upgraded(stored: Mapping[str, Any], here: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return stored arguments as this version writes them, where it trains like the version that stored them."""
+    made_by, version = (arguments.get("versions", {}).get("narsfast", "") for arguments in (stored, here))
+    if made_by == version or not trains_alike(made_by, version):
+        return stored
+    return {
+        **stored,
+        "versions": {**stored["versions"], "narsfast": version},
+        "recipe": Recipe.of(stored["recipe"]).model_dump(mode="json"),
+    }
 
 
 def _generators(device: torch.device) -> list[torch.Tensor]:
@@ -87,16 +102,3 @@ def _set_generators(states: list[torch.Tensor], device: torch.device) -> None:
     torch.set_rng_state(states[0])
     if device.type == "cuda":
         torch.cuda.set_rng_state(states[1], device)
-
-
-def _difference(stored: Mapping[str, Any], given: Mapping[str, Any], prefix: str = "") -> str:
-    """The first argument that differs, with both values; empty when there is none."""
-    for name in sorted(stored.keys() | given.keys()):
-        old, new = stored.get(name, _ABSENT), given.get(name, _ABSENT)
-        if isinstance(old, Mapping) and isinstance(new, Mapping):
-            if different := _difference(old, new, f"{prefix}{name}."):
-                return different
-        elif old != new:
-            was, now = ("nothing" if value is _ABSENT else repr(value) for value in (old, new))
-            return f"{prefix}{name} was {was}, is {now}"
-    return ""

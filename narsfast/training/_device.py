@@ -13,10 +13,10 @@ from narsfast.errors import UserError
 
 
 def resolve_device(name: Device) -> Literal["cpu", "cuda"]:
-    """The device that a name stands for on this machine.
+    """Return the device that a name stands for on this machine.
 
     Raises:
-        UserError: ``cuda`` where there is none.
+        UserError: It is ``cuda``, and there is none.
     """
     found = torch.cuda.is_available()
     if name == "cuda" and not found:
@@ -25,10 +25,10 @@ def resolve_device(name: Device) -> Literal["cpu", "cuda"]:
 
 
 def training_device(name: Device) -> torch.device:
-    """The device of this process: under torchrun the GPU of its local rank, else the first one.
+    """Return the device of this process: under torchrun the GPU of its local rank, else the first one.
 
     Raises:
-        UserError: as `resolve_device`, or there are fewer GPUs than processes on this machine.
+        UserError: As in `resolve_device`, or there are fewer GPUs than processes on this machine.
     """
     if resolve_device(name) == "cpu":
         return torch.device("cpu")
@@ -41,10 +41,10 @@ def training_device(name: Device) -> torch.device:
     return torch.device("cuda", number)
 
 
-def moved(tensor: Tensor, device: torch.device) -> Tensor:
-    """A batch on `device`, its memory format kept; to a GPU from pinned memory and without waiting for the copy.
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """Copy a batch to `device` if it is not there already, and keep its memory format.
 
-    A loader may have left it there.
+    A copy to a GPU is from pinned memory and is not waited for.
     """
     if tensor.device.type == device.type:
         return tensor

@@ -1,4 +1,4 @@
-"""When a training has gone wrong for good. All limits are this project's choice."""
+"""When a training counts as diverged. All limits are this project's choice."""
 
 from __future__ import annotations
 
@@ -14,33 +14,35 @@ _GUESS_EPOCHS = 5
 
 
 class DivergedError(Exception):
-    """The loss is not a number any more, or stays as high as a guess's."""
+    """The loss is no longer finite, or stays as high as that of a guess."""
 
 
 class Divergence:
-    """Looks at the mean losses of the epochs.
+    """Compares the mean losses of the epochs with those of guesses.
 
     Args:
         labels: (n,) of the training images.
-        classes: how many there are.
-        label_smoothing: share of the targets that is spread over all classes.
-        taught: whether a teacher's answers are in the loss, which a guess's cannot be compared with then.
+        classes: Number of classes.
+        label_smoothing: Share of the targets that is spread over all classes.
+        distilled: Whether a teacher is part of the loss, which then cannot be compared with that of a guess.
     """
 
-    def __init__(self, labels: NDArray[np.int64], classes: int, label_smoothing: float, taught: bool) -> None:
+    def __init__(
+        self, labels: NDArray[np.int64], classes: int, label_smoothing: float, distilled: bool
+    ) -> None:
         uniform = _UNIFORM_FACTOR * math.log(classes)
         self._limits = [
             (uniform, _UNIFORM_EPOCHS, f"{_UNIFORM_FACTOR:g} times a uniform guess's"),
         ]
-        if not taught:
+        if not distilled:
             guess = guessing_loss(labels, classes, label_smoothing)
             self._limits.append((guess, _GUESS_EPOCHS, "that of one answer for all images"))
 
     def check(self, losses: Sequence[float]) -> None:
-        """After an epoch, with the losses of all so far.
+        """Check the losses of all epochs so far.
 
         Raises:
-            DivergedError: the last ones are all above a limit, or the last is not finite.
+            DivergedError: The last ones are all above a limit, or the last one is not finite.
         """
         if not math.isfinite(losses[-1]):
             raise DivergedError("the loss is not finite")
@@ -50,9 +52,9 @@ class Divergence:
 
 
 def guessing_loss(labels: NDArray[np.int64], classes: int, label_smoothing: float) -> float:
-    """The least mean cross entropy that one answer for all images can have: the entropy of the mean target.
+    """Return the least mean cross entropy of one answer for all images: the entropy of the mean target.
 
-    Mixing images does not change that mean. Arguments as of `Divergence`.
+    Mixing images does not change that mean. The arguments are those of `Divergence`.
     """
     shares = np.bincount(labels, minlength=classes) / len(labels)
     target = (1 - label_smoothing) * shares + label_smoothing / classes

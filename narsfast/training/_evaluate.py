@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from narsfast.common.threads import torch_threads
 from narsfast.data import Loader, Split, batches, split_share
 
-from ._device import moved
-from ._ranks import Ranks
+from ._device import to_device
+from ._process_group import ProcessGroup
 
 _BATCH = 128
 
@@ -21,7 +21,7 @@ class Evaluation:
     """What a network says about a split.
 
     Attributes:
-        accuracy: top-1, percent; of the whole split, also where processes share it.
+        accuracy: Top-1, percent; of the whole split, also where processes share it.
         logits: (n, classes) float32 on the CPU, in the split's order; of this process's part of it.
     """
 
@@ -35,34 +35,34 @@ def evaluate(
     resolution: int,
     threads: int | None = None,
     *,
-    ranks: Ranks | None = None,
+    group: ProcessGroup | None = None,
     loader: Loader | None = None,
 ) -> Evaluation:
-    """Evaluates a network on center crops, in float32.
+    """Evaluate a network on center crops, in float32.
 
-    The loaders resample a little differently, which can change the class of an image that is on the edge.
+    The loaders resample a little differently, which can change the predicted class of an image between two classes.
 
     Args:
-        network: takes (b, channels, resolution, resolution) float32 on its own device; its training mode is restored.
-        split: the images.
-        resolution: side of the images, pixels.
-        threads: torch threads; None leaves them as they are.
-        ranks: processes of which each evaluates a part of the split with the same network; None: this one alone.
-        loader: makes the batches; None is the reference, Pillow.
+        network: Takes (b, channels, resolution, resolution) float32 on its own device; its training mode is restored.
+        split: The images.
+        resolution: Side of the images, pixels.
+        threads: Torch threads; None leaves them as they are.
+        group: Processes of which each evaluates a part of the split with the same network; None is this one alone.
+        loader: Makes the batches; None is the reference, Pillow.
     """
-    ranks = ranks or Ranks()
+    group = group or ProcessGroup()
     device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
     load = batches if loader is None else loader.batches
     training = network.training
     network.eval()
     try:
         with torch_threads(threads), torch.inference_mode():
-            parts = load(split, resolution, _BATCH, share=ranks.share)
-            found = [network(moved(images, device)) for images, _ in parts]
+            parts = load(split, resolution, _BATCH, share=group.share)
+            found = [network(to_device(images, device)) for images, _ in parts]
             logits = torch.cat(found).float().cpu() if found else torch.zeros(0, 1)
     finally:
         network.train(training)
-    labels = torch.from_numpy(split.labels[split_share(len(split), ranks.share)])
+    labels = torch.from_numpy(split.labels[split_share(len(split), group.share)])
     correct = (logits.argmax(dim=1) == labels).sum().to(device)
-    ranks.sum_(correct)
+    group.sum_(correct)
     return Evaluation(100.0 * int(correct) / len(split), logits.clone())

@@ -1,4 +1,4 @@
-"""The steps of one training: batches, loss, gradients, optimizer, validation, and the state to go on from."""
+"""The steps of one training: batches, loss, gradients, optimizer, validation, and the state to resume from."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ from narsfast.errors import UserError
 from narsfast.space import Recipe
 
 from ._backend import resolve_backend
-from ._device import moved
-from ._distil import Teacher
+from ._device import to_device
+from ._distillation import Teacher
 from ._divergence import DivergedError, Divergence
 from ._evaluate import evaluate
 from ._norms import RunningStatistics
 from ._optimizer import build_optimizer
 from ._optimizers import effective_backend, optimizer_entry
 from ._precision import Precision
-from ._ranks import Ranks
+from ._process_group import ProcessGroup
 from ._schedule import learning_rate
 from ._settings import TrainerSettings
 from ._weights import FlatWeights, MovingAverage
 
 Report = Callable[[float], None]
 
-_CHECK_STEPS = 32  # steps between looks at the loss and reports of progress
+_CHECK_STEPS = 32  # steps between checks of the loss and reports of progress
 
 
 class Loop:
     """The state of one training.
 
     Attributes:
-        curve: validation accuracy in percent of each epoch so far.
-        losses: mean training loss of each epoch so far.
+        curve: Validation accuracy in percent of each epoch so far.
+        losses: Mean training loss of each epoch so far.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Loop:
         settings: TrainerSettings,
         device: torch.device,
         loader: Loader,
-        ranks: Ranks,
+        group: ProcessGroup,
         report: Report | None,
         teacher: Teacher | None,
     ) -> None:
@@ -75,22 +75,22 @@ class Loop:
         self._settings = settings
         self._device = device
         self._loader = loader
-        self._ranks = ranks
+        self._group = group
         self._report = report
         self._batch = min(recipe.batch_size, len(data.train))
-        if self._batch < 2 * ranks.size:
+        if self._batch < 2 * group.size:
             raise UserError(
-                f"batch_size is {self._batch}; {ranks.size} processes need at least {2 * ranks.size}, start fewer"
+                f"batch_size is {self._batch}; {group.size} processes need at least {2 * group.size}, start fewer"
             )
-        # As many in every process, and of two images at least: their norms wait for each other.
-        self._parts = min(settings.accumulate, max(1, self._batch // 2 // ranks.size))
-        self._own_norms = share_norms(network) if ranks.size > 1 else None
+        # The same number in every process, of at least two images: their norms wait for each other.
+        self._parts = min(settings.accumulate, max(1, self._batch // 2 // group.size))
+        self._own_norms = share_norms(network) if group.size > 1 else None
         self._statistics = RunningStatistics(network)
         if device.type == "cuda":  # on the CPU a step takes as long with either layout of the weights
             network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._teacher = teacher
         self._weights = FlatWeights(network)
-        ranks.take_first_(*self._weights.vectors())
+        group.broadcast_(*self._weights.vectors())
         self._average = MovingAverage(self._weights.vectors(), recipe.ema_decay) if recipe.ema else None
         self._optimizer = build_optimizer(
             recipe,
@@ -107,11 +107,15 @@ class Loop:
         self._steps = recipe.epoch_steps(steps_per_epoch(data.train, recipe.batch_size))
         self._total = self._steps * epochs
         self._divergence = Divergence(
-            data.train.labels, len(data.classes), recipe.label_smoothing, taught=teacher is not None
+            data.train.labels, len(data.classes), recipe.label_smoothing, distilled=teacher is not None
         )
 
     def epoch(self, epoch: int) -> None:
-        """Trains one epoch."""
+        """Train one epoch.
+
+        Raises:
+            DivergedError: The loss is not finite, or has been too high for too long.
+        """
         self._network.train()
         total = torch.zeros((), device=self._device)
         loaded = self._loader.batches(
@@ -122,13 +126,13 @@ class Loop:
             epoch=epoch,
             training=True,
             augmentation=self._augmentation,
-            share=self._ranks.share,
+            share=self._group.share,
         )
         for index, (images, labels) in enumerate(islice(loaded, self._steps)):
             step = epoch * self._steps + index
-            total += self._step(moved(images, self._device), moved(labels, self._device), step)
+            total += self._step(to_device(images, self._device), to_device(labels, self._device), step)
             if (index + 1) % _CHECK_STEPS == 0 or index + 1 == self._steps:
-                loss = self._over_ranks(total)
+                loss = self._total_loss(total)
                 if not math.isfinite(loss):
                     raise DivergedError("the loss is not finite")
                 if self._report is not None:
@@ -136,17 +140,17 @@ class Loop:
         self.losses.append(loss / self._steps)
         self._divergence.check(self.losses)
 
-    def _over_ranks(self, value: Tensor) -> float:
-        """The sum over the processes, which all of them come to know: they end together."""
+    def _total_loss(self, value: Tensor) -> float:
+        """Return the sum over the processes, which is the same in all of them, so that they diverge together."""
         value = value.clone()
-        self._ranks.sum_(value)
+        self._group.sum_(value)
         return float(value)
 
     def _step(self, images: Tensor, labels: Tensor, step: int) -> Tensor:
-        """One step; returns this process's part of the batch's mean loss."""
+        """Take one step; return this process's part of the batch's mean loss."""
         recipe = self._recipe
-        for group in self._optimizer.param_groups:
-            group["lr"] = learning_rate(recipe, step, self._steps, self._schedule_epochs)
+        for parameters in self._optimizer.param_groups:
+            parameters["lr"] = learning_rate(recipe, step, self._steps, self._schedule_epochs)
         self._statistics.at(step)
         targets = functional.one_hot(labels, len(self._data.classes)).to(images.dtype)
         images, targets = mixed(
@@ -172,9 +176,9 @@ class Loop:
         return self._teacher.loss(images, logits, targets, smoothing)
 
     def _update(self) -> None:
-        """The optimizer's step with the gradients of all micro-batches and processes."""
+        """Take the optimizer's step with the gradients of all micro-batches and processes."""
         scaler, clip_norm = self._precision.scaler, self._settings.clip_norm
-        self._ranks.sum_(*self._weights.gradients())
+        self._group.sum_(*self._weights.gradients())
         if clip_norm is not None:
             scaler.unscale_(self._optimizer)
             nn.utils.clip_grad_norm_((self._weights.decayed, self._weights.plain), clip_norm)
@@ -182,15 +186,15 @@ class Loop:
         scaler.update()
 
     def validate(self) -> None:
-        """Takes validation accuracy, of the averaged weights where the recipe says so, into the curve."""
+        """Append the validation accuracy, of the averaged weights where the recipe says so, to the curve."""
         with nullcontext() if self._average is None else self._average.applied():
             found = evaluate(
-                self._network, self._data.val, self._resolution, ranks=self._ranks, loader=self._loader
+                self._network, self._data.val, self._resolution, group=self._group, loader=self._loader
             )
         self.curve.append(found.accuracy)
 
     def arguments(self) -> dict[str, Any]:
-        """Everything that decides the result, in JSON types."""
+        """Return everything that decides the result, in JSON types."""
         return {
             "versions": {"narsfast": __version__, "torch": str(torch.__version__)},
             "modules": hashlib.sha256(repr(self._network).encode()).hexdigest(),
@@ -205,12 +209,12 @@ class Loop:
             "loader": [self._loader.name, loader_version(self._loader.name)],
             "optim_backend": self._backend,
             "device": self._device.type,
-            "processes": self._ranks.size,
+            "processes": self._group.size,
             "teacher": None if self._teacher is None else self._teacher.describe(),
         }
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that the epochs to come depend on, but for the random generators."""
+        """Return everything that later epochs depend on, apart from the random generators."""
         return {
             "network": self._network.state_dict(),
             "optimizer": self._optimizer.state_dict(),
@@ -221,7 +225,7 @@ class Loop:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on from what `state_dict` gave."""
+        """Resume from what `state_dict` returned."""
         self._network.load_state_dict(state["network"])
         self._optimizer.load_state_dict(state["optimizer"])
         if self._average is not None:
@@ -231,7 +235,7 @@ class Loop:
         self.losses = state["losses"]
 
     def finish(self) -> nn.Module:
-        """The network with its final weights, each tensor with memory of its own again."""
+        """Return the network with its final weights, each tensor with memory of its own again."""
         if self._average is not None:
             self._average.swap()
         self._statistics.restore()

@@ -27,14 +27,14 @@ def build_optimizer(
     """Build the recipe's optimizer.
 
     Args:
-        recipe: optimizer, learning rate, momentum, weight decay.
-        decayed: parameters with weight decay.
-        plain: parameters without: norms and biases.
-        average: takes in the new weights at the end of each step of the optimizer.
-        backend: see `resolve_backend`.
+        recipe: Optimizer, learning rate, momentum, weight decay.
+        decayed: Parameters with weight decay.
+        plain: Parameters without: norms and biases.
+        average: Takes in the new weights at the end of each step of the optimizer.
+        backend: See `resolve_backend`.
 
     Raises:
-        UserError: the backend cannot be used here, or does not have such an optimizer.
+        UserError: The backend cannot be used here, or does not have such an optimizer.
     """
     resolved = resolve_backend(backend, device_type([*decayed, *plain]))
     step = effective_backend(recipe.optimizer, resolved)

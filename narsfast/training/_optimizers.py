@@ -34,9 +34,9 @@ class OptimizerEntry:
     """How an optimizer is built.
 
     Attributes:
-        builders: by backend. One that has ``torch`` can be computed under every backend. ``auto`` is for an optimizer
+        builders: By backend. One that has ``torch`` can be computed under every backend. ``auto`` is for an optimizer
             that chooses by itself.
-        whole_tensors: whether it treats each tensor as a whole, and so needs the tensors of the network and not the
+        whole_tensors: Whether it treats each tensor as a whole, and so needs the tensors of the network and not the
             flat vectors that the trainer joins them to.
     """
 
@@ -68,20 +68,20 @@ def register_optimizer(
     consist of tensors, numbers and texts.
 
     Args:
-        name: its value in recipes, letters, digits and underscores.
-        build: called with the parameter groups, the learning rate and the recipe; returns a `torch.optim.Optimizer`.
+        name: Its value in recipes, letters, digits and underscores.
+        build: Called with the parameter groups, the learning rate and the recipe; returns a `torch.optim.Optimizer`.
             The trainer sets ``lr`` of each group before every step.
-        description: what it is, in a few words.
-        reads: fields of a recipe that it reads beside the learning rate and the weight decay.
-        rate_factor: the field of a recipe that multiplies its learning rate, as `sgd_factor` does for SGD; None takes
+        description: What it is, in a few words.
+        reads: Fields of a recipe that it reads beside the learning rate and the weight decay.
+        rate_factor: The field of a recipe that multiplies its learning rate, as `sgd_factor` does for SGD; None takes
             the rate as it is.
-        decay_factor: the same for its weight decay.
-        epsilon: what keeps it from dividing by 0, for exports.
-        whole_tensors: whether it treats each tensor as a whole, as LAMB does, and so must not be given flat vectors.
-        timm: name of the same optimizer in timm, for exports; None where it has none.
+        decay_factor: The same for its weight decay.
+        epsilon: What keeps it from dividing by 0, for exports.
+        whole_tensors: Whether it treats each tensor as a whole, as LAMB does, and so must not be given flat vectors.
+        timm: Name of the same optimizer in timm, for exports; None where it has none.
 
     Raises:
-        UserError: the name is a built-in one's or cannot be one, or a field is not a recipe's.
+        UserError: The name is a built-in one's or cannot be one, or a field is not a recipe's.
     """
     reads = tuple(reads)
     for field in (*reads, *filter(None, (rate_factor, decay_factor))):
@@ -98,7 +98,7 @@ def optimizer_entry(name: str) -> OptimizerEntry:
     """Return how the optimizer is built that a recipe names.
 
     Raises:
-        UserError: there is no such optimizer.
+        UserError: There is no such optimizer.
     """
     return _entries[optimizer_info(name).name]
 
@@ -115,7 +115,7 @@ def effective_backend(optimizer: str, backend: OptimBackend) -> OptimBackend:
     =======  ===========================  ==================  =========  ================
 
     Raises:
-        UserError: there is no such optimizer, or nobody computes it (LAMB without apex).
+        UserError: There is no such optimizer, or nobody computes it (LAMB without apex).
     """
     found = optimizer_entry(optimizer).computed_by(backend)
     if found is None:
@@ -131,7 +131,7 @@ def check_optimizers(optimizers: Iterable[str], backend: OptimBackend) -> None:
     """Refuse optimizers that a backend, as `resolve_backend` gives it, does not have.
 
     Raises:
-        UserError: as `effective_backend`.
+        UserError: As `effective_backend`.
     """
     for optimizer in optimizers:
         effective_backend(optimizer, backend)

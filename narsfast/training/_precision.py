@@ -16,11 +16,11 @@ class Precision:
     """How one training computes: weights, gradients, optimizer and averages are float32 in every precision.
 
     float16 has a narrow range of exponents, so the loss is scaled (Micikevicius et al., "Mixed precision training",
-    ICLR 2018). A step whose gradients are not finite is left out, with its part in the moving average, and the scale
+    ICLR 2018). A step whose gradients are not finite is skipped, as is its update of the moving average, and the scale
     is halved; the scale's start and growth are torch's.
 
     Attributes:
-        scaler: of the loss; does nothing in another precision than float16.
+        scaler: Of the loss; it does nothing in a precision other than float16.
     """
 
     def __init__(self, name: PrecisionName, device: torch.device) -> None:
@@ -29,7 +29,7 @@ class Precision:
         self.scaler = GradScaler(device.type, enabled=name == "float16")
 
     def autocast(self) -> AbstractContextManager[object]:
-        """Inside, operators compute in this precision."""
+        """Return a context in which operators compute in this precision."""
         if self._dtype is None:
             return nullcontext()
         return torch.autocast(self._device, self._dtype)

@@ -1,8 +1,8 @@
-"""A trial trained by several processes of this machine: torchrun starts them, and this process waits for their answer.
+"""A trial trained by several processes of this machine: torchrun starts them, and this process waits for their answers.
 
-They meet in a folder of files: the task and, from each process that has something to say, its trial; the first one
-writes the share done now and then. torchrun puts its processes into sessions of their own, where a signal for the
-group of an executor's worker does not reach them, so each looks after those that it works for.
+They exchange files in a folder: the task, the trial (or error) of each process, and the share done, which the first
+one writes now and then. torchrun starts its processes in sessions of their own, where a signal to the process group of
+an executor's worker does not reach them, so each watches the processes that it works for, and exits with them.
 """
 
 from __future__ import annotations
@@ -23,24 +23,22 @@ from narsfast.common.files import write_file
 from narsfast.common.trial import Trial
 from narsfast.errors import UserError
 
-_GLANCE = 0.2  # seconds between looks at the processes and their progress
-_WATCH = 1.0  # seconds after which an orphan ends, at most
-_START = (
-    "import sys; sys.path[:] = sys.argv[2:]; from narsfast.training._member import main; main(sys.argv[1])"
-)
+_POLL = 0.2  # seconds between checks of the processes and their progress
+_WATCH = 1.0  # seconds after which an orphan has exited
+_START = "import sys; sys.path[:] = sys.argv[2:]; from narsfast.training._rank import main; main(sys.argv[1])"
 
 
 def run_in_processes(task: Any, processes: int, report: Callable[[float], None] | None) -> Trial:
-    """`run_trial` of a `TrialTask`, by so many processes.
+    """Do what `run_trial` does for a `TrialTask`, in several processes.
 
     Args:
-        task: what to train.
-        processes: how many, each on a GPU of its own where the task's device is cuda.
-        report: called with the share done, 0..1; what it raises ends the processes.
+        task: The `TrialTask`.
+        processes: Number of processes, each on a GPU of its own where the task's device is cuda.
+        report: Called with the share done, 0 to 1; an exception in it ends the processes.
 
     Raises:
-        UserError: as `run_trial`.
-        RuntimeError: they ended without an answer.
+        UserError: As in `run_trial`.
+        RuntimeError: They ended without an answer.
     """
     with tempfile.TemporaryDirectory(prefix="narsfast-") as name:
         folder = Path(name)
@@ -49,11 +47,11 @@ def run_in_processes(task: Any, processes: int, report: Callable[[float], None] 
             process = subprocess.Popen(_command(processes, folder), stdout=log, stderr=subprocess.STDOUT)
             try:
                 while process.poll() is None:
-                    time.sleep(_GLANCE)
+                    time.sleep(_POLL)
                     if report is not None:
                         report(_progress(folder))
             finally:
-                process.terminate()  # torchrun passes it on; it has ended by itself where all went well
+                process.terminate()  # torchrun passes it on; does nothing after a normal end
                 process.wait()
         answers = [pickle.loads(file.read_bytes()) for file in _oldest_first(folder)]
         if not answers:
@@ -82,7 +80,7 @@ def _oldest_first(folder: Path) -> list[Path]:
 
 
 def _answer(answers: list[Any]) -> Trial:
-    """What the processes say together: where one fell over, the others only say that it has left them."""
+    """Choose among the answers: where one process failed, the others only report that they lost it."""
     for answer in answers:
         if isinstance(answer, UserError):
             raise answer
@@ -90,18 +88,18 @@ def _answer(answers: list[Any]) -> Trial:
     return next((trial for trial in trials if trial.outcome == "out_of_memory"), trials[0])
 
 
-def answer(folder: Path, rank: int, found: Trial | UserError) -> None:
-    """Says what a process found."""
+def write_answer(folder: Path, rank: int, found: Trial | UserError) -> None:
+    """Write the result of a process."""
     write_file(folder / f"answer-{rank}", pickle.dumps(found))
 
 
-def tell_progress(folder: Path, share: float) -> None:
-    """Says how far the training is."""
+def write_progress(folder: Path, share: float) -> None:
+    """Write how far the training is."""
     write_file(folder / "progress", repr(share))
 
 
-def end_with(pid: int) -> None:
-    """Ends this process at once when its parent ends or the process `pid` does."""
+def exit_with(pid: int) -> None:
+    """Exit this process as soon as its parent or the process `pid` has ended."""
     parent = os.getppid()
 
     def watch() -> None:

@@ -22,7 +22,7 @@ RMSPROP_ALPHA = 0.9
 
 
 class _Row(NamedTuple):
-    """A weight and all that one step reads or writes with it; the average is None where there is none."""
+    """A weight and everything that one step reads or writes with it; the average is None where there is none."""
 
     weight: Tensor
     gradient: Tensor
@@ -45,22 +45,24 @@ class RMSpropTF(Optimizer):
     torch.optim.RMSprop puts epsilon outside the root, starts s at zero and multiplies by the learning rate
     after the momentum.
 
-    The compiled step visits each weight once and takes it into its average on the way. It is for float32 on
-    the CPU, or on a CUDA device where this build has kernels for it, dense in memory in any order of dimensions,
-    with a gradient, states and an average on the same device in the same order.
+    The compiled step visits each weight once and updates its average in the same pass. It takes float32 on the CPU, or
+    on a CUDA device where this build has kernels for it, dense in memory in any order of dimensions, with a gradient,
+    states and an average on the same device in the same order.
 
     Args:
-        params: parameters or parameter groups.
-        lr: learning rate.
-        alpha: decay of the mean square.
-        eps: see above.
-        momentum: see above.
-        weight_decay: times the weight, added to its gradient.
-        average: takes in the weights, and what else it averages, at the end of each step. It is no part of
-            `state_dict`, and a copy of the optimizer is without it.
-        backend: ``native``: the compiled step, and an error for a weight that it is not for; ``torch``: torch's
-            multi-tensor operators; ``auto``: for each weight on the CPU the compiled step if it is for it, else
-            torch.
+        params: Parameters or parameter groups.
+        lr: Learning rate.
+        alpha: Decay of the mean square.
+        eps: Added to the mean square, inside the root.
+        momentum: Decay of the velocity v.
+        weight_decay: Times the weight, added to its gradient.
+        average: As the attribute.
+        backend: ``native``: the compiled step, and an error for a weight that it does not take; ``torch``: torch's
+            multi-tensor operators; ``auto``: the compiled step for each weight on the CPU that it takes, else torch.
+
+    Attributes:
+        average: Updated with the new weights, and everything else that it averages, at the end of each step; None is
+            without. It is not part of `state_dict`, and a copy of the optimizer is without it.
     """
 
     average: MovingAverage | None = None
@@ -87,7 +89,7 @@ class RMSpropTF(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """One step; parameters without a gradient are left alone, but their averages go on."""
+        """Take one step; parameters without a gradient are left alone, but their averages are updated."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -130,14 +132,18 @@ class RMSpropTF(Optimizer):
         return state["square"], state["velocity"]
 
     def _takes(self, row: _Row) -> bool:
-        """Whether the compiled step has to take a row."""
+        """Tell whether the compiled step takes a row.
+
+        Raises:
+            ValueError: It cannot, and the backend allows no other.
+        """
         if self._backend == "torch" or (self._backend == "auto" and not row.weight.is_cpu):
             return False
         takes = _same_memory(row if row.average is not None else row[:-1])  # type: ignore[arg-type]
         if not takes and self._backend == "native":
             raise ValueError(
                 f"a weight of shape {tuple(row.weight.shape)} is {row.weight.dtype} on {row.weight.device} with "
-                f"strides {row.weight.stride()} and a gradient of {row.gradient.stride()}; the backend 'native' is for "
+                f"strides {row.weight.stride()} and a gradient of {row.gradient.stride()}; the backend 'native' takes "
                 "dense float32 on the CPU, or on CUDA in a build with kernels, with a gradient, states and an average "
                 "of the same strides: take 'auto'"
             )
@@ -145,7 +151,7 @@ class RMSpropTF(Optimizer):
 
 
 def _same_memory(tensors: tuple[Tensor, ...]) -> bool:
-    """Whether element i in memory is the same element of all of these, float32 on a device of the compiled step."""
+    """Tell whether element i in memory is the same element of all tensors, float32 on a device of the compiled step."""
     first = tensors[0]
     shape = first.shape
     on_cpu = first.is_cpu
@@ -165,7 +171,7 @@ def _same_memory(tensors: tuple[Tensor, ...]) -> bool:
 
 
 def _dense(shape: tuple[int, ...], strides: tuple[int, ...]) -> bool:
-    """Whether a tensor fills its memory, whatever the order of its dimensions."""
+    """Tell whether a tensor fills its memory, whatever the order of its dimensions."""
     expected = 1
     for stride, size in sorted(
         (stride, size) for stride, size in zip(strides, shape, strict=True) if size != 1
@@ -179,7 +185,7 @@ def _dense(shape: tuple[int, ...], strides: tuple[int, ...]) -> bool:
 def _native_step(
     groups: list[dict[str, Any]], rows: list[tuple[_Row, int]], kept: float, device: torch.device
 ) -> None:
-    """The compiled step of rows on one device, each with the index of its group, and of their averages."""
+    """Take the compiled step of rows on one device, each with the index of its group, and update their averages."""
     constants = [(float(g["lr"]), g["alpha"], g["eps"], g["momentum"], g["weight_decay"]) for g in groups]
     tensors = [
         (
@@ -203,7 +209,7 @@ def _native_step(
 
 
 def _torch_step(group: dict[str, Any], rows: list[_Row]) -> None:
-    """The step of one group by torch; without averages."""
+    """Take the step of one group by torch; without averages."""
     weights = [row.weight for row in rows]
     squares = [row.square for row in rows]
     velocities = [row.velocity for row in rows]

@@ -8,24 +8,24 @@ from narsfast.space import Recipe
 
 
 def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int, schedule_epochs: int) -> float:
-    """Linear warm-up times decay.
+    """Return the learning rate of a step: linear warm-up times decay.
 
-    With the share t of the schedule that is over, and `lr_final` f, the decay is
+    With t the share of the schedule that is over and f = `lr_final`, the decay is
 
     - ``exponential``: ``f ** t``;
     - ``cosine``: ``f + (1 - f) * (1 + cos(pi * t)) / 2`` (Loshchilov and Hutter, ICLR 2017, without restarts);
     - ``step``: 1, then ``sqrt(f)`` after a third of the schedule, then f after two thirds (with f = 0.01 the
       division by 10 at epochs 30 and 60 of 90 that He et al. 2016 trained residual networks with).
 
-    It is already going on during warm-up. Both follow the steps, or with `schedule_by` ``epoch`` are set once
-    at the beginning of each epoch. A training that is stopped early keeps the long schedule: it is a prefix of
-    the full training.
+    The decay starts with the warm-up. Both follow the steps, or with `schedule_by` ``epoch`` change once, at the
+    beginning of each epoch. A training that is stopped early keeps the long schedule: it is a prefix of the full
+    training.
 
     Args:
-        recipe: learning rate, warm-up and decay.
-        step: counted from 0 over the whole training.
-        steps_per_epoch: steps of one epoch.
-        schedule_epochs: epochs after which the decay reaches `lr_final`.
+        recipe: Learning rate, warm-up and decay.
+        step: Counted from 0 over the whole training.
+        steps_per_epoch: Steps of one epoch.
+        schedule_epochs: Epochs after which the decay reaches `lr_final`.
     """
     if recipe.schedule_by == "epoch":
         step, steps_per_epoch = step // steps_per_epoch, 1
@@ -35,7 +35,7 @@ def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int, schedule_epoc
 
 
 def _decay(recipe: Recipe, over: float) -> float:
-    """Share of the peak that is left after the share `over` of the schedule."""
+    """Return the share of the peak that is left after the share `over` of the schedule."""
     final = recipe.lr_final
     if recipe.schedule == "cosine":
         return final + (1.0 - final) * (1.0 + math.cos(math.pi * over)) / 2

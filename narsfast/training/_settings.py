@@ -31,13 +31,13 @@ class TrainerSettings(BaseModel):
     loader: LoaderChoice = option_field("loader")
 
     def resolved(self, data: DataSource | Dataset) -> TrainerSettings:
-        """These settings with what each ``auto`` stands for on this machine.
+        """Return these settings with what each ``auto`` stands for on this machine.
 
         Args:
-            data: what will be trained on.
+            data: That will be trained on.
 
         Raises:
-            UserError: what is asked for cannot be used here.
+            UserError: What is asked for cannot be used here.
         """
         device = resolve_device(self.device)
         return self.model_copy(

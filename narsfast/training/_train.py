@@ -1,4 +1,4 @@
-"""One training: a network, a recipe, data -> learning curve and weights."""
+"""One training: of a network, a recipe and data it makes a learning curve and weights."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from narsfast.space import Recipe
 
 from ._checkpoint import Checkpoint
 from ._device import training_device
-from ._distil import Teacher
+from ._distillation import Teacher
 from ._divergence import DivergedError
 from ._loop import Loop, Report
-from ._ranks import Ranks
+from ._process_group import ProcessGroup
 from ._settings import TrainerSettings
 
 if TYPE_CHECKING:
@@ -35,13 +35,13 @@ class Training:
     """What came out of one training.
 
     Attributes:
-        curve: validation accuracy in percent after each epoch, up to where it ended.
-        losses: mean training loss of each epoch.
+        curve: Validation accuracy in percent after each epoch, up to where the training ended.
+        losses: Mean training loss of each epoch.
         outcome: ``ok`` or ``diverged``.
-        seconds: wall-clock time.
-        message: one line on an outcome other than ``ok``, else empty.
-        network: with the final weights (the averaged ones where the recipe says so), in evaluation mode; None
-            unless asked for or diverged.
+        seconds: Wall-clock time.
+        message: One line on an outcome other than ``ok``, else empty.
+        network: With the final weights (the averaged ones where the recipe says so), in evaluation mode; None where
+            it was not asked for, or the training diverged.
     """
 
     curve: tuple[float, ...]
@@ -53,7 +53,7 @@ class Training:
 
 
 class TrainingOptions(TypedDict, total=False):
-    """What `train_network` takes beside what is trained, and how long."""
+    """Optional arguments of `train_network`."""
 
     schedule_epochs: int | None
     settings: TrainerSettings | None
@@ -75,15 +75,15 @@ def train(
     """Train a network from scratch.
 
     Args:
-        network: it is evaluated at its resolution, and trained at the recipe's share of it.
-        recipe: how to train.
-        data: train and val are read, test is not.
-        epochs: to train.
-        seed: of the trial.
-        **options: as in `train_network`.
+        network: It is evaluated at its resolution, and trained at the recipe's share of it.
+        recipe: How to train.
+        data: Train and val are read, test is not.
+        epochs: Number of epochs.
+        seed: Of the trial.
+        **options: As in `train_network`.
 
     Raises:
-        UserError: as `train_network`; there is no such network, or the recipe has a drop path that it cannot take.
+        UserError: As in `train_network`; there is no such network, or it has no drop path and the recipe has one.
     """
     ops = (options.get("settings") or TrainerSettings()).ops
 
@@ -111,30 +111,30 @@ def train_network(
     checkpoint_epochs: int = 1,
     teacher: Teacher | None = None,
 ) -> Training:
-    """Trains a network from scratch.
+    """Train a network from scratch.
 
     The same arguments and versions give the same result on the same kind of machine: initial weights, dropout
     and drop path come from a generator seeded by `seed` (torch's global state is restored), order and
     augmentation are keyed by (seed, epoch, sample).
 
     Args:
-        build: makes the network on the CPU, with the recipe's dropout and drop path already in it.
-        resolution: side of the images that it is evaluated at, pixels; it is trained at the recipe's share of it.
-        recipe: how to train.
-        data: train and val are read, test is not.
-        epochs: to train.
-        seed: of the trial.
-        schedule_epochs: length of the learning-rate schedule, at least `epochs` (default: `epochs`).
-        settings: how the training is computed; None is every default.
-        report: called with the share done, 0..1, every now and then.
-        keep_network: hand back the trained network.
-        checkpoint: file that keeps the state of the training while it goes on: one that was killed goes on from
-            there, and its result is bit for bit the one without interruption. Deleted when the training is done.
-        checkpoint_epochs: epochs from one checkpoint to the next.
-        teacher: whose answers count in the loss; None is the labels alone.
+        build: Returns the network on the CPU, with the recipe's dropout and drop path.
+        resolution: Side of the images that it is evaluated at, pixels; it is trained at the recipe's share of it.
+        recipe: How to train.
+        data: Train and val are read, test is not.
+        epochs: Number of epochs.
+        seed: Of the trial.
+        schedule_epochs: Length of the learning-rate schedule, at least `epochs` (default: `epochs`).
+        settings: How the training is computed; None is every default.
+        report: Called with the share done, 0 to 1, every now and then.
+        keep_network: Whether to return the trained network.
+        checkpoint: File that keeps the state of the training until it ends: one that was killed is resumed from
+            there, and its result is bit for bit that of one without an interruption.
+        checkpoint_epochs: Epochs from one checkpoint to the next.
+        teacher: Part of the loss; None is the labels alone.
 
     Raises:
-        UserError: arguments that do not fit each other or this machine, or a checkpoint of other arguments.
+        UserError: The arguments contradict each other or this machine, or the checkpoint is of other arguments.
     """
     schedule_epochs = epochs if schedule_epochs is None else schedule_epochs
     if not 1 <= epochs <= schedule_epochs:
@@ -144,7 +144,7 @@ def train_network(
     settings = settings or TrainerSettings()
     device = training_device(settings.device)
     loader = _loader(settings, data, device)
-    ranks = Ranks.here()
+    group = ProcessGroup.current()
     start = time.perf_counter()
     outcome: Outcome = "ok"
     message = ""
@@ -152,8 +152,8 @@ def train_network(
     with torch_threads(settings.threads_per_trial), own_generators:
         torch.manual_seed(derived_seed(seed))
         network = build()
-        if ranks.rank > 0:
-            torch.manual_seed(derived_seed(seed, ranks.rank))  # dropout of its own
+        if group.rank > 0:
+            torch.manual_seed(derived_seed(seed, group.rank))  # its own dropout
         loop = Loop(
             network,
             resolution,
@@ -165,13 +165,13 @@ def train_network(
             settings=settings,
             device=device,
             loader=loader,
-            ranks=ranks,
+            group=group,
             report=report,
             teacher=teacher,
         )
         kept = None
         if checkpoint is not None:
-            kept = Checkpoint(checkpoint, loop.arguments(), ranks, device)
+            kept = Checkpoint(checkpoint, loop.arguments(), group, device)
             if (state := kept.load()) is not None:
                 loop.load_state_dict(state)
         try:
@@ -190,7 +190,7 @@ def train_network(
 
 
 def _loader(settings: TrainerSettings, data: Dataset, device: torch.device) -> Loader:
-    """The loader of the settings; DALI decodes on the device of the training."""
+    """Open the loader of the settings; DALI decodes on the device of the training."""
     name = resolve_loader(settings.loader, data)
     decoder = device.index or 0 if name == "dali" and device.type == "cuda" else None
     return open_loader(name, data=data, threads=settings.threads_per_trial, device=decoder)

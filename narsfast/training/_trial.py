@@ -17,9 +17,9 @@ from narsfast.errors import UserError
 from narsfast.space import Recipe
 
 from ._checkpoint import CHECKPOINT_FILE
-from ._distil import Distillation, Teacher
+from ._distillation import Distillation, Teacher
+from ._process_group import ProcessGroup
 from ._processes import run_in_processes
-from ._ranks import Ranks
 from ._settings import TrainerSettings
 from ._train import Training, TrainingOptions, train
 
@@ -28,22 +28,22 @@ _MEMORY_MESSAGES = ("can't allocate memory", "not enough memory", "out of memory
 
 @dataclass(frozen=True)
 class TrialTask:
-    """What to train.
+    """Everything that one trial is told.
 
     Attributes:
-        candidate: id of the candidate.
-        network: what to train.
-        recipe: fields of `narsfast.space.Recipe`; what is not named keeps its default.
-        data: what `narsfast.data.load_data` takes: ``digits``, a folder or a stored data set.
-        epochs: to train.
-        schedule_epochs: length of the learning-rate schedule.
-        seed: of the trial.
-        settings: how the training is computed.
-        output: folder that gets ``weights.safetensors``, and while the training goes on a checkpoint after each
-            epoch; None keeps nothing.
-        data_resolution: the largest resolution of the run, pixels: data that is loaded for it serves all its trials.
-        mirror: whether a mirrored image keeps its class.
-        distillation: who teaches, beside the labels; None is nobody.
+        candidate: Id of the candidate.
+        network: The network to train.
+        recipe: Fields of `narsfast.space.Recipe`; others keep their default.
+        data: As `narsfast.data.load_data` takes it: ``digits``, a folder or a stored data set.
+        epochs: Number of epochs.
+        schedule_epochs: Length of the learning-rate schedule.
+        seed: Of the trial.
+        settings: How the training is computed.
+        output: Folder for ``weights.safetensors``, and until the training ends for a checkpoint after each epoch; None
+            keeps nothing.
+        data_resolution: The largest resolution of the run, pixels: data that is loaded for it serves all its trials.
+        mirror: Whether a mirrored image keeps its class.
+        distillation: The teacher; None is none.
     """
 
     candidate: str
@@ -61,22 +61,22 @@ class TrialTask:
 
 
 def run_trial(task: TrialTask, report: Callable[[float], None] | None = None) -> Trial:
-    """Trains one candidate.
+    """Train one candidate.
 
-    The data is loaded once a process. Divergence, lack of memory and any other failure of the training are
-    outcomes; the learning curve of a training that fell over is lost, as nothing of it can be trusted. A task with
-    several `processes_per_trial` is trained by as many; where this process is one of those already, it does its part.
+    The data is loaded once per process. Divergence, lack of memory and any other failure of the training are
+    outcomes; the learning curve of a training that failed is dropped, as it cannot be trusted. A task with several
+    `processes_per_trial` is trained by as many; where this process is one of them already, it does its part.
 
     Args:
-        task: what to train.
-        report: called with the share done, 0..1.
+        task: The candidate, and how to train it.
+        report: Called with the share done, 0 to 1.
 
     Raises:
-        UserError: the data, the recipe or the settings cannot be used; then no trial of the run could.
+        UserError: The data, the recipe or the settings cannot be used, in this trial and in any other of the run.
     """
-    ranks = Ranks.here()
+    group = ProcessGroup.current()
     processes = task.settings.processes_per_trial
-    if processes > 1 and ranks.size == 1:
+    if processes > 1 and group.size == 1:
         return run_in_processes(task, processes, report)
     start = time.perf_counter()
     data = shared_data(task.data, task.data_resolution, task.mirror)
@@ -85,7 +85,7 @@ def run_trial(task: TrialTask, report: Callable[[float], None] | None = None) ->
     outcome: Outcome
     try:
         training = _train(task, recipe, data, report)
-        if task.output is not None and training.network is not None and ranks.rank == 0:
+        if task.output is not None and training.network is not None and group.rank == 0:
             save_weights(training.network, Path(task.output, WEIGHTS_FILE))
         curve, outcome, message = training.curve, training.outcome, training.message
     except UserError:

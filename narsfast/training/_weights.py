@@ -1,4 +1,4 @@
-"""A network's weights as a few flat vectors, and their moving average."""
+"""A network's weights in a few flat vectors, and their moving average."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-_ALIGNMENT = 16  # elements; keeps every view on a 64-byte boundary, and vectors free of a rest that is no whole register
+_ALIGNMENT = 16  # elements: every view starts on a 64-byte boundary, and vectors fill whole registers
 
 
 class FlatWeights:
     """A network's parameters and float buffers in flat vectors, of which its tensors become views.
 
-    A small network has some hundred small tensors, and an optimizer that visits each pays more for calls than
-    for arithmetic.
+    A small network has some hundred small tensors, and an optimizer that visits each spends more time on calls than
+    on arithmetic.
 
     Args:
-        network: changed in place: its tensors share memory afterwards (`state_dict` works as before).
+        network: Changed in place: its tensors share memory afterwards (`state_dict` works as before).
 
     Attributes:
-        decayed: parameters of two and more dimensions (weights of convolutions and linear layers), one flat
-            vector.
-        plain: the other parameters (norms and biases), the same.
-        buffers: what is not trained: float buffers (running statistics of the norms) and frozen parameters, the same.
+        decayed: One flat vector of the parameters with two and more dimensions (weights of convolutions and linear
+            layers).
+        plain: One of the other parameters (norms and biases).
+        buffers: One of what is not trained: float buffers (running statistics of the norms) and frozen parameters.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -38,23 +38,23 @@ class FlatWeights:
         self.buffers = _flatten([tensor for tensor in kept if tensor.is_floating_point()], device)
 
     def vectors(self) -> list[Tensor]:
-        """The three vectors."""
+        """Return the three vectors."""
         return [self.decayed, self.plain, self.buffers]
 
     def groups(self, whole_tensors: bool = False) -> tuple[list[Tensor], list[Tensor]]:
-        """What an optimizer is given, with and without weight decay: a vector each, or the network's tensors.
+        """Return what an optimizer steps, with and without weight decay: one vector each, or the network's tensors.
 
         Args:
-            whole_tensors: for an optimizer that looks at each tensor as a whole.
+            whole_tensors: Whether the optimizer treats each tensor as a whole, and so needs the network's tensors.
         """
         return self._tensors if whole_tensors else ([self.decayed], [self.plain])
 
     def gradients(self) -> list[Tensor]:
-        """The vectors' gradients, of those that have some."""
+        """Return the gradients of the vectors that have one."""
         return [vector.grad for vector in (self.decayed, self.plain) if vector.grad is not None]
 
     def zero_grad(self) -> None:
-        """Sets all gradients to zero, in place."""
+        """Set all gradients to zero, in place."""
         for gradient in self.gradients():
             gradient.zero_()
 
@@ -87,11 +87,11 @@ class MovingAverage:
     bound is this project's choice: without it a short training would be judged by its initial weights.
 
     Args:
-        tensors: what is averaged: parameters and float buffers, or the vectors of `FlatWeights`.
-        decay: the largest share kept.
+        tensors: Tensors to average: parameters and float buffers, or the vectors of `FlatWeights`.
+        decay: The largest share kept.
 
     Attributes:
-        pairs: each of `tensors` and its average, of the same shape and strides where the tensor is dense.
+        pairs: Each of `tensors` and its average, of the same shape and strides where the tensor is dense.
     """
 
     def __init__(self, tensors: Iterable[Tensor], decay: float) -> None:
@@ -100,31 +100,31 @@ class MovingAverage:
         self._steps = 0
 
     def advance(self) -> float:
-        """Counts a step whose weights the caller takes into the averages; returns the share that they keep."""
+        """Count a step whose weights the caller adds to the averages; return the share that these keep."""
         self._steps += 1
         return ema_decay(self._decay, self._steps)
 
     @torch.no_grad()
     def update(self) -> None:
-        """Takes the present weights into the average; once after each step of an optimizer that does not."""
+        """Add the present weights to the average: once after each step of an optimizer that does not do it itself."""
         kept = self.advance()
         for tensor, average in self.pairs:
             average.lerp_(tensor, 1.0 - kept)
 
     def state_dict(self) -> dict[str, Any]:
-        """The averages and the number of steps."""
+        """Return the averages and the number of steps."""
         return {"averages": [average for _, average in self.pairs], "steps": self._steps}
 
     @torch.no_grad()
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on from what `state_dict` gave for the same tensors."""
+        """Resume from what `state_dict` returned for the same tensors."""
         for (_, average), stored in zip(self.pairs, state["averages"], strict=True):
             average.copy_(stored)
         self._steps = state["steps"]
 
     @torch.no_grad()
     def swap(self) -> None:
-        """Exchanges the network's weights and the average."""
+        """Exchange the network's weights and the average."""
         for tensor, average in self.pairs:
             present = tensor.clone()
             tensor.copy_(average)
@@ -132,7 +132,7 @@ class MovingAverage:
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Inside, the network has the averaged weights."""
+        """Give the network the averaged weights inside the block."""
         self.swap()
         try:
             yield
@@ -141,5 +141,5 @@ class MovingAverage:
 
 
 def ema_decay(decay: float, step: int) -> float:
-    """Share of itself that the average keeps at `step`, counted from 1."""
+    """Return the share of itself that the average keeps at `step`, counted from 1."""
     return min(decay, (1 + step) / (10 + step))

@@ -6,7 +6,7 @@ from PIL import Image
 
 
 def write_image(path: Path, seed: int, size: tuple[int, int] = (40, 30)) -> None:
-    """A photo-like smooth random image; the file's suffix decides the format."""
+    """Write a smooth random image like a photo; the file's suffix decides the format."""
     path.parent.mkdir(parents=True, exist_ok=True)
     small = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), dtype=np.uint8)
     Image.fromarray(small).resize(size, Image.Resampling.BICUBIC).save(path)
@@ -14,7 +14,7 @@ def write_image(path: Path, seed: int, size: tuple[int, int] = (40, 30)) -> None
 
 @pytest.fixture
 def make_folder(tmp_path):
-    """Writes ``{"train/cat": 3, ...}``: so many images in each folder below a root."""
+    """Provide a function that writes ``{"train/cat": 3, ...}``: so many images in each folder below a root."""
 
     def make(counts: dict[str, int], suffix: str = "jpg", size: tuple[int, int] = (40, 30)) -> Path:
         root = tmp_path / "photos"

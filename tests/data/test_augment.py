@@ -15,7 +15,7 @@ def noise(n=300, side=40, channels=3):
 
 
 @pytest.mark.parametrize("preprocess", [PHOTO, GRAY], ids=["rgb", "gray"])
-def test_an_erased_rectangle_has_the_mean_color(preprocess):
+def test_erased_rectangle_has_the_mean_color(preprocess):
     before = noise(channels=preprocess.in_chans)
     after = before.copy()
     erase(after, 1.0, np.arange(300), preprocess, **KEYS)
@@ -39,7 +39,7 @@ def test_an_erased_rectangle_has_the_mean_color(preprocess):
     assert abs(np.median(ratios) - 1) < 0.25
 
 
-def test_erasing_hits_its_share_of_the_images_anywhere():
+def test_erasing_hits_its_share_of_the_images_everywhere():
     pixels = np.full((2000, 8, 8, 1), 200, np.uint8)
     erase(pixels, 0.25, np.arange(2000), GRAY, **KEYS)
     hit = (pixels != 200).any(axis=(1, 2, 3))
@@ -71,7 +71,7 @@ def test_color_jitter_leaves_the_hue_alone():
     assert len({tuple(pixel) for pixel in pixels}) > 50
 
 
-def test_corners_that_a_policy_empties_have_the_mean_color():
+def test_corners_emptied_by_a_policy_have_the_mean_color():
     images = [Image.fromarray(np.full((32, 32, 3), 255, np.uint8))] * 200
     policy = apply_policy(images, Augmentation("trivialaugment"), np.arange(200), PHOTO, **KEYS)
     filled = sum((np.asarray(image) == mean_color(PHOTO)).all(axis=2).any() for image in policy)

@@ -30,7 +30,7 @@ def by_sample(split, **options):
 
 @pytest.mark.parametrize("kind", AUGMENTATIONS)
 @pytest.mark.parametrize("name", ["color", "digits"])
-def test_form_of_training_batches(name, kind):
+def test_training_batches_have_their_shape_type_and_layout(name, kind):
     split = color_split() if name == "color" else load_data("digits").val
     x, y = next(iter(batches(split, 24, 8, training=True, augmentation=Augmentation(kind))))
     assert x.shape == (8, split.preprocess.in_chans, 24, 24)
@@ -92,7 +92,7 @@ def test_strength_of_randaugment_is_its_magnitude():
 
 @pytest.mark.parametrize("option", [{"color": 0.4}, {"erasing": 0.5}])
 @pytest.mark.parametrize("kind", ["none", "crop", "randaugment"])
-def test_color_and_erasing_go_with_every_augmentation(kind, option):
+def test_color_and_erasing_combine_with_every_augmentation(kind, option):
     split, augmentation = color_split(), Augmentation(kind, **option)
     state = torch.get_rng_state()
     first = by_sample(split, augmentation=augmentation, seed=3, epoch=2)
@@ -126,7 +126,7 @@ def test_order_changes_with_epoch_and_seed_and_visits_all():
     assert orders[0] != orders[2]
 
 
-def test_incomplete_last_batch_is_for_evaluation_only():
+def test_incomplete_last_batch_is_left_out_in_training():
     split = load_data("digits").val
     assert [len(y) for _, y in batches(split, 8, 100)] == [100, 100, 100, 59]
     assert [len(y) for _, y in batches(split, 8, 100, training=True)] == [100, 100, 100]
@@ -134,7 +134,7 @@ def test_incomplete_last_batch_is_for_evaluation_only():
     assert [steps_per_epoch(split, b) for b in (100, 1000)] == [3, 1]
 
 
-def test_evaluation_is_the_normalized_center():
+def test_evaluation_images_are_normalized_center_crops():
     split = color_split(height=40, width=60)
     (x, y), *_ = batches(split, 20, 24)
     image = split.images.read(np.array([5]))[0]
@@ -180,7 +180,7 @@ def test_training_crops_keep_their_ranges_and_mirror_half():
     assert abs(boxes[:, 0].mean() - (60 - boxes[:, 2]).mean()) < 0.5
 
 
-def test_no_mirroring_where_it_changes_the_class():
+def test_nothing_is_mirrored_where_that_changes_the_class():
     sizes = np.tile([[32, 32]], (100, 1))
     _, mirrored = training_crops(sizes, np.arange(100), dataclasses.replace(PHOTO, mirror=False), 0, 0)
     assert not mirrored.any()

@@ -39,7 +39,7 @@ def photos(request, folder):
 
 
 def unique(split):
-    """The split with the sample as its label."""
+    """Return the split with the sample as its label."""
     return dataclasses.replace(split, labels=np.arange(len(split)))
 
 
@@ -51,11 +51,11 @@ def by_sample(load, split, batch_size=6, **options):
 
 
 def levels(difference, split):
-    """A difference of normalized pixels in steps of the 256 gray levels."""
+    """Return a difference of normalized pixels in steps of the 256 gray levels."""
     return difference.abs() * 255 * torch.tensor(split.preprocess.std).view(-1, 1, 1)
 
 
-def test_evaluation_is_that_of_the_reference(dali, photos):
+def test_evaluation_is_close_to_the_reference(dali, photos):
     found, expected = (list(load(photos.val, SIDE, 4)) for load in (dali, batches))
     assert [len(y) for _, y in found] == [4, 4, 3]
     for (x, y), (reference, labels) in zip(found, expected, strict=True):
@@ -68,7 +68,7 @@ def test_evaluation_is_that_of_the_reference(dali, photos):
         assert difference.max() < 4.5
 
 
-def test_training_crops_mirrors_and_order_are_those_of_the_reference(dali, photos):
+def test_crops_mirroring_and_order_are_those_of_the_reference(dali, photos):
     for options in ({"seed": 3, "epoch": 1}, {"augmentation": Augmentation("none")}):
         found, expected = (
             list(load(photos.train, SIDE, 7, training=True, **options)) for load in (dali, batches)
@@ -80,7 +80,7 @@ def test_training_crops_mirrors_and_order_are_those_of_the_reference(dali, photo
             assert levels(x - reference, photos.train).mean() < 0.7
 
 
-def test_digits(dali):
+def test_digits_are_close_to_the_reference(dali):
     digits = load_data("digits")
     for options in ({}, {"training": True}):
         (x, y), (reference, labels) = (
@@ -147,7 +147,7 @@ def test_choices_of_policies_follow_the_published_shares():
     assert abs((later.operation > 0).mean() - table[:, 1, 1].mean()) < 0.02
 
 
-def test_color_and_erasing_at_the_strength_asked_for(dali, photos):
+def test_color_and_erasing_have_the_strength_asked_for(dali, photos):
     split = photos.train
     plain = by_sample(dali, split)
     erased = by_sample(dali, split, augmentation=Augmentation(erasing=1.0))
@@ -162,7 +162,7 @@ def test_color_and_erasing_at_the_strength_asked_for(dali, photos):
     assert 0.5 < np.mean(distances) < 26  # a tenth of 255
 
 
-def test_incomplete_last_batch_is_for_evaluation_only(dali, photos):
+def test_incomplete_last_batch_is_left_out_in_training(dali, photos):
     assert [len(y) for _, y in dali(photos.train, SIDE, 10)] == [10, 10, 4]
     assert [len(y) for _, y in dali(photos.train, SIDE, 10, training=True)] == [10, 10]
     assert [len(y) for _, y in dali(photos.train, SIDE, 100, training=True)] == [24]
@@ -180,7 +180,7 @@ def test_shares_are_disjoint_and_together_the_epoch(dali, photos, training):
     assert sorted(parts) == list(range(24))
 
 
-def test_batches_that_are_kept_stay_as_they_were(dali, photos):
+def test_kept_batches_do_not_change(dali, photos):
     kept, copies = [], []
     for epoch in range(4):
         for images, _ in dali(photos.train, SIDE, 4, training=True, epoch=epoch):
@@ -192,7 +192,7 @@ def test_batches_that_are_kept_stay_as_they_were(dali, photos):
     assert all(images.equal(copy) for images, copy in zip(kept[1:], copies[1:], strict=True))
 
 
-def test_a_pass_that_is_left_early_does_not_leak_into_the_next(dali, photos):
+def test_pass_that_is_left_early_does_not_change_the_next(dali, photos):
     expected = [y.tolist() for _, y in dali(unique(photos.train), SIDE, 4, training=True)]
     list(itertools.islice(dali(unique(photos.train), SIDE, 4, training=True, epoch=1), 1))
     side_by_side = zip(*(dali(unique(photos.train), SIDE, 4, training=True) for _ in range(2)), strict=True)
@@ -240,7 +240,7 @@ def test_every_good_file_is_read_and_broken_ones_are_named(dali, odd_folder):
 
 @pytest.fixture
 def refused(folder, monkeypatch):
-    """Data with one good file that DALI is shown a part of, and the file."""
+    """Return data with one good file that DALI is given a part of, and the file."""
     data = load_folder(folder, SIDE, True, cache_bytes=0)
     path = data.train.images._paths[7]
     whole = FileImages._content
@@ -254,7 +254,7 @@ def refused(folder, monkeypatch):
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_what_dali_cannot_decode_is_read_by_pillow(dali, refused, caplog, training):
+def test_file_that_dali_cannot_decode_is_read_by_pillow(dali, refused, caplog, training):
     """A file that DALI refuses among good ones costs nothing but a warning."""
     data, path = refused
     with caplog.at_level(logging.WARNING):
@@ -268,7 +268,7 @@ def test_what_dali_cannot_decode_is_read_by_pillow(dali, refused, caplog, traini
 
 
 @pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
-def test_a_pass_that_is_left_before_a_refused_file_ends_quietly(dali, refused):
+def test_pass_that_is_left_before_a_refused_file_ends_quietly(dali, refused):
     data, _ = refused
     place = [7 in part for part in training_parts(len(data.train), 4, 0, 0)].index(True)
     for taken in range(1, place + 1):  # the file is among those that are read ahead
@@ -278,7 +278,7 @@ def test_a_pass_that_is_left_before_a_refused_file_ends_quietly(dali, refused):
     assert len(list(dali(data.train, SIDE, 4, training=True))) == 6
 
 
-def test_a_failure_that_is_not_for_a_file_is_raised(folder, monkeypatch, caplog):
+def test_failure_that_no_file_causes_is_raised(folder, monkeypatch, caplog):
     class Failing(Pipelines):
         def run(self, batches):
             list(batches)
@@ -293,7 +293,7 @@ def test_a_failure_that_is_not_for_a_file_is_raised(folder, monkeypatch, caplog)
     assert "cannot decode" not in caplog.text
 
 
-def test_a_file_that_breaks_later_is_named(folder):
+def test_file_that_breaks_later_is_named(folder):
     data = load_folder(folder, SIDE, True, cache_bytes=0)
     path = data.train.images._paths[7]
     whole = path.read_bytes()
@@ -305,7 +305,7 @@ def test_a_file_that_breaks_later_is_named(folder):
 
 
 @pytest.mark.parametrize("share", [(0, 1), (1, 2)])
-def test_a_split_that_is_not_kept_gives_the_same(dali, folder, monkeypatch, share):
+def test_split_too_large_to_keep_gives_the_same_batches(dali, folder, monkeypatch, share):
     data = load_folder(folder, SIDE, True, cache_bytes=0)
     expected = list(batches(data.train, SIDE, 5, share=share))
     monkeypatch.setattr("narsfast.data._batches._EVALUATION_CACHE", 0)
@@ -316,7 +316,7 @@ def test_a_split_that_is_not_kept_gives_the_same(dali, folder, monkeypatch, shar
 
 
 @pytest.mark.parametrize("gray", [30, 128, 220])
-def test_color_is_that_of_the_reference(dali, make_folder, gray):
+def test_color_jitter_is_close_to_the_reference(dali, make_folder, gray):
     """Of images that are dark or bright as a whole, brightness changes and contrast does not."""
     root = make_folder(PHOTOS)
     for path in root.glob("train/*/*.jpg"):
@@ -340,7 +340,7 @@ def test_color_is_that_of_the_reference(dali, make_folder, gray):
     assert spreads[0] == pytest.approx(spreads[1], rel=0.2)
 
 
-def test_a_device_that_is_not_there_is_one_clear_error():
+def test_missing_device_is_refused():
     with pytest.raises(UserError, match=r"cannot use CUDA device 99, as this machine has \d+ with a driver"):
         open_loader("dali", device=99)
     with pytest.raises(UserError, match="cannot use CUDA device -1"):
@@ -351,7 +351,7 @@ def test_a_device_that_is_not_there_is_one_clear_error():
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_on_a_gpu(dali, photos):
+def test_batches_on_a_gpu_are_close_to_the_reference(dali, photos):
     load = open_loader("dali", device=0).batches
     for options in ({}, {"training": True, "augmentation": "randaugment", "color": 0.2, "erasing": 0.5}):
         for (x, y), (reference, labels) in zip(

@@ -32,7 +32,7 @@ def test_chance_is_the_largest_class_of_validation():
     assert digits.chance == 100 * np.bincount(digits.val.labels).max() / 359
 
 
-def test_pixels_are_the_digits():
+def test_pixels_are_those_of_the_digits():
     """The resized training images, shrunk again, are scikit-learn's images."""
     from sklearn import datasets
 

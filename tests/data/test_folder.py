@@ -19,7 +19,7 @@ def pixels(split):
 
 
 @pytest.mark.parametrize("validation", ["val", "validation", "valid"])
-def test_three_splits(make_folder, validation):
+def test_three_splits_are_read_as_they_are(make_folder, validation):
     root = make_folder(
         {"train/a": 4, "train/b": 3, f"{validation}/a": 2, f"{validation}/b": 2, "test/a": 1, "test/b": 2}
     )
@@ -32,7 +32,7 @@ def test_three_splits(make_folder, validation):
     assert data.chance == 50
 
 
-def test_missing_test_is_split_off_train_and_validation_stays(make_folder):
+def test_missing_test_split_is_taken_from_train(make_folder):
     root = make_folder({"train/a": 20, "train/b": 20, "val/a": 5, "val/b": 5})
     whole = {*pixels(load_data(root).train), *pixels(load_data(root).test)}
     data = load_data(root)
@@ -41,7 +41,7 @@ def test_missing_test_is_split_off_train_and_validation_stays(make_folder):
     assert not set(pixels(data.val)) & whole
 
 
-def test_missing_validation_is_split_off_train(make_folder):
+def test_missing_validation_split_is_taken_from_train(make_folder):
     data = load_data(make_folder({"train/a": 20, "train/b": 20, "test/a": 5, "test/b": 4}))
     assert sizes(data) == (34, 6, 9)
 
@@ -86,12 +86,12 @@ def test_broken_files_are_named_skipped_and_reported(make_folder, caplog):
         ({"train/a": 3, "train/b": 3, "val/a": 1, "valid/a": 1}, "more than one validation folder"),
     ],
 )
-def test_unusable_classes_are_one_clear_error(make_folder, counts, message):
+def test_unusable_classes_are_refused(make_folder, counts, message):
     with pytest.raises(UserError, match=message):
         load_data(make_folder(counts))
 
 
-def test_class_whose_files_are_all_broken_is_empty(make_folder):
+def test_class_of_broken_files_is_refused_as_empty(make_folder):
     root = make_folder({"a": 4, "b": 0})
     (root / "b/x.jpg").write_text("no")
     with pytest.raises(UserError, match=r"\['b'\] \(1 unreadable"):
@@ -99,13 +99,13 @@ def test_class_whose_files_are_all_broken_is_empty(make_folder):
 
 
 @pytest.mark.parametrize("name", ["missing", "file"])
-def test_missing_folder(tmp_path, name):
+def test_missing_folder_is_refused(tmp_path, name):
     (tmp_path / "file").write_text("x")
     with pytest.raises(UserError, match=f"{name}' is not a folder; give 'digits'"):
         load_data(tmp_path / name)
 
 
-def test_beyond_the_cache_limit_files_give_the_same_batches(make_folder):
+def test_files_beyond_the_cache_limit_give_the_same_batches(make_folder):
     root = make_folder({"a": 8, "b": 8})
     cached = load_folder(root, 32, True)
     files = load_folder(root, 32, True, cache_bytes=10_000)
@@ -192,7 +192,7 @@ def test_mean_and_std_are_those_of_the_training_pixels(make_folder):
 
 
 @pytest.mark.parametrize("name", ["training", "val", "Test"])
-def test_splits_without_one_for_training_are_no_classes(make_folder, name):
+def test_splits_without_train_are_refused(make_folder, name):
     root = make_folder({f"{name}/a": 3, f"{name}/b": 3, "more/a": 3, "more/b": 3})
     with pytest.raises(UserError, match=f"has '{name}' and no 'train'"):
         load_folder(root, 16, True)

@@ -3,7 +3,7 @@ import logging
 from narsfast.data import load_data, shared_data
 
 
-def test_shared_data_is_loaded_once_a_process(make_folder):
+def test_shared_data_is_loaded_once_per_process(make_folder):
     root = str(make_folder({"a": 4, "b": 4}))
     assert shared_data(root, 32) is shared_data(root, 32)
     assert shared_data(root, 32) is not shared_data(root, 64)
@@ -11,7 +11,7 @@ def test_shared_data_is_loaded_once_a_process(make_folder):
     assert shared_data("digits") is load_data("digits")
 
 
-def test_a_long_list_of_skipped_files_is_cut(make_folder, caplog):
+def test_long_list_of_skipped_files_is_shortened(make_folder, caplog):
     root = make_folder({"a": 4, "b": 4})
     for i in range(23):
         (root / "a" / f"bad{i:02}").write_text("x")

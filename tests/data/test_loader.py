@@ -36,7 +36,7 @@ def test_auto_for_a_folder_is_what_it_is_without_data(missing):
     assert resolve_loader("auto", DataSource.parse("photos")) == resolve_loader("auto")
 
 
-def test_a_loader_asked_for_by_name_is_that_or_an_error(missing):
+def test_explicit_loader_is_returned_or_refused(missing):
     assert resolve_loader("torchvision") == "torchvision"
     if missing is None:
         assert resolve_loader("dali", DataSource.parse(DIGITS)) == "dali"
@@ -45,13 +45,13 @@ def test_a_loader_asked_for_by_name_is_that_or_an_error(missing):
         resolve_loader("dali")
 
 
-def test_the_reference_loader():
+def test_reference_loader_has_no_device():
     loader = open_loader("torchvision")
     assert (loader.name, loader.batches) == ("torchvision", batches)
     with pytest.raises(UserError, match="torchvision cannot use CUDA device 0"):
         open_loader("torchvision", device=0)
 
 
-def test_an_unknown_loader():
+def test_unknown_loader_is_refused():
     with pytest.raises(UserError, match="loader is 'ffcv'; it must be one of auto, dali, torchvision"):
         open_loader("ffcv")

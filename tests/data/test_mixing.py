@@ -55,14 +55,14 @@ def test_mixing_is_keyed_by_seed_and_step(options):
     assert not mix(images, targets, seed=2, **options)[1].equal(same[0])
 
 
-def test_nothing_is_mixed_where_both_are_off():
+def test_images_are_unchanged_where_both_are_off():
     images, targets = pairs()
     x, t = mix(images, targets)
     assert x is images
     assert t is targets
 
 
-def test_where_both_are_on_each_batch_is_given_one_of_them():
+def test_each_batch_gets_one_of_both_where_both_are_on():
     images, targets = pairs()
     chosen = []
     for step in range(400):

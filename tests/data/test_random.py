@@ -37,5 +37,5 @@ def test_derived_seed_fits_every_generator(keys):
     assert derived_seed(*keys) == derived_seed(*keys)
 
 
-def test_keys_are_ordered():
+def test_order_of_keys_counts():
     assert derived_seed(1, 2) != derived_seed(2, 1)

@@ -18,13 +18,13 @@ def test_parts_are_the_batch_and_keep_pairs(count, ranks):
 
 
 @pytest.mark.parametrize(("count", "ranks"), [(8, 2), (9, 2), (1, 3)])
-def test_parts_of_an_evaluation_follow_each_other(count, ranks):
+def test_parts_of_an_evaluation_are_consecutive(count, ranks):
     parts = [split_share(count, (rank, ranks)) for rank in range(ranks)]
     assert np.concatenate(parts).tolist() == list(range(count))
 
 
 @pytest.mark.parametrize(("mixup", "cutmix"), [(0.3, 0.0), (0.0, 1.0)])
-def test_mixing_does_the_same_to_an_image_in_a_part_as_in_the_batch(mixup, cutmix):
+def test_mixing_a_part_equals_mixing_the_batch(mixup, cutmix):
     split = load_data("digits").train
     options = {"seed": 3, "epoch": 1, "training": True}
     whole = next(iter(batches(split, 16, 10, **options)))

@@ -22,7 +22,7 @@ def test_parts_are_disjoint_complete_and_stratified(counts, seed):
             assert abs(here - share * count) <= 1.5
 
 
-def test_reproducible_and_seeded():
+def test_split_is_reproducible_and_depends_on_the_seed():
     labels = np.repeat(np.arange(2), 50)
     first = stratified(labels, SHARES, ("a", "b"))
     again = stratified(labels, SHARES, ("a", "b"))
@@ -31,6 +31,6 @@ def test_reproducible_and_seeded():
     assert not np.array_equal(first[1], other[1])
 
 
-def test_too_few_images_of_a_class():
+def test_class_of_too_few_images_is_refused():
     with pytest.raises(UserError, match=r"'b' has 2 image.*at least 3"):
         stratified(np.array([0, 0, 0, 1, 1]), SHARES, ("a", "b"))

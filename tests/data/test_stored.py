@@ -17,7 +17,7 @@ SHARES = st.floats(0.01, 1, allow_nan=False)
 
 @st.composite
 def datasets(draw):
-    """Data sets of few small images of any size, gray or in color, with any preprocessing."""
+    """Draw data sets of few small images of any size, gray or in color, with any preprocessing."""
     channels = draw(st.sampled_from([1, 3]))
     classes = tuple(draw(st.lists(st.text(max_size=5), min_size=2, max_size=4)))
     values = np.random.default_rng(draw(st.integers(0, 2**32)))
@@ -115,7 +115,7 @@ def test_other_suffix_is_refused(tmp_path):
 
 
 def rewritten(file, change=lambda tensors: None, description=None):
-    """The stored digits, changed."""
+    """Store the digits, and change the file."""
     save_dataset(load_data("digits"), file)
     tensors = load_file(file)
     change(tensors)

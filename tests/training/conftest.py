@@ -10,7 +10,7 @@ from narsfast.training import _apex
 
 
 def part(split, count):
-    """The first images of a split, all classes among them."""
+    """Return the first images of a split, with equally many of each class."""
     indices = np.concatenate([np.flatnonzero(split.labels == c)[: count // 10] for c in range(10)])
     images = type(split.images)([np.asarray(i) for i in split.images.read(indices)])
     return dataclasses.replace(split, labels=split.labels[indices], images=images, _evaluation={})
@@ -18,7 +18,7 @@ def part(split, count):
 
 @pytest.fixture(scope="session")
 def few_digits() -> Dataset:
-    """160 training and 80 validation and test digits."""
+    """Provide 160 training and 80 validation and test digits."""
     data = load_data("digits")
     splits = {"train": part(data.train, 160), "val": part(data.val, 80), "test": part(data.test, 80)}
     return dataclasses.replace(data, **splits)
@@ -26,7 +26,7 @@ def few_digits() -> Dataset:
 
 @pytest.fixture(scope="session")
 def small() -> Definition:
-    """A network of 0.1 M MACs with a shortcut and a squeeze-excite."""
+    """Provide a network of 0.1 M MACs with a shortcut and a squeeze-excite."""
     stages = [[[3, 1, 8, 1, 2, False, None]], [[3, 2, 16, 2, 1, True, None], [3, 2, 16, 1, 1, True, None]]]
     return Definition.from_dict(
         {
@@ -42,7 +42,7 @@ def small() -> Definition:
 
 @pytest.fixture
 def apex(tmp_path, monkeypatch):
-    """An empty folder on sys.path for packages named apex, of which nothing is left over afterwards."""
+    """Provide an empty folder on sys.path for packages named apex, and forget them afterwards."""
 
     def forget():
         _apex.find_apex.cache_clear()

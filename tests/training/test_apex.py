@@ -25,7 +25,7 @@ def test_nvidias_apex_is_found(apex, caplog):
     assert not caplog.records
 
 
-def test_the_namesake_is_ignored_with_one_line_and_not_run(apex, caplog):
+def test_namesake_is_ignored_with_one_warning_and_not_run(apex, caplog):
     write(apex, {"apex/__init__.py": NAMESAKE, "apex/lib/__init__.py": ""})
     for _ in range(2):
         module, _ = find_apex()
@@ -37,7 +37,7 @@ def test_the_namesake_is_ignored_with_one_line_and_not_run(apex, caplog):
         require_apex(*ASKED)
 
 
-def test_a_folder_that_happens_to_have_the_name_is_ignored(apex, caplog):
+def test_folder_named_apex_is_ignored(apex, caplog):
     write(apex, {"apex/setup.py": NAMESAKE})
     assert find_apex()[0] is None
     assert f"the apex in {apex / 'apex'} is another project" in only_line(caplog)
@@ -50,14 +50,14 @@ def test_apex_without_its_extensions_is_ignored(apex, caplog):
     assert "without its CUDA extensions (amp_C)" in only_line(caplog)
 
 
-def test_apex_that_does_not_load_is_ignored(apex, caplog):
+def test_apex_that_fails_to_import_is_ignored(apex, caplog):
     nvidias(apex)
     write(apex, {"amp_C.py": "raise OSError('undefined symbol: x\\nmore')"})
     assert find_apex()[0] is None
     assert only_line(caplog).endswith("cannot be imported (OSError: undefined symbol: x): it is ignored")
 
 
-def test_no_apex_is_nothing_to_log(apex, caplog):
+def test_missing_apex_is_not_logged(apex, caplog):
     assert find_apex() == (None, "apex is not installed")
     assert not caplog.records
     with pytest.raises(UserError, match=r"apex is not installed: install NVIDIA's apex .*, or take another$"):

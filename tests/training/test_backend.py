@@ -7,7 +7,7 @@ from narsfast.training import TrainerSettings, check_optimizers, effective_backe
 from .apex_stub import NAMESAKE, nvidias, write
 
 
-def test_auto_without_apex(apex):
+def test_auto_without_apex_is_native_on_the_cpu_and_torch_on_cuda(apex):
     assert resolve_backend("auto", "cpu") == "native"
     assert resolve_backend("auto", "cuda") == "torch"
 
@@ -18,13 +18,13 @@ def test_auto_with_apex_is_apex_on_cuda_only(apex):
     assert resolve_backend("auto", "cpu") == "native"
 
 
-def test_auto_passes_over_the_namesake(apex, caplog):
+def test_auto_ignores_the_namesake(apex, caplog):
     write(apex, {"apex/__init__.py": NAMESAKE})
     assert resolve_backend("auto", "cuda") == "torch"
     assert len(caplog.records) == 1
 
 
-def test_what_is_asked_for_stays(apex, monkeypatch):
+def test_explicit_backend_is_kept(apex, monkeypatch):
     nvidias(apex)
     monkeypatch.setattr("narsfast._native.cuda_built", lambda: True)
     for device in ("cpu", "cuda"):
@@ -33,18 +33,18 @@ def test_what_is_asked_for_stays(apex, monkeypatch):
     assert resolve_backend("apex", "cuda") == "apex"
 
 
-def test_apex_where_it_cannot_be_used(apex):
+def test_missing_apex_is_refused(apex):
     with pytest.raises(UserError, match="optim_backend is 'apex', but apex is not installed"):
         resolve_backend("apex", "cuda")
 
 
-def test_apex_is_for_cuda(apex):
+def test_apex_on_the_cpu_is_refused(apex):
     nvidias(apex)
     with pytest.raises(UserError, match="computes on CUDA only, and the device is 'cpu'; take 'auto'"):
         resolve_backend("apex", "cpu")
 
 
-def test_settings_resolve_what_is_automatic_and_nothing_else():
+def test_settings_resolve_only_what_is_auto():
     assert TrainerSettings().resolved(DataSource.parse(DIGITS)).optim_backend == "native"
     asked = TrainerSettings(threads_per_trial=2, optim_backend="torch").resolved(DataSource.parse(DIGITS))
     assert (asked.threads_per_trial, asked.optim_backend) == (2, "torch")
@@ -62,7 +62,7 @@ def test_step_of_each_optimizer_is_computed_by_the_backend_that_has_it(backend, 
     assert [effective_backend(name, backend) for name in ("rmsprop", "sgd", "adamw")] == steps
 
 
-def test_lamb_is_apex_only(apex):
+def test_lamb_without_apex_is_refused(apex):
     check_optimizers(["rmsprop", "sgd", "adamw"], "native")
     check_optimizers(["lamb", "sgd"], "apex")
     with pytest.raises(
@@ -71,7 +71,7 @@ def test_lamb_is_apex_only(apex):
         check_optimizers(["sgd", "lamb"], "native")
 
 
-def test_native_on_cuda_needs_its_kernels(monkeypatch):
+def test_native_on_cuda_without_kernels_is_refused(monkeypatch):
     monkeypatch.setattr("narsfast._native.cuda_built", lambda: False)
     with pytest.raises(UserError, match=r"^optim_backend is 'native', .* -C cmake.define.NARSFAST_CUDA=ON"):
         resolve_backend("native", "cuda")

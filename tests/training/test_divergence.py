@@ -10,7 +10,7 @@ GUESS = guessing_loss(LABELS, 4, 0.1)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 1.0])
-def test_a_guess_is_the_best_of_all_constant_answers(smoothing):
+def test_guessing_loss_is_the_least_of_all_constant_answers(smoothing):
     targets = (1 - smoothing) * np.eye(4)[LABELS] + smoothing / 4
     answers = np.random.default_rng(0).dirichlet(np.ones(4), 10_000)
     losses = -(targets.mean(axis=0) * np.log(answers)).sum(axis=1)
@@ -19,7 +19,7 @@ def test_a_guess_is_the_best_of_all_constant_answers(smoothing):
     assert found == pytest.approx(losses.min(), abs=0.01)
 
 
-def test_of_two_classes_with_one_empty_nothing_is_to_be_guessed():
+def test_guessing_loss_of_a_single_occurring_class_is_0():
     assert guessing_loss(np.zeros(5, np.int64), 2, 0.0) == 0
 
 
@@ -33,8 +33,8 @@ def test_of_two_classes_with_one_empty_nothing_is_to_be_guessed():
         ([0.5, *[GUESS + 0.01] * 5], "one answer for all images"),
     ],
 )
-def test_what_is_divergence(losses, said):
-    watch = Divergence(LABELS, 4, 0.1, taught=False)
+def test_losses_that_diverge(losses, said):
+    watch = Divergence(LABELS, 4, 0.1, distilled=False)
     for count in range(1, len(losses)):
         watch.check(losses[:count])
     with pytest.raises(DivergedError, match=said):
@@ -45,11 +45,11 @@ def test_what_is_divergence(losses, said):
     "losses",
     [[2.9, 2.9, 2.7, 2.9], [GUESS + 0.01] * 4, [GUESS + 0.01] * 4 + [GUESS - 0.01] + [GUESS + 0.01] * 4],
 )
-def test_what_is_none(losses):
-    watch = Divergence(LABELS, 4, 0.1, taught=False)
+def test_losses_that_do_not_diverge(losses):
+    watch = Divergence(LABELS, 4, 0.1, distilled=False)
     for count in range(1, len(losses) + 1):
         watch.check(losses[:count])
 
 
-def test_with_a_teacher_the_loss_is_another():
-    Divergence(LABELS, 4, 0.1, taught=True).check([GUESS + 0.01] * 9)
+def test_loss_with_a_teacher_is_not_compared_with_a_guess():
+    Divergence(LABELS, 4, 0.1, distilled=True).check([GUESS + 0.01] * 9)

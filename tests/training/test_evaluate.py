@@ -30,7 +30,7 @@ def test_accuracy_of_a_constant_guess_is_its_share(few_digits):
     assert network.training
 
 
-def test_logits_are_in_the_splits_order(few_digits, small):
+def test_logits_are_in_the_order_of_the_split(few_digits, small):
     torch.manual_seed(0)
     network = create(small, num_classes=10, in_chans=1, dropout=0.0, drop_path=0.0).eval()
     result = evaluate(network, few_digits.test, 16)
@@ -42,7 +42,7 @@ def test_logits_are_in_the_splits_order(few_digits, small):
     assert not network.training
 
 
-def test_threads_are_restored():
+def test_number_of_threads_is_restored():
     before = torch.get_num_threads()
     with torch_threads(before + 1):
         assert torch.get_num_threads() == before + 1

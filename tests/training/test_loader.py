@@ -32,7 +32,7 @@ def folder(tmp_path_factory):
 
 
 @pytest.mark.parametrize("cache_bytes", [2**20, 0])
-def test_a_training_by_dali_learns_and_repeats(small, folder, cache_bytes):
+def test_training_by_dali_learns_and_is_reproducible(small, folder, cache_bytes):
     data = load_folder(folder, small.resolution, True, cache_bytes)
     settings = TrainerSettings(loader="dali")
     first, again = (
@@ -58,12 +58,12 @@ def test_both_loaders_train_alike(small, folder):
     np.testing.assert_allclose(curves["dali"], curves["torchvision"], rtol=0.1)
 
 
-def test_the_digits_by_dali(small, few_digits):
+def test_dali_trains_on_the_digits(small, few_digits):
     result = train(NetworkSpec.of(small), RECIPE, few_digits, 1, 0, settings=TrainerSettings(loader="dali"))
     assert result.outcome == "ok"
 
 
-def test_epochs_that_end_early_leave_dali_ready_for_the_next(small, folder):
+def test_epoch_that_ends_early_does_not_change_the_next_one_of_dali(small, folder):
     data = load_data(folder, small.resolution)
     settings = TrainerSettings(loader="dali")
     recipe = RECIPE.model_copy(update={"epochs_share": 0.5, "color": 0.4, "erasing": 0.5})

@@ -10,7 +10,7 @@ from narsfast.training import TrainerSettings, TrialTask, evaluate, run_trial, t
 RECIPE = Recipe(optimizer="sgd", learning_rate=0.01, batch_size=128, dropout=0.1, drop_path=0.1)
 
 
-def test_a_definition_s_file_trains_as_the_definition(small, tmp_path):
+def test_file_of_a_definition_trains_as_the_definition(small, tmp_path):
     path = tmp_path / "own.json"
     path.write_text(small.to_json())
     data = shared_data("digits", small.resolution)
@@ -20,7 +20,7 @@ def test_a_definition_s_file_trains_as_the_definition(small, tmp_path):
     assert (theirs.curve, theirs.losses) == (ours.curve, ours.losses)
 
 
-def test_a_task_of_a_model_is_trained_at_the_run_s_resolution(tmp_path):
+def test_task_of_a_referenced_network_is_trained_at_its_resolution(tmp_path):
     (tmp_path / "nets.py").write_text(
         "from torch import nn\n"
         "def flat(num_classes, in_chans):\n"
@@ -43,7 +43,7 @@ def test_a_task_of_a_model_is_trained_at_the_run_s_resolution(tmp_path):
     assert "RuntimeError" in wrong.message
 
 
-def test_the_kernels_are_the_settings(small, tmp_path, monkeypatch):
+def test_network_has_the_ops_of_the_settings(small, tmp_path, monkeypatch):
     path = tmp_path / "own.json"
     path.write_text(small.to_json())
     data = shared_data("digits", small.resolution)

@@ -13,7 +13,7 @@ def network(momentum):
 
 
 @pytest.mark.parametrize("steps", [1, 3, 12])
-def test_the_first_steps_are_averaged_plainly(steps):
+def test_first_steps_are_a_plain_average(steps):
     """... up to 1 / momentum of them; then the momentum is the module's own."""
     norm = network(0.2)[0]
     statistics = RunningStatistics(norm)
@@ -29,7 +29,7 @@ def test_the_first_steps_are_averaged_plainly(steps):
         torch.testing.assert_close(norm.running_mean, torch.stack(batches).mean(dim=(0, 1)))
 
 
-def test_the_modules_own_momentum_comes_back():
+def test_momentum_of_the_modules_is_restored():
     both = network(0.01)
     statistics = RunningStatistics(both)
     statistics.at(3)
@@ -38,7 +38,7 @@ def test_the_modules_own_momentum_comes_back():
     assert [both[0].momentum, both[2].momentum] == [0.01, 0.1]
 
 
-def test_a_short_training_does_not_look_like_a_guess():
+def test_short_training_with_slow_norms_beats_a_guess():
     """A norm that hardly moves is evaluated with what it saw, not with where it began."""
     recipe = Recipe(optimizer="sgd", learning_rate=0.1, batch_size=64, warmup_epochs=0, ema=False)
 
@@ -54,7 +54,7 @@ def test_a_short_training_does_not_look_like_a_guess():
     assert found.network[1].momentum == 1e-3
 
 
-def test_plain_averages_are_left_alone():
+def test_norm_without_a_momentum_is_left_alone():
     plain = network(None)
     RunningStatistics(plain).at(1)
     assert (plain[0].momentum, plain[2].momentum) == (None, 0.5)

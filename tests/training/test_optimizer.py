@@ -26,7 +26,7 @@ def test_weight_decay_acts_on_the_first_group_only(name):
     assert plain.equal(torch.ones(3))
 
 
-def test_sgd_is_nesterov_at_its_own_rate():
+def test_sgd_is_nesterov_at_its_own_learning_rate():
     recipe = Recipe(optimizer="sgd", learning_rate=0.01, sgd_factor=5.0, momentum=0.9, weight_decay=0.0)
     weight = torch.zeros(1, requires_grad=True)
     optimizer = build_optimizer(recipe, [weight], [])
@@ -60,13 +60,13 @@ def test_adamw_follows_its_formula():
 
 
 @pytest.mark.parametrize("name", ["rmsprop", "adamw"])
-def test_epsilon_is_the_one_that_exports_are_told(name):
+def test_epsilon_is_the_one_of_the_registry(name):
     optimizer = build_optimizer(Recipe(optimizer=name), [torch.ones(1, requires_grad=True)], [])
     assert {group["eps"] for group in optimizer.param_groups} == {optimizer_info(name).epsilon}
 
 
 @pytest.mark.parametrize("name", ["sgd", "adamw"])
-def test_torchs_fused_step_where_it_is_known_and_its_operators_elsewhere(name):
+def test_torch_steps_are_fused_for_float32_and_multi_tensor_otherwise(name):
     recipe = Recipe(optimizer=name, learning_rate=0.1)
     weights = [torch.ones(3, requires_grad=True), torch.ones(2, dtype=torch.float64, requires_grad=True)]
     for chosen, fused in ((weights[:1], True), (weights, False)):
@@ -80,7 +80,7 @@ def test_torchs_fused_step_where_it_is_known_and_its_operators_elsewhere(name):
 
 
 @pytest.mark.parametrize("name", ["sgd", "adamw"])
-def test_a_whole_number_of_registers_is_stepped_as_torchs_loop_does(name):
+def test_fused_step_of_whole_registers_equals_the_loop_of_torch(name):
     """Flat vectors are that long, so a fused training is bit for bit a training by the plain optimizer."""
     recipe = Recipe(optimizer=name, learning_rate=0.1, weight_decay=1e-3)
     results = []
@@ -102,7 +102,7 @@ def test_a_whole_number_of_registers_is_stepped_as_torchs_loop_does(name):
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_the_average_takes_in_the_new_weights(name):
+def test_average_is_updated_with_the_new_weights(name):
     weight = torch.ones(3, requires_grad=True)
     buffer = torch.full((2,), 5.0)
     average = MovingAverage([weight, buffer], decay=0.9)
@@ -119,7 +119,7 @@ def test_the_average_takes_in_the_new_weights(name):
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_a_step_that_the_loss_scaler_leaves_out_is_none_of_the_average(name):
+def test_skipped_amp_step_does_not_update_ema(name):
     weight = torch.ones(16, requires_grad=True)
     average = MovingAverage([weight], decay=0.9)
     recipe = Recipe(optimizer=name, learning_rate=0.1)
@@ -143,7 +143,7 @@ def on_cuda(apex, monkeypatch):
 
 
 @pytest.mark.parametrize("backend", ["auto", "apex"])
-def test_apex_is_given_the_recipe(on_cuda, backend):
+def test_apex_gets_the_values_of_the_recipe(on_cuda, backend):
     values = {"learning_rate": 0.01, "sgd_factor": 4.0, "adamw_factor": 0.5, "momentum": 0.8, "beta2": 0.99}
     weight, norm = (torch.ones(3, requires_grad=True) for _ in range(2))
     decays = []
@@ -160,7 +160,7 @@ def test_apex_is_given_the_recipe(on_cuda, backend):
 
 
 @pytest.mark.parametrize("name", ["sgd", "adamw", "lamb"])
-def test_the_average_goes_with_apex(on_cuda, name):
+def test_average_is_updated_after_a_step_of_apex(on_cuda, name):
     weight = torch.ones(3, requires_grad=True)
     average = MovingAverage([weight], decay=0.9)
     recipe = Recipe(optimizer=name, learning_rate=0.1)
@@ -172,12 +172,12 @@ def test_the_average_goes_with_apex(on_cuda, name):
 
 
 @pytest.mark.parametrize("backend", ["auto", "apex"])
-def test_rmsprop_beside_apex_is_this_projects(on_cuda, backend):
+def test_rmsprop_under_apex_is_of_this_project(on_cuda, backend):
     weight = nn.Parameter(torch.ones(3))
     assert isinstance(build_optimizer(Recipe(), [weight], [], backend=backend), RMSpropTF)
     assert on_cuda == []
 
 
-def test_lamb_needs_apex():
+def test_building_lamb_without_apex_is_refused():
     with pytest.raises(UserError, match="optimizer is 'lamb', which only NVIDIA's apex on CUDA computes"):
         build_optimizer(Recipe(optimizer="lamb"), [torch.ones(1, requires_grad=True)], [])

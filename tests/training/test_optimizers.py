@@ -52,7 +52,7 @@ def register(**options):
     )
 
 
-def test_every_optimizer_of_the_space_is_built_here():
+def test_every_optimizer_that_recipes_may_name_has_a_builder():
     assert {info.name for info in optimizers()} == builders._entries.keys()
 
 
@@ -77,13 +77,13 @@ def test_one_entry_makes_an_optimizer_that_recipes_name_and_trainings_use(small,
 
 
 @pytest.mark.parametrize("backend", ["native", "torch", "apex"])
-def test_registered_optimizer_is_its_own_under_every_backend(backend):
+def test_registered_optimizer_is_usable_under_every_backend(backend):
     register()
     assert effective_backend("nadam", backend) == "torch"
     check_optimizers(["nadam"], backend)
 
 
-def test_registered_optimizer_takes_the_new_weights_into_the_average(small, few_digits):
+def test_registered_optimizer_updates_the_average(small, few_digits):
     register()
     averaged, raw = (
         train(NetworkSpec.of(small), Recipe.of(RECIPE | {"ema": ema}), few_digits, 1, 0, keep_network=True)
@@ -98,7 +98,7 @@ def test_only_lamb_of_the_built_in_ones_takes_whole_tensors():
     assert [name for name, entry in builders._entries.items() if entry.whole_tensors] == ["lamb"]
 
 
-def test_optimizer_of_whole_tensors_is_given_the_networks(small, few_digits):
+def test_optimizer_of_whole_tensors_gets_those_of_the_network(small, few_digits):
     shapes = []
 
     def recorded(groups, lr, recipe):

@@ -36,7 +36,7 @@ def plain(small):
 
 
 @pytest.mark.parametrize("ops", ["fused", "torch"])
-def test_the_curve_in_bfloat16_is_close_to_float32(small, plain, ops):
+def test_curve_in_bfloat16_is_close_to_float32(small, plain, ops):
     data = load_data("digits")
     half = run(small, data, LEARNS, 4, precision="bfloat16", ops=ops)
     assert half.outcome == "ok"
@@ -70,7 +70,7 @@ def test_float16_scales_its_loss_and_learns(small, optimizer, rate, monkeypatch)
 
 @pytest.mark.filterwarnings("ignore:narsfast has no fused kernels")
 @pytest.mark.parametrize("optimizer", ["rmsprop", "sgd"])
-def test_a_step_that_overflows_is_left_out_with_its_average(small, few_digits, optimizer, monkeypatch):
+def test_overflowing_step_changes_neither_weights_nor_average(small, few_digits, optimizer, monkeypatch):
     """With a scale beyond float16 every gradient is infinite: nothing may move."""
     monkeypatch.setattr(
         "narsfast.training._precision.GradScaler",
@@ -94,7 +94,7 @@ def test_divergence_is_an_outcome_in_every_precision(small, few_digits, precisio
 
 
 def without_norms(definition, data, monkeypatch, **settings):
-    """A training whose norms have no batch statistics, as micro-batches have others than the whole batch."""
+    """Train a network without norms, as micro-batches have other batch statistics than the whole batch."""
     build = torch.nn.Sequential
 
     def network(*_, **__):
@@ -110,14 +110,14 @@ def without_norms(definition, data, monkeypatch, **settings):
 
 
 @pytest.mark.parametrize("accumulate", [2, 3, 5, 1000])
-def test_micro_batches_add_up_to_the_batch(small, few_digits, monkeypatch, accumulate):
+def test_gradients_of_micro_batches_add_up_to_those_of_the_batch(small, few_digits, monkeypatch, accumulate):
     whole = without_norms(small, few_digits, monkeypatch)
     parts = without_norms(small, few_digits, monkeypatch, accumulate=accumulate)
     torch.testing.assert_close(weights(parts), weights(whole), rtol=1e-4, atol=1e-5)
     assert parts.losses == pytest.approx(whole.losses, rel=1e-5)
 
 
-def test_micro_batches_have_statistics_of_their_own(small, few_digits):
+def test_micro_batches_have_their_own_batch_statistics(small, few_digits):
     recipe = RECIPE.model_copy(update={"ema": False, "batch_size": 40})
     seen = []
     for accumulate in (1, 2, 1000):
@@ -147,7 +147,7 @@ def test_clipping_bounds_the_norm_of_all_gradients(small, few_digits, monkeypatc
     assert norms == free
 
 
-def test_a_device_that_is_not_there(small, few_digits, monkeypatch):
+def test_missing_device_is_refused(small, few_digits, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(UserError, match="device is 'cuda'"):
         run(small, few_digits, device="cuda")
@@ -163,7 +163,7 @@ def test_a_device_that_is_not_there(small, few_digits, monkeypatch):
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
-def test_a_gpu_trains_as_the_cpu_does(small, plain, precision):
+def test_training_on_a_gpu_is_close_to_the_cpu(small, plain, precision):
     data = load_data("digits")
     there = run(small, data, LEARNS, 4, device="cuda", precision=precision)
     assert all(p.is_cuda for p in there.network.parameters())

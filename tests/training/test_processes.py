@@ -15,8 +15,8 @@ from safetensors.torch import load_file
 from narsfast.arch import NetworkSpec
 from narsfast.common.trial import Trial
 from narsfast.errors import UserError
-from narsfast.training import TrainerSettings, TrialTask, _member, run_trial
-from narsfast.training._processes import _answer, end_with
+from narsfast.training import TrainerSettings, TrialTask, _rank, run_trial
+from narsfast.training._processes import _answer, exit_with
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def task(small, tmp_path):
 
 
 @pytest.mark.slow
-def test_two_processes_train_the_trial_of_one(task, tmp_path):
+def test_two_processes_give_the_trial_of_one(task, tmp_path):
     shares = []
     two = run_trial(task, shares.append)
     assert (two.outcome, two.message, two.candidate) == ("ok", "", task.candidate)
@@ -52,11 +52,11 @@ def test_two_processes_train_the_trial_of_one(task, tmp_path):
 FAILED = Trial("a", (), "failed", 2, 1.0, "why")
 
 
-@pytest.mark.parametrize("said", [UserError("mend this"), FAILED])
-def test_a_process_that_fell_over_says_why_and_ends(task, tmp_path, monkeypatch, said):
+@pytest.mark.parametrize("said", [UserError("correct this"), FAILED])
+def test_failed_process_says_why_and_exits(task, tmp_path, monkeypatch, said):
     """In a group of one, as torchrun starts it."""
 
-    def fall_over(*_):
+    def fail(*_):
         if isinstance(said, UserError):
             raise said
         return said
@@ -73,19 +73,19 @@ def test_a_process_that_fell_over_says_why_and_ends(task, tmp_path, monkeypatch,
     names = {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     for name, value in names.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(_member, "run_trial", fall_over)
-    monkeypatch.setattr(_member, "end_with", lambda _: None)
+    monkeypatch.setattr(_rank, "run_trial", fail)
+    monkeypatch.setattr(_rank, "exit_with", lambda _: None)
     monkeypatch.setattr("os._exit", end)
     (tmp_path / "task").write_bytes(pickle.dumps((os.getpid(), task)))
     with pytest.raises(EndedError, match="1"):
-        _member.main(str(tmp_path))
+        _rank.main(str(tmp_path))
     assert not torch.distributed.is_initialized()
     answer = pickle.loads((tmp_path / "answer-0").read_bytes())
     assert (type(answer), str(answer)) == (type(said), str(said))
 
 
 @pytest.mark.slow
-def test_what_the_report_raises_ends_the_processes(task, tmp_path, monkeypatch):
+def test_exception_in_the_report_ends_the_processes(task, tmp_path, monkeypatch):
     class TooLateError(Exception):
         pass
 
@@ -100,12 +100,12 @@ def test_what_the_report_raises_ends_the_processes(task, tmp_path, monkeypatch):
     checkpoint = tmp_path / "two" / "checkpoint.pt"
 
     def report(share):
-        if checkpoint.exists():  # they are in the middle of it
+        if checkpoint.exists():  # the training has started
             raise TooLateError
 
     with pytest.raises(TooLateError):
         run_trial(dataclasses.replace(task, epochs=500, schedule_epochs=500), report)
-    # torchrun has been ended and waited for: its processes would soon fall over without their folder, too.
+    # torchrun has been ended and waited for: its processes would soon fail without their folder, too.
     assert [process.returncode is not None for process in started] == [True]
     written = checkpoint.stat().st_mtime_ns
     time.sleep(0.5)
@@ -120,7 +120,7 @@ run_trial(pickle.loads(bytes.fromhex(sys.argv[1])))
 
 
 @pytest.mark.slow
-def test_killed_without_a_word_it_takes_its_processes_with_it(task, tmp_path):
+def test_killed_worker_takes_its_processes_with_it(task, tmp_path):
     checkpoint = tmp_path / "two" / "checkpoint.pt"
     long = dataclasses.replace(task, epochs=2000, schedule_epochs=2000)
     driver = subprocess.Popen([sys.executable, "-c", LONG, pickle.dumps(long).hex()], cwd=tmp_path)
@@ -137,19 +137,19 @@ def test_killed_without_a_word_it_takes_its_processes_with_it(task, tmp_path):
         before, written = written, checkpoint.stat().st_mtime_ns
         if before == written:
             return
-    pytest.fail("somebody goes on with the training")
+    pytest.fail("a process is still training")
 
 
-def test_lack_of_memory_is_what_they_say_together():
+def test_lack_of_memory_in_one_process_is_the_outcome():
     failed = Trial("a", (), "failed", 2, 1.0, "Connection closed by peer")
     memory = Trial("a", (), "out_of_memory", 2, 1.0, "OutOfMemoryError")
     assert _answer([failed, memory]) == memory
     assert _answer([failed, failed]) == failed
-    with pytest.raises(UserError, match="mend this"):
-        _answer([failed, UserError("mend this")])
+    with pytest.raises(UserError, match="correct this"):
+        _answer([failed, UserError("correct this")])
 
 
-def test_a_process_ends_with_the_one_that_it_works_for():
+def test_process_exits_with_its_driver():
     """A child is told to work for a process that is gone."""
     gone = os.fork()
     if gone == 0:
@@ -157,7 +157,7 @@ def test_a_process_ends_with_the_one_that_it_works_for():
     os.waitpid(gone, 0)
     child = os.fork()
     if child == 0:
-        end_with(gone)
+        exit_with(gone)
         time.sleep(30)
         os._exit(0)
     _, status = os.waitpid(child, 0)

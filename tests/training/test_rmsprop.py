@@ -47,7 +47,7 @@ def assert_same(found, expected):
         torch.testing.assert_close(ours, theirs, rtol=2e-5, atol=1e-6, equal_nan=True)
 
 
-def test_the_step_equals_the_formula_in_numpy():
+def test_step_equals_the_formula_in_numpy():
     rng = np.random.default_rng(0)
     w = rng.normal(size=5)
     weight = torch.nn.Parameter(torch.tensor(w))
@@ -75,7 +75,7 @@ def test_epsilon_is_inside_the_root():
     assert weight.item() == pytest.approx(-1e-6 / 1e-2, rel=1e-4)
 
 
-def test_defaults_and_untouched_parameters():
+def test_parameters_without_gradient_are_left_alone_and_defaults_hold():
     weights = [torch.nn.Parameter(torch.ones(2)) for _ in range(2)]
     optimizer = RMSpropTF(weights, lr=0.1)
     assert {k: optimizer.defaults[k] for k in ("alpha", "eps", "momentum")} == {
@@ -93,14 +93,14 @@ def test_defaults_and_untouched_parameters():
 @pytest.mark.parametrize("averaged", [True, False])
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 @pytest.mark.parametrize("weight_decay", [0.0, 0.05])
-def test_the_compiled_step_equals_torch(averaged, momentum, weight_decay):
+def test_compiled_step_equals_torch(averaged, momentum, weight_decay):
     settings = {"averaged": averaged, "momentum": momentum, "weight_decay": weight_decay, "alpha": 0.7}
     weights = drawn(SHAPES)
     assert_same(trained(weights, "native", **settings), trained(weights, "torch", **settings))
 
 
 @pytest.mark.usefixtures("isa")
-def test_every_group_has_its_own_constants():
+def test_each_group_has_its_own_constants():
     def groups(weights):
         return [
             {"params": weights[:4], "weight_decay": 0.1, "momentum": 0.5},
@@ -113,7 +113,7 @@ def test_every_group_has_its_own_constants():
 
 @pytest.mark.usefixtures("isa")
 @pytest.mark.parametrize("weight_decay", [0.0, 0.05])
-def test_what_is_not_a_number_stays_so(weight_decay):
+def test_nan_and_infinite_weights_stay_so(weight_decay):
     weights = drawn([(40,)])
     weights[0][[0, 17, 39]] = torch.tensor([float("nan"), float("inf"), -float("inf")])
     settings = {"averaged": False, "weight_decay": weight_decay}
@@ -122,7 +122,7 @@ def test_what_is_not_a_number_stays_so(weight_decay):
 
 @pytest.mark.usefixtures("isa")
 @pytest.mark.parametrize("order", [(0, 2, 3, 1), (3, 1, 0, 2)])
-def test_dimensions_may_lie_in_any_order_of_memory(order):
+def test_compiled_step_takes_any_order_of_dimensions(order):
     plain = torch.randn(6, 5, 3, 4)
     inverse = sorted(range(4), key=order.__getitem__)
     permuted = plain.permute(order).contiguous().permute(inverse)
@@ -134,7 +134,7 @@ def test_dimensions_may_lie_in_any_order_of_memory(order):
 
 
 def like(tensor):
-    """A copy with the same strides, also where they leave gaps."""
+    """Copy a tensor with its strides, also where they leave gaps."""
     copied = torch.empty(2 * tensor.numel(), dtype=tensor.dtype).as_strided(tensor.shape, tensor.stride())
     return copied.copy_(tensor)
 
@@ -166,7 +166,7 @@ def test_auto_leaves_other_layouts_and_types_to_torch(weight, gradient):
     assert weight.eq(1).all()
 
 
-def test_bits_do_not_depend_on_threads():
+def test_result_does_not_depend_on_the_number_of_threads():
     weights = drawn([(400_001,), (3, 70_000), *SHAPES])
     before = torch.get_num_threads()
     try:
@@ -208,7 +208,7 @@ def test_states_move_between_backends(first, second):
     assert set(stored["param_groups"][0]) == {"params", "lr", "alpha", "eps", "momentum", "weight_decay"}
 
 
-def test_a_copy_of_the_optimizer_steps_without_the_average():
+def test_copied_optimizer_does_not_update_the_average():
     weight = torch.ones(4, requires_grad=True)
     copied = copy.deepcopy(RMSpropTF([weight], 0.1, average=MovingAverage([weight], 0.5), backend="torch"))
     (own,) = copied.param_groups[0]["params"]
@@ -219,7 +219,7 @@ def test_a_copy_of_the_optimizer_steps_without_the_average():
 
 
 @pytest.mark.parametrize("backend", ["native", "torch"])
-def test_without_a_gradient_only_the_average_moves(backend):
+def test_without_a_gradient_only_the_average_changes(backend):
     weights = [torch.ones(3, requires_grad=True) for _ in range(2)]
     average = MovingAverage(weights, decay=0.0)
     optimizer = RMSpropTF(weights, 0.1, average=average, backend=backend)
@@ -234,7 +234,7 @@ def test_without_a_gradient_only_the_average_moves(backend):
 
 
 @pytest.mark.parametrize("backend", ["native", "torch"])
-def test_autograd_sees_that_weights_changed(backend):
+def test_autograd_notices_that_weights_changed(backend):
     weight = torch.ones(3, requires_grad=True)
     loss = (weight**2).sum()
     weight.grad = torch.ones(3)
@@ -248,12 +248,12 @@ def test_autograd_sees_that_weights_changed(backend):
     not (torch.cuda.is_available() and _native.has_cuda()),
     reason="needs a CUDA device and an install with -C cmake.define.NARSFAST_CUDA=ON",
 )
-def test_the_compiled_step_equals_torch_on_a_device():
+def test_compiled_step_equals_torch_on_cuda():
     weights = [weight.cuda() for weight in drawn(SHAPES)]
     assert_same(trained(weights, "native", weight_decay=0.1), trained(weights, "torch", weight_decay=0.1))
 
 
-def test_an_unknown_backend_is_named():
+def test_unknown_backend_is_refused():
     with pytest.raises(ValueError, match="backend is 'apex'; it must be 'auto', 'native' or 'torch'"):
         RMSpropTF([torch.ones(1)], 0.1, backend="apex")
 
@@ -266,6 +266,6 @@ def test_an_unknown_backend_is_named():
         ((0, 0, 0, 0, 0, 0, 1), "a group is unknown"),
     ],
 )
-def test_the_compiled_function_refuses_what_it_cannot_use(tensor, said):
+def test_compiled_function_refuses_impossible_arguments(tensor, said):
     with pytest.raises(ValueError, match=said):
         _native.rmsprop([(0.1, 0.9, 1e-3, 0.9, 0.0)], [tensor], 1.0, None)

@@ -6,7 +6,7 @@ from narsfast.training import learning_rate
 RECIPE = Recipe(optimizer="rmsprop", learning_rate=0.08, lr_final=0.01, warmup_epochs=2)
 
 
-def test_values_of_warm_up_and_decay():
+def test_warm_up_and_decay_have_their_values():
     rates = [learning_rate(RECIPE, step, 10, 20) for step in range(200)]
     assert rates[0] == pytest.approx(0.08 * 1 / 20)
     assert rates[9] == pytest.approx(0.08 * 10 / 20 * 0.01 ** (0.9 / 20))
@@ -17,7 +17,7 @@ def test_values_of_warm_up_and_decay():
     assert max(rates) == max(rates[19], rates[20])
 
 
-def test_without_warm_up_the_first_step_is_at_the_peak():
+def test_first_step_without_warm_up_is_at_the_peak():
     recipe = RECIPE.model_copy(update={"warmup_epochs": 0})
     assert learning_rate(recipe, 0, 10, 20) == pytest.approx(0.08)
 
@@ -28,12 +28,12 @@ def test_sgd_factor_scales_the_whole_schedule():
         assert learning_rate(sgd, step, 10, 20) == pytest.approx(3 * learning_rate(RECIPE, step, 10, 20))
 
 
-def test_a_schedule_that_ends_where_it_starts_is_constant():
+def test_schedule_that_ends_at_its_peak_is_constant():
     recipe = RECIPE.model_copy(update={"warmup_epochs": 0, "lr_final": 1.0})
     assert {learning_rate(recipe, step, 10, 20) for step in range(200)} == {0.08}
 
 
-def test_the_cosine_goes_through_half_way_and_ends_at_the_final_rate():
+def test_cosine_passes_the_middle_and_ends_at_the_final_rate():
     recipe = RECIPE.model_copy(update={"warmup_epochs": 0, "schedule": "cosine"})
     rates = [learning_rate(recipe, step, 10, 20) for step in range(201)]
     assert rates[0] == pytest.approx(0.08)
@@ -43,7 +43,7 @@ def test_the_cosine_goes_through_half_way_and_ends_at_the_final_rate():
     assert rates == sorted(rates, reverse=True)
 
 
-def test_steps_fall_after_each_third():
+def test_step_schedule_falls_after_each_third():
     recipe = RECIPE.model_copy(update={"warmup_epochs": 0, "schedule": "step"})
     rates = [learning_rate(recipe, step, 10, 90) for step in range(900)]
     assert rates[:300] == [0.08] * 300
@@ -52,7 +52,7 @@ def test_steps_fall_after_each_third():
 
 
 @pytest.mark.parametrize("schedule", ["exponential", "cosine", "step"])
-def test_by_epoch_the_rate_is_one_value_an_epoch(schedule):
+def test_schedule_by_epoch_has_one_rate_per_epoch(schedule):
     by_step, by_epoch = (
         [
             learning_rate(RECIPE.model_copy(update={"schedule": schedule, "schedule_by": by}), step, 10, 20)

@@ -37,7 +37,7 @@ def run(small, data, recipe=PLAIN, epochs=1, seed=0, **options):
     return train(NetworkSpec.of(small), recipe, data, epochs, seed, keep_network=True, **options)
 
 
-def test_it_learns(small):
+def test_training_learns_the_digits(small):
     result = train(NetworkSpec.of(small), changed(learning_rate=0.1, ema=True), load_data("digits"), 4, 0)
     assert result.outcome == "ok"
     assert len(result.curve) == len(result.losses) == 4
@@ -47,7 +47,7 @@ def test_it_learns(small):
 
 
 @pytest.mark.parametrize("optimizer", ["rmsprop", "sgd", "adamw"])
-def test_same_seed_same_weights_whatever_the_global_state(small, few_digits, optimizer):
+def test_same_seed_gives_the_same_weights_whatever_the_global_state(small, few_digits, optimizer):
     recipe = Recipe(
         optimizer=optimizer,
         mixup=0.2,
@@ -101,7 +101,7 @@ def test_same_seed_same_weights_whatever_the_global_state(small, few_digits, opt
         {"train_resolution": 0.5},
     ],
 )
-def test_every_ingredient_of_the_recipe_acts(small, few_digits, values):
+def test_every_field_of_the_recipe_changes_the_training(small, few_digits, values):
     assert not weights(run(small, few_digits, changed(**values))).equal(weights(run(small, few_digits)))
 
 
@@ -116,13 +116,13 @@ def test_every_ingredient_of_the_recipe_acts(small, few_digits, values):
         ({"augmentation": "trivialaugment"}, {"augmentation_strength": 10}),
     ],
 )
-def test_what_belongs_to_another_ingredient_acts_with_it(small, few_digits, base, values):
+def test_dependent_field_of_the_recipe_changes_the_training(small, few_digits, base, values):
     first, second = (run(small, few_digits, changed(**base, **more)) for more in ({}, values))
     assert not weights(first).equal(weights(second))
 
 
 def watched(small, seen):
-    """A network that writes down the sizes of what it is given: (training, images, side)."""
+    """Build a network that records the sizes of its inputs: (training, images, side)."""
     network = create(small, num_classes=10, in_chans=1, dropout=0.0, drop_path=0.0)
     network.register_forward_pre_hook(
         lambda module, given: seen.append((module.training, len(given[0]), given[0].shape[-1]))
@@ -139,7 +139,7 @@ def test_training_images_may_be_smaller_than_those_of_evaluation(small, few_digi
 
 
 @pytest.mark.parametrize(("share", "steps"), [(1.0, 5), (0.5, 3), (0.01, 1)])
-def test_a_share_of_the_epochs_shortens_each_of_them(small, few_digits, share, steps):
+def test_epochs_share_shortens_each_epoch(small, few_digits, share, steps):
     seen, shares = [], []
     result = train_network(
         lambda: watched(small, seen),
@@ -155,7 +155,7 @@ def test_a_share_of_the_epochs_shortens_each_of_them(small, few_digits, share, s
     assert shares[-1] == 1
 
 
-def test_a_shortened_training_ends_its_schedule(small, few_digits, monkeypatch):
+def test_shortened_training_completes_its_schedule(small, few_digits, monkeypatch):
     rates = []
 
     def recording(recipe, step, steps, schedule_epochs):
@@ -169,7 +169,7 @@ def test_a_shortened_training_ends_its_schedule(small, few_digits, monkeypatch):
     assert rates[-1] == pytest.approx(0.01 * 0.01 ** (7 / 8))
 
 
-def test_ema_decay_acts(small, few_digits):
+def test_ema_decay_changes_the_weights(small, few_digits):
     first, second = (run(small, few_digits, changed(ema=True, ema_decay=d)) for d in (0.05, 0.15))
     assert not weights(first).equal(weights(second))
     nothing = run(small, few_digits, changed(ema=True, ema_decay=0.0))
@@ -189,13 +189,13 @@ def test_both_backends_of_the_optimizer_train_alike(small, few_digits):
     assert weights(native).equal(weights(run(small, few_digits, recipe)))
 
 
-def test_ema_leaves_the_training_itself_alone(small, few_digits):
+def test_ema_does_not_change_the_training_itself(small, few_digits):
     with_ema, without = (run(small, few_digits, changed(ema=ema), 2) for ema in (True, False))
     assert with_ema.losses == without.losses
     assert not weights(with_ema).equal(weights(without))
 
 
-def test_the_network_handed_back_is_the_one_evaluated(small, few_digits):
+def test_returned_network_is_the_one_evaluated(small, few_digits):
     for ema in (True, False):
         result = run(small, few_digits, changed(ema=ema), 2)
         assert not result.network.training
@@ -204,7 +204,7 @@ def test_the_network_handed_back_is_the_one_evaluated(small, few_digits):
         assert len(set(storages)) == len(storages)
 
 
-def test_the_curve_is_of_the_validation_split(small, few_digits, monkeypatch):
+def test_curve_is_of_the_validation_split(small, few_digits, monkeypatch):
     seen = []
 
     def recording(network, split, resolution, **options):
@@ -218,7 +218,7 @@ def test_the_curve_is_of_the_validation_split(small, few_digits, monkeypatch):
     assert all(split is few_digits.val for split in seen)
 
 
-def test_the_curve_is_of_the_averaged_weights(small, few_digits):
+def test_curve_is_of_the_averaged_weights(small, few_digits):
     """The training without an average goes through the same raw weights and sees another curve."""
     averaged, raw = (run(small, few_digits, changed(ema=ema, learning_rate=0.1), 4) for ema in (True, False))
     assert averaged.losses == raw.losses
@@ -249,7 +249,7 @@ def test_label_smoothing_is_in_the_loss(few_digits):
         assert result.losses[0] == pytest.approx(expected, rel=1e-5)
 
 
-def test_a_prefix_of_the_long_schedule_is_the_long_training(small, few_digits):
+def test_training_stopped_early_is_a_prefix_of_the_long_one(small, few_digits):
     whole = run(small, few_digits, epochs=4)
     prefix = run(small, few_digits, epochs=2, schedule_epochs=4)
     assert prefix.curve == whole.curve[:2]
@@ -297,7 +297,7 @@ def test_divergence_is_an_outcome(small, few_digits, optimizer):
     assert "epoch" in result.message
 
 
-def test_a_loss_far_above_a_guess_for_long_is_divergence(few_digits):
+def test_loss_far_above_a_guess_for_long_is_divergence(few_digits):
     class Confused(nn.Module):
         """Finite, and confidently wrong whatever it learns."""
 
@@ -318,7 +318,7 @@ def test_a_loss_far_above_a_guess_for_long_is_divergence(few_digits):
     assert "epoch 3" in result.message
 
 
-def test_progress_rises_to_one(small, few_digits):
+def test_reported_progress_rises_to_1(small, few_digits):
     shares = []
     run(small, few_digits, epochs=3, report=shares.append)
     assert shares == sorted(shares)
@@ -326,12 +326,12 @@ def test_progress_rises_to_one(small, few_digits):
     assert len(shares) >= 3
 
 
-def test_epochs_beyond_the_schedule(small, few_digits):
+def test_epochs_beyond_the_schedule_are_refused(small, few_digits):
     with pytest.raises(UserError, match="epochs is 5; it must lie between 1 and the schedule's 4"):
         train(NetworkSpec.of(small), PLAIN, few_digits, 5, 0, schedule_epochs=4)
 
 
-def test_threads_are_set_inside_and_restored(small, few_digits):
+def test_threads_are_those_of_the_settings_and_restored(small, few_digits):
     before = torch.get_num_threads()
     seen = []
     run(

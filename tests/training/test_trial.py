@@ -23,7 +23,7 @@ def task(small):
     )
 
 
-def test_a_pickled_task_gives_the_same_trial(task):
+def test_pickled_task_gives_the_same_trial(task):
     shares = []
     first = run_trial(task, shares.append)
     again = run_trial(pickle.loads(pickle.dumps(task)))
@@ -34,7 +34,7 @@ def test_a_pickled_task_gives_the_same_trial(task):
     pickle.loads(pickle.dumps(first))
 
 
-def test_trial_on_stored_data_is_that_on_the_original(task, tmp_path):
+def test_trial_on_stored_data_equals_that_on_the_original(task, tmp_path):
     file = tmp_path / "digits.safetensors"
     save_dataset(shared_data("digits"), file)
     first, stored = run_trial(task), run_trial(dataclasses.replace(task, data=str(file)))
@@ -50,7 +50,7 @@ def test_weights_in_the_output_folder_are_those_evaluated(task, small, tmp_path)
     assert evaluate(network, shared_data("digits").val, 16).accuracy == trial.curve[-1]
 
 
-def test_the_training_gets_the_task_s_kernels(task, monkeypatch):
+def test_training_has_the_settings_of_the_task(task, monkeypatch):
     given = {}
 
     def record(*_, **options):
@@ -73,7 +73,7 @@ def test_the_training_gets_the_task_s_kernels(task, monkeypatch):
         (ValueError("x"), "failed"),
     ],
 )
-def test_what_falls_over_is_an_outcome(task, monkeypatch, error, outcome):
+def test_failed_training_is_an_outcome(task, monkeypatch, error, outcome):
     def fall(*_, **__):
         raise error
 
@@ -84,7 +84,7 @@ def test_what_falls_over_is_an_outcome(task, monkeypatch, error, outcome):
     assert "\n" not in trial.message
 
 
-def test_real_lack_of_memory_is_an_outcome(task, monkeypatch):
+def test_actual_lack_of_memory_is_an_outcome(task, monkeypatch):
     def fall(*_, **__):
         torch.empty(2**60)
 
@@ -92,7 +92,7 @@ def test_real_lack_of_memory_is_an_outcome(task, monkeypatch):
     assert run_trial(task).outcome == "out_of_memory"
 
 
-def test_divergence_keeps_no_weights(task, tmp_path):
+def test_diverged_training_writes_no_weights(task, tmp_path):
     bad = dataclasses.replace(
         task, recipe={**task.recipe, "learning_rate": 1e12}, output=str(tmp_path / "out")
     )
@@ -103,7 +103,7 @@ def test_divergence_keeps_no_weights(task, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_an_interrupt_is_no_outcome(task, monkeypatch):
+def test_interrupt_is_not_an_outcome(task, monkeypatch):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
@@ -112,7 +112,7 @@ def test_an_interrupt_is_no_outcome(task, monkeypatch):
         run_trial(task)
 
 
-def test_unusable_data_or_recipe_is_the_users(task):
+def test_unusable_data_or_recipe_raises_user_error(task):
     with pytest.raises(UserError, match="nowhere"):
         run_trial(dataclasses.replace(task, data="nowhere"))
     with pytest.raises(UserError, match="dropuot"):

@@ -22,7 +22,7 @@ def test_round_trip_of_parameters_and_buffers(small, tmp_path):
         assert a.equal(b), name
 
 
-def test_a_crash_while_writing_leaves_the_old_file(small, tmp_path, monkeypatch):
+def test_crash_while_writing_leaves_the_old_file(small, tmp_path, monkeypatch):
     path = tmp_path / "w.safetensors"
     save_weights(build(small), path)
     before = path.read_bytes()
@@ -38,7 +38,7 @@ def test_a_crash_while_writing_leaves_the_old_file(small, tmp_path, monkeypatch)
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_errors_name_the_file(small, tmp_path):
+def test_error_of_a_weights_file_names_it(small, tmp_path):
     network = build(small)
     with pytest.raises(UserError, match=r"none\.safetensors.*cannot be read"):
         load_weights(network, tmp_path / "none.safetensors")
@@ -50,7 +50,7 @@ def test_errors_name_the_file(small, tmp_path):
         load_weights(network, tmp_path / "seven.safetensors")
 
 
-def test_the_file_is_plain_safetensors(small, tmp_path):
+def test_weights_file_is_plain_safetensors(small, tmp_path):
     network = build(small)
     save_weights(network, tmp_path / "w.safetensors")
     assert safetensors_torch.load_file(tmp_path / "w.safetensors").keys() == network.state_dict().keys()

@@ -38,7 +38,7 @@ def shares(tensor, vector):
     return tensor.untyped_storage().data_ptr() == vector.untyped_storage().data_ptr()
 
 
-def test_weights_in_channels_last_stay_so(network):
+def test_weights_in_channels_last_keep_their_layout(network):
     network.to(memory_format=torch.channels_last)
     before = copy.deepcopy(network.state_dict())
     flat = FlatWeights(network)
@@ -51,7 +51,7 @@ def test_weights_in_channels_last_stay_so(network):
     assert all(before[name].equal(tensor) for name, tensor in network.state_dict().items())
 
 
-def test_gradients_and_steps_are_the_plain_networks(network):
+def test_flat_weights_have_the_gradients_and_steps_of_the_network(network):
     for parameter in network.parameters():
         nn.init.normal_(parameter, 0.0, 0.3)  # norms of scale 0 would hide gradients
     plain = copy.deepcopy(network)
@@ -74,7 +74,7 @@ def test_gradients_and_steps_are_the_plain_networks(network):
         torch.testing.assert_close(a, b, msg=name)
 
 
-def test_an_optimizer_is_given_vectors_or_tensors(network):
+def test_groups_are_vectors_or_whole_tensors(network):
     names = {id(parameter): name for name, parameter in network.named_parameters()}
     flat = FlatWeights(network)
     assert [len(group) for group in flat.groups()] == [1, 1]
@@ -112,11 +112,11 @@ def test_moving_average_of_weights_and_buffers_follows_the_formula(network):
 @pytest.mark.parametrize(
     ("decay", "step", "kept"), [(0.99985, 1, 2 / 11), (0.99985, 90, 0.91), (0.5, 90, 0.5)]
 )
-def test_decay_is_bounded_in_early_steps(decay, step, kept):
+def test_ema_decay_is_bounded_in_early_steps(decay, step, kept):
     assert ema_decay(decay, step) == pytest.approx(kept)
 
 
-def test_frozen_parameters_are_kept_and_not_trained(network):
+def test_frozen_parameters_are_not_trained(network):
     frozen = network.get_parameter("stem.0.weight").requires_grad_(False)
     flat = FlatWeights(network)
     assert shares(frozen, flat.buffers)
@@ -125,6 +125,6 @@ def test_frozen_parameters_are_kept_and_not_trained(network):
         assert not any(shares(frozen, tensor) for group in flat.groups(whole) for tensor in group)
 
 
-def test_vectors_of_nothing_lie_where_the_weights_do():
+def test_empty_vectors_are_on_the_device_of_the_weights():
     flat = FlatWeights(nn.Linear(2, 2, bias=False, device="meta"))
     assert [vector.device.type for vector in flat.vectors()] == ["meta"] * 3

@@ -1,4 +1,4 @@
-"""One of several processes that share a training, as test_ranks starts it: the jobs that are compared."""
+"""One of several processes that share a training, as test_process_group starts it: the jobs that are compared."""
 
 import datetime
 import pickle
@@ -9,7 +9,7 @@ from torch import distributed
 from narsfast.arch import NetworkSpec
 from narsfast.errors import UserError
 from narsfast.space import Recipe
-from narsfast.training import Ranks, TrainerSettings, evaluate, train
+from narsfast.training import ProcessGroup, TrainerSettings, evaluate, train
 
 RECIPE = Recipe(
     optimizer="sgd", learning_rate=2e-3, batch_size=32, warmup_epochs=0.5, mixup=0.3, ema_decay=0.5
@@ -30,7 +30,7 @@ class Killed(BaseException):
 
 
 def job(name, definition, data, **options):
-    """What is compared of a training of two epochs."""
+    """Train two epochs and return what is compared."""
     recipe, settings = JOBS[name]
     training = train(
         NetworkSpec.of(definition),
@@ -47,13 +47,13 @@ def job(name, definition, data, **options):
         found["modules"] = {type(module).__name__ for module in training.network.modules()}
         found["state"] = training.network.state_dict()
         found["logits"] = evaluate(training.network, data.test, definition.resolution).logits
-        shared = evaluate(training.network, data.test, definition.resolution, ranks=Ranks.here())
+        shared = evaluate(training.network, data.test, definition.resolution, group=ProcessGroup.current())
         found["share"] = shared.logits, shared.accuracy
     return found
 
 
 def interrupted(definition, data, path):
-    """Two trainings with dropout, of which one is killed after the first epoch and goes on; and generators' states."""
+    """Train twice with dropout, once killed after the first epoch and resumed; return that and the generators' states."""
     options = {"settings": TrainerSettings(), "keep_network": True, "checkpoint": path}
     recipe = RECIPE.model_copy(update={"dropout": 0.5, "drop_path": 0.2})
     states = []
@@ -83,17 +83,17 @@ def interrupted(definition, data, path):
     }
 
 
-def main(rank, members, folder):
-    """Run every job as this member; save what it found in the folder."""
+def main(rank, processes, folder):
+    """Run every job as this rank; save the results in the folder."""
     torch.set_num_threads(1)
     distributed.init_process_group(
         "gloo",
         init_method=(folder / "meeting").as_uri(),
         rank=rank,
-        world_size=members,
+        world_size=processes,
         timeout=datetime.timedelta(seconds=30),
     )
-    assert Ranks.here() == Ranks(rank, members)
+    assert ProcessGroup.current() == ProcessGroup(rank, processes)
     definition, data = pickle.loads((folder / "inputs").read_bytes())
     found = {name: job(name, definition, data) for name in JOBS}
     found["interrupted"] = interrupted(definition, data, folder / "checkpoint.pt")

@@ -8,23 +8,23 @@ from pathlib import Path
 
 from narsfast.errors import UserError
 
-from ._processes import answer, end_with, tell_progress
-from ._ranks import process_group
+from ._process_group import process_group
+from ._processes import exit_with, write_answer, write_progress
 from ._trial import run_trial
 
 
 def main(name: str) -> None:
-    """Trains the task in the folder `name` and says there what became of it."""
+    """Train the task in the folder `name`, and write the result there."""
     folder = Path(name)
     driver, task = pickle.loads((folder / "task").read_bytes())
-    end_with(driver)
+    exit_with(driver)
     try:
-        with process_group(task.settings.device) as ranks:
-            report = (lambda share: tell_progress(folder, share)) if ranks.rank == 0 else None
+        with process_group(task.settings.device) as group:
+            report = (lambda share: write_progress(folder, share)) if group.rank == 0 else None
             trial = run_trial(task, report)
-            answer(folder, ranks.rank, trial)
+            write_answer(folder, group.rank, trial)
             if trial.outcome not in ("ok", "diverged"):
                 os._exit(1)  # the others wait for this process; torchrun ends them
     except UserError as error:
-        answer(folder, int(os.environ["RANK"]), error)
+        write_answer(folder, int(os.environ["RANK"]), error)
         os._exit(1)

@@ -20,7 +20,7 @@ def log_softmax(values):
 
 
 def written_out(student, targets, teacher, *, smoothing, weight, temperature):
-    """The loss as the documentation says it, in numpy."""
+    """Return the loss by its documented formula, in numpy."""
     smoothed = targets * (1 - smoothing) + smoothing / targets.shape[1]
     hard = -(smoothed * log_softmax(student)).sum(axis=1).mean()
     p, q = log_softmax(teacher / temperature), log_softmax(student / temperature)
@@ -30,7 +30,7 @@ def written_out(student, targets, teacher, *, smoothing, weight, temperature):
 
 @pytest.mark.parametrize("weight", [0.0, 0.8, 1.0])
 @pytest.mark.parametrize("temperature", [1.0, 4.0])
-def test_the_loss_is_the_one_written_out(weight, temperature):
+def test_distilled_loss_equals_its_formula_in_numpy(weight, temperature):
     rng = np.random.default_rng(0)
     student, teacher = rng.normal(0, 3, (2, 7, 5))
     targets = rng.dirichlet(np.ones(5), 7)
@@ -46,14 +46,14 @@ def test_the_loss_is_the_one_written_out(weight, temperature):
 
 @pytest.fixture
 def teacher(small, tmp_path):
-    """A teacher with weights of its own, in a file."""
+    """Provide a teacher with its own weights in a file."""
     torch.manual_seed(1)
     network = create(small, num_classes=10, in_chans=1)
     save_weights(network, tmp_path / "weights.safetensors")
     return Distillation(str(tmp_path / "weights.safetensors"), NetworkSpec.of(small))
 
 
-def test_without_a_share_of_the_teacher_nothing_changes(small, few_digits, teacher):
+def test_teacher_of_weight_0_changes_nothing(small, few_digits, teacher):
     plain = train(NetworkSpec.of(small), RECIPE, few_digits, 1, 3)
     ignored = train(
         NetworkSpec.of(small),
@@ -70,7 +70,7 @@ def test_without_a_share_of_the_teacher_nothing_changes(small, few_digits, teach
     assert (heard.losses, heard.curve) == (again.losses, again.curve)
 
 
-def test_a_teacher_draws_no_random_numbers_and_stays_as_it_was(few_digits, teacher):
+def test_teacher_draws_no_random_numbers_and_never_changes(few_digits, teacher):
     torch.manual_seed(5)
     before = torch.random.get_rng_state()
     asked = Teacher(teacher, few_digits)
@@ -81,7 +81,7 @@ def test_a_teacher_draws_no_random_numbers_and_stays_as_it_was(few_digits, teach
     assert not first.requires_grad
 
 
-def test_a_teacher_sees_its_own_resolution_and_normalization(few_digits, tmp_path):
+def test_teacher_sees_images_at_its_own_resolution_and_normalization(few_digits, tmp_path):
     """Of images of one gray only, what it sees does not depend on the size: its normalization can be read off."""
     torch.manual_seed(0)
     network = create_model("torchvision:mobilenet_v3_small", 10, 1).eval()
@@ -100,7 +100,7 @@ def test_a_teacher_sees_its_own_resolution_and_normalization(few_digits, tmp_pat
     assert torch.allclose(answer, expected, atol=1e-4)
 
 
-def test_what_decides_its_answers_is_told_whatever_the_path(few_digits, teacher, tmp_path):
+def test_description_of_a_teacher_depends_on_its_weights_and_not_their_path(few_digits, teacher, tmp_path):
     said = Teacher(teacher, few_digits).describe()
     moved = tmp_path / "elsewhere.safetensors"
     shutil.copy(teacher.weights, moved)
@@ -117,7 +117,7 @@ def test_weights_of_another_network_are_refused(few_digits, teacher):
         Teacher(wrong, few_digits)
 
 
-def test_a_trial_hands_the_teacher_to_its_training(small, teacher):
+def test_trial_passes_the_teacher_to_its_training(small, teacher):
     task = TrialTask(
         candidate="0123456789abcdef",
         network=NetworkSpec.of(small),
@@ -127,12 +127,12 @@ def test_a_trial_hands_the_teacher_to_its_training(small, teacher):
         schedule_epochs=1,
         seed=3,
     )
-    taught = run_trial(dataclasses.replace(task, distillation=teacher))
-    assert taught.outcome == "ok"
-    assert taught.curve != run_trial(task).curve
+    distilled = run_trial(dataclasses.replace(task, distillation=teacher))
+    assert distilled.outcome == "ok"
+    assert distilled.curve != run_trial(task).curve
 
 
-def test_a_trial_trains_a_network_by_its_reference(few_digits, tmp_path):
+def test_trial_trains_a_network_by_its_reference(few_digits, tmp_path):
     factory = tmp_path / "net.py"
     factory.write_text(
         "from torch import nn\n\n\ndef net(num_classes, in_chans):\n"

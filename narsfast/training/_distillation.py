@@ -1,6 +1,6 @@
-"""Distillation: a trained teacher's answers beside the labels.
+"""Distillation: the loss compares a network with a trained teacher, beside the labels.
 
-The weights, 0.8 for the teacher and 0.2 for the labels, are recalled of the paper's two-step distillation and not
+The weights, 0.8 for the teacher and 0.2 for the labels, are recalled from the paper's two-step distillation and not
 checked against it; the temperature is this project's choice.
 """
 
@@ -21,16 +21,17 @@ from narsfast.data import Dataset
 
 @dataclass(frozen=True)
 class Distillation:
-    """Who teaches a training, and how much that counts.
+    """Which teacher a training has, and how much it counts.
 
     Attributes:
-        weights: file of the teacher's weights (safetensors).
-        network: the teacher.
-        resize: whether the student's images are resized to the teacher's resolution; else it sees them as they are.
-        mean, std: normalization that the teacher was trained with, per channel; None is the data's.
-        padding: padding mode of a definition.
-        weight: share of the teacher in the loss, 0..1.
-        temperature: divides both networks' logits.
+        weights: File of the teacher's weights (safetensors).
+        network: The teacher.
+        resize: Whether the student's images are resized to the teacher's resolution; otherwise it sees them as they are.
+        mean: That the teacher's images were normalized with, per channel; None is the data's.
+        std: The same for the standard deviation.
+        padding: Padding mode of a definition.
+        weight: Share of the teacher in the loss, 0 to 1.
+        temperature: Divides the logits of both networks.
     """
 
     weights: str
@@ -44,19 +45,19 @@ class Distillation:
 
 
 class Teacher:
-    """A trained network that is asked about the images of another one's training; it never changes.
+    """A trained network that labels the images of another network's training; it never changes.
 
     Args:
-        distillation: the network, and how much it counts.
-        data: what the student is trained on.
+        distillation: The network, and how much it counts.
+        data: That the student is trained on.
 
     Raises:
-        UserError: there is no such network, or its weights do not fit the data's classes and channels.
+        UserError: There is no such network, or its weights do not fit the data's classes and channels.
     """
 
     def __init__(self, distillation: Distillation, data: Dataset) -> None:
         self._distillation = distillation
-        with torch.random.fork_rng(devices=[]):  # fresh weights are drawn, and no training may see that
+        with torch.random.fork_rng(devices=[]):  # drawing fresh weights must not change a training
             self._network = distillation.network.build(
                 len(data.classes), data.in_chans, padding=distillation.padding
             )
@@ -72,7 +73,7 @@ class Teacher:
         self._scale, self._shift = std / own_std, (mean - own_mean) / own_std
 
     def describe(self) -> dict[str, Any]:
-        """What decides its answers, in JSON types; the weights by their hash, wherever they lie."""
+        """Return everything that decides its answers, in JSON types; the weights by their hash, not their path."""
         distillation = self._distillation
         source = distillation.network.source
         described = {
@@ -90,7 +91,7 @@ class Teacher:
 
     @torch.no_grad()
     def logits(self, images: Tensor) -> Tensor:
-        """What the teacher says of the student's images (b, C, H, W) float32: (b, classes) float32."""
+        """Return the teacher's logits (b, classes) float32 of the student's images (b, C, H, W) float32."""
         device = images.device
         images = images * self._scale.to(device) + self._shift.to(device)
         side = self._distillation.network.resolution
@@ -98,11 +99,11 @@ class Teacher:
             images = functional.interpolate(
                 images, size=(side, side), mode="bilinear", align_corners=False, antialias=True
             )
-        answer: Tensor = self._network.to(device)(images)
-        return answer.float()
+        logits: Tensor = self._network.to(device)(images)
+        return logits.float()
 
     def loss(self, images: Tensor, logits: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
-        """`distilled_loss` of the student's logits on these images."""
+        """Return the `distilled_loss` of the student's logits on these images."""
         distillation = self._distillation
         return distilled_loss(
             logits,
@@ -123,14 +124,14 @@ def distilled_loss(
     weight: float,
     temperature: float,
 ) -> Tensor:
-    """``(1 - weight) * cross entropy + weight * T**2 * KL(teacher || student)``, means over the batch.
+    """Return ``(1 - weight) * cross entropy + weight * T**2 * KL(teacher || student)``, means over the batch.
 
     Args:
-        logits: of the student, (b, classes) float32.
-        targets: (b, classes) float32: shares of the classes.
+        logits: Of the student, (b, classes) float32.
+        targets: Shares of the classes, (b, classes) float32.
         teacher_logits: (b, classes) float32.
-        label_smoothing: of the cross entropy with the targets.
-        weight: share of the teacher, 0..1.
+        label_smoothing: Of the cross entropy with the targets.
+        weight: Share of the teacher, 0 to 1.
         temperature: T, divides both logits in the divergence; T**2 keeps the size of its gradients (Hinton et al.,
             2015).
     """
