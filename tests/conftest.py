@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+# Makes `bench` importable, also in processes that a test starts. Last, so that an installed narsfast, with its compiled
+# module, stays in front of the sources next to `bench`.
+sys.path.append(str(Path(__file__).parents[1]))
+
 if "PYTEST_XDIST_WORKER" in os.environ:  # workers share the cores, and torch reads this when it is loaded
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
