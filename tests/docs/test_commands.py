@@ -9,7 +9,10 @@ import typer
 from narsfast.cli._app import app
 
 ROOT = Path(__file__).parents[2]
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md"))]
+HISTORY = ROOT / "CHANGELOG.md"
+"""It names commands and options of earlier versions too."""
+
+PAGES = [page for page in sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]) if page != HISTORY]
 SCRIPTS = [ROOT / "docker/README.md", ROOT / ".ci/run"]
 """They name options of other programs too."""
 

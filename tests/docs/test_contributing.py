@@ -106,7 +106,7 @@ def test_a_section_of_the_report(tmp_path, monkeypatch):
     names = dict(vars(module))
     exec(compile(code, place, "exec"), names)
     monkeypatch.setattr(_page, "SECTIONS", names["SECTIONS"])
-    made = runpy.run_path(str(ROOT / "tests/report/conftest.py"))["make"](tmp_path / "run")
+    made = runpy.run_path(str(ROOT / "tests/report/conftest.py"))["make_run"](tmp_path / "run")
     page = _page.render_report(collect(made.run), made.run.path, tmp_path / "report.html")
     assert "<h2>How trainings ended</h2>" in page
     assert re.search(r'id="outcomes".*diverged.*1.*ok.*23', page, re.S)

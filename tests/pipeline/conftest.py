@@ -3,6 +3,11 @@
 import pytest
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _without_onnx(without_onnx):
+    """No test here looks at the ONNX files of networks."""
+
+
 def _forget_finals(store, *, teacher=False):
     """Take a finished run back to before its final trainings."""
     with store._writing() as execute:

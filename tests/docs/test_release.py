@@ -1,0 +1,24 @@
+"""The files on the release name the version that the package has."""
+
+import re
+from pathlib import Path
+
+import yaml
+
+import narsfast
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_changelog_begins_with_this_version():
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert re.search(r"^## (\S+)", text, re.M)[1] == narsfast.__version__
+
+
+def test_the_citation_is_of_this_version_and_names_the_paper():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert {"cff-version", "message", "title", "authors"} <= citation.keys()
+    assert citation["version"] == narsfast.__version__
+    (paper,) = citation["references"]
+    assert paper["title"].startswith("FBNetV3")
+    assert paper["authors"][0] == {"family-names": "Dai", "given-names": "Xiaoliang"}
