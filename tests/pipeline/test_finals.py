@@ -13,6 +13,8 @@ from narsfast.errors import UserError
 from narsfast.pipeline._finals import select_final, standard_error
 from narsfast.runs import BestTrial, Family, FoundCandidate
 
+pytestmark = pytest.mark.usefixtures("short_pretraining")
+
 IMAGES = 400
 IDS = {name: Candidate({"name": name}, {}).id for name in "abt"}
 
@@ -110,5 +112,5 @@ def test_the_trial_that_was_better_is_trained_and_emitted(evolved, tmp_path, cap
         assert caplog.text.count("the better of the two is taken") == 1
         assert results[0].candidate == second
         assert pipeline.emit(search) == results
-    said = f"For {html.escape(results[0].budget)} the network found did worse in its full training"
+    said = f"For {html.escape(results[0].budget)} the network that evolution found was worse after its full training"
     assert said in (tmp_path / "run" / "report.html").read_text()

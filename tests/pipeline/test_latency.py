@@ -17,6 +17,8 @@ from narsfast.search._evolve import _NativeEngine
 from narsfast.search._reference import ReferenceEngine
 from narsfast.space import load_space
 
+pytestmark = pytest.mark.usefixtures("short_pretraining")
+
 ENGINES = (_NativeEngine(), ReferenceEngine())
 
 SMALL = Path(__file__).parent.parent / "small.yaml"

@@ -16,6 +16,8 @@ from narsfast.pipeline._reference_networks import (
 )
 from narsfast.runs import RunStore
 
+pytestmark = pytest.mark.usefixtures("short_pretraining")
+
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, smallest, networks):

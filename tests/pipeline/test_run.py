@@ -13,6 +13,8 @@ from narsfast.common.options import RUN_OPTIONS
 from narsfast.pipeline._run_options import RunOptions
 from narsfast.runs import InProcess
 
+pytestmark = pytest.mark.usefixtures("short_pretraining")
+
 SETTINGS = {
     "pool_size": 64,
     "trials_per_batch": 3,

@@ -15,9 +15,10 @@ from narsfast.pipeline._finals import final_task, first_to_train
 from narsfast.runs import RunStore, TeacherChoice
 from narsfast.training import CHECKPOINT_FILE
 
+pytestmark = pytest.mark.usefixtures("short_pretraining")
+
 FAILING = """
 from torch import nn
-
 
 class Failing(nn.Module):
     def __init__(self, num_classes, in_chans):
