@@ -7,6 +7,16 @@ from pathlib import Path
 
 import pytest
 
+# Makes `bench` importable, also in processes that a test starts. Last, so that an installed narsfast, with its compiled
+# module, stays in front of the sources next to `bench`.
+sys.path.append(str(Path(__file__).parents[1]))
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # workers share the cores, and torch reads this when it is loaded
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# What takes longest, in order: where workers share the files, it must not be what is left for one of them at the end.
+LONGEST = ("test_wheel.py", "emu", "pipeline", "docs", "training", "cost", "bench")
+
 NETWORKS = """
 from torch import nn
 
@@ -26,6 +36,13 @@ sys.path.append({tests!r})
 from {module} import main
 main({rank}, {count}, Path.cwd())
 """
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the files that take longest; the others keep their order."""
+    ranks = {name: rank for rank, name in enumerate(LONGEST)}
+    tests = Path(__file__).parent
+    items.sort(key=lambda item: ranks.get(item.path.relative_to(tests).parts[0], len(ranks)))
 
 
 def _run_ranks(module, folder, count, seconds):
@@ -53,6 +70,14 @@ def _run_ranks(module, folder, count, seconds):
 def run_ranks():
     """Provide `_run_ranks`."""
     return _run_ranks
+
+
+@pytest.fixture(scope="module")
+def without_onnx():
+    """Emit without an ONNX file, whose export takes seconds: tests/emit and tests/test_wheel.py look at those files."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("narsfast.emit._onnx.missing_packages", lambda: ("onnx",))
+        yield
 
 
 @pytest.fixture(scope="session")

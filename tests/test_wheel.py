@@ -85,7 +85,9 @@ def test_search_works_in_an_empty_folder(installed, tmp_path):
     options = [*small.split(), "--workers", "1", "--budget", "macs=1M", "--out", "found"]
     run(installed / "narsfast", "run", *options, cwd=tmp_path)
     found = json.loads(run(installed / "narsfast", "best", "found", "--json", cwd=tmp_path))
-    assert [row["budget"] for row in found["results"]] == ["macs<=1M"]
+    (row,) = found["results"]
+    assert row["budget"] == "macs<=1M"
+    assert (tmp_path / row["dir"] / "model.onnx").exists()
     assert (tmp_path / "found" / "report.html").stat().st_size > 0
 
 

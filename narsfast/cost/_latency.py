@@ -44,7 +44,7 @@ class LatencyTable(BaseModel):
         threads: Number of CPU threads.
         machine: Name of the CPU.
         torch: Version of torch.
-        ops: Implementation of the operators, as for `narsfast.create`.
+        ops: Implementation of the operators, as for `narsfast.create_model`.
         parts: (n, 8), the timed parts: `PART_COLUMNS` without the repeats.
         milliseconds: (n,), the time of each.
         of: Number of different parts that the space has.

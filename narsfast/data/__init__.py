@@ -9,7 +9,7 @@ from ._load import load_data, shared_data
 from ._loader import Loader, loader_version, open_loader, resolve_loader
 from ._memory import LabeledImages, as_dataset, dataset_from
 from ._mixing import mixed
-from ._random import derived_seed, uniforms
+from ._random import hash_seed, uniforms
 from ._share import WHOLE, Share, batch_share, split_share
 from ._source import DIGITS, DataSource
 from ._stored import save_dataset
@@ -32,7 +32,7 @@ __all__ = [
     "batch_share",
     "batches",
     "dataset_from",
-    "derived_seed",
+    "hash_seed",
     "load_data",
     "loader_version",
     "mixed",

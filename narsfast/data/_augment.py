@@ -25,20 +25,20 @@ ERASED_RATIO = (0.3, 1 / 0.3)
 def training_crops(
     sizes: NDArray[np.int64], samples: NDArray[np.int64], preprocess: Preprocess, seed: int, epoch: int
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Random resized crops: area uniform, ratio log-uniform, position uniform.
+    """Draw random resized crops: area uniform, ratio log-uniform, position uniform.
 
-    A side longer than the image's is cut to it (torchvision draws again instead; one draw keeps this a
+    A side longer than the image's is cut to it (torchvision draws again instead; a single draw makes the crop a
     function of the sample alone).
 
     Args:
         sizes: (b, 2) heights and widths.
         samples: (b,) indices of the images in their split.
-        preprocess: ranges of area and ratio, and whether to mirror.
-        seed: of the trial.
-        epoch: counted from 0.
+        preprocess: Ranges of area and ratio, and whether to mirror.
+        seed: Of the trial.
+        epoch: Counted from 0.
 
     Returns:
-        (b, 4) float64 boxes (left, top, right, bottom) in pixels, and (b,) bool: mirror it.
+        (b, 4) float64 boxes (left, top, right, bottom) in pixels, and (b,) bool: whether to mirror.
     """
     draws = uniforms(5, Purpose.CROP, seed, epoch, samples)
     height, width = sizes[:, 0].astype(np.float64), sizes[:, 1].astype(np.float64)
@@ -55,7 +55,7 @@ def training_crops(
 
 
 def center_crops(sizes: NDArray[np.int64], preprocess: Preprocess) -> NDArray[np.float64]:
-    """(b, 4) boxes of the centered squares that evaluation sees."""
+    """Return the (b, 4) boxes of the centered squares that evaluation sees."""
     side = sizes.min(axis=1, keepdims=True) * preprocess.evaluation_crop
     corner = (sizes[:, ::-1] - side) / 2
     return np.concatenate([corner, corner + side], axis=1)
@@ -75,12 +75,12 @@ def apply_policy(
     Empty corners are filled with the mean color.
 
     Args:
-        images: of the batch, after cropping.
-        augmentation: a policy and its strength.
+        images: Of the batch, after cropping.
+        augmentation: A policy and its strength.
         samples: (b,) indices of the images in their split.
-        preprocess: the mean color.
-        seed: of the trial.
-        epoch: counted from 0.
+        preprocess: The mean color.
+        seed: Of the trial.
+        epoch: Counted from 0.
     """
     policy, strength = augmentation.kind, augmentation.policy_strength
     fill = mean_color(preprocess)
@@ -94,7 +94,7 @@ def apply_policy(
 def apply_color(
     images: list[Image.Image], strength: float, samples: NDArray[np.int64], *, seed: int, epoch: int
 ) -> list[Image.Image]:
-    """Color jitter: brightness, contrast and saturation in random order, each times 1 - strength to 1 + strength.
+    """Multiply brightness, contrast and saturation, in random order, each by 1 - strength to 1 + strength.
 
     Hue is left alone: it often tells classes apart. Gray images have no saturation.
     """
@@ -110,15 +110,15 @@ def erase(
     seed: int,
     epoch: int,
 ) -> None:
-    """Fills a random rectangle (`erased_rectangles`) with the mean color, in place.
+    """Fill a random rectangle (`erased_rectangles`) with the mean color, in place.
 
     Args:
         pixels: (b, side, side, channels) uint8.
-        probability: of an image to lose a rectangle.
+        probability: Of an image to lose a rectangle.
         samples: (b,) indices of the images in their split.
-        preprocess: the mean color.
-        seed: of the trial.
-        epoch: counted from 0.
+        preprocess: The mean color.
+        seed: Of the trial.
+        epoch: Counted from 0.
     """
     corners, sizes = erased_rectangles(probability, samples, pixels.shape[1], seed=seed, epoch=epoch)
     fill = np.array(mean_color(preprocess), np.uint8)
@@ -129,15 +129,19 @@ def erase(
 def erased_rectangles(
     probability: float, samples: NDArray[np.int64], resolution: int, *, seed: int, epoch: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """What `erase` erases of square images: area uniform, ratio log-uniform, position uniform.
+    """Draw what `erase` erases of square images: area uniform, ratio log-uniform, position uniform.
 
     A side longer than the image's is cut to it.
 
     Args:
-        resolution: side of the images, pixels; the others as in `erase`.
+        probability: Of an image to lose a rectangle.
+        samples: (b,) indices of the images in their split.
+        resolution: Side of the images, pixels.
+        seed: Of the trial.
+        epoch: Counted from 0.
 
     Returns:
-        Top left corners and heights and widths, both (b, 2) pixels; sizes are 0 where nothing is erased.
+        Top left corners, and heights and widths, both (b, 2) pixels; sizes are 0 where nothing is erased.
     """
     draws = uniforms(5, Purpose.ERASING, seed, epoch, samples)
     smallest, largest = ERASED_AREA
@@ -151,7 +155,7 @@ def erased_rectangles(
 
 
 def mean_color(preprocess: Preprocess) -> tuple[int, ...]:
-    """The mean of the training pixels, 0 to 255 for each channel: what a normalized 0 is."""
+    """Return the mean of the training pixels, 0 to 255 per channel, which normalization turns into 0."""
     return tuple(round(255 * value) for value in preprocess.mean)
 
 
@@ -164,9 +168,9 @@ def _seeded(
     samples: NDArray[np.int64],
     only: NDArray[np.bool_] | None = None,
 ) -> list[Image.Image]:
-    """The transformed images; those outside `only` are left alone.
+    """Transform the images, or only those where `only` is true.
 
-    The transforms draw from torch's global generator; it is seeded for each sample and restored afterwards.
+    The transforms draw from torch's global generator, which is seeded for each sample and restored afterwards.
     """
     seeds = random_bits(purpose, seed, epoch, samples) >> np.uint64(1)
     results = list(images)

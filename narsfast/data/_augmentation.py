@@ -25,14 +25,14 @@ class Augmentation:
     are asked for with.
 
     Attributes:
-        kind: one of `AUGMENTATIONS`.
-        strength: of the policy, 0 to `STRENGTHS`. RandAugment: the magnitude. The others, whose magnitudes are their
+        kind: One of `AUGMENTATIONS`.
+        strength: Of the policy, 0 to `STRENGTHS`. RandAugment: the magnitude. The others, whose magnitudes are their
             own: of 30 images, how many are changed. None is the published setting (`POLICIES`).
-        color: strength of color jitter, 0 to 1; 0 is off.
-        erasing: probability that an image loses a rectangle.
+        color: Strength of color jitter, 0 to 1; 0 is off.
+        erasing: Probability that an image loses a rectangle.
 
     Raises:
-        UserError: a value that is not possible.
+        UserError: A value that is not possible.
     """
 
     kind: str = "crop"

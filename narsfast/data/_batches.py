@@ -16,7 +16,7 @@ from ._dataset import Preprocess, Split
 from ._random import Purpose, random_bits
 from ._share import WHOLE, Share, batch_share, split_share
 
-_EVALUATION_CACHE = 2**28  # bytes of resized evaluation images a split keeps
+_EVALUATION_CACHE = 2**28  # bytes of resized evaluation images that a split keeps
 
 
 def batches(
@@ -30,21 +30,21 @@ def batches(
     augmentation: Augmentation = CROPS,
     share: Share = WHOLE,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """One pass over a split.
+    """Yield the batches of one pass over a split.
 
     Order and augmentation are functions of (seed, epoch, sample): neither the batch size nor anything drawn
     before changes what happens to an image.
 
     Args:
-        split: where the images are.
-        resolution: side of the square images, pixels.
-        batch_size: images a batch.
-        seed: of the trial; read in training only.
-        epoch: counted from 0; read in training only.
-        training: shuffled and augmented, without a last incomplete batch (the next epoch has another order);
-            otherwise in order and complete.
-        augmentation: what is done to the images; read in training only.
-        share: rank of this process and how many there are: in training it reads its part of every batch
+        split: The images.
+        resolution: Side of the square images, pixels.
+        batch_size: Images per batch.
+        seed: Of the trial; read in training only.
+        epoch: Counted from 0; read in training only.
+        training: Whether the images are shuffled and augmented, without a last incomplete batch (the next epoch has
+            another order); otherwise they are complete and in order.
+        augmentation: What is done to the images; read in training only.
+        share: Rank of this process and number of processes: in training it reads its part of every batch
             (`batch_share`), otherwise its part of the split (`split_share`).
 
     Yields:
@@ -70,10 +70,9 @@ def batches(
 def training_parts(
     count: int, batch_size: int, seed: int, epoch: int, share: Share = WHOLE
 ) -> list[NDArray[np.int64]]:
-    """The batches of one training pass over `count` images as indices, in the order of (seed, epoch).
+    """Return the batches of one training pass over `count` images as indices, in the order of (seed, epoch).
 
-    A last incomplete batch is left out. `share` is the rank of this process and how many there are: it reads its part
-    of every batch.
+    A last incomplete batch is left out. With a `share`, each is this process's part of the batch.
     """
     order = np.argsort(random_bits(Purpose.ORDER, seed, epoch, np.arange(count)), kind="stable")
     batch_size = min(batch_size, count)
@@ -84,12 +83,12 @@ def training_parts(
 
 
 def steps_per_epoch(split: Split, batch_size: int) -> int:
-    """Batches of one training pass."""
+    """Return the number of batches of one training pass."""
     return len(split) // min(batch_size, len(split))
 
 
 def normalize(pixels: NDArray[np.uint8], preprocess: Preprocess) -> Tensor:
-    """Pixels (b, height, width, channels) uint8 to float32 (b, channels, height, width), channels last."""
+    """Turn pixels (b, height, width, channels) uint8 into float32 (b, channels, height, width), channels last."""
     count, height, width, channels = pixels.shape
     # Rows of width x channels: the innermost loop is long, and the channels stay last.
     mean = torch.tensor(preprocess.mean, dtype=torch.float32).mul(255).repeat(width)
@@ -129,13 +128,13 @@ def _evaluate(split: Split, part: NDArray[np.int64], resolution: int) -> NDArray
 def evaluation_pixels(
     split: Split, resolution: int, loader: str, read: Callable[[NDArray[np.int64]], NDArray[np.uint8]]
 ) -> NDArray[np.uint8] | None:
-    """All evaluation images of a split, read once by each loader; None if they are too many to keep.
+    """Return all evaluation images of a split, which each loader reads once; None if they are too many to keep.
 
     Args:
-        split: where the images are.
-        resolution: side of the images, pixels.
-        loader: whose pixels they are.
-        read: images by index, (b, resolution, resolution, channels) uint8.
+        split: The images.
+        resolution: Side of the images, pixels.
+        loader: Name of the loader that reads them.
+        read: Returns images by index, (b, resolution, resolution, channels) uint8.
     """
     if len(split) * resolution**2 * split.preprocess.in_chans > _EVALUATION_CACHE:
         return None

@@ -1,6 +1,6 @@
 """Batches by NVIDIA DALI: decoding, cropping and augmenting in DALI's threads, or on a GPU.
 
-Every random choice is made here, keyed by (seed, epoch, sample), and handed to the pipeline. So the order, the crops
+Every random choice is made here, keyed by (seed, epoch, sample), and passed to the pipeline. So the order, the crops
 and the mirroring are those of the other loader, and a pipeline serves any trial.
 """
 
@@ -20,7 +20,7 @@ from narsfast.errors import UserError
 from ._augment import center_crops, erased_rectangles, training_crops
 from ._augmentation import CROPS, Augmentation
 from ._batches import evaluation_pixels, normalize, training_parts
-from ._dali_pipeline import CHOICES, PREFETCH, SIDE_BY_SIDE, Form, Inputs, Pipelines, relative_boxes
+from ._dali_pipeline import CHOICES, CPU_PIPELINES, PREFETCH, Inputs, Pipelines, PipelineSpec, relative_boxes
 from ._dali_policy import policy
 from ._dataset import CachedImages, Split
 from ._decode import FileImages, as_ppm
@@ -30,20 +30,20 @@ from ._share import WHOLE, Share, split_share
 _log = logging.getLogger("narsfast.data")
 
 _PIPELINES = (
-    8  # kept built: one with a policy takes seconds to make, and trials differ in batch size and resolution
+    8  # kept: one with a policy takes seconds to build, and trials differ in batch size and resolution
 )
 _EVALUATION_BATCH = 128
 
 
 class DaliBatches:
-    """Batches as `narsfast.data.batches` makes them, by DALI.
+    """Makes the batches of `narsfast.data.batches` by DALI.
 
     Args:
-        threads: of DALI, beside the thread that takes the batches.
-        device: index of a CUDA device, where JPEGs are decoded and the batches lie; None is the CPU.
+        threads: Of DALI, beside the thread that reads the batches.
+        device: Index of a CUDA device, which decodes JPEGs and has the batches; None is the CPU.
 
     Raises:
-        UserError: there is no such device, or no thread.
+        UserError: There is no such device, or no thread.
     """
 
     def __init__(self, threads: int = 1, device: int | None = None) -> None:
@@ -56,7 +56,7 @@ class DaliBatches:
             )
         self._threads = threads
         self._device = device
-        self._idle: dict[Form, Pipelines] = {}
+        self._idle: dict[PipelineSpec, Pipelines] = {}
 
     def __call__(
         self,
@@ -70,19 +70,19 @@ class DaliBatches:
         augmentation: Augmentation = CROPS,
         share: Share = WHOLE,
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """One pass over a split: arguments, order and batches of `narsfast.data.batches`.
+        """Yield the batches of one pass over a split: arguments, order and batches of `narsfast.data.batches`.
 
-        What is in memory already is taken from there, files are decoded by DALI. The batches lie on the device.
+        Images in memory are taken from there, files are decoded by DALI. The batches are on the device.
         """
         if not training:
             yield from self._evaluation(split, resolution, batch_size, share)
             return
         parts = training_parts(len(split), batch_size, seed, epoch, share)
-        form = Form(
+        spec = PipelineSpec(
             isinstance(split.images, FileImages),
             split.preprocess,
             resolution,
-            _room(batch_size),
+            _next_power_of_two(batch_size),
             policy=augmentation.kind if augmentation.has_policy else None,
             color=augmentation.color > 0,
             erasing=augmentation.erasing > 0,
@@ -92,11 +92,11 @@ class DaliBatches:
             return {
                 **_crops(split, part, augmentation, seed, epoch),
                 **(_policy_choices(augmentation, part, seed, epoch) if augmentation.has_policy else {}),
-                **(_jitter(augmentation.color, part, seed, epoch) if form.color else {}),
-                **(_rectangles(augmentation.erasing, part, resolution, seed, epoch) if form.erasing else {}),
+                **(_jitter(augmentation.color, part, seed, epoch) if spec.color else {}),
+                **(_rectangles(augmentation.erasing, part, resolution, seed, epoch) if spec.erasing else {}),
             }
 
-        for part, images in zip(parts, self._run(form, split, parts, inputs), strict=True):
+        for part, images in zip(parts, self._run(spec, split, parts, inputs), strict=True):
             yield images.permute(0, 3, 1, 2), self._moved(torch.from_numpy(split.labels[part]))
 
     def _evaluation(
@@ -105,18 +105,18 @@ class DaliBatches:
         encoded = isinstance(split.images, FileImages)
 
         def read(samples: NDArray[np.int64]) -> NDArray[np.uint8]:
-            form = Form(encoded, split.preprocess, resolution, _EVALUATION_BATCH, normalized=False)
+            spec = PipelineSpec(encoded, split.preprocess, resolution, _EVALUATION_BATCH, normalized=False)
             parts = _consecutive(samples, _EVALUATION_BATCH)
-            pixels = self._run(form, split, parts, lambda part: _centers(split, part))
+            pixels = self._run(spec, split, parts, lambda part: _centers(split, part))
             return np.concatenate([tensor.cpu().numpy() for tensor in pixels])
 
         kept = evaluation_pixels(split, resolution, "dali", read)
         parts = _consecutive(split_share(len(split), share), batch_size)
         if kept is None:
-            form = Form(encoded, split.preprocess, resolution, _room(batch_size))
+            spec = PipelineSpec(encoded, split.preprocess, resolution, _next_power_of_two(batch_size))
             images = (
                 pixels.permute(0, 3, 1, 2)
-                for pixels in self._run(form, split, parts, lambda part: _unmirrored(split, part))
+                for pixels in self._run(spec, split, parts, lambda part: _unmirrored(split, part))
             )
         else:
             images = (self._moved(normalize(kept[part], split.preprocess)) for part in parts)
@@ -125,45 +125,45 @@ class DaliBatches:
 
     def _run(
         self,
-        form: Form,
+        spec: PipelineSpec,
         split: Split,
         parts: list[NDArray[np.int64]],
         inputs: Callable[[NDArray[np.int64]], Inputs],
     ) -> Iterator[Tensor]:
-        """The pipelines' results for all parts; what DALI cannot decode is decoded by Pillow.
+        """Yield the pipelines' results for all parts; what DALI cannot decode is decoded by Pillow.
 
-        DALI gives up a whole batch for one file, and the pipeline with it: then the batches that are not yet out
-        start again on new ones, without those files.
+        DALI fails in a whole batch for one file, and the pipeline with it: then the remaining batches start again on
+        new pipelines, without those files.
         """
         done = 0
         while done < len(parts):
             fed = ({"images": _images(split, part), **inputs(part)} for part in parts[done:])
             try:
-                with closing(self._results(form, fed)) as results:
+                with closing(self._results(spec, fed)) as results:
                     for images in results:
                         yield images
                         done += 1
             except RuntimeError:
-                begun = np.concatenate(parts[done : done + SIDE_BY_SIDE * (PREFETCH + 1)])
-                if not form.encoded or not self._set_aside(split, begun):
+                started = np.concatenate(parts[done : done + CPU_PIPELINES * (PREFETCH + 1)])
+                if not spec.encoded or not self._leave_to_pillow(split, started):
                     raise
 
-    def _results(self, form: Form, fed: Iterator[Inputs]) -> Generator[Tensor, None, None]:
-        """The results of pipelines that nobody else uses meanwhile; if one fails, none is used again."""
-        pipelines = self._idle.pop(form, None) or Pipelines(form, self._threads, self._device)
+    def _results(self, spec: PipelineSpec, fed: Iterator[Inputs]) -> Generator[Tensor, None, None]:
+        """Yield the results of pipelines that are not used elsewhere meanwhile; if one fails, none is used again."""
+        pipelines = self._idle.pop(spec, None) or Pipelines(spec, self._threads, self._device)
         try:
             with closing(pipelines.run(fed)) as results:
                 yield from results
         finally:
             if not pipelines.failed:
-                self._idle[form] = pipelines
+                self._idle[spec] = pipelines
                 if len(self._idle) > _PIPELINES:
                     self._idle.pop(next(iter(self._idle)))
 
-    def _set_aside(self, split: Split, samples: NDArray[np.int64]) -> bool:
-        """Leave to Pillow those files that DALI cannot decode; whether there are any.
+    def _leave_to_pillow(self, split: Split, samples: NDArray[np.int64]) -> bool:
+        """Leave the files that DALI cannot decode to Pillow; return whether there are any.
 
-        There are none where DALI fails at an image that is known to be good: then it is not for the files.
+        There are none where DALI fails at an image that is known to be good: then no file is the cause.
         """
         images = split.images
         assert isinstance(images, FileImages)
@@ -180,11 +180,11 @@ class DaliBatches:
         return bool(refused)
 
     def _decodes(self, split: Split, content: NDArray[np.uint8]) -> bool:
-        """Whether DALI can decode one file's content."""
-        form = Form(True, split.preprocess, 1, 1, normalized=False)
+        """Tell whether DALI can decode the content of one file."""
+        spec = PipelineSpec(True, split.preprocess, 1, 1, normalized=False)
         whole = np.array([[0, 0, 1, 1]], np.float32)
         try:
-            list(self._results(form, iter([{"images": [content], "boxes": whole}])))
+            list(self._results(spec, iter([{"images": [content], "boxes": whole}])))
         except RuntimeError:
             return False
         return True
@@ -197,13 +197,13 @@ def _consecutive(samples: NDArray[np.int64], size: int) -> list[NDArray[np.int64
     return [samples[start : start + size] for start in range(0, len(samples), size)]
 
 
-def _room(batch_size: int) -> int:
-    """The next power of two: what a pipeline is made for, so that one serves several batch sizes."""
+def _next_power_of_two(batch_size: int) -> int:
+    """Return the batch size that a pipeline is built for, so that one serves several batch sizes."""
     return 1 << (batch_size - 1).bit_length()
 
 
 def _images(split: Split, part: NDArray[np.int64]) -> list[NDArray[np.uint8]]:
-    """Files' contents, or pixels (height, width, channels)."""
+    """Return the contents of files, or pixels (height, width, channels)."""
     if isinstance(split.images, FileImages):
         return split.images.encoded(part)
     assert isinstance(split.images, CachedImages)
@@ -237,7 +237,7 @@ def _policy_choices(augmentation: Augmentation, part: NDArray[np.int64], seed: i
 
 
 def _jitter(color: float, part: NDArray[np.int64], seed: int, epoch: int) -> Inputs:
-    """Factors of brightness, contrast and saturation."""
+    """Draw factors of brightness, contrast and saturation."""
     draws = uniforms(3, Purpose.COLOR, seed, epoch, part)
     return {"color": (1 + color * (2 * draws - 1)).clip(min=0).astype(np.float32)}
 

@@ -17,9 +17,9 @@ from ._dali_policy import fill_value, policy
 from ._dataset import Preprocess
 
 PREFETCH = 2
-"""Batches that a pipeline works on ahead of the one in use (DALI's default)."""
+"""Batches that a pipeline computes ahead of the one in use (DALI's default)."""
 
-SIDE_BY_SIDE = 2
+CPU_PIPELINES = 2
 """Pipelines that share the threads of a CPU.
 
 DALI runs one CPU operator at a time, and in one pipeline its threads wait for the slowest of them: policies, which have
@@ -29,22 +29,23 @@ CHOICES = ("operation", "magnitude", "sign")
 """What is chosen for an image in each stage of a policy."""
 
 Inputs = Mapping[str, Any]
-"""For each input of a pipeline its value: a list of b arrays, or one array whose first dimension is b."""
+"""The value of each input of a pipeline: a list of b arrays, or one array whose first dimension is b."""
 
 
 @dataclass(frozen=True)
-class Form:
-    """What a pipeline is made for; all the rest is its input.
+class PipelineSpec:
+    """What a pipeline is built for; everything else is its input.
 
     Attributes:
-        encoded: the images are files' contents, otherwise pixels.
-        preprocess: channels, mean and std.
-        resolution: side of the result, pixels.
-        batch_size: the most images a batch.
-        normalized: float32 of the network; otherwise uint8 pixels, neither mirrored nor augmented.
-        policy: name of the policy, None without one.
-        color: whether there is color jitter.
-        erasing: whether there is a rectangle to erase.
+        encoded: Whether the images are the contents of files; otherwise they are pixels.
+        preprocess: Channels, mean and std.
+        resolution: Side of the result, pixels.
+        batch_size: Most images per batch.
+        normalized: Whether the result is the network's float32; otherwise it is uint8 pixels, neither mirrored nor
+            augmented.
+        policy: Name of the policy, None without one.
+        color: Whether there is color jitter.
+        erasing: Whether there is a rectangle to erase.
     """
 
     encoded: bool
@@ -63,7 +64,7 @@ class Form:
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """Names of what the pipeline is fed with."""
+        """Names of the pipeline's inputs."""
         names = ["images", "boxes"]
         if self.normalized:
             names += ["mirror", *(f"{part}{stage}" for stage in range(self.stages) for part in CHOICES)]
@@ -73,30 +74,30 @@ class Form:
 
 
 class Pipelines:
-    """Built pipelines of one form, which take turns.
+    """Built pipelines of one specification, which take turns.
 
     Args:
-        form: what they are made for.
-        threads: of DALI, in all of them together.
-        device: index of the CUDA device, which has one pipeline; None is the CPU.
+        spec: What they are built for.
+        threads: Of DALI, in all of them together.
+        device: Index of the CUDA device, which has one pipeline; None is the CPU.
 
     Attributes:
-        failed: whether DALI gave up a batch; such pipelines are of no more use.
+        failed: Whether DALI failed in a batch; then the pipelines cannot be used again.
     """
 
-    def __init__(self, form: Form, threads: int, device: int | None) -> None:
-        count = min(threads, SIDE_BY_SIDE) if device is None else 1
+    def __init__(self, spec: PipelineSpec, threads: int, device: int | None) -> None:
+        count = min(threads, CPU_PIPELINES) if device is None else 1
         shares = [threads // count + (place < threads % count) for place in range(count)]
-        self._pipelines = [_Pipeline(form, share, device) for share in shares]
+        self._pipelines = [_Pipeline(spec, share, device) for share in shares]
         self.failed = False
 
     def run(self, batches: Iterator[Inputs]) -> Generator[Tensor, None, None]:
-        """The results of the batches in their order, (b, resolution, resolution, channels), computed ahead in threads.
+        """Yield the results of the batches in order, (b, resolution, resolution, channels), computed ahead in threads.
 
-        Batches that were begun and are not asked for are waited for, so that the next run starts with empty pipelines.
+        Batches that were started and are not read are waited for, so that the next run starts with empty pipelines.
 
         Raises:
-            RuntimeError: DALI gave up a batch.
+            RuntimeError: DALI failed in a batch.
         """
         count = len(self._pipelines)
         try:
@@ -118,23 +119,23 @@ class _Pipeline:
     """One built pipeline.
 
     Args:
-        form: what it is made for.
-        threads: of DALI.
-        device: index of the CUDA device; None is the CPU.
+        spec: What it is built for.
+        threads: Of DALI.
+        device: Index of the CUDA device; None is the CPU.
     """
 
-    def __init__(self, form: Form, threads: int, device: int | None) -> None:
+    def __init__(self, spec: PipelineSpec, threads: int, device: int | None) -> None:
         from nvidia import dali
 
-        self._names = form.inputs
+        self._names = spec.inputs
         self._inputs: Iterator[Inputs] = iter(())
-        make = dali.pipeline_def(_graph, enable_conditionals=form.policy is not None)
+        make = dali.pipeline_def(_graph, enable_conditionals=spec.policy is not None)
         with warnings.catch_warnings(record=True):  # DALI's policies call its own deprecated operators
             self._pipeline = make(
-                form,
+                spec,
                 self._source,
                 device is not None,
-                batch_size=form.batch_size,
+                batch_size=spec.batch_size,
                 num_threads=threads,
                 device_id=device,
                 prefetch_queue_depth=PREFETCH,
@@ -144,15 +145,15 @@ class _Pipeline:
         self._pipeline.build()
 
     def start(self, batches: Iterator[Inputs]) -> None:
-        """Begins with the first batches."""
+        """Start with the first batches."""
         self._inputs = batches
         self._pipeline.schedule_run()
 
     def next(self) -> Tensor | None:
-        """The next result, when another batch is begun; None after the last one.
+        """Return the next result and start another batch; None after the last one.
 
-        On a CPU it lies in DALI's memory, which the dynamic executor leaves alone as long as the tensor lives. On a GPU
-        torch may still be reading when the tensor is gone, so it is copied.
+        On a CPU it is in DALI's memory, which the dynamic executor does not reuse while the tensor lives. On a GPU torch
+        may still be reading after the tensor was freed, so it is copied.
         """
         try:
             (result,) = self._pipeline.outputs()
@@ -163,7 +164,7 @@ class _Pipeline:
         return tensor.clone() if tensor.is_cuda else tensor
 
     def stop(self) -> bool:
-        """Waits for what was begun; whether the pipeline can be used again."""
+        """Wait for the batches that were started; return whether the pipeline can be used again."""
         self._inputs = iter(())
         try:
             while self.next() is not None:
@@ -174,7 +175,7 @@ class _Pipeline:
         return True
 
     def _source(self) -> list[Any]:
-        """Called by DALI for each batch; ends with StopIteration."""
+        """Return the inputs of the next batch, for DALI; end with StopIteration."""
         from nvidia.dali.tensors import TensorCPU
 
         inputs = next(self._inputs)
@@ -185,17 +186,17 @@ class _Pipeline:
         ]
 
 
-def _graph(form: Form, source: Callable[[], list[Any]], gpu: bool) -> Any:
-    """The graph: decode, crop and resize, policy, color, mirror and normalize, erase."""
+def _graph(spec: PipelineSpec, source: Callable[[], list[Any]], gpu: bool) -> Any:
+    """Build the graph: decode, crop and resize, policy, color, mirror and normalize, erase."""
     from nvidia.dali import fn, types
 
-    nodes = fn.external_source(source=source, num_outputs=len(form.inputs))
+    nodes = fn.external_source(source=source, num_outputs=len(spec.inputs))
     inputs = {
-        name: nodes[index] for index, name in enumerate(form.inputs)
+        name: nodes[index] for index, name in enumerate(spec.inputs)
     }  # DALI rewrites this: no zip(strict)
-    gray = form.preprocess.in_chans == 1
+    gray = spec.preprocess.in_chans == 1
     images, boxes = inputs["images"], inputs["boxes"]
-    if form.encoded:
+    if spec.encoded:
         images = fn.decoders.image(
             images,
             device="mixed" if gpu else "cpu",
@@ -206,28 +207,28 @@ def _graph(form: Form, source: Callable[[], list[Any]], gpu: bool) -> Any:
         images = images.gpu()
     images = fn.resize(
         images,
-        size=[form.resolution, form.resolution],
+        size=[spec.resolution, spec.resolution],
         roi_start=boxes[:2],
         roi_end=boxes[2:],
         roi_relative=True,
         interp_type=types.INTERP_LINEAR,
         antialias=True,
     )
-    if not form.normalized:
+    if not spec.normalized:
         return images
-    if form.policy is not None:
-        images = _with_policy(images, inputs, form, form.policy, gray)
-    if form.color:
+    if spec.policy is not None:
+        images = _with_policy(images, inputs, spec, spec.policy, gray)
+    if spec.color:
         images = _jittered(images, inputs["color"], gray, gpu)
     images = fn.crop_mirror_normalize(
         images,
         dtype=types.FLOAT,
         output_layout="HWC",
-        mean=[255 * value for value in form.preprocess.mean],
-        std=[255 * value for value in form.preprocess.std],
+        mean=[255 * value for value in spec.preprocess.mean],
+        std=[255 * value for value in spec.preprocess.std],
         mirror=inputs["mirror"],
     )
-    if form.erasing:
+    if spec.erasing:
         images = fn.erase(
             images,
             anchor=inputs["erased_from"],
@@ -239,7 +240,10 @@ def _graph(form: Form, source: Callable[[], list[Any]], gpu: bool) -> Any:
 
 
 def _jittered(images: Any, factors: Any, gray: bool, gpu: bool) -> Any:
-    """Contrast is around the image's own mean, as in torchvision; so the order matters only where values are cut off."""
+    """Apply the factors of brightness, contrast and saturation.
+
+    Contrast is around the image's own mean, as in torchvision; so the order matters only where values are cut off.
+    """
     from nvidia.dali import fn, types
 
     shades = (
@@ -252,21 +256,21 @@ def _jittered(images: Any, factors: Any, gray: bool, gpu: bool) -> Any:
     return images if gray else fn.saturation(images, saturation=factors[2])
 
 
-def _with_policy(images: Any, inputs: Inputs, form: Form, name: str, gray: bool) -> Any:
-    """DALI's operations want three channels: a gray image is three equal ones in between."""
+def _with_policy(images: Any, inputs: Inputs, spec: PipelineSpec, name: str, gray: bool) -> Any:
+    """Apply the policy; DALI's operations need three channels, so a gray image has three equal ones meanwhile."""
     from nvidia.dali import fn, types
 
-    stages = [tuple(inputs[f"{part}{stage}"] for part in CHOICES) for stage in range(form.stages)]
+    stages = [tuple(inputs[f"{part}{stage}"] for part in CHOICES) for stage in range(spec.stages)]
     if gray:
         images = fn.color_space_conversion(images, image_type=types.GRAY, output_type=types.RGB)
-    images = policy(name).apply(images, stages, form.resolution, fill_value(form.preprocess))
+    images = policy(name).apply(images, stages, spec.resolution, fill_value(spec.preprocess))
     if gray:
         images = fn.color_space_conversion(images, image_type=types.RGB, output_type=types.GRAY)
     return images
 
 
 def relative_boxes(boxes: NDArray[np.float64], sizes: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Boxes for DALI.
+    """Convert boxes to DALI's form.
 
     Args:
         boxes: (b, 4): left, top, right, bottom in pixels.

@@ -1,7 +1,7 @@
-"""Augmentation policies of DALI, with every random choice made outside and handed in.
+"""Augmentation policies of DALI, with every random choice made outside and passed in.
 
-DALI's own `rand_augment` and the like draw inside the pipeline, from generators that remember how often they were
-asked. Here operation, magnitude and sign are inputs of the pipeline, so that they can be functions of (seed, epoch,
+DALI's own `rand_augment` and the like draw inside the pipeline, from generators that advance with every draw. Here
+operation, magnitude and sign are inputs of the pipeline, so that they can be functions of (seed, epoch,
 sample); the operations, their magnitudes and the policies are DALI's (`nvidia.dali.auto_aug`).
 """
 
@@ -46,8 +46,8 @@ class Policy:
 
     Attributes:
         name: ``randaugment``, ``autoaugment`` or ``trivialaugment``.
-        stages: for each stage DALI's augmentations; the first one leaves the image as it is.
-        bins: how many magnitudes there are.
+        stages: For each stage DALI's augmentations; the first one leaves the image as it is.
+        bins: How many magnitudes there are.
         table: AutoAugment's sub-policies, (sub-policies, stages, 3) float64: operation, probability, magnitude.
     """
 
@@ -57,13 +57,13 @@ class Policy:
     table: NDArray[np.float64] | None = None
 
     def choose(self, samples: NDArray[np.int64], seed: int, epoch: int, strength: int) -> list[Choices]:
-        """The random choices for a batch, one entry a stage.
+        """Draw the random choices for a batch, one entry per stage.
 
         Args:
             samples: (b,) indices of the images in their split.
-            seed: of the trial.
-            epoch: counted from 0.
-            strength: as `Augmentation` has it.
+            seed: Of the trial.
+            epoch: Counted from 0.
+            strength: As in `Augmentation`.
         """
         stages = len(self.stages)
         draws = uniforms(1 + 3 * stages, Purpose.POLICY, seed, epoch, samples)
@@ -90,13 +90,13 @@ class Policy:
         ]
 
     def apply(self, image: Any, stages: list[tuple[Any, Any, Any]], resolution: int, fill: int) -> Any:
-        """The policy inside a pipeline with conditionals.
+        """Apply the policy inside a pipeline with conditionals.
 
         Args:
-            image: data node, (resolution, resolution, 3) uint8.
-            stages: data nodes of operation, magnitude and sign, for each stage.
-            resolution: side of the image, pixels.
-            fill: gray value of empty corners.
+            image: Data node, (resolution, resolution, 3) uint8.
+            stages: Data nodes of operation, magnitude and sign, for each stage.
+            resolution: Side of the image, pixels.
+            fill: Gray value of empty corners.
         """
         from nvidia.dali.auto_aug.core import select, signed_bin
 
@@ -115,7 +115,7 @@ class Policy:
 
 @lru_cache(maxsize=4)
 def policy(name: str) -> Policy:
-    """RandAugment (2 operations, magnitude 9), AutoAugment (ImageNet's policy) or TrivialAugment (wide), of DALI.
+    """Return DALI's RandAugment (2 operations), AutoAugment (ImageNet's policy) or TrivialAugment (wide).
 
     The magnitudes are DALI's; the largest shift, which DALI leaves open, is torchvision's.
     """
@@ -140,5 +140,5 @@ def policy(name: str) -> Policy:
 
 
 def fill_value(preprocess: Preprocess) -> int:
-    """Gray value for corners that a rotation leaves empty: the mean of the channels' means, as DALI takes one value."""
+    """Return the gray value of corners that a rotation empties, the mean over the channels, as DALI takes one value."""
     return round(255 * sum(preprocess.mean) / len(preprocess.mean))

@@ -29,7 +29,7 @@ class Images(Protocol):
         """(n, 2) int64: height and width of each image in pixels."""
 
     def read(self, indices: NDArray[np.int64]) -> list[Image.Image]:
-        """The images at `indices` (b,), mode ``L`` or ``RGB``."""
+        """Return the images at `indices` (b,), mode ``L`` or ``RGB``."""
 
 
 class CachedImages:
@@ -44,11 +44,11 @@ class CachedImages:
         self.sizes = np.array([p.shape[:2] for p in pixels], dtype=np.int64).reshape(-1, 2)
 
     def read(self, indices: NDArray[np.int64]) -> list[Image.Image]:
-        """The images at `indices` (b,)."""
+        """Return the images at `indices` (b,)."""
         return [Image.fromarray(self._pixels[i]) for i in indices]
 
     def pixels(self, indices: NDArray[np.int64]) -> list[NDArray[np.uint8]]:
-        """The images at `indices` (b,) as (height, width, channels) uint8."""
+        """Return the images at `indices` (b,) as (height, width, channels) uint8."""
         return [np.atleast_3d(self._pixels[i]) for i in indices]
 
 
@@ -58,12 +58,13 @@ class Preprocess:
 
     Attributes:
         in_chans: 1 (gray) or 3 (RGB).
-        mean, std: per channel, of pixels scaled to 0..1; taken from the training split.
-        mirror: whether a mirrored image keeps its class, so that training may mirror.
-        area: smallest and largest share of the image's area that a training crop takes (this project's choice;
-            crops down to 8 %, as usual for long trainings, cost small networks more than they teach).
-        ratio: smallest and largest width / height of a training crop.
-        evaluation_crop: side of the centered square that evaluation sees, as a share of the short side. The usual
+        mean: Per channel, of the training split's pixels scaled to 0..1.
+        std: The same for the standard deviation.
+        mirror: Whether a mirrored image keeps its class, so that training may mirror.
+        area: Smallest and largest share of the image's area in a training crop (this project's choice; crops down to
+            8 %, as usual for long trainings, made small networks worse).
+        ratio: Smallest and largest width / height of a training crop.
+        evaluation_crop: Side of the centered square that evaluation sees, as a share of the short side. The usual
             0.875 wastes pixels where images are small.
     """
 
@@ -83,8 +84,8 @@ class Split:
     Attributes:
         name: ``train``, ``val`` or ``test``.
         labels: (n,) int64 class indices.
-        images: the n images.
-        preprocess: how they become a network's input.
+        images: The n images.
+        preprocess: How they become a network's input.
     """
 
     name: str
@@ -103,11 +104,13 @@ class Dataset:
 
     Attributes:
         name: ``digits``, or the folder's or stored data set's name.
-        classes: names, in the order of the labels.
-        train, val, test: the splits.
-        preprocess: how images become a network's input.
-        skipped: files that were not images or broken, and left out.
-        root: the folder; None where the pixels did not come from image files.
+        classes: Names, in the order of the labels.
+        train: The split that is trained on.
+        val: The split that decides what is found.
+        test: The split that found networks are tested on, once.
+        preprocess: How images become a network's input.
+        skipped: Files that are broken or not images, and were left out.
+        root: The folder; None where the pixels did not come from image files.
     """
 
     name: str
@@ -135,7 +138,7 @@ class Dataset:
         return self.preprocess.mirror
 
     def fingerprint(self) -> dict[str, Any]:
-        """What tells this data from other data: classes, images of each split, and the mean of the training pixels."""
+        """Return what distinguishes data sets: classes, number of images per split, mean of the training pixels."""
         return {
             "classes": list(self.classes),
             **{split.name: len(split) for split in (self.train, self.val, self.test)},

@@ -27,19 +27,19 @@ Training crops below two thirds of the side are enlarged a little, everything el
 
 
 def decode(path: Path, mode: str, short_side: int) -> NDArray[np.uint8]:
-    """One image file as pixels.
+    """Decode one image file.
 
     Args:
-        path: any file that Pillow can read.
+        path: Any file that Pillow can read.
         mode: ``L`` or ``RGB``.
-        short_side: a larger image is shrunk to this short side in pixels; JPEGs are already decoded smaller.
+        short_side: A larger image is shrunk to this short side in pixels; JPEGs are already decoded smaller.
 
     Returns:
         (height, width) or (height, width, 3) uint8.
 
     Raises:
-        ValueError: pixels of which it is not defined what is white (floating point, integers beyond 16 bits).
-        Exception: whatever Pillow raises on a file that is broken or not an image.
+        ValueError: The value of white is not defined (floating-point pixels, integers beyond 16 bits).
+        Exception: Whatever Pillow raises on a file that is broken or not an image.
     """
     with Image.open(path) as file:
         target = _smaller(file.size, short_side)
@@ -56,19 +56,19 @@ def shrunk(image: Image.Image, short_side: int) -> Image.Image:
 
 
 def _smaller(size: tuple[int, int], short_side: int) -> tuple[int, int] | None:
-    """The size that an image of `size` is shrunk to; None where its short side is not larger."""
+    """Return the size that an image of `size` is shrunk to; None where its short side is not larger."""
     scale = short_side / min(size)
     return None if scale >= 1 else (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
 
 
 def eight_bit(image: Image.Image) -> Image.Image:
-    """Gray pixels of more than 8 bits as 8 bits; every other image as it is.
+    """Convert gray pixels of more than 8 bits to 8 bits; return every other image as it is.
 
     Pillow's own conversion cuts such values off at 255. Here 16-bit pixels are divided by 256. 32-bit integers
-    (older releases of Pillow give these for 16-bit PNGs too) are taken as 8-bit where none exceeds 255, else as 16-bit.
+    (which older releases of Pillow return for 16-bit PNGs too) count as 8-bit where none exceeds 255, else as 16-bit.
 
     Raises:
-        ValueError: which value is white is not defined: floating-point pixels, or integers beyond 16 bits.
+        ValueError: The value of white is not defined: floating-point pixels, or integers beyond 16 bits.
     """
     if image.mode == "F":
         raise ValueError("floating-point pixels are not supported (Pillow mode F): store 8 or 16 bits")
@@ -86,7 +86,7 @@ def eight_bit(image: Image.Image) -> Image.Image:
 
 
 def is_plain(content: bytes) -> bool:
-    """Whether a file is a JPEG or PNG of 8 bits in gray or RGB: what every decoder reads the same way."""
+    """Tell whether a file is a JPEG or PNG of 8 bits in gray or RGB, which every decoder reads the same way."""
     if content.startswith(b"\x89PNG"):
         return len(content) > 25 and content[24] == 8 and content[25] in (0, 2)
     place = 2
@@ -99,7 +99,7 @@ def is_plain(content: bytes) -> bool:
 
 
 def as_ppm(pixels: NDArray[np.uint8]) -> bytes:
-    """Pixels (height, width) or (height, width, 3) uint8 as a file of the PNM family, which is not compressed."""
+    """Pack pixels (height, width) or (height, width, 3) uint8 as a file of the PNM family, which is not compressed."""
     kind = b"P5" if pixels.ndim == 2 else b"P6"
     return b"%s %d %d 255\n%s" % (kind, pixels.shape[1], pixels.shape[0], pixels.tobytes())
 
@@ -111,10 +111,10 @@ class FileImages:
         paths: n files, each of which could be decoded before.
         sizes: (n, 2) int64 heights and widths after decoding.
         mode: ``L`` or ``RGB``.
-        short_side: see `decode`.
+        short_side: As in `decode`.
 
     Attributes:
-        by_pillow: indices of the files that only Pillow is to decode.
+        by_pillow: Indices of the files that only Pillow decodes.
     """
 
     def __init__(self, paths: Sequence[Path], sizes: NDArray[np.int64], mode: str, short_side: int) -> None:
@@ -125,9 +125,9 @@ class FileImages:
         self.by_pillow: set[int] = set()
 
     def encoded(self, indices: NDArray[np.int64]) -> list[NDArray[np.uint8]]:
-        """The contents of the files at `indices` (b,), 1-d uint8, for another decoder.
+        """Return the contents of the files at `indices` (b,), 1-d uint8, for another decoder.
 
-        What only Pillow reads in the same way (all but plain JPEG and PNG) is decoded here and packed as PPM.
+        Files other than plain JPEG and PNG, which decoders read differently, are decoded here and packed as PPM.
         """
         contents = [self._content(i) for i in indices.tolist()]
         others = [place for place, content in enumerate(contents) if content is None]
@@ -136,7 +136,7 @@ class FileImages:
         return [np.frombuffer(content, np.uint8) for content in contents if content is not None]
 
     def _content(self, index: int) -> bytes | None:
-        """A plain file's; small ones are read in less time than it takes to hand them to a thread."""
+        """Return the content of a plain file, None of another; reading it is faster than starting a thread for it."""
         if index in self.by_pillow:
             return None
         try:
@@ -150,12 +150,12 @@ class FileImages:
         return None
 
     def leave_to_pillow(self, index: int) -> Path:
-        """From now on `encoded` has this file decoded by Pillow; returns its path."""
+        """Have `encoded` decode this file by Pillow from now on; return its path."""
         self.by_pillow.add(index)
         return self._paths[index]
 
     def read(self, indices: NDArray[np.int64]) -> list[Image.Image]:
-        """The images at `indices` (b,)."""
+        """Return the images at `indices` (b,)."""
         return [Image.fromarray(pixels) for pixels in self._decoded(indices)]
 
     def _decoded(self, indices: NDArray[np.int64]) -> list[NDArray[np.uint8]]:
@@ -173,19 +173,19 @@ class FileImages:
     def _unreadable(self, index: int, error: Exception) -> UserError:
         reason = (isinstance(error, OSError) and error.strerror) or str(error)
         return UserError(
-            f"{self._paths[index]} could be read at first and cannot any more ({reason}); put it back"
+            f"{self._paths[index]} could be read at first and cannot be read now ({reason}); restore it"
         )
 
 
 class Decoded:
-    """Every file of a folder, decoded once to see whether it can be.
+    """Every file of a folder, decoded once to find out whether it can be.
 
     Attributes:
-        paths: the readable files.
+        paths: The readable files.
         good: (m,) int64 indices of `paths` among the files given.
         sizes: (m, 2) int64 heights and widths after decoding.
-        pixels: the m images, or None when they are more than `cache_bytes`.
-        skipped: the other files.
+        pixels: The m images, or None where they are more than `cache_bytes`.
+        skipped: The other files.
     """
 
     def __init__(
@@ -227,7 +227,7 @@ class Decoded:
             return text[0] if text and text[0] else type(error).__name__
 
     def part(self, indices: NDArray[np.int64]) -> Images:
-        """The readable images at `indices` (positions in `paths`)."""
+        """Return the readable images at `indices` (positions in `paths`)."""
         if self.pixels is not None:
             return CachedImages([self.pixels[i] for i in indices])
         return FileImages([self.paths[i] for i in indices], self.sizes[indices], self._mode, self._short_side)

@@ -19,9 +19,9 @@ SHARES = (0.6, 0.2, 0.2)
 
 @lru_cache(maxsize=1)
 def load_digits() -> Dataset:
-    """The digits, resized once to 32 x 32 px, gray, split 60/20/20 within each class.
+    """Load the digits, resized once to 32 x 32 px, gray, split 60/20/20 within each class.
 
-    A mirrored digit is no digit, so training only shifts and crops: a crop takes 70 to 100 % of the area.
+    A mirrored digit is not a digit, so training only crops: a crop takes 70 to 100 % of the area.
     """
     from sklearn import datasets
 

@@ -17,25 +17,25 @@ from ._statistics import pixel_statistics
 
 _VALIDATION = ("val", "validation", "valid")
 _SHARES = (0.7, 0.15, 0.15)  # one folder split three ways (this project's choice)
-_HELD_OUT = (0.85, 0.15)  # a split that is missing is taken from train (this project's choice)
+_HELD_OUT = (0.85, 0.15)  # a missing split is taken from train (this project's choice)
 
 
 def load_folder(root: Path, resolution: int, mirror: bool, cache_bytes: int = CACHE_BYTES) -> Dataset:
-    """Loads an image folder.
+    """Load an image folder.
 
     Three layouts: ``root/{train,val,test}/CLASS/...`` (``validation`` and ``valid`` mean ``val``); the same
     without ``test`` or ``val``, where 15 % of each class of ``train`` become the missing split (70/15/15 if
-    both are missing); ``root/CLASS/...``, split 70/15/15 within each class. Images may lie in folders below
+    both are missing); ``root/CLASS/...``, split 70/15/15 within each class. Images may be in folders below
     the class folder.
 
     Args:
-        root: the folder.
-        resolution: the largest resolution in pixels that the data will be used at.
-        mirror: whether training may mirror images.
-        cache_bytes: decoded bytes kept in memory; beyond, files are decoded at each reading.
+        root: The folder.
+        resolution: The largest resolution in pixels that the data will be used at.
+        mirror: Whether training may mirror images.
+        cache_bytes: Decoded bytes kept in memory; above, files are decoded at each reading.
 
     Raises:
-        UserError: a folder is missing, a class is empty or alone, or the splits differ in their classes.
+        UserError: A folder is missing, a class is empty or the only one, or the splits differ in their classes.
     """
     check_folder(root)
     folders = _split_folders(root)
@@ -65,7 +65,7 @@ def _subfolders(folder: Path) -> list[str]:
 
 
 def _split_folders(root: Path) -> dict[str, Path]:
-    """Split name -> its folder of class folders; the only key is "all" where the folder has no splits."""
+    """Return the folder of class folders by split; the only key is "all" where the folder has no splits."""
     names = _subfolders(root)
     lower = {name.lower(): name for name in names}
     if "train" not in lower:
@@ -102,7 +102,7 @@ def _classes(folders: dict[str, Path]) -> tuple[str, ...]:
     if len(classes) < 2:
         found = f"one class folder, {classes[0]!r}" if classes else "no class folders"
         raise UserError(
-            f"data {str(folders[first])!r} has {found}; at least two are needed, one folder of images a class"
+            f"data {str(folders[first])!r} has {found}; at least two are needed, one folder of images per class"
         )
     return tuple(classes)
 
@@ -110,7 +110,7 @@ def _classes(folders: dict[str, Path]) -> tuple[str, ...]:
 def _files(
     folders: dict[str, Path], classes: tuple[str, ...]
 ) -> tuple[list[Path], NDArray[np.int64], NDArray[np.int64]]:
-    """All files in a fixed order, with their labels and the index of their split folder."""
+    """List all files in a fixed order, with their labels and the index of their split folder."""
     files: list[Path] = []
     labels: list[int] = []
     sources: list[int] = []
@@ -145,7 +145,7 @@ def _check_counts(
 def _parts(
     names: list[str], labels: NDArray[np.int64], sources: NDArray[np.int64], classes: tuple[str, ...]
 ) -> dict[str, NDArray[np.int64]]:
-    """Indices of train, val and test; what has no folder is split off the first folder."""
+    """Return the indices of train, val and test; a split without a folder is taken from the first folder."""
     parts = {name: np.flatnonzero(sources == source) for source, name in enumerate(names)}
     first = parts.pop(names[0])
     missing = [name for name in ("val", "test") if name not in parts]
@@ -157,10 +157,10 @@ def _parts(
 
 
 def check_folder(root: Path) -> None:
-    """Refuse what is no folder.
+    """Refuse what is not a folder.
 
     Raises:
-        UserError: naming it.
+        UserError: It is not; the sentence names it.
     """
     if not root.is_dir():
         raise UserError(f"data {str(root)!r} is not a folder; give 'digits' or a folder of images")

@@ -19,14 +19,14 @@ def load_data(spec: str | Path, resolution: int = 320, *, mirror: bool = True) -
     Args:
         spec: ``digits`` (embedded: 1,797 handwritten digits, 32 px, gray), a folder of images, see
             `narsfast.data._folder.load_folder` for its layouts, or a file that `save_dataset` wrote.
-        resolution: the largest resolution in pixels it will be used at; larger images of a folder are shrunk to 1.5
-            times that once. The decoded images of a folder are kept in memory up to 1 GiB and decoded at each
-            reading beyond.
-        mirror: whether a mirrored image keeps its class (never for digits, nor where a stored data set says
+        resolution: The largest resolution in pixels that it will be used at; larger images of a folder are shrunk to
+            1.5 times that once. The decoded images of a folder are kept in memory up to 1 GiB; above, files are decoded
+            at each reading.
+        mirror: Whether a mirrored image keeps its class (never for digits, nor where a stored data set says
             otherwise).
 
     Raises:
-        UserError: the folder or file is missing, or its classes are not usable.
+        UserError: The folder or file is missing, or its classes cannot be used.
     """
     dataset = DataSource.parse(spec).load(resolution, mirror=mirror)
     if dataset.skipped:

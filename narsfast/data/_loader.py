@@ -33,7 +33,7 @@ class Loader:
 
     Attributes:
         name: ``dali`` or ``torchvision``.
-        batches: called like `narsfast.data.batches`, with the same result but for how pixels are resampled and
+        batches: Called like `narsfast.data.batches`, with the same result but for how pixels are resampled and
             what the operations of a policy are.
     """
 
@@ -42,17 +42,17 @@ class Loader:
 
 
 def resolve_loader(choice: str, data: DataSource | Dataset | None = None) -> LoaderName:
-    """The loader that a choice means on this machine; ``auto`` is explained in one line of the log.
+    """Return the loader that a choice means on this machine; ``auto`` is explained in one line of the log.
 
-    ``auto`` is DALI for image folders where DALI can be imported. DALI serves other data, too, but there it has
+    ``auto`` is DALI for image folders where DALI can be imported. DALI loads other data too, but there it has
     nothing to decode, and its start takes longer than it saves.
 
     Args:
         choice: ``auto``, ``dali`` or ``torchvision``.
-        data: what is to be loaded; None is a folder of images.
+        data: The data to load; None is a folder of images.
 
     Raises:
-        UserError: no such loader, or DALI is asked for and cannot be imported.
+        UserError: There is no such loader, or DALI is asked for and cannot be imported.
     """
     if choice not in get_args(LoaderChoice):
         raise UserError(f"loader is {choice!r}; it must be one of {', '.join(get_args(LoaderChoice))}")
@@ -83,17 +83,18 @@ def open_loader(
     threads: int = 1,
     device: int | None = None,
 ) -> Loader:
-    """A loader for any split.
+    """Open a loader for any split.
 
-    Loaders with the same arguments are the same one in a process, as its pipelines serve many trainings.
+    Within a process the same arguments give the same loader of DALI, as its pipelines serve many trainings.
 
     Args:
-        choice, data: as in `resolve_loader`.
-        threads: of DALI; the other one works in the calling thread.
-        device: index of the CUDA device that DALI decodes on and leaves the batches on; None is the CPU.
+        choice: As in `resolve_loader`.
+        data: As in `resolve_loader`.
+        threads: Of DALI; the other loader works in the calling thread.
+        device: Index of the CUDA device that DALI decodes on and leaves the batches on; None is the CPU.
 
     Raises:
-        UserError: as `resolve_loader`; or there is no such device, or the loader cannot use one.
+        UserError: As in `resolve_loader`; or there is no such device, or the loader cannot use one.
     """
     name = resolve_loader(choice, data)
     if name == "torchvision":
@@ -106,7 +107,7 @@ def open_loader(
 
 
 def loader_version(name: LoaderName) -> str:
-    """Version of the package that a loader is of."""
+    """Return the version of the package of a loader."""
     package = importlib.import_module("nvidia.dali" if name == "dali" else "torchvision")
     return str(package.__version__)
 
@@ -120,7 +121,7 @@ def _dali(threads: int, device: int | None) -> Loader:
 
 @lru_cache(maxsize=1)
 def _why_not_dali() -> str | None:
-    """Why DALI cannot be imported; None if it can."""
+    """Return why DALI cannot be imported; None if it can."""
     try:
         importlib.import_module("nvidia.dali")
     except (ImportError, OSError) as error:  # OSError: a shared library of another platform
@@ -130,5 +131,5 @@ def _why_not_dali() -> str | None:
 
 @lru_cache(maxsize=2)
 def _explain(name: str, reason: str) -> None:
-    """Once a process."""
+    """Log it, once per process."""
     _log.info("loader: auto is %s, as %s", name, reason)

@@ -26,10 +26,10 @@ class LabeledImages(Protocol):
     """A dataset in the form of torch's (`torch.utils.data.Dataset` with a length), or a list of pairs."""
 
     def __len__(self) -> int:
-        """Number of images."""
+        """Return the number of images."""
 
     def __getitem__(self, index: int, /) -> Any:
-        """(image, label)."""
+        """Return (image, label)."""
 
 
 def dataset_from(
@@ -48,21 +48,23 @@ def dataset_from(
     the recipe's: random transforms in the datasets are refused. Mean and standard deviation are those of the training
     images, as of a folder.
 
+    An image is a PIL image, or an array or tensor (height, width), (height, width, channels) or (channels, height,
+    width) with 1 or 3 channels, uint8 or float from 0 to 1. Where both orders are possible, an array has its channels
+    last and a tensor first. Where some images have color, gray ones become RGB. A label is a whole number from 0.
+
     Args:
-        train, val, test: datasets with a length; `val` decides what is found, `test` is looked at once in the end.
-            An image is a PIL image, or an array or tensor (height, width), (height, width, channels) or (channels,
-            height, width) with 1 or 3 channels, uint8 or float from 0 to 1. Where both orders are possible, an array
-            has its channels last and a tensor first. Where some images have color, gray ones become RGB. A label is
-            a whole number from 0.
-        classes: class names in the order of the labels; None takes the attribute `classes` of the datasets (or of
+        train: A dataset with a length, to train on.
+        val: The same, which decides what is found.
+        test: The same, which found networks are tested on, once.
+        classes: Class names in the order of the labels; None takes the attribute `classes` of the datasets (or of
             those that they are subsets of), else the numbers.
-        mirror: whether a mirrored image keeps its class, so that training may mirror.
-        name: of the data.
-        resolution: the largest resolution in pixels it will be used at: larger images are shrunk to 1.5 times that,
-            as those of a folder; None keeps them as they are.
+        mirror: Whether a mirrored image keeps its class, so that training may mirror.
+        name: Of the data.
+        resolution: The largest resolution in pixels that it will be used at: larger images are shrunk to 1.5 times
+            that, as those of a folder; None keeps them as they are.
 
     Raises:
-        UserError: an image, a label or the classes cannot be used; it says where and what would be right.
+        UserError: An image, a label or the classes cannot be used; it says where and what would be right.
     """
     datasets = {"train": train, "val": val, "test": test}
     reader = _Reader(None if resolution is None else round(KEPT_SIDE * resolution))
@@ -83,11 +85,12 @@ def as_dataset(data: object, *, resolution: int | None = None, mirror: bool = Tr
     """Return a `Dataset` as it is, and make one of three datasets by `dataset_from`.
 
     Args:
-        data: a `Dataset`; (train, val, test); or a mapping with these keys.
-        resolution, mirror: as in `dataset_from`.
+        data: A `Dataset`; (train, val, test); or a mapping with these keys.
+        resolution: As in `dataset_from`.
+        mirror: As in `dataset_from`.
 
     Raises:
-        UserError: it is none of these, or as of `dataset_from`.
+        UserError: It is none of these, or as in `dataset_from`.
     """
     if isinstance(data, Dataset):
         return data
@@ -104,7 +107,7 @@ class _Reader:
     """Reads datasets item by item, with errors that say where.
 
     Args:
-        short_side: larger images are shrunk to it, pixels; None keeps them.
+        short_side: Larger images are shrunk to it, pixels; None keeps them.
     """
 
     def __init__(self, short_side: int | None) -> None:
@@ -127,7 +130,7 @@ class _Reader:
         """Refuse training images that change from reading to reading.
 
         Raises:
-            UserError: naming one.
+            UserError: One does; the sentence names it.
         """
         for index, image in enumerate(images[:_REPEATS]):
             again, _ = self._item("train", dataset, index)
@@ -167,7 +170,11 @@ def _classes(
     datasets: Mapping[str, LabeledImages],
     labels: Mapping[str, NDArray[np.int64]],
 ) -> tuple[str, ...]:
-    """Class names that fit the labels."""
+    """Return class names that fit the labels.
+
+    Raises:
+        UserError: There are none.
+    """
     names = _named(datasets) if given is None else tuple(map(_text, given))
     if names is None:
         names = tuple(map(str, range(max(2, 1 + max(int(own.max()) for own in labels.values())))))
@@ -189,10 +196,10 @@ def _classes(
 
 
 def _named(datasets: Mapping[str, LabeledImages]) -> tuple[str, ...] | None:
-    """The class names that the datasets have, None where they have none.
+    """Return the class names that the datasets have, None where they have none.
 
     Raises:
-        UserError: they contradict each other.
+        UserError: They contradict each other.
     """
     found = {split: names for split, dataset in datasets.items() if (names := _own_classes(dataset))}
     for (first, names), (second, others) in pairwise(found.items()):
@@ -205,7 +212,7 @@ def _named(datasets: Mapping[str, LabeledImages]) -> tuple[str, ...] | None:
 
 
 def _own_classes(dataset: Any) -> tuple[str, ...]:
-    """The attribute `classes`, also of the dataset that this one is a subset of."""
+    """Return the attribute `classes`, also of the dataset that this one is a subset of."""
     while dataset is not None:
         classes = getattr(dataset, "classes", None)
         if isinstance(classes, list | tuple):
@@ -215,15 +222,15 @@ def _own_classes(dataset: Any) -> tuple[str, ...]:
 
 
 def _text(name: object) -> str:
-    """A class name; torchvision's ImageNet has several of each class."""
+    """Join the names of one class, of which torchvision's ImageNet has several."""
     return ", ".join(map(str, name)) if isinstance(name, tuple) else str(name)
 
 
 def _pixels(image: object) -> NDArray[np.uint8]:
-    """One image as (height, width) or (height, width, 3) uint8, in memory of its own.
+    """Convert one image to (height, width) or (height, width, 3) uint8, in memory of its own.
 
     Raises:
-        ValueError: what is wrong with it, and what would be right.
+        ValueError: It cannot be used; the text says why, and what would be right.
     """
     if isinstance(image, Image.Image):
         gray = image.mode in ("1", "L", "LA", "La") or image.mode.startswith("I")
@@ -238,11 +245,11 @@ def _pixels(image: object) -> NDArray[np.uint8]:
 
 
 def _channels_last(array: NDArray[Any], *, prefer_first: bool) -> NDArray[Any]:
-    """(height, width) of a gray image, (height, width, 3) of one in color.
+    """Return (height, width) of a gray image, (height, width, 3) of one in color.
 
     Args:
-        array: with the channels first, last, or without.
-        prefer_first: what is taken where both the first and the last dimension could be the channels.
+        array: With the channels first, last, or without.
+        prefer_first: Which dimension is taken where both could be the channels.
     """
     first, last = (array.ndim == 3 and array.shape[place] in (1, 3) for place in (0, 2))
     if array.size == 0 or not (array.ndim == 2 or first or last):
@@ -255,7 +262,7 @@ def _channels_last(array: NDArray[Any], *, prefer_first: bool) -> NDArray[Any]:
 
 
 def _eight_bits(array: NDArray[Any]) -> NDArray[np.uint8]:
-    """Pixels as uint8, contiguous."""
+    """Convert pixels to uint8, contiguous."""
     if np.issubdtype(array.dtype, np.floating):
         low, high = float(array.min()), float(array.max())
         if not (low >= -_SLACK and high <= 1 + _SLACK):  # nor is it where one is not a number
@@ -269,5 +276,5 @@ def _eight_bits(array: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def _with(channels: int, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The image with so many channels: a gray one among others three times the same."""
+    """Return the image with so many channels: a gray one among others three times the same."""
     return image if channels == 1 or image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)

@@ -39,10 +39,10 @@ def _finalize(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def random_bits(*keys: ArrayLike) -> NDArray[np.uint64]:
-    """Hashes integer keys to 64 random bits.
+    """Hash integer keys to 64 random bits.
 
     Args:
-        keys: integers or integer arrays that broadcast together; negative ones count modulo 2**64.
+        *keys: Integers or integer arrays that broadcast together; negative ones count modulo 2**64.
 
     Returns:
         The hash, of the broadcast shape (at least 1-d), uint64.
@@ -60,11 +60,11 @@ def random_bits(*keys: ArrayLike) -> NDArray[np.uint64]:
 
 
 def uniforms(draws: int, *keys: ArrayLike) -> NDArray[np.float64]:
-    """Uniform numbers in [0, 1).
+    """Draw uniform numbers in [0, 1).
 
     Args:
-        draws: independent numbers wanted for each key.
-        keys: integers or (n,) integer arrays, the identity of the draw.
+        draws: Independent numbers per key.
+        *keys: Integers or (n,) integer arrays, the identity of the draw.
 
     Returns:
         (n, draws) float64, n = 1 if all keys are single integers.
@@ -74,6 +74,6 @@ def uniforms(draws: int, *keys: ArrayLike) -> NDArray[np.float64]:
     return (words >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
-def derived_seed(*keys: ArrayLike) -> int:
-    """One seed below 2**63 for a generator that needs one, a hash of `keys`."""
+def hash_seed(*keys: ArrayLike) -> int:
+    """Hash keys to one seed below 2**63, for a generator that needs one."""
     return int(random_bits(*keys)[0] >> np.uint64(1))

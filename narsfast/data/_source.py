@@ -22,7 +22,7 @@ class DataSource:
     """The embedded digits, a folder of images, or a file that `save_dataset` wrote.
 
     Attributes:
-        kind: which of the three.
+        kind: Which of the three.
         text: ``digits``, or the absolute path; the same for every way to write it, and parsed to an equal source in
             every process.
     """
@@ -38,7 +38,7 @@ class DataSource:
             text: ``digits``, or a path; one that ends in ``.safetensors`` is a stored data set, any other a folder.
 
         Raises:
-            UserError: it is empty.
+            UserError: It is empty.
         """
         text = str(text)
         if not text:
@@ -62,7 +62,7 @@ class DataSource:
         """Refuse a folder or file that is not there.
 
         Raises:
-            UserError: naming it.
+            UserError: It is not there; the sentence names it.
         """
         if self.kind == "folder":
             check_folder(Path(self.text))
@@ -73,7 +73,7 @@ class DataSource:
         """Load the images; the arguments are those of `narsfast.data.load_data`.
 
         Raises:
-            UserError: it is not there, or its classes cannot be used.
+            UserError: It is not there, or its classes cannot be used.
         """
         if self.kind == "digits":
             return load_digits()

@@ -13,38 +13,38 @@ from ._random import Purpose, random_bits
 def stratified(
     labels: NDArray[np.int64], shares: tuple[float, ...], classes: tuple[str, ...], seed: int = 0
 ) -> list[NDArray[np.int64]]:
-    """Splits samples so that every class has the same share in each part.
+    """Split samples so that every class has the same share in each part.
 
-    The split depends on the labels and their order alone (and `seed`), so the same files give the same split
-    on every machine and in every run.
+    The split depends on the labels, their order and `seed` alone, so the same files give the same split on every
+    machine and in every run.
 
     Args:
         labels: (n,) int64.
-        shares: share of the first, second, ... part; they sum to 1. Each part gets at least one image a
-            class; rounding goes to the first part.
-        classes: class names, for the error.
-        seed: another seed gives another split.
+        shares: Share of the first, second, ... part; they sum to 1. Each part gets at least one image of each
+            class; what rounding leaves goes to the first part.
+        classes: Class names, for the error.
+        seed: Another seed gives another split.
 
     Returns:
-        For each part its sample indices, ascending, int64.
+        The sample indices of each part, ascending, int64.
 
     Raises:
-        UserError: a class has fewer images than there are parts.
+        UserError: A class has fewer images than there are parts.
     """
     parts: list[list[NDArray[np.int64]]] = [[] for _ in shares]
     for label, name in enumerate(classes):
-        members = np.flatnonzero(labels == label)
-        if len(members) < len(shares):
+        own = np.flatnonzero(labels == label)
+        if len(own) < len(shares):
             raise UserError(
-                f"class {name!r} has {len(members)} image(s), but splitting into {len(shares)} parts needs"
-                f" at least {len(shares)} images a class"
+                f"class {name!r} has {len(own)} image(s), but splitting into {len(shares)} parts needs"
+                f" at least {len(shares)} images of each class"
             )
-        keys = random_bits(Purpose.SPLIT, seed, label, np.arange(len(members), dtype=np.uint64))
-        members = members[np.argsort(keys, kind="stable")]
-        counts = [max(1, round(share * len(members))) for share in shares[1:]]
-        while sum(counts) >= len(members):
+        keys = random_bits(Purpose.SPLIT, seed, label, np.arange(len(own), dtype=np.uint64))
+        own = own[np.argsort(keys, kind="stable")]
+        counts = [max(1, round(share * len(own))) for share in shares[1:]]
+        while sum(counts) >= len(own):
             counts[int(np.argmax(counts))] -= 1
-        ends = np.cumsum([len(members) - sum(counts), *counts])
-        for part, chosen in zip(parts, np.split(members, ends[:-1]), strict=True):
+        ends = np.cumsum([len(own) - sum(counts), *counts])
+        for part, chosen in zip(parts, np.split(own, ends[:-1]), strict=True):
             part.append(chosen)
     return [np.sort(np.concatenate(part)) for part in parts]

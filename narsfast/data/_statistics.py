@@ -14,7 +14,7 @@ def pixel_statistics(images: Images, channels: int) -> tuple[tuple[float, ...], 
     """Return mean and standard deviation per channel, 0..1, over at most 2,048 of the images, evenly spread.
 
     Args:
-        images: of the training split.
+        images: Of the training split.
         channels: 1 (gray) or 3 (RGB).
 
     Returns:

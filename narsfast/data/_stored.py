@@ -46,11 +46,11 @@ def save_dataset(dataset: Dataset, file: str | Path) -> None:
     A reader finds the whole file or none. All pixels are held in memory once more while it is written.
 
     Args:
-        dataset: any, also one from `dataset_from`.
-        file: its name ends in ``.safetensors``; missing folders are made.
+        dataset: Any, also one from `dataset_from`.
+        file: Its name ends in ``.safetensors``; missing folders are made.
 
     Raises:
-        UserError: the name ends otherwise.
+        UserError: The name ends otherwise.
     """
     file = Path(file)
     if file.suffix != SUFFIX:
@@ -71,7 +71,7 @@ def save_dataset(dataset: Dataset, file: str | Path) -> None:
 
 
 def _flat(split: Split, channels: int) -> NDArray[np.uint8]:
-    """All pixels of a split, one image after the other."""
+    """Return all pixels of a split, one image after the other."""
     pixels = np.empty(int(split.images.sizes.prod(axis=1).sum()) * channels, np.uint8)
     place = 0
     for start in range(0, len(split), _AT_ONCE):
@@ -86,11 +86,11 @@ def load_stored(file: Path, mirror: bool) -> Dataset:
     """Load what `save_dataset` wrote.
 
     Args:
-        file: the file; it must not be written to meanwhile (`save_dataset` replaces it instead).
-        mirror: whether training may mirror images, where the file allows it.
+        file: The file; it must not be written to meanwhile (`save_dataset` replaces it instead).
+        mirror: Whether training may mirror images, where the file allows it.
 
     Raises:
-        UserError: the file is missing, or it is not a stored data set.
+        UserError: The file is missing, or it is not a stored data set.
     """
     check_stored(file)
     try:
@@ -117,10 +117,10 @@ def load_stored(file: Path, mirror: bool) -> Dataset:
 def _read_split(
     opened: Any, name: str, classes: int, channels: int
 ) -> tuple[NDArray[np.int64], CachedImages]:
-    """Labels and images of a split.
+    """Read labels and images of a split.
 
     Raises:
-        ValueError: what does not fit together.
+        ValueError: They contradict each other.
     """
     pixels, sizes, labels = (
         opened.get_tensor(f"{name}.{part}").numpy() for part in ("pixels", "sizes", "labels")
@@ -138,10 +138,10 @@ def _read_split(
 
 
 def check_stored(file: Path) -> None:
-    """Refuse what is no file.
+    """Refuse what is not a file.
 
     Raises:
-        UserError: naming it.
+        UserError: It is not; the sentence names it.
     """
     if not file.is_file():
         raise UserError(f"data {str(file)!r} is not a file; name one that save_dataset wrote")

@@ -9,7 +9,7 @@ import os
 import platform
 import shutil
 import subprocess
-from importlib import metadata, util
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ def examine() -> dict[str, Any]:
     import torch
 
     from narsfast import _native
+    from narsfast.training import apex_kind
 
     return {
         "version": __version__,
@@ -64,7 +65,7 @@ def examine() -> dict[str, Any]:
         "timm": _version("timm"),
         "onnx": _version("onnxscript") and _version("onnxruntime") and _version("onnx"),
         "ray": _version("ray"),
-        "apex": _apex(),
+        "apex": apex_kind(),
     }
 
 
@@ -193,17 +194,6 @@ def _version(distribution: str) -> str | None:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
         return None
-
-
-def _apex() -> str | None:
-    """NVIDIA's apex by its optimizers and its extensions; PyPI has an unrelated project of that name."""
-    spec = util.find_spec("apex")
-    if spec is None:
-        return None
-    folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
-    if not any((folder / "optimizers").is_dir() for folder in folders):
-        return "namesake"
-    return "NVIDIA" if util.find_spec("amp_C") else "without extensions"
 
 
 def _gpus() -> list[dict[str, str]]:

@@ -1,6 +1,6 @@
-"""The optimizers that a recipe may name: what recipes, spaces and exports need to know of each.
+"""The registry of optimizers, with the facts that recipes, spaces and exports need about each.
 
-How each is built is known to `narsfast.training`, whose `register_optimizer` adds one of the user's.
+`narsfast.training` builds the optimizers; its `register_optimizer` adds one of a user.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from narsfast.errors import UserError
 
 
 class TimmOptimizer(NamedTuple):
-    """What timm calls the same optimizer.
+    """The same optimizer in timm.
 
     Attributes:
-        name: Of timm's registry.
-        comment: What a reader of the exported arguments should know.
-        without_momentum: The name where a recipe's momentum is 0, if it is another one.
+        name: Name in timm's registry.
+        comment: A comment in exported arguments.
+        without_momentum: The name for a momentum of 0, if it is another one.
     """
 
     name: str
@@ -30,18 +30,18 @@ class TimmOptimizer(NamedTuple):
 
 @dataclass(frozen=True)
 class OptimizerInfo:
-    """What is known of an optimizer apart from how it is built.
+    """The facts about an optimizer, except how it is built.
 
     Attributes:
-        name: Its value in recipes.
-        description: What it is, in a few words.
-        reads: Fields of a recipe that it reads beside the learning rate and the weight decay; `momentum` and `beta2`
-            are the decays of the two means of Adam.
-        rate_factor: The field of a recipe that multiplies its learning rate; None takes the rate as it is.
-        decay_factor: The same for its weight decay.
-        epsilon: What keeps it from dividing by 0; None where it does not divide.
-        timm: The same optimizer in timm; None where it has none.
-        extended: Whether the extended recipe space chooses it too.
+        name: Name in recipes.
+        description: A short description.
+        reads: Fields of a recipe that it uses in addition to learning rate and weight decay; `momentum` and `beta2` are
+            the decays of Adam's two means.
+        rate_factor: Field of a recipe that multiplies the learning rate, or None.
+        decay_factor: Field of a recipe that multiplies the weight decay, or None.
+        epsilon: The term that prevents a division by 0, or None.
+        timm: The same optimizer in timm, or None.
+        extended: Whether it is a choice of the extended recipe space.
     """
 
     name: str
@@ -91,24 +91,24 @@ _BUILTIN = (
         timm=TimmOptimizer("lamb"),
     ),
 )
-"""Epsilons: of RMSProp our default, of AdamW the usual value, of LAMB apex's default."""
+"""RMSProp's epsilon is this project's choice, that of AdamW the usual value, that of LAMB apex's default."""
 
 _registry = {info.name: info for info in _BUILTIN}
 
 
 def optimizers() -> tuple[OptimizerInfo, ...]:
-    """Return all that are registered in this process, the built-in ones first."""
+    """Return all optimizers that are registered in this process, the built-in ones first."""
     return tuple(_registry.values())
 
 
 def optimizer_info(name: str) -> OptimizerInfo:
-    """Return what is known of the optimizer that a recipe names.
+    """Return the facts about the optimizer that a recipe names.
 
     Args:
-        name: A registered one, or ``FILE.py:NAME``: the file is run, once per process, and must register NAME.
+        name: A registered name, or ``FILE.py:NAME``; the file is run once per process and must register NAME.
 
     Raises:
-        UserError: There is no such optimizer; it says which there are.
+        UserError: There is no such optimizer; the message lists the known ones.
     """
     try:
         return find_optimizer(name)
@@ -117,10 +117,10 @@ def optimizer_info(name: str) -> OptimizerInfo:
 
 
 def find_optimizer(name: str) -> OptimizerInfo:
-    """Return what `optimizer_info` does.
+    """Return the facts about an optimizer, as `optimizer_info` does.
 
     Raises:
-        LookupError: There is none; its text is what would be right.
+        LookupError: There is no such optimizer; the text is the remedy.
     """
     source, _, plain = name.rpartition(":")
     if source.endswith(".py"):
@@ -138,10 +138,10 @@ def find_optimizer(name: str) -> OptimizerInfo:
 
 
 def add_optimizer(info: OptimizerInfo) -> None:
-    """Make a name known to recipes in this process; one of the user's that is known already is replaced.
+    """Register an optimizer for recipes in this process; an earlier one of the same name is replaced.
 
     Raises:
-        UserError: The name is a built-in one's, or none that a recipe could hold.
+        UserError: The name is that of a built-in optimizer, or not an identifier.
     """
     if any(info.name == known.name for known in _BUILTIN):
         raise UserError(f"optimizer {info.name!r} is built in; register yours by another name")
@@ -156,5 +156,5 @@ def _run(file: Path) -> None:
         raise LookupError(f"file {str(file)!r} does not exist; give an absolute path")
     try:
         run_file(file)
-    except Exception as error:  # whatever a user's file raises
+    except Exception as error:  # anything that a user's file raises must be fixed by the user
         raise LookupError(f"its file failed ({type(error).__name__}: {error}); correct it") from error

@@ -43,7 +43,7 @@ class Recipe(BaseModel):
     optimizer: Annotated[str, AfterValidator(_known_optimizer)] = Field(
         "rmsprop", description="the name of an optimizer, such as 'rmsprop'"
     )
-    """One that is registered, see `narsfast.space.optimizers`, or ``FILE.py:NAME`` of a file that registers NAME."""
+    """A registered optimizer (see `narsfast.space.optimizers`), or ``FILE.py:NAME`` of a file that registers NAME."""
     learning_rate: float = Field(0.005, gt=0, description="a number above 0")
     """Learning rate after warm-up, for RMSProp; other optimizers multiply it by a factor."""
     sgd_factor: float = Field(4.0, gt=0, description="a number above 0")
@@ -143,12 +143,12 @@ class Recipe(BaseModel):
 
     @property
     def peak_rate(self) -> float:
-        """Learning rate of the optimizer before warm-up and decay, its factor included."""
+        """Learning rate of the optimizer after warm-up, including its factor."""
         return self.learning_rate * self.rate_factor
 
     @property
     def effective_weight_decay(self) -> float:
-        """Weight decay of the optimizer, its factor included."""
+        """Weight decay of the optimizer, including its factor."""
         return self.weight_decay * self._factor(optimizer_info(self.optimizer).decay_factor)
 
     def _factor(self, field: str | None) -> float:

@@ -67,7 +67,7 @@ def _check(name: str, source: str, forms: str = "") -> None:
 
 @cache
 def _listed(name: str) -> dict[str, Any]:
-    """The file of a recipe space, with the optimizers that it leaves to their registry."""
+    """Return the content of a recipe space's file, with optimizers from their registry."""
     fields: dict[str, Any] = read_yaml((_LISTS / f"{name}.yaml").read_text(encoding="utf-8"), name)
     chosen = [info for info in optimizers() if info.extended]
     for field, spec in fields.get("joined", {}).items():

@@ -2,6 +2,7 @@
 
 from narsfast.common.options import Device, OptimBackend, PrecisionName
 
+from ._apex import ApexKind, apex_kind
 from ._backend import resolve_backend
 from ._checkpoint import CHECKPOINT_FILE
 from ._device import resolve_device, training_device
@@ -20,6 +21,7 @@ from ._weights import FlatWeights, MovingAverage, ema_decay
 
 __all__ = [
     "CHECKPOINT_FILE",
+    "ApexKind",
     "Device",
     "Distillation",
     "Evaluation",
@@ -34,6 +36,7 @@ __all__ = [
     "TrainerSettings",
     "Training",
     "TrialTask",
+    "apex_kind",
     "build_optimizer",
     "check_optimizers",
     "distilled_loss",

@@ -8,28 +8,41 @@ from functools import cache
 from importlib.machinery import PathFinder
 from importlib.util import find_spec
 from types import ModuleType
+from typing import Literal
 
 from narsfast.errors import UserError
 
 _log = logging.getLogger("narsfast.training")
 _EXTENSION = "amp_C"  # the compiled part that every fused optimizer calls
 
+ApexKind = Literal["NVIDIA", "without extensions", "namesake"]
+"""What an installed apex is: NVIDIA's, the same without its compiled part, or the unrelated project of PyPI."""
+
+
+def apex_kind() -> ApexKind | None:
+    """Tell what is installed under the name of apex, by its files alone, without running any; None where nothing is."""
+    spec = find_spec("apex")
+    if spec is None:
+        return None
+    if PathFinder.find_spec("optimizers", spec.submodule_search_locations or []) is None:
+        return "namesake"
+    return "NVIDIA" if find_spec(_EXTENSION) else "without extensions"
+
 
 @cache
 def find_apex() -> tuple[ModuleType | None, str]:
     """Return the module ``apex.optimizers`` with its compiled part, or None and why it cannot be used.
 
-    Another project of that name is recognized by what it lacks, without running any of it. An installed apex that
-    cannot be used is logged, once per process.
+    An installed apex that cannot be used is logged, once per process.
     """
-    spec = find_spec("apex")
-    if spec is None:
+    kind, spec = apex_kind(), find_spec("apex")
+    if kind is None or spec is None:
         return None, "apex is not installed"
-    folders = list(spec.submodule_search_locations or [])
-    place = spec.origin or ", ".join(folders)  # a folder without __init__.py has no origin
-    if PathFinder.find_spec("optimizers", folders) is None:
+    # a folder without __init__.py has no origin
+    place = spec.origin or ", ".join(spec.submodule_search_locations or [])
+    if kind == "namesake":
         reason = f"the apex in {place} is another project than NVIDIA's"
-    elif find_spec(_EXTENSION) is None:
+    elif kind == "without extensions":
         reason = f"the apex in {place} was installed without its CUDA extensions ({_EXTENSION})"
     else:
         try:

@@ -152,7 +152,7 @@ def _adamw(groups: Groups, lr: float, recipe: Recipe) -> Optimizer:
 
 
 def _path(groups: Groups) -> dict[str, bool]:
-    """Torch's fused step for float32 on the CPU and CUDA, else its multi-tensor one."""
+    """Choose torch's fused step for float32 on the CPU and CUDA, else its multi-tensor one."""
     tensors = [tensor for group in groups for tensor in group["params"]]
     fused = all(t.dtype is torch.float32 and t.device.type in ("cpu", "cuda") for t in tensors)
     return {"fused": True} if fused else {"foreach": True}
@@ -173,7 +173,7 @@ def _apex_adamw(groups: Groups, lr: float, recipe: Recipe) -> Optimizer:
 
 
 def _apex_lamb(groups: Groups, lr: float, recipe: Recipe) -> Optimizer:
-    """LAMB without its bound of the gradients' norm, which the others do not have."""
+    """Build LAMB without its bound of the gradients' norm, which the others do not have."""
     built: Optimizer = require_apex("optim_backend", "apex").FusedLAMB(
         groups,
         lr=lr,

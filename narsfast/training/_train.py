@@ -14,7 +14,7 @@ from torch import nn
 from narsfast.arch import NetworkSpec
 from narsfast.common.threads import torch_threads
 from narsfast.common.trial import Outcome
-from narsfast.data import Dataset, Loader, derived_seed, open_loader, resolve_loader
+from narsfast.data import Dataset, Loader, hash_seed, open_loader, resolve_loader
 from narsfast.errors import UserError
 from narsfast.space import Recipe
 
@@ -150,10 +150,10 @@ def train_network(
     message = ""
     own_generators = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
     with torch_threads(settings.threads_per_trial), own_generators:
-        torch.manual_seed(derived_seed(seed))
+        torch.manual_seed(hash_seed(seed))
         network = build()
         if group.rank > 0:
-            torch.manual_seed(derived_seed(seed, group.rank))  # its own dropout
+            torch.manual_seed(hash_seed(seed, group.rank))  # its own dropout
         loop = Loop(
             network,
             resolution,

@@ -4,8 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-import narsfast
-from narsfast.arch import FEATURE_STRIDES, Definition, InvertedResidual, create, zoo
+from narsfast.arch import FEATURE_STRIDES, Definition, InvertedResidual, create
 from narsfast.errors import UserError
 
 SMALL = Definition.from_dict(
@@ -185,12 +184,6 @@ def test_wrong_arguments_are_refused(options, words):
 def test_unknown_name_is_refused():
     with pytest.raises(UserError, match="'fbnet'"):
         create("fbnet")
-
-
-def test_package_exports_create_and_zoo():
-    assert narsfast.create is create
-    assert narsfast.zoo is zoo
-    assert {"create", "zoo"} <= set(dir(narsfast))
 
 
 def test_every_weight_gets_a_gradient():

@@ -1,13 +1,8 @@
-"""Makes `bench` importable, also in processes that a test starts, and has a small tabular dataset."""
+"""A small tabular dataset."""
 
-import sys
 from itertools import product
-from pathlib import Path
 
 import pytest
-
-# Last, so that an installed narsfast, with its compiled module, stays in front of the sources beside `bench`.
-sys.path.append(str(Path(__file__).parents[2]))
 
 _DESCRIPTION = """
 name: toy

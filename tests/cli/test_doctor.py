@@ -167,18 +167,6 @@ def test_which_gpus_kernels_run_on(capability, architectures, covered):
     assert doctor._covered(capability, architectures) == covered
 
 
-def test_apex_and_its_namesake(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(tmp_path)
-    assert doctor._apex() is None
-    (tmp_path / "apex").mkdir()
-    (tmp_path / "apex" / "__init__.py").write_text("raise AssertionError('was loaded')\n")
-    assert doctor._apex() == "namesake"
-    (tmp_path / "apex" / "optimizers").mkdir()
-    assert doctor._apex() == "without extensions"
-    (tmp_path / "amp_C.py").touch()
-    assert doctor._apex() == "NVIDIA"
-
-
 def test_gpus_are_read_from_the_drivers_program(monkeypatch):
     monkeypatch.setattr(doctor.shutil, "which", lambda _: "nvidia-smi")
     answer = types.SimpleNamespace(stdout="A GPU, 8.6, 580.1\n")

@@ -94,8 +94,9 @@ def test_native_reference_and_module_count_random_candidates_alike(name, shapes_
     genes = space.random(200, seed=11)
     native = Counter(space)(genes)
     assert (native == count_rows_reference(lower_genes(space, genes))).all()
-    built = [count_module(on_meta(definition)) for definition in definition_of(space, genes)]
-    assert (native == np.stack(built)).all()
+    few = definition_of(space, genes[:50])  # a module takes a tenth of a second to build
+    built = [count_module(on_meta(definition)) for definition in few]
+    assert (native[:50] == np.stack(built)).all()
 
 
 @st.composite

@@ -300,7 +300,7 @@ def test_file_that_breaks_later_is_named(folder):
     for damage in (lambda: path.write_bytes(whole[:200]), path.unlink):
         damage()
         for load in (open_loader("dali").batches, batches):
-            with pytest.raises(UserError, match=f"{path} could be read at first and cannot any more"):
+            with pytest.raises(UserError, match=f"{path} could be read at first and cannot be read now"):
                 list(load(data.train, SIDE, 4))
 
 

@@ -32,11 +32,10 @@ def run_yaml(text, directory):
 
 
 @pytest.mark.parametrize("page", sorted(path.name for path in DOCS.glob("*.md")))
-def test_page(page, tmp_path, monkeypatch):
+def test_page(page, tmp_path, monkeypatch, without_onnx):
     """Without what takes longest and is tested elsewhere: processes of workers, which import torch, and ONNX files."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("narsfast.pipeline._open._default_workers", lambda config: 1)
-    monkeypatch.setattr("narsfast.emit._onnx.missing_packages", lambda: ("onnx",))
     names = {}
     for language, text in BLOCK.findall((DOCS / page).read_text()):
         if language == "sh":

@@ -4,8 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-import narsfast
-from narsfast.arch import Definition, Network, Row
+from narsfast.arch import Definition, Network, Row, create
 from narsfast.data import Dataset, batches, load_data
 from narsfast.emit import DataFacts, Emission, Measurements, describe_data, emit
 from narsfast.space import Recipe
@@ -67,7 +66,7 @@ def digits() -> Dataset:
 @pytest.fixture(scope="session")
 def emitted(tmp_path_factory, digits) -> Emitted:
     """Emit one network for all tests, as its ONNX export takes seconds."""
-    network = shaken(narsfast.create(DEFINITION, num_classes=10, in_chans=1, dropout=0.1, drop_path=0.05))
+    network = shaken(create(DEFINITION, num_classes=10, in_chans=1, dropout=0.1, drop_path=0.05))
     test = list(batches(digits.test, 32, 128))
     facts = describe_data(digits)
     directory = tmp_path_factory.mktemp("emitted") / "macs_1M"

@@ -5,8 +5,7 @@ import re
 import pytest
 import torch
 
-import narsfast
-from narsfast.arch import Definition
+from narsfast.arch import Definition, create
 from narsfast.emit import _emission as emission_module
 from narsfast.emit import emit, model_name
 from narsfast.space import Recipe
@@ -99,7 +98,7 @@ def test_code_of_the_card_runs(emitted, tmp_path, monkeypatch):
 
 
 def test_emit_does_not_change_the_network(tmp_path, emitted):
-    network = shaken(narsfast.create(DEFINITION, num_classes=10, in_chans=1)).train()
+    network = shaken(create(DEFINITION, num_classes=10, in_chans=1)).train()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     monkey = pytest.MonkeyPatch()
     monkey.setattr(emission_module, "export_and_check", lambda *_: emitted.emission.onnx)

@@ -1,5 +1,6 @@
 """Builds the CUDA kernels for the emulator once per session, into a folder that later sessions reuse."""
 
+import fcntl
 import hashlib
 import importlib.util
 import os
@@ -27,9 +28,12 @@ def build_emulator(target: str, flags: str = "") -> Path:
         f"-DPython_EXECUTABLE={sys.executable}",
     ]
     configure += [f"-Dpybind11_DIR={pybind11.get_cmake_dir()}"]
-    for command in (configure, ["cmake", "--build", build, "--target", target]):
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
+    build.parent.mkdir(parents=True, exist_ok=True)
+    with build.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # of several processes that test, one builds
+        for command in (configure, ["cmake", "--build", build, "--target", target, "--parallel", "2"]):
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stdout + done.stderr
     return build
 
 

@@ -3,6 +3,11 @@
 import pytest
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _without_onnx(without_onnx):
+    """No test here looks at the ONNX files of networks."""
+
+
 def _forget_finals(store, *, teacher=False):
     """Take a finished run back to before its final trainings."""
     with store._writing() as execute:
@@ -20,11 +25,11 @@ def _change_option(store, name, value):
 
 @pytest.fixture(scope="session")
 def forget_finals():
-    """The function above."""
+    """Give the function above."""
     return _forget_finals
 
 
 @pytest.fixture(scope="session")
 def change_option():
-    """The function above; the value as JSON text."""
+    """Give the function above; it takes the value as JSON text."""
     return _change_option

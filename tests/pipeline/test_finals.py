@@ -1,6 +1,7 @@
 import dataclasses
 import html
 import logging
+import shutil
 
 import pytest
 
@@ -17,7 +18,7 @@ IDS = {name: Candidate({"name": name}, {}).id for name in "abt"}
 
 
 def family(*names, best=None, accuracy=60.0):
-    """A family of candidates that have nothing but a name."""
+    """Make a family of candidates that have nothing but a name."""
     best_trial = best and BestTrial(IDS[best], accuracy, 2)
     found = tuple(FoundCandidate(Candidate({"name": name}, {}), 70.0, 1.0, {"macs": 1}) for name in names)
     return Family("macs=1M", "macs<=1M", 3, found, best_trial)
@@ -68,8 +69,17 @@ def test_worse_is_by_more_than_a_standard_error():
     assert wanted(family("t", "b", best="t", accuracy=99.0), trial("t", 50.0)) == "t"
 
 
-def test_a_run_keeps_its_best_trial_inside_each_budget(tmp_path, smallest):
-    with pipeline.open_search(tmp_path / "run", smallest, 1) as search:
+@pytest.fixture(scope="module")
+def evolved(tmp_path_factory, smallest):
+    """Provide a run before its final trainings."""
+    path = tmp_path_factory.mktemp("runs") / "run"
+    with pipeline.open_search(path, smallest, 1) as search:
+        pipeline.evolve(search)
+    return path
+
+
+def test_a_run_keeps_its_best_trial_inside_each_budget(evolved):
+    with pipeline.open_search(evolved, workers=1) as search:
         families = pipeline.evolve(search)
         epoch = search.store.facts.early_stop_epoch
         labels = {t.candidate: t.label(epoch, search.data.chance) for t in search.store.trials("search")}
@@ -87,8 +97,9 @@ def test_a_run_keeps_its_best_trial_inside_each_budget(tmp_path, smallest):
             assert row.statistics == costs[row.id]
 
 
-def test_the_trial_that_was_better_is_trained_and_emitted(tmp_path, smallest, caplog):
-    with pipeline.open_search(tmp_path / "run", smallest, 1) as search:
+def test_the_trial_that_was_better_is_trained_and_emitted(evolved, tmp_path, caplog):
+    shutil.copytree(evolved, tmp_path / "run")
+    with pipeline.open_search(tmp_path / "run", workers=1) as search:
         families = pipeline.evolve(search)
         first, second = (found.id for found in families[0].candidates[:2])
         changed = dataclasses.replace(families[0], best_trial=BestTrial(second, 50.0, 1))

@@ -97,7 +97,7 @@ def test_a_further_budget_is_refused(finished, tmp_path):
     shutil.copytree(finished[0], tmp_path / "run")
     with (
         pipeline.open_search(tmp_path / "run") as search,
-        pytest.raises(UserError, match="budgets is given with a model.*leave `budgets` out"),
+        pytest.raises(UserError, match=r"budgets is given with a model.*leave `budgets` out"),
     ):
         pipeline.evolve(search, ["macs=1M"])
 
@@ -106,10 +106,10 @@ def test_a_changed_file_is_refused_once_something_is_trained(finished, tmp_path,
     copy, nets = tmp_path / "run", tmp_path / "nets.py"
     nets.write_text(FACTORY)
     options = {**OPTIONS, "model": f"{nets}:small"}
-    with pipeline.open_search(copy, options) as search:
+    with pipeline.open_search(copy, options, workers=1) as search:
         pipeline.pretrain(search)
     nets.write_text(FACTORY + "\n# mended before any training\n")
-    with pipeline.open_search(copy) as search:
+    with pipeline.open_search(copy, workers=1) as search:
         pipeline.optimize(search)
     nets.write_text(FACTORY)
     with pytest.raises(UserError, match=r"another environment: model .*sha256 \w+.*sha256"):

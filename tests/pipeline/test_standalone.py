@@ -33,7 +33,7 @@ def small(tmp_path):
 
 @pytest.fixture(scope="module")
 def emitted(tmp_path_factory):
-    """The folder of a network of ours, with fresh weights."""
+    """Emit a narsfast network with fresh weights."""
     folder = tmp_path_factory.mktemp("emitted") / "found"
     definition = Definition(
         name="own",
@@ -44,9 +44,7 @@ def emitted(tmp_path_factory):
         head_features=64,
     )
     measured = Measurements("macs<=1M", {"macs": 1, "params": 2}, 1.0, 2.0, 3.0, 1, 0, "0" * 16)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("narsfast.emit._onnx.missing_packages", lambda: ("onnx",))  # its export takes seconds
-        emit(folder, create(definition, 10, 1), RECIPE, describe_data(shared_data("digits", 32)), measured)
+    emit(folder, create(definition, 10, 1), RECIPE, describe_data(shared_data("digits", 32)), measured)
     return folder
 
 

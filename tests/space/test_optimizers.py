@@ -24,7 +24,7 @@ def own_registry(monkeypatch):
     _optimizers._run.cache_clear()
 
 
-def test_every_optimizer_reads_fields_of_a_recipe():
+def test_optimizers_read_fields_of_a_recipe():
     for info in optimizers():
         factors = {info.rate_factor, info.decay_factor} - {None}
         assert factors | set(info.reads) <= Recipe.model_fields.keys()
@@ -48,7 +48,7 @@ def test_factors_of_an_optimizer_scale_its_rate_and_decay(name, rate, decay):
     assert recipe.effective_weight_decay == pytest.approx(decay)
 
 
-def test_extended_recipe_space_chooses_the_optimizers_that_say_so():
+def test_extended_recipe_space_has_the_extended_optimizers():
     space = with_recipe_space(load_space("tiny"), "extended")
     chosen = [info for info in optimizers() if info.extended]
     assert space.values("optimizer") == tuple(info.name for info in chosen)

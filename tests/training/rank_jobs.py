@@ -53,7 +53,7 @@ def job(name, definition, data, **options):
 
 
 def interrupted(definition, data, path):
-    """Train twice with dropout, once killed after the first epoch and resumed; return that and the generators' states."""
+    """Train twice with dropout, once killed after the first epoch and resumed; return both, and generator states."""
     options = {"settings": TrainerSettings(), "keep_network": True, "checkpoint": path}
     recipe = RECIPE.model_copy(update={"dropout": 0.5, "drop_path": 0.2})
     states = []

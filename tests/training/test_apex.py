@@ -3,7 +3,7 @@ import logging
 import pytest
 
 from narsfast.errors import UserError
-from narsfast.training._apex import find_apex, require_apex
+from narsfast.training._apex import apex_kind, find_apex, require_apex
 
 from .apex_stub import NAMESAKE, nvidias, write
 
@@ -14,6 +14,16 @@ def only_line(caplog):
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
     return record.getMessage()
+
+
+def test_kind_of_apex_is_told_without_running_it(apex):
+    assert apex_kind() is None
+    write(apex, {"apex/__init__.py": NAMESAKE})
+    assert apex_kind() == "namesake"
+    write(apex, {"apex/optimizers/__init__.py": NAMESAKE})
+    assert apex_kind() == "without extensions"
+    write(apex, {"amp_C.py": NAMESAKE})
+    assert apex_kind() == "NVIDIA"
 
 
 def test_nvidias_apex_is_found(apex, caplog):
