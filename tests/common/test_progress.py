@@ -21,7 +21,7 @@ def fake_notebook(monkeypatch, shell, shown):
         return Handle(shown)
 
     ipython, its_display = ModuleType("IPython"), ModuleType("IPython.display")
-    ipython.get_ipython = lambda: type(shell, (), {})()
+    ipython.get_ipython = type(shell, (), {})
     its_display.HTML, its_display.display = str, display
     monkeypatch.setitem(sys.modules, "IPython", ipython)
     monkeypatch.setitem(sys.modules, "IPython.display", its_display)

@@ -37,11 +37,11 @@ def _change_option(store, name, value):
 
 @pytest.fixture(scope="session")
 def forget_finals():
-    """The function above."""
+    """Give the function above."""
     return _forget_finals
 
 
 @pytest.fixture(scope="session")
 def change_option():
-    """The function above; the value as JSON text."""
+    """Give the function above; it takes the value as JSON text."""
     return _change_option

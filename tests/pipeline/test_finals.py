@@ -20,7 +20,7 @@ IDS = {name: Candidate({"name": name}, {}).id for name in "abt"}
 
 
 def family(*names, best=None, accuracy=60.0):
-    """A family of candidates that have nothing but a name."""
+    """Make a family of candidates that have nothing but a name."""
     best_trial = best and BestTrial(IDS[best], accuracy, 2)
     found = tuple(FoundCandidate(Candidate({"name": name}, {}), 70.0, 1.0, {"macs": 1}) for name in names)
     return Family("macs=1M", "macs<=1M", 3, found, best_trial)

@@ -26,7 +26,7 @@ SMALL = Path(__file__).parent.parent / "small.yaml"
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory):
-    """A table whose milliseconds are parameters, so that every machine has the same."""
+    """Write a table whose milliseconds are parameters, so that every machine has the same."""
     file = tmp_path_factory.mktemp("latency") / "latency.json"
     with pytest.MonkeyPatch.context() as patch:
         count = lambda module, x: 1e-3 * sum(p.numel() for p in module.parameters())  # noqa: E731

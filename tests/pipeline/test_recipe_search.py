@@ -97,7 +97,7 @@ def test_a_further_budget_is_refused(finished, tmp_path):
     shutil.copytree(finished[0], tmp_path / "run")
     with (
         pipeline.open_search(tmp_path / "run") as search,
-        pytest.raises(UserError, match="budgets is given with a model.*leave `budgets` out"),
+        pytest.raises(UserError, match=r"budgets is given with a model.*leave `budgets` out"),
     ):
         pipeline.evolve(search, ["macs=1M"])
 

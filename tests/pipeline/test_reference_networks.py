@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("short_pretraining")
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, smallest, networks):
-    """A run with one baseline."""
+    """Run a search with one baseline."""
     path = tmp_path_factory.mktemp("runs") / "run"
     pipeline.run(path, {**smallest, "baselines": [f"{networks}:net"]}, workers=1)
     return path

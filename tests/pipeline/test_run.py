@@ -32,7 +32,7 @@ def space(smallest):
 
 
 def worth(candidate):
-    """What the trainer of these tests finds a candidate to reach, percent."""
+    """Return what the trainer of these tests finds a candidate to reach, percent."""
     return 40 + candidate.architecture["stage2.channels"] / 8 + 1000 * candidate.recipe["learning_rate"]
 
 
@@ -51,7 +51,7 @@ class Trainer:
 
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory, space):
-    """A run by an own trainer with an own statistic, and what its trainer was asked for."""
+    """Run a search by an own trainer with an own statistic; the trainer knows what it was asked for."""
     trainer = Trainer()
     run = nf.search(
         tmp_path_factory.mktemp("runs") / "own",
@@ -306,7 +306,7 @@ def test_data_from_memory_is_kept_in_the_run(tmp_path, smallest):
     assert len(run.results) == 2
     assert nf.search(tmp_path / "run").results == run.results
     assert nf.search(tmp_path / "run", data=data).results == run.results
-    with pytest.raises(nf.UserError, match="data: it is not what .* was created with"):
+    with pytest.raises(nf.UserError, match=r"data: it is not what .* was created with"):
         nf.search(tmp_path / "run", data={**data, "train": labeled(32, 0)})
     best = run.best(run.families[0].budget)
     assert json.loads((best.directory / "preprocessing.json").read_text())["classes"] == ["0", "1"]

@@ -34,7 +34,7 @@ OPTIONS = {
 
 
 def table(path):
-    """What must be equal however a run went: batches, curves and results."""
+    """Return what must be equal however a run went: batches, curves and results."""
     with RunStore.read(path) as run:
         return (
             [(b.index, b.epochs, b.candidates) for b in run.batches()],

@@ -33,7 +33,7 @@ def small(tmp_path):
 
 @pytest.fixture(scope="module")
 def emitted(tmp_path_factory):
-    """The folder of a network of ours, with fresh weights."""
+    """Emit a narsfast network with fresh weights."""
     folder = tmp_path_factory.mktemp("emitted") / "found"
     definition = Definition(
         name="own",

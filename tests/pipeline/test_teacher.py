@@ -43,7 +43,7 @@ def reference(networks):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, smallest):
-    """A run whose largest network taught the other."""
+    """Run a search whose largest network taught the other."""
     path = tmp_path_factory.mktemp("runs") / "run"
     results = pipeline.run(path, {**smallest, "distill": "largest", "distill_temperature": 2}, workers=1)
     assert len({result.candidate for result in results}) == 2
@@ -58,7 +58,7 @@ def copy(finished, tmp_path):
 
 @pytest.fixture
 def trained(monkeypatch):
-    """The tasks that are trained from now on."""
+    """Record the tasks that are trained from now on."""
     tasks = []
     run_trials = _trials.run_trials
 
@@ -166,7 +166,7 @@ def test_a_network_named_by_its_reference_is_trained_first_and_once(
 
 
 def tasks_with(path, teacher):
-    """The task of a candidate that a finished run has not trained, as if the run had this teacher."""
+    """Return the task of a candidate that a finished run has not trained, as if the run had this teacher."""
     with pipeline.open_search(path, workers=1) as search:
         search.config = search.config.model_copy(update={"distill": teacher})
         search.store.facts.teacher = None

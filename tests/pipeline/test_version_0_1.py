@@ -27,7 +27,7 @@ ARCHIVE = Path(__file__).parents[1] / "data" / "version_0_1.tar.xz"
 
 @pytest.fixture
 def old(tmp_path):
-    """The three runs, as if the machine and torch had been these."""
+    """Unpack the three runs."""
     with tarfile.open(ARCHIVE) as archive:
         archive.extractall(tmp_path, filter="data")
     return tmp_path
@@ -35,7 +35,7 @@ def old(tmp_path):
 
 @pytest.fixture
 def as_here(old):
-    """Whether the machine and torch of the old runs are these; where not, the runs are told that they are."""
+    """Tell whether the machine and torch of the old runs are these; where not, the runs are told that they are."""
     here = {
         "torch": torch.__version__,
         "python": platform.python_version(),

@@ -65,7 +65,7 @@ def leave(code, report):
 
 
 def work_for(seconds, report):
-    """Keeps the processor busy, reporting now and then, for at most `seconds`."""
+    """Keep the processor busy, reporting now and then, for at most `seconds`."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         report(0.5)

@@ -112,7 +112,7 @@ def test_what_was_written_reads_back(writes, tmp_path_factory):
 
 
 def keep(add, args, known, key, content):
-    """Adds; content that contradicts what is stored must be refused and change nothing."""
+    """Add; content that contradicts what is stored must be refused and change nothing."""
     if timeless(known.setdefault(key, content)) == timeless(content):
         add(*args)
     else:
