@@ -13,19 +13,20 @@ import narsfast as nf
 ROOT = Path(__file__).parent.parent
 
 
-def python(code, **options):
+def python(code, cwd, **options):
+    """Run code in a fresh process; not in the source folder, whose narsfast may have no compiled module."""
     return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, **options
+        [sys.executable, "-c", code], cwd=cwd, capture_output=True, text=True, check=False, **options
     )
 
 
-def test_import_loads_neither_torch_nor_an_extra():
+def test_import_loads_neither_torch_nor_an_extra(tmp_path):
     """It takes less than 0.1 s of processor time, which does not depend on other processes."""
     code = (
         "import sys, time; start = time.process_time(); import narsfast; end = time.process_time();"
         "print(end - start < 0.1, {'torch', 'numpy', 'timm', 'ray', 'onnx'} & set(sys.modules))"
     )
-    done = python(code)
+    done = python(code, tmp_path)
     assert done.stdout.strip() == "True set()", done.stderr
 
 
@@ -48,13 +49,13 @@ def test_packages_are_attributes(name, monkeypatch):
     assert getattr(nf, name).__name__ == f"narsfast.{name}"
 
 
-def test_search_and_emit_are_functions_and_packages():
+def test_search_and_emit_are_functions_and_packages(tmp_path):
     code = (
         "import inspect, narsfast as nf; from narsfast.search import evolve; from narsfast import search;"
         "print(callable(nf.search), nf.search is search, search.evolve is evolve,"
         " 'budgets' in inspect.signature(nf.search).parameters, callable(nf.emit))"
     )
-    assert python(code).stdout.split() == ["True"] * 5
+    assert python(code, tmp_path).stdout.split() == ["True"] * 5
 
 
 def test_unknown_name_is_an_attribute_error():

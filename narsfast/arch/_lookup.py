@@ -8,6 +8,7 @@ from pathlib import Path
 
 from torch import nn
 
+from narsfast.common.files import expanded
 from narsfast.errors import UserError
 
 from ._model import _built, _stochastic_depths
@@ -19,12 +20,12 @@ def absolute_reference(reference: str) -> str:
 
     A folder that has a definition.json stands for that file.
     """
-    if (definition := Path(reference).expanduser() / "definition.json").is_file():
+    if (definition := expanded(reference) / "definition.json").is_file():
         return str(definition.resolve())
     source, separator, name = reference.rpartition(":")
     if separator and source.endswith(".py"):
-        return f"{Path(source).expanduser().resolve()}:{name}"
-    return str(Path(reference).expanduser().resolve()) if reference.endswith(".json") else reference
+        return f"{expanded(source).resolve()}:{name}"
+    return str(expanded(reference).resolve()) if reference.endswith(".json") else reference
 
 
 def reference_file(reference: str) -> Path | None:

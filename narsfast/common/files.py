@@ -12,6 +12,14 @@ from pathlib import Path
 _PREFIX = ".partial-"
 
 
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """Expand a leading ``~``; the name of no user stays as it is, and is then a file that is not there."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a temporary path beside `path` to write to; when the block ends well it becomes `path` at once.

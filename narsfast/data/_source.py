@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from narsfast.common.files import expanded
 from narsfast.errors import UserError
 
 from ._dataset import Dataset
@@ -45,7 +46,7 @@ class DataSource:
             raise UserError(f"data is empty; give '{DIGITS}', a folder of images or a stored data set")
         if text == DIGITS:
             return cls("digits", text)
-        path = Path(text).expanduser().resolve()
+        path = expanded(text).resolve()
         return cls("file" if path.suffix == SUFFIX else "folder", str(path))
 
     @property

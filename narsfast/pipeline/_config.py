@@ -6,12 +6,12 @@ The resolved configuration is stored in the run; going on with other values is r
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from narsfast.arch import absolute_reference
+from narsfast.common.files import expanded
 from narsfast.common.option_field import option_field
 from narsfast.common.options import POOL_SIZE, RUN_OPTIONS, Correlation
 from narsfast.common.renamed import upgrade_given, upgrade_stored
@@ -139,12 +139,12 @@ def is_reference(teacher: str | None) -> bool:
 
 def _absolute_teacher(text: str) -> str:
     """Make the paths of a teacher absolute: a run is resumed from any directory."""
-    folder = Path(text).expanduser()
+    folder = expanded(text)
     if folder.is_dir():
         return str(folder.resolve())
     reference, separator, weights = text.rpartition("=")
     if separator:
-        return f"{absolute_reference(reference)}={Path(weights).expanduser().resolve()}"
+        return f"{absolute_reference(reference)}={expanded(weights).resolve()}"
     return absolute_reference(text)
 
 

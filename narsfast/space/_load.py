@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from narsfast.common.files import expanded
 from narsfast.errors import UserError
 
 from ._document import parse_document
@@ -82,7 +83,7 @@ def read_recipe(path: str | Path) -> Recipe:
     Raises:
         UserError: The file cannot be read or does not contain a recipe.
     """
-    path = Path(path).expanduser()
+    path = expanded(path)
     path = path / "recipe.json" if path.is_dir() else path
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))

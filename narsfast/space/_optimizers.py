@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from narsfast.common.files import expanded
 from narsfast.common.modules import run_file
 from narsfast.errors import UserError
 
@@ -124,7 +125,7 @@ def find_optimizer(name: str) -> OptimizerInfo:
     """
     source, _, plain = name.rpartition(":")
     if source.endswith(".py"):
-        _run(Path(source).expanduser().resolve())
+        _run(expanded(source).resolve())
     else:
         plain = name
     if plain in _registry:

@@ -86,7 +86,7 @@ def test_typing_errors_get_a_suggestion(run_narsfast, words, suggested):
         ("narsfast run --precision b", ["bfloat16"]),
     ],
 )
-def test_shells_complete_commands_options_and_choices(typed, completed):
+def test_shells_complete_commands_options_and_choices(tmp_path, typed, completed):
     words = shlex.split(typed)
     environment = os.environ | {
         "_NARSFAST_COMPLETE": "complete_bash",
@@ -96,7 +96,12 @@ def test_shells_complete_commands_options_and_choices(typed, completed):
     }
     code = "import sys; sys.argv[0] = 'narsfast'; from narsfast.cli import main; main()"
     done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert done.stdout.split() == completed
 

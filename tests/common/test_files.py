@@ -2,10 +2,11 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from narsfast.common.files import remove_partial, replacing, replacing_directory, write_file
+from narsfast.common.files import expanded, remove_partial, replacing, replacing_directory, write_file
 
 
 def test_write_file(tmp_path):
@@ -85,7 +86,8 @@ with replacing_directory(Path(sys.argv[1])) as folder:
 
 def test_a_kill_leaves_nothing_under_the_name_and_is_cleaned_up(tmp_path):
     target = tmp_path / "a"
-    ended = subprocess.run([sys.executable, "-c", KILLED, str(target)], env=os.environ, check=False)
+    command = [sys.executable, "-c", KILLED, str(target)]
+    ended = subprocess.run(command, cwd=tmp_path, env=os.environ, check=False)
     assert ended.returncode == -signal.SIGKILL
     assert not target.exists()
     assert len(list(tmp_path.iterdir())) == 1
@@ -117,3 +119,9 @@ def test_a_folder_that_cannot_take_the_name_leaves_the_earlier_one(tmp_path, mon
     with pytest.raises(OSError, match="no"), replacing_directory(target) as folder:
         (folder / "new").touch()
     assert [path.name for path in target.iterdir()] == ["old"]
+
+
+def test_home_of_nobody_stays_as_it_is(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert expanded("~/photos") == tmp_path / "photos"
+    assert expanded("~nobody-of-that-name/photos") == Path("~nobody-of-that-name/photos")

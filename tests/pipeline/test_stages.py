@@ -204,11 +204,11 @@ def test_another_environment_is_refused_until_the_run_is_done(finished, tmp_path
     pipeline.open_search(copy).close()
     with RunStore.open(copy, None) as run:
         run.facts.stage = "train"
-    with pytest.raises(UserError, match=r"torch was 1.0, is"):
+    with pytest.raises(UserError, match=r"torch .*1\.0"):
         pipeline.open_search(copy)
     with RunStore.open(copy, None) as run:
         run.facts.stage = "done"
-    with pytest.raises(UserError, match=r"torch was 1.0, is"):
+    with pytest.raises(UserError, match=r"torch .*1\.0"):
         pipeline.open_search(copy, {"baselines": ["torchvision:mobilenet_v3_small"]})
     RunStore.open(copy, None).close()  # the refusal let go of it
 
@@ -336,11 +336,11 @@ def test_a_final_training_that_ends_badly_gives_way_to_the_next(finished, tmp_pa
     )
     with pipeline.open_search(copy, workers=1) as search:
         families = pipeline.evolve(search)
-        first, second = (candidate["id"] for candidate in families[0].candidates[:2])
+        first, second = (found.id for found in families[0].candidates[:2])
         good = replace(search.store.trials("final")[0], curve=(100.0,))  # no trial was better
 
         def stored(purpose):
-            others = [replace(good, candidate=c["id"]) for f in families for c in f.candidates]
+            others = [replace(good, candidate=c.id) for f in families for c in f.candidates]
             return [replace(t, outcome="diverged", curve=()) if t.candidate == first else t for t in others]
 
         monkeypatch.setattr(search.store, "trials", stored)

@@ -15,8 +15,6 @@ from narsfast.pipeline._finals import final_task, first_to_train
 from narsfast.runs import RunStore, TeacherChoice
 from narsfast.training import CHECKPOINT_FILE
 
-pytestmark = pytest.mark.usefixtures("short_pretraining")
-
 FAILING = """
 from torch import nn
 
@@ -205,7 +203,7 @@ def test_weights_of_a_reference_teach_until_they_change(copy, reference, tmp_pat
     ("teacher", "said"),
     [
         ("nowhere/at-all", "distill is 'nowhere/at-all', no folder of an emitted network"),
-        ("torchvision:resnet19", "torchvision:resnet19 is not a classifier"),
+        ("torchvision:resnet19", "torchvision:resnet19 is not a known classifier"),
         ("torchvision:resnet18=gone.safetensors", "gone.safetensors' cannot be read"),
         ("{empty}", "preprocessing.json is missing"),
         ("{broken}", "cannot take images of 1 x 16 x 16"),

@@ -430,6 +430,7 @@ def test_kill_loses_at_most_what_is_in_flight(tmp_path):
     for _ in range(4):
         driver = subprocess.Popen(
             [sys.executable, "-c", DRIVER, str(path)],
+            cwd=tmp_path,
             env={**os.environ, "PYTHONPATH": PATH},
             stdout=subprocess.PIPE,
             text=True,

@@ -32,8 +32,10 @@ RECIPE = {
 
 @pytest.fixture(autouse=True)
 def own_registry(monkeypatch):
-    monkeypatch.setattr(_optimizers, "_registry", dict(_optimizers._registry))
-    monkeypatch.setattr(builders, "_entries", dict(builders._entries))
+    """Hold the built-in optimizers alone, whatever other tests of this process have registered."""
+    builtin = {info.name: info for info in _optimizers._BUILTIN}
+    monkeypatch.setattr(_optimizers, "_registry", builtin)
+    monkeypatch.setattr(builders, "_entries", {name: builders._entries[name] for name in builtin})
 
 
 def nadam(groups, lr, recipe):
