@@ -27,7 +27,7 @@ SETTINGS = {64: 32, 128: 16}
 def step_of(ops: str, resolution: int, compiled: bool = False) -> Callable[[], float]:
     """Return one training step as a call that returns the loss before it."""
     torch.manual_seed(0)
-    network = narsfast.create("b", num_classes=10, padding="half", ops=ops).to(
+    network = narsfast.create_model("b", num_classes=10, padding="half", ops=ops).to(
         memory_format=torch.channels_last
     )
     network.train()

@@ -1,4 +1,4 @@
-"""What ARCHITECTURE.md says of files, names and imports is so."""
+"""Files, names and imports in ARCHITECTURE.md are those of the repository."""
 
 import re
 import runpy
@@ -16,7 +16,7 @@ STEPS = [
 
 
 def layout():
-    """Files and folders of the tree, by their indentation."""
+    """Yield the files and folders of the tree, by their indentation."""
     folder = ""
     for line in re.search(r"```text\n(.*?)```", TEXT, re.S)[1].splitlines():
         name = line.split()[0]
@@ -28,11 +28,11 @@ def layout():
 
 
 @pytest.mark.parametrize("path", sorted({*PATH.findall(TEXT), *layout()}))
-def test_a_path_exists(path):
+def test_paths_exist(path):
     assert (ROOT / path).exists()
 
 
-def test_the_layout_has_every_package():
+def test_layout_has_every_package():
     here = {
         f"narsfast/{path.name}/" for path in (ROOT / "narsfast").iterdir() if (path / "__init__.py").exists()
     }
@@ -41,17 +41,17 @@ def test_the_layout_has_every_package():
 
 
 @pytest.mark.parametrize(("files", "names"), STEPS, ids="-".join)
-def test_the_files_of_a_step_define_its_names(files, names):
+def test_files_of_a_step_define_its_names(files, names):
     source = "\n".join((ROOT / file).read_text(encoding="utf-8") for file in files)
     for name in names:
         assert re.search(rf"^ *(?:def|class) {name}\b", source, re.M), name
 
 
-def test_every_way_has_steps():
+def test_steps_are_found():
     assert len(STEPS) > 30
 
 
-def test_imports_are_those_of_the_test():
+def test_imports_are_the_allowed_ones():
     allowed = runpy.run_path(str(ROOT / "tests/test_imports.py"))["ALLOWED"]
     rows = re.findall(r"^\| `(\w+)` \| ((?:`\w+`(?:, )?)*) ?\|$", TEXT.partition("## Imports")[2], re.M)
     assert {package: set(re.findall(r"`(\w+)`", names)) for package, names in rows} == allowed

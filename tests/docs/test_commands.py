@@ -1,4 +1,4 @@
-"""Every command and option that the documentation names is one that `narsfast --help` shows."""
+"""Every command and option in the documentation is shown by `narsfast --help`."""
 
 import re
 from pathlib import Path
@@ -22,7 +22,7 @@ OPTION = re.compile(r"`(--[a-z][a-z-]*)")
 
 
 def shown(command):
-    """Names of the options that a command's help shows."""
+    """Return the names of the options that a command's help shows."""
     parameters = [parameter for parameter in command.params if not getattr(parameter, "hidden", False)]
     return {name for parameter in parameters for name in (*parameter.opts, *parameter.secondary_opts)}
 
@@ -47,20 +47,20 @@ def check(text):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_what_a_page_names_exists(page):
+def test_commands_of_a_page_exist(page):
     text = page.read_text(encoding="utf-8")
     for block, span in CODE.findall(text):
         check(block or span)
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
-def test_what_a_script_calls_exists(script):
+def test_commands_of_a_script_exist(script):
     text = script.read_text(encoding="utf-8")
     assert COMMAND.search(text)
     check(text)
 
 
 @pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda page: page.name)
-def test_an_option_alone_exists(page):
+def test_options_outside_commands_exist(page):
     text = re.sub(r"python -m bench[^`]*", "", page.read_text(encoding="utf-8"))
     assert set(OPTION.findall(text)) <= set().union(*COMMANDS.values())

@@ -1,4 +1,4 @@
-"""The recipes of CONTRIBUTING.md, followed to the letter: its blocks run in their order, in one namespace."""
+"""The recipes of CONTRIBUTING.md: their blocks run in order, in one namespace."""
 
 import os
 import re
@@ -24,7 +24,7 @@ PLACE = re.compile(r"# ([\w/]+\.\w+)\n")
 
 
 def blocks(section, language):
-    """Place in the repository, where the block names one, and code of the blocks of a section."""
+    """Return file (if the block names one) and code of the blocks of a section."""
     text = re.search(rf"^## {section}\n(.*?)(?=^## |\Z)", TEXT, re.M | re.S)[1]
     found = [textwrap.dedent(code) for _, name, code in BLOCK.findall(text) if name == language]
     assert found
@@ -33,7 +33,7 @@ def blocks(section, language):
 
 @pytest.fixture(scope="module")
 def names():
-    """Hold what the blocks have defined so far."""
+    """Provide the common namespace of the blocks."""
     return {}
 
 
@@ -47,7 +47,7 @@ def run(section, names):
         exec(compile(code, section, "exec"), names)
 
 
-def test_a_space(tmp_path, monkeypatch):
+def test_recipe_for_a_space_works(tmp_path, monkeypatch):
     ((place, text),) = blocks("Add a space", "yaml")
     folder = tmp_path / "builtin"
     shutil.copytree(ROOT / Path(place).parent, folder)
@@ -61,7 +61,7 @@ def test_a_space(tmp_path, monkeypatch):
     assert space.size() == (3 * 2 * 2 * 3 * (1 + 2 * 2 * 3)) * (5 * 2)
 
 
-def test_an_optimizer(tmp_path):
+def test_recipe_for_an_optimizer_works(tmp_path):
     ((place, code), (_, use)) = blocks("Add an optimizer", "python")
     Path(place).write_text(code)
     names = {}
@@ -73,7 +73,7 @@ def test_an_optimizer(tmp_path):
     assert Path(choice.partition(":")[0]).name == place
 
 
-def test_an_executor_keeps_the_contract(tmp_path):
+def test_recipe_for_an_executor_passes_the_contract(tmp_path):
     ((_, code),) = blocks("Add an executor", "python")
     tests = ROOT / "tests/runs"
     for name in ("executor_tasks.py", "conftest.py"):
@@ -89,18 +89,18 @@ def test_an_executor_keeps_the_contract(tmp_path):
     assert int(re.search(r"(\d+) passed", done.stdout)[1]) >= 12
 
 
-def test_a_statistic(names):
+def test_recipe_for_a_statistic_works(names):
     run("Add a statistic", names)
     assert names["counter"].names[-1] == "blocks"
 
 
-def test_an_exporter(names):
+def test_recipe_for_an_exporter_works(names):
     run("Add a statistic", names)
     run("Add an exporter", names)
     assert Path("model.pt2").exists()
 
 
-def test_a_section_of_the_report(tmp_path, monkeypatch):
+def test_recipe_for_a_section_of_the_report_works(tmp_path, monkeypatch):
     ((place, code),) = blocks("Add a section to the report", "python")
     module = import_module(place.removesuffix(".py").replace("/", "."))
     names = dict(vars(module))

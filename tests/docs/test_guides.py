@@ -1,4 +1,4 @@
-"""The guides run: every fenced block of sh, python and yaml in docs/, in order, in one directory a page."""
+"""The guides run: every fenced block of sh, python and yaml in docs/, in order, in one directory per page."""
 
 import re
 import shlex
@@ -32,8 +32,8 @@ def run_yaml(text, directory):
 
 
 @pytest.mark.parametrize("page", sorted(path.name for path in DOCS.glob("*.md")))
-def test_page(page, tmp_path, monkeypatch, without_onnx):
-    """Without what takes longest and is tested elsewhere: processes of workers, which import torch, and ONNX files."""
+def test_blocks_of_a_page_run(page, tmp_path, monkeypatch, without_onnx):
+    """Worker processes, which import torch, and ONNX files are left out, as they are tested elsewhere."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("narsfast.pipeline._open._default_workers", lambda config: 1)
     names = {}
@@ -46,5 +46,5 @@ def test_page(page, tmp_path, monkeypatch, without_onnx):
             exec(compile(text, page, "exec"), names)
 
 
-def test_the_guides_have_blocks():
+def test_guides_have_blocks():
     assert len(BLOCK.findall((DOCS / "search.md").read_text())) >= 4

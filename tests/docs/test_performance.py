@@ -1,4 +1,4 @@
-"""The pages on performance and on quality quote what the result files hold."""
+"""The pages on performance and quality show the numbers of the result files."""
 
 import pytest
 
@@ -6,12 +6,12 @@ from bench.render_docs import DOCS, PAGES, RESULTS, part, updated
 
 PATHS = [DOCS / page for page in PAGES]
 NAMES = sorted({path.stem for path in RESULTS.glob("*.json")} - {"cuda_registers"})
-"""The file of registers and spills is linked to, not quoted."""
+"""The pages link to the file of registers and spills."""
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 def test_pages_show_the_current_results(path):
-    """If not: python -m bench.render_docs."""
+    """If this fails, run python -m bench.render_docs."""
     assert updated(path.read_text()) == path.read_text()
 
 

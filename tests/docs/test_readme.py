@@ -1,4 +1,4 @@
-"""The first page quotes what the result files hold."""
+"""The README shows the numbers of the result files."""
 
 import json
 import re
@@ -16,17 +16,17 @@ def figures(result):
     return json.loads((RESULTS / f"{result}.json").read_text())["figures"]
 
 
-def test_every_part_is_quoted():
+def test_all_quoted_figures_are_found():
     assert len(QUOTED) == 9
 
 
 @pytest.mark.parametrize(("result", "figure", "quoted"), QUOTED)
-def test_a_quoted_figure_is_that_of_the_result(result, figure, quoted):
+def test_quoted_figure_is_that_of_the_result(result, figure, quoted):
     assert quoted == number(figures(result)[figure])
 
 
 @pytest.mark.parametrize("known", ["mobilenet_v3_small", "mobilenet_v3_large"])
-def test_found_networks_beside_known_ones(known):
+def test_table_of_found_and_known_networks_has_the_results(known):
     found = {name.removeprefix(f"{known}_"): value for name, value in figures("baselines").items()}
     baseline = [
         f"{found['baseline_macs']:,.0f}",
@@ -40,7 +40,7 @@ def test_found_networks_beside_known_ones(known):
     assert f"| {known} | {' | '.join(baseline)} | |\n| found | {' | '.join(ours)} | {gap} |\n" in TEXT
 
 
-def test_what_the_predictor_of_these_runs_knew():
+def test_correlations_of_the_predictor_are_those_of_the_results():
     taus = figures("baselines")
     sentence = "Kendall tau {predictor_tau:.2f}; ridge regression {ridge_tau:.2f}, multiply-adds alone {macs_tau:.2f})"
     assert sentence.format(**taus) in " ".join(TEXT.split())

@@ -1,4 +1,4 @@
-"""The files on the release name the version that the package has."""
+"""Changelog and citation have the version of the package."""
 
 import re
 from pathlib import Path
@@ -10,12 +10,12 @@ import narsfast
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_changelog_begins_with_this_version():
+def test_changelog_begins_with_this_version():
     text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert re.search(r"^## (\S+)", text, re.M)[1] == narsfast.__version__
 
 
-def test_the_citation_is_of_this_version_and_names_the_paper():
+def test_citation_has_this_version_and_the_paper():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert {"cff-version", "message", "title", "authors"} <= citation.keys()
     assert citation["version"] == narsfast.__version__

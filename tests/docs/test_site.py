@@ -15,7 +15,7 @@ import narsfast
 
 ROOT = Path(__file__).parents[2]
 NO_API = ("cli", "common")
-"""Commands, and what the packages themselves stand on."""
+"""Packages that are not part of the API."""
 
 
 def packages():
@@ -25,7 +25,7 @@ def packages():
 
 
 def public_names(module):
-    """Return what a module offers: `__all__`, or where it has none what is defined in it."""
+    """Return the names of `__all__`, or else those that are defined in the module."""
     defined = [
         n for n, value in vars(module).items() if getattr(value, "__module__", None) == module.__name__
     ]
@@ -34,7 +34,7 @@ def public_names(module):
 
 @pytest.fixture(scope="module")
 def documented(tmp_path_factory):
-    """Names that the site has a place for, from the inventory that mkdocstrings writes for other sites."""
+    """Provide the names that the site documents, from the inventory of mkdocstrings."""
     folder = os.environ.get("NARSFAST_SITE")
     if folder is None:
         pytest.importorskip("mkdocs", reason="the site needs the extra docs")
@@ -46,7 +46,7 @@ def documented(tmp_path_factory):
 
 
 def place(module, name):
-    """Return where a name is documented; a function that is a package too, where the function is defined."""
+    """Return where a name is documented; for a function that is also a package, where it is defined."""
     value = getattr(module, name)
     return f"narsfast.pipeline.{name}" if isinstance(value, ModuleType) else f"{module.__name__}.{name}"
 

@@ -76,7 +76,7 @@ def block(images, group):
 
 def stages(images, group):
     torch.manual_seed(0)
-    whole = narsfast.create("FBNetV3_A0", num_classes=3).double()
+    whole = narsfast.create_model("FBNetV3_A0", num_classes=3).double()
     return train(nn.Sequential(whole.stem, *whole.stages[:2]), (8, 3, 32, 32), images, group)
 
 
