@@ -115,8 +115,7 @@ def test_going_on_trains_no_teacher_again(finished, copy, trained, forget_finals
 def test_a_larger_network_that_comes_later_learns_from_the_first_teacher(finished, copy, trained):
     large = max(finished[1], key=lambda result: result.macs)
     with pipeline.open_search(copy, workers=1) as search:
-        families = pipeline.evolve(search, ["macs=300K:1M"])
-        assert families[-1].candidates[0].statistics["macs"] > large.macs
+        pipeline.evolve(search, [f"macs={large.macs + 1}:1M"])
         pipeline.train(search)
     (task,) = trained
     assert large.candidate in task.distillation.weights
@@ -295,7 +294,6 @@ def test_a_run_that_has_ended_needs_its_teacher_no_more(finished, copy, tmp_path
     subprocess.run(["rm", "-r", folder], check=True)
     assert pipeline.run(copy, workers=1) == results
     with pipeline.open_search(copy, workers=1) as search:
-        families = pipeline.evolve(search, ["macs=300K:1M"])
-        assert families[-1].candidates[0].id not in {result.candidate for result in results}
+        pipeline.evolve(search, [f"macs={max(result.macs for result in results) + 1}:1M"])
         with pytest.raises(UserError, match="no folder of an emitted network"):
             pipeline.train(search)
