@@ -79,7 +79,8 @@ _OPTIONS = (
         str,
         "digits",
         _DATA,
-        "`digits` (embedded), or a folder: train/val/test, train/val, or one folder of class folders.",
+        "`digits` (embedded), a folder (train/val/test, train/val, or one folder of class folders), or a file of "
+        "`narsfast.data.save_dataset`.",
     ),
     RunOption("mirror", bool, True, _DATA, "Whether a mirrored image keeps its class."),
     RunOption(

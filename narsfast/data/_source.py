@@ -33,7 +33,7 @@ class DataSource:
 
     @classmethod
     def parse(cls, text: str | Path) -> DataSource:
-        """Read what a user wrote; whether there is something is not looked at, see `check`.
+        """Parse what a user wrote; `check` tells whether it is there.
 
         Args:
             text: ``digits``, or a path; one that ends in ``.safetensors`` is a stored data set, any other a folder.

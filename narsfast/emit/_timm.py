@@ -70,7 +70,7 @@ def _schedule(recipe: Recipe, epochs: int) -> list[Argument]:
     on_updates = recipe.schedule_by == "step"
     kind: dict[str, list[Argument]] = {
         "exponential": [
-            ("sched", "step", "nearest to this recipe's exponential decay, which goes on at every step"),
+            ("sched", "step", "nearest to this recipe's exponential decay, which falls at every step"),
             ("decay_epochs", 1, ""),
             (
                 "decay_rate",
@@ -91,7 +91,7 @@ def _schedule(recipe: Recipe, epochs: int) -> list[Argument]:
     return [
         ("epochs", epochs, shortened),
         *kind[recipe.schedule],
-        ("sched_on_updates", on_updates, "so that warm-up goes on at every step" if on_updates else ""),
+        ("sched_on_updates", on_updates, "so that warm-up rises at every step" if on_updates else ""),
         ("warmup_epochs", recipe.warmup_epochs * recipe.epochs_share, "linear"),
         ("warmup_lr", 0.0, ""),
         ("cooldown_epochs", 0, ""),

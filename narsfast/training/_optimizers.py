@@ -44,7 +44,7 @@ class OptimizerEntry:
     whole_tensors: bool = False
 
     def computed_by(self, backend: OptimBackend) -> OptimBackend | None:
-        """Return who computes its step under a resolved backend; None where nobody does."""
+        """Return who computes its step under a resolved backend; None where none can."""
         return next((name for name in (backend, "torch") if name in self.builders), None)
 
 
@@ -115,7 +115,7 @@ def effective_backend(optimizer: str, backend: OptimBackend) -> OptimBackend:
     =======  ===========================  ==================  =========  ================
 
     Raises:
-        UserError: There is no such optimizer, or nobody computes it (LAMB without apex).
+        UserError: There is no such optimizer, or the backend cannot compute it (LAMB without apex).
     """
     found = optimizer_entry(optimizer).computed_by(backend)
     if found is None:
@@ -131,7 +131,7 @@ def check_optimizers(optimizers: Iterable[str], backend: OptimBackend) -> None:
     """Refuse optimizers that a backend, as `resolve_backend` gives it, does not have.
 
     Raises:
-        UserError: As `effective_backend`.
+        UserError: As in `effective_backend`.
     """
     for optimizer in optimizers:
         effective_backend(optimizer, backend)
