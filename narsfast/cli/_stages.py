@@ -10,7 +10,6 @@ from typing import Annotated, Any
 
 import typer
 
-from narsfast.common.files import expanded
 from narsfast.common.options import RUN_OPTIONS
 
 from ._options import Json, RunPath, help_text, takes
@@ -126,9 +125,10 @@ def resume(run: RunPath, **options: Any) -> None:
 
 def _run_directory(options: Mapping[str, Any]) -> Path:
     """Name a run after its data and its model."""
-    default = RUN_OPTIONS["data"].default
-    data, model = options.get("data", default), options.get("model")
-    name = data if data == default else expanded(data).resolve().name
+    from narsfast.data import DataSource
+
+    model = options.get("model")
+    name = DataSource.parse(options.get("data", RUN_OPTIONS["data"].default)).name
     if model is not None:
         name += "-" + re.sub(r"\W+", "-", Path(model.rpartition(":")[2]).stem)
     return Path("runs") / name

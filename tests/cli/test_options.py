@@ -87,6 +87,7 @@ def test_options_reach_the_pipeline_in_its_names(run_narsfast, tmp_path, monkeyp
         (["--model", "torchvision:resnet18"], "runs/digits-resnet18"),
         (["--model", "some/where/own.json"], "runs/digits-own"),
         (["--data", "some/photos/", "--model", "b"], "runs/photos-b"),
+        (["--data", "some/photos.safetensors"], "runs/photos"),
     ],
 )
 def test_run_directory_is_named_after_data_and_model(run_narsfast, monkeypatch, options, directory):

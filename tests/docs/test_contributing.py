@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from narsfast.report import _page, collect
-from narsfast.space import _load, builtin_spaces, load_space
+from narsfast.space import _load, _optimizers, builtin_spaces, load_space
 from narsfast.training import build_optimizer
 
 ROOT = Path(__file__).parents[2]
@@ -61,7 +61,10 @@ def test_recipe_for_a_space_works(tmp_path, monkeypatch):
     assert space.size() == (3 * 2 * 2 * 3 * (1 + 2 * 2 * 3)) * (5 * 2)
 
 
-def test_recipe_for_an_optimizer_works(tmp_path):
+def test_recipe_for_an_optimizer_works(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        _optimizers, "_registry", dict(_optimizers._registry)
+    )  # other tests list what is registered
     ((place, code), (_, use)) = blocks("Add an optimizer", "python")
     Path(place).write_text(code)
     names = {}
