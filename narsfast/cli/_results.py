@@ -15,6 +15,7 @@ from ._tables import print_table
 
 def results_as_json(run: Path, results: Any) -> str:
     """Return the networks found and the baselines as JSON; ``measured`` is ``test`` by its name of version 0.1."""
+    balanced = _balanced(run)
     rows = [
         {
             "budget": result.budget,
@@ -22,6 +23,7 @@ def results_as_json(run: Path, results: Any) -> str:
             "params": result.params,
             "predicted": result.predicted,
             "test": result.test,
+            "balanced_accuracy": balanced.get(result.candidate),
             "measured": result.test,
             "dir": str(run / result.directory),
         }
@@ -32,7 +34,8 @@ def results_as_json(run: Path, results: Any) -> str:
     if baselines := _baselines(run):
         found["baselines"] = [
             {key: row[key] for key in ("model", "resolution", "macs", "params", "outcome")}
-            | {"test": row["test"], "measured": row["test"], "dir": str(run / row["directory"])}
+            | {"test": row["test"], "balanced_accuracy": balanced.get(row["model"]), "measured": row["test"]}
+            | {"dir": str(run / row["directory"])}
             for row in baselines
         ]
     return json.dumps(found)
@@ -44,6 +47,15 @@ def _baselines(run: Path) -> list[dict[str, Any]]:
 
     with RunStore.read(run) as opened:
         return [asdict(result) for result in opened.facts.baselines or ()]
+
+
+def _balanced(run: Path) -> dict[str, float]:
+    """Read the balanced accuracies of the tested networks, by candidate or reference; early runs have none."""
+    from narsfast.runs import RunStore
+
+    with RunStore.read(run) as opened:
+        known = opened.facts.class_results or {}
+    return {name: results.balanced_accuracy for name, results in known.items()}
 
 
 def print_predictor(path: Path) -> None:
@@ -77,6 +89,7 @@ def _tau(value: float | None) -> str:
 
 def print_results(run: Path, results: Any) -> None:
     """Print the networks found and the baselines as one table, and where the report is."""
+    balanced = _balanced(run)
     rows = [
         {
             "budget": result.budget,
@@ -88,18 +101,23 @@ def print_results(run: Path, results: Any) -> None:
             "predicted %": f"{result.predicted:.2f}",
             "validation %": f"{result.validation:.2f}",
             "test %": f"{result.test:.2f}",
+            "balanced %": _percent(balanced.get(result.candidate)),
             "ONNX": _onnx(run / result.directory),
             "files": str(run / result.directory),
         }
         for result in results
     ]
     timed = [name for name in rows[0] if name.endswith(" ms")]
-    rows += [_baseline_row(run, row, timed) for row in _baselines(run)]
+    rows += [_baseline_row(run, row, timed, _percent(balanced.get(row["model"]))) for row in _baselines(run)]
     print_table("Found (predicted: validation accuracy at the early-stop epoch)", rows)
     typer.echo(f"report: {run / 'report.html'}")
 
 
-def _baseline_row(run: Path, row: dict[str, Any], timed: list[str]) -> dict[str, Any]:
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def _baseline_row(run: Path, row: dict[str, Any], timed: list[str], balanced: str) -> dict[str, Any]:
     """Return a baseline as a row of the table of results."""
     trained = row["outcome"] == "ok"
     return {
@@ -110,6 +128,7 @@ def _baseline_row(run: Path, row: dict[str, Any], timed: list[str]) -> dict[str,
         "predicted %": "-",
         "validation %": f"{row['validation']:.2f}" if trained else "-",
         "test %": f"{row['test']:.2f}" if trained else "-",
+        "balanced %": balanced,
         "ONNX": "-",
         "files": str(run / row["directory"]) if trained else f"{row['outcome']}: {row['message']}",
     }

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from narsfast.data import Dataset, Preprocess
+from narsfast.runs import ClassResults
 
 GIVEN = "a given recipe"
 """In the place of a budget where nothing was searched."""
@@ -67,6 +68,25 @@ def describe_data(data: Dataset) -> DataFacts:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """The emitted network that a training started from.
+
+    Attributes:
+        name: Of its folder.
+        candidate: Its id.
+        data: What it was trained on, as its folder says.
+        classes: Their names.
+        sha256: Of its file of weights.
+    """
+
+    name: str
+    candidate: str
+    data: str
+    classes: tuple[str, ...]
+    sha256: str
+
+
+@dataclass(frozen=True)
 class Measurements:
     """What is known of one found network when it is emitted. Accuracies are in percent.
 
@@ -82,6 +102,8 @@ class Measurements:
         seconds: Duration of the full training.
         optim_backend: Who computed the optimizer's step (`narsfast.training.resolve_backend`).
         distillation: Teacher, weight and temperature of the full training; None where it had no teacher.
+        by_class: How it answers on the test split by class; None where that was not counted.
+        origin: Where its weights but those of the classifier come from; None where it was trained from scratch.
     """
 
     budget: str
@@ -95,3 +117,5 @@ class Measurements:
     seconds: float | None = None
     optim_backend: str | None = None
     distillation: Mapping[str, Any] | None = None
+    by_class: ClassResults | None = None
+    origin: Origin | None = None

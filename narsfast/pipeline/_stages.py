@@ -273,11 +273,12 @@ def _emit_family(search: Search, family: Family, trial: Trial) -> Result:
     task = search.task(best.candidate, trial.epochs, trial.epochs, "final")
     recipe = Recipe.of(task.recipe)
     data = search.data
-    network, accuracy = final_test(task, data)
+    tested = final_test(task, data)
+    search.store.facts.add_class_results(trial.candidate, tested.by_class)
     directory = Path("family") / re.sub(r"[^A-Za-z0-9.]+", "-", family.budget)
     emit_network(
         search.store.path / directory,
-        network,
+        tested.network,
         recipe,
         describe_data(data),
         Measurements(
@@ -285,7 +286,8 @@ def _emit_family(search: Search, family: Family, trial: Trial) -> Result:
             statistics=best.statistics,
             predicted=best.predicted,
             validation=trial.curve[-1],
-            test=accuracy,
+            test=tested.accuracy,
+            by_class=tested.by_class,
             epochs=trial.epochs,
             seed=task.seed,
             candidate=trial.candidate,
@@ -303,6 +305,6 @@ def _emit_family(search: Search, family: Family, trial: Trial) -> Result:
         params=int(best.statistics["params"]),
         predicted=best.predicted,
         validation=trial.curve[-1],
-        test=accuracy,
+        test=tested.accuracy,
         directory=str(directory),
     )

@@ -25,6 +25,7 @@ from ._divergence import DivergedError
 from ._loop import Loop, Report
 from ._process_group import ProcessGroup
 from ._settings import TrainerSettings
+from ._start import StartingPoint
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -62,6 +63,7 @@ class TrainingOptions(TypedDict, total=False):
     checkpoint: Path | None
     checkpoint_epochs: int
     teacher: Teacher | None
+    start: StartingPoint | None
 
 
 def train(
@@ -72,7 +74,7 @@ def train(
     seed: int,
     **options: Unpack[TrainingOptions],
 ) -> Training:
-    """Train a network from scratch.
+    """Train a network, from scratch or from a trained one.
 
     Args:
         network: It is evaluated at its resolution, and trained at the recipe's share of it.
@@ -83,14 +85,24 @@ def train(
         **options: As in `train_network`.
 
     Raises:
-        UserError: As in `train_network`; there is no such network, or it has no drop path and the recipe has one.
+        UserError: As in `train_network`; there is no such network, it has no drop path and the recipe has one, or the
+            weights that it starts from are of another one.
     """
     ops = (options.get("settings") or TrainerSettings()).ops
+    start = options.get("start")
 
     def build() -> nn.Module:
-        return network.build(
-            len(data.classes), data.in_chans, dropout=recipe.dropout, drop_path=recipe.drop_path, ops=ops
+        built = network.build(
+            len(data.classes),
+            data.in_chans,
+            dropout=recipe.dropout,
+            drop_path=recipe.drop_path,
+            ops=ops,
+            padding="published" if start is None else start.padding,
         )
+        if start is not None:
+            start.load(built)
+        return built
 
     return train_network(build, network.resolution, recipe, data, epochs=epochs, seed=seed, **options)
 
@@ -110,8 +122,9 @@ def train_network(
     checkpoint: Path | None = None,
     checkpoint_epochs: int = 1,
     teacher: Teacher | None = None,
+    start: StartingPoint | None = None,
 ) -> Training:
-    """Train a network from scratch.
+    """Train a network with the weights that it is built with.
 
     The same arguments and versions give the same result on the same kind of machine: initial weights, dropout
     and drop path come from a generator seeded by `seed` (torch's global state is restored), order and
@@ -132,6 +145,7 @@ def train_network(
             there, and its result is bit for bit that of one without an interruption.
         checkpoint_epochs: Epochs from one checkpoint to the next.
         teacher: Part of the loss; None is the labels alone.
+        start: Whose weights `build` loads; None is fresh ones.
 
     Raises:
         UserError: The arguments contradict each other or this machine, or the checkpoint is of other arguments.
@@ -168,6 +182,7 @@ def train_network(
             group=group,
             report=report,
             teacher=teacher,
+            start=start,
         )
         kept = None
         if checkpoint is not None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from narsfast.arch import WEIGHTS_FILE, NetworkSpec, save_weights
 from narsfast.common.trial import Outcome, Trial
@@ -21,6 +22,7 @@ from ._distillation import Distillation, Teacher
 from ._process_group import ProcessGroup
 from ._processes import run_in_processes
 from ._settings import TrainerSettings
+from ._start import StartingPoint
 from ._train import Training, TrainingOptions, train
 
 _MEMORY_MESSAGES = ("can't allocate memory", "not enough memory", "out of memory")
@@ -44,6 +46,7 @@ class TrialTask:
         data_resolution: The largest resolution of the run, pixels: data that is loaded for it serves all its trials.
         mirror: Whether a mirrored image keeps its class.
         distillation: The teacher; None is none.
+        start: The network whose weights it starts from; None is fresh ones.
     """
 
     candidate: str
@@ -58,6 +61,12 @@ class TrialTask:
     data_resolution: int = 320
     mirror: bool = True
     distillation: Distillation | None = None
+    start: StartingPoint | None = None
+
+    def build(self, data: Dataset) -> nn.Module:
+        """Return the network for the classes and channels of the data, with fresh weights."""
+        padding = "published" if self.start is None else self.start.padding
+        return self.network.build(len(data.classes), data.in_chans, padding=padding)
 
 
 def run_trial(task: TrialTask, report: Callable[[float], None] | None = None) -> Trial:
@@ -105,6 +114,7 @@ def _train(
         "keep_network": task.output is not None,
         "checkpoint": None if task.output is None else Path(task.output, CHECKPOINT_FILE),
         "teacher": None if task.distillation is None else Teacher(task.distillation, data),
+        "start": task.start,
     }
     return train(task.network, recipe, data, task.epochs, task.seed, **options)
 
