@@ -159,7 +159,7 @@ def train_network(
     device = training_device(settings.device)
     loader = _loader(settings, data, device)
     group = ProcessGroup.current()
-    start = time.perf_counter()
+    began = time.perf_counter()
     outcome: Outcome = "ok"
     message = ""
     own_generators = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
@@ -200,7 +200,7 @@ def train_network(
         if kept is not None:
             kept.remove()
         trained = loop.finish() if keep_network and outcome == "ok" else None
-    seconds = time.perf_counter() - start
+    seconds = time.perf_counter() - began
     return Training(tuple(loop.curve), tuple(loop.losses), outcome, seconds, message, trained)
 
 
