@@ -29,7 +29,7 @@ def by_class(data: Data, drawn: set[str], folder: Path, page: Path) -> str:
         paragraph(
             "The answers to the test split, from the one test of each network. Balanced accuracy is the mean of the "
             "accuracies of the classes: each counts the same, however many images it has. It is "
-            f"{'; '.join(figures)}."
+            f"{'; '.join(figures)}." + _unknown(data)
         )
     ]
     if "confusion" in drawn:
@@ -39,6 +39,13 @@ def by_class(data: Data, drawn: set[str], folder: Path, page: Path) -> str:
     parts.append(_worst(rows, classes))
     parts += [_confused(row, first=row is rows[0]) for row in rows]
     return "".join(parts)
+
+
+def _unknown(data: Data) -> str:
+    """Name the budgets whose network was tested before answers were counted by class."""
+    known = {row["candidate"] for row in data["by_class"]}
+    budgets = [result["budget"] for result in data["results"] if result["candidate"] not in known]
+    return f" Of {', '.join(budgets)} it is not known, as an earlier version tested it." if budgets else ""
 
 
 def _worst(rows: Sequence[Data], classes: int) -> str:
