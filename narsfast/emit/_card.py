@@ -258,7 +258,7 @@ An image classifier for {len(data.classes)} classes, {_origin(found, given)}
 
 {_statistics(found.statistics)}
 
-{class_section(found.by_class, sheet, _table)}## How to load
+## How to load
 
 {_loading(resolution, data, onnx)}
 {_onnx_text(onnx)}
@@ -271,7 +271,7 @@ An image classifier for {len(data.classes)} classes, {_origin(found, given)}
 
 {data.name}: {counts or "sizes not recorded"}. Classes in the order of the logits: {classes}.
 
-## Recipe
+{class_section(found.by_class, sheet, _table)}## Recipe
 
 {_training(found)}
 
