@@ -69,8 +69,8 @@ def recipe_space(space: Space, model: str, fix: Mapping[str, Any]) -> Space:
     searched = [name for name in ("drop_path", "dropout") if _above_zero(recipes, name)]
     missing = unsupported_recipe_fields(model) if searched or space.stages else {}
     for name in missing.keys() & searched:
-        if given.get(name):
-            raise UserError(f"{name} is {given[name]}; {model} {missing[name]}, so leave it out")
+        if fix.get(name):
+            raise UserError(f"{name} is {fix[name]}; {model} {missing[name]}, so leave it out")
         _log.warning("%s is fixed at 0: %s %s", name, model, missing[name])
         recipes = recipes.override({name: 0.0})
     return recipes.fix(given)
