@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from narsfast.data import Split
-from narsfast.runs import ClassCounts, ClassResults, ConfusedImage, Confusion
+from narsfast.runs import ClassCounts, ClassResults, ConfusedImage, Confusion, RunStore
 
 PAIRS = 8
 """Confusions of which images are kept (this project's choice)."""
@@ -55,6 +55,11 @@ def class_results(
             shown = _examples(split, own, confidence[own])
         confusions.append(Confusion(label, answer, size, shown))
     return ClassResults(counts, tuple(confusions))
+
+
+def store_class_results(store: RunStore, name: str, results: ClassResults) -> None:
+    """Keep how a tested network answers by class, beside the others; `name` is its candidate or reference."""
+    store.facts.class_results = {**(store.facts.class_results or {}), name: results}
 
 
 def _examples(

@@ -14,6 +14,7 @@ from narsfast.runs import BaselineResult
 from narsfast.space import Recipe
 from narsfast.training import TrialTask
 
+from ._class_results import store_class_results
 from ._final_test import final_test
 from ._search import Search
 
@@ -107,7 +108,7 @@ def _result(search: Search, task: TrialTask, trial: Trial) -> BaselineResult:
         return result
     data = search.data
     tested = final_test(task, data, examples=False)
-    search.store.facts.add_class_results(trial.candidate, tested.by_class)
+    store_class_results(search.store, trial.candidate, tested.by_class)
     cost = count_network(tested.network, data.in_chans, task.network.resolution, len(data.classes))
     return replace(
         result,

@@ -31,6 +31,7 @@ from narsfast.space import Recipe
 from narsfast.training import effective_backend
 
 from ._checks import check_budget, check_model, inside_pool, refuse_front, wanted_budgets
+from ._class_results import store_class_results
 from ._families import (
     family_of,
     found_candidates,
@@ -274,7 +275,7 @@ def _emit_family(search: Search, family: Family, trial: Trial) -> Result:
     recipe = Recipe.of(task.recipe)
     data = search.data
     tested = final_test(task, data)
-    search.store.facts.add_class_results(trial.candidate, tested.by_class)
+    store_class_results(search.store, trial.candidate, tested.by_class)
     directory = Path("family") / re.sub(r"[^A-Za-z0-9.]+", "-", family.budget)
     emit_network(
         search.store.path / directory,

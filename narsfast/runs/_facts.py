@@ -273,7 +273,3 @@ class Facts:
 
     def __init__(self, store: FactStore) -> None:
         self._store = store
-
-    def add_class_results(self, name: str, results: ClassResults) -> None:
-        """Keep how one tested network answers by class, beside the others; `name` is its candidate or reference."""
-        self.class_results = {**(self.class_results or {}), name: results}

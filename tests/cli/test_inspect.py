@@ -32,7 +32,7 @@ def test_best_shows_balanced_accuracies(run_narsfast, stored):
     baseline = BaselineResult("m", 32, 5, "ok", "", "baselines/m", 10, 20, 80.0, 81.0)
     with RunStore.open(stored, None) as run:
         run.facts.baselines = (baseline,)
-        run.facts.add_class_results("a" * 16, ClassResults(counts, (Confusion(1, 0, 5),)))
+        run.facts.class_results = {"a" * 16: ClassResults(counts, (Confusion(1, 0, 5),))}
     found = json.loads(run_narsfast("best", stored, "--json")[1])
     assert found["results"][0]["balanced_accuracy"] == 75
     assert found["baselines"][0]["balanced_accuracy"] is None

@@ -10,7 +10,8 @@ from PIL import Image
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix, precision_score
 
 from narsfast.data import dataset_from
-from narsfast.pipeline._class_results import EXAMPLES, PAIRS, SIDE, class_results
+from narsfast.pipeline._class_results import EXAMPLES, PAIRS, SIDE, class_results, store_class_results
+from narsfast.runs import RunStore
 
 CLASSES = 12
 
@@ -87,3 +88,15 @@ def test_a_network_without_mistakes_has_no_confusions():
     found = class_results(torch.eye(CLASSES)[split.labels], split, classes)
     assert found.confusions == ()
     assert found.balanced_accuracy == 100
+
+
+def test_results_of_networks_are_kept_beside_each_other(tmp_path):
+    split, classes = split_of([0, 5])
+    right, wrong = (
+        class_results(torch.eye(CLASSES)[answers], split, classes) for answers in ([0, 5], [5, 0])
+    )
+    with RunStore.open(tmp_path / "run", {"seed": 1}) as run:
+        store_class_results(run, "a", wrong)
+        store_class_results(run, "b", wrong)
+        store_class_results(run, "a", right)  # as after a crash between the test and its row of the table
+        assert run.facts.class_results == {"a": right, "b": wrong}

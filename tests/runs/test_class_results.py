@@ -25,18 +25,12 @@ def test_counts_and_confusions_are_the_matrix():
     assert RESULTS.matrix() == [[9, 1, 0], [3, 1, 0], [0, 0, 0]]
 
 
-def test_results_are_stored_by_network_beside_each_other(tmp_path):
+def test_results_are_stored_by_network(tmp_path):
     with RunStore.open(tmp_path / "run", {"seed": 1}) as run:
         assert run.facts.class_results is None
-        run.facts.add_class_results("a", RESULTS)
-        run.facts.add_class_results("torchvision:b", ClassResults(RESULTS.classes, ()))
-        run.facts.add_class_results(
-            "a", RESULTS
-        )  # as after a crash between the test and its row of the table
-        assert run.facts.class_results == {
-            "a": RESULTS,
-            "torchvision:b": ClassResults(RESULTS.classes, ()),
-        }
+        known = {"a": RESULTS, "torchvision:b": ClassResults(RESULTS.classes, ())}
+        run.facts.class_results = known
+        assert run.facts.class_results == known
         assert json.loads(json.dumps(run.fact("class_results")))["a"]["confusions"][0]["examples"] == [
             {"index": 7, "confidence": 88.5, "thumbnail": "AAAA"}
         ]
