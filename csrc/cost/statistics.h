@@ -20,10 +20,10 @@ enum Statistic {
   kStatistics
 };
 
-// The most multiply-adds of a network. None of its other statistics is more than a few times as large, so
-// that all of them, and their sums, fit an int64.
-constexpr int64_t kMaxMacs = int64_t{1} << 58;
-constexpr const char* kTooLarge = "a network has more than 2^58 multiply-adds";
+// The most multiply-adds of a network. No convolution has more outputs than multiply-adds, so that no other
+// statistic is more than four times as large, and all of them fit an int64.
+constexpr int64_t kMaxMacs = (int64_t{1} << 61) - 1;
+constexpr const char* kTooLarge = "a network has 2^61 multiply-adds or more";
 
 // Running totals of a network or a part of one; sizes of maps are in elements.
 struct Totals {

@@ -38,7 +38,8 @@ class ConvNorm(Fusable, nn.Sequential):
 
     def convolve(self, x: Tensor) -> Tensor | None:
         """Apply the convolution without norm and activation; None where the modules must be called."""
-        if not self.intact() or not self.runs_fused(x):
+        # torch says what is wrong with maps of other dimensions.
+        if not self.intact() or not self.runs_fused(x) or x.dim() != 4:
             return None
         conv: Any = self._modules["0"]
         return pointwise(conv, x)

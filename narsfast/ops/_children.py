@@ -88,14 +88,18 @@ class _Look:
     """What a module found when it last examined its children; neither copied nor pickled with it.
 
     Attributes:
-        parts: What must be the same for `plan` to hold, or None.
+        hooks: The number of hooks that torch had registered; -1 before.
+        children: The children by name.
+        parts: What else `plan` depends on: grandchildren and settings of children.
         plan: What the fused path needs to know of the children.
     """
 
-    __slots__ = ("parts", "plan")
+    __slots__ = ("children", "hooks", "parts", "plan")
 
     def __init__(self) -> None:
-        self.parts: tuple[Any, ...] | None = None
+        self.hooks = -1
+        self.children: dict[str, nn.Module | None] = {}
+        self.parts: Any = None
         self.plan: Any = None
 
     def __reduce__(self) -> tuple[type[_Look], tuple[()]]:
@@ -119,19 +123,27 @@ class Watched(nn.Module):
 
         torch.jit.trace sees the plain modules, so that what it records can be saved, and loaded without narsfast.
         """
-        look, parts = self._look, self._parts()
-        if parts != look.parts:
-            look.parts = None
-            plan = None if any(_GLOBAL_HOOKS) else self._examine()
-            if plan is None:
+        look = self._look
+        if (
+            look.hooks != RemovableHandle.next_id
+            or look.children != self._modules
+            or not self._same(look.parts)
+        ):
+            look.hooks = -1
+            look.plan = None if any(_GLOBAL_HOOKS) else self._examine()
+            if look.plan is None:
                 return False
-            look.plan, look.parts = plan, parts
+            look.children, look.parts = dict(self._modules), self._parts()
+            look.hooks = RemovableHandle.next_id
         return _get_tracing_state() is None
 
-    def _parts(self) -> tuple[Any, ...]:
-        """Return what can change from call to call and is quickly compared."""
-        return RemovableHandle.next_id, *self._modules.values()
-
     def _examine(self) -> Any:
-        """Return what the fused path needs to know of the children, or None where it must not run."""
+        """Return what the fused path needs to know of the children; None where it must not run."""
         raise NotImplementedError
+
+    def _parts(self) -> Any:
+        """Return what else the plan depends on."""
+
+    def _same(self, parts: Any) -> bool:
+        """Return whether `parts` still holds; called often."""
+        return True

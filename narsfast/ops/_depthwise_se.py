@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.hooks import RemovableHandle
 
 from ._arguments import WindowArgs
 from ._children import ACTIVATIONS, is_activation, is_dense, is_depthwise, is_norm, untouched
@@ -24,6 +23,10 @@ class _Plan(NamedTuple):
     act: str
     inner_act: str
     """That of the squeeze-excite; empty without one."""
+
+
+_Parts = tuple[nn.Conv2d, Any, Any, Any, nn.Module, dict[str, nn.Module | None]]
+"""The convolution, its stride, padding and dilation, the squeeze-excite, and its children."""
 
 
 class SqueezeExcite(nn.Module):
@@ -99,8 +102,8 @@ class DepthwiseSE(Fusable):
                 x = _PLAIN[input_act](input_norm(x))
             result: Tensor = self.se(self.act(self.norm(self.conv(x))))
             return result
-        children = self._modules
-        norm: Any = children["norm"]
+        children: Any = self._modules
+        norm = children["norm"]
         gates = children["se"]._modules if plan.inner_act else None
         result, input_statistics, statistics = depthwise_se(
             x.contiguous(memory_format=torch.channels_last),
@@ -110,16 +113,11 @@ class DepthwiseSE(Fusable):
             None if gates is None else excite_args(gates["reduce"], gates["expand"], plan.inner_act),
             None if input_norm is None else norm_args(input_norm, input_act),
         )
-        if input_norm is not None:
+        if input_norm is not None and input_statistics is not None:
             update_buffers(input_norm, input_statistics)
-        update_buffers(norm, statistics)
+        if statistics is not None:
+            update_buffers(norm, statistics)
         return result
-
-    def _parts(self) -> tuple[Any, ...]:
-        children = self._modules
-        conv = children["conv"].__dict__
-        window = conv.get("stride"), conv.get("padding"), conv.get("dilation")
-        return RemovableHandle.next_id, *window, *children.values(), *children["se"]._modules.values()
 
     def _examine(self) -> _Plan | None:
         conv, norm, act, se = (self._modules[name] for name in ("conv", "norm", "act", "se"))
@@ -132,3 +130,16 @@ class DepthwiseSE(Fusable):
             return None
         window = WindowArgs(conv.stride[0], int(conv.padding[0]))
         return _Plan(conv.kernel_size[0], window, ACTIVATIONS[type(act)], inner)
+
+    def _parts(self) -> _Parts:
+        conv, se = self.conv, self.se
+        return conv, conv.stride, conv.padding, conv.dilation, se, dict(se._modules)
+
+    def _same(self, parts: _Parts) -> bool:
+        conv, stride, padding, dilation, se, gates = parts
+        return (
+            conv.stride is stride
+            and conv.padding is padding
+            and conv.dilation is dilation
+            and gates == se._modules
+        )

@@ -43,10 +43,10 @@ class Fusable(Watched):
         """
         if self.ops != "fused" or (type(x) is not Tensor and not _is_fusable(x)):
             return False
-        if x.is_meta or x.dim() != 4:  # torch says what is wrong with other dimensions
-            return False
         if supports(x, kernel, stride):
             return True
+        if x.is_meta:
+            return False
         reason = f"{x.dtype} on {x.device.type}, kernel {kernel}, stride {stride}"
         if reason not in _reported:
             _reported.add(reason)
@@ -93,9 +93,18 @@ def parameter(module: nn.Module, name: str) -> Any:
     return getattr(module, name) if found is None else found
 
 
+def weight_and_bias(module: nn.Module) -> tuple[Any, Any]:
+    """Return both parameters of a module, likewise."""
+    found = module._parameters
+    weight, bias = found.get("weight"), found.get("bias")
+    if weight is None or bias is None:
+        weight, bias = module.weight, module.bias
+    return weight, bias
+
+
 def norm_args(module: BatchNorm, act: str) -> NormArgs:
     """Return the arguments of a norm and the activation after it."""
-    weight, bias = parameter(module, "weight"), parameter(module, "bias")
+    weight, bias = weight_and_bias(module)
     if not module.training:
         buffers = module._buffers
         return NormArgs(weight, bias, buffers["running_mean"], buffers["running_var"], module.eps, act)
@@ -107,13 +116,7 @@ def norm_args(module: BatchNorm, act: str) -> NormArgs:
 
 def excite_args(reduce: nn.Conv2d, expand: nn.Conv2d, act: str) -> ExciteArgs:
     """Return the arguments of a squeeze-excite from its 1x1 convolutions."""
-    return ExciteArgs(
-        parameter(reduce, "weight"),
-        parameter(reduce, "bias"),
-        parameter(expand, "weight"),
-        parameter(expand, "bias"),
-        act,
-    )
+    return ExciteArgs(*weight_and_bias(reduce), *weight_and_bias(expand), act)
 
 
 def update_buffers(module: BatchNorm, statistics: BatchStatistics | None) -> None:
