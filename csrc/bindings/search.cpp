@@ -143,7 +143,7 @@ struct Sources {
     for (const py::handle source : sources) {
       if (py::isinstance<NetworkCounter>(source)) {
         auto& counter = source.cast<NetworkCounter&>();
-        require(counter.space.view.fields == fields, "the counter is of another space");
+        require(counter.space.same(space), "the counter is of another space");
         views.push_back(&counter.source);
       } else if (py::isinstance<py::array>(source)) {
         const auto table = source.cast<Array<double>>();
@@ -207,8 +207,9 @@ py::list evolve(const py::object& tables, const py::list& sources, int32_t num_s
 
   const Predictor* predictor = nullptr;
   if (py::isinstance<PredictorHandle>(scorer)) {
-    predictor = &scorer.cast<const PredictorHandle&>().predictor;
-    require(predictor->fields() == fields, "the predictor is of another space");
+    const auto& handle = scorer.cast<const PredictorHandle&>();
+    require(handle.space.same(space), "the predictor is of another space");
+    predictor = &handle.predictor;
   }
   const auto make_scorer = [&]() -> std::unique_ptr<Scorer> {
     if (predictor != nullptr) {

@@ -40,6 +40,21 @@ def test_batch_dimension_is_dynamic(emitted, count):
     assert logits.shape == (count, 10)
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_fused_network_is_exported_as_any_module(emitted, tmp_path):
+    """Without `set_ops`, as a user would do it."""
+    block = emitted.network.eval().stages[1][0]
+    assert block.depthwise.ops == "fused"
+    maps = torch.randn(2, 8, 16, 16)
+    path, batch = tmp_path / "block.onnx", {0: torch.export.Dim("batch")}
+    torch.onnx.export(block, (maps,), path, dynamic_shapes=(batch,), dynamo=True, verbose=False)
+    exported = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
+    with torch.no_grad():
+        expected = block(maps[:1]).numpy()
+    (found,) = exported.run(None, {exported.get_inputs()[0].name: maps[:1].numpy()})
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
 def test_file_of_another_network_differs(emitted):
     other = shaken(emitted.network.__class__(emitted.network.definition, 10, 1), seed=9)
     check = compare_onnx(other, emitted.emission.directory / "model.onnx", emitted.batches)
