@@ -12,10 +12,11 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from narsfast.common.images import Reading, eight_bit, smaller_size
 from narsfast.errors import UserError
 
 from ._dataset import CachedImages, Dataset, Preprocess, Split
-from ._decode import KEPT_SIDE, eight_bit, shrunk
+from ._folder_options import KEPT_SIDE
 from ._statistics import pixel_statistics
 
 _REPEATS = 16  # training images that are read twice, to see whether they stay the same
@@ -67,7 +68,8 @@ def dataset_from(
         UserError: An image, a label or the classes cannot be used; it says where and what would be right.
     """
     datasets = {"train": train, "val": val, "test": test}
-    reader = _Reader(None if resolution is None else round(KEPT_SIDE * resolution))
+    reading = Reading(short_side=None if resolution is None else round(KEPT_SIDE * resolution))
+    reader = _Reader(reading.short_side)
     read = {split: reader.split(split, dataset) for split, dataset in datasets.items()}
     reader.check_repeats(train, read["train"][0])
     names = _classes(classes, datasets, {split: labels for split, (_, labels) in read.items()})
@@ -76,7 +78,7 @@ def dataset_from(
         split: CachedImages([_with(channels, image) for image in own]) for split, (own, _) in read.items()
     }
     mean, std = pixel_statistics(images["train"], channels)
-    preprocess = Preprocess(channels, mean, std, mirror)
+    preprocess = Preprocess(channels, mean, std, mirror, reading=reading)
     splits = [Split(split, labels, images[split], preprocess) for split, (_, labels) in read.items()]
     return Dataset(name, names, train=splits[0], val=splits[1], test=splits[2], preprocess=preprocess)
 
@@ -160,9 +162,9 @@ class _Reader:
             raise UserError(f"{where} has an image that cannot be used: {error}") from None
 
     def _fitted(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        if self._short_side is None:
-            return pixels
-        return np.asarray(shrunk(Image.fromarray(pixels), self._short_side))
+        image = Image.fromarray(pixels)
+        target = smaller_size(image.size, self._short_side)
+        return pixels if target is None else np.asarray(image.resize(target, Image.Resampling.BILINEAR))
 
 
 def _classes(

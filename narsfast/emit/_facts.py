@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from narsfast.common.images import Reading
 from narsfast.data import Dataset, Preprocess
 
 GIVEN = "a given recipe"
@@ -28,6 +29,7 @@ class DataFacts:
         ratio: smallest and largest width / height of a training crop.
         images: number of images of each split, ``{"train": n, "val": n, "test": n}``.
         chance: percent of the validation split that its largest class holds, None where unknown.
+        reading: how an image file becomes 8-bit pixels.
     """
 
     name: str
@@ -41,6 +43,7 @@ class DataFacts:
     ratio: tuple[float, float] = Preprocess.ratio
     images: Mapping[str, int] = field(default_factory=dict)
     chance: float | None = None
+    reading: Reading = field(default_factory=Reading)
 
     def resize(self, resolution: int) -> int:
         """Return the shorter side in pixels whose center `resolution` square is what the network sees."""
@@ -63,6 +66,7 @@ def describe_data(data: Dataset) -> DataFacts:
         ratio=preprocess.ratio,
         images={split.name: len(split) for split in splits},
         chance=data.chance,
+        reading=preprocess.reading,
     )
 
 

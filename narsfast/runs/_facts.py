@@ -221,6 +221,8 @@ class Facts:
     Attributes:
         stage: which stage is to be done: pretrain, optimize, evolve, train, emit, done.
         data: what tells the data from other data (`narsfast.data.Dataset.fingerprint`).
+        content: fingerprint of the files of the data (`narsfast.data.Content`); None where there are none, and of runs
+            of versions before it was stored.
         chance: accuracy in percent of a constant guess on the validation split.
         versions: what trainings depend on: versions, machine, and what each ``auto`` stood for.
         latency: the latency table in JSON types (`narsfast.cost.LatencyTable`).
@@ -239,6 +241,7 @@ class Facts:
 
     stage = Fact[str]()
     data = Fact[Mapping[str, Any]]()
+    content = Fact[str]()
     chance = Fact[float]()
     versions = Fact[Mapping[str, Any]]()
     latency = Fact[Mapping[str, Any]]()
