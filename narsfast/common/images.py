@@ -35,6 +35,7 @@ _TRANSPOSES = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_JPEG = ("JPEG", "MPO")
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 
@@ -99,9 +100,12 @@ def decoded(image: Image.Image, channels: int, reading: Reading) -> NDArray[np.u
     width, height = target or image.size
     if reading.short_side is not None and width * height > KEPT_PIXELS:
         raise ValueError(f"{image.width} x {image.height} pixels are too many for so narrow an image; cut it")
-    transpose = _TRANSPOSES.get(_orientation(image)) if reading.orient else None
-    if target is not None and reading.draft:
+    if target is not None and reading.draft and image.format in _JPEG:
         image.draft(mode, target)
+    else:
+        image.load()  # turns a TIFF by itself, and forgets its orientation
+        target = smaller_size(image.size, reading.short_side)
+    transpose = _TRANSPOSES.get(_orientation(image)) if reading.orient else None
     result = eight_bit(image, reading.bit_depth).convert(mode)
     if target is not None:
         result = result.resize(target, Image.Resampling.BILINEAR)
@@ -138,12 +142,7 @@ def _is_heif(file: str | os.PathLike[str] | IO[bytes]) -> bool:
 def _undecoded(image: Image.Image) -> Image.Image | None:
     """Open the file of a JPEG again that was opened and not decoded: only so can it be decoded smaller."""
     file = getattr(image, "fp", None)
-    if (
-        image.format not in ("JPEG", "MPO")
-        or file is None
-        or not getattr(image, "tile", None)
-        or image.tell()
-    ):
+    if image.format not in _JPEG or file is None or not getattr(image, "tile", None) or image.tell():
         return None
     place = file.tell()
     try:

@@ -25,8 +25,8 @@ def load_transform(directory: str | Path) -> Callable[[images.Source], Tensor]:
     Returns:
         A function from an image (its file, the content of its file, or a PIL image of any size and mode) to
         (in_chans, resolution, resolution) float32, normalized. Give the file, or what `PIL.Image.open` returns: of a
-        large JPEG that was decoded before, pixels differ by a few of the 256 levels at edges, as training decodes it
-        smaller at once.
+        large JPEG that was decoded before, pixels differ by a few of the 256 levels, at strong edges by a dozen, as
+        training decodes it smaller at once.
 
     Raises:
         UserError: The file preprocessing.json is missing or broken.
