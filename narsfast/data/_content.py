@@ -143,7 +143,6 @@ def content_changes(before: Content, after: Content) -> list[str]:
     gone, come = {origin for origin, _ in moved}, {name for _, name in moved}
     pairs = [(name, name) for name in before.names if name in new] + moved
     changed, relabelled, resplit, renamed = [], [], [], []
-    only_moved = len(gone) == len(removed) and len(come) == len(added)
     for origin, name in pairs:
         here, there = old[origin], new[name]
         label, now = before.classes[before.labels[here]], after.classes[after.labels[there]]
@@ -152,10 +151,12 @@ def content_changes(before: Content, after: Content) -> list[str]:
             changed.append(shown(name))
         if label != now:
             relabelled.append(f"{shown(origin)} from {label} to {now}")
-        elif split != then and (only_moved or not after.drawn):
+        elif split != then:
             resplit.append(f"{shown(origin)} from {split} to {then}")
         elif origin != name:
             renamed.append(f"{shown(origin)} to {shown(name)}")
+    if after.drawn and (added or removed or changed or relabelled):
+        resplit = []  # splits are drawn anew, which is no news
     kinds = (
         ("added", [name for name in added if name not in come]),
         ("removed", [name for name in removed if name not in gone]),
