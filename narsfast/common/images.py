@@ -36,6 +36,7 @@ _TRANSPOSES = {
     8: Image.Transpose.ROTATE_90,
 }
 _JPEG = ("JPEG", "MPO")
+_METADATA = {"exif", "xmp", "XML:com.adobe.xmp"}
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 
@@ -155,6 +156,8 @@ def _undecoded(image: Image.Image) -> Image.Image | None:
 
 def _orientation(image: Image.Image) -> Any:
     """Return the orientation in EXIF, 1 where there is none."""
+    if image.format in _JPEG and not _METADATA & image.info.keys():
+        return 1  # asking Pillow takes a tenth of the time of a small image
     try:
         return image.getexif().get(_ORIENTATION, 1)
     except Exception:  # of broken metadata, which does not keep the pixels from being read

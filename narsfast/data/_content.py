@@ -65,17 +65,18 @@ class Content:
 
     def digests_of(self, listing: Listing) -> dict[int, bytes]:
         """Return the digests of listed files that have the name, size and times of a file here, by their places."""
-        known = {
-            name: (tuple(row), digest)
-            for name, row, digest in zip(
-                self.names, self.stats.tolist(), map(bytes, self.digests), strict=True
-            )
+        if self.names == listing.names:
+            own = np.arange(len(self.names))
+        else:
+            places = {name: place for place, name in enumerate(self.names)}
+            own = np.array([places.get(name, -1) for name in listing.names], np.int64)
+        same = np.flatnonzero(own >= 0)
+        same = same[(self.stats[own[same]] == listing.stats[same]).all(axis=1)]
+        raw = self.digests.tobytes()
+        return {
+            place: raw[DIGEST * start : DIGEST * (start + 1)]
+            for place, start in zip(same.tolist(), own[same].tolist(), strict=True)
         }
-        found = {}
-        for place, (name, row) in enumerate(zip(listing.names, listing.stats.tolist(), strict=True)):
-            if (entry := known.get(name)) is not None and entry[0] == tuple(row):
-                found[place] = entry[1]
-        return found
 
     @classmethod
     def of_file(cls, file: Path, classes: tuple[str, ...], known: Content | None) -> Content:

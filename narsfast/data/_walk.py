@@ -162,11 +162,9 @@ class Walker:
         while waiting:
             path = waiting.pop()
             folder = self._listed[path]
-            place = os.path.relpath(path, self._root)
-            self.skipped += [
-                Skipped(shown(os.path.join(place, name)), reason) for name, reason in folder.skipped
-            ]
-            yield from ((os.path.join(place, name), row) for name, row in folder.files)
+            place = os.path.relpath(path, self._root) + os.sep
+            self.skipped += [Skipped(shown(place + name), reason) for name, reason in folder.skipped]
+            yield from ((place + name, row) for name, row in folder.files)
             waiting += reversed(list(self._followed(path, folder)))
 
     def _followed(self, path: str, folder: Folder) -> Iterator[str]:
