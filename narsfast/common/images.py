@@ -45,10 +45,10 @@ class Reading:
     """How an image file becomes pixels of 8 bits. The defaults are what version 0.2 did.
 
     Attributes:
-        short_side: pixels to which the short side of a larger image is shrunk first; None keeps every size.
-        draft: whether a JPEG that is shrunk is decoded at a half, a quarter or an eighth already.
-        orient: whether the orientation in EXIF data is applied.
-        bit_depth: bits that gray pixels of more than 8 bits use, 8 to 16: larger values are white. None is by the file:
+        short_side: Pixels to which the short side of a larger image is shrunk first; None keeps every size.
+        draft: Whether a JPEG that is shrunk is decoded at a half, a quarter or an eighth already.
+        orient: Whether the orientation in EXIF data is applied.
+        bit_depth: Bits that gray pixels of more than 8 bits use, 8 to 16: larger values are white. None is by the file:
             16, but 8 for 32-bit integers of which none exceeds 255.
     """
 
@@ -62,18 +62,18 @@ def read_image(source: Source, channels: int, reading: Reading) -> NDArray[np.ui
     """Read an image.
 
     Args:
-        source: its file, the content of its file, or an image of Pillow, which is not changed. One that Pillow has
+        source: Its file, the content of its file, or an image of Pillow, which is not changed. One that Pillow has
             opened and not yet decoded is read as its file is.
         channels: 1 (gray) or 3 (RGB).
-        reading: how.
+        reading: How.
 
     Returns:
         (height, width) or (height, width, 3) uint8.
 
     Raises:
-        ValueError: the value of white is not defined (floating-point pixels, integers beyond 16 bits), there are too
+        ValueError: The value of white is not defined (floating-point pixels, integers beyond 16 bits), there are too
             many pixels, or the file is HEIC and pillow-heif is not installed.
-        Exception: whatever Pillow raises on a file that is broken or not an image.
+        Exception: Whatever Pillow raises on a file that is broken or not an image.
     """
     with opened(source) as image:
         return decoded(image, channels, reading)
@@ -174,7 +174,7 @@ def bits_used(image: Image.Image) -> int | None:
     """Return how many bits the values of a gray image of more than 8 bits need, at least 8; None of other images.
 
     Raises:
-        ValueError: as `eight_bit`.
+        ValueError: As `eight_bit`.
     """
     if not image.mode.startswith("I"):
         return None
@@ -189,11 +189,11 @@ def eight_bit(image: Image.Image, bit_depth: int | None = None) -> Image.Image:
     Pillow's own conversion cuts such values off at 255.
 
     Args:
-        image: of any mode.
-        bit_depth: as in `Reading`.
+        image: Of any mode.
+        bit_depth: As in `Reading`.
 
     Raises:
-        ValueError: the value of white is not defined: floating-point pixels, or integers beyond 16 bits.
+        ValueError: The value of white is not defined: floating-point pixels, or integers beyond 16 bits.
     """
     if image.mode == "F":
         raise ValueError("floating-point pixels are not supported (Pillow mode F): store 8 or 16 bits")
@@ -221,7 +221,7 @@ def center_boxes(sizes: NDArray[np.int64], crop: float) -> NDArray[np.float64]:
 
     Args:
         sizes: (n, 2) heights and widths, pixels.
-        crop: side of the square, as a share of the shorter side.
+        crop: Side of the square, as a share of the shorter side.
 
     Returns:
         (n, 4): left, top, right, bottom, pixels.
@@ -253,7 +253,7 @@ class Transform:
     """The preprocessing of an image, exactly as in validation and test.
 
     Args:
-        facts: the content of preprocessing.json.
+        facts: The content of preprocessing.json.
     """
 
     def __init__(self, facts: Mapping[str, Any]) -> None:

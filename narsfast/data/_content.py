@@ -37,13 +37,13 @@ class Content:
     """The images of a data set.
 
     Attributes:
-        classes: names, in the order of the labels.
-        names: n paths relative to the data's root.
+        classes: Names, in the order of the labels.
+        names: N paths relative to the data's root.
         stats: (n, 3) int64, as in `Listing.stats`, when they were read.
         digests: (n, 16) uint8, `digest_of` each file.
         labels: (n,) int64.
         splits: (n,) int8, indices of `SPLITS`.
-        drawn: whether splits were drawn from the labels, so that one file more puts others into another split.
+        drawn: Whether splits were drawn from the labels, so that one file more puts others into another split.
     """
 
     classes: tuple[str, ...]
@@ -175,7 +175,7 @@ def copies(
     """Say how many images are in several splits, or in several classes, and name some.
 
     Args:
-        names: of n images.
+        names: Of n images.
         digests: (n, 16) uint8 of their contents.
         labels: (n,) int64.
         splits: (n,) int8.

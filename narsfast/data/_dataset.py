@@ -31,7 +31,7 @@ class CachedImages:
     """Images decoded once and kept in memory as uint8.
 
     Args:
-        pixels: n arrays (height, width) or (height, width, 3), uint8.
+        pixels: N arrays (height, width) or (height, width, 3), uint8.
     """
 
     def __init__(self, pixels: list[NDArray[np.uint8]]) -> None:

@@ -59,7 +59,7 @@ class FileImages:
     """Images that are decoded at each reading, on as many threads as torch uses.
 
     Args:
-        paths: n files, each of which could be decoded before.
+        paths: N files, each of which could be decoded before.
         sizes: (n, 2) int64 heights and widths after decoding.
         stats: (n, 3) int64 of the files, as in `Listing.stats`.
         digests: (n, 16) uint8 of the files (`narsfast.data._content.digest_of`).
@@ -156,9 +156,9 @@ class _Read:
 
     Attributes:
         pixels: (height, width) or (height, width, 3) uint8.
-        digest: of its content.
-        bits: of its gray values, None where they have 8 bits.
-        lost: whether it has colors of 16 bits, of which Pillow gives the upper 8.
+        digest: Of its content.
+        bits: Of its gray values, None where they have 8 bits.
+        lost: Whether it has colors of 16 bits, of which Pillow gives the upper 8.
     """
 
     pixels: NDArray[np.uint8]

@@ -24,13 +24,13 @@ class FolderOptions:
     """How image files are found and read. The value ``0.2`` of an option is what version 0.2 did, for its runs.
 
     Attributes:
-        layout: which folders are splits and which are classes: ``flat`` are classes alone, ``splits`` is a folder for
+        layout: Which folders are splits and which are classes: ``flat`` are classes alone, ``splits`` is a folder for
             each split, ``auto`` is by the names.
-        orient: whether the orientation in EXIF data is applied.
-        bit_depth: bits that gray pixels of more than 8 bits use; ``auto`` is by the largest value of all files.
+        orient: Whether the orientation in EXIF data is applied.
+        bit_depth: Bits that gray pixels of more than 8 bits use; ``auto`` is by the largest value of all files.
 
     Raises:
-        UserError: a value that is not possible.
+        UserError: A value that is not possible.
     """
 
     layout: str = "auto"

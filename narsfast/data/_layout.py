@@ -29,16 +29,16 @@ def split_folders(root: str, names: Sequence[str], layout: str) -> tuple[dict[st
     """Find the folder of each split.
 
     Args:
-        root: the folder of the data.
-        names: of the folders in it.
-        layout: as in `FolderOptions`.
+        root: The folder of the data.
+        names: Of the folders in it.
+        layout: As in `FolderOptions`.
 
     Returns:
         The paths of the folders of class folders by split, only `WHOLE_FOLDER` where there are no splits; and the names
         of folders that are not used.
 
     Raises:
-        UserError: it cannot be told which folders are splits.
+        UserError: It cannot be told which folders are splits.
     """
     if layout == "flat":
         return {WHOLE_FOLDER: root}, []

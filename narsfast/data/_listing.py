@@ -30,18 +30,18 @@ class Listing:
     """The files of a data set in their order, not yet opened.
 
     Attributes:
-        root: the folder that names are relative to.
-        name: of the data set.
-        where: what the user named, for errors.
-        classes: names, in the order of the labels.
+        root: The folder that names are relative to.
+        name: Of the data set.
+        where: What the user named, for errors.
+        classes: Names, in the order of the labels.
         splits: ``train``, and ``val`` and ``test`` where there are such; or `WHOLE_FOLDER` alone.
-        folders: where the files of each split are, for errors.
-        names: n paths relative to the root (of a table also absolute ones).
+        folders: Where the files of each split are, for errors.
+        names: N paths relative to the root (of a table also absolute ones).
         stats: (n, 3) int64: bytes, and the times in ns of the last change of content and of anything.
         labels: (n,) int64.
         sources: (n,) int64, indices of `splits`.
-        skipped: what cannot be an image, and why.
-        notes: sentences on what was left out.
+        skipped: What cannot be an image, and why.
+        notes: Sentences on what was left out.
     """
 
     root: Path

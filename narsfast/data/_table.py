@@ -38,7 +38,7 @@ def list_table(file: Path) -> Listing:
     in the first line or in this order without names; a missing split is taken as from a folder.
 
     Raises:
-        UserError: the table cannot be read or used; the sentence names the line.
+        UserError: The table cannot be read or used; the sentence names the line.
     """
     check_table(file)
     rows = list(_rows(file))
@@ -147,7 +147,7 @@ def check_table(file: Path) -> None:
     """Refuse what is not a file.
 
     Raises:
-        UserError: it is not; the sentence names it.
+        UserError: It is not; the sentence names it.
     """
     if not file.is_file():
         raise UserError(f"data {shown(file)!r} is not a file; name a table of path, label and perhaps split")

@@ -44,10 +44,10 @@ class Folder:
     """What is directly in a folder, sorted.
 
     Attributes:
-        files: names of files, with bytes and times as in `Listing.stats`.
-        folders: names of folders.
-        links: which of them are links.
-        skipped: names of other things, and why they are no files.
+        files: Names of files, with bytes and times as in `Listing.stats`.
+        folders: Names of folders.
+        links: Which of them are links.
+        skipped: Names of other things, and why they are no files.
     """
 
     files: list[tuple[str, tuple[int, int, int]]] = field(default_factory=list)
@@ -60,11 +60,11 @@ def look_into(path: str, *, hidden: bool = False) -> Folder:
     """List a folder.
 
     Args:
-        path: of the folder.
-        hidden: whether what `left_out` names is listed too.
+        path: Of the folder.
+        hidden: Whether what `left_out` names is listed too.
 
     Raises:
-        UserError: it cannot be read; the sentence names it.
+        UserError: It cannot be read; the sentence names it.
     """
     found = Folder()
     try:
@@ -109,16 +109,16 @@ class Walker:
     class, and a link to it from another is left out, as is one to a folder that holds the data.
 
     Args:
-        root: the folder of the data.
-        classes: paths of all class folders, in the order in which they are walked.
-        hidden: whether names are left out directly in class folders' parents alone, as version 0.2 did.
+        root: The folder of the data.
+        classes: Paths of all class folders, in the order in which they are walked.
+        hidden: Whether names are left out directly in class folders' parents alone, as version 0.2 did.
 
     Attributes:
-        skipped: what is no file, by its path relative to the root.
-        links: links that were left out, relative to the root.
+        skipped: What is no file, by its path relative to the root.
+        links: Links that were left out, relative to the root.
 
     Raises:
-        UserError: a folder cannot be read, or two class folders are one.
+        UserError: A folder cannot be read, or two class folders are one.
     """
 
     def __init__(self, root: str, classes: Sequence[str], *, hidden: bool = False) -> None:

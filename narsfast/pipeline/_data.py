@@ -30,11 +30,11 @@ def run_data(store: RunStore, config: RunConfig) -> Dataset:
     A run of a version that did not keep it is checked by what that version kept.
 
     Args:
-        store: the run.
-        config: its configuration; the data may lie elsewhere than that of the run does.
+        store: The run.
+        config: Its configuration; the data may lie elsewhere than that of the run does.
 
     Raises:
-        UserError: it is not what the run was created with.
+        UserError: It is not what the run was created with.
     """
     file = store.path / CONTENT_FILE
     before = Content.load(file)
