@@ -113,12 +113,19 @@ def emit(run: RunPath, as_json: Json = False) -> None:
 
 
 @takes("workers")
-def resume(run: RunPath, **options: Any) -> None:
+def resume(
+    run: RunPath,
+    data: Annotated[
+        str | None,
+        typer.Option(help="Where the run's data lies now, if it was moved: it must be the same data."),
+    ] = None,
+    **options: Any,
+) -> None:
     """Resume a run that was stopped, and finish it."""
     from narsfast.pipeline import run as run_search
 
     with progress_bars() as progress:
-        results = run_search(run, None, workers=options.get("workers"), progress=progress)
+        results = run_search(run, None, workers=options.get("workers"), progress=progress, moved_to=data)
     print_predictor(run)
     print_results(run, results)
 

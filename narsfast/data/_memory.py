@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import operator
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -12,12 +13,15 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from narsfast.common.images import Reading, eight_bit, smaller_size
 from narsfast.errors import UserError
 
+from ._content import DIGEST, copies, digest_of
 from ._dataset import CachedImages, Dataset, Preprocess, Split
-from ._decode import KEPT_SIDE, eight_bit, shrunk
+from ._folder_options import KEPT_SIDE
 from ._statistics import pixel_statistics
 
+_log = logging.getLogger("narsfast.data")
 _REPEATS = 16  # training images that are read twice, to see whether they stay the same
 _SLACK = 1e-3  # how far a float pixel may be outside 0..1: resizing may leave it a little beyond
 
@@ -67,7 +71,8 @@ def dataset_from(
         UserError: An image, a label or the classes cannot be used; it says where and what would be right.
     """
     datasets = {"train": train, "val": val, "test": test}
-    reader = _Reader(None if resolution is None else round(KEPT_SIDE * resolution))
+    reading = Reading(short_side=None if resolution is None else round(KEPT_SIDE * resolution))
+    reader = _Reader(reading.short_side)
     read = {split: reader.split(split, dataset) for split, dataset in datasets.items()}
     reader.check_repeats(train, read["train"][0])
     names = _classes(classes, datasets, {split: labels for split, (_, labels) in read.items()})
@@ -76,9 +81,24 @@ def dataset_from(
         split: CachedImages([_with(channels, image) for image in own]) for split, (own, _) in read.items()
     }
     mean, std = pixel_statistics(images["train"], channels)
-    preprocess = Preprocess(channels, mean, std, mirror)
+    preprocess = Preprocess(channels, mean, std, mirror, reading=reading)
     splits = [Split(split, labels, images[split], preprocess) for split, (_, labels) in read.items()]
+    for note in _copies(read):
+        _log.warning("%s: %s", name, note)
     return Dataset(name, names, train=splits[0], val=splits[1], test=splits[2], preprocess=preprocess)
+
+
+def _copies(read: Mapping[str, tuple[list[NDArray[np.uint8]], NDArray[np.int64]]]) -> list[str]:
+    """Say which images are in several splits or classes."""
+    digests = [
+        digest_of(repr(image.shape).encode() + image.tobytes()) for own, _ in read.values() for image in own
+    ]
+    return copies(
+        [f"{split}[{index}]" for split, (own, _) in read.items() for index in range(len(own))],
+        np.frombuffer(b"".join(digests), np.uint8).reshape(-1, DIGEST),
+        np.concatenate([labels for _, labels in read.values()]),
+        np.repeat(np.arange(len(read), dtype=np.int8), [len(own) for own, _ in read.values()]),
+    )
 
 
 def as_dataset(data: object, *, resolution: int | None = None, mirror: bool = True) -> Dataset:
@@ -160,9 +180,9 @@ class _Reader:
             raise UserError(f"{where} has an image that cannot be used: {error}") from None
 
     def _fitted(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        if self._short_side is None:
-            return pixels
-        return np.asarray(shrunk(Image.fromarray(pixels), self._short_side))
+        image = Image.fromarray(pixels)
+        target = smaller_size(image.size, self._short_side)
+        return pixels if target is None else np.asarray(image.resize(target, Image.Resampling.BILINEAR))
 
 
 def _classes(

@@ -4,10 +4,11 @@ from narsfast.common.callable_package import make_callable
 
 from ._emission import Emission, emit
 from ._facts import GIVEN, DataFacts, Measurements, describe_data
-from ._load import Preprocessing, load, load_transform, read_json, read_preprocessing
+from ._load import Preprocessing, load, read_json, read_preprocessing
 from ._notation import block_notation
 from ._onnx import OnnxCheck, compare_onnx, export_onnx
 from ._timm import model_name, timm_arguments
+from ._transform import load_transform
 
 __all__ = [
     "GIVEN",

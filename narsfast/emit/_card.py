@@ -12,6 +12,7 @@ from ._facts import GIVEN, DataFacts, Measurements
 from ._load import MODEL_FILE
 from ._notation import block_notation, notation_text
 from ._onnx import OnnxCheck
+from ._transform import PREPROCESS_FILE
 
 STATISTIC_TEXTS = {
     "macs": ("multiply-adds", "convolutions and linear layers, one image"),
@@ -88,7 +89,9 @@ def _loading(resolution: int, data: DataFacts, check: OnnxCheck) -> str:
     onnx = (
         ""
         if check.status in ("skipped", "failed")
-        else "\nWithout torch: `onnxruntime.InferenceSession('model.onnx')`, input `images` "
+        else "\nWithout torch and narsfast: [preprocess.py](preprocess.py) reads images by numpy and Pillow alone "
+        '(`preprocess.load()("photo.jpg")`), '
+        "and `onnxruntime.InferenceSession('model.onnx')`, input `images` "
         f"(batch, {data.in_chans}, {resolution}, {resolution}) float32, "
         "output `logits` (batch, classes).\n"
     )
@@ -96,11 +99,10 @@ def _loading(resolution: int, data: DataFacts, check: OnnxCheck) -> str:
 import narsfast
 import torch
 from narsfast.emit import load_transform
-from PIL import Image
 
 network = narsfast.load("this/folder")  # torch.nn.Module, eval mode
 transform = load_transform("this/folder")  # preprocessing.json as a function
-images = transform(Image.open("photo.jpg")).unsqueeze(0)
+images = transform("photo.jpg").unsqueeze(0)  # a file, its bytes, or what PIL.Image.open returns
 with torch.inference_mode():
     percent = 100 * network(images).softmax(1)
 ```
@@ -112,11 +114,27 @@ def _preprocessing(resolution: int, data: DataFacts) -> str:
         return ", ".join(f"{value:.6g}" for value in values)
 
     return (
-        f"{'Gray' if data.in_chans == 1 else 'RGB'} image; the centered square of {100 * data.crop:g} % of the shorter "
-        f"side, resized to {resolution} x {resolution} pixels (antialiased bilinear), which is nearly a resize of the "
+        f"{'Gray' if data.in_chans == 1 else 'RGB'} image{_reading(data)}; "
+        f"the centered square of {100 * data.crop:g} % of the shorter side, "
+        f"resized to {resolution} x {resolution} pixels (antialiased bilinear), which is nearly a resize of the "
         f"shorter side to {data.resize(resolution)} and a center crop; values 0 to 1, minus mean "
         f"({numbers(data.mean)}), divided by standard deviation ({numbers(data.std)})."
     )
+
+
+def _reading(data: DataFacts) -> str:
+    """Say how files become pixels, as far as they do it another way than Pillow."""
+    reading = data.reading
+    parts = [
+        "turned as its EXIF data says" if reading.orient else "",
+        ""
+        if reading.bit_depth is None
+        else f"gray values of more than 8 bits read as {reading.bit_depth} bits",
+        ""
+        if reading.short_side is None
+        else f"shrunk to a shorter side of {reading.short_side} pixels where larger",
+    ]
+    return "".join(f", {part}" for part in parts if part)
 
 
 def _statistics(statistics: Mapping[str, int | float]) -> str:
@@ -176,6 +194,7 @@ def _files(definition: Definition | None, given: NetworkSpec | None, onnx_writte
         ("recipe.json", "the recipe"),
         ("weights.safetensors", "trained weights (the averaged ones if the recipe keeps an average)"),
         ("model.onnx", "the network with its weights for other runtimes" if onnx_written else "absent"),
+        (PREPROCESS_FILE, "the reader of images as it trained the network; needs numpy and Pillow"),
         ("preprocessing.json", "class names, mean, standard deviation, resolution, resize"),
         ("emission.json", "budget, statistics, accuracies, versions, checksums"),
     ]

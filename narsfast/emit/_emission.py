@@ -26,6 +26,7 @@ from ._load import MODEL_FILE, Preprocessing
 from ._notation import block_notation
 from ._onnx import OnnxCheck, export_and_check
 from ._timm import model_name, timm_arguments, timm_model
+from ._transform import PREPROCESS_FILE, reader_source
 
 
 @dataclass(frozen=True)
@@ -94,10 +95,10 @@ def emit(
     """Write one found network to a folder, atomically.
 
     The folder holds definition.json, recipe.json, weights.safetensors, model.onnx (with the ``[onnx]``
-    extra), preprocessing.json, timm_args.yaml, timm_model.py, README.md (the model card) and emission.json
-    (all measurements, versions and the SHA-256 of every other file). An existing folder of that name is
-    replaced. A network that is not a narsfast network has no definition and no arguments for timm: emission.json has its
-    reference, and the file of its factory is copied to model.py.
+    extra), preprocessing.json, preprocess.py (the reader of images), timm_args.yaml, timm_model.py, README.md (the
+    model card) and emission.json (all measurements, versions and the SHA-256 of every other file). An existing folder of
+    that name is replaced. A network that is not a narsfast network has no definition and no arguments for timm:
+    emission.json has its reference, and the file of its factory is copied to model.py.
 
     Args:
         directory: The folder to write.
@@ -129,6 +130,7 @@ def emit(
         mean=data.mean,
         std=data.std,
         padding=padding,
+        **asdict(data.reading),
     )
     with replacing_directory(target) as folder:
 
@@ -137,6 +139,7 @@ def emit(
 
         write("recipe.json", recipe.model_dump_json(indent=2) + "\n")
         write("preprocessing.json", preprocessing.model_dump_json(indent=2) + "\n")
+        write(PREPROCESS_FILE, reader_source())
         save_weights(network, folder / WEIGHTS_FILE)
         shutil.copymode(
             folder / "recipe.json", folder / WEIGHTS_FILE

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from narsfast.common.images import Reading
 from narsfast.data import Dataset, Preprocess
 
 GIVEN = "a given recipe"
@@ -20,14 +21,15 @@ class DataFacts:
         name: The data as the user named it, ``digits`` or a folder.
         classes: Class names in the order of the logits.
         in_chans: Channels of an image, 1 (gray) or 3 (RGB).
-        mean: per-channel mean subtracted from images scaled to 0..1.
-        std: per-channel standard deviation the images are divided by afterwards.
+        mean: Per-channel mean subtracted from images scaled to 0..1.
+        std: Per-channel standard deviation the images are divided by afterwards.
         crop: Side of the centered square that is looked at, as a share of the image's shorter side.
         mirror: Whether training may flip images left to right.
         area: Smallest and largest share of the image's area that a training crop takes.
         ratio: Smallest and largest width / height of a training crop.
         images: Number of images of each split, ``{"train": n, "val": n, "test": n}``.
         chance: Percent of the validation split that its largest class holds, None where unknown.
+        reading: How an image file becomes 8-bit pixels.
     """
 
     name: str
@@ -41,6 +43,7 @@ class DataFacts:
     ratio: tuple[float, float] = Preprocess.ratio
     images: Mapping[str, int] = field(default_factory=dict)
     chance: float | None = None
+    reading: Reading = field(default_factory=Reading)
 
     def resize(self, resolution: int) -> int:
         """Return the shorter side in pixels whose center `resolution` square is what the network sees."""
@@ -63,6 +66,7 @@ def describe_data(data: Dataset) -> DataFacts:
         ratio=preprocess.ratio,
         images={split.name: len(split) for split in splits},
         chance=data.chance,
+        reading=preprocess.reading,
     )
 
 

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from torch import Tensor, nn
+from torch import nn
 
 from narsfast.arch import WEIGHTS_FILE, create_model, load_weights, read_definition
 from narsfast.errors import UserError, refusal
 
 MODEL_FILE = "model.py"
 """Name of the copy of a factory's file in an emitted folder."""
+
+
+LARGEST = 4096
+"""Largest resolution of an emitted network, pixels (this project's choice): one image takes 200 MB as its input."""
 
 
 class Preprocessing(BaseModel):
@@ -32,18 +32,26 @@ class Preprocessing(BaseModel):
         mean: Mean per channel, of values 0 to 1.
         std: Standard deviation per channel, of values 0 to 1.
         padding: Padding mode of the network, ``published`` or ``half``.
+        short_side: As in `narsfast.common.images.Reading`, as are the following ones.
+        draft: As there.
+        orient: As there.
+        bit_depth: As there.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     classes: tuple[str, ...] = Field(min_length=1)
     in_chans: int = Field(ge=1)
-    resolution: int = Field(ge=1)
+    resolution: int = Field(ge=1, le=LARGEST)
     crop: float = Field(gt=0, le=1)
     resize: int = Field(ge=1)
     mean: tuple[float, ...]
     std: tuple[float, ...]
     padding: str
+    short_side: int | None = Field(None, ge=1)
+    draft: bool = False
+    orient: bool = False
+    bit_depth: int | None = Field(None, ge=8, le=16)
 
 
 def read_json(directory: Path, name: str) -> Any:
@@ -109,31 +117,3 @@ def _untrained(directory: Path, preprocessing: Preprocessing) -> nn.Module:
             return create_model(reference, classes, channels)
     definition = read_definition(directory / "definition.json")
     return create_model(definition, classes, channels, padding=preprocessing.padding)
-
-
-def load_transform(directory: str | Path) -> Callable[[Image.Image], Tensor]:
-    """Return the preprocessing of an image, exactly as in validation and test.
-
-    Args:
-        directory: A folder written by `emit`.
-
-    Returns:
-        A function from a PIL image of any size and mode to (in_chans, resolution, resolution) float32, normalized.
-
-    Raises:
-        UserError: The file preprocessing.json is missing or broken.
-    """
-    facts = read_preprocessing(directory)
-    mean = torch.tensor(facts.mean).view(-1, 1, 1)
-    std = torch.tensor(facts.std).view(-1, 1, 1)
-
-    def transform(image: Image.Image) -> Tensor:
-        image = image.convert("L" if facts.in_chans == 1 else "RGB")
-        side = min(image.size) * facts.crop
-        left, top = ((length - side) / 2 for length in image.size)
-        box = (left, top, left + side, top + side)
-        resized = image.resize((facts.resolution, facts.resolution), Image.Resampling.BILINEAR, box=box)
-        pixels = torch.from_numpy(np.array(resized)).view(facts.resolution, facts.resolution, facts.in_chans)
-        return (pixels.permute(2, 0, 1).float() / 255 - mean) / std
-
-    return transform

@@ -24,6 +24,7 @@ from narsfast.space import Space
 from narsfast.training import CHECKPOINT_FILE, check_optimizers
 
 from ._config import RunConfig, is_reference, resolve_config
+from ._data import largest_resolution, refuse_inside, run_data, same_place
 from ._own import Own
 from ._search import Search
 
@@ -41,6 +42,7 @@ def open_search(
     workers: int | None = None,
     progress: Progress = silent,
     own: Own | None = None,
+    moved_to: str | Path | None = None,
 ) -> Search:
     """Open a run directory for writing: a new one, or one that is resumed.
 
@@ -51,6 +53,7 @@ def open_search(
             GPUs one for as many GPUs as a trial takes.
         progress: Told of every long stage.
         own: What the user brings.
+        moved_to: Where the data of the run lies now, if it was moved; only without `options`.
 
     Raises:
         UserError: Another process writes to the run, or the run was made with other options.
@@ -59,12 +62,23 @@ def open_search(
     stored = RunStore.stored_config(out)
     if stored is None and options is None:
         raise UserError(f"run: {out} is no run directory; `narsfast run` makes one")
-    config = _resolved(out, options, stored, own)
+    if moved_to is None or stored is None:
+        config = _resolved(out, options, stored, own)
+    else:
+        config = resolve_config({"data": str(moved_to)}, stored)
+    if stored is None and own.data is None:
+        refuse_inside(out, config.data)
     _check_own_statistics(out, config, own)
     _check_networks(config, stored)
     growing = ("baselines",) if stored is None or _has_finals(out) else ("baselines", *_TEACHING)
-    run = RunStore.open(out, config.to_stored(), growing=growing)
+    placed = config.to_stored()
+    if stored is not None and _has_batches(out):
+        placed["data"] = stored["data"]  # until it is known that it is the same data in another place
+    run = RunStore.open(out, placed, growing=growing)
     try:
+        if not same_place(run.config["data"], config.data):
+            run_data(run, config)
+            run.change_option("data", config.data)
         if stored is not None and any(stored.get(key) != run.config[key] for key in _TEACHING):
             _forget_teacher(run)
         if own.data is not None:
@@ -83,7 +97,7 @@ def _resolved(
 ) -> RunConfig:
     """Complete the options; a run that has trained nothing has only those that are given now."""
     if stored is not None and not options:
-        return resolve_config({}, stored)
+        return resolve_config(_moved_with_the_run(out, stored), stored)
     given = {**(options or {}), **_options_of(own, out)}
     config = resolve_config(given, stored)
     if stored is None or _has_batches(out):
@@ -97,6 +111,12 @@ def _resolved(
             out,
         )
     return anew
+
+
+def _moved_with_the_run(out: Path, stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Return where the data lies that a run holds itself, if the run was moved."""
+    here, there = out / _DATA_FILE, Path(stored.get("data", ""))
+    return {"data": str(here)} if there.name == _DATA_FILE and not there.exists() and here.exists() else {}
 
 
 def _check_own_statistics(out: Path, config: RunConfig, own: Own) -> None:
@@ -137,12 +157,11 @@ def _keep_data(run: RunStore, config: RunConfig, data: Any) -> None:
     Raises:
         UserError: It is not what the run was created with.
     """
-    file = Path(config.data)
-    resolution = max(int(value) for value in Space.from_dict(config.space).values("resolution"))
+    file, resolution = Path(config.data), largest_resolution(config)
     given = as_dataset(data, resolution=resolution, mirror=config.mirror)
     if file.exists() and run.batches():
         stored = shared_data(config.data, resolution, config.mirror)
-        if different := differences(stored.fingerprint(), given.fingerprint()):
+        if different := [*differences(stored.fingerprint(), given.fingerprint()), *stored.differing(given)]:
             raise UserError(
                 f"data: it is not what {run.path} was created with: {'; '.join(different)}; give that data, or start "
                 "another run"

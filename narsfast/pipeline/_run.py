@@ -163,7 +163,7 @@ class Run:
     def config(self) -> RunConfig:
         """The options of the run, completed."""
         with self._read() as store:
-            return RunConfig.model_validate(store.config)
+            return RunConfig.of_stored(store.config)
 
     @cached_property
     def space(self) -> Space:

@@ -52,13 +52,14 @@ def run(
     options: Mapping[str, Any] | None = None,
     workers: int | None = None,
     progress: Progress = silent,
+    moved_to: str | Path | None = None,
 ) -> list[Result]:
     """Run every stage; arguments as in `open_search`.
 
     Returns:
         One result per budget, in the order of the budgets.
     """
-    with open_search(out, options, workers, progress) as search:
+    with open_search(out, options, workers, progress, moved_to=moved_to) as search:
         pretrain(search)
         optimize(search)
         evolve(search)

@@ -27,7 +27,7 @@ from narsfast.arch import (
 from narsfast.common.files import replacing_directory
 from narsfast.common.progress import Progress, silent
 from narsfast.cost import STATISTICS, LatencyTable, count_definitions, scale
-from narsfast.data import DIGITS, batches, shared_data
+from narsfast.data import DIGITS, FolderOptions, batches, shared_data
 from narsfast.emit import (
     GIVEN,
     Measurements,
@@ -47,6 +47,7 @@ from narsfast.training import (
 )
 
 from ._config import resolve_space
+from ._data import refuse_inside
 from ._recipe_search import network_statistics
 
 TRAINING_FILE = "training.json"
@@ -65,6 +66,9 @@ def train_with_recipe(
     epochs: int = 30,
     seed: int = 0,
     mirror: bool = True,
+    layout: str = "auto",
+    orient: bool = True,
+    bit_depth: str | int = "auto",
     settings: Mapping[str, Any] | None = None,
     progress: Progress = silent,
 ) -> dict[str, Any]:
@@ -78,11 +82,14 @@ def train_with_recipe(
         recipe: A recipe or its file.
         out: Folder that gets what `narsfast.emit.emit` writes of a network, and training.json; one that exists is
             replaced only where it holds a training.
-        data: ``digits``, a folder of images or a stored data set.
+        data: ``digits``, a folder of images, a table of labels or a stored data set.
         resolution: Side of the images, pixels; None is a definition's own.
         epochs: To train.
         seed: Of the training.
         mirror: Whether a mirrored image keeps its class.
+        layout: Which folders are splits, see `narsfast.data.FolderOptions`.
+        orient: Whether photos are turned as their EXIF data says.
+        bit_depth: Bits that gray images of more than 8 bits use.
         settings: Fields of `TrainerSettings`.
         progress: Told of the training.
 
@@ -104,7 +111,9 @@ def train_with_recipe(
     for name, why in left_out.items():
         _log.warning("%s is left out of the recipe: %s %s", name, model, why)
     used = asked.model_copy(update=dict.fromkeys(left_out, 0.0))
-    dataset = shared_data(data, spec.resolution, mirror)
+    refuse_inside(target, data)
+    folder_options = FolderOptions(layout, orient, str(bit_depth))
+    dataset = shared_data(data, spec.resolution, mirror, folder_options)
     statistics = network_statistics(spec, dataset)
     unfinished = target.absolute().with_name(f".{target.name}.training")
     task = TrialTask(
@@ -119,6 +128,7 @@ def train_with_recipe(
         output=str(unfinished),
         data_resolution=spec.resolution,
         mirror=mirror,
+        folder_options=folder_options,
     )
     trial = run_trial(task, report=lambda share: progress("train", share, 1))
     if trial.outcome != "ok":

@@ -150,7 +150,7 @@ class BaselineResult:
         outcome: Of its training.
         message: One line on an outcome other than ``ok``.
         directory: Of its weights, relative to the run.
-        macs: multiply-adds, one image.
+        macs: Multiply-adds, one image.
         params: Number of parameters.
         validation: Accuracy in percent on the validation split.
         test: Accuracy in percent on the test split, measured once.
@@ -221,6 +221,8 @@ class Facts:
     Attributes:
         stage: Which stage is to be done: pretrain, optimize, evolve, train, emit, done.
         data: What tells the data from other data (`narsfast.data.Dataset.fingerprint`).
+        content: Fingerprint of the files of the data (`narsfast.data.Content`); None where there are none, and of runs
+            of versions before it was stored.
         chance: Accuracy in percent of a constant guess on the validation split.
         versions: What trainings depend on: versions, machine, and what each ``auto`` stood for.
         latency: The latency table in JSON types (`narsfast.cost.LatencyTable`).
@@ -239,6 +241,7 @@ class Facts:
 
     stage = Fact[str]()
     data = Fact[Mapping[str, Any]]()
+    content = Fact[str]()
     chance = Fact[float]()
     versions = Fact[Mapping[str, Any]]()
     latency = Fact[Mapping[str, Any]]()

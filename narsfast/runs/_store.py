@@ -176,6 +176,11 @@ class RunStore:
         stored = {key: json.loads(value) for key, value in self._rows("SELECT key, value FROM config")}
         return upgrade_stored(stored)
 
+    def change_option(self, key: str, value: Any) -> None:
+        """Store another value of one option, in JSON types."""
+        with self._writing() as execute:
+            execute("UPDATE config SET value = ? WHERE key = ?", (database.dump(value), key))
+
     def fact(self, key: str) -> Any:
         """Return the fact stored under `key`, as JSON types; None when there is none."""
         rows = self._rows("SELECT value FROM facts WHERE key = ?", key)

@@ -16,7 +16,7 @@ from ._rmsprop import RMSpropTF
 from ._schedule import learning_rate
 from ._settings import TrainerSettings
 from ._train import Training, train, train_network
-from ._trial import TrialTask, run_trial
+from ._trial import TaskData, TrialTask, run_trial
 from ._weights import FlatWeights, MovingAverage, ema_decay
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "PrecisionName",
     "ProcessGroup",
     "RMSpropTF",
+    "TaskData",
     "Teacher",
     "TrainerSettings",
     "Training",

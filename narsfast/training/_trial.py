@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 
 from narsfast.arch import WEIGHTS_FILE, NetworkSpec, save_weights
 from narsfast.common.trial import Outcome, Trial
-from narsfast.data import Dataset, shared_data
+from narsfast.data import Dataset, FolderOptions, shared_data
 from narsfast.errors import UserError
 from narsfast.space import Recipe
 
@@ -24,6 +24,17 @@ from ._settings import TrainerSettings
 from ._train import Training, TrainingOptions, train
 
 _MEMORY_MESSAGES = ("can't allocate memory", "not enough memory", "out of memory")
+
+
+class TaskData(TypedDict):
+    """What a `TrialTask` is told of the data, by the names of its fields."""
+
+    data: str
+    data_resolution: int
+    mirror: bool
+    folder_options: FolderOptions
+    content: str | None
+    known: str | None
 
 
 @dataclass(frozen=True)
@@ -43,6 +54,9 @@ class TrialTask:
             keeps nothing.
         data_resolution: The largest resolution of the run, pixels: data that is loaded for it serves all its trials.
         mirror: Whether a mirrored image keeps its class.
+        folder_options: How image files are found and read.
+        content: Fingerprint of the data, which must be what is trained on; None takes whatever is there.
+        known: File of the data's content as it was read before.
         distillation: The teacher; None is none.
     """
 
@@ -57,6 +71,9 @@ class TrialTask:
     output: str | None = None
     data_resolution: int = 320
     mirror: bool = True
+    folder_options: FolderOptions = field(default_factory=FolderOptions)
+    content: str | None = None
+    known: str | None = None
     distillation: Distillation | None = None
 
 
@@ -79,7 +96,14 @@ def run_trial(task: TrialTask, report: Callable[[float], None] | None = None) ->
     if processes > 1 and group.size == 1:
         return run_in_processes(task, processes, report)
     start = time.perf_counter()
-    data = shared_data(task.data, task.data_resolution, task.mirror)
+    data = shared_data(
+        task.data,
+        task.data_resolution,
+        task.mirror,
+        task.folder_options,
+        known=task.known,
+        content=task.content,
+    )
     recipe = Recipe.of(task.recipe)
     curve: tuple[float, ...] = ()
     outcome: Outcome

@@ -25,8 +25,8 @@ def test_run_has_every_option_with_its_description_and_default(parameters, optio
     assert option.description in parameter.help
     assert parameter.rich_help_panel == option.panel
     assert parameter.default is None
-    if option.name == "mirror":
-        assert parameter.help.endswith("[default: --mirror]")
+    if option.type is bool:
+        assert parameter.help.endswith(f"[default: --{option.name}]")
     elif option.stated_default():
         assert parameter.help.endswith(f"[default: {option.stated_default()}]")
     else:

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from narsfast.common.images import Reading, read_image
 from narsfast.data import batches, load_data
-from narsfast.data._decode import FileImages, decode
+from narsfast.data._decode import FileImages
 from narsfast.data._folder import load_folder
 from narsfast.errors import UserError
 
@@ -149,22 +150,22 @@ def gray(values, mode="I;16"):
 @pytest.mark.parametrize(
     ("name", "mode"), [("a.png", "I;16"), ("a.tif", "I;16"), ("a.tif", "I;16B"), ("a.tif", "I")]
 )
-@pytest.mark.parametrize("target", ["L", "RGB"])
-def test_16_bit_gray_is_scaled_to_8(tmp_path, name, mode, target):
+@pytest.mark.parametrize("channels", [1, 3])
+def test_16_bit_gray_is_scaled_to_8(tmp_path, name, mode, channels):
     gray([0, 255, 256, 0x4080, 0xFFFF], mode).save(tmp_path / name)
-    pixels = decode(tmp_path / name, target, 32)
+    pixels = read_image(tmp_path / name, channels, Reading(short_side=32))
     assert pixels.dtype == np.uint8
     assert pixels.reshape(1, 5, -1)[0, :, 0].tolist() == [0, 0, 1, 0x40, 0xFF]
 
 
 def test_32_bit_gray_of_8_bit_values_stays_as_it_is(tmp_path):
     gray([0, 7, 255], "I").save(tmp_path / "a.tif")
-    assert decode(tmp_path / "a.tif", "L", 32).tolist() == [[0, 7, 255]]
+    assert read_image(tmp_path / "a.tif", 1, Reading(short_side=32)).tolist() == [[0, 7, 255]]
 
 
 def test_large_16_bit_gray_is_shrunk_in_8_bits(tmp_path):
     Image.fromarray(np.full((64, 48), 0x8000, np.uint16)).save(tmp_path / "a.png")
-    assert (decode(tmp_path / "a.png", "L", 24) == np.full((32, 24), 0x80)).all()
+    assert (read_image(tmp_path / "a.png", 1, Reading(short_side=24)) == np.full((32, 24), 0x80)).all()
 
 
 def test_pixels_without_a_defined_white_are_skipped_by_name(make_folder, caplog):

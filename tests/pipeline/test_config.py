@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from narsfast.common.renamed import OLD_FIELDS
+from narsfast.common.renamed import OLD_FIELDS, READ_BY_0_2
 from narsfast.errors import UserError
 from narsfast.pipeline._config import resolve_config
 from narsfast.pipeline._open import _default_workers
@@ -159,7 +159,7 @@ def stored_by_version_0_1():
 def test_configuration_of_version_0_1_resolves_to_the_present_one(caplog):
     stored = stored_by_version_0_1()
     assert stored.keys() >= OLD_FIELDS.keys()
-    assert resolve_config({}, stored) == resolve_config({})
+    assert resolve_config({}, stored) == resolve_config(READ_BY_0_2)
     assert not caplog.records
 
 
