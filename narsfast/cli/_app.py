@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Annotated
 
 import typer
 
-from ._commands import Command, Commands
+from ._commands import Command, Commands, Terminated
 from ._doctor import doctor
 from ._inspect import backup, best, report, status
 from ._latency import latency
@@ -54,4 +60,41 @@ def _narsfast(
 
 def main() -> None:
     """Run the command `narsfast`."""
-    app()
+    with _ending_at_sigterm():
+        try:
+            try:
+                app()
+            finally:
+                sys.stdout.flush()
+        except OSError as error:  # those of commands are sentences already
+            _drop_output()
+            typer.echo(
+                f"narsfast: standard output cannot be written ({error.strerror}); send it elsewhere", err=True
+            )
+            sys.exit(1)
+
+
+@contextmanager
+def _ending_at_sigterm() -> Iterator[None]:
+    """Let SIGTERM end the block; as process 1 of a container, a process without a handler would not get the signal."""
+    if threading.current_thread() is not threading.main_thread():  # only that one may say what a signal does
+        yield
+        return
+    process = os.getpid()
+
+    def end(*_: object) -> None:
+        if os.getpid() != process:
+            os._exit(128 + signal.SIGTERM)  # a forked child, of which it is nobody's business
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _drop_output() -> None:
+    """Send what is left of the output nowhere, so that Python does not try once more at its end."""
+    with suppress(OSError), open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())

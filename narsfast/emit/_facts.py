@@ -82,6 +82,8 @@ class Measurements:
         seconds: duration of the full training.
         optim_backend: who computed the optimizer's step (`narsfast.training.resolve_backend`).
         distillation: teacher, weight and temperature of the full training; None where it had no teacher.
+        passed_over: better predicted candidates whose full training did not end well: candidate, predicted, outcome and
+            message of each.
     """
 
     budget: str
@@ -95,3 +97,4 @@ class Measurements:
     seconds: float | None = None
     optim_backend: str | None = None
     distillation: Mapping[str, Any] | None = None
+    passed_over: tuple[Mapping[str, Any], ...] = ()

@@ -11,6 +11,7 @@ import numpy as np
 
 from narsfast.common.trial import Fit, Trial
 from narsfast.cost import LATENCY
+from narsfast.runs import all_passed_over
 
 from ._importance import field_importance
 
@@ -60,6 +61,9 @@ def collect(run: RunStore) -> dict[str, Any]:
         "baselines": [asdict(result) for result in run.facts.baselines or ()],
         "teacher": None if run.facts.teacher is None else run.facts.teacher.to_dict(),
         "displaced": _replaced_by_trials(run),
+        "passed_over": {
+            label: [asdict(passed) for passed in found] for label, found in all_passed_over(run).items()
+        },
         "results": [
             {
                 "budget": result.budget,

@@ -3,6 +3,7 @@
 from ._executor import Executor, Report, Task, TrialTimedOut, WorkerLost, run_trials
 from ._facts import BaselineResult, BestTrial, Fact, Facts, Family, FoundCandidate, TeacherChoice
 from ._in_process import InProcess
+from ._passed_over import PassedOver, all_passed_over, passed_over
 from ._processes import Processes
 from ._records import Batch, BatchState, InFlight, PickedCandidate, Purpose, Result, RunState
 from ._store import RunConflict, RunStore
@@ -19,6 +20,7 @@ __all__ = [
     "FoundCandidate",
     "InFlight",
     "InProcess",
+    "PassedOver",
     "PickedCandidate",
     "Processes",
     "Purpose",
@@ -31,5 +33,7 @@ __all__ = [
     "TeacherChoice",
     "TrialTimedOut",
     "WorkerLost",
+    "all_passed_over",
+    "passed_over",
     "run_trials",
 ]

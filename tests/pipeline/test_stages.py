@@ -17,7 +17,7 @@ from narsfast.common.trial import Trial
 from narsfast.errors import UserError
 from narsfast.pipeline import _final_test, _stages
 from narsfast.pipeline._config import resolve_config
-from narsfast.runs import RunStore
+from narsfast.runs import RunStore, _processes
 from narsfast.space import Space, load_space
 
 SMALL = Path(__file__).parent.parent / "small.yaml"
@@ -92,9 +92,23 @@ def test_a_finished_run_is_free(finished, monkeypatch):
     assert pipeline.run(path) == results
 
 
-def test_processes_give_the_same_table(finished, tmp_path):
+def test_processes_give_the_same_table_though_one_is_killed(finished, tmp_path, monkeypatch, caplog):
     path, _ = finished
-    pipeline.run(tmp_path / "run", OPTIONS, workers=2)
+    begun, start = [], _processes._start
+
+    def recording(environment):
+        worker = start(environment)
+        begun.append(worker[0])
+        return worker
+
+    def kill_first(stage, done, total):
+        if stage.startswith("optimize") and done > 0 and begun[0].poll() is None:
+            begun[0].kill()
+
+    monkeypatch.setattr(_processes, "_start", recording)
+    pipeline.run(tmp_path / "run", OPTIONS, workers=2, progress=kill_first)
+    assert len(begun) > 2
+    assert "was killed (signal 9)" in caplog.text
     assert table(tmp_path / "run") == table(path)
 
 
@@ -370,7 +384,7 @@ def test_a_batch_that_fails_whole_is_the_users_to_know(tmp_path, monkeypatch):
     monkeypatch.setattr("narsfast.pipeline._trials.run_trials", fail)
     with pytest.raises(
         UserError,
-        match=r"batch 1 ended well, the first failed \(no such thing\): begin another run when",
+        match=r"batch 1 ended well, the first failed \(no such thing\): when that is mended, .* --retry-failed",
     ):
         pipeline.run(tmp_path / "run", OPTIONS, workers=1)
 
