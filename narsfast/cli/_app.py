@@ -12,6 +12,8 @@ from typing import Annotated
 
 import typer
 
+from narsfast.common.machine import machine_error
+
 from ._commands import Command, Commands, Terminated
 from ._doctor import doctor
 from ._inspect import backup, best, report, status
@@ -62,16 +64,30 @@ def main() -> None:
     """Run the command `narsfast`."""
     with _ending_at_sigterm():
         try:
-            try:
-                app()
-            finally:
-                sys.stdout.flush()
-        except OSError as error:  # those of commands are sentences already
-            _drop_output()
-            typer.echo(
-                f"narsfast: standard output cannot be written ({error.strerror}); send it elsewhere", err=True
-            )
-            sys.exit(1)
+            app()
+        except SystemExit as end:
+            failure = _flush()
+            if failure is None or end.code:
+                raise
+        except OSError as error:  # of help; that of commands is a sentence already
+            failure = error
+            _flush()
+        if failure is not None and not isinstance(
+            failure, BrokenPipeError
+        ):  # nobody reads on: nothing to tell
+            typer.echo(f"narsfast: {machine_error(failure)}", err=True)
+        sys.exit(1)
+
+
+def _flush() -> OSError | None:
+    """Write what is left of the output; where that fails, return why, and drop it before Python tries it once more."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        with suppress(OSError), open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        return error
+    return None
 
 
 @contextmanager
@@ -92,9 +108,3 @@ def _ending_at_sigterm() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _drop_output() -> None:
-    """Send what is left of the output nowhere, so that Python does not try once more at its end."""
-    with suppress(OSError), open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), sys.stdout.fileno())

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import typer
 import typer.core
 
-from narsfast.common.files import expanded
+from narsfast.common.files import output_path
 from narsfast.common.machine import machine_errors
 from narsfast.errors import UserError
 
@@ -34,34 +33,21 @@ class Command(typer.core.TyperCommand):
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
         try:
-            ctx.params = {name: self._at_home(name, value) for name, value in ctx.params.items()}
+            ctx.params = {  # a shell leaves the home in --out=~/x
+                name: output_path(value) if isinstance(value, Path) else value
+                for name, value in ctx.params.items()
+            }
             with machine_errors():
                 return super().invoke(ctx)
         except UserError as error:
-            if isinstance(error.__cause__, OSError) and _output_fails():
+            if isinstance(error.__cause__, BrokenPipeError):  # nobody reads on; typer ends it
                 raise error.__cause__ from None
             flags = {option.name: option.opts[0] for option in self.params if option.opts[0].startswith("-")}
+            flags.setdefault(
+                "retry_failed", "--retry-failed"
+            )  # of another command, which a sentence may advise
             typer.echo(f"narsfast: {with_flags(str(error), flags)}", err=True)
             raise typer.Exit(1) from None
-
-    def _at_home(self, name: str, value: Any) -> Any:
-        """Expand a leading ``~``, which a shell leaves in ``--out=~/x``."""
-        if not isinstance(value, Path) or not str(value).startswith("~"):
-            return value
-        path = expanded(value)
-        if path == value:
-            raise UserError(
-                f"{name} is {value}; no user of that name has a home here, so write ./{value} or another path"
-            )
-        return path
-
-
-def _output_fails() -> bool:
-    try:
-        sys.stdout.flush()
-    except OSError:
-        return True
-    return False
 
 
 class Commands(typer.core.TyperGroup):

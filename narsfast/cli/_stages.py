@@ -113,12 +113,25 @@ def emit(run: RunPath, as_json: Json = False) -> None:
 
 
 @takes("workers")
-def resume(run: RunPath, **options: Any) -> None:
+def resume(
+    run: RunPath,
+    retry_failed: Annotated[
+        bool,
+        typer.Option(
+            "--retry-failed",
+            help="Try again trainings that failed, were lost, ran out of time or memory; what followed from them is "
+            "found anew.",
+        ),
+    ] = False,
+    **options: Any,
+) -> None:
     """Resume a run that was stopped, and finish it."""
     from narsfast.pipeline import run as run_search
 
     with progress_bars() as progress:
-        results = run_search(run, None, workers=options.get("workers"), progress=progress)
+        results = run_search(
+            run, None, workers=options.get("workers"), progress=progress, retry_failed=retry_failed
+        )
     print_predictor(run)
     print_results(run, results)
 

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from narsfast.errors import UserError
+
 from .refusals import refusable
 
 _PREFIX = ".partial-"
@@ -22,6 +24,20 @@ def expanded(path: str | os.PathLike[str]) -> Path:
         return Path(path).expanduser()
     except RuntimeError:
         return Path(path)
+
+
+def output_path(path: str | os.PathLike[str]) -> Path:
+    """Expand a leading ``~`` of what is to be written.
+
+    Raises:
+        UserError: it is the home of nobody, of which no folder of that name should be made.
+    """
+    found = expanded(path)
+    if str(found).startswith("~"):
+        raise UserError(
+            f"{path} begins with the name of no user here; give an absolute path where it is a folder's name"
+        )
+    return found
 
 
 @contextmanager

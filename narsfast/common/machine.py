@@ -36,6 +36,7 @@ _LIMIT = _Kind(
     "a limit of the system is reached", "raise it (`ulimit -a` shows the limits) or use fewer `workers`"
 )
 _DISK = _Kind("a file cannot be reached", "see that its disk is there and lets itself be used")
+_DENIED = _Kind("a file cannot be used", "name another place, or see to its permissions")
 _LOST = _Kind("a process was lost", "use fewer `workers` if it was memory that ran out")
 _DEVICE = _Kind("the GPU or its driver failed", "see what the system's log says about it")
 
@@ -155,7 +156,7 @@ def persistently(function: Callable[[], _T], what: str) -> _T:
 
 
 def _of_file(error: OSError) -> MachineError:
-    kind = _NUMBERS.get(error.errno or 0, _DISK)
+    kind = _DENIED if error.errno in _LASTING else _NUMBERS.get(error.errno or 0, _DISK)
     said = " ".join((error.strerror or str(error) or type(error).__name__).split())
     named = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
     return MachineError(f"{kind.what} ({named}{said})", kind.remedy, error.errno not in _LASTING)

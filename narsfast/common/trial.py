@@ -9,12 +9,12 @@ from typing import Literal
 Outcome = Literal["ok", "diverged", "out_of_memory", "timed_out", "failed", "lost"]
 """How a training ended. Only runs of early versions hold a ``lost`` one: what the machine disturbs is trained again."""
 
-_AGAIN = "`narsfast resume RUN --retry-failed` tries it again"
+_AGAIN = "resume the run with `retry_failed`"
 _REMEDIES = {
     "diverged": "begin another run with a space of lower learning rates",
     "out_of_memory": f"{_AGAIN}, or begin another run with a space of smaller networks",
     "timed_out": f"{_AGAIN}, or begin another run with a longer `trial_timeout`",
-    "failed": f"when that is mended, {_AGAIN}",
+    "failed": f"mend that and {_AGAIN}",
     "lost": f"{_AGAIN}, with fewer `workers` if it was memory that ran out",
 }
 

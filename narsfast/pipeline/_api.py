@@ -34,6 +34,7 @@ def search(
     statistics: Mapping[str, Statistic] | None = None,
     workers: int | None = None,
     progress: Progress | None = None,
+    retry_failed: bool = False,
     **options: Unpack[RunOptions],
 ) -> Run:
     """Find networks and their recipes for all budgets, or resume the search in `out`.
@@ -52,6 +53,7 @@ def search(
             bound them.
         workers: trainings at once; the default is one per CPU core, or per GPU.
         progress: told of every long stage; the default is a bar in a notebook, and nothing elsewhere.
+        retry_failed: whether trainings of the run that failed, were lost, ran out of time or memory are tried again.
         options: see below; None leaves one as it is.
 
     Raises:
@@ -65,7 +67,7 @@ def search(
     given |= {"space": space} if space is not None else {}
     given |= {"budgets": list(budgets)} if budgets else {}
     told = progress or notebook_or_silent()
-    with open_search(out, given, workers, told, own) as opened:
+    with open_search(out, given, workers, told, own, retry_failed) as opened:
         pretrain(opened)
         optimize(opened)
         evolve(opened)

@@ -14,12 +14,13 @@ import torch
 from narsfast import __version__, _native
 from narsfast.arch import create_model, reference_version
 from narsfast.common.differences import differences
+from narsfast.common.files import output_path
 from narsfast.common.progress import Progress, silent
 from narsfast.common.version import trains_alike
 from narsfast.cost import LatencyTable
 from narsfast.data import DataSource, as_dataset, loader_version, resolve_loader, save_dataset, shared_data
 from narsfast.errors import UserError
-from narsfast.runs import RunStore
+from narsfast.runs import RunStore, forget_failed
 from narsfast.space import Space
 from narsfast.training import CHECKPOINT_FILE, check_optimizers
 
@@ -41,6 +42,7 @@ def open_search(
     workers: int | None = None,
     progress: Progress = silent,
     own: Own | None = None,
+    retry_failed: bool = False,
 ) -> Search:
     """Open a run directory for writing: a new one, or one that is resumed.
 
@@ -51,11 +53,12 @@ def open_search(
             GPUs one for as many GPUs as a trial takes.
         progress: told of every long stage.
         own: what the user brings.
+        retry_failed: whether trainings of the run that failed, were lost, ran out of time or memory are tried again.
 
     Raises:
         UserError: another process writes to the run, or the run was made with other options.
     """
-    out, own = Path(out), own or Own()
+    out, own = output_path(out), own or Own()
     stored = RunStore.stored_config(out)
     if stored is None and options is None:
         raise UserError(f"run: {out} is no run directory; `narsfast run` makes one")
@@ -69,10 +72,12 @@ def open_search(
             _forget_teacher(run)
         if own.data is not None:
             _keep_data(run, config, own.data)
+        if retry_failed:
+            _retry_failed(run)
         _check_environment(run, config)
         if options and options.get("latency"):
             run.facts.latency = LatencyTable.read(options["latency"]).model_dump(mode="json")
-    except UserError:
+    except BaseException:
         run.close()
         raise
     return Search(run, workers or _default_workers(config), progress, own)
@@ -161,6 +166,12 @@ def _forget_teacher(run: RunStore) -> None:
     run.facts.teacher = None
     for checkpoint in (run.path / "weights").glob(f"*/{CHECKPOINT_FILE}"):
         checkpoint.unlink()
+
+
+def _retry_failed(run: RunStore) -> None:
+    """Forget trainings that did not end well, and say which."""
+    forgotten = [f"{candidate} ({outcome.replace('_', ' ')})" for _, candidate, outcome in forget_failed(run)]
+    _log.warning("tried again: %s", ", ".join(forgotten) or "nothing, as no training of the run failed")
 
 
 def _has_batches(out: Path) -> bool:

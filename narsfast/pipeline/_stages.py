@@ -53,13 +53,14 @@ def run(
     options: Mapping[str, Any] | None = None,
     workers: int | None = None,
     progress: Progress = silent,
+    retry_failed: bool = False,
 ) -> list[Result]:
     """Run every stage; arguments as in `open_search`.
 
     Returns:
         One result per budget, in the order of the budgets.
     """
-    with open_search(out, options, workers, progress) as search:
+    with open_search(out, options, workers, progress, retry_failed=retry_failed) as search:
         pretrain(search)
         optimize(search)
         evolve(search)
@@ -146,6 +147,7 @@ def finish_optimization(search: Search, steps: IterativeOptimization) -> Predict
     predictor = steps.outcome().predictor
     persistently(lambda: save_predictor(predictor, search.store.path / "predictor"), "saving the predictor")
     if search.store.facts.stage not in _AFTER_OPTIMIZE:
+        search.store.forget_unpicked()
         search.store.facts.stage = "evolve"
     return predictor
 
@@ -163,7 +165,8 @@ def evolve(search: Search, added: Sequence[str] = ()) -> list[Family]:
     wanted_budgets(search, (*search.config.budgets, *added))  # a wrong one is said before anything is trained
     predictor = optimize(search)
     known = {family.budget: family for family in search.store.facts.families or ()}
-    wanted = wanted_budgets(search, (*search.config.budgets, *known, *added))
+    further = search.store.facts.further_budgets or ()
+    wanted = wanted_budgets(search, (*search.config.budgets, *known, *further, *added))
     missing = {text: budget for text, budget in wanted.items() if text not in known}
     if missing:
         pool = search.pool

@@ -238,6 +238,7 @@ class Facts:
         early_stop_epoch: epoch of all labels, 1-based.
         fits: of the predictor, one per batch.
         families: what evolution found, one per budget.
+        further_budgets: beside those of the configuration, where the families are to be found again.
         finals_expected: how many final trainings there will be.
         teacher: of the final trainings.
         baseline_resolution: side of the baselines' images, pixels.
@@ -260,6 +261,7 @@ class Facts:
         lambda rows: tuple(map(Family.from_dict, rows)),
         lambda families: [family.to_dict() for family in families],
     )
+    further_budgets = Fact[tuple[str, ...]](tuple[str, ...])
     finals_expected = Fact[int](int)
     teacher = Fact[TeacherChoice](TeacherChoice, encode=TeacherChoice.to_dict)
     baseline_resolution = Fact[int](int)

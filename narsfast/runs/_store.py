@@ -104,7 +104,8 @@ class RunStore:
             connection = database.connect_for_writing(path / database.DATABASE_FILE)
             try:
                 run = cls(path, connection, lock)
-                run._begin(given, growing)
+                with run._legible():
+                    run._begin(given, growing)
             except BaseException:
                 connection.close()
                 raise
@@ -231,6 +232,10 @@ class RunStore:
                 execute("INSERT INTO batches VALUES (?, ?)", (index, epochs))
                 for row in rows:
                     execute("INSERT INTO members VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+                    execute(  # left by a batch that was forgotten
+                        "DELETE FROM trials WHERE purpose = 'search' AND candidate = ? AND epochs != ?",
+                        (row[2], epochs),
+                    )
                 return
             stored = execute("SELECT * FROM members WHERE batch = ? ORDER BY position", (index,)).fetchall()
             if known[0] != epochs or stored != rows:
@@ -300,6 +305,14 @@ class RunStore:
                     f"the {purpose} trial of candidate {trial.candidate} in {self._path} "
                     f"is stored with other content; {_CHANGED}"
                 )
+
+    @_persistent
+    def forget_unpicked(self) -> None:
+        """Remove trials of the search whose candidates no batch has any more (`forget_failed`)."""
+        with self._writing() as execute:
+            execute(
+                "DELETE FROM trials WHERE purpose = 'search' AND candidate NOT IN (SELECT candidate FROM members)"
+            )
 
     def trials(self, purpose: Purpose) -> list[Trial]:
         """Return the trials for one purpose, sorted by candidate id (so that the order of ending does not show)."""

@@ -384,7 +384,7 @@ def test_a_batch_that_fails_whole_is_the_users_to_know(tmp_path, monkeypatch):
     monkeypatch.setattr("narsfast.pipeline._trials.run_trials", fail)
     with pytest.raises(
         UserError,
-        match=r"batch 1 ended well, the first failed \(no such thing\): when that is mended, .* --retry-failed",
+        match=r"batch 1 ended well, the first failed \(no such thing\): mend that and resume the run with",
     ):
         pipeline.run(tmp_path / "run", OPTIONS, workers=1)
 
