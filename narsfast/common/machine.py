@@ -9,11 +9,13 @@ import errno
 import logging
 import os
 import re
+import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from narsfast.errors import MachineError, UserError
@@ -48,6 +50,8 @@ _NUMBERS = {
     errno.ENFILE: _LIMIT,
     errno.EAGAIN: _LIMIT,
 }
+_ALMOST_NOTHING = 2**17
+"""Bytes: SQLite needs as much to begin."""
 _LASTING = {
     errno.EACCES,
     errno.EPERM,
@@ -96,8 +100,13 @@ _TEXTS = (
 """How libraries that raise errors of their own word such a trouble, in lower case."""
 
 
-def machine_error(error: BaseException) -> MachineError | None:
-    """Return what an exception says about the machine; None where it is about something else."""
+def machine_error(error: BaseException, folder: Path | None = None) -> MachineError | None:
+    """Return what an exception says about the machine; None where it is about something else.
+
+    Args:
+        error: the exception.
+        folder: where it was to be written, for libraries that do not tell a full disk from a broken one.
+    """
     if isinstance(error, MachineError):
         return error
     if isinstance(error, OSError):
@@ -109,14 +118,19 @@ def machine_error(error: BaseException) -> MachineError | None:
     if isinstance(error, RuntimeError | ImportError | sqlite3.Error) or _from_safetensors(error):
         text = str(error).lower()
         kind = next((kind for kind, parts in _TEXTS if any(part in text for part in parts)), None)
+        if kind is _DISK and folder is not None and _is_full(folder):
+            kind = _FULL
         if kind is not None and not (kind is _MEMORY and _beyond_the_machine(text)):
             return _error(kind, error)
     return None
 
 
 @contextmanager
-def machine_errors() -> Iterator[None]:
+def machine_errors(folder: Path | None = None) -> Iterator[None]:
     """Raise what is about the machine as `MachineError`, and everything else as it is.
+
+    Args:
+        folder: as for `machine_error`.
 
     Raises:
         MachineError: the machine could not do what the block wanted.
@@ -126,7 +140,7 @@ def machine_errors() -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        trouble = machine_error(error)
+        trouble = machine_error(error, folder)
         if trouble is None:
             raise
         raise trouble from error
@@ -169,6 +183,13 @@ def _error(kind: _Kind, error: BaseException) -> MachineError:
 
 def _from_safetensors(error: BaseException) -> bool:
     return type(error).__name__ == "SafetensorError"  # its package takes long to import
+
+
+def _is_full(folder: Path) -> bool:
+    try:
+        return shutil.disk_usage(folder).free < _ALMOST_NOTHING
+    except OSError:
+        return False
 
 
 def _beyond_the_machine(text: str) -> bool:

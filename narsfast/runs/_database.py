@@ -58,7 +58,7 @@ def connect_for_writing(file: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA foreign_keys = ON")
     except sqlite3.DatabaseError as error:
         connection.close()
-        raise (machine_error(error) or _not_a_run(file, error)) from error
+        raise (machine_error(error, file.parent) or _not_a_run(file, error)) from error
     return connection
 
 
@@ -77,7 +77,7 @@ def connect_for_reading(file: Path) -> sqlite3.Connection:
             connection.close()
             connection = _read_into_memory(file)
     except sqlite3.DatabaseError as error:
-        raise (machine_error(error) or _not_a_run(file, error)) from error
+        raise (machine_error(error, file.parent) or _not_a_run(file, error)) from error
     return connection
 
 
@@ -136,7 +136,7 @@ def is_initialized(connection: sqlite3.Connection, file: Path) -> bool:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     except sqlite3.Error as error:
-        raise (machine_error(error) or damaged(file, error)) from error
+        raise (machine_error(error, file.parent) or damaged(file, error)) from error
     if (application, version, tables) == (0, 0, 0):
         return False
     if application != _APPLICATION:

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from narsfast.common.machine import machine_error
@@ -24,11 +25,12 @@ _OF_CONTENT = (
 
 
 @contextmanager
-def legible(what: str | os.PathLike[str]) -> Iterator[None]:
+def legible(what: str | os.PathLike[str], folder: Path | None = None) -> Iterator[None]:
     """Read stored content in the block.
 
     Args:
         what: names what is read.
+        folder: where it lies; see `narsfast.common.machine.machine_error`.
 
     Raises:
         MachineError: it cannot be reached just now.
@@ -39,7 +41,7 @@ def legible(what: str | os.PathLike[str]) -> Iterator[None]:
     except UserError:
         raise
     except _OF_CONTENT as error:
-        trouble = machine_error(error) if isinstance(error, sqlite3.Error) else None
+        trouble = machine_error(error, folder) if isinstance(error, sqlite3.Error) else None
         raise (trouble or damaged(what, error)) from error
 
 

@@ -410,7 +410,7 @@ class RunStore:
             copy.execute("PRAGMA journal_mode = DELETE")  # a single file, readable from a read-only directory
 
     def _legible(self, part: str = "") -> AbstractContextManager[None]:
-        return legible(f"{self._path / database.DATABASE_FILE}{part}")
+        return legible(f"{self._path / database.DATABASE_FILE}{part}", self._path)
 
     def _rows(self, query: str, *values: Any) -> list[Any]:
         with self._mutex:
@@ -421,7 +421,7 @@ class RunStore:
         if self._lock is None:
             raise RuntimeError(f"{self._path} was opened for reading")
         try:
-            with machine_errors(), self._mutex, database.writing(self._connection):
+            with machine_errors(self._path), self._mutex, database.writing(self._connection):
                 yield self._connection.execute
         except sqlite3.DatabaseError as error:
             if type(error) not in (sqlite3.DatabaseError, sqlite3.OperationalError):
