@@ -27,7 +27,7 @@ def forget_failed(run: RunStore) -> list[tuple[str, str, str]]:
     candidates stay, and are not trained again where they are picked again.
 
     Args:
-        run: opened for writing.
+        run: Opened for writing.
 
     Returns:
         Purpose, candidate and outcome of each training that is forgotten.
