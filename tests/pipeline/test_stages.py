@@ -16,6 +16,7 @@ from narsfast.common.trial import Trial
 from narsfast.errors import UserError
 from narsfast.pipeline import _final_test, _stages
 from narsfast.pipeline._config import resolve_config
+from narsfast.predictor import _pretraining
 from narsfast.runs import RunStore, _processes
 from narsfast.space import Space, load_space
 
@@ -98,7 +99,7 @@ def test_a_finished_run_is_free(finished, monkeypatch):
     assert pipeline.run(path) == results
 
 
-def test_processes_give_the_same_table_though_one_is_killed(finished, tmp_path, monkeypatch, caplog):
+def test_processes_give_the_same_table_though_one_is_killed(finished, tmp_path, options, monkeypatch, caplog):
     path, _ = finished
     begun, start = [], _processes._start
 
@@ -112,7 +113,7 @@ def test_processes_give_the_same_table_though_one_is_killed(finished, tmp_path, 
             begun[0].kill()
 
     monkeypatch.setattr(_processes, "_start", recording)
-    pipeline.run(tmp_path / "run", OPTIONS, workers=2, progress=kill_first)
+    pipeline.run(tmp_path / "run", options, workers=2, progress=kill_first)
     assert len(begun) > 2
     assert "was killed (signal 9)" in caplog.text
     assert table(tmp_path / "run") == table(path)
