@@ -163,6 +163,19 @@ def _distillation(found: Measurements) -> str:
     )
 
 
+def _passed_over(found: Measurements) -> str:
+    if not found.passed_over:
+        return ""
+    rows = [
+        f"- `{row['candidate']}`, predicted {row['predicted']:.2f} %: {row['outcome'].replace('_', ' ')}"
+        + (f" ({row['message']})" if row["message"] else "")
+        for row in found.passed_over
+    ]
+    return "\n".join(
+        ["Candidates that were predicted better and whose full training did not end well:", "", *rows, "", ""]
+    )
+
+
 def _origin(found: Measurements, given: NetworkSpec | None) -> str:
     if found.budget == GIVEN:
         return "trained by narsfast with a given recipe."
@@ -245,7 +258,7 @@ def model_card(
 
 An image classifier for {len(data.classes)} classes, {_origin(found, given)}
 
-{_accuracies(found, data)}
+{_passed_over(found)}{_accuracies(found, data)}
 
 {_statistics(found.statistics)}
 

@@ -60,10 +60,13 @@ def _manifest(
         for path in sorted(folder.iterdir())
         if path.is_file()
     }
+    measured = asdict(found)
+    if not found.passed_over:
+        del measured["passed_over"]
     return _json(
         {
             "format": 1,
-            **asdict(found),
+            **measured,
             "statistics": {
                 name: int(value) if name in STATISTICS else value for name, value in found.statistics.items()
             },
@@ -141,9 +144,6 @@ def emit(
         write("preprocessing.json", preprocessing.model_dump_json(indent=2) + "\n")
         write(PREPROCESS_FILE, reader_source())
         save_weights(network, folder / WEIGHTS_FILE)
-        shutil.copymode(
-            folder / "recipe.json", folder / WEIGHTS_FILE
-        )  # safetensors makes it readable by the owner only
         onnx = export_and_check(network, folder / "model.onnx", resolution, data.in_chans, test_batches)
         architecture: dict[str, Any]
         if definition is not None:

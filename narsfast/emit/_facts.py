@@ -86,6 +86,8 @@ class Measurements:
         seconds: Duration of the full training.
         optim_backend: Who computed the optimizer's step (`narsfast.training.resolve_backend`).
         distillation: Teacher, weight and temperature of the full training; None where it had no teacher.
+        passed_over: Better predicted candidates whose full training did not end well: candidate, predicted, outcome and
+            message of each.
     """
 
     budget: str
@@ -99,3 +101,4 @@ class Measurements:
     seconds: float | None = None
     optim_backend: str | None = None
     distillation: Mapping[str, Any] | None = None
+    passed_over: tuple[Mapping[str, Any], ...] = ()

@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import logging
 import os
-import platform
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from narsfast import __version__, _native
-from narsfast.arch import create_model, reference_version
+from narsfast.arch import create_model
 from narsfast.common.differences import differences
+from narsfast.common.files import output_path
 from narsfast.common.progress import Progress, silent
-from narsfast.common.version import trains_alike
 from narsfast.cost import LatencyTable
-from narsfast.data import DataSource, as_dataset, loader_version, resolve_loader, save_dataset, shared_data
+from narsfast.data import as_dataset, save_dataset, shared_data
 from narsfast.errors import UserError
-from narsfast.runs import RunStore
-from narsfast.space import Space
-from narsfast.training import CHECKPOINT_FILE, check_optimizers
+from narsfast.runs import RunStore, forget_failed
+from narsfast.training import CHECKPOINT_FILE
 
 from ._config import RunConfig, is_reference, resolve_config
 from ._data import largest_resolution, refuse_inside, run_data, same_place
+from ._environment import check_environment
 from ._own import Own
+from ._resume import Resume
 from ._search import Search
 
 _log = logging.getLogger("narsfast.run")
@@ -42,7 +41,7 @@ def open_search(
     workers: int | None = None,
     progress: Progress = silent,
     own: Own | None = None,
-    moved_to: str | Path | None = None,
+    resume: Resume | None = None,
 ) -> Search:
     """Open a run directory for writing: a new one, or one that is resumed.
 
@@ -53,19 +52,19 @@ def open_search(
             GPUs one for as many GPUs as a trial takes.
         progress: Told of every long stage.
         own: What the user brings.
-        moved_to: Where the data of the run lies now, if it was moved; only without `options`.
+        resume: What may be otherwise where the run is resumed; None is nothing.
 
     Raises:
         UserError: Another process writes to the run, or the run was made with other options.
     """
-    out, own = Path(out), own or Own()
+    out, own, resume = output_path(out), own or Own(), resume or Resume()
     stored = RunStore.stored_config(out)
     if stored is None and options is None:
         raise UserError(f"run: {out} is no run directory; `narsfast run` makes one")
-    if moved_to is None or stored is None:
+    if resume.moved_to is None or stored is None:
         config = _resolved(out, options, stored, own)
     else:
-        config = resolve_config({"data": str(moved_to)}, stored)
+        config = resolve_config({"data": str(resume.moved_to)}, stored)
     if stored is None and own.data is None:
         refuse_inside(out, config.data)
     _check_own_statistics(out, config, own)
@@ -83,10 +82,12 @@ def open_search(
             _forget_teacher(run)
         if own.data is not None:
             _keep_data(run, config, own.data)
-        _check_environment(run, config)
+        if resume.retry_failed:
+            _retry_failed(run)
+        check_environment(run, config, accept=resume.accept_environment)
         if options and options.get("latency"):
             run.facts.latency = LatencyTable.read(options["latency"]).model_dump(mode="json")
-    except UserError:
+    except BaseException:
         run.close()
         raise
     return Search(run, workers or _default_workers(config), progress, own)
@@ -182,50 +183,15 @@ def _forget_teacher(run: RunStore) -> None:
         checkpoint.unlink()
 
 
+def _retry_failed(run: RunStore) -> None:
+    """Forget trainings that did not end well, and say which."""
+    forgotten = [f"{candidate} ({outcome.replace('_', ' ')})" for _, candidate, outcome in forget_failed(run)]
+    _log.warning("tried again: %s", ", ".join(forgotten) or "nothing, as no training of the run failed")
+
+
 def _has_batches(out: Path) -> bool:
     with RunStore.read(out) as run:
         return bool(run.batches())
-
-
-def _check_environment(run: RunStore, config: RunConfig) -> None:
-    """Store what trainings depend on, or refuse to go on where it differs; a run with nothing left to train is let in.
-
-    What each ``auto`` of the settings stands for is part of it.
-    """
-    tested = {result.model for result in run.facts.baselines or ()}
-    if run.facts.stage == "done" and tested >= set(config.baselines):
-        return
-    source = DataSource.parse(config.data)
-    source.check()  # said before anything about how it would be read
-    resolved = config.trainer.resolved(source)
-    if "optimizer" in config.space["recipe"]:
-        optimizers = Space.from_dict(config.space).values("optimizer")
-        check_optimizers([str(name) for name in optimizers], resolved.optim_backend)
-    here = {
-        "narsfast": __version__,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "instruction_set": _native.isa(),
-        "loader_version": loader_version(resolve_loader(resolved.loader, source)),
-        **{name: value for name, value in resolved if value != getattr(config, name)},
-    }
-    if model := run.config.get("model"):
-        here["model"] = reference_version(model)
-    stored = run.facts.versions
-    if stored is None:
-        run.facts.versions = here
-        return
-    if "model" in here and not run.batches():
-        stored = {**stored, "model": here["model"]}  # nothing is trained yet: the file may be changed
-        run.facts.versions = stored
-    if trains_alike(str(stored["narsfast"]), __version__):
-        here["narsfast"] = stored["narsfast"]
-    if different := differences(stored, here):
-        raise UserError(
-            f"run: {run.path} was started in another environment: {'; '.join(different)}; resume it there, or start "
-            "another run"
-        )
 
 
 def _default_workers(config: RunConfig) -> int:

@@ -13,6 +13,7 @@ from torch import nn
 
 from narsfast.arch import Definition, NetworkSpec, definition_of
 from narsfast.common.candidate import Candidate, Value
+from narsfast.common.files import output_path
 from narsfast.common.progress import Progress, silent
 from narsfast.common.trial import Outcome
 from narsfast.cost import Budget
@@ -123,7 +124,7 @@ class Run:
     """
 
     def __init__(self, path: str | Path, progress: Progress = silent, own: Own | None = None) -> None:
-        self.path = Path(path)
+        self.path = output_path(path)
         self._progress = progress
         self._own = own or Own()
         self._ask_tell: tuple[Any, AskTell] | None = None

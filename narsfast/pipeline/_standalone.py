@@ -24,7 +24,7 @@ from narsfast.arch import (
     resolve_definition,
     unsupported_recipe_fields,
 )
-from narsfast.common.files import replacing_directory
+from narsfast.common.files import expanded, output_path, replacing_directory
 from narsfast.common.progress import Progress, silent
 from narsfast.cost import STATISTICS, LatencyTable, count_definitions, scale
 from narsfast.data import DIGITS, FolderOptions, batches, shared_data
@@ -103,7 +103,7 @@ def train_with_recipe(
     """
     if seed < 0:
         raise UserError(f"seed is {seed}; it must be at least 0")
-    model, target = absolute_reference(model), Path(out)
+    model, target = absolute_reference(model), output_path(out)
     _check_target(target, TRAINING_FILE)
     asked = recipe if isinstance(recipe, Recipe) else read_recipe(recipe)
     spec = NetworkSpec.of(model, resolution)
@@ -130,6 +130,7 @@ def train_with_recipe(
         mirror=mirror,
         folder_options=folder_options,
     )
+    unfinished.mkdir(parents=True, exist_ok=True)  # a place that cannot be written to costs no training
     trial = run_trial(task, report=lambda share: progress("train", share, 1))
     if trial.outcome != "ok":
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -204,7 +205,7 @@ def scale_network(source: str, macs: str, out: str | Path) -> dict[str, Any]:
     Raises:
         UserError: The source or the number cannot be used.
     """
-    target, folder = Path(out), Path(source)
+    target, folder = output_path(out), expanded(source)
     _check_target(target, SCALED_FILE)
     in_chans, classes, padding, recipe = 3, 1000, check_padding("published"), None
     if folder.is_dir():

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from html import escape
 from pathlib import Path
 
-from ._html import Markup, missing, table
+from ._html import Markup, missing, paragraph, table
 from ._results_section import macs, results
 from ._search_sections import batches, curves, importance, prediction, quality, trials
 from ._style import Data
@@ -28,6 +28,7 @@ def configuration(data: Data, drawn: set[str], folder: Path, page: Path) -> str:
     parts.append("<h3>Versions</h3>")
     if data["versions"]:
         parts.append(table(("what", "version"), list(data["versions"].items()), identifier="versions"))
+        parts += [paragraph(f"Accepted within the run: {change}.") for change in data["accepted"]]
     else:
         parts.append(missing("The run has not recorded versions."))
     return "".join(parts)

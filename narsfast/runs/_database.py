@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from narsfast.common.machine import machine_error
 from narsfast.errors import UserError
+
+from ._legible import damaged
 
 DATABASE_FILE = "run.db"
 VERSION = 2
@@ -53,7 +58,7 @@ def connect_for_writing(file: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA foreign_keys = ON")
     except sqlite3.DatabaseError as error:
         connection.close()
-        raise _not_a_run(file, error) from error
+        raise (machine_error(error, file.parent) or _not_a_run(file, error)) from error
     return connection
 
 
@@ -68,16 +73,27 @@ def connect_for_reading(file: Path) -> sqlite3.Connection:
         try:
             connection.execute("SELECT count(*) FROM sqlite_master")
         except sqlite3.OperationalError:
-            # A directory that cannot be written to has no place for the shared index of a write-ahead log;
-            # without a log there is nothing in it either.
+            # A directory that cannot be written to has no place for the shared index of a write-ahead log.
             connection.close()
-            if file.with_name(file.name + "-wal").exists():
-                raise
-            connection = _connect(file, "ro&immutable=1")
-            connection.execute("SELECT count(*) FROM sqlite_master")
+            connection = _read_into_memory(file)
     except sqlite3.DatabaseError as error:
-        raise _not_a_run(file, error) from error
+        raise (machine_error(error, file.parent) or _not_a_run(file, error)) from error
     return connection
+
+
+def _read_into_memory(file: Path) -> sqlite3.Connection:
+    """Copy a database with its log to where there is room for the log's index, and read it from there into memory.
+
+    Nobody can be writing to it: a driver would have made the index.
+    """
+    with tempfile.TemporaryDirectory(prefix="narsfast-") as folder:
+        for name in (file.name, f"{file.name}-wal"):
+            if file.with_name(name).exists():
+                shutil.copyfile(file.with_name(name), Path(folder, name))
+        with closing(_connect(Path(folder, file.name), "rw")) as copy:
+            memory = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+            copy.backup(memory)
+    return memory
 
 
 def initialize(connection: sqlite3.Connection, config: Mapping[str, Any]) -> None:
@@ -115,9 +131,12 @@ def is_initialized(connection: sqlite3.Connection, file: Path) -> bool:
     Raises:
         UserError: The tables are another program's or another version's.
     """
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    try:
+        (application,) = connection.execute("PRAGMA application_id").fetchone()
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.Error as error:
+        raise (machine_error(error, file.parent) or damaged(file, error)) from error
     if (application, version, tables) == (0, 0, 0):
         return False
     if application != _APPLICATION:

@@ -16,7 +16,7 @@ from ._rmsprop import RMSpropTF
 from ._schedule import learning_rate
 from ._settings import TrainerSettings
 from ._train import Training, train, train_network
-from ._trial import TaskData, TrialTask, run_trial
+from ._trial import TaskData, TrialTask, remove_checkpoint, run_trial
 from ._weights import FlatWeights, MovingAverage, ema_decay
 
 __all__ = [
@@ -47,6 +47,7 @@ __all__ = [
     "learning_rate",
     "process_group",
     "register_optimizer",
+    "remove_checkpoint",
     "resolve_backend",
     "resolve_device",
     "run_trial",

@@ -53,7 +53,7 @@ def start(out, data, **options):
 def again(out, data=None, moved_to=None, **options):
     """Resume it as far as its data, by the same command or by `narsfast resume`."""
     given = None if data is None else {**OPTIONS, "data": str(data), **options}
-    with pipeline.open_search(out, given, moved_to=moved_to) as search:
+    with pipeline.open_search(out, given, resume=pipeline.Resume(moved_to)) as search:
         return search.data
 
 
@@ -272,8 +272,8 @@ def test_resume_takes_the_new_place_of_the_data(run_narsfast, photos, out, tmp_p
     start(out, photos)
     seen = {}
 
-    def run(out, options, workers, progress, moved_to):
-        seen.update(options=options, moved_to=moved_to)
+    def run(out, options, workers, progress, resume):
+        seen.update(options=options, moved_to=resume.moved_to)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(pipeline, "run", run)

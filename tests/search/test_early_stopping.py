@@ -30,9 +30,13 @@ def test_threshold_determines_the_epoch():
     assert early_stop_epoch(curves(swapped, FINAL)) == 2
 
 
-def test_threshold_one_is_reached_despite_rounding():
-    final = np.arange(7.0) + 0.1
-    assert early_stop_epoch(np.stack([final * 0.3, final], axis=1), threshold=1.0) == 1
+@pytest.mark.parametrize(("correlation", "count"), [("kendall", 6), ("kendall", 8), ("spearman", 10)])
+def test_threshold_one_is_reached_despite_rounding(correlation, count):
+    final = np.arange(float(count)) + 0.1
+    measure = kendalltau if correlation == "kendall" else spearmanr
+    assert measure(final * 0.3, final).statistic < 1  # or there is nothing to round here
+    curves = np.stack([final * 0.3, final], axis=1)
+    assert early_stop_epoch(curves, threshold=1.0, correlation=correlation) == 1
 
 
 @pytest.mark.parametrize(
