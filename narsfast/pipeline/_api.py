@@ -28,7 +28,7 @@ def search(
     *,
     data: Any = None,
     space: Space | str | Path | None = None,
-    budgets: Sequence[Budget | str] = (),
+    budgets: Sequence[Budget | str] | Budget | str = (),
     evaluate: Evaluate | None = None,
     executor: Executor | None = None,
     statistics: Mapping[str, Statistic] | None = None,
@@ -63,7 +63,7 @@ def search(
     given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     given |= {"data": data} if isinstance(data, str | Path) else {}
     given |= {"space": space} if space is not None else {}
-    given |= {"budgets": list(budgets)} if budgets else {}
+    given |= {"budgets": budgets} if budgets else {}
     told = progress or notebook_or_silent()
     with open_search(out, given, workers, told, own) as opened:
         pretrain(opened)

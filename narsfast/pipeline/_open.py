@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import platform
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from narsfast import __version__, _native
 from narsfast.arch import create_model, reference_version
 from narsfast.common.differences import differences
 from narsfast.common.progress import Progress, silent
+from narsfast.common.threads import usable_cores
 from narsfast.common.version import trains_alike
 from narsfast.cost import LatencyTable
 from narsfast.data import DataSource, as_dataset, loader_version, resolve_loader, save_dataset, shared_data
@@ -210,6 +210,5 @@ def _check_environment(run: RunStore, config: RunConfig) -> None:
 
 
 def _default_workers(config: RunConfig) -> int:
-    cores = len(os.sched_getaffinity(0))
-    units = torch.cuda.device_count() if config.device == "cuda" else cores
+    units = torch.cuda.device_count() if config.device == "cuda" else usable_cores()
     return max(1, units // config.processes_per_trial)
