@@ -20,8 +20,8 @@ class DataFacts:
         name: The data as the user named it, ``digits`` or a folder.
         classes: Class names in the order of the logits.
         in_chans: Channels of an image, 1 (gray) or 3 (RGB).
-        mean: per-channel mean subtracted from images scaled to 0..1.
-        std: per-channel standard deviation the images are divided by afterwards.
+        mean: Per-channel mean subtracted from images scaled to 0..1.
+        std: Per-channel standard deviation the images are divided by afterwards.
         crop: Side of the centered square that is looked at, as a share of the image's shorter side.
         mirror: Whether training may flip images left to right.
         area: Smallest and largest share of the image's area that a training crop takes.
