@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictInt, ValidationError
 
+from narsfast.common.parse_json import parse_json
 from narsfast.errors import UserError
 
 Padding = Literal["published", "half"]
@@ -84,10 +85,7 @@ class Definition(BaseModel):
         Raises:
             UserError: The text is not JSON, or as for `from_dict`.
         """
-        try:
-            data = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise UserError(f"the definition is not JSON: {error}") from None
+        data = parse_json(text, "the definition")
         if not isinstance(data, dict):
             raise UserError(f"a definition should be a JSON object, not {type(data).__name__}")
         return cls.from_dict(data)

@@ -93,7 +93,8 @@ def _loading(resolution: int, data: DataFacts, check: OnnxCheck) -> str:
         '(`preprocess.load()("photo.jpg")`), '
         "and `onnxruntime.InferenceSession('model.onnx')`, input `images` "
         f"(batch, {data.in_chans}, {resolution}, {resolution}) float32, "
-        "output `logits` (batch, classes).\n"
+        f"output `logits` (batch, classes), opset {check.opset}; its metadata hold `classes` and `preprocessing` as "
+        "JSON.\n"
     )
     return f"""```python
 import narsfast

@@ -144,7 +144,13 @@ def emit(
         write("preprocessing.json", preprocessing.model_dump_json(indent=2) + "\n")
         write(PREPROCESS_FILE, reader_source())
         save_weights(network, folder / WEIGHTS_FILE)
-        onnx = export_and_check(network, folder / "model.onnx", resolution, data.in_chans, test_batches)
+        metadata = {
+            "classes": json.dumps(data.classes, ensure_ascii=False),
+            "preprocessing": preprocessing.model_dump_json(),
+        }
+        onnx = export_and_check(
+            network, folder / "model.onnx", resolution, data.in_chans, test_batches, metadata
+        )
         architecture: dict[str, Any]
         if definition is not None:
             registered = model_name(f"{data.name.rstrip('/').rsplit('/', 1)[-1]}_{found.candidate[:8]}")

@@ -29,7 +29,7 @@ def search(
     *,
     data: Any = None,
     space: Space | str | Path | None = None,
-    budgets: Sequence[Budget | str] = (),
+    budgets: Sequence[Budget | str] | Budget | str = (),
     evaluate: Evaluate | None = None,
     executor: Executor | None = None,
     statistics: Mapping[str, Statistic] | None = None,
@@ -56,7 +56,7 @@ def search(
         workers: Trainings at once; the default is one per CPU core, or per GPU.
         progress: Told of every long stage; the default is a bar in a notebook, and nothing elsewhere.
         retry_failed: Whether trainings of the run that failed, were lost, ran out of time or memory are tried again.
-        accept_environment: Whether a run that was started with other patch versions of python, torch or the loader goes on.
+        accept_environment: Whether a run goes on with other patch versions of python, torch or the loader.
         options: See below; None leaves one as it is.
 
     Raises:
@@ -68,7 +68,7 @@ def search(
     given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     given |= {"data": data} if isinstance(data, str | Path) else {}
     given |= {"space": space} if space is not None else {}
-    given |= {"budgets": list(budgets)} if budgets else {}
+    given |= {"budgets": budgets} if budgets else {}
     told = progress or notebook_or_silent()
     resume = Resume(retry_failed=retry_failed, accept_environment=accept_environment)
     with open_search(out, given, workers, told, own, resume) as opened:

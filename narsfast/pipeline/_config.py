@@ -12,6 +12,7 @@ from pydantic import ValidationError, field_validator
 
 from narsfast.arch import absolute_reference
 from narsfast.common.files import expanded
+from narsfast.common.listed import listed
 from narsfast.common.option_field import option_field
 from narsfast.common.options import POOL_SIZE, RUN_OPTIONS, BitDepth, Correlation, Layout
 from narsfast.common.renamed import READ_BY_0_2, upgrade_given, upgrade_stored
@@ -25,6 +26,12 @@ from ._recipe_search import chosen_model, recipe_space, refuse_bounds
 
 LARGEST = "largest"
 """The teacher that a run makes itself: its largest network."""
+
+_LISTS: Mapping[str, tuple[Any, str]] = {
+    "budgets": ((str, Budget), "macs=50M"),
+    "baselines": (str, "torchvision:mobilenet_v3_small"),
+}
+"""Options that take several values: the types of one, and an example."""
 
 NO_TEACHER = "none"
 """What takes the teacher from a run that has one."""
@@ -114,6 +121,11 @@ def resolve_config(options: Mapping[str, Any], stored: Mapping[str, Any] | None 
         UserError: An option is unknown, out of its range or does not fit the space.
     """
     given = upgrade_given(options)
+    given |= {
+        name: listed(given[name], single, name, example)
+        for name, (single, example) in _LISTS.items()
+        if given.get(name) is not None
+    }
     config = {**READ_BY_0_2, **upgrade_stored(stored)} if stored else {}
     config["data"], space = resolve_space(given, config)
     config["model"] = chosen_model(given, config)
@@ -176,7 +188,7 @@ def _resolve_bounds(given: dict[str, Any], config: dict[str, Any], space: Space)
     pool = given.pop("pool_bounds", None) or config.get("pool_bounds")
     if pool is None and space.pool:
         pool = Budget(space.pool).text()
-    config["pool_bounds"] = pool and _text(pool, known)
+    config["pool_bounds"] = pool and _text(pool, known, "pool_bounds")
     budgets = given.pop("budgets", None) or config.get("budgets") or [Budget(b).text() for b in space.budgets]
     if not budgets:
         raise UserError(f"space {space.name} has no budgets; give `budgets`, as in macs=50M")
@@ -186,9 +198,9 @@ def _resolve_bounds(given: dict[str, Any], config: dict[str, Any], space: Space)
         raise UserError(f"budget {bounded[0]} {NO_TABLE}")
 
 
-def _text(budget: str | Budget, known: Sequence[str]) -> str:
+def _text(budget: str | Budget, known: Sequence[str], field: str = "budget") -> str:
     """Return the canonical text of a budget."""
-    return Budget.parse(budget if isinstance(budget, str) else budget.text(), known).text()
+    return Budget.parse(budget if isinstance(budget, str) else budget.text(), known, field).text()
 
 
 def resolve_space(given: Mapping[str, Any], stored: Mapping[str, Any] | None = None) -> tuple[str, Space]:
@@ -209,8 +221,11 @@ def resolve_space(given: Mapping[str, Any], stored: Mapping[str, Any] | None = N
         space = Space.from_dict(stored["space"])
     if "recipe_space" in given:
         space = with_recipe_space(space, str(given["recipe_space"]))
+    fixed = given.get("fix") or {}
+    if not isinstance(fixed, Mapping):
+        raise UserError(f"fix is {fixed!r}; give values by field, as in {{'resolution': 64}}")
     if model := chosen_model(given, stored):
-        return data.text, recipe_space(space, model, given.get("fix") or {})
+        return data.text, recipe_space(space, model, fixed)
     if not space.stages:
         raise UserError(f"space {space.name} has no stages to build networks from; a run needs them")
-    return data.text, space.fix(given.get("fix") or {})
+    return data.text, space.fix(fixed)

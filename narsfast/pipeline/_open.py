@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from narsfast.arch import create_model
 from narsfast.common.differences import differences
 from narsfast.common.files import output_path
 from narsfast.common.progress import Progress, silent
+from narsfast.common.threads import usable_cores
 from narsfast.cost import LatencyTable
 from narsfast.data import as_dataset, save_dataset, shared_data
 from narsfast.errors import UserError
@@ -195,6 +195,5 @@ def _has_batches(out: Path) -> bool:
 
 
 def _default_workers(config: RunConfig) -> int:
-    cores = len(os.sched_getaffinity(0))
-    units = torch.cuda.device_count() if config.device == "cuda" else cores
+    units = torch.cuda.device_count() if config.device == "cuda" else usable_cores()
     return max(1, units // config.processes_per_trial)

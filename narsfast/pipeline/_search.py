@@ -105,9 +105,9 @@ class Search:
         }
         return ExtendedCounter(counter, functions)
 
-    def budget(self, text: str) -> Budget:
-        """Read a budget, whose bounds may be on the user's own statistics too."""
-        return Budget.parse(text, (*STATISTICS, LATENCY, *self.config.extra_statistics))
+    def budget(self, text: str, field: str = "budget") -> Budget:
+        """Read a budget, whose bounds may be on the user's own statistics too; `field` is its name in messages."""
+        return Budget.parse(text, (*STATISTICS, LATENCY, *self.config.extra_statistics), field)
 
     @cached_property
     def model_statistics(self) -> dict[str, int]:

@@ -14,6 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from narsfast.common.listed import listed
 from narsfast.common.machine import persistently
 from narsfast.common.progress import Progress, silent
 from narsfast.common.trial import Trial
@@ -153,7 +154,7 @@ def finish_optimization(search: Search, steps: IterativeOptimization) -> Predict
     return predictor
 
 
-def evolve(search: Search, added: Sequence[str] = ()) -> list[Family]:
+def evolve(search: Search, added: Sequence[str] | str = ()) -> list[Family]:
     """Search the best candidates of every budget on the predictor (Algorithm 2).
 
     Args:
@@ -163,6 +164,7 @@ def evolve(search: Search, added: Sequence[str] = ()) -> list[Family]:
     Returns:
         One family per budget.
     """
+    added = listed(added, str, "budgets", "macs=50M")
     wanted_budgets(search, (*search.config.budgets, *added))  # a wrong one is said before anything is trained
     predictor = optimize(search)
     known = {family.budget: family for family in search.store.facts.families or ()}
@@ -202,8 +204,12 @@ def pareto(search: Search, statistics: Sequence[str], between: str | None = None
         The front's candidates, by the first statistic.
     """
     refuse_front(search, statistics)
-    bounds = f"{statistics[0]}={between}" if between else search.config.pool_bounds
-    budget = search.budget(bounds) if bounds else Budget({statistics[0]: (0.0, math.inf)})
+    if between:
+        budget = search.budget(f"{statistics[0]}={between}", "between")
+    elif search.config.pool_bounds:
+        budget = search.budget(search.config.pool_bounds)
+    else:
+        budget = Budget({statistics[0]: (0.0, math.inf)})
     predictor = optimize(search)
     pool = search.pool
     search.progress("pareto", 0, 1)

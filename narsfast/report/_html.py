@@ -36,6 +36,11 @@ def link(target: str, text: str) -> Markup:
     return Markup(f'<a href="{escape(target)}">{escape(text)}</a>')
 
 
+def code(text: str) -> Markup:
+    """Return a piece of code or an id."""
+    return Markup(f"<code>{escape(text)}</code>")
+
+
 def table(
     head: Sequence[str],
     rows: Iterable[Sequence[object]],

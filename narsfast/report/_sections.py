@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from html import escape
 from pathlib import Path
 
-from ._html import Markup, missing, paragraph, table
+from ._html import code, missing, paragraph, table
 from ._results_section import macs, results
 from ._search_sections import batches, curves, importance, prediction, quality, trials
 from ._style import Data
@@ -17,7 +17,8 @@ def configuration(data: Data, drawn: set[str], folder: Path, page: Path) -> str:
     """Return the section on the configuration of the run and the versions of packages."""
     shown = {key: value for key, value in data["config"].items() if key != "space"}
     space = data["config"].get("space")
-    rows = [(key.replace("_", " "), Markup(f"<code>{_code(value)}</code>")) for key, value in shown.items()]
+    texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in shown.items()}
+    rows = [(key.replace("_", " "), code(text)) for key, text in texts.items()]
     parts = [table(("option", "value"), rows, identifier="configuration")]
     if space is not None:
         name = space.get("name", "unnamed") if isinstance(space, Mapping) else str(space)
@@ -32,10 +33,6 @@ def configuration(data: Data, drawn: set[str], folder: Path, page: Path) -> str:
     else:
         parts.append(missing("The run has not recorded versions."))
     return "".join(parts)
-
-
-def _code(value: object) -> str:
-    return escape(value if isinstance(value, str) else json.dumps(value))
 
 
 Section = Callable[[Data, set[str], Path, Path], str]

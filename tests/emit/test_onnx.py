@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from narsfast.emit._onnx import export_and_check
 
 from .conftest import shaken
 
+onnx = pytest.importorskip("onnx", reason="the [onnx] extra is not installed")
 ort = pytest.importorskip("onnxruntime", reason="the [onnx] extra is not installed")
 
 
@@ -53,6 +56,19 @@ def test_fused_network_is_exported_as_any_module(emitted, tmp_path):
         expected = block(maps[:1]).numpy()
     (found,) = exported.run(None, {exported.get_inputs()[0].name: maps[:1].numpy()})
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_file_says_how_to_use_it(emitted):
+    """Classes and preprocessing are in the file, which may travel alone, and its opset in the folder."""
+    model = onnx.load(emitted.emission.directory / "model.onnx")
+    metadata = {entry.key: json.loads(entry.value) for entry in model.metadata_props}
+    folder = emitted.emission.directory
+    assert metadata["preprocessing"] == json.loads((folder / "preprocessing.json").read_text())
+    assert metadata["classes"] == metadata["preprocessing"]["classes"]
+    assert session(emitted).get_modelmeta().custom_metadata_map.keys() == metadata.keys()
+    (opset,) = {entry.version for entry in model.opset_import if entry.domain == ""}
+    assert emitted.emission.onnx.opset == opset
+    assert f"opset {opset};" in (folder / "README.md").read_text()
 
 
 def test_file_of_another_network_differs(emitted):

@@ -67,7 +67,10 @@ def test_a_recipe_is_yaml_or_json(tmp_path, text):
         ("- 1", "contains list"),
         ("lr: 1", "no such field"),
         ("1: 2", "no such field"),
-        ("a: 1\nb: {", "neither YAML nor JSON at line 2; give lines of FIELD: VALUE"),
+        ("a: 1\nb: {", "not readable as YAML in line 2"),
+        ("ema: true\ndropout: 0\nema: false", "'ema' is given twice, keep one"),
+        ('{"ema": true, "ema": false}', "'ema' is given twice, keep one"),
+        ("ema: {{x}}", "quote text with braces"),
         (None, r"cannot be read \(No such file or directory\); give a file"),
     ],
 )
