@@ -8,6 +8,7 @@ from ._load import Preprocessing, load, load_transform, read_json, read_preproce
 from ._notation import block_notation
 from ._onnx import OnnxCheck, compare_onnx, export_onnx
 from ._timm import model_name, timm_arguments
+from ._timm_network import TimmNetwork, timm_config, timm_network
 
 __all__ = [
     "GIVEN",
@@ -16,6 +17,7 @@ __all__ = [
     "Measurements",
     "OnnxCheck",
     "Preprocessing",
+    "TimmNetwork",
     "block_notation",
     "compare_onnx",
     "describe_data",
@@ -27,6 +29,8 @@ __all__ = [
     "read_json",
     "read_preprocessing",
     "timm_arguments",
+    "timm_config",
+    "timm_network",
 ]
 
 make_callable(__name__)  # `narsfast.emit(...)`
