@@ -22,7 +22,7 @@ def _odd(kernel: int) -> int:
     return kernel
 
 
-Positive = Annotated[StrictInt, Field(gt=0)]
+Positive = Annotated[StrictInt, Field(gt=0, lt=2**31)]
 
 
 class Row(NamedTuple):
@@ -34,7 +34,7 @@ class Row(NamedTuple):
     stride: Literal[1, 2]
     repeats: Positive
     se: StrictBool
-    padding: Annotated[StrictInt, Field(ge=0)] | None = None
+    padding: Annotated[StrictInt, Field(ge=0, lt=2**31)] | None = None
     """Padding of the first block's depthwise convolution; None = kernel // 2."""
 
 

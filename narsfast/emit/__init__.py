@@ -8,6 +8,7 @@ from ._load import Preprocessing, load, read_json, read_preprocessing
 from ._notation import block_notation
 from ._onnx import OnnxCheck, compare_onnx, export_onnx
 from ._timm import model_name, timm_arguments
+from ._timm_network import TimmNetwork, timm_config, timm_network
 from ._transform import load_transform
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Measurements",
     "OnnxCheck",
     "Preprocessing",
+    "TimmNetwork",
     "block_notation",
     "compare_onnx",
     "describe_data",
@@ -28,6 +30,8 @@ __all__ = [
     "read_json",
     "read_preprocessing",
     "timm_arguments",
+    "timm_config",
+    "timm_network",
 ]
 
 make_callable(__name__)  # `narsfast.emit(...)`

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from narsfast.arch import Definition, NetworkSpec, reference_file
+from narsfast.common.modules import siblings
 from narsfast.cost import LATENCY
 from narsfast.space import Recipe
 
 from ._facts import GIVEN, DataFacts, Measurements
-from ._load import MODEL_FILE
+from ._load import CODE_FOLDER, MODEL_FILE
 from ._notation import block_notation, notation_text
 from ._onnx import OnnxCheck
 from ._transform import PREPROCESS_FILE
@@ -85,7 +86,9 @@ def _onnx_text(check: OnnxCheck) -> str:
     return f"{verdict} (largest difference of a logit: {check.max_abs_difference:.2g}; onnxruntime, CPU)."
 
 
-def _loading(resolution: int, data: DataFacts, check: OnnxCheck) -> str:
+def _loading(resolution: int, data: DataFacts, check: OnnxCheck, runs_code: bool) -> str:
+    trust = ", run_code=True" if runs_code else ""
+    code = ", built by the Python code of the folder" if runs_code else ""
     onnx = (
         ""
         if check.status in ("skipped", "failed")
@@ -101,7 +104,7 @@ import narsfast
 import torch
 from narsfast.emit import load_transform
 
-network = narsfast.load("this/folder")  # torch.nn.Module, eval mode
+network = narsfast.load("this/folder"{trust})  # torch.nn.Module, eval mode{code}
 transform = load_transform("this/folder")  # preprocessing.json as a function
 images = transform("photo.jpg").unsqueeze(0)  # a file, its bytes, or what PIL.Image.open returns
 with torch.inference_mode():
@@ -214,9 +217,15 @@ def _files(definition: Definition | None, given: NetworkSpec | None, onnx_writte
     ]
     if definition is not None:
         rows.insert(0, ("definition.json", "the architecture"))
-        rows.append(("timm_args.yaml, timm_model.py", "to train this pair with timm's script"))
-    elif given is not None and reference_file(given.name) is not None:
-        rows.insert(0, (MODEL_FILE, "the file that builds the network"))
+        rows.append(
+            (
+                "timm_args.yaml, timm_model.py",
+                "to use it as a model of timm, and to train it with timm's script",
+            )
+        )
+    elif given is not None and (file := reference_file(given.name)) is not None:
+        name = f"{CODE_FOLDER}/" if siblings(file) else MODEL_FILE
+        rows.insert(0, (name, "Python code that builds the network"))
     return _table(("file", "what"), rows)
 
 
@@ -265,7 +274,7 @@ An image classifier for {len(data.classes)} classes, {_origin(found, given)}
 
 ## How to load
 
-{_loading(resolution, data, onnx)}
+{_loading(resolution, data, onnx, given is not None and reference_file(given.name) is not None)}
 {_onnx_text(onnx)}
 
 ## Preprocessing

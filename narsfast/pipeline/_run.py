@@ -97,15 +97,15 @@ class FoundNetwork:
     test: float | None = None
     directory: Path | None = None
 
-    def load(self) -> nn.Module:
-        """Return the trained network on the CPU, in evaluation mode.
+    def load(self, *, ops: str = "fused", run_code: bool = False) -> nn.Module:
+        """Return the trained network on the CPU, in evaluation mode; arguments and errors as for `narsfast.load`.
 
         Raises:
             UserError: It is not emitted yet.
         """
         if self.directory is None:
             raise UserError(f"budget {self.budget}: its network is not emitted yet; let the run end")
-        return load(self.directory)
+        return load(self.directory, ops=ops, run_code=run_code)
 
 
 class Run:

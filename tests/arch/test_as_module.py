@@ -1,4 +1,4 @@
-"""Networks under torch's tools: hooks, fusion of norms, FLOP counters, export, trace, torch.fx (tests/emit has ONNX)."""
+"""Networks under the tools of torch: hooks, fused norms, FLOP counters, export, trace, torch.fx; tests/emit has ONNX."""
 
 import copy
 

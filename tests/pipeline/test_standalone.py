@@ -101,7 +101,7 @@ def test_what_was_trained_is_used_like_a_found_network(tmp_path, small):
     result = train_with_recipe(small, RECIPE, tmp_path / "out", resolution=16, epochs=2)
     Path(small.rpartition(":")[0]).unlink()
     data = shared_data("digits", 16)
-    assert evaluate(load(tmp_path / "out"), data.test, 16).accuracy == result["test"]
+    assert evaluate(load(tmp_path / "out", run_code=True), data.test, 16).accuracy == result["test"]
     assert read_preprocessing(tmp_path / "out").classes == data.classes
     assert "trained by narsfast with a given recipe" in (tmp_path / "out" / "README.md").read_text()
 
