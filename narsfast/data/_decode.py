@@ -266,15 +266,11 @@ class Decoded:
 
     def _set_bit_depth(self, bits: Mapping[int, int]) -> None:
         """Take the smallest usual bit depth that holds every value, and decode the files again that it changes."""
-        depth = max(bits.values())
-        depth += depth % 2
+        depth = usual_depth(max(bits.values()))
         if depth == DEEPEST:
             return
         self.reading = replace(self.reading, bit_depth=depth)
-        self.notes.append(
-            f"{len(bits)} gray image(s) of more than 8 bits have no value above {(1 << depth) - 1:,}, so they are read "
-            f"as {depth} bits; the option bit_depth says otherwise"
-        )
+        self.notes.append(depth_note(f"{len(bits)} image(s)", depth))
         if self.pixels is not None:
             for place in bits:
                 self.pixels[place] = read_image(self._paths[place].read_bytes(), self._channels, self.reading)
@@ -301,6 +297,19 @@ class Decoded:
             self._channels,
             self.reading,
         )
+
+
+def usual_depth(bits: int) -> int:
+    """Return the smallest of 8, 10, 12, 14 and 16 bits that holds so many."""
+    return bits + bits % 2
+
+
+def depth_note(images: str, depth: int) -> str:
+    """Say that gray images are read as having fewer bits than they are stored with."""
+    return (
+        f"{images} of gray with more than 8 bits have no value above {(1 << depth) - 1:,}, so they are read as {depth} "
+        "bits; the option bit_depth says otherwise"
+    )
 
 
 def _taking_turns(image: Image.Image) -> AbstractContextManager[object]:

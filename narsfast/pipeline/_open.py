@@ -159,7 +159,7 @@ def _keep_data(run: RunStore, config: RunConfig, data: Any) -> None:
         UserError: It is not what the run was created with.
     """
     file, resolution = Path(config.data), largest_resolution(config)
-    given = as_dataset(data, resolution=resolution, mirror=config.mirror)
+    given = as_dataset(data, resolution=resolution, mirror=config.mirror, bit_depth=config.bit_depth)
     if file.exists() and run.batches():
         stored = shared_data(config.data, resolution, config.mirror)
         if different := [*differences(stored.fingerprint(), given.fingerprint()), *stored.differing(given)]:
