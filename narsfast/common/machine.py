@@ -118,7 +118,7 @@ def machine_error(error: BaseException, folder: Path | None = None) -> MachineEr
     if isinstance(error, RuntimeError | ImportError | sqlite3.Error) or _from_safetensors(error):
         text = str(error).lower()
         kind = next((kind for kind, parts in _TEXTS if any(part in text for part in parts)), None)
-        if kind is _DISK and folder is not None and _is_full(folder):
+        if kind is _DISK and folder is not None and disk_is_full(folder):
             kind = _FULL
         if kind is not None and not (kind is _MEMORY and _beyond_the_machine(text)):
             return _error(kind, error)
@@ -185,7 +185,8 @@ def _from_safetensors(error: BaseException) -> bool:
     return type(error).__name__ == "SafetensorError"  # its package takes long to import
 
 
-def _is_full(folder: Path) -> bool:
+def disk_is_full(folder: Path) -> bool:
+    """Tell whether the disk of a folder has no room left to speak of."""
     try:
         return shutil.disk_usage(folder).free < _ALMOST_NOTHING
     except OSError:

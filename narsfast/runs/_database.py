@@ -45,30 +45,52 @@ _TABLES = (
 )
 
 
-def connect_for_writing(file: Path) -> sqlite3.Connection:
+def connect_for_writing(file: Path, locks: bool = True) -> sqlite3.Connection:
     """Open or create `file`: write-ahead log, every commit on the disk before it returns.
 
+    Args:
+        file: The database.
+        locks: Whether its disk has locks. Where not, the database has a journal in the place of the log, and readers
+            make copies.
+
     Raises:
+        MachineError: The disk is full, or out of reach.
         UserError: The file is no SQLite database.
     """
-    connection = _connect(file, "rwc")
     try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA foreign_keys = ON")
+        if locks:
+            return _configured(_connect(file, "rwc"), "PRAGMA journal_mode = WAL")
+        alone = _connect(file, "rwc&vfs=unix-none")
+        return _configured(alone, "PRAGMA locking_mode = EXCLUSIVE", "PRAGMA journal_mode = DELETE")
     except sqlite3.DatabaseError as error:
-        connection.close()
         raise (machine_error(error, file.parent) or _not_a_run(file, error)) from error
+
+
+def _configured(connection: sqlite3.Connection, *pragmas: str) -> sqlite3.Connection:
+    """Set what holds for one connection; close it where that fails."""
+    try:
+        for pragma in (*pragmas, "PRAGMA synchronous = FULL", "PRAGMA foreign_keys = ON"):
+            connection.execute(pragma).fetchall()
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
-def connect_for_reading(file: Path) -> sqlite3.Connection:
+def connect_for_reading(file: Path, locks: bool = True) -> sqlite3.Connection:
     """Open `file` read only, while a driver writes, after it was killed, and from a read-only directory.
 
+    Args:
+        file: The database.
+        locks: Whether its disk has locks.
+
     Raises:
+        MachineError: It cannot be reached.
         UserError: The file is no SQLite database.
     """
     try:
+        if not locks:
+            return _read_into_memory(file)
         connection = _connect(file, "ro")
         try:
             connection.execute("SELECT count(*) FROM sqlite_master")
@@ -82,15 +104,13 @@ def connect_for_reading(file: Path) -> sqlite3.Connection:
 
 
 def _read_into_memory(file: Path) -> sqlite3.Connection:
-    """Copy a database with its log to where there is room for the log's index, and read it from there into memory.
-
-    Nobody can be writing to it: a driver would have made the index.
-    """
+    """Copy a database with its log or journal to where both can be used, and read it from there into memory."""
     with tempfile.TemporaryDirectory(prefix="narsfast-") as folder:
-        for name in (file.name, f"{file.name}-wal"):
+        for name in (file.name, f"{file.name}-wal", f"{file.name}-journal"):
             if file.with_name(name).exists():
                 shutil.copyfile(file.with_name(name), Path(folder, name))
-        with closing(_connect(Path(folder, file.name), "rw")) as copy:
+        with closing(_connect(Path(folder, file.name), "rw&vfs=unix-none")) as copy:
+            copy.execute("PRAGMA locking_mode = EXCLUSIVE")  # without locks, a log is read in no other mode
             memory = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
             copy.backup(memory)
     return memory

@@ -29,11 +29,15 @@ class DriverLock:
     Args:
         directory: An existing directory.
 
+    Attributes:
+        locks: Whether the disk has locks.
+
     Raises:
         UserError: Another process (or another `DriverLock` of this one) holds it; the process id is named.
     """
 
     def __init__(self, directory: Path) -> None:
+        self.locks = True
         self._descriptor = os.open(directory / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             self._take(directory)
@@ -60,18 +64,32 @@ class DriverLock:
             )
             if (holder := _living_holder(self._descriptor)) is not None:
                 raise _driven(directory, holder) from None
+            self.locks = False
             text = f"{os.getpid()} {_began(os.getpid())} {platform.node()}\n"
-        os.pwrite(self._descriptor, text.encode(), 0)
-        os.ftruncate(self._descriptor, len(text.encode()))
+        _write(self._descriptor, text)
 
     def release(self) -> None:
         """Lets go; a second call does nothing."""
         if self in _held:
             _held.discard(self)
-            with suppress(OSError):  # the disk may be gone
-                if _without_lock(self._descriptor):
-                    os.ftruncate(self._descriptor, 0)
+            if not self.locks:
+                with suppress(OSError):  # the disk may be gone
+                    _write(self._descriptor, f"0 0 {platform.node()}\n")
             os.close(self._descriptor)
+
+
+def disk_has_locks(directory: Path) -> bool:
+    """Tell whether the last driver of `directory` found that its disk has locks."""
+    try:
+        descriptor = os.open(directory / LOCK_FILE, os.O_RDONLY)
+    except OSError:
+        return True
+    try:
+        return not _without_lock(descriptor)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
 
 
 def driver_of(directory: Path) -> int | None:
@@ -107,6 +125,12 @@ def _try_lock(descriptor: int, kind: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _write(descriptor: int, text: str) -> None:
+    content = text.encode()
+    os.pwrite(descriptor, content, 0)
+    os.ftruncate(descriptor, len(content))
 
 
 def _words(descriptor: int) -> list[str]:

@@ -29,7 +29,7 @@ from narsfast.errors import UserError
 from . import _database as database
 from ._facts import Facts
 from ._legible import checked, damaged, legible
-from ._lock import LOCK_FILE, DriverLock, driver_of
+from ._lock import LOCK_FILE, DriverLock, disk_has_locks, driver_of
 from ._records import Batch, BatchState, InFlight, PickedCandidate, Purpose, Result, RunState
 
 _P = ParamSpec("_P")
@@ -101,7 +101,7 @@ class RunStore:
         except OSError as error:
             raise UserError(f"{path} cannot hold a run ({error}): name a directory to write to") from error
         try:
-            connection = database.connect_for_writing(path / database.DATABASE_FILE)
+            connection = database.connect_for_writing(path / database.DATABASE_FILE, lock.locks)
             try:
                 run = cls(path, connection, lock)
                 with run._legible():
@@ -125,7 +125,7 @@ class RunStore:
         file = path / database.DATABASE_FILE
         if not file.is_file():
             raise UserError(f"{path} holds no run: name a directory that `narsfast run` made")
-        connection = database.connect_for_reading(file)
+        connection = database.connect_for_reading(file, disk_has_locks(path))
         try:
             if not database.is_initialized(connection, file):
                 raise UserError(f"{path} holds a run that stopped before it was stored: start it again")
@@ -145,7 +145,7 @@ class RunStore:
         file = path / database.DATABASE_FILE
         if not file.is_file():
             return None
-        with closing(database.connect_for_reading(file)) as connection:
+        with closing(database.connect_for_reading(file, disk_has_locks(path))) as connection:
             if not database.is_initialized(connection, file):
                 return None
             return cls(path, connection, None).config
