@@ -137,8 +137,8 @@ def evolve(search: Search, added: Sequence[str] = ()) -> list[Family]:
     """Search the best candidates of every budget on the predictor (Algorithm 2).
 
     Args:
-        search: of a run that is optimized; what is missing is done first.
-        added: further budgets, as in ``macs=50M``; they stay with the run.
+        search: Of a run that is optimized; what is missing is done first.
+        added: Further budgets, as in ``macs=50M``; they stay with the run.
 
     Returns:
         One family per budget.
@@ -173,9 +173,9 @@ def pareto(search: Search, statistics: Sequence[str], between: str | None = None
     """Search the whole front of predicted accuracy against one or two statistics.
 
     Args:
-        search: of a run that is optimized; what is missing is done first.
-        statistics: their names.
-        between: bounds of the first one, as in ``50M:100M``; None is all that the pool spans.
+        search: Of a run that is optimized; what is missing is done first.
+        statistics: Their names.
+        between: Bounds of the first one, as in ``50M:100M``; None is all that the pool spans.
 
     Returns:
         The front's candidates, by the first statistic.
@@ -208,7 +208,7 @@ def train(search: Search) -> dict[str, Trial]:
         The trial of each budget's network, by the budget's text.
 
     Raises:
-        UserError: every candidate that the run keeps for a budget ended badly, or the teacher did.
+        UserError: Every candidate that the run keeps for a budget ended badly, or the teacher did.
     """
     families = evolve(search)
     images = len(search.data.val)

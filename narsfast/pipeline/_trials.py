@@ -19,7 +19,7 @@ def evaluate_batch(search: Search, batch: PickedBatch) -> Iterator[Trial]:
     """Train a batch that Algorithm 1 picked, and keep everything about it in the run.
 
     Raises:
-        UserError: no training of the batch ended well.
+        UserError: No training of the batch ended well.
     """
     candidates = store_batch(search, batch)
     stage = f"optimize: batch {batch.index + 1} of {search.config.iterations}"

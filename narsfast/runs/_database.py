@@ -44,7 +44,7 @@ def connect_for_writing(file: Path) -> sqlite3.Connection:
     """Open or create `file`: write-ahead log, every commit on the disk before it returns.
 
     Raises:
-        UserError: the file is no SQLite database.
+        UserError: The file is no SQLite database.
     """
     connection = _connect(file, "rwc")
     try:
@@ -61,7 +61,7 @@ def connect_for_reading(file: Path) -> sqlite3.Connection:
     """Open `file` read only, while a driver writes, after it was killed, and from a read-only directory.
 
     Raises:
-        UserError: the file is no SQLite database.
+        UserError: The file is no SQLite database.
     """
     try:
         connection = _connect(file, "ro")
@@ -113,7 +113,7 @@ def is_initialized(connection: sqlite3.Connection, file: Path) -> bool:
     """Tell whether `initialize` was done, by this version of the store.
 
     Raises:
-        UserError: the tables are another program's or another version's.
+        UserError: The tables are another program's or another version's.
     """
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()

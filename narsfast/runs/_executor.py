@@ -42,12 +42,12 @@ class Executor(ABC):
         """Take on `function(*args, report=callable)`.
 
         Args:
-            function: called with `args` and a callable `report`, which it may call with fractions from 0 to
+            function: Called with `args` and a callable `report`, which it may call with fractions from 0 to
                 1. An importable function, with arguments and a result that pickle.
-            args: its arguments.
-            report: called with 0.0 when the function begins and then with each fraction that it reports;
+            args: Its arguments.
+            report: Called with 0.0 when the function begins and then with each fraction that it reports;
                 possibly from another thread.
-            timeout: seconds from its beginning after which it ends with `TrialTimedOut`.
+            timeout: Seconds from its beginning after which it ends with `TrialTimedOut`.
 
         Returns:
             A future: its exception is what the function raised, `WorkerLost` or `TrialTimedOut`. `cancel()`
@@ -96,16 +96,16 @@ def run_trials(
     """Train all candidates, yield each trial as it ends, and make a trial of every way to end.
 
     Args:
-        executor: where the trainings run.
-        function: the training, called as `function(task, report=callable)`.
-        tasks: one per candidate.
-        timeout: seconds for each.
-        started: called with a task when its training begins; possibly from another thread.
-        report: called with a task and the fraction of it that is done; possibly from another thread.
+        executor: Where the trainings run.
+        function: The training, called as `function(task, report=callable)`.
+        tasks: One per candidate.
+        timeout: Seconds for each.
+        started: Called with a task when its training begins; possibly from another thread.
+        report: Called with a task and the fraction of it that is done; possibly from another thread.
 
     Raises:
-        UserError: as raised by `function`; what the user must fix is no property of a candidate.
-        CancelledError: the executor was shut down.
+        UserError: As raised by `function`; what the user must fix is no property of a candidate.
+        CancelledError: The executor was shut down.
     """
     watches = {}
     for task in tasks:

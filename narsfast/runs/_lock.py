@@ -23,10 +23,10 @@ class DriverLock:
     """Holds the lock of a run's directory from construction to `release`.
 
     Args:
-        directory: an existing directory.
+        directory: An existing directory.
 
     Raises:
-        UserError: another process (or another `DriverLock` of this one) holds it; the process id is named.
+        UserError: Another process (or another `DriverLock` of this one) holds it; the process id is named.
     """
 
     def __init__(self, directory: Path) -> None:

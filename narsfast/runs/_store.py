@@ -46,7 +46,7 @@ class RunStore:
     A context manager that closes it; any thread may use it.
 
     Attributes:
-        facts: what the run knows beside trials, typed.
+        facts: What the run knows beside trials, typed.
     """
 
     def __init__(self, path: Path, connection: sqlite3.Connection, lock: DriverLock | None) -> None:
@@ -68,12 +68,12 @@ class RunStore:
         A run that has picked no batch yet has nothing to lose: it starts over with another configuration.
 
         Args:
-            path: directory of the run; made when it is not there.
-            config: configuration in JSON types; None resumes with whatever is stored.
-            growing: keys of the configuration of which a resumed run may have other values.
+            path: Directory of the run; made when it is not there.
+            config: Configuration in JSON types; None resumes with whatever is stored.
+            growing: Keys of the configuration of which a resumed run may have other values.
 
         Raises:
-            UserError: the run has another driver, another configuration (every difference is named) or
+            UserError: The run has another driver, another configuration (every difference is named) or
                 another format; the directory holds other things; or there is no run and `config` is None.
         """
         path = Path(path)
@@ -102,7 +102,7 @@ class RunStore:
         """Open the run in `path` for reading.
 
         Raises:
-            UserError: there is no run, or one of another format.
+            UserError: There is no run, or one of another format.
         """
         path = Path(path)
         file = path / database.DATABASE_FILE
@@ -122,7 +122,7 @@ class RunStore:
         """Return the configuration of the run in `path`, None when there is no run.
 
         Raises:
-            UserError: it is one of another format.
+            UserError: It is one of another format.
         """
         file = Path(path) / database.DATABASE_FILE
         if not file.is_file():
@@ -190,7 +190,7 @@ class RunStore:
         """Store a batch; do nothing when the same is stored already.
 
         Raises:
-            RunConflict: the batch is stored with other content.
+            RunConflict: The batch is stored with other content.
         """
         rows = [
             (
@@ -247,7 +247,7 @@ class RunStore:
         """Store a training that has ended; do nothing when it is stored with the same curve and outcome.
 
         Raises:
-            RunConflict: the candidate is stored for this purpose with another curve, outcome or number of
+            RunConflict: The candidate is stored for this purpose with another curve, outcome or number of
                 epochs.
         """
         curve = database.dump([float(accuracy) for accuracy in trial.curve])
@@ -291,7 +291,7 @@ class RunStore:
         """Store a line of the final table; do nothing when the same is stored.
 
         Raises:
-            RunConflict: the budget has another result.
+            RunConflict: The budget has another result.
         """
         row = (
             result.budget,

@@ -300,8 +300,8 @@ def labeled(count, seed):
 def test_data_from_memory_is_kept_in_the_run(tmp_path, smallest):
     """Other processes and a resumed run read it there."""
     data = {"train": labeled(64, 0), "val": labeled(20, 1), "test": labeled(20, 2)}
-    options = {**smallest, "final_epochs": 1}
-    run = nf.search(tmp_path / "run", data=data, workers=2, **options)
+    options = {**smallest, "data": data, "final_epochs": 1}
+    run = nf.search(tmp_path / "run", workers=2, **options)
     assert run.config.data == str((tmp_path / "run" / "data.safetensors").resolve())
     assert len(run.results) == 2
     assert nf.search(tmp_path / "run").results == run.results
