@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from narsfast import create
-from narsfast.arch import Definition, definition_of
+from narsfast.arch import Definition, create, definition_of
 from narsfast.ops import DepthwiseSE, SqueezeExcite
 from narsfast.space import load_space
 

@@ -136,7 +136,7 @@ def check(data: Dataset, user: DataLoader[Any], resolution: int) -> None:
     """Compare the loaders.
 
     Raises:
-        AssertionError: pixels differ, or a batch has another form or other statistics.
+        AssertionError: Pixels differ, or a batch has another form or other statistics.
     """
     std = torch.tensor(data.preprocess.std).view(-1, 1, 1) * 255
     found, expected = (

@@ -22,9 +22,9 @@ class MachineError(UserError):
     command.
 
     Args:
-        what: that could not be done, and why.
-        remedy: what the user can do about it.
-        passing: whether it may pass by itself, so that trying again makes sense.
+        what: That could not be done, and why.
+        remedy: What the user can do about it.
+        passing: Whether it may pass by itself, so that trying again makes sense.
     """
 
     def __init__(self, what: str, remedy: str, passing: bool = True) -> None:

@@ -3,8 +3,10 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 # Makes `bench` importable, also in processes that a test starts. Last, so that an installed narsfast, with its compiled
@@ -15,7 +17,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # workers share the cores, and torch re
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # What takes longest, in order: where workers share the files, it must not be what is left for one of them at the end.
-LONGEST = ("test_wheel.py", "emu", "pipeline", "docs", "training", "cost", "bench")
+# While one of them builds the emulator for its first file, the other has tests that do not wait for it.
+LONGEST = ("test_wheel.py", "emu/test_convolve.py", "pipeline", "docs", "training", "emu", "cost", "bench")
 
 NETWORKS = """
 from torch import nn
@@ -40,9 +43,14 @@ main({rank}, {count}, Path.cwd())
 
 def pytest_collection_modifyitems(items):
     """Begin with the files that take longest; the others keep their order."""
-    ranks = {name: rank for rank, name in enumerate(LONGEST)}
     tests = Path(__file__).parent
-    items.sort(key=lambda item: ranks.get(item.path.relative_to(tests).parts[0], len(ranks)))
+
+    def rank(item):
+        path = item.path.relative_to(tests)
+        found = (rank for rank, part in enumerate(LONGEST) if path.is_relative_to(part))
+        return next(found, len(LONGEST))
+
+    items.sort(key=rank)
 
 
 def _run_ranks(module, folder, count, seconds):
@@ -80,10 +88,47 @@ def without_onnx():
         yield
 
 
+@pytest.fixture(scope="module")
+def short_pretraining():
+    """Pretrain in few steps, where nothing is asked of the predictor."""
+    from narsfast.predictor import _pretraining
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_pretraining, "SCHEDULE", replace(_pretraining.SCHEDULE, steps=100))
+        yield
+
+
+@pytest.fixture
+def few_steps(monkeypatch):
+    """Fit predictors in a tenth of their steps, where nothing is asked of their quality."""
+    from narsfast.predictor import _fitting
+
+    for name in ("FROZEN", "UNFROZEN"):
+        schedule = getattr(_fitting, name)
+        monkeypatch.setattr(_fitting, name, replace(schedule, steps=schedule.steps // 10))
+
+
 @pytest.fixture(scope="session")
-def smallest():
-    """Provide the options of the smallest run on the digits that goes through every stage."""
+def few_images(tmp_path_factory):
+    """Write a data set file of some digits, on which trainings are short: 320, 100 and 100 images."""
+    from narsfast.data import dataset_from, load_data, save_dataset
+
+    digits = load_data("digits")
+    splits = []
+    for split, count in ((digits.train, 320), (digits.val, 100), (digits.test, 100)):
+        indices = np.linspace(0, len(split.labels), count, endpoint=False).astype(int)
+        images = [np.asarray(image) for image in split.images.read(indices)]
+        splits.append(list(zip(images, split.labels[indices].tolist(), strict=True)))
+    file = tmp_path_factory.mktemp("data") / "digits.safetensors"
+    save_dataset(dataset_from(*splits, mirror=False), file)
+    return str(file)
+
+
+@pytest.fixture(scope="session")
+def smallest(few_images):
+    """Provide the options of the smallest run that goes through every stage."""
     return {
+        "data": few_images,
         "space": str(Path(__file__).parent / "small.yaml"),
         "pool_size": 64,
         "trials_per_batch": 2,

@@ -10,8 +10,8 @@ def with_flags(sentence: str, flags: Mapping[str, str]) -> str:
     """Put flags in the place of fields: of each in backticks, and of the one that the sentence begins with.
 
     Args:
-        sentence: as in ``pool_size is 8; ... fewer `workers```.
-        flags: of a command's options by their names.
+        sentence: As in ``pool_size is 8; ... fewer `workers```.
+        flags: Of a command's options by their names.
     """
     sentence = re.sub(r"`(\w+)`", lambda found: flags.get(found[1], found[0]), sentence)
     subject = re.match(r"\w+(?=:| is )", sentence)

@@ -37,7 +37,7 @@ def takes(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command options of a run; it is called with those that the user gave, as keywords.
 
     Args:
-        names: of the options, in the order of help.
+        names: Of the options, in the order of help.
     """
     added = [_parameter(RUN_OPTIONS[name]) for name in names]
 

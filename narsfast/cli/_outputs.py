@@ -12,7 +12,7 @@ def check_writable(out: Path) -> None:
     """Make the folder of a file that is written later, and try whether it takes one.
 
     Raises:
-        UserError: it does not, or the file is a folder.
+        UserError: It does not, or the file is a folder.
     """
     try:
         if out.is_dir():

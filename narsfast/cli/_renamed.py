@@ -27,8 +27,8 @@ def present_command(words: Sequence[str], *, quiet: bool) -> list[str]:
     """Return a command and its arguments with the present name of the command.
 
     Args:
-        words: the name and what follows it.
-        quiet: whether to say nothing of an old name, as while a shell asks for completions.
+        words: The name and what follows it.
+        quiet: Whether to say nothing of an old name, as while a shell asks for completions.
     """
     name, *arguments = words
     new = OLD_COMMANDS.get(name)
@@ -47,9 +47,9 @@ def present_options(command: str | None, arguments: Sequence[str], *, quiet: boo
     """Return the arguments of a command with the present names of its options.
 
     Args:
-        command: its name.
-        arguments: what follows the name.
-        quiet: whether to say nothing of old names.
+        command: Its name.
+        arguments: What follows the name.
+        quiet: Whether to say nothing of old names.
     """
     renamed = OLD_OPTIONS | OLD_OPTIONS_OF.get(command or "", {})
     found, old = [], {}

@@ -32,6 +32,6 @@ def make_callable(package: str) -> None:
     """Let a package that is being imported be called.
 
     Args:
-        package: its name, ``__name__``.
+        package: Its name, ``__name__``.
     """
     sys.modules[package].__class__ = CallablePackage

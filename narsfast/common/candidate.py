@@ -18,8 +18,8 @@ class Candidate:
     """An architecture together with the recipe that trains it.
 
     Attributes:
-        architecture: value of each active architecture name.
-        recipe: value of each active recipe name.
+        architecture: Value of each active architecture name.
+        recipe: Value of each active recipe name.
     """
 
     architecture: Mapping[str, Value]

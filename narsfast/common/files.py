@@ -30,7 +30,7 @@ def output_path(path: str | os.PathLike[str]) -> Path:
     """Expand a leading ``~`` of what is to be written.
 
     Raises:
-        UserError: it is the home of nobody, of which no folder of that name should be made.
+        UserError: It is the home of nobody, of which no folder of that name should be made.
     """
     found = expanded(path)
     if str(found).startswith("~"):

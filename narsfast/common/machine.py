@@ -104,8 +104,8 @@ def machine_error(error: BaseException, folder: Path | None = None) -> MachineEr
     """Return what an exception says about the machine; None where it is about something else.
 
     Args:
-        error: the exception.
-        folder: where it was to be written, for libraries that do not tell a full disk from a broken one.
+        error: The exception.
+        folder: Where it was to be written, for libraries that do not tell a full disk from a broken one.
     """
     if isinstance(error, MachineError):
         return error
@@ -130,10 +130,10 @@ def machine_errors(folder: Path | None = None) -> Iterator[None]:
     """Raise what is about the machine as `MachineError`, and everything else as it is.
 
     Args:
-        folder: as for `machine_error`.
+        folder: As for `machine_error`.
 
     Raises:
-        MachineError: the machine could not do what the block wanted.
+        MachineError: The machine could not do what the block wanted.
     """
     try:
         yield
@@ -150,11 +150,11 @@ def persistently(function: Callable[[], _T], what: str) -> _T:
     """Call `function`, and again after a while where the machine could not do it just now.
 
     Args:
-        function: does the same when it is called again.
-        what: names it in what is logged.
+        function: Does the same when it is called again.
+        what: Names it in what is logged.
 
     Raises:
-        MachineError: the machine could not do it in the end either.
+        MachineError: The machine could not do it in the end either.
     """
     for delay in RETRY_DELAYS:
         try:

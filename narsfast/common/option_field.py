@@ -13,7 +13,7 @@ def option_field(name: str) -> Any:
     """Return pydantic's field for an option: its default, its bounds and its description.
 
     Args:
-        name: of the option (`narsfast.common.options.RUN_OPTIONS`), and of the field.
+        name: Of the option (`narsfast.common.options.RUN_OPTIONS`), and of the field.
     """
     option = RUN_OPTIONS[name]
     return Field(

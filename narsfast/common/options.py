@@ -44,16 +44,16 @@ class RunOption:
     """One option of a run.
 
     Attributes:
-        name: keyword of `narsfast.pipeline.resolve_config`.
-        type: of its value.
-        default: what holds where it is not given.
-        panel: heading that it stands under in help and documentation.
-        description: sentences that say what it is.
-        metavar: what its value is called; None is by its type.
-        unset: what a default of None stands for, in words.
-        minimum: smallest value; None is no bound.
-        maximum: largest value; None is no bound.
-        above: what the value must be larger than; None is no bound.
+        name: Keyword of `narsfast.pipeline.resolve_config`.
+        type: Of its value.
+        default: What holds where it is not given.
+        panel: Heading that it stands under in help and documentation.
+        description: Sentences that say what it is.
+        metavar: What its value is called; None is by its type.
+        unset: What a default of None stands for, in words.
+        minimum: Smallest value; None is no bound.
+        maximum: Largest value; None is no bound.
+        above: What the value must be larger than; None is no bound.
     """
 
     name: str

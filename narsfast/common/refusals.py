@@ -36,9 +36,9 @@ def refusable(operation: str, consequence: str, *further: int) -> Iterator[None]
     """Go on where the disk refuses what the block tries; this is told once per process.
 
     Args:
-        operation: what is tried.
-        consequence: what follows from doing without.
-        further: numbers of errors by which this operation is refused, beside the usual ones.
+        operation: What is tried.
+        consequence: What follows from doing without.
+        further: Numbers of errors by which this operation is refused, beside the usual ones.
     """
     try:
         yield

@@ -25,7 +25,7 @@ def upgrade_stored(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return a stored configuration in the present names, which it may have already.
 
     Args:
-        config: configuration of a run that this version or version 0.1 made.
+        config: Configuration of a run that this version or version 0.1 made.
     """
     return {OLD_FIELDS.get(name, name): value for name, value in config.items()}
 
@@ -34,10 +34,10 @@ def upgrade_given(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return options of the user in the present names; each old name is logged once per process.
 
     Args:
-        options: what the user said.
+        options: What the user said.
 
     Raises:
-        UserError: an option is given by its old name and by its present one.
+        UserError: An option is given by its old name and by its present one.
     """
     for old in OLD_FIELDS.keys() & options.keys():
         new = OLD_FIELDS[old]

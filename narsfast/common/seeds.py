@@ -9,8 +9,8 @@ def derive_seed(seed: int, *keys: str | int) -> int:
     """Derive the seed of one purpose.
 
     Args:
-        seed: seed of the run.
-        keys: what the random numbers are for, as in ``("final", candidate_id)``.
+        seed: Seed of the run.
+        keys: What the random numbers are for, as in ``("final", candidate_id)``.
 
     Returns:
         A number in [0, 2**63), the same on every machine.

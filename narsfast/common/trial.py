@@ -24,12 +24,12 @@ class Trial:
     """One training of one candidate.
 
     Attributes:
-        candidate: id of the candidate (`narsfast.space.Space.ids`).
-        curve: validation accuracy in percent after each epoch trained, up to where the training ended.
+        candidate: Id of the candidate (`narsfast.space.Space.ids`).
+        curve: Validation accuracy in percent after each epoch trained, up to where the training ended.
         outcome: ``ok``, or why the curve is shorter than asked for.
-        epochs: number of epochs asked for.
+        epochs: Number of epochs asked for.
         seconds: wall-clock seconds of the training.
-        message: one line on an outcome other than ``ok``, else empty.
+        message: One line on an outcome other than ``ok``, else empty.
     """
 
     candidate: str
@@ -57,7 +57,7 @@ class Fit:
     """One fit of the predictor to the labels of trials.
 
     Attributes:
-        trials: number of labels.
+        trials: Number of labels.
         taus: cross-validated Kendall tau of the predictor and its rivals (`narsfast.predictor.compare_regressors`).
     """
 

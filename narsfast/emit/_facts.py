@@ -17,17 +17,17 @@ class DataFacts:
     """What a network must know of the data it was trained on to be used elsewhere.
 
     Attributes:
-        name: the data as the user named it, ``digits`` or a folder.
-        classes: class names in the order of the logits.
-        in_chans: channels of an image, 1 (gray) or 3 (RGB).
-        mean: per-channel mean subtracted from images scaled to 0..1.
-        std: per-channel standard deviation the images are divided by afterwards.
-        crop: side of the centered square that is looked at, as a share of the image's shorter side.
-        mirror: whether training may flip images left to right.
-        area: smallest and largest share of the image's area that a training crop takes.
-        ratio: smallest and largest width / height of a training crop.
-        images: number of images of each split, ``{"train": n, "val": n, "test": n}``.
-        chance: percent of the validation split that its largest class holds, None where unknown.
+        name: The data as the user named it, ``digits`` or a folder.
+        classes: Class names in the order of the logits.
+        in_chans: Channels of an image, 1 (gray) or 3 (RGB).
+        mean: Per-channel mean subtracted from images scaled to 0..1.
+        std: Per-channel standard deviation the images are divided by afterwards.
+        crop: Side of the centered square that is looked at, as a share of the image's shorter side.
+        mirror: Whether training may flip images left to right.
+        area: Smallest and largest share of the image's area that a training crop takes.
+        ratio: Smallest and largest width / height of a training crop.
+        images: Number of images of each split, ``{"train": n, "val": n, "test": n}``.
+        chance: Percent of the validation split that its largest class holds, None where unknown.
     """
 
     name: str
@@ -71,18 +71,18 @@ class Measurements:
     """What is known of one found network when it is emitted. Accuracies are in percent.
 
     Attributes:
-        budget: label of the budget it was found for, ``macs<=1M``; ``the recipe`` of one network; `GIVEN`.
-        statistics: name -> value, as counted; ``peak_memory`` in bytes at float32, batch 1.
-        predicted: what the predictor promised (accuracy at the early-stop epoch on the validation split).
-        validation: accuracy on the validation split after the full training.
-        test: accuracy on the test split, measured once.
-        epochs: epochs of the full training.
-        seed: seed of the full training.
-        candidate: id of the candidate.
-        seconds: duration of the full training.
-        optim_backend: who computed the optimizer's step (`narsfast.training.resolve_backend`).
-        distillation: teacher, weight and temperature of the full training; None where it had no teacher.
-        passed_over: better predicted candidates whose full training did not end well: candidate, predicted, outcome and
+        budget: Label of the budget it was found for, ``macs<=1M``; ``the recipe`` of one network; `GIVEN`.
+        statistics: Name -> value, as counted; ``peak_memory`` in bytes at float32, batch 1.
+        predicted: What the predictor promised (accuracy at the early-stop epoch on the validation split).
+        validation: Accuracy on the validation split after the full training.
+        test: Accuracy on the test split, measured once.
+        epochs: Epochs of the full training.
+        seed: Seed of the full training.
+        candidate: Id of the candidate.
+        seconds: Duration of the full training.
+        optim_backend: Who computed the optimizer's step (`narsfast.training.resolve_backend`).
+        distillation: Teacher, weight and temperature of the full training; None where it had no teacher.
+        passed_over: Better predicted candidates whose full training did not end well: candidate, predicted, outcome and
             message of each.
     """
 

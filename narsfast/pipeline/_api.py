@@ -40,24 +40,24 @@ def search(
     """Find networks and their recipes for all budgets, or resume the search in `out`.
 
     Args:
-        out: the run directory.
+        out: The run directory.
         data: ``digits``, a folder of images, a `Dataset`, or three torch data sets of (image, label) as a tuple
             (train, validation, test).
-        space: a space, its name or its file.
-        budgets: bounds for each network asked for.
-        evaluate: trains the candidates of the search in the place of narsfast's trainer: given candidates and a number
+        space: A space, its name or its file.
+        budgets: Bounds for each network asked for.
+        evaluate: Trains the candidates of the search in the place of narsfast's trainer: given candidates and a number
             of epochs, it yields a `Trial` per candidate. The run then ends with the families: full trainings are the
             user's, too.
-        executor: where trainings run; it is not shut down.
-        statistics: further statistics by name, each a function of a list of candidates to as many numbers; budgets may
+        executor: Where trainings run; it is not shut down.
+        statistics: Further statistics by name, each a function of a list of candidates to as many numbers; budgets may
             bound them.
-        workers: trainings at once; the default is one per CPU core, or per GPU.
-        progress: told of every long stage; the default is a bar in a notebook, and nothing elsewhere.
-        retry_failed: whether trainings of the run that failed, were lost, ran out of time or memory are tried again.
-        options: see below; None leaves one as it is.
+        workers: Trainings at once; the default is one per CPU core, or per GPU.
+        progress: Told of every long stage; the default is a bar in a notebook, and nothing elsewhere.
+        retry_failed: Whether trainings of the run that failed, were lost, ran out of time or memory are tried again.
+        options: See below; None leaves one as it is.
 
     Raises:
-        UserError: what was given cannot be used, or the run was made with other options.
+        UserError: What was given cannot be used, or the run was made with other options.
     """
     own = Own(
         evaluate, executor, dict(statistics or {}), data if not isinstance(data, str | Path | None) else None

@@ -20,8 +20,8 @@ class AskedCandidate(Candidate):
     """A candidate that is to be trained.
 
     Attributes:
-        epochs: how long.
-        seed: of its training, from the run's seed.
+        epochs: How long.
+        seed: Of its training, from the run's seed.
     """
 
     epochs: int = 0
@@ -32,7 +32,7 @@ class AskTell:
     """Hands out candidates of the batch under way, and picks the next batch when all of it are told.
 
     Args:
-        search: of a run, opened for writing; what is missing before the optimization is done first.
+        search: Of a run, opened for writing; what is missing before the optimization is done first.
     """
 
     def __init__(self, search: Search) -> None:
@@ -73,14 +73,14 @@ class AskTell:
         """Store a trial.
 
         Args:
-            candidate: one that was asked for, or its id.
-            curve: validation accuracy in percent after each epoch.
-            outcome: how the training ended; one that was lost is no trial, and its candidate is to be asked for again.
-            seconds: that it took.
-            message: one line on an outcome other than ``ok``.
+            candidate: One that was asked for, or its id.
+            curve: Validation accuracy in percent after each epoch.
+            outcome: How the training ended; one that was lost is no trial, and its candidate is to be asked for again.
+            seconds: That it took.
+            message: One line on an outcome other than ``ok``.
 
         Raises:
-            UserError: the candidate was not asked for or is told already, or the curve does not fit the outcome.
+            UserError: The candidate was not asked for or is told already, or the curve does not fit the outcome.
         """
         name = candidate if isinstance(candidate, str) else candidate.id
         asked = self._waiting.get(name)

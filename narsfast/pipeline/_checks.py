@@ -20,7 +20,7 @@ def wanted_budgets(search: Search, texts: Iterable[str]) -> dict[str, Budget]:
     """Return the budgets by their texts, one family each; of one network's recipe the one without bounds.
 
     Raises:
-        UserError: a text is no budget, or one is given for one network.
+        UserError: A text is no budget, or one is given for one network.
     """
     if search.config.model is not None:
         for text in texts:
@@ -60,7 +60,7 @@ def refuse_front(search: Search, statistics: Iterable[str]) -> None:
     """Refuse a front against statistics that the run does not count.
 
     Raises:
-        UserError: naming the first; or the run has one network, whose cost is one.
+        UserError: Naming the first; or the run has one network, whose cost is one.
     """
     if search.config.model is not None:
         raise UserError(

@@ -37,11 +37,11 @@ class RunConfig(TrainerSettings):
 
     Attributes:
         data: ``digits``, a folder of images or a stored data set (absolute path), see `narsfast.data.DataSource`.
-        space: the space as plain data (`Space.to_dict`), with fixed fields already applied.
-        pool_bounds: bounds of the pool on statistics, as in ``macs=2M:40M``; None is the whole space.
-        budgets: bounds for each network asked for, as in ``macs=50M,params=3M``.
-        latency: which latency table the run has (`LatencyTable.label`); None is without that statistic.
-        extra_statistics: names of statistics that functions of a Python user count.
+        space: The space as plain data (`Space.to_dict`), with fixed fields already applied.
+        pool_bounds: Bounds of the pool on statistics, as in ``macs=2M:40M``; None is the whole space.
+        budgets: Bounds for each network asked for, as in ``macs=50M,params=3M``.
+        latency: Which latency table the run has (`LatencyTable.label`); None is without that statistic.
+        extra_statistics: Names of statistics that functions of a Python user count.
     """
 
     data: str
@@ -84,14 +84,14 @@ def resolve_config(options: Mapping[str, Any], stored: Mapping[str, Any] | None 
     """Complete the options of the user.
 
     Args:
-        options: what the user said. Keys of `RunConfig`, with ``space`` a name or a file, ``budgets`` and
+        options: What the user said. Keys of `RunConfig`, with ``space`` a name or a file, ``budgets`` and
             ``pool_bounds`` as text (``macs=50M``), ``latency`` the file of a latency table, ``recipe_space``: the name
             of one that widens the space's recipe, and ``fix``: a mapping from field to value. ``baselines`` are added to
             those of the run.
-        stored: configuration of a run that goes on: the base for whatever the user did not say.
+        stored: Configuration of a run that goes on: the base for whatever the user did not say.
 
     Raises:
-        UserError: an option is unknown, out of its range or does not fit the space.
+        UserError: An option is unknown, out of its range or does not fit the space.
     """
     given = upgrade_given(options)
     config = upgrade_stored(stored or {})
@@ -178,7 +178,7 @@ def resolve_space(given: Mapping[str, Any], stored: Mapping[str, Any] | None = N
         The data (`narsfast.data.DataSource.text`), and the space with what is fixed; of one model, its recipes.
 
     Raises:
-        UserError: as `resolve_config`.
+        UserError: As `resolve_config`.
     """
     stored = stored or {}
     data = DataSource.parse(given.get("data", stored.get("data", RUN_OPTIONS["data"].default)))

@@ -140,7 +140,7 @@ def self_check() -> None:
     """Run one fused block beside its plain twin, and one native search beside its numpy twin.
 
     Raises:
-        RuntimeError: their results differ; one sentence.
+        RuntimeError: Their results differ; one sentence.
     """
     _check_block()
     _check_search()

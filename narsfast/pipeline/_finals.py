@@ -31,12 +31,12 @@ def select_final(family: Family, finals: Mapping[str, Trial], images: int) -> Fo
     on the validation split is taken.
 
     Args:
-        family: of the budget.
-        finals: full trainings so far, by candidate.
-        images: number of images in the validation split.
+        family: Of the budget.
+        finals: Full trainings so far, by candidate.
+        images: Number of images in the validation split.
 
     Raises:
-        UserError: every candidate that the run keeps for the budget ended badly.
+        UserError: Every candidate that the run keeps for the budget ended badly.
     """
     candidates = family.candidates
     wanted = next((c for c in candidates if c.id not in finals or finals[c.id].outcome == "ok"), None)

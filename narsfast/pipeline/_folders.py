@@ -17,8 +17,8 @@ def family_folders(budgets: Iterable[str], known: Mapping[str, str]) -> dict[str
     Two budgets whose texts differ only in characters that have no place in a name, and long ones, get a part of a hash.
 
     Args:
-        budgets: texts of all budgets of the run, in its order.
-        known: folders that exist, by their budgets' texts; they stay as they are.
+        budgets: Texts of all budgets of the run, in its order.
+        known: Folders that exist, by their budgets' texts; they stay as they are.
     """
     folders = {text: Path(known[text]) for text in known}
     for text in budgets:

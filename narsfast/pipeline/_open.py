@@ -47,16 +47,16 @@ def open_search(
     """Open a run directory for writing: a new one, or one that is resumed.
 
     Args:
-        out: the run directory.
-        options: what the user said (`narsfast.pipeline._config.resolve_config`); None to resume with what is stored.
-        workers: trials at once, each in a process of its own; None is one a core, or where trials train on
+        out: The run directory.
+        options: What the user said (`narsfast.pipeline._config.resolve_config`); None to resume with what is stored.
+        workers: Trials at once, each in a process of its own; None is one a core, or where trials train on
             GPUs one for as many GPUs as a trial takes.
-        progress: told of every long stage.
-        own: what the user brings.
-        retry_failed: whether trainings of the run that failed, were lost, ran out of time or memory are tried again.
+        progress: Told of every long stage.
+        own: What the user brings.
+        retry_failed: Whether trainings of the run that failed, were lost, ran out of time or memory are tried again.
 
     Raises:
-        UserError: another process writes to the run, or the run was made with other options.
+        UserError: Another process writes to the run, or the run was made with other options.
     """
     out, own = output_path(out), own or Own()
     stored = RunStore.stored_config(out)
@@ -140,7 +140,7 @@ def _keep_data(run: RunStore, config: RunConfig, data: Any) -> None:
     """Write the user's data into the run, where every process and a resumed run read the same pixels.
 
     Raises:
-        UserError: it is not what the run was created with.
+        UserError: It is not what the run was created with.
     """
     file = Path(config.data)
     resolution = max(int(value) for value in Space.from_dict(config.space).values("resolution"))

@@ -28,10 +28,10 @@ class Own:
     """What the user brings.
 
     Attributes:
-        evaluate: trains the candidates of the search in the place of narsfast's trainer.
-        executor: where trainings run; it is not shut down.
-        statistics: further statistics by name, which budgets may bound.
-        data: three splits in memory, in the place of a folder.
+        evaluate: Trains the candidates of the search in the place of narsfast's trainer.
+        executor: Where trainings run; it is not shut down.
+        statistics: Further statistics by name, which budgets may bound.
+        data: Three splits in memory, in the place of a folder.
     """
 
     evaluate: Evaluate | None = None

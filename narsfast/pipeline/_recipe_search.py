@@ -28,7 +28,7 @@ def refuse_bounds(given: Mapping[str, Any]) -> None:
     """Bounds on statistics have no meaning where all candidates are one network.
 
     Raises:
-        UserError: naming the option.
+        UserError: Naming the option.
     """
     for name in ("budgets", "pool_bounds", "latency"):
         if given.get(name):
@@ -44,12 +44,12 @@ def recipe_space(space: Space, model: str, fix: Mapping[str, Any]) -> Space:
     definition's own, else the middle one of the space (the lower of two); it need not be one of the space.
 
     Args:
-        space: whose recipe fields are searched; the result of this function is taken as well.
-        model: reference of the network (`narsfast.arch.create_model`).
-        fix: values of recipe fields, and `resolution` in pixels.
+        space: Whose recipe fields are searched; the result of this function is taken as well.
+        model: Reference of the network (`narsfast.arch.create_model`).
+        fix: Values of recipe fields, and `resolution` in pixels.
 
     Raises:
-        UserError: there is no such network, or a fixed value cannot be taken.
+        UserError: There is no such network, or a fixed value cannot be taken.
     """
     given = dict(fix)
     resolution = given.pop("resolution", None)
@@ -88,7 +88,7 @@ def network_statistics(spec: NetworkSpec, data: Dataset) -> dict[str, int]:
     """Count what a network costs on images of the data, by the names of the statistics.
 
     Raises:
-        UserError: there is no such network, or it cannot take images of the data at its resolution.
+        UserError: There is no such network, or it cannot take images of the data at its resolution.
     """
     network = spec.build(len(data.classes), data.in_chans)
     try:

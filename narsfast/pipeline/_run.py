@@ -38,19 +38,19 @@ class TrialRow:
     """One training of a run, with what was trained.
 
     Attributes:
-        candidate: id of the candidate; of a baseline its reference.
+        candidate: Id of the candidate; of a baseline its reference.
         purpose: ``search``, ``final`` or ``baseline``.
-        batch: number of the batch that picked it, from 0; None where no batch did.
-        score: accuracy in percent that the predictor expected when it picked the candidate.
-        label: what the predictor learns of it, percent; None before the early-stop epoch is known.
-        curve: validation accuracy in percent after each epoch.
-        epochs: asked for.
-        outcome: how the training ended.
-        message: one line on an outcome other than ``ok``.
-        seconds: that it took.
-        architecture: value of each active architecture name.
-        recipe: value of each active recipe name.
-        statistics: what the architecture costs.
+        batch: Number of the batch that picked it, from 0; None where no batch did.
+        score: Accuracy in percent that the predictor expected when it picked the candidate.
+        label: What the predictor learns of it, percent; None before the early-stop epoch is known.
+        curve: Validation accuracy in percent after each epoch.
+        epochs: Asked for.
+        outcome: How the training ended.
+        message: One line on an outcome other than ``ok``.
+        seconds: That it took.
+        architecture: Value of each active architecture name.
+        recipe: Value of each active recipe name.
+        statistics: What the architecture costs.
     """
 
     candidate: str
@@ -73,17 +73,17 @@ class FoundNetwork:
     """The network that a run found for one budget.
 
     Attributes:
-        budget: text of the budget, as in ``macs=50M``.
-        candidate: architecture and recipe by the names of the space.
-        architecture: what `narsfast.create_model` builds: a definition, or the reference of the one network whose
+        budget: Text of the budget, as in ``macs=50M``.
+        candidate: Architecture and recipe by the names of the space.
+        architecture: What `narsfast.create_model` builds: a definition, or the reference of the one network whose
             recipe is searched.
-        recipe: to train it with.
-        statistics: what it costs.
-        predicted: accuracy in percent that the predictor expects at the early-stop epoch.
-        std: the predictor's stated deviation, percent.
-        validation: accuracy in percent on the validation split; None before it is trained fully.
-        test: accuracy in percent on the test split; None before it is tested.
-        directory: its folder; None before it is emitted.
+        recipe: To train it with.
+        statistics: What it costs.
+        predicted: Accuracy in percent that the predictor expects at the early-stop epoch.
+        std: The predictor's stated deviation, percent.
+        validation: Accuracy in percent on the validation split; None before it is trained fully.
+        test: Accuracy in percent on the test split; None before it is tested.
+        directory: Its folder; None before it is emitted.
     """
 
     budget: str
@@ -101,7 +101,7 @@ class FoundNetwork:
         """Return the trained network on the CPU, in evaluation mode.
 
         Raises:
-            UserError: it is not emitted yet.
+            UserError: It is not emitted yet.
         """
         if self.directory is None:
             raise UserError(f"budget {self.budget}: its network is not emitted yet; let the run end")
@@ -115,12 +115,12 @@ class Run:
     a context manager that closes it.
 
     Args:
-        path: the directory.
-        progress: told of long stages by `ask` and `tell`.
-        own: what the maker of the run brought.
+        path: The directory.
+        progress: Told of long stages by `ask` and `tell`.
+        own: What the maker of the run brought.
 
     Raises:
-        UserError: there is no run.
+        UserError: There is no run.
     """
 
     def __init__(self, path: str | Path, progress: Progress = silent, own: Own | None = None) -> None:
@@ -194,7 +194,7 @@ class Run:
         """The fitted predictor.
 
         Raises:
-            UserError: the search has not ended.
+            UserError: The search has not ended.
         """
         if self.state.stage not in ("evolve", "train", "emit", "done"):
             raise UserError(f"run: {self.path} has no fitted predictor yet; its batches are not all trained")
@@ -205,10 +205,10 @@ class Run:
         """Return the network of a budget.
 
         Args:
-            budget: as in ``macs=50M`` or ``Budget(macs=50e6)``; None where the run has one.
+            budget: As in ``macs=50M`` or ``Budget(macs=50e6)``; None where the run has one.
 
         Raises:
-            UserError: the run has no such budget, or nothing is found yet.
+            UserError: The run has no such budget, or nothing is found yet.
         """
         families = {family.budget: family for family in self.families}
         if not families:
@@ -310,7 +310,7 @@ class Run:
         """Return accuracy in percent and its standard deviation as the predictor expects them, one per candidate.
 
         Raises:
-            UserError: as `predictor`; or a candidate is not of the space.
+            UserError: As `predictor`; or a candidate is not of the space.
         """
         mean, std = self.predictor.predict(self.space.encode(list(candidates)))
         return mean.tolist(), std.tolist()
@@ -322,7 +322,7 @@ class Run:
         told is asked again when the run is opened the next time.
 
         Raises:
-            UserError: another process drives the run.
+            UserError: Another process drives the run.
         """
         return self._asking().ask(n)
 

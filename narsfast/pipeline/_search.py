@@ -25,10 +25,10 @@ class Search:
     """What the stages of one run share: its space, data, statistics and executor, each made when first used.
 
     Attributes:
-        store: the run directory, opened for writing.
-        config: its configuration.
-        progress: told of every long stage.
-        own: what the user brings.
+        store: The run directory, opened for writing.
+        config: Its configuration.
+        progress: Told of every long stage.
+        own: What the user brings.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Search:
         """The images in three splits.
 
         Raises:
-            UserError: they are not those that the run was created with.
+            UserError: They are not those that the run was created with.
         """
         data = shared_data(self.config.data, self.resolution, self.config.mirror)
         found = data.fingerprint()
@@ -124,7 +124,7 @@ class Search:
         """What the network costs whose recipe is searched; empty where the architecture is searched too.
 
         Raises:
-            UserError: the network cannot take the images.
+            UserError: The network cannot take the images.
         """
         model = self.config.model
         return {} if model is None else network_statistics(NetworkSpec(model, self.resolution), self.data)

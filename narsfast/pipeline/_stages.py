@@ -25,7 +25,7 @@ from narsfast.errors import UserError
 from narsfast.predictor import DamagedPredictorError, Predictor, load_predictor, save_predictor
 from narsfast.predictor import pretrain as pretrain_predictor
 from narsfast.report import write_report
-from narsfast.runs import Family, FoundCandidate, Result, passed_over
+from narsfast.runs import Family, FoundCandidate, Result, forget_unpicked, passed_over
 from narsfast.search import IterativeOptimization
 from narsfast.search import evolve as evolve_candidates
 from narsfast.search import pareto as pareto_front
@@ -147,7 +147,7 @@ def finish_optimization(search: Search, steps: IterativeOptimization) -> Predict
     predictor = steps.outcome().predictor
     persistently(lambda: save_predictor(predictor, search.store.path / "predictor"), "saving the predictor")
     if search.store.facts.stage not in _AFTER_OPTIMIZE:
-        search.store.forget_unpicked()
+        persistently(lambda: forget_unpicked(search.store), "writing to the run")
         search.store.facts.stage = "evolve"
     return predictor
 
@@ -156,8 +156,8 @@ def evolve(search: Search, added: Sequence[str] = ()) -> list[Family]:
     """Search the best candidates of every budget on the predictor (Algorithm 2).
 
     Args:
-        search: of a run that is optimized; what is missing is done first.
-        added: further budgets, as in ``macs=50M``; they stay with the run.
+        search: Of a run that is optimized; what is missing is done first.
+        added: Further budgets, as in ``macs=50M``; they stay with the run.
 
     Returns:
         One family per budget.
@@ -193,9 +193,9 @@ def pareto(search: Search, statistics: Sequence[str], between: str | None = None
     """Search the whole front of predicted accuracy against one or two statistics.
 
     Args:
-        search: of a run that is optimized; what is missing is done first.
-        statistics: their names.
-        between: bounds of the first one, as in ``50M:100M``; None is all that the pool spans.
+        search: Of a run that is optimized; what is missing is done first.
+        statistics: Their names.
+        between: Bounds of the first one, as in ``50M:100M``; None is all that the pool spans.
 
     Returns:
         The front's candidates, by the first statistic.
@@ -228,7 +228,7 @@ def train(search: Search) -> dict[str, Trial]:
         The trial of each budget's network, by the budget's text.
 
     Raises:
-        UserError: every candidate that the run keeps for a budget ended badly, or the teacher did.
+        UserError: Every candidate that the run keeps for a budget ended badly, or the teacher did.
     """
     families = evolve(search)
     images = len(search.data.val)

@@ -74,17 +74,17 @@ def train_with_recipe(
     from its last epoch when the same is asked for again.
 
     Args:
-        model: reference of the network (`narsfast.arch.create_model`).
-        recipe: a recipe or its file.
-        out: folder that gets what `narsfast.emit.emit` writes of a network, and training.json; one that exists is
+        model: Reference of the network (`narsfast.arch.create_model`).
+        recipe: A recipe or its file.
+        out: Folder that gets what `narsfast.emit.emit` writes of a network, and training.json; one that exists is
             replaced only where it holds a training.
         data: ``digits``, a folder of images or a stored data set.
-        resolution: side of the images, pixels; None is a definition's own.
-        epochs: to train.
-        seed: of the training.
-        mirror: whether a mirrored image keeps its class.
-        settings: fields of `TrainerSettings`.
-        progress: told of the training.
+        resolution: Side of the images, pixels; None is a definition's own.
+        epochs: To train.
+        seed: Of the training.
+        mirror: Whether a mirrored image keeps its class.
+        settings: Fields of `TrainerSettings`.
+        progress: Told of the training.
 
     Returns:
         What training.json holds: the arguments, ``optim_backend`` (who computed the optimizer's step), ``statistics``,
@@ -92,7 +92,7 @@ def train_with_recipe(
         epoch), ``validation``, ``test``, ``seconds``.
 
     Raises:
-        UserError: an argument cannot be used, or the training ended badly.
+        UserError: An argument cannot be used, or the training ended badly.
     """
     if seed < 0:
         raise UserError(f"seed is {seed}; it must be at least 0")
@@ -182,10 +182,10 @@ def scale_network(source: str, macs: str, out: str | Path) -> dict[str, Any]:
     """Scale a network (`narsfast.cost.scale`) and write it with its recipe.
 
     Args:
-        source: an emitted folder, one that this function wrote, a definition's .json file or a name of the zoo; the
+        source: An emitted folder, one that this function wrote, a definition's .json file or a name of the zoo; the
             latter two are counted with 3 channels and 1000 classes.
-        macs: what is asked for: a factor (``2x``, ``0.5x``) or a number (``100M``).
-        out: folder that gets definition.json, statistics.json and, from an emitted folder, recipe.json; one that
+        macs: What is asked for: a factor (``2x``, ``0.5x``) or a number (``100M``).
+        out: Folder that gets definition.json, statistics.json and, from an emitted folder, recipe.json; one that
             exists is replaced only where it holds a scaled network.
 
     Returns:
@@ -193,7 +193,7 @@ def scale_network(source: str, macs: str, out: str | Path) -> dict[str, Any]:
         they were counted with.
 
     Raises:
-        UserError: the source or the number cannot be used.
+        UserError: The source or the number cannot be used.
     """
     target, folder = output_path(out), expanded(source)
     _check_target(target, SCALED_FILE)
@@ -275,11 +275,11 @@ def measure_latency(
 
     Args:
         options: `data`, `space` and `fix`, as in `open_search`.
-        batch: images at once.
-        threads: of the CPU.
-        seconds: most time to take.
-        seed: of the choice of blocks and networks.
-        progress: told of the timing.
+        batch: Images at once.
+        threads: Of the CPU.
+        seconds: Most time to take.
+        seed: Of the choice of blocks and networks.
+        progress: Told of the timing.
     """
     folder, space = resolve_space(options)
     resolution = max(int(value) for value in space.values("resolution"))

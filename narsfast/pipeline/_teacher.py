@@ -27,7 +27,7 @@ def check_teacher(search: Search) -> None:
     """Refuse a teacher that cannot teach, before anything is trained.
 
     Raises:
-        UserError: there is no such network, or it does not fit the data.
+        UserError: There is no such network, or it does not fit the data.
     """
     text = search.config.distill
     if text is None or text == LARGEST:
@@ -101,7 +101,7 @@ def _from_files(search: Search, text: str) -> Distillation:
     """Return a teacher that is there already: an emitted folder, or weights of a reference.
 
     Raises:
-        UserError: it is neither, or the folder's network knows other classes.
+        UserError: It is neither, or the folder's network knows other classes.
     """
     folder = Path(text)
     reference, separator, weights = text.rpartition("=")

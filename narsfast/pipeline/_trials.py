@@ -24,7 +24,7 @@ def evaluate_batch(search: Search, batch: PickedBatch) -> Iterator[Trial]:
     """Train a batch that Algorithm 1 picked, and keep everything about it in the run.
 
     Raises:
-        UserError: no training of the batch ended well.
+        UserError: No training of the batch ended well.
     """
     candidates = store_batch(search, batch)
     stage = f"optimize: batch {batch.index + 1} of {search.config.iterations}"
@@ -98,7 +98,7 @@ def _wait_for(delays: Iterator[float], lost: Trial) -> None:
     """Wait before lost trainings of the user's trainer are asked for again.
 
     Raises:
-        MachineError: that was done often enough.
+        MachineError: That was done often enough.
     """
     what = f"evaluate lost the training of candidate {lost.candidate} ({lost.message})"
     delay = next(delays, None)

@@ -49,13 +49,13 @@ def connect_for_writing(file: Path, locks: bool = True) -> sqlite3.Connection:
     """Open or create `file`: write-ahead log, every commit on the disk before it returns.
 
     Args:
-        file: the database.
-        locks: whether its disk has locks. Where not, the database has a journal in the place of the log, and readers
+        file: The database.
+        locks: Whether its disk has locks. Where not, the database has a journal in the place of the log, and readers
             make copies.
 
     Raises:
-        MachineError: the disk is full, or out of reach.
-        UserError: the file is no SQLite database.
+        MachineError: The disk is full, or out of reach.
+        UserError: The file is no SQLite database.
     """
     try:
         if locks:
@@ -81,12 +81,12 @@ def connect_for_reading(file: Path, locks: bool = True) -> sqlite3.Connection:
     """Open `file` read only, while a driver writes, after it was killed, and from a read-only directory.
 
     Args:
-        file: the database.
-        locks: whether its disk has locks.
+        file: The database.
+        locks: Whether its disk has locks.
 
     Raises:
-        MachineError: it cannot be reached.
-        UserError: the file is no SQLite database.
+        MachineError: It cannot be reached.
+        UserError: The file is no SQLite database.
     """
     try:
         if not locks:
@@ -149,7 +149,7 @@ def is_initialized(connection: sqlite3.Connection, file: Path) -> bool:
     """Tell whether `initialize` was done, by this version of the store.
 
     Raises:
-        UserError: the tables are another program's or another version's.
+        UserError: The tables are another program's or another version's.
     """
     try:
         (application,) = connection.execute("PRAGMA application_id").fetchone()

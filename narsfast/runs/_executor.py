@@ -45,12 +45,12 @@ class Executor(ABC):
         """Take on `function(*args, report=callable)`.
 
         Args:
-            function: called with `args` and a callable `report`, which it may call with fractions from 0 to
+            function: Called with `args` and a callable `report`, which it may call with fractions from 0 to
                 1. An importable function, with arguments and a result that pickle.
-            args: its arguments.
-            report: called with 0.0 when the function begins and then with each fraction that it reports;
+            args: Its arguments.
+            report: Called with 0.0 when the function begins and then with each fraction that it reports;
                 possibly from another thread.
-            timeout: seconds from its beginning after which it ends with `TrialTimedOut`.
+            timeout: Seconds from its beginning after which it ends with `TrialTimedOut`.
 
         Returns:
             A future: its exception is what the function raised, `WorkerLost` or `TrialTimedOut`. `cancel()`
@@ -102,18 +102,18 @@ def run_trials(
     begun again, alone where it was disturbed before.
 
     Args:
-        executor: where the trainings run.
-        function: the training, called as `function(task, report=callable)`.
-        tasks: one per candidate.
-        timeout: seconds for each.
-        started: called with a task when its training begins; possibly from another thread.
-        report: called with a task and the fraction of it that is done; possibly from another thread.
+        executor: Where the trainings run.
+        function: The training, called as `function(task, report=callable)`.
+        tasks: One per candidate.
+        timeout: Seconds for each.
+        started: Called with a task when its training begins; possibly from another thread.
+        report: Called with a task and the fraction of it that is done; possibly from another thread.
 
     Raises:
-        MachineError: the machine disturbs a training again and again. All others have ended by then, or were
+        MachineError: The machine disturbs a training again and again. All others have ended by then, or were
             disturbed too.
-        UserError: as raised by `function`; what the user must fix is no property of a candidate.
-        CancelledError: the executor was shut down.
+        UserError: As raised by `function`; what the user must fix is no property of a candidate.
+        CancelledError: The executor was shut down.
     """
     fresh, disturbed = list(tasks), list[_TaskT]()
     delays = iter(machine.RETRY_DELAYS)
@@ -142,9 +142,9 @@ class _Attempt(Generic[_TaskT]):
     """Trains tasks until all have ended, or until those under way have after the first that the machine disturbed.
 
     Attributes:
-        trouble: the first disturbance; None where there was none.
-        disturbed: tasks that were disturbed.
-        untouched: tasks that did not begin.
+        trouble: The first disturbance; None where there was none.
+        disturbed: Tasks that were disturbed.
+        untouched: Tasks that did not begin.
     """
 
     def __init__(self, executor: Executor, tasks: Sequence[_TaskT], timeout: float | None) -> None:
@@ -219,9 +219,9 @@ def _trial_of(watch: _Watch[Any], future: Future[Trial]) -> Trial:
     """Return the trial of a future that has ended.
 
     Raises:
-        MachineError: the machine disturbed it.
-        UserError: as raised by the function.
-        CancelledError: the executor was shut down.
+        MachineError: The machine disturbed it.
+        UserError: As raised by the function.
+        CancelledError: The executor was shut down.
     """
     try:
         return future.result()

@@ -22,10 +22,10 @@ class FoundCandidate:
     """A candidate that evolution found, or the best trial inside a budget.
 
     Attributes:
-        candidate: architecture and recipe.
-        predicted: accuracy in percent that the predictor expects at the early-stop epoch.
-        std: the predictor's stated deviation, percent.
-        statistics: what the architecture costs.
+        candidate: Architecture and recipe.
+        predicted: Accuracy in percent that the predictor expects at the early-stop epoch.
+        std: The predictor's stated deviation, percent.
+        statistics: What the architecture costs.
     """
 
     candidate: Candidate
@@ -71,9 +71,9 @@ class BestTrial:
     """The best trial of the search inside a budget.
 
     Attributes:
-        candidate: id of the candidate.
-        accuracy: its label, percent.
-        epochs: the early-stop epoch.
+        candidate: Id of the candidate.
+        accuracy: Its label, percent.
+        epochs: The early-stop epoch.
     """
 
     candidate: str
@@ -86,11 +86,11 @@ class Family:
     """What evolution found for one budget.
 
     Attributes:
-        budget: text of the budget, as in ``macs=50M``.
-        label: the budget as people read it, as in ``macs<=50M``.
-        generations: that evolution ran.
-        candidates: best predicted first; the best trial is among them.
-        best_trial: of the search inside the budget; None where no trial is inside.
+        budget: Text of the budget, as in ``macs=50M``.
+        label: The budget as people read it, as in ``macs<=50M``.
+        generations: That evolution ran.
+        candidates: Best predicted first; the best trial is among them.
+        best_trial: Of the search inside the budget; None where no trial is inside.
     """
 
     budget: str
@@ -120,8 +120,8 @@ class TeacherChoice:
     """Which teacher the final trainings of a run have.
 
     Attributes:
-        candidate: id of the run's own network that teaches the others; None where the teacher is another network.
-        sha256: of the weights of another network.
+        candidate: Id of the run's own network that teaches the others; None where the teacher is another network.
+        sha256: Of the weights of another network.
     """
 
     candidate: str | None = None
@@ -139,16 +139,16 @@ class BaselineResult:
     After a training that ended badly, what is not known is None.
 
     Attributes:
-        model: its reference.
-        resolution: side of its images, pixels.
-        epochs: of its training.
-        outcome: of its training.
-        message: one line on an outcome other than ``ok``.
-        directory: of its weights, relative to the run.
-        macs: multiply-adds, one image.
-        params: number of parameters.
-        validation: accuracy in percent on the validation split.
-        test: accuracy in percent on the test split, measured once.
+        model: Its reference.
+        resolution: Side of its images, pixels.
+        epochs: Of its training.
+        outcome: Of its training.
+        message: One line on an outcome other than ``ok``.
+        directory: Of its weights, relative to the run.
+        macs: Multiply-adds, one image.
+        params: Number of parameters.
+        validation: Accuracy in percent on the validation split.
+        test: Accuracy in percent on the test split, measured once.
     """
 
     model: str
@@ -177,9 +177,9 @@ class Fact(Generic[_T]):
     """An attribute that lives in the store; None until it is set, and when it is set to None.
 
     Args:
-        kind: its type, which what is read must be of.
-        decode: from JSON types; None is by pydantic.
-        encode: to JSON types; None stores the value as it is.
+        kind: Its type, which what is read must be of.
+        decode: From JSON types; None is by pydantic.
+        encode: To JSON types; None stores the value as it is.
     """
 
     def __init__(
@@ -203,7 +203,7 @@ class Fact(Generic[_T]):
         """Read the fact.
 
         Raises:
-            UserError: it is damaged.
+            UserError: It is damaged.
         """
         if facts is None:
             return self
@@ -226,23 +226,23 @@ class Facts:
     """The facts of a run.
 
     Attributes:
-        stage: which stage is to be done: pretrain, optimize, evolve, train, emit, done.
-        data: what tells the data from other data (`narsfast.data.Dataset.fingerprint`).
-        chance: accuracy in percent of a constant guess on the validation split.
-        versions: what trainings depend on: versions, machine, and what each ``auto`` stood for.
-        latency: the latency table in JSON types (`narsfast.cost.LatencyTable`).
-        model_statistics: of the one network whose recipe is searched.
-        extra_statistics: names of statistics that functions of the user count.
-        predictor_pretraining: error and rank correlation per statistic (`narsfast.predictor.PretrainingReport`).
-        statistics: of the trained candidates, by their ids.
-        early_stop_epoch: epoch of all labels, 1-based.
-        fits: of the predictor, one per batch.
-        families: what evolution found, one per budget.
-        further_budgets: beside those of the configuration, where the families are to be found again.
-        finals_expected: how many final trainings there will be.
-        teacher: of the final trainings.
-        baseline_resolution: side of the baselines' images, pixels.
-        baselines: known networks that were trained and tested.
+        stage: Which stage is to be done: pretrain, optimize, evolve, train, emit, done.
+        data: What tells the data from other data (`narsfast.data.Dataset.fingerprint`).
+        chance: Accuracy in percent of a constant guess on the validation split.
+        versions: What trainings depend on: versions, machine, and what each ``auto`` stood for.
+        latency: The latency table in JSON types (`narsfast.cost.LatencyTable`).
+        model_statistics: Of the one network whose recipe is searched.
+        extra_statistics: Names of statistics that functions of the user count.
+        predictor_pretraining: Error and rank correlation per statistic (`narsfast.predictor.PretrainingReport`).
+        statistics: Of the trained candidates, by their ids.
+        early_stop_epoch: Epoch of all labels, 1-based.
+        fits: Of the predictor, one per batch.
+        families: What evolution found, one per budget.
+        further_budgets: Beside those of the configuration, where the families are to be found again.
+        finals_expected: How many final trainings there will be.
+        teacher: Of the final trainings.
+        baseline_resolution: Side of the baselines' images, pixels.
+        baselines: Known networks that were trained and tested.
     """
 
     stage = Fact[str](str)

@@ -29,12 +29,12 @@ def legible(what: str | os.PathLike[str], folder: Path | None = None) -> Iterato
     """Read stored content in the block.
 
     Args:
-        what: names what is read.
-        folder: where it lies; see `narsfast.common.machine.machine_error`.
+        what: Names what is read.
+        folder: Where it lies; see `narsfast.common.machine.machine_error`.
 
     Raises:
-        MachineError: it cannot be reached just now.
-        UserError: it is damaged.
+        MachineError: It cannot be reached just now.
+        UserError: It is damaged.
     """
     try:
         yield
@@ -57,7 +57,7 @@ def checked(kind: type[_T], values: Mapping[str, Any]) -> _T:
     """Make a dataclass of values whose types are checked.
 
     Raises:
-        ValueError: a value is not of the type that the dataclass states.
+        ValueError: A value is not of the type that the dataclass states.
     """
     found: _T = adapter(cast(Any, kind)).validate_python(values)
     return found

@@ -27,13 +27,13 @@ class DriverLock:
     """Holds the lock of a run's directory from construction to `release`.
 
     Args:
-        directory: an existing directory.
+        directory: An existing directory.
 
     Attributes:
-        locks: whether the disk has locks.
+        locks: Whether the disk has locks.
 
     Raises:
-        UserError: another process (or another `DriverLock` of this one) holds it; the process id is named.
+        UserError: Another process (or another `DriverLock` of this one) holds it; the process id is named.
     """
 
     def __init__(self, directory: Path) -> None:

@@ -19,10 +19,10 @@ class PassedOver:
     """A better predicted candidate that a budget's network replaces.
 
     Attributes:
-        candidate: its id.
-        predicted: accuracy in percent that the predictor expected.
-        outcome: of its full training.
-        message: one line on that.
+        candidate: Its id.
+        predicted: Accuracy in percent that the predictor expected.
+        outcome: Of its full training.
+        message: One line on that.
     """
 
     candidate: str
@@ -43,9 +43,9 @@ def passed_over(run: RunStore, family: Family, chosen: str) -> list[PassedOver]:
     """Return the candidates of a family that come before the chosen one and ended badly, best predicted first.
 
     Args:
-        run: their run.
-        family: of the budget.
-        chosen: id of the candidate that has the budget's place.
+        run: Their run.
+        family: Of the budget.
+        chosen: Id of the candidate that has the budget's place.
     """
     finals = {trial.candidate: trial for trial in run.trials("final")}
     found = []

@@ -40,11 +40,11 @@ class Processes(Executor):
     """Runs tasks in `workers` processes, which start when there is work for them and stay for the next.
 
     Args:
-        workers: how many tasks run at a time.
-        threads_per_trial: threads of each worker's numerical libraries.
-        gpus: number of GPUs that the workers share in turn, each seeing `gpus_per_worker`; None asks torch, 0 leaves
+        workers: How many tasks run at a time.
+        threads_per_trial: Threads of each worker's numerical libraries.
+        gpus: Number of GPUs that the workers share in turn, each seeing `gpus_per_worker`; None asks torch, 0 leaves
             `CUDA_VISIBLE_DEVICES` as it is.
-        gpus_per_worker: more than one where several processes train a candidate together.
+        gpus_per_worker: More than one where several processes train a candidate together.
     """
 
     def __init__(
@@ -137,8 +137,8 @@ def visible_gpus(count: int | None, variable: str | None) -> Sequence[str]:
     """Names of the GPUs to share out, as `CUDA_VISIBLE_DEVICES` takes them.
 
     Args:
-        count: how many there are; None asks torch.
-        variable: the driver's own `CUDA_VISIBLE_DEVICES`, to choose among those it may use.
+        count: How many there are; None asks torch.
+        variable: The driver's own `CUDA_VISIBLE_DEVICES`, to choose among those it may use.
     """
     if count is None:
         import torch
@@ -231,8 +231,8 @@ class _Exchange:
         """Return (RESULT, result) or (ERROR, (exception, traceback)).
 
         Raises:
-            WorkerLost: the worker ended before it answered.
-            TrialTimedOut: it did not answer in time.
+            WorkerLost: The worker ended before it answered.
+            TrialTimedOut: It did not answer in time.
         """
         try:
             self._connection.send_bytes(payload)

@@ -18,11 +18,11 @@ class PickedCandidate:
     """One candidate of a batch, with the score that picked it.
 
     Attributes:
-        candidate: id of the candidate.
+        candidate: Id of the candidate.
         genes: (fields,) the canonical genes.
-        architecture: the active architecture values by name.
-        recipe: the active recipe values by name.
-        score: accuracy in percent that the predictor expected when it picked the candidate, before any
+        architecture: The active architecture values by name.
+        recipe: The active recipe values by name.
+        score: Accuracy in percent that the predictor expected when it picked the candidate, before any
             training of it; None in the first batch, which no predictor picked.
     """
 
@@ -42,9 +42,9 @@ class Batch:
     """The candidates that one iteration of the optimization trains, in the order picked.
 
     Attributes:
-        index: number of the iteration, from 0.
-        epochs: epochs each candidate is trained for.
-        candidates: in the order picked.
+        index: Number of the iteration, from 0.
+        epochs: Epochs each candidate is trained for.
+        candidates: In the order picked.
     """
 
     index: int
@@ -57,14 +57,14 @@ class Result:
     """One line of the final table: the network found for one budget.
 
     Attributes:
-        budget: label of the budget.
-        candidate: id of the candidate.
-        macs: multiply-adds of its convolutions and linear layers, one image.
-        params: number of parameters.
-        predicted: accuracy in percent that the predictor expected.
-        validation: accuracy in percent on the validation split.
-        test: accuracy in percent on the test split, measured once.
-        directory: where its files are, relative to the run's directory.
+        budget: Label of the budget.
+        candidate: Id of the candidate.
+        macs: Multiply-adds of its convolutions and linear layers, one image.
+        params: Number of parameters.
+        predicted: Accuracy in percent that the predictor expected.
+        validation: Accuracy in percent on the validation split.
+        test: Accuracy in percent on the test split, measured once.
+        directory: Where its files are, relative to the run's directory.
     """
 
     budget: str
@@ -86,10 +86,10 @@ class InFlight:
     """A training that has started and not ended.
 
     Attributes:
-        candidate: id of the candidate.
+        candidate: Id of the candidate.
         purpose: ``search``, ``final`` or ``baseline``.
-        epochs: epochs asked for.
-        since: when it started, in seconds since 1970.
+        epochs: Epochs asked for.
+        since: When it started, in seconds since 1970.
     """
 
     candidate: str
@@ -103,10 +103,10 @@ class BatchState:
     """How far a batch is.
 
     Attributes:
-        index: number of the iteration, from 0.
-        epochs: epochs each candidate is trained for.
-        done: trials that have ended, whatever the outcome.
-        expected: candidates in the batch.
+        index: Number of the iteration, from 0.
+        epochs: Epochs each candidate is trained for.
+        done: Trials that have ended, whatever the outcome.
+        expected: Candidates in the batch.
     """
 
     index: int
@@ -120,16 +120,16 @@ class RunState:
     """Where a run stands, read in one transaction.
 
     Attributes:
-        stage: the stage it is in, None before the first.
-        batches: one entry a batch stored.
+        stage: The stage it is in, None before the first.
+        batches: One entry a batch stored.
         early_stop_epoch: None until it is known.
-        outcomes: number of search trials by outcome.
-        in_flight: trainings under way; without a living driver, those that were when it ended.
-        finals: number of final trials that have ended.
-        finals_expected: number of final trials there will be, None until it is known.
-        results: number of results.
-        driver: process id of the living driver, None when nobody drives the run.
-        updated: time of the last write, in seconds since 1970.
+        outcomes: Number of search trials by outcome.
+        in_flight: Trainings under way; without a living driver, those that were when it ended.
+        finals: Number of final trials that have ended.
+        finals_expected: Number of final trials there will be, None until it is known.
+        results: Number of results.
+        driver: Process id of the living driver, None when nobody drives the run.
+        updated: Time of the last write, in seconds since 1970.
     """
 
     stage: str | None

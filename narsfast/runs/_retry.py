@@ -27,7 +27,7 @@ def forget_failed(run: RunStore) -> list[tuple[str, str, str]]:
     candidates stay, and are not trained again where they are picked again.
 
     Args:
-        run: opened for writing.
+        run: Opened for writing.
 
     Returns:
         Purpose, candidate and outcome of each training that is forgotten.
@@ -61,6 +61,14 @@ def forget_failed(run: RunStore) -> list[tuple[str, str, str]]:
                 "UPDATE facts SET value = '\"train\"' WHERE key = 'stage' AND value IN ('\"emit\"', '\"done\"')"
             )
     return failed
+
+
+def forget_unpicked(run: RunStore) -> None:
+    """Forget trials of the search whose candidates no batch has any more, once all batches are picked again."""
+    with run._writing() as execute:
+        execute(
+            "DELETE FROM trials WHERE purpose = 'search' AND candidate NOT IN (SELECT candidate FROM members)"
+        )
 
 
 def _forget_after(execute: Execute, candidates: Collection[str]) -> None:

@@ -27,10 +27,12 @@ from narsfast.common.trial import Trial
 from narsfast.errors import UserError
 
 from . import _database as database
+from ._directory import check_directory
 from ._facts import Facts
 from ._legible import checked, damaged, legible
-from ._lock import LOCK_FILE, DriverLock, disk_has_locks, driver_of
-from ._records import Batch, BatchState, InFlight, PickedCandidate, Purpose, Result, RunState
+from ._lock import DriverLock, disk_has_locks
+from ._records import Batch, PickedCandidate, Purpose, Result, RunState
+from ._state import read_state
 
 _P = ParamSpec("_P")
 _CHANGED = "the machine, the versions or the data changed since the run was started: start another run"
@@ -62,7 +64,7 @@ class RunStore:
     A context manager that closes it; any thread may use it.
 
     Attributes:
-        facts: what the run knows beside trials, typed.
+        facts: What the run knows beside trials, typed.
     """
 
     def __init__(self, path: Path, connection: sqlite3.Connection, lock: DriverLock | None) -> None:
@@ -84,18 +86,18 @@ class RunStore:
         A run that has picked no batch yet has nothing to lose: it starts over with another configuration.
 
         Args:
-            path: directory of the run; made when it is not there.
-            config: configuration in JSON types; None resumes with whatever is stored.
-            growing: keys of the configuration of which a resumed run may have other values.
+            path: Directory of the run; made when it is not there.
+            config: Configuration in JSON types; None resumes with whatever is stored.
+            growing: Keys of the configuration of which a resumed run may have other values.
 
         Raises:
-            UserError: the run has another driver, another configuration (every difference is named) or
+            UserError: The run has another driver, another configuration (every difference is named) or
                 another format; the directory holds other things; or there is no run and `config` is None.
         """
         path = expanded(path)
         given = None if config is None else json.loads(database.dump(dict(config)))
         try:
-            _check_directory(path, create=given is not None)
+            check_directory(path, create=given is not None)
             path.mkdir(parents=True, exist_ok=True)
             lock = DriverLock(path)
         except OSError as error:
@@ -119,7 +121,7 @@ class RunStore:
         """Open the run in `path` for reading.
 
         Raises:
-            UserError: there is no run, or one of another format.
+            UserError: There is no run, or one of another format.
         """
         path = expanded(path)
         file = path / database.DATABASE_FILE
@@ -139,7 +141,7 @@ class RunStore:
         """Return the configuration of the run in `path`, None when there is no run.
 
         Raises:
-            UserError: it is one of another format.
+            UserError: It is one of another format.
         """
         path = expanded(path)
         file = path / database.DATABASE_FILE
@@ -212,7 +214,7 @@ class RunStore:
         """Store a batch; do nothing when the same is stored already.
 
         Raises:
-            RunConflict: the batch is stored with other content.
+            RunConflict: The batch is stored with other content.
         """
         rows = [
             (
@@ -277,7 +279,7 @@ class RunStore:
         """Store a training that has ended; do nothing when it is stored with the same curve and outcome.
 
         Raises:
-            RunConflict: the candidate is stored for this purpose with another curve, outcome or number of
+            RunConflict: The candidate is stored for this purpose with another curve, outcome or number of
                 epochs.
         """
         curve = database.dump([float(accuracy) for accuracy in trial.curve])
@@ -306,14 +308,6 @@ class RunStore:
                     f"is stored with other content; {_CHANGED}"
                 )
 
-    @_persistent
-    def forget_unpicked(self) -> None:
-        """Remove trials of the search whose candidates no batch has any more (`forget_failed`)."""
-        with self._writing() as execute:
-            execute(
-                "DELETE FROM trials WHERE purpose = 'search' AND candidate NOT IN (SELECT candidate FROM members)"
-            )
-
     def trials(self, purpose: Purpose) -> list[Trial]:
         """Return the trials for one purpose, sorted by candidate id (so that the order of ending does not show)."""
         if purpose not in get_args(Purpose):
@@ -335,7 +329,7 @@ class RunStore:
         """Store a line of the final table; do nothing when the same is stored.
 
         Raises:
-            RunConflict: the budget has another result.
+            RunConflict: The budget has another result.
         """
         row = (
             result.budget,
@@ -364,36 +358,7 @@ class RunStore:
 
     def state(self) -> RunState:
         """Return where the run stands."""
-        with self._mutex, self._legible(), database.reading(self._connection):
-            batches = self._rows(
-                "SELECT number, batches.epochs, count(trials.candidate), count(members.candidate)"
-                " FROM batches LEFT JOIN members ON batch = number"
-                " LEFT JOIN trials ON trials.candidate = members.candidate AND purpose = 'search'"
-                " GROUP BY number ORDER BY number"
-            )
-            in_flight = self._rows(
-                "SELECT candidate, purpose, epochs, since FROM in_flight ORDER BY since, candidate"
-            )
-            outcomes = self._rows(
-                "SELECT outcome, count(*) FROM trials WHERE purpose = 'search'"
-                " GROUP BY outcome ORDER BY outcome"
-            )
-            ((finals,),) = self._rows("SELECT count(*) FROM trials WHERE purpose = 'final'")
-            ((results,),) = self._rows("SELECT count(*) FROM results")
-            ((updated,),) = self._rows("SELECT time FROM updated")
-            found = {
-                "stage": self.facts.stage,
-                "batches": tuple(BatchState(*row) for row in batches),
-                "early_stop_epoch": self.facts.early_stop_epoch,
-                "outcomes": dict(outcomes),
-                "in_flight": tuple(InFlight(*row) for row in in_flight),
-                "finals": finals,
-                "finals_expected": self.facts.finals_expected,
-                "results": results,
-                "driver": driver_of(self._path),
-                "updated": updated,
-            }
-            return checked(RunState, found)
+        return read_state(self)
 
     def copy_to(self, file: str | os.PathLike[str]) -> None:
         """Write a copy of the database to `file`, one consistent state even while the driver writes.
@@ -427,15 +392,3 @@ class RunStore:
             if type(error) not in (sqlite3.DatabaseError, sqlite3.OperationalError):
                 raise  # what was to be stored is wrong, not where
             raise damaged(self._path / database.DATABASE_FILE, error) from error
-
-
-def _check_directory(path: Path, *, create: bool) -> None:
-    """Refuses what is not a run's directory and cannot become one."""
-    if path.exists() and not path.is_dir():
-        raise UserError(f"{path} is a file: name a directory for the run")
-    if (path / database.DATABASE_FILE).exists():
-        return
-    if not create:
-        raise UserError(f"{path} holds no run to resume: start one with a configuration")
-    if path.exists() and any(entry.name != LOCK_FILE for entry in path.iterdir()):
-        raise UserError(f"{path} holds other files and no run: name a new or an empty directory")

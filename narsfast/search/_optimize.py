@@ -33,7 +33,7 @@ class PickedBatch:
         index: Number of the iteration, from 0.
         indices: (m,) int64, rows of the pool.
         genes: (m, F) int16, canonical.
-        scores: m predicted accuracies in percent by the predictor that picked the candidates; None in the first batch.
+        scores: M predicted accuracies in percent by the predictor that picked the candidates; None in the first batch.
         epochs: Number of epochs for which each candidate is to be trained.
     """
 

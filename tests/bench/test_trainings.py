@@ -3,8 +3,8 @@ from bench.trainings import Case, accuracies, all_accuracies
 from narsfast.arch import NetworkSpec
 
 
-def test_accuracies_are_equal_in_this_and_in_another_process():
-    case = Case(NetworkSpec(recipe_switch.BASE, 32), recipe_switch.PLAIN, 1, 1, "digits")
+def test_accuracies_are_equal_in_this_and_in_another_process(few_images):
+    case = Case(NetworkSpec(recipe_switch.BASE, 32), recipe_switch.PLAIN, 1, 1, few_images)
     validation, test = accuracies(case)
     assert 0 <= validation <= 100
     assert 0 <= test <= 100

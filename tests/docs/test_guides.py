@@ -32,8 +32,9 @@ def run_yaml(text, directory):
 
 
 @pytest.mark.parametrize("page", sorted(path.name for path in DOCS.glob("*.md")))
-def test_blocks_of_a_page_run(page, tmp_path, monkeypatch, without_onnx):
-    """Worker processes, which import torch, and ONNX files are left out, as they are tested elsewhere."""
+@pytest.mark.usefixtures("without_onnx", "short_pretraining", "few_steps")
+def test_blocks_of_a_page_run(page, tmp_path, monkeypatch):
+    """Worker processes, which import torch, ONNX files and most steps of fits are left out; other tests have them."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("narsfast.pipeline._open._default_workers", lambda config: 1)
     names = {}

@@ -1,23 +1,11 @@
 """What tests of the pipeline share."""
 
-from dataclasses import replace
-
 import pytest
-
-from narsfast.predictor import _pretraining
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _without_onnx(without_onnx):
     """No test here looks at the ONNX files of networks."""
-
-
-@pytest.fixture(scope="module")
-def short_pretraining():
-    """Pretrain in few steps, where nothing is compared with runs of other processes or asked of the predictor."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_pretraining, "SCHEDULE", replace(_pretraining.SCHEDULE, steps=100))
-        yield
 
 
 def _forget_finals(store, *, teacher=False):

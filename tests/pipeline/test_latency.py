@@ -36,8 +36,9 @@ def table(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def options(table):
+def options(table, few_images):
     small = {
+        "data": few_images,
         "pool_size": 128,
         "trials_per_batch": 2,
         "iterations": 1,

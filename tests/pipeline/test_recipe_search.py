@@ -32,7 +32,7 @@ def sized(num_classes, in_chans):
 def features(num_classes, in_chans):
     return nn.Sequential(nn.Conv2d(in_chans, 8, 3), nn.Dropout(0.1))
 """
-OPTIONS = {
+SETTINGS = {
     "space": str(SMALL),
     "fix": {"resolution": 16},
     "trials_per_batch": 2,
@@ -44,6 +44,11 @@ OPTIONS = {
 
 
 @pytest.fixture(scope="module")
+def options(few_images):
+    return {**SETTINGS, "data": few_images}
+
+
+@pytest.fixture(scope="module")
 def file(tmp_path_factory):
     path = tmp_path_factory.mktemp("nets") / "nets.py"
     path.write_text(FACTORY)
@@ -51,9 +56,9 @@ def file(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory, file):
+def finished(tmp_path_factory, file, options):
     path = tmp_path_factory.mktemp("runs") / "run"
-    return path, pipeline.run(path, {**OPTIONS, "model": f"{file}:small"}, workers=1)
+    return path, pipeline.run(path, {**options, "model": f"{file}:small"}, workers=1)
 
 
 def test_one_result_the_recipe(finished):
@@ -102,10 +107,10 @@ def test_a_further_budget_is_refused(finished, tmp_path):
         pipeline.evolve(search, ["macs=1M"])
 
 
-def test_a_changed_file_is_refused_once_something_is_trained(finished, tmp_path, file):
+def test_a_changed_file_is_refused_once_something_is_trained(finished, tmp_path, file, options):
     copy, nets = tmp_path / "run", tmp_path / "nets.py"
     nets.write_text(FACTORY)
-    options = {**OPTIONS, "model": f"{nets}:small"}
+    options = {**options, "model": f"{nets}:small"}
     with pipeline.open_search(copy, options, workers=1) as search:
         pipeline.pretrain(search)
     nets.write_text(FACTORY + "\n# mended before any training\n")
@@ -120,19 +125,19 @@ def test_a_changed_file_is_refused_once_something_is_trained(finished, tmp_path,
     ("factory", "said"),
     [("sized", "cannot take images of 1 x 16 x 16"), ("features", "should give logits of shape")],
 )
-def test_a_network_that_does_not_fit_is_refused_before_any_training(tmp_path, file, factory, said):
+def test_a_network_that_does_not_fit_is_refused_before_any_training(tmp_path, file, factory, said, options):
     with pytest.raises(UserError, match=said):
-        pipeline.run(tmp_path / "run", {**OPTIONS, "model": f"{file}:{factory}"}, workers=1)
+        pipeline.run(tmp_path / "run", {**options, "model": f"{file}:{factory}"}, workers=1)
     with RunStore.read(tmp_path / "run") as run:
         assert run.batches() == []
 
 
-def test_a_network_of_ours_is_emitted_with_its_definition(tmp_path):
+def test_a_network_of_ours_is_emitted_with_its_definition(tmp_path, options):
     definition = narsfast.zoo()["FBNetV3_A0"]
     path = tmp_path / "own.json"
     rows = ((definition.rows[0],),)
     path.write_text(definition.model_copy(update={"stages": rows, "head_features": 16}).to_json())
-    (result,) = pipeline.run(tmp_path / "run", {**OPTIONS, "model": str(path)}, workers=1)
+    (result,) = pipeline.run(tmp_path / "run", {**options, "model": str(path)}, workers=1)
     emitted = tmp_path / "run" / result.directory
     assert json.loads((emitted / "definition.json").read_text())["resolution"] == 16
     assert json.loads((emitted / "emission.json").read_text())["statistics"]["depth"] > 3

@@ -42,7 +42,7 @@ def test_a_baseline_is_trained_counted_and_tested(finished, networks):
     assert (row.resolution, row.epochs) == (16, 2)
     assert (row.macs, row.params) == (64 * 10, 64 * 10 + 10)
     assert (len(trial.curve), row.validation) == (2, trial.curve[-1])
-    assert row.test > 50
+    assert row.test > 30  # three times chance
     network = create_model(row.model, 10, 1)
     load_weights(network, finished / row.directory / "weights.safetensors")
     assert network(torch.zeros(1, 1, 16, 16)).shape == (1, 10)
@@ -113,7 +113,7 @@ def test_a_baseline_that_cannot_be_trained_is_said_everywhere(copy, networks, ru
     assert "failed: RuntimeError" in out.replace("\n", " ")
     found = json.loads(run_narsfast("best", copy, "--json")[1])
     good, bad = found["baselines"]
-    assert good["test"] > 50
+    assert good["test"] > 30  # three times chance
     assert (good["macs"], good["params"], good["outcome"]) == (640, 650, "ok")
     assert (bad["model"], bad["test"], bad["outcome"]) == (f"{networks}:broken", None, "failed")
     assert len(found["results"]) == 2

@@ -3,7 +3,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,11 +16,14 @@ from narsfast.common.trial import Trial
 from narsfast.errors import UserError
 from narsfast.pipeline import _final_test, _stages
 from narsfast.pipeline._config import resolve_config
+from narsfast.predictor import _pretraining
 from narsfast.runs import RunStore, _processes
 from narsfast.space import Space, load_space
 
+pytestmark = pytest.mark.usefixtures("short_pretraining")
+
 SMALL = Path(__file__).parent.parent / "small.yaml"
-OPTIONS = {
+SETTINGS = {
     "space": str(SMALL),
     "pool_size": 128,
     "trials_per_batch": 4,
@@ -46,9 +48,14 @@ def table(path):
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def options(few_images):
+    return {**SETTINGS, "data": few_images}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, options):
     path = tmp_path_factory.mktemp("runs") / "small"
-    results = pipeline.run(path, OPTIONS, workers=1)
+    results = pipeline.run(path, options, workers=1)
     return path, results
 
 
@@ -92,7 +99,7 @@ def test_a_finished_run_is_free(finished, monkeypatch):
     assert pipeline.run(path) == results
 
 
-def test_processes_give_the_same_table_though_one_is_killed(finished, tmp_path, monkeypatch, caplog):
+def test_processes_give_the_same_table_though_one_is_killed(finished, tmp_path, options, monkeypatch, caplog):
     path, _ = finished
     begun, start = [], _processes._start
 
@@ -106,53 +113,56 @@ def test_processes_give_the_same_table_though_one_is_killed(finished, tmp_path, 
             begun[0].kill()
 
     monkeypatch.setattr(_processes, "_start", recording)
-    pipeline.run(tmp_path / "run", OPTIONS, workers=2, progress=kill_first)
+    pipeline.run(tmp_path / "run", options, workers=2, progress=kill_first)
     assert len(begun) > 2
     assert "was killed (signal 9)" in caplog.text
     assert table(tmp_path / "run") == table(path)
 
 
-def _trials_of(path, purpose):
-    if not (path / "run.db").exists():
-        return 0
-    try:
-        with RunStore.read(path) as run:
-            return len(run.trials(purpose))
-    except UserError:
-        return 0
+KILLED = """
+import os, signal, sys, threading
+from dataclasses import replace
+from narsfast import pipeline
+from narsfast.predictor import _pretraining
+from narsfast.runs import RunStore
+
+_pretraining.SCHEDULE = replace(_pretraining.SCHEDULE, steps={steps})
+add_trial = RunStore.add_trial
+
+def add_and_die(store, trial, purpose):
+    add_trial(store, trial, purpose)
+    if purpose == {purpose!r} and len(store.trials(purpose)) == {count}:
+        threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGKILL)).start()
+
+RunStore.add_trial = add_and_die
+pipeline.run({path!r}, {options!r}, workers=1)
+"""
 
 
-def _kill_when(path, condition):
-    """Start the run in a process of its own and kill it with -9 once the condition holds."""
-    code = f"from narsfast import pipeline; pipeline.run({str(path)!r}, {OPTIONS!r}, workers=1)"
+def _run_and_kill(path, options, purpose, count):
+    """Run in a process of its own, which kills itself with -9 in the training after so many trials."""
+    steps = _pretraining.SCHEDULE.steps
+    code = KILLED.format(path=str(path), options=options, purpose=purpose, count=count, steps=steps)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    process = subprocess.Popen([sys.executable, "-c", code], env=environment, cwd=path.parent)
-    try:
-        deadline = time.monotonic() + 120
-        while not condition():
-            assert process.poll() is None, "the run ended before it was killed"
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+    done = subprocess.run([sys.executable, "-c", code], env=environment, cwd=path.parent, check=False)
+    assert done.returncode == -signal.SIGKILL
+    with RunStore.read(path) as run:
+        return len(run.trials(purpose))
 
 
-def test_killed_twice_it_gives_the_same_table(finished, tmp_path):
+def test_killed_twice_it_gives_the_same_table(finished, tmp_path, options):
     path, _ = finished
     killed = tmp_path / "run"
-    _kill_when(killed, lambda: _trials_of(killed, "search") >= 2)
-    assert 2 <= _trials_of(killed, "search") < 8
-    _kill_when(killed, lambda: _trials_of(killed, "final") >= 1)
-    assert _trials_of(killed, "final") == 1  # the other final training was under way
+    assert 2 <= _run_and_kill(killed, options, "search", 2) < 8
+    assert _run_and_kill(killed, options, "final", 1) == 1  # the other final training was under way
     with RunStore.read(killed) as run:
         assert run.results() == []
     pipeline.run(killed)
     assert table(killed) == table(path)
 
 
-def test_every_ingredient_of_a_recipe_can_be_searched(tmp_path):
-    options = {**OPTIONS, "recipe_space": "extended", "epochs": 2, "final_epochs": 2}
+def test_every_ingredient_of_a_recipe_can_be_searched(tmp_path, options):
+    options = {**options, "recipe_space": "extended", "epochs": 2, "final_epochs": 2}
     results = pipeline.run(tmp_path, options, workers=1)
     assert len(results) == 2
     with RunStore.read(tmp_path) as run:
@@ -204,7 +214,7 @@ def test_other_data_under_the_same_name_is_refused(finished, tmp_path):
     with pipeline.open_search(copy) as search:
         search.store.facts.data = {**search.store.facts.data, "train": 7}
         with pytest.raises(
-            UserError, match=r"has changed since the run was started: train .*7.*1079.*; start another"
+            UserError, match=r"has changed since the run was started: train .*7.*320.*; start another"
         ):
             pipeline.evolve(search, ["macs=300K"])
 
@@ -246,15 +256,15 @@ def test_the_loader_of_a_run_stays(finished, tmp_path, monkeypatch):
         pipeline.open_search(copy)
 
 
-def test_a_budget_outside_the_pool_is_refused_before_any_training(finished, tmp_path):
+def test_a_budget_outside_the_pool_is_refused_before_any_training(finished, tmp_path, options):
     new = tmp_path / "run"
     with pytest.raises(
         UserError, match=r"budget macs<=1K: no member of the pool keeps it .the pool has macs 1"
     ):
-        pipeline.run(new, {**OPTIONS, "budgets": ["macs=1K"]}, workers=1)
+        pipeline.run(new, {**options, "budgets": ["macs=1K"]}, workers=1)
     with RunStore.read(new) as run:
         assert run.batches() == []
-    with pipeline.open_search(new, OPTIONS) as search:
+    with pipeline.open_search(new, options) as search:
         assert search.config.budgets == ("macs=200K", "macs=400K")
     copy = tmp_path / "copy"
     subprocess.run(["cp", "-r", finished[0], copy], check=True)
@@ -262,17 +272,17 @@ def test_a_budget_outside_the_pool_is_refused_before_any_training(finished, tmp_
         pipeline.evolve(search, ["macs=1K"])
 
 
-def test_before_any_training_only_the_last_options_count(tmp_path, caplog):
+def test_before_any_training_only_the_last_options_count(tmp_path, caplog, options):
     with pytest.raises(UserError, match="nowhere"):
-        pipeline.run(tmp_path / "run", {**OPTIONS, "space": "mobile", "data": str(tmp_path / "nowhere")})
-    with pipeline.open_search(tmp_path / "run", OPTIONS) as search:
-        assert search.config == resolve_config(OPTIONS)
+        pipeline.run(tmp_path / "run", {**options, "space": "mobile", "data": str(tmp_path / "nowhere")})
+    with pipeline.open_search(tmp_path / "run", options) as search:
+        assert search.config == resolve_config(options)
     assert "it starts over, with the options given now alone" in caplog.text
 
 
-def test_a_wrong_question_is_refused_before_the_search_that_it_needs(tmp_path, monkeypatch):
+def test_a_wrong_question_is_refused_before_the_search_that_it_needs(tmp_path, monkeypatch, options):
     monkeypatch.setattr("narsfast.pipeline._stages.optimize", lambda search: pytest.fail("was optimized"))
-    with pipeline.open_search(tmp_path / "run", OPTIONS) as search:
+    with pipeline.open_search(tmp_path / "run", options) as search:
         with pytest.raises(UserError, match="budget"):
             pipeline.evolve(search, ["foo"])
         with pytest.raises(UserError, match="statistic 'nope' is not counted here; counted are macs"):
@@ -420,7 +430,7 @@ def test_a_final_training_that_ends_badly_gives_way_to_the_next(finished, tmp_pa
             pipeline.train(search)
 
 
-def test_a_batch_that_fails_whole_is_the_users_to_know(tmp_path, monkeypatch):
+def test_a_batch_that_fails_whole_is_the_users_to_know(tmp_path, monkeypatch, options):
     def fail(executor, function, tasks, **_):
         return iter(
             [Trial(task.candidate, (), "failed", task.epochs, 0.0, "no such thing") for task in tasks]
@@ -431,16 +441,16 @@ def test_a_batch_that_fails_whole_is_the_users_to_know(tmp_path, monkeypatch):
         UserError,
         match=r"batch 1 ended well, the first failed \(no such thing\): mend that and resume the run with",
     ):
-        pipeline.run(tmp_path / "run", OPTIONS, workers=1)
+        pipeline.run(tmp_path / "run", options, workers=1)
 
 
 @pytest.mark.parametrize("part", ["architecture", "recipe"])
-def test_one_part_alone(tmp_path, part):
+def test_one_part_alone(tmp_path, part, options):
     """Architecture-only and recipe-only: the other part is fixed, field by field."""
     space = load_space(SMALL)
     candidate = space.decode(space.sobol(1, seed=1))[0]
     fixed = candidate.recipe if part == "architecture" else candidate.architecture
-    options = {**OPTIONS, "fix": fixed, "budgets": ["macs=1M"], "pool_bounds": "macs=1K:1M"}
+    options = {**options, "fix": fixed, "budgets": ["macs=1M"], "pool_bounds": "macs=1K:1M"}
     options |= {"pool_size": 16, "trials_per_batch": 2, "epochs": 1, "final_epochs": 1}
     (result,) = pipeline.run(tmp_path / "run", options, workers=1)
     with RunStore.read(tmp_path / "run") as run:

@@ -21,12 +21,12 @@ def test_all_regressors_are_compared(world):
     assert taus["macs"] > 0.2
 
 
-def test_comparison_depends_on_the_seed_only(world):
+def test_comparison_depends_on_the_seed_only(few_steps, world):
     first, second = (compare(world.pretrained, world.genes[:24], world.labels[:24], seed=2) for _ in range(2))
     assert first == second
 
 
-def test_score_of_params_is_the_statistic(world):
+def test_score_of_params_is_the_statistic(few_steps, world):
     params = world.counter(world.genes[:40])[:, world.counter.names.index("params")]
     taus = compare(world.pretrained, world.genes[:40], np.log(params), seed=0)
     assert taus["params"] == pytest.approx(1)
@@ -40,7 +40,7 @@ def test_no_regressor_predicts_noise(world):
     assert all(abs(tau) < 0.25 for tau in taus.values())
 
 
-def test_tau_is_nan_with_too_few_or_equal_labels(world):
+def test_tau_is_nan_with_too_few_or_equal_labels(few_steps, world):
     few = compare(world.pretrained, world.genes[:7], world.labels[:7], seed=0)
     equal = compare(world.pretrained, world.genes[:20], np.full(20, 10.0), seed=0)
     assert set(few) == set(equal) == NAMES
@@ -52,7 +52,7 @@ def test_eight_labels_are_enough(world):
     assert all(math.isfinite(tau) for tau in taus.values())
 
 
-def test_earlier_fit_has_no_influence(world, fitted):
+def test_earlier_fit_has_no_influence(few_steps, world, fitted):
     arguments = (world.genes[:24], world.labels[:24], 5)
     assert compare(fitted, *arguments) == compare(world.pretrained, *arguments)
 

@@ -14,6 +14,12 @@ def validation(world):
     return world.pretrained.cross_validate(world.genes[:COUNT], world.labels[:COUNT], seed=1)
 
 
+@pytest.fixture
+def quick(world, few_steps):
+    """Cross-validate in few steps."""
+    return world.pretrained.cross_validate(world.genes[:COUNT], world.labels[:COUNT], seed=1)
+
+
 def test_folds_partition_the_labels_at_random(validation):
     assert np.bincount(validation.folds).tolist() == [12] * 5
     assert validation.outputs.shape == (COUNT,)
@@ -21,7 +27,7 @@ def test_folds_partition_the_labels_at_random(validation):
 
 
 @pytest.mark.parametrize(("count", "folds"), [(8, 2), (11, 2), (12, 3), (19, 4), (23, 5)])
-def test_folds_have_at_least_four_labels(world, count, folds):
+def test_folds_have_at_least_four_labels(world, few_steps, count, folds):
     sizes = np.bincount(world.pretrained.cross_validate(world.genes[:count], world.labels[:count], 0).folds)
     assert len(sizes) == folds
     assert sizes.min() >= 4
@@ -71,38 +77,38 @@ def test_nothing_is_held_out_with_too_few_labels(world, count):
     assert validation.deviation == Deviation()
 
 
-def test_held_out_labels_do_not_change_their_own_predictions(world, validation):
+def test_held_out_labels_do_not_change_their_own_predictions(world, quick):
     """If the labels of one fold change, the outputs of all other folds change, but not its own."""
-    held_out = validation.folds == 2
+    held_out = quick.folds == 2
     changed = world.labels[:COUNT].copy()
     changed[held_out] = changed[held_out][::-1] + 20
     again = world.pretrained.cross_validate(world.genes[:COUNT], changed, seed=1)
-    np.testing.assert_array_equal(again.folds, validation.folds)
-    np.testing.assert_array_equal(again.outputs[held_out], validation.outputs[held_out])
-    assert (again.outputs[~held_out] != validation.outputs[~held_out]).all()
+    np.testing.assert_array_equal(again.folds, quick.folds)
+    np.testing.assert_array_equal(again.outputs[held_out], quick.outputs[held_out])
+    assert (again.outputs[~held_out] != quick.outputs[~held_out]).all()
 
 
-def test_cross_validation_depends_on_the_seed_only(world, validation):
+def test_cross_validation_depends_on_the_seed_only(world, quick):
     arguments = world.genes[:COUNT], world.labels[:COUNT]
     same, other = (world.pretrained.cross_validate(*arguments, seed) for seed in (1, 2))
-    np.testing.assert_array_equal(same.folds, validation.folds)
-    np.testing.assert_array_equal(same.outputs, validation.outputs)
-    assert same.deviation == validation.deviation
-    assert not np.array_equal(other.folds, validation.folds)
+    np.testing.assert_array_equal(same.folds, quick.folds)
+    np.testing.assert_array_equal(same.outputs, quick.outputs)
+    assert same.deviation == quick.deviation
+    assert not np.array_equal(other.folds, quick.folds)
 
 
-def test_earlier_fit_has_no_influence(world, fitted, validation):
+def test_earlier_fit_has_no_influence(world, fitted, quick):
     again = fitted.cross_validate(world.genes[:COUNT], world.labels[:COUNT], seed=1)
-    np.testing.assert_array_equal(again.outputs, validation.outputs)
+    np.testing.assert_array_equal(again.outputs, quick.outputs)
 
 
 @pytest.mark.parametrize(("factor", "shift"), [(10, 0), (1, -60), (0.1, 3)])
-def test_outputs_do_not_depend_on_the_unit_of_labels(world, validation, factor, shift):
+def test_outputs_do_not_depend_on_the_unit_of_labels(world, quick, factor, shift):
     labels = factor * world.labels[:COUNT] + shift
     other = world.pretrained.cross_validate(world.genes[:COUNT], labels, seed=1)
-    np.testing.assert_allclose(other.outputs, validation.outputs, atol=0.02)
-    assert other.deviation.scale == pytest.approx(validation.deviation.scale, rel=0.1)
-    assert other.deviation.floor == pytest.approx(validation.deviation.floor, rel=0.1)
+    np.testing.assert_allclose(other.outputs, quick.outputs, atol=0.02)
+    assert other.deviation.scale == pytest.approx(quick.deviation.scale, rel=0.1)
+    assert other.deviation.floor == pytest.approx(quick.deviation.floor, rel=0.1)
 
 
 def test_calibration_changes_only_the_uncertainty(world, fitted, validation):

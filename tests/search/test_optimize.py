@@ -171,7 +171,7 @@ def test_failed_trial_has_the_label_of_chance(world):
     assert result.predictor.scores(failed)[0] < world.accuracy.min() - 40 / 3 - 10
 
 
-def test_batches_are_trained_fully_without_complete_curves(world):
+def test_batches_are_trained_fully_without_complete_curves(few_steps, world):
     trainer = Trainer(world, failures={(0, position): "timed_out" for position in range(6)})
     result = optimize(world.pool, world.predictor, trainer, **{**SETTINGS, "iterations": 2})
     assert result.early_stop_epoch == EPOCHS

@@ -7,6 +7,8 @@ from bench.tabular.predictors import NoStatistics
 from bench.tabular.searches import NOT_NESTED, RIVALS, SEARCHES, only
 from narsfast.predictor import pretrain
 
+pytestmark = pytest.mark.usefixtures("few_steps")
+
 
 @pytest.fixture
 def dataset(toy, monkeypatch):
