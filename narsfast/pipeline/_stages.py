@@ -26,7 +26,7 @@ from narsfast.errors import UserError
 from narsfast.predictor import DamagedPredictorError, Predictor, load_predictor, save_predictor
 from narsfast.predictor import pretrain as pretrain_predictor
 from narsfast.report import write_report
-from narsfast.runs import Family, FoundCandidate, Result, passed_over
+from narsfast.runs import Family, FoundCandidate, Result, forget_unpicked, passed_over
 from narsfast.search import IterativeOptimization
 from narsfast.search import evolve as evolve_candidates
 from narsfast.search import pareto as pareto_front
@@ -149,7 +149,7 @@ def finish_optimization(search: Search, steps: IterativeOptimization) -> Predict
     predictor = steps.outcome().predictor
     persistently(lambda: save_predictor(predictor, search.store.path / "predictor"), "saving the predictor")
     if search.store.facts.stage not in _AFTER_OPTIMIZE:
-        search.store.forget_unpicked()
+        persistently(lambda: forget_unpicked(search.store), "writing to the run")
         search.store.facts.stage = "evolve"
     return predictor
 

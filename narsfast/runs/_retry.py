@@ -63,6 +63,14 @@ def forget_failed(run: RunStore) -> list[tuple[str, str, str]]:
     return failed
 
 
+def forget_unpicked(run: RunStore) -> None:
+    """Forget trials of the search whose candidates no batch has any more, once all batches are picked again."""
+    with run._writing() as execute:
+        execute(
+            "DELETE FROM trials WHERE purpose = 'search' AND candidate NOT IN (SELECT candidate FROM members)"
+        )
+
+
 def _forget_after(execute: Execute, candidates: Collection[str]) -> None:
     """Forget the batches after the first one that has one of these candidates, and what followed from them."""
     members = execute("SELECT batch, candidate FROM members").fetchall()

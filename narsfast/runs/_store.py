@@ -27,10 +27,12 @@ from narsfast.common.trial import Trial
 from narsfast.errors import UserError
 
 from . import _database as database
+from ._directory import check_directory
 from ._facts import Facts
 from ._legible import checked, damaged, legible
-from ._lock import LOCK_FILE, DriverLock, disk_has_locks, driver_of
-from ._records import Batch, BatchState, InFlight, PickedCandidate, Purpose, Result, RunState
+from ._lock import DriverLock, disk_has_locks
+from ._records import Batch, PickedCandidate, Purpose, Result, RunState
+from ._state import read_state
 
 _P = ParamSpec("_P")
 _CHANGED = "the machine, the versions or the data changed since the run was started: start another run"
@@ -95,7 +97,7 @@ class RunStore:
         path = expanded(path)
         given = None if config is None else json.loads(database.dump(dict(config)))
         try:
-            _check_directory(path, create=given is not None)
+            check_directory(path, create=given is not None)
             path.mkdir(parents=True, exist_ok=True)
             lock = DriverLock(path)
         except OSError as error:
@@ -311,14 +313,6 @@ class RunStore:
                     f"is stored with other content; {_CHANGED}"
                 )
 
-    @_persistent
-    def forget_unpicked(self) -> None:
-        """Remove trials of the search whose candidates no batch has any more (`forget_failed`)."""
-        with self._writing() as execute:
-            execute(
-                "DELETE FROM trials WHERE purpose = 'search' AND candidate NOT IN (SELECT candidate FROM members)"
-            )
-
     def trials(self, purpose: Purpose) -> list[Trial]:
         """Return the trials for one purpose, sorted by candidate id (so that the order of ending does not show)."""
         if purpose not in get_args(Purpose):
@@ -369,36 +363,7 @@ class RunStore:
 
     def state(self) -> RunState:
         """Return where the run stands."""
-        with self._mutex, self._legible(), database.reading(self._connection):
-            batches = self._rows(
-                "SELECT number, batches.epochs, count(trials.candidate), count(members.candidate)"
-                " FROM batches LEFT JOIN members ON batch = number"
-                " LEFT JOIN trials ON trials.candidate = members.candidate AND purpose = 'search'"
-                " GROUP BY number ORDER BY number"
-            )
-            in_flight = self._rows(
-                "SELECT candidate, purpose, epochs, since FROM in_flight ORDER BY since, candidate"
-            )
-            outcomes = self._rows(
-                "SELECT outcome, count(*) FROM trials WHERE purpose = 'search'"
-                " GROUP BY outcome ORDER BY outcome"
-            )
-            ((finals,),) = self._rows("SELECT count(*) FROM trials WHERE purpose = 'final'")
-            ((results,),) = self._rows("SELECT count(*) FROM results")
-            ((updated,),) = self._rows("SELECT time FROM updated")
-            found = {
-                "stage": self.facts.stage,
-                "batches": tuple(BatchState(*row) for row in batches),
-                "early_stop_epoch": self.facts.early_stop_epoch,
-                "outcomes": dict(outcomes),
-                "in_flight": tuple(InFlight(*row) for row in in_flight),
-                "finals": finals,
-                "finals_expected": self.facts.finals_expected,
-                "results": results,
-                "driver": driver_of(self._path),
-                "updated": updated,
-            }
-            return checked(RunState, found)
+        return read_state(self)
 
     def copy_to(self, file: str | os.PathLike[str]) -> None:
         """Write a copy of the database to `file`, one consistent state even while the driver writes.
@@ -432,15 +397,3 @@ class RunStore:
             if type(error) not in (sqlite3.DatabaseError, sqlite3.OperationalError):
                 raise  # what was to be stored is wrong, not where
             raise damaged(self._path / database.DATABASE_FILE, error) from error
-
-
-def _check_directory(path: Path, *, create: bool) -> None:
-    """Refuses what is not a run's directory and cannot become one."""
-    if path.exists() and not path.is_dir():
-        raise UserError(f"{path} is a file: name a directory for the run")
-    if (path / database.DATABASE_FILE).exists():
-        return
-    if not create:
-        raise UserError(f"{path} holds no run to resume: start one with a configuration")
-    if path.exists() and any(entry.name != LOCK_FILE for entry in path.iterdir()):
-        raise UserError(f"{path} holds other files and no run: name a new or an empty directory")

@@ -13,6 +13,7 @@ from narsfast.runs import (
     RunStore,
     TeacherChoice,
     forget_failed,
+    forget_unpicked,
 )
 
 NAMES = "abcdef"
@@ -86,7 +87,7 @@ def test_trials_of_a_forgotten_batch_serve_again_where_they_fit(tmp_path):
             "d",
             "f",
         ]  # e had other epochs
-        run.forget_unpicked()
+        forget_unpicked(run)
         assert [trial.candidate for trial in run.trials("search")] == ["b", "c", "f"]
 
 
