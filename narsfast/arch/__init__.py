@@ -17,11 +17,12 @@ from ._rows import (
     require_stages,
 )
 from ._spec import NetworkSpec
-from ._weights import WEIGHTS_FILE, load_weights, save_weights
+from ._weights import CLASSIFIER, WEIGHTS_FILE, load_weights, save_weights
 from ._width import round_width, squeezed_width
 from ._zoo import zoo, zoo_definition
 
 __all__ = [
+    "CLASSIFIER",
     "FEATURE_STRIDES",
     "HEADER_COLUMNS",
     "ROW_COLUMNS",

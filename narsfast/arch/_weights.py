@@ -15,6 +15,9 @@ from narsfast.errors import UserError
 WEIGHTS_FILE = "weights.safetensors"
 """Name of the file of weights in the folder of a training or of an emitted network."""
 
+CLASSIFIER = "head.classifier."
+"""How the names of the tensors of a narsfast network's classifier begin."""
+
 
 def save_weights(network: nn.Module, path: str | Path) -> None:
     """Write all parameters and buffers atomically.
@@ -30,8 +33,13 @@ def save_weights(network: nn.Module, path: str | Path) -> None:
         save_file(state, temporary, metadata={"format": "pt"})
 
 
-def load_weights(network: nn.Module, path: str | Path) -> None:
+def load_weights(network: nn.Module, path: str | Path, but: str | None = None) -> None:
     """Load weights into a network of the same definition, classes and channels.
+
+    Args:
+        network: It is changed in place.
+        path: The file.
+        but: Tensors whose names begin so keep their own values, and may have another shape in the file.
 
     Raises:
         UserError: The file is missing, not a safetensors file, or from another network.
@@ -42,6 +50,9 @@ def load_weights(network: nn.Module, path: str | Path) -> None:
         raise UserError(
             f"weights {str(path)!r} cannot be read as a safetensors file: {str(error).splitlines()[0]}"
         ) from None
+    if but is not None:
+        own = {name: tensor for name, tensor in network.state_dict().items() if name.startswith(but)}
+        state = {name: tensor for name, tensor in state.items() if not name.startswith(but)} | own
     try:
         network.load_state_dict(state)
     except RuntimeError as error:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from narsfast.common.options import RUN_OPTIONS, TRAINER_OPTIONS
+from narsfast.errors import UserError
 
 from ._options import Json, takes
 from ._progress import progress_bars
@@ -47,18 +49,30 @@ def scale(
 
 @takes("data", "layout", "orient", "bit_depth", "seed", "mirror", *TRAINER_OPTIONS)
 def train_model(
+    out: Annotated[Path, typer.Option(help="Folder for the trained network.")],
     model: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="REFERENCE",
             help="Network to train: torchvision:NAME, timm:NAME, FILE.py:FACTORY, a name of the zoo, or a definition's "
             ".json file or folder.",
         ),
-    ],
+    ] = None,
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            help="In the place of --model: folder of a found network, to train on other classes. It starts from its "
+            "weights, with a new classifier.",
+        ),
+    ] = None,
     recipe: Annotated[
-        Path, typer.Option(help="Its recipe: a YAML or JSON file, or the folder of a found network.")
-    ],
-    out: Annotated[Path, typer.Option(help="Folder for the trained network.")],
+        Path | None,
+        typer.Option(
+            help="Its recipe: a YAML or JSON file, or the folder of a found network. With --from, its own is the "
+            "default.",
+        ),
+    ] = None,
     resolution: Annotated[
         int | None, typer.Option(help="Side of the images, pixels. Default: a definition's own.")
     ] = None,
@@ -68,21 +82,23 @@ def train_model(
     as_json: Json = False,
     **options: Any,
 ) -> None:
-    """Train one network with a recipe, and test it once."""
-    from narsfast.pipeline import train_with_recipe
+    """Train one network with a recipe, or a found network on other classes, and test it once."""
+    from narsfast.pipeline import fine_tune, train_with_recipe
 
-    settings = {name: options.pop(name) for name in TRAINER_OPTIONS if name in options}
+    options["settings"] = {name: options.pop(name) for name in TRAINER_OPTIONS if name in options}
+    options |= {"resolution": resolution, "epochs": epochs}
+    if model is not None and folder is not None:
+        raise UserError("model is given with a folder to start from; leave one of them out")
+    if folder is not None:
+        train = partial(fine_tune, folder, out, recipe)
+    elif model is None:
+        raise UserError("model is missing; name a network, or the `folder` of a found one to start from")
+    elif recipe is None:
+        raise UserError("recipe is missing; name a file, or the folder of a found network")
+    else:
+        train = partial(train_with_recipe, model, recipe, out)
     with progress_bars() as progress:
-        found = train_with_recipe(
-            model,
-            recipe,
-            out,
-            resolution=resolution,
-            epochs=epochs,
-            settings=settings,
-            progress=progress,
-            **options,
-        )
+        found = train(progress=progress, **options)
     if as_json:
         typer.echo(json.dumps(found))
         return
@@ -93,6 +109,7 @@ def train_model(
         "epochs": found["epochs"],
         "validation %": f"{found['validation']:.2f}",
         "test %": f"{found['test']:.2f}",
+        "balanced %": f"{found['balanced_accuracy']:.2f}",
         "files": str(out),
     }
     print_table("Trained", [row])

@@ -16,6 +16,7 @@ from ._tables import print_table
 def results_as_json(run: Path, results: Any) -> str:
     """Return the networks found and the baselines as JSON; ``measured`` is ``test`` by its name of version 0.1."""
     passed = _passed_over(run)
+    balanced = _balanced(run)
     rows = [
         {
             "budget": result.budget,
@@ -23,6 +24,7 @@ def results_as_json(run: Path, results: Any) -> str:
             "params": result.params,
             "predicted": result.predicted,
             "test": result.test,
+            "balanced_accuracy": balanced.get(result.candidate),
             "measured": result.test,
             "dir": str(run / result.directory),
         }
@@ -34,7 +36,8 @@ def results_as_json(run: Path, results: Any) -> str:
     if baselines := _baselines(run):
         found["baselines"] = [
             {key: row[key] for key in ("model", "resolution", "macs", "params", "outcome")}
-            | {"test": row["test"], "measured": row["test"], "dir": str(run / row["directory"])}
+            | {"test": row["test"], "balanced_accuracy": balanced.get(row["model"]), "measured": row["test"]}
+            | {"dir": str(run / row["directory"])}
             for row in baselines
         ]
     return json.dumps(found)
@@ -54,6 +57,15 @@ def _passed_over(run: Path) -> dict[str, list[dict[str, Any]]]:
 
     with RunStore.read(run) as opened:
         return {label: [asdict(row) for row in rows] for label, rows in all_passed_over(opened).items()}
+
+
+def _balanced(run: Path) -> dict[str, float]:
+    """Read the balanced accuracies of the tested networks, by candidate or reference; early runs have none."""
+    from narsfast.runs import RunStore
+
+    with RunStore.read(run) as opened:
+        known = opened.facts.class_results or {}
+    return {name: results.balanced_accuracy for name, results in known.items()}
 
 
 def print_predictor(path: Path) -> None:
@@ -89,6 +101,7 @@ def print_results(run: Path, results: Any) -> None:
     """Print the networks found and the baselines as one table, what they replace, and where the report is."""
     from narsfast.runs import PassedOver
 
+    balanced = _balanced(run)
     rows = [
         {
             "budget": result.budget,
@@ -100,13 +113,14 @@ def print_results(run: Path, results: Any) -> None:
             "predicted %": f"{result.predicted:.2f}",
             "validation %": f"{result.validation:.2f}",
             "test %": f"{result.test:.2f}",
+            "balanced %": _percent(balanced.get(result.candidate)),
             "ONNX": _onnx(run / result.directory),
             "files": str(run / result.directory),
         }
         for result in results
     ]
     timed = [name for name in rows[0] if name.endswith(" ms")]
-    rows += [_baseline_row(run, row, timed) for row in _baselines(run)]
+    rows += [_baseline_row(run, row, timed, _percent(balanced.get(row["model"]))) for row in _baselines(run)]
     print_table("Found (predicted: validation accuracy at the early-stop epoch)", rows)
     for budget, passed in _passed_over(run).items():
         for row in passed:
@@ -114,7 +128,11 @@ def print_results(run: Path, results: Any) -> None:
     typer.echo(f"report: {run / 'report.html'}")
 
 
-def _baseline_row(run: Path, row: dict[str, Any], timed: list[str]) -> dict[str, Any]:
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def _baseline_row(run: Path, row: dict[str, Any], timed: list[str], balanced: str) -> dict[str, Any]:
     """Return a baseline as a row of the table of results."""
     trained = row["outcome"] == "ok"
     return {
@@ -125,6 +143,7 @@ def _baseline_row(run: Path, row: dict[str, Any], timed: list[str]) -> dict[str,
         "predicted %": "-",
         "validation %": f"{row['validation']:.2f}" if trained else "-",
         "test %": f"{row['test']:.2f}" if trained else "-",
+        "balanced %": balanced,
         "ONNX": "-",
         "files": str(run / row["directory"]) if trained else f"{row['outcome']}: {row['message']}",
     }

@@ -126,7 +126,8 @@ _OPTIONS = (
         str | None,
         None,
         _SPACE,
-        "extended: search every field of a recipe, whatever the space leaves out. paper: as the space has it.",
+        "extended: search every field of a recipe but class_balance, whatever the space leaves out. paper: as the space "
+        "has it.",
         unset="paper",
     ),
     RunOption(

@@ -15,7 +15,7 @@ from narsfast.common.images import normalized, resized
 from ._augment import apply_color, apply_policy, center_crops, erase, training_crops
 from ._augmentation import CROPS, Augmentation
 from ._dataset import Preprocess, Split
-from ._random import Purpose, random_bits
+from ._order import balanced_samples, shuffled
 from ._share import WHOLE, Share, batch_share, split_share
 
 _EVALUATION_CACHE = 2**28  # bytes of resized evaluation images that a split keeps
@@ -31,6 +31,7 @@ def batches(
     training: bool = False,
     augmentation: Augmentation = CROPS,
     share: Share = WHOLE,
+    balanced: bool = False,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield the batches of one pass over a split.
 
@@ -48,6 +49,7 @@ def batches(
         augmentation: What is done to the images; read in training only.
         share: Rank of this process and number of processes: in training it reads its part of every batch
             (`batch_share`), otherwise its part of the split (`split_share`).
+        balanced: Whether an epoch has as many images of each class (`balanced_samples`); read in training only.
 
     Yields:
         Images, float32 (b, channels, resolution, resolution) in channels-last layout, normalized by the data
@@ -64,19 +66,26 @@ def batches(
             chosen = pixels[part] if pixels is not None else _evaluate(split, part, resolution)
             yield normalize(chosen, split.preprocess), torch.from_numpy(split.labels[part])
         return
-    for part in training_parts(n, batch_size, seed, epoch, share):
+    for part in training_parts(split.labels, batch_size, seed, epoch, share, balanced):
         pixels = _augmented(split, part, resolution, augmentation, seed, epoch)
-        yield normalize(pixels, split.preprocess), torch.from_numpy(split.labels[part])
+        yield normalize(pixels, split.preprocess), torch.from_numpy(split.labels[part % n])
 
 
 def training_parts(
-    count: int, batch_size: int, seed: int, epoch: int, share: Share = WHOLE
+    labels: NDArray[np.int64],
+    batch_size: int,
+    seed: int,
+    epoch: int,
+    share: Share = WHOLE,
+    balanced: bool = False,
 ) -> list[NDArray[np.int64]]:
-    """Return the batches of one training pass over `count` images as indices, in the order of (seed, epoch).
+    """Return the batches of one training pass over images with these labels, in the order of (seed, epoch).
 
-    A last incomplete batch is left out. With a `share`, each is this process's part of the batch.
+    They are sample numbers: modulo the number of images, indices of images. A last incomplete batch is left out. With a
+    `share`, each is this process's part of the batch.
     """
-    order = np.argsort(random_bits(Purpose.ORDER, seed, epoch, np.arange(count)), kind="stable")
+    count = len(labels)
+    order = shuffled(balanced_samples(labels, seed, epoch) if balanced else np.arange(count), seed, epoch)
     batch_size = min(batch_size, count)
     return [
         batch_share(order[start : start + batch_size], share)
@@ -140,12 +149,13 @@ def _augmented(
     seed: int,
     epoch: int,
 ) -> NDArray[np.uint8]:
-    preprocess, sizes = split.preprocess, split.images.sizes[part]
+    indices = part % len(split)
+    preprocess, sizes = split.preprocess, split.images.sizes[indices]
     if augmentation.crops:
         boxes, mirror = training_crops(sizes, part, preprocess, seed, epoch)
     else:
         boxes, mirror = center_crops(sizes, preprocess), np.zeros(len(part), np.bool_)
-    images = _resized(split.images.read(part), boxes, resolution)
+    images = _resized(split.images.read(indices), boxes, resolution)
     if augmentation.has_policy:
         images = apply_policy(images, augmentation, part, preprocess, seed=seed, epoch=epoch)
     if augmentation.color > 0:

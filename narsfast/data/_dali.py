@@ -69,6 +69,7 @@ class DaliBatches:
         training: bool = False,
         augmentation: Augmentation = CROPS,
         share: Share = WHOLE,
+        balanced: bool = False,
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the batches of one pass over a split: arguments, order and batches of `narsfast.data.batches`.
 
@@ -77,7 +78,7 @@ class DaliBatches:
         if not training:
             yield from self._evaluation(split, resolution, batch_size, share)
             return
-        parts = training_parts(len(split), batch_size, seed, epoch, share)
+        parts = training_parts(split.labels, batch_size, seed, epoch, share, balanced)
         spec = PipelineSpec(
             isinstance(split.images, FileImages),
             split.preprocess,
@@ -97,7 +98,7 @@ class DaliBatches:
             }
 
         for part, images in zip(parts, self._run(spec, split, parts, inputs), strict=True):
-            yield images.permute(0, 3, 1, 2), self._moved(torch.from_numpy(split.labels[part]))
+            yield images.permute(0, 3, 1, 2), self._moved(torch.from_numpy(split.labels[part % len(split)]))
 
     def _evaluation(
         self, split: Split, resolution: int, batch_size: int, share: Share
@@ -137,7 +138,7 @@ class DaliBatches:
         """
         done = 0
         while done < len(parts):
-            fed = ({"images": _images(split, part), **inputs(part)} for part in parts[done:])
+            fed = ({"images": _images(split, part % len(split)), **inputs(part)} for part in parts[done:])
             try:
                 with closing(self._results(spec, fed)) as results:
                     for images in results:
@@ -145,7 +146,7 @@ class DaliBatches:
                         done += 1
             except RuntimeError:
                 started = np.concatenate(parts[done : done + CPU_PIPELINES * (PREFETCH + 1)])
-                if not spec.encoded or not self._leave_to_pillow(split, started):
+                if not spec.encoded or not self._leave_to_pillow(split, np.unique(started % len(split))):
                     raise
 
     def _results(self, spec: PipelineSpec, fed: Iterator[Inputs]) -> Generator[Tensor, None, None]:
@@ -211,7 +212,7 @@ def _images(split: Split, part: NDArray[np.int64]) -> list[NDArray[np.uint8]]:
 
 
 def _centers(split: Split, part: NDArray[np.int64]) -> Inputs:
-    sizes = split.images.sizes[part]
+    sizes = split.images.sizes[part % len(split)]
     return {"boxes": relative_boxes(center_crops(sizes, split.preprocess), sizes)}
 
 
@@ -224,7 +225,7 @@ def _crops(
 ) -> Inputs:
     if not augmentation.crops:
         return _unmirrored(split, part)
-    sizes = split.images.sizes[part]
+    sizes = split.images.sizes[part % len(split)]
     boxes, mirror = training_crops(sizes, part, split.preprocess, seed, epoch)
     return {"boxes": relative_boxes(boxes, sizes), "mirror": mirror.astype(np.int32)}
 

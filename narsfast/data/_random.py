@@ -30,6 +30,7 @@ class Purpose(IntEnum):
     POLICY_SHARE = 9
     COLOR = 10
     ERASING = 11
+    BALANCE = 12
 
 
 def _finalize(x: NDArray[np.uint64]) -> NDArray[np.uint64]:

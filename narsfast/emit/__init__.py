@@ -3,7 +3,7 @@
 from narsfast.common.callable_package import make_callable
 
 from ._emission import Emission, emit
-from ._facts import GIVEN, DataFacts, Measurements, describe_data
+from ._facts import GIVEN, DataFacts, Measurements, Origin, describe_data
 from ._load import Preprocessing, load, read_json, read_preprocessing
 from ._notation import block_notation
 from ._onnx import OnnxCheck, compare_onnx, export_onnx
@@ -17,6 +17,7 @@ __all__ = [
     "Emission",
     "Measurements",
     "OnnxCheck",
+    "Origin",
     "Preprocessing",
     "TimmNetwork",
     "block_notation",

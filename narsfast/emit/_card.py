@@ -9,6 +9,8 @@ from narsfast.common.modules import siblings
 from narsfast.cost import LATENCY
 from narsfast.space import Recipe
 
+from ._class_card import as_text, class_section
+from ._contact_sheet import SHEET_FILE
 from ._facts import GIVEN, DataFacts, Measurements
 from ._load import CODE_FOLDER, MODEL_FILE
 from ._notation import block_notation, notation_text
@@ -49,6 +51,10 @@ def _percent(value: float | None) -> str:
 
 def _accuracies(found: Measurements, data: DataFacts) -> str:
     images = data.images
+    balanced = None if found.by_class is None else found.by_class.balanced_accuracy
+    by_class = [
+        ("test, balanced", _percent(balanced), "mean of the accuracies of the classes, on these images")
+    ]
     return _table(
         ("accuracy (top-1)", "value", "what it is"),
         [
@@ -67,6 +73,7 @@ def _accuracies(found: Measurements, data: DataFacts) -> str:
                 _percent(found.test),
                 f"{images.get('test', 0)} images; used once, after the search",
             ),
+            *(by_class if balanced is not None else ()),
             ("chance", _percent(data.chance), "share of the largest class of the validation split"),
         ],
     )
@@ -181,6 +188,10 @@ def _passed_over(found: Measurements) -> str:
 
 
 def _origin(found: Measurements, given: NetworkSpec | None) -> str:
+    if found.origin is not None:
+        return f"""fine-tuned by narsfast from the network
+`{found.origin.name}` (candidate `{found.origin.candidate}`), which was trained on
+{as_text(found.origin.data)} with {len(found.origin.classes)} classes."""
     if found.budget == GIVEN:
         return "trained by narsfast with a given recipe."
     if given is not None:
@@ -206,7 +217,20 @@ channels, squeeze-excite of the block's input), hard-swish throughout:
 ```"""
 
 
-def _files(definition: Definition | None, given: NetworkSpec | None, onnx_written: bool) -> str:
+def _training(found: Measurements) -> str:
+    duration = f", {found.seconds:,.0f} s" if found.seconds is not None else ""
+    step = f" (the optimizer's step by {found.optim_backend})" if found.optim_backend is not None else ""
+    start = (
+        "Trained from scratch"
+        if found.origin is None
+        else f"Trained from the weights of `{found.origin.name}`, all but those of the classifier, which was new,"
+    )
+    return f"{start} for {found.epochs} epochs with seed {found.seed}{duration}{step}.{_distillation(found)}"
+
+
+def _files(
+    definition: Definition | None, given: NetworkSpec | None, *, onnx_written: bool, sheet: bool
+) -> str:
     rows = [
         ("recipe.json", "the recipe"),
         ("weights.safetensors", "trained weights (the averaged ones if the recipe keeps an average)"),
@@ -226,6 +250,10 @@ def _files(definition: Definition | None, given: NetworkSpec | None, onnx_writte
     elif given is not None and (file := reference_file(given.name)) is not None:
         name = f"{CODE_FOLDER}/" if siblings(file) else MODEL_FILE
         rows.insert(0, (name, "Python code that builds the network"))
+    if sheet:
+        rows.append(
+            (SHEET_FILE, "images of the test split with a wrong answer; the folder is whole without it")
+        )
     return _table(("file", "what"), rows)
 
 
@@ -238,6 +266,7 @@ def model_card(
     found: Measurements,
     onnx: OnnxCheck,
     given: NetworkSpec | None = None,
+    sheet: bool = False,
 ) -> str:
     """Write the model card as Markdown.
 
@@ -249,6 +278,7 @@ def model_card(
         found: Budget, statistics and accuracies.
         onnx: The comparison of the ONNX file with torch.
         given: The network, if only its recipe was searched.
+        sheet: Whether there is a picture of confused images.
 
     Returns:
         The text of README.md.
@@ -256,8 +286,6 @@ def model_card(
     classes = ", ".join(data.classes[:20]) + (
         f", ... ({len(data.classes)} in all)" if len(data.classes) > 20 else ""
     )
-    duration = f", {found.seconds:,.0f} s" if found.seconds is not None else ""
-    step = f" (the optimizer's step by {found.optim_backend})" if found.optim_backend is not None else ""
     counts = ", ".join(f"{count} {split}" for split, count in data.images.items())
     described = definition or given
     assert described is not None
@@ -285,9 +313,9 @@ An image classifier for {len(data.classes)} classes, {_origin(found, given)}
 
 {data.name}: {counts or "sizes not recorded"}. Classes in the order of the logits: {classes}.
 
-## Recipe
+{class_section(found.by_class, sheet, _table)}## Recipe
 
-Trained from scratch for {found.epochs} epochs with seed {found.seed}{duration}{step}.{_distillation(found)}
+{_training(found)}
 
 {_table(("field", "value"), recipe_rows)}
 {_TIMM if definition else ""}
@@ -304,7 +332,7 @@ Trained from scratch for {found.epochs} epochs with seed {found.seed}{duration}{
 
 ## Files
 
-{_files(definition, given, onnx_written)}
+{_files(definition, given, onnx_written=onnx_written, sheet=sheet)}
 
 Candidate `{found.candidate}`.
 """

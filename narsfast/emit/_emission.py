@@ -7,7 +7,7 @@ import json
 import platform
 import shutil
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ from narsfast.cost import STATISTICS
 from narsfast.space import Recipe
 
 from ._card import model_card
+from ._class_card import class_json
+from ._contact_sheet import SHEET_FILE, contact_sheet
 from ._facts import DataFacts, Measurements
 from ._load import CODE_FOLDER, MODEL_FILE, Preprocessing
 from ._notation import block_notation
@@ -57,13 +59,17 @@ def _manifest(
     onnx: OnnxCheck,
 ) -> str:
     checksums = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in _files(folder)}
-    measured = asdict(found)
+    measured = asdict(replace(found, by_class=None))
+    del measured["by_class"]
+    if found.origin is None:
+        del measured["origin"]
     if not found.passed_over:
         del measured["passed_over"]
     return _json(
         {
             "format": 1,
             **measured,
+            **class_json(found.by_class),
             "statistics": {
                 name: int(value) if name in STATISTICS else value for name, value in found.statistics.items()
             },
@@ -96,10 +102,10 @@ def emit(
 
     The folder holds definition.json, recipe.json, weights.safetensors, model.onnx (with the ``[onnx]``
     extra), preprocessing.json, preprocess.py (the reader of images), timm_args.yaml, timm_model.py, README.md (the
-    model card) and emission.json (all measurements, versions and the SHA-256 of every other file). An existing folder of
-    that name is replaced. A network that is not a narsfast network has no definition and no arguments for timm:
-    emission.json has its reference, and the file of its factory is copied to model.py, or with the files beside it that
-    it imports into the folder code.
+    model card) and emission.json (all measurements, versions and the SHA-256 of every other file), and confused.jpg
+    where images of the test split were confused. An existing folder of that name is replaced. A network that is not a
+    narsfast network has no definition and no arguments for timm: emission.json has its reference, and the file of its
+    factory is copied to model.py, or with the files beside it that it imports into the folder code.
 
     Args:
         directory: The folder to write.
@@ -162,7 +168,19 @@ def emit(
         else:
             assert given is not None
             architecture = {"model": _local_reference(given.name, folder)}
-        card = model_card(target.name, definition, recipe, data=data, found=found, onnx=onnx, given=given)
+        sheet = None if found.by_class is None else contact_sheet(found.by_class.confusions)
+        if sheet is not None:
+            (folder / SHEET_FILE).write_bytes(sheet)
+        card = model_card(
+            target.name,
+            definition,
+            recipe,
+            data=data,
+            found=found,
+            onnx=onnx,
+            given=given,
+            sheet=sheet is not None,
+        )
         write("README.md", card)
         for name, text in (extra_files or {}).items():
             write(name, text)

@@ -8,6 +8,7 @@ from typing import Any
 
 from narsfast.common.images import Reading
 from narsfast.data import Dataset, Preprocess
+from narsfast.runs import ClassResults
 
 GIVEN = "a given recipe"
 """In the place of a budget where nothing was searched."""
@@ -71,6 +72,25 @@ def describe_data(data: Dataset) -> DataFacts:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """The emitted network that a training started from.
+
+    Attributes:
+        name: Of its folder.
+        candidate: Its id.
+        data: What it was trained on, as its folder says.
+        classes: Their names.
+        sha256: Of its file of weights.
+    """
+
+    name: str
+    candidate: str
+    data: str
+    classes: tuple[str, ...]
+    sha256: str
+
+
+@dataclass(frozen=True)
 class Measurements:
     """What is known of one found network when it is emitted. Accuracies are in percent.
 
@@ -88,6 +108,8 @@ class Measurements:
         distillation: Teacher, weight and temperature of the full training; None where it had no teacher.
         passed_over: Better predicted candidates whose full training did not end well: candidate, predicted, outcome and
             message of each.
+        by_class: How it answers on the test split by class; None where that was not counted.
+        origin: Where its weights but those of the classifier come from; None where it was trained from scratch.
     """
 
     budget: str
@@ -102,3 +124,5 @@ class Measurements:
     optim_backend: str | None = None
     distillation: Mapping[str, Any] | None = None
     passed_over: tuple[Mapping[str, Any], ...] = ()
+    by_class: ClassResults | None = None
+    origin: Origin | None = None

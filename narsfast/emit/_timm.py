@@ -147,6 +147,7 @@ def _regularization(recipe: Recipe) -> list[Argument]:
         ("cutmix", recipe.cutmix, "alpha; 0 is off"),
         ("mixup_switch_prob", 0.5, "where both are on"),
         ("smoothing", recipe.label_smoothing, ""),
+        *_class_balance(recipe),
         ("drop", recipe.dropout, "before the classifier"),
         ("drop_path", recipe.drop_path, "of the last block, rising linearly from 0 at the first"),
         ("model_ema", recipe.ema, ""),
@@ -157,6 +158,12 @@ def _regularization(recipe: Recipe) -> list[Argument]:
             ("model_ema_warmup", True, "nearest to min(decay, (1 + t) / (10 + t)), which has no counterpart"),
         ]
     return lines
+
+
+def _class_balance(recipe: Recipe) -> list[Argument]:
+    if recipe.class_balance == "none":
+        return []
+    return [("class_balance", None, f"{recipe.class_balance} here; the script has no counterpart")]
 
 
 def _yaml(value: Any) -> str:

@@ -13,7 +13,7 @@ from ._resume import Resume
 from ._run import FoundNetwork, Run, TrialRow
 from ._search import Search
 from ._stages import emit, evolve, optimize, pareto, pretrain, run, train
-from ._standalone import measure_latency, scale_network, train_with_recipe
+from ._standalone import fine_tune, measure_latency, scale_network, train_with_recipe
 
 __all__ = [
     "STANDARD_RECIPE",
@@ -27,6 +27,7 @@ __all__ = [
     "TrialRow",
     "emit",
     "evolve",
+    "fine_tune",
     "measure_latency",
     "open_search",
     "optimize",

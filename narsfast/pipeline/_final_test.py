@@ -2,26 +2,48 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from torch import nn
 
 from narsfast.arch import WEIGHTS_FILE, load_weights
 from narsfast.data import Dataset
+from narsfast.runs import ClassResults
 from narsfast.training import TrialTask, evaluate, training_device
 
+from ._class_results import class_results
 
-def final_test(task: TrialTask, data: Dataset) -> tuple[nn.Module, float]:
+
+@dataclass(frozen=True)
+class FinalTest:
+    """A tested network.
+
+    Attributes:
+        network: On the CPU, in evaluation mode.
+        accuracy: On the test split, percent.
+        by_class: The same answers by class.
+    """
+
+    network: nn.Module
+    accuracy: float
+    by_class: ClassResults
+
+
+def final_test(task: TrialTask, data: Dataset, *, examples: bool = True) -> FinalTest:
     """Load the weights of a finished training and test the network.
 
     The images are read by Pillow, whatever loader the training had: that is how users of an emitted network read
     theirs, and the number does not depend on what is installed here.
 
-    Returns:
-        The network on the CPU in evaluation mode, and its accuracy on the test split in percent.
+    Args:
+        task: The training.
+        data: Its test split is read.
+        examples: Whether some of the confused images are kept.
     """
-    network = task.network.build(len(data.classes), data.in_chans)
+    network = task.build(data)
     load_weights(network, Path(str(task.output), WEIGHTS_FILE))
     network.to(training_device(task.settings.device))
     tested = evaluate(network, data.test, task.network.resolution, task.settings.threads_per_trial)
-    return network.cpu().eval(), tested.accuracy
+    by_class = class_results(tested.logits, data.test, data.classes, examples=examples)
+    return FinalTest(network.cpu().eval(), tested.accuracy, by_class)

@@ -13,7 +13,7 @@ from narsfast.arch import NetworkSpec, absolute_reference, resolve_definition, u
 from narsfast.cost import count_network
 from narsfast.data import Dataset
 from narsfast.errors import UserError
-from narsfast.space import Space
+from narsfast.space import Recipe, Space
 
 _log = logging.getLogger("narsfast.model")
 
@@ -60,13 +60,17 @@ def recipe_space(space: Space, model: str, fix: Mapping[str, Any]) -> Space:
     data = space.to_dict()
     if space.stages:
         data["name"] = f"{space.name} recipes"
+    added = {
+        name: given.pop(name) for name in fix if name in Recipe.model_fields.keys() - data["recipe"].keys()
+    }
+    data["recipe"] |= {name: getattr(Recipe.of({name: value}, "fix"), name) for name, value in added.items()}
     data |= {"stages": 0, "architecture": {"resolution": resolution}, "pool": {}, "budgets": []}
     recipes = Space.from_dict(data)
     searched = [name for name in ("drop_path", "dropout") if _above_zero(recipes, name)]
     missing = unsupported_recipe_fields(model) if searched or space.stages else {}
     for name in missing.keys() & searched:
-        if given.get(name):
-            raise UserError(f"{name} is {given[name]}; {model} {missing[name]}, so leave it out")
+        if fix.get(name):
+            raise UserError(f"{name} is {fix[name]}; {model} {missing[name]}, so leave it out")
         _log.warning("%s is fixed at 0: %s %s", name, model, missing[name])
         recipes = recipes.override({name: 0.0})
     return recipes.fix(given)

@@ -104,8 +104,13 @@ def _result(search: Search, task: TrialTask, trial: Trial) -> BaselineResult:
     if trial.outcome != "ok":
         return result
     data = search.data
-    network, accuracy = final_test(task, data)
-    cost = count_network(network, data.in_chans, task.network.resolution, len(data.classes))
+    tested = final_test(task, data, examples=False)
+    search.store.facts.add_class_results(trial.candidate, tested.by_class)
+    cost = count_network(tested.network, data.in_chans, task.network.resolution, len(data.classes))
     return replace(
-        result, macs=cost["macs"], params=cost["params"], validation=trial.curve[-1], test=accuracy
+        result,
+        macs=cost["macs"],
+        params=cost["params"],
+        validation=trial.curve[-1],
+        test=tested.accuracy,
     )

@@ -20,7 +20,7 @@ from narsfast.cost import Budget
 from narsfast.emit import load
 from narsfast.errors import UserError
 from narsfast.predictor import Predictor
-from narsfast.runs import Family, FoundCandidate, Purpose, Result, RunState, RunStore
+from narsfast.runs import ClassResults, Family, FoundCandidate, Purpose, Result, RunState, RunStore
 from narsfast.space import Recipe, Space
 
 from ._ask_tell import AskedCandidate, AskTell
@@ -83,6 +83,8 @@ class FoundNetwork:
         std: The predictor's stated deviation, percent.
         validation: Accuracy in percent on the validation split; None before it is trained fully.
         test: Accuracy in percent on the test split; None before it is tested.
+        by_class: How it answers on the test split by class, as in ``by_class.balanced_accuracy``; None before it is
+            tested, or where version 0.1 tested it.
         directory: Its folder; None before it is emitted.
     """
 
@@ -95,6 +97,7 @@ class FoundNetwork:
     std: float
     validation: float | None = None
     test: float | None = None
+    by_class: ClassResults | None = None
     directory: Path | None = None
 
     def load(self, *, ops: str = "fused", run_code: bool = False) -> nn.Module:
@@ -235,6 +238,7 @@ class Run:
         found: FoundCandidate = candidates[result.candidate] if result else family.candidates[0]
         with self._read() as store:
             finals = {trial.candidate: trial for trial in store.trials("final")}
+            by_class = store.facts.class_results or {}
         final = finals.get(found.id)
         return FoundNetwork(
             budget=family.budget,
@@ -246,6 +250,7 @@ class Run:
             std=found.std,
             validation=final.curve[-1] if final and final.outcome == "ok" else None,
             test=result.test if result else None,
+            by_class=by_class.get(found.id) if result else None,
             directory=self.path / result.directory if result else None,
         )
 

@@ -303,13 +303,15 @@ def _emit_family(search: Search, family: Family, trial: Trial, directory: Path) 
     task = search.task(best.candidate, trial.epochs, trial.epochs, "final")
     recipe = Recipe.of(task.recipe)
     data = search.data
-    network, accuracy = final_test(task, data)
+    tested = final_test(task, data)
+    search.store.facts.add_class_results(trial.candidate, tested.by_class)
     found = Measurements(
         budget=family.label,
         statistics=best.statistics,
         predicted=best.predicted,
         validation=trial.curve[-1],
-        test=accuracy,
+        test=tested.accuracy,
+        by_class=tested.by_class,
         epochs=trial.epochs,
         seed=task.seed,
         candidate=trial.candidate,
@@ -321,7 +323,7 @@ def _emit_family(search: Search, family: Family, trial: Trial, directory: Path) 
     persistently(
         lambda: emit_network(
             search.store.path / directory,
-            network,
+            tested.network,
             recipe,
             describe_data(data),
             found,
@@ -337,6 +339,6 @@ def _emit_family(search: Search, family: Family, trial: Trial, directory: Path) 
         params=int(best.statistics["params"]),
         predicted=best.predicted,
         validation=trial.curve[-1],
-        test=accuracy,
+        test=tested.accuracy,
         directory=str(directory),
     )

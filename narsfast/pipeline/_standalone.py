@@ -7,6 +7,7 @@ import json
 import logging
 import shutil
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,11 @@ from pydantic import ValidationError
 
 from narsfast import cost
 from narsfast.arch import (
-    WEIGHTS_FILE,
     Definition,
     NetworkSpec,
     Padding,
     absolute_reference,
     check_padding,
-    load_weights,
     resolve_definition,
     unsupported_recipe_fields,
 )
@@ -42,13 +41,14 @@ from narsfast.training import (
     TrainerSettings,
     TrialTask,
     effective_backend,
-    evaluate,
     run_trial,
 )
 
 from ._config import resolve_space
 from ._data import refuse_inside
+from ._final_test import final_test
 from ._recipe_search import network_statistics
+from ._start import EmittedStart, read_start
 
 TRAINING_FILE = "training.json"
 SCALED_FILE = "statistics.json"
@@ -71,6 +71,7 @@ def train_with_recipe(
     bit_depth: str | int = "auto",
     settings: Mapping[str, Any] | None = None,
     progress: Progress = silent,
+    start: EmittedStart | None = None,
 ) -> dict[str, Any]:
     """Train any network with a recipe and test it once.
 
@@ -92,11 +93,13 @@ def train_with_recipe(
         bit_depth: Bits that gray images of more than 8 bits use.
         settings: Fields of `TrainerSettings`.
         progress: Told of the training.
+        start: The emitted network of the model that it starts from (`fine_tune`); None is fresh weights.
 
     Returns:
         What training.json holds: the arguments, ``optim_backend`` (who computed the optimizer's step), ``statistics``,
         ``curve`` (validation accuracy in percent after each
-        epoch), ``validation``, ``test``, ``seconds``.
+        epoch), ``validation``, ``test``, ``balanced_accuracy`` (on the test split), ``seconds``, and for one that
+        started from a network, ``from``.
 
     Raises:
         UserError: An argument cannot be used, or the training ended badly.
@@ -114,6 +117,8 @@ def train_with_recipe(
     refuse_inside(target, data)
     folder_options = FolderOptions(layout, orient, str(bit_depth))
     dataset = shared_data(data, spec.resolution, mirror, folder_options)
+    if start is not None:
+        start.check(dataset)
     statistics = network_statistics(spec, dataset)
     unfinished = target.absolute().with_name(f".{target.name}.training")
     task = TrialTask(
@@ -129,6 +134,7 @@ def train_with_recipe(
         data_resolution=spec.resolution,
         mirror=mirror,
         folder_options=folder_options,
+        start=None if start is None else start.point,
     )
     unfinished.mkdir(parents=True, exist_ok=True)  # a place that cannot be written to costs no training
     trial = run_trial(task, report=lambda share: progress("train", share, 1))
@@ -138,8 +144,7 @@ def train_with_recipe(
             f"the training {trial.outcome.replace('_', ' ')} ({trial.message}); try a recipe of a lower learning_rate "
             "or batch_size"
         )
-    network = task.network.build(len(dataset.classes), dataset.in_chans)
-    load_weights(network, unfinished / WEIGHTS_FILE)
+    tested = final_test(task, dataset)
     found: dict[str, Any] = {
         "model": model,
         "recipe": used.model_dump(mode="json"),
@@ -153,12 +158,15 @@ def train_with_recipe(
         "statistics": statistics,
         "curve": list(trial.curve),
         "validation": trial.curve[-1],
-        "test": evaluate(network, dataset.test, spec.resolution).accuracy,
+        "test": tested.accuracy,
+        "balanced_accuracy": tested.by_class.balanced_accuracy,
         "seconds": trial.seconds,
     }
+    if start is not None:
+        found["from"] = {"folder": str(start.folder.resolve()), **asdict(start.origin)}
     emit(
         target,
-        network.eval(),
+        tested.network,
         used,
         describe_data(dataset),
         Measurements(
@@ -172,13 +180,45 @@ def train_with_recipe(
             candidate=hashlib.sha256(model.encode()).hexdigest()[:16],
             seconds=trial.seconds,
             optim_backend=found["optim_backend"],
+            by_class=tested.by_class,
+            origin=None if start is None else start.origin,
         ),
         test_batches=batches(dataset.test, spec.resolution, 128),
+        padding="published" if start is None else check_padding(start.point.padding),
         given=task.network,
         extra_files={TRAINING_FILE: json.dumps(found, indent=1) + "\n"},
     )
     shutil.rmtree(unfinished)
     return found
+
+
+def fine_tune(
+    folder: str | Path, out: str | Path, recipe: str | Path | Recipe | None = None, **options: Any
+) -> dict[str, Any]:
+    """Train a found network on other classes, and test it once.
+
+    It starts from the weights of an emitted folder, all but those of the classifier, which is new. Images are normalized
+    by the mean and the standard deviation of the new data.
+
+    Args:
+        folder: What `narsfast.emit.emit` wrote of a narsfast network, also after a fine-tuning.
+        out: Folder that gets the same of the new one; as in `train_with_recipe`.
+        recipe: A recipe or its file; None is the folder's.
+        **options: Keywords of `train_with_recipe`; the resolution is the folder's where none is given.
+
+    Returns:
+        As `train_with_recipe`; ``from`` says what it started from.
+
+    Raises:
+        UserError: As in `train_with_recipe`; the folder is not one of a narsfast network, or its network takes images
+            of other channels.
+    """
+    start = read_start(folder)
+    if expanded(out).resolve() == start.folder.resolve():
+        raise UserError(f"out is {out}, the folder that the training starts from; name another one")
+    return train_with_recipe(
+        str(start.folder), start.folder if recipe is None else recipe, out, start=start, **options
+    )
 
 
 def _trainer(settings: Mapping[str, Any]) -> TrainerSettings:

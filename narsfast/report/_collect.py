@@ -13,6 +13,7 @@ from narsfast.common.trial import Fit, Trial
 from narsfast.cost import LATENCY
 from narsfast.runs import all_passed_over
 
+from ._collect_classes import balanced_accuracies, classes_of
 from ._importance import field_importance
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def collect(run: RunStore) -> dict[str, Any]:
         for family in run.facts.families or ()
         for found in family.candidates
     }
+    balanced = balanced_accuracies(run)
     return {
         "name": run.path.name,
         "config": run.config,
@@ -59,7 +61,11 @@ def collect(run: RunStore) -> dict[str, Any]:
         "pretraining": run.facts.predictor_pretraining or {},
         "importance": field_importance(run.config.get("space"), batches, rows),
         "finals": _final_rows(run),
-        "baselines": [asdict(result) for result in run.facts.baselines or ()],
+        "baselines": [
+            asdict(result) | {"balanced_accuracy": balanced.get(result.model)}
+            for result in run.facts.baselines or ()
+        ],
+        "by_class": classes_of(run),
         "teacher": None if run.facts.teacher is None else run.facts.teacher.to_dict(),
         "displaced": _replaced_by_trials(run),
         "passed_over": {
@@ -75,6 +81,7 @@ def collect(run: RunStore) -> dict[str, Any]:
                 "predicted": result.predicted,
                 "validation": result.validation,
                 "test": result.test,
+                "balanced_accuracy": balanced.get(result.candidate),
                 "directory": result.directory,
             }
             for result in run.results()

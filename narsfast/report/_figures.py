@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from ._confusion import confusion
 from ._curves import early_stop_choice, final_curves, learning_curves
 from ._html import amount
 from ._style import DASHES, SYMBOLS, Data, Figure, batch_color, batch_name, plot, range_around, title
@@ -282,6 +283,7 @@ def predictor_quality(data: Data) -> Figure | None:
 
 FIGURES = {
     "macs": accuracy_against_macs,
+    "confusion": confusion,
     "prediction": predicted_against_measured,
     "batches": means_of_batches,
     "curves": learning_curves,

@@ -86,7 +86,7 @@ def render_report(data: Mapping[str, Any], folder: Path, page: Path) -> str:
 <footer><p>Written by {escape(versions) if versions else "narsfast"}. All numbers of this page are also in it
 as JSON, in the element <code>report-data</code>.</p></footer>
 <noscript><p>The plots need JavaScript; the tables do not.</p></noscript>
-<script type="application/json" id="report-data">{_embedded(data)}</script>
+<script type="application/json" id="report-data">{_embedded(_without_images(data))}</script>
 <script type="application/json" id="report-figures">{_embedded(figures)}</script>
 <script>{get_plotlyjs()}</script>
 <script>
@@ -99,6 +99,12 @@ as JSON, in the element <code>report-data</code>.</p></footer>
 def _embedded(value: Any) -> str:
     """Return JSON that cannot end the script element around it."""
     return json.dumps(value, allow_nan=False).replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def _without_images(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the content of the page without the images, which stand in their section."""
+    rows = [{name: value for name, value in row.items() if name != "examples"} for row in data["by_class"]]
+    return {**data, "by_class": rows}
 
 
 def _state(data: Mapping[str, Any]) -> str:

@@ -39,6 +39,7 @@ def results(data: Data, drawn: set[str], folder: Path, page: Path) -> str:
             else "No network has been emitted yet."
         )
     timed = any(result["latency"] is not None for result in data["results"])
+    balanced = any(result["balanced_accuracy"] is not None for result in data["results"])
     rows = []
     for result in data["results"]:
         directory = folder / result["directory"]
@@ -56,17 +57,24 @@ def results(data: Data, drawn: set[str], folder: Path, page: Path) -> str:
                 number(result["predicted"]),
                 number(result["validation"]),
                 number(result["test"]),
+                *([number(result["balanced_accuracy"])] if balanced else []),
                 Markup(" ".join(links)) if links else "files are gone",
             )
         )
-    rows += [_baseline_row(row, timed) for row in data["baselines"]]
+    rows += [_baseline_row(row, timed, balanced) for row in data["baselines"]]
     return table(
         (
             *("budget", "MACs", "params", *(["latency (ms)"] if timed else [])),
-            *("predicted (%)", "validation (%)", "test (%)", "files"),
+            *(
+                "predicted (%)",
+                "validation (%)",
+                "test (%)",
+                *(["balanced (%)"] if balanced else []),
+                "files",
+            ),
         ),
         rows,
-        numbers=range(1, 6 + timed),
+        numbers=range(1, 6 + timed + balanced),
         identifier="results",
     ) + paragraph(
         "The prediction is for a training stopped at the early-stop epoch, on the validation split; validation and "
@@ -80,7 +88,7 @@ def results(data: Data, drawn: set[str], folder: Path, page: Path) -> str:
     )
 
 
-def _baseline_row(row: Data, timed: bool) -> tuple[object, ...]:
+def _baseline_row(row: Data, timed: bool, balanced: bool) -> tuple[object, ...]:
     """Return a baseline as a row of the table of found networks."""
     return (
         f"baseline {row['model']}, {row['resolution']} px",
@@ -90,6 +98,7 @@ def _baseline_row(row: Data, timed: bool) -> tuple[object, ...]:
         None,
         number(row["validation"]),
         number(row["test"]),
+        *([number(row["balanced_accuracy"])] if balanced else []),
         row["directory"] if row["outcome"] == "ok" else f"{row['outcome']}: {row['message']}",
     )
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from html import escape
 from pathlib import Path
 
+from ._class_section import by_class
 from ._html import code, missing, paragraph, table
 from ._results_section import macs, results
 from ._search_sections import batches, curves, importance, prediction, quality, trials
@@ -40,6 +41,7 @@ Section = Callable[[Data, set[str], Path, Path], str]
 SECTIONS: tuple[tuple[str, str, Section], ...] = (
     ("results-section", "Results", results),
     ("macs", "Accuracy against cost", macs),
+    ("classes-section", "By class", by_class),
     ("prediction-section", "Predicted against measured", prediction),
     ("batches-section", "Picked and random batches", batches),
     ("curves", "Learning curves", curves),

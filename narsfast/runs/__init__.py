@@ -1,5 +1,6 @@
 """Run directories and executors: what keeps a search going, wherever and however often it is interrupted."""
 
+from ._class_results import ClassCounts, ClassResults, ConfusedImage, Confusion
 from ._executor import Executor, Report, Task, TrialTimedOut, WorkerLost, run_trials
 from ._facts import BaselineResult, BestTrial, Fact, Facts, Family, FoundCandidate, TeacherChoice
 from ._in_process import InProcess
@@ -15,6 +16,10 @@ __all__ = [
     "Batch",
     "BatchState",
     "BestTrial",
+    "ClassCounts",
+    "ClassResults",
+    "ConfusedImage",
+    "Confusion",
     "Executor",
     "Fact",
     "Facts",

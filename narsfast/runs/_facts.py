@@ -9,6 +9,7 @@ from typing import Any, Generic, Protocol, TypeVar, overload
 from narsfast.common.candidate import Candidate, Value
 from narsfast.common.trial import Fit, Outcome
 
+from ._class_results import ClassResults
 from ._legible import adapter, checked, legible
 
 Statistics = Mapping[str, int | float]
@@ -246,6 +247,8 @@ class Facts:
         teacher: Of the final trainings.
         baseline_resolution: Side of the baselines' images, pixels.
         baselines: Known networks that were trained and tested.
+        class_results: How the tested networks answer by class, by candidate or baseline; those that an earlier version
+            tested are not among them.
     """
 
     stage = Fact[str](str)
@@ -273,6 +276,15 @@ class Facts:
     baselines = Fact[tuple[BaselineResult, ...]](
         tuple[BaselineResult, ...], encode=lambda results: [asdict(result) for result in results]
     )
+    class_results = Fact[Mapping[str, ClassResults]](
+        Mapping[str, ClassResults],
+        lambda rows: {name: ClassResults.from_dict(row) for name, row in rows.items()},
+        lambda results: {name: result.to_dict() for name, result in results.items()},
+    )
 
     def __init__(self, store: FactStore) -> None:
         self._store = store
+
+    def add_class_results(self, name: str, results: ClassResults) -> None:
+        """Keep how one tested network answers by class, beside the others; `name` is its candidate or reference."""
+        self.class_results = {**(self.class_results or {}), name: results}

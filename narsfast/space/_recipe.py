@@ -87,6 +87,14 @@ class Recipe(BaseModel):
     """Rate of dropout before the classifier."""
     drop_path: float = Field(0.0, ge=0, lt=1, description=_BELOW_ONE)
     """Rate of stochastic depth in the last block."""
+    class_balance: Literal["none", "sampling", "loss"] = Field(
+        "none", description="'none', 'sampling' or 'loss'"
+    )
+    """Whether classes of few images count as much as those of many.
+
+    ``sampling`` draws as many images of each class in an epoch; ``loss`` counts an image by the inverse frequency of its
+    class (`narsfast.training.class_weights`). Accuracy in the search remains that of the images as they are.
+    """
     label_smoothing: float = Field(0.1, ge=0, lt=1, description=_BELOW_ONE)
     ema: bool = Field(True, description="true or false")
     """Evaluate an exponential moving average of the weights."""

@@ -28,7 +28,7 @@ def recipe_fields(name: str, source: str) -> dict[str, Any]:
 
     Args:
         name: ``paper`` (the fields of FBNetV3's search as recalled) or ``extended`` (these, and every other field
-            of a recipe).
+            of a recipe but ``class_balance``: the search compares by the accuracy of all images).
         source: Where the name comes from, for the message.
 
     Raises:

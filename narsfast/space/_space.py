@@ -17,6 +17,7 @@ from ._document import Bounds, SpaceDocument, flatten, parse_document
 from ._features import features_of, genes_of, width
 from ._field import PARTS, Field, Part
 from ._fields import plain
+from ._recipe import Recipe
 from ._sampling import sobol_genes, uniform_genes
 from ._size import count_candidates
 from ._spec import FieldSpec
@@ -335,9 +336,21 @@ class Space:
     def fix(self, values: Mapping[str, Value]) -> Space:
         """Return the space in which these fields (or names that a field fills) have one value.
 
+        A field of a recipe that a space of networks does not have is added with its value.
+
         Raises:
             UserError: A field is unknown, or a value is not legal for it.
         """
+        unnamed = {
+            name: value
+            for name, value in values.items()
+            if name not in self._column and name in Recipe.model_fields and self.stages
+        }
+        if unnamed:
+            added = self.to_dict()
+            added["recipe"] |= unnamed
+            known = {name: value for name, value in values.items() if name not in unnamed}
+            return Space.from_document(parse_document(added, self.name)).fix(known)
         by_field: dict[str, dict[str, Value]] = {}
         for name, value in values.items():
             by_field.setdefault(self.field(name).name, {})[name] = value

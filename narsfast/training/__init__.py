@@ -5,6 +5,7 @@ from narsfast.common.options import Device, OptimBackend, PrecisionName
 from ._apex import ApexKind, apex_kind
 from ._backend import resolve_backend
 from ._checkpoint import CHECKPOINT_FILE
+from ._class_balance import class_weights
 from ._device import resolve_device, training_device
 from ._distillation import Distillation, Teacher, distilled_loss
 from ._evaluate import Evaluation, evaluate
@@ -15,6 +16,7 @@ from ._process_group import ProcessGroup, process_group
 from ._rmsprop import RMSpropTF
 from ._schedule import learning_rate
 from ._settings import TrainerSettings
+from ._start import StartingPoint
 from ._train import Training, train, train_network
 from ._trial import TaskData, TrialTask, remove_checkpoint, run_trial
 from ._weights import FlatWeights, MovingAverage, ema_decay
@@ -32,6 +34,7 @@ __all__ = [
     "PrecisionName",
     "ProcessGroup",
     "RMSpropTF",
+    "StartingPoint",
     "TaskData",
     "Teacher",
     "TrainerSettings",
@@ -40,6 +43,7 @@ __all__ = [
     "apex_kind",
     "build_optimizer",
     "check_optimizers",
+    "class_weights",
     "distilled_loss",
     "effective_backend",
     "ema_decay",

@@ -18,6 +18,8 @@ from torch.nn import functional
 from narsfast.arch import NetworkSpec, load_weights
 from narsfast.data import Dataset
 
+from ._class_balance import cross_entropy
+
 
 @dataclass(frozen=True)
 class Distillation:
@@ -102,7 +104,14 @@ class Teacher:
         logits: Tensor = self._network.to(device)(images)
         return logits.float()
 
-    def loss(self, images: Tensor, logits: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
+    def loss(
+        self,
+        images: Tensor,
+        logits: Tensor,
+        targets: Tensor,
+        label_smoothing: float,
+        counts: Tensor | None = None,
+    ) -> Tensor:
         """Return the `distilled_loss` of the student's logits on these images."""
         distillation = self._distillation
         return distilled_loss(
@@ -112,6 +121,7 @@ class Teacher:
             label_smoothing=label_smoothing,
             weight=distillation.weight,
             temperature=distillation.temperature,
+            counts=counts,
         )
 
 
@@ -123,6 +133,7 @@ def distilled_loss(
     label_smoothing: float,
     weight: float,
     temperature: float,
+    counts: Tensor | None = None,
 ) -> Tensor:
     """Return ``(1 - weight) * cross entropy + weight * T**2 * KL(teacher || student)``, means over the batch.
 
@@ -134,12 +145,13 @@ def distilled_loss(
         weight: Share of the teacher, 0 to 1.
         temperature: T, divides both logits in the divergence; T**2 keeps the size of its gradients (Hinton et al.,
             2015).
+        counts: How much each image counts in both parts, (b,); None is all the same.
     """
-    hard = functional.cross_entropy(logits, targets, label_smoothing=label_smoothing)
-    soft = functional.kl_div(
-        functional.log_softmax(logits / temperature, dim=1),
-        functional.log_softmax(teacher_logits / temperature, dim=1),
-        reduction="batchmean",
-        log_target=True,
-    )
+    hard = cross_entropy(logits, targets, label_smoothing, counts)
+    student, teacher = (functional.log_softmax(x / temperature, dim=1) for x in (logits, teacher_logits))
+    if counts is None:
+        soft = functional.kl_div(student, teacher, reduction="batchmean", log_target=True)
+    else:
+        each = functional.kl_div(student, teacher, reduction="none", log_target=True).sum(dim=1)
+        soft = (each * counts).mean()
     return (1 - weight) * hard + weight * temperature**2 * soft

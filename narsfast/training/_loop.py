@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from itertools import islice
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -20,6 +21,7 @@ from narsfast.errors import UserError
 from narsfast.space import Recipe
 
 from ._backend import resolve_backend
+from ._class_balance import class_weights, cross_entropy, weighted
 from ._device import to_device
 from ._distillation import Teacher
 from ._divergence import DivergedError, Divergence
@@ -31,6 +33,7 @@ from ._precision import Precision
 from ._process_group import ProcessGroup
 from ._schedule import learning_rate
 from ._settings import TrainerSettings
+from ._start import StartingPoint
 from ._weights import FlatWeights, MovingAverage
 
 Report = Callable[[float], None]
@@ -62,6 +65,7 @@ class Loop:
         group: ProcessGroup,
         report: Report | None,
         teacher: Teacher | None,
+        start: StartingPoint | None,
     ) -> None:
         self.curve: list[float] = []
         self.losses: list[float] = []
@@ -89,6 +93,7 @@ class Loop:
         if device.type == "cuda":  # on the CPU a step takes as long with either layout of the weights
             network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._teacher = teacher
+        self._start = start
         self._weights = FlatWeights(network)
         group.broadcast_(*self._weights.vectors())
         self._average = MovingAverage(self._weights.vectors(), recipe.ema_decay) if recipe.ema else None
@@ -106,9 +111,13 @@ class Loop:
         self._augmentation = Augmentation.of(recipe)
         self._steps = recipe.epoch_steps(steps_per_epoch(data.train, recipe.batch_size))
         self._total = self._steps * epochs
-        self._divergence = Divergence(
-            data.train.labels, len(data.classes), recipe.label_smoothing, distilled=teacher is not None
+        labels, classes = data.train.labels, len(data.classes)
+        self._class_weights = (
+            class_weights(labels, classes).to(device) if recipe.class_balance == "loss" else None
         )
+        if recipe.class_balance != "none":
+            labels = np.unique(labels)  # each class has the same part in the loss of a guess
+        self._divergence = Divergence(labels, classes, recipe.label_smoothing, distilled=teacher is not None)
 
     def epoch(self, epoch: int) -> None:
         """Train one epoch.
@@ -127,6 +136,7 @@ class Loop:
             training=True,
             augmentation=self._augmentation,
             share=self._group.share,
+            balanced=self._recipe.class_balance == "sampling",
         )
         for index, (images, labels) in enumerate(islice(loaded, self._steps)):
             step = epoch * self._steps + index
@@ -156,24 +166,28 @@ class Loop:
         images, targets = mixed(
             images, targets, mixup=recipe.mixup, cutmix=recipe.cutmix, seed=self._seed, step=step
         )
+        counts: Sequence[Tensor | None] = [None] * self._parts
+        if self._class_weights is not None:
+            targets, each = weighted(targets, self._class_weights)
+            counts = each.tensor_split(self._parts)
         self._weights.zero_grad()
         total = torch.zeros((), device=self._device)
-        for part, wanted in zip(
-            images.tensor_split(self._parts), targets.tensor_split(self._parts), strict=True
+        for part, wanted, count in zip(
+            images.tensor_split(self._parts), targets.tensor_split(self._parts), counts, strict=True
         ):
             with self._precision.autocast():
                 logits = self._network(part)
-            loss = self._loss(part, logits.float(), wanted) * (len(part) / self._batch)
+            loss = self._loss(part, logits.float(), wanted, count) * (len(part) / self._batch)
             torch.autograd.backward(self._precision.scaler.scale(loss))
             total += loss.detach()
         self._update()
         return total
 
-    def _loss(self, images: Tensor, logits: Tensor, targets: Tensor) -> Tensor:
+    def _loss(self, images: Tensor, logits: Tensor, targets: Tensor, counts: Tensor | None) -> Tensor:
         smoothing = self._recipe.label_smoothing
         if self._teacher is None:
-            return functional.cross_entropy(logits, targets, label_smoothing=smoothing)
-        return self._teacher.loss(images, logits, targets, smoothing)
+            return cross_entropy(logits, targets, smoothing, counts)
+        return self._teacher.loss(images, logits, targets, smoothing, counts)
 
     def _update(self) -> None:
         """Take the optimizer's step with the gradients of all micro-batches and processes."""
@@ -212,6 +226,7 @@ class Loop:
             "device": self._device.type,
             "processes": self._group.size,
             "teacher": None if self._teacher is None else self._teacher.describe(),
+            **({} if self._start is None else {"start": self._start.digest()}),
         }
 
     def state_dict(self) -> dict[str, Any]:

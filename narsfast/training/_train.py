@@ -25,6 +25,7 @@ from ._divergence import DivergedError
 from ._loop import Loop, Report
 from ._process_group import ProcessGroup
 from ._settings import TrainerSettings
+from ._start import StartingPoint
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -63,6 +64,7 @@ class TrainingOptions(TypedDict, total=False):
     checkpoint_epochs: int
     keep_checkpoint: bool
     teacher: Teacher | None
+    start: StartingPoint | None
 
 
 def train(
@@ -73,7 +75,7 @@ def train(
     seed: int,
     **options: Unpack[TrainingOptions],
 ) -> Training:
-    """Train a network from scratch.
+    """Train a network, from scratch or from a trained one.
 
     Args:
         network: It is evaluated at its resolution, and trained at the recipe's share of it.
@@ -84,14 +86,24 @@ def train(
         **options: As in `train_network`.
 
     Raises:
-        UserError: As in `train_network`; there is no such network, or it has no drop path and the recipe has one.
+        UserError: As in `train_network`; there is no such network, it has no drop path and the recipe has one, or the
+            weights that it starts from are of another one.
     """
     ops = (options.get("settings") or TrainerSettings()).ops
+    start = options.get("start")
 
     def build() -> nn.Module:
-        return network.build(
-            len(data.classes), data.in_chans, dropout=recipe.dropout, drop_path=recipe.drop_path, ops=ops
+        built = network.build(
+            len(data.classes),
+            data.in_chans,
+            dropout=recipe.dropout,
+            drop_path=recipe.drop_path,
+            ops=ops,
+            padding="published" if start is None else start.padding,
         )
+        if start is not None:
+            start.load(built)
+        return built
 
     return train_network(build, network.resolution, recipe, data, epochs=epochs, seed=seed, **options)
 
@@ -112,8 +124,9 @@ def train_network(
     checkpoint_epochs: int = 1,
     keep_checkpoint: bool = False,
     teacher: Teacher | None = None,
+    start: StartingPoint | None = None,
 ) -> Training:
-    """Train a network from scratch.
+    """Train a network with the weights that it is built with.
 
     The same arguments and versions give the same result on the same kind of machine: initial weights, dropout
     and drop path come from a generator seeded by `seed` (torch's global state is restored), order and
@@ -136,6 +149,7 @@ def train_network(
         keep_checkpoint: Whether the checkpoint of a training that ended well stays for the caller to remove, once what
             came out of it is safe.
         teacher: Part of the loss; None is the labels alone.
+        start: Whose weights `build` loads; None is fresh ones.
 
     Raises:
         UserError: The arguments contradict each other or this machine, or the checkpoint is of other arguments.
@@ -149,7 +163,7 @@ def train_network(
     device = training_device(settings.device)
     loader = _loader(settings, data, device)
     group = ProcessGroup.current()
-    start = time.perf_counter()
+    began = time.perf_counter()
     outcome: Outcome = "ok"
     message = ""
     own_generators = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
@@ -172,6 +186,7 @@ def train_network(
             group=group,
             report=report,
             teacher=teacher,
+            start=start,
         )
         kept = None
         if checkpoint is not None:
@@ -189,7 +204,7 @@ def train_network(
         if kept is not None and not (keep_checkpoint and outcome == "ok"):
             kept.remove()
         trained = loop.finish() if keep_network and outcome == "ok" else None
-    seconds = time.perf_counter() - start
+    seconds = time.perf_counter() - began
     return Training(tuple(loop.curve), tuple(loop.losses), outcome, seconds, message, trained)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 import torch
+from torch import nn
 
 from narsfast.arch import WEIGHTS_FILE, NetworkSpec, save_weights
 from narsfast.common.machine import machine_error, machine_errors
@@ -23,6 +24,7 @@ from ._distillation import Distillation, Teacher
 from ._process_group import ProcessGroup
 from ._processes import run_in_processes
 from ._settings import TrainerSettings
+from ._start import StartingPoint
 from ._train import Training, TrainingOptions, train
 
 _OTHERS = 0.05
@@ -64,6 +66,7 @@ class TrialTask:
         content: Fingerprint of the data, which must be what is trained on; None takes whatever is there.
         known: File of the data's content as it was read before.
         distillation: The teacher; None is none.
+        start: The network whose weights it starts from; None is fresh ones.
     """
 
     candidate: str
@@ -81,6 +84,12 @@ class TrialTask:
     content: str | None = None
     known: str | None = None
     distillation: Distillation | None = None
+    start: StartingPoint | None = None
+
+    def build(self, data: Dataset) -> nn.Module:
+        """Return the network for the classes and channels of the data, with fresh weights."""
+        padding = "published" if self.start is None else self.start.padding
+        return self.network.build(len(data.classes), data.in_chans, padding=padding)
 
 
 def run_trial(task: TrialTask, report: Callable[[float], None] | None = None) -> Trial:
@@ -149,6 +158,7 @@ def _train(
         "checkpoint": None if task.output is None else Path(task.output, CHECKPOINT_FILE),
         "keep_checkpoint": True,
         "teacher": None if task.distillation is None else Teacher(task.distillation, data),
+        "start": task.start,
     }
     return train(task.network, recipe, data, task.epochs, task.seed, **options)
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from narsfast.runs import RunStore
+from narsfast.runs import BaselineResult, ClassCounts, ClassResults, Confusion, RunStore
 
 
 def test_best_shows_results(run_narsfast, stored):
@@ -18,12 +18,25 @@ def test_best_shows_results(run_narsfast, stored):
                 "params": 5_000,
                 "predicted": 90.5,
                 "test": 92.25,
+                "balanced_accuracy": None,
                 "measured": 92.25,
                 "dir": str(stored / "family/macs-1M"),
             }
         ]
     }
     assert "92.25" in run_narsfast("best", stored)[1]
+
+
+def test_best_shows_balanced_accuracies(run_narsfast, stored):
+    counts = (ClassCounts("cat", 90, 90, 95), ClassCounts("dog", 10, 5, 5))
+    baseline = BaselineResult("m", 32, 5, "ok", "", "baselines/m", 10, 20, 80.0, 81.0)
+    with RunStore.open(stored, None) as run:
+        run.facts.baselines = (baseline,)
+        run.facts.add_class_results("a" * 16, ClassResults(counts, (Confusion(1, 0, 5),)))
+    found = json.loads(run_narsfast("best", stored, "--json")[1])
+    assert found["results"][0]["balanced_accuracy"] == 75
+    assert found["baselines"][0]["balanced_accuracy"] is None
+    assert "75.00" in run_narsfast("best", stored)[1]
 
 
 def test_best_of_a_run_without_results_is_refused(run_narsfast, tmp_path):

@@ -38,12 +38,45 @@ def test_recipe_trains_a_network(run_narsfast, single):
     assert f"{found['test']:.2f}" in out
 
 
-@pytest.mark.parametrize("missing", ["--model", "--recipe", "--out"])
-def test_train_model_names_a_missing_option(run_narsfast, single, missing):
-    del single[missing]
+def test_train_model_names_a_missing_option(run_narsfast, single):
+    for missing in ("--model", "--recipe"):
+        given = {name: value for name, value in single.items() if name != missing}
+        code, _, err = run_narsfast("train-model", *flat(given))
+        assert code == 1
+        assert err.startswith(f"narsfast: {missing} is missing; name a")
+    del single["--out"]
     code, _, err = run_narsfast("train-model", *flat(single))
     assert code == 2
-    assert f"Missing option '{missing}'" in err
+    assert "Missing option '--out'" in err
+
+
+def test_train_model_starts_from_a_found_network(run_narsfast, single, monkeypatch, tmp_path):
+    asked = []
+
+    def fine_tune(folder, out, recipe, **options):
+        asked.append((folder, out, recipe, options["data"], options["epochs"], options["settings"]))
+        return {"test": 90.0}
+
+    monkeypatch.setattr("narsfast.pipeline.fine_tune", fine_tune)
+    start = {"--from": tmp_path / "found", "--out": tmp_path / "out", "--data": "digits", "--epochs": 3}
+    code, out, _ = run_narsfast("train-model", *flat(start), "--threads-per-trial", 2, "--json")
+    assert (code, json.loads(out)) == (0, {"test": 90.0})
+    own = {"threads_per_trial": 2}
+    assert asked == [(tmp_path / "found", tmp_path / "out", None, "digits", 3, own)]
+    run_narsfast("train-model", *flat(start), "--recipe", single["--recipe"], "--json")
+    assert asked[1][2] == single["--recipe"]
+    code, _, err = run_narsfast("train-model", *flat(start), "--model", "a")
+    assert (code, err) == (
+        1,
+        "narsfast: --model is given with a folder to start from; leave one of them out\n",
+    )
+
+
+def test_train_model_names_the_flag_of_a_wrong_start(run_narsfast, tmp_path):
+    (tmp_path / "definition.json").touch()
+    code, _, err = run_narsfast("train-model", "--from", tmp_path / "nothing", "--out", tmp_path / "out")
+    assert code == 1
+    assert "is not a folder" in err
 
 
 def test_train_model_names_the_flag_of_a_wrong_value(run_narsfast, single):

@@ -270,7 +270,7 @@ def test_file_that_dali_cannot_decode_is_read_by_pillow(dali, refused, caplog, t
 @pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
 def test_pass_that_is_left_before_a_refused_file_ends_quietly(dali, refused):
     data, _ = refused
-    place = [7 in part for part in training_parts(len(data.train), 4, 0, 0)].index(True)
+    place = [7 in part for part in training_parts(data.train.labels, 4, 0, 0)].index(True)
     for taken in range(1, place + 1):  # the file is among those that are read ahead
         running = dali(data.train, SIDE, 4, training=True)
         assert len(list(itertools.islice(running, taken))) == taken

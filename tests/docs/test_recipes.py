@@ -33,6 +33,9 @@ def test_row_has_default_values_and_source(name):
     assert len(meaning) > 10
     assert source in SOURCES
     own = load_space("tiny")
+    if extended == "not searched":
+        assert name not in with_recipe_space(own, "extended").to_dict()["recipe"]
+        return
     values = with_recipe_space(own, "extended").values(name)
     if extended == "as the space":
         assert values == own.values(name)

@@ -52,6 +52,14 @@ def test_arguments_have_the_values_of_the_recipe():
     assert all(not isinstance(value, str) for key, value in given.items() if key in expected and "lr" in key)
 
 
+def test_balance_of_classes_has_no_counterpart():
+    assert "class_balance" not in timm_arguments(DEFINITION, RECIPE, FACTS, name="x", epochs=3, seed=0)
+    balanced = RECIPE.model_copy(update={"class_balance": "sampling"})
+    text = timm_arguments(DEFINITION, balanced, FACTS, name="x", epochs=3, seed=0)
+    assert "# class_balance: sampling here; the script has no counterpart" in text
+    assert arguments(balanced) == arguments(RECIPE)
+
+
 def test_seed_has_32_bits():
     text = timm_arguments(DEFINITION, RECIPE, FACTS, name="x", epochs=3, seed=2**62 + 5)
     assert yaml.safe_load(text)["seed"] == 5  # numpy's global generator takes 32 bits

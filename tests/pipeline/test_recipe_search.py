@@ -195,3 +195,20 @@ def test_going_on_keeps_the_model():
     assert (stored["budgets"], stored["pool_bounds"], stored["pool_size"]) == ([], None, 2048)
     few = resolve_config({"model": "b", "space": str(SMALL)})
     assert few.pool_size == Space.from_dict(few.space).size() == 28
+
+
+def test_fields_of_a_recipe_that_the_space_does_not_have_can_be_fixed():
+    tiny = load_space("tiny")
+    own = recipe_space(tiny, "b", {"class_balance": "sampling", "color": 0})
+    assert own.values("class_balance") == ("sampling",)
+    assert repr(own.values("color")) == "(0.0,)"
+    assert recipe_space(own, "b", {"class_balance": "sampling"}) == own
+    with pytest.raises(
+        UserError, match=r"fix.class_balance is 'both'; it must be 'none', 'sampling' or 'loss'"
+    ):
+        recipe_space(tiny, "b", {"class_balance": "both"})
+    alone = Space.from_dict({"name": "mine", "architecture": {"resolution": 32}, "recipe": {"mixup": 0.2}})
+    with pytest.raises(
+        UserError, match=r"drop_path is 0.1; torchvision:squeezenet1_1 has no stochastic depth"
+    ):
+        recipe_space(alone, "torchvision:squeezenet1_1", {"drop_path": 0.1})

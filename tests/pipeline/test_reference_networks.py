@@ -43,6 +43,10 @@ def test_a_baseline_is_trained_counted_and_tested(finished, networks):
     assert (row.macs, row.params) == (64 * 10, 64 * 10 + 10)
     assert (len(trial.curve), row.validation) == (2, trial.curve[-1])
     assert row.test > 30  # three times chance
+    with RunStore.read(finished) as run:
+        by_class = run.facts.class_results[row.model]
+    assert sum(own.correct for own in by_class.classes) == round(row.test)  # of 100 images
+    assert not any(pair.examples for pair in by_class.confusions)
     network = create_model(row.model, 10, 1)
     load_weights(network, finished / row.directory / "weights.safetensors")
     assert network(torch.zeros(1, 1, 16, 16)).shape == (1, 10)

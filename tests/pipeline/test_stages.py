@@ -72,6 +72,24 @@ def test_one_result_a_budget_inside_it(finished):
     assert (path / "report.html").stat().st_size > 100_000
 
 
+def test_answers_by_class_are_those_of_the_one_test(finished):
+    path, results = finished
+    with RunStore.read(path) as run:
+        known, classes = run.facts.class_results, run.facts.data["classes"]
+        images = run.facts.data["test"]
+    assert known.keys() == {result.candidate for result in results}
+    for result in results:
+        found = known[result.candidate]
+        assert [own.name for own in found.classes] == classes
+        assert sum(own.images for own in found.classes) == images
+        assert 100 * sum(own.correct for own in found.classes) / images == pytest.approx(result.test)
+        manifest = json.loads((path / result.directory / "emission.json").read_text())
+        assert manifest["balanced_accuracy"] == found.balanced_accuracy
+        assert (path / result.directory / "confused.jpg").exists() == bool(found.confusions)
+        best = narsfast.Run(path).best(result.budget.replace("<=", "="))
+        assert best.by_class == found
+
+
 def test_the_method_was_followed(finished):
     path, _ = finished
     with RunStore.read(path) as run:

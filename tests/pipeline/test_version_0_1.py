@@ -106,6 +106,7 @@ def test_finished_run_is_read_and_costs_nothing(old, as_here, monkeypatch, capsy
     assert run.config.ensemble_members == 2
     best = run.best("macs=200K")
     assert best.test == run.results[0].test
+    assert best.by_class is None
     assert pipeline.run(old / "finished", workers=1) == run.results
     for command in (["best", "--json"], ["status", "--json"], ["report"]):
         monkeypatch.setattr(sys, "argv", ["narsfast", command[0], str(old / "finished"), *command[1:]])

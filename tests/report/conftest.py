@@ -7,7 +7,15 @@ import pytest
 
 from narsfast.common.trial import Fit, Trial
 from narsfast.report import collect, write_report
-from narsfast.runs import PickedCandidate, Result, RunStore
+from narsfast.runs import (
+    ClassCounts,
+    ClassResults,
+    ConfusedImage,
+    Confusion,
+    PickedCandidate,
+    Result,
+    RunStore,
+)
 from narsfast.space import load_space
 
 EPOCHS, STOP, CHANCE, SIZE = 8, 5, 12.5, 8
@@ -23,7 +31,19 @@ class KnownRun:
     scores: dict = field(default_factory=dict)  # batch -> scores in order
 
 
-def make_run(path, batches=3, results=3, fits=True, full_config=True) -> KnownRun:
+def by_class(index):
+    """Return the counts of the network of one result: the more MACs, the fewer wrong answers."""
+    wrong = 6 - 2 * index
+    counts = (
+        ClassCounts("<cat>", images=20, correct=20 - wrong, answered=20 - wrong),
+        ClassCounts("@home", images=10, correct=10, answered=10 + wrong),
+        ClassCounts("fox", images=0, correct=0, answered=0),
+    )
+    examples = tuple(ConfusedImage(i, 99.0 - i, "QUJD") for i in range(2))
+    return ClassResults(counts, (Confusion(0, 1, wrong, examples),))
+
+
+def make_run(path, batches=3, results=3, fits=True, full_config=True, counted=True) -> KnownRun:
     space = load_space("tiny")
     config = {"data": "digits", "seed": 0}
     if full_config:
@@ -85,6 +105,8 @@ def make_run(path, batches=3, results=3, fits=True, full_config=True) -> KnownRu
         candidate = candidates[batches * SIZE + i].id
         curve = tuple(float(x) for x in np.linspace(60, 96 + i, 12))
         run.add_trial(Trial(candidate, curve, "ok", 12, 30.0), "final")
+        if counted:
+            run.facts.add_class_results(candidate, by_class(i))
         folder = run.path / "networks" / f"macs {i + 1}M"
         folder.mkdir(parents=True)
         (folder / "README.md").touch()

@@ -17,6 +17,7 @@ class Page(HTMLParser):
     def __init__(self, text):
         super().__init__()
         self.tables, self.links, self.ids, self.external, self.text = {}, [], set(), [], []
+        self.images = []
         self._table = self._cell = None
         self._skip = False
         self.feed(text)
@@ -27,6 +28,8 @@ class Page(HTMLParser):
         loaded = named.get("src") or (named.get("href") if tag == "link" else None)
         if loaded and not loaded.startswith("data:"):
             self.external.append(loaded)
+        if tag == "img":
+            self.images.append((named["src"], named["alt"]))
         if tag == "a":
             self.links.append(named["href"])
         if tag == "table":
@@ -66,7 +69,8 @@ def test_page_of_a_finished_run_is_complete(page):
 
 
 def test_embedded_data_are_those_of_the_run(collected, page):
-    assert embedded(page, "report-data") == json.loads(json.dumps(collected))
+    rows = [{k: v for k, v in row.items() if k != "examples"} for row in collected["by_class"]]
+    assert embedded(page, "report-data") == json.loads(json.dumps(collected | {"by_class": rows}))
 
 
 def test_figures_show_the_trials(known, page):
@@ -137,7 +141,7 @@ def test_table_has_the_results_with_working_links(page, report):
     parsed = Page(page)
     head, *rows = parsed.tables["results"]
     assert head[:3] == ["budget", "MACs", "params"]
-    assert rows[0][:6] == ["macs<=1M", "900,000", "30,000", "90.50", "96.00", "95.25"]
+    assert rows[0][:7] == ["macs<=1M", "900,000", "30,000", "90.50", "96.00", "95.25", "85.00"]
     assert len(rows) == 3
     from urllib.parse import unquote
 
@@ -149,14 +153,21 @@ def test_table_has_the_results_with_working_links(page, report):
 
 def test_baselines_are_in_the_table_and_the_figure(known, tmp_path):
     good = {"model": "torchvision:<net>", "resolution": 32, "epochs": 12, "macs": 5_000_000, "params": 700}
-    good |= {"validation": 88.0, "test": 12.25, "outcome": "ok", "message": "", "directory": "baselines/n"}
+    good |= {
+        "validation": 88.0,
+        "test": 12.25,
+        "balanced_accuracy": 11.5,
+        "outcome": "ok",
+        "message": "",
+        "directory": "baselines/n",
+    }
     bad = {**good, "model": "bad", "outcome": "failed", "message": "too small"}
-    bad |= dict.fromkeys(("macs", "params", "validation", "test"))
+    bad |= dict.fromkeys(("macs", "params", "validation", "test", "balanced_accuracy"))
     data = collect(known.run) | {"baselines": [good, bad]}
     page = Page(render_report(data, known.run.path, tmp_path / "report.html"))
     *_, first, second = page.tables["results"]
     assert first[:3] == ["baseline torchvision:<net>, 32 px", "5,000,000", "700"]
-    assert first[-3:] == ["88.00", "12.25", "baselines/n"]
+    assert first[-4:] == ["88.00", "12.25", "11.50", "baselines/n"]
     assert second[-1] == "failed: too small"
     assert any("one standard recipe" in text for text in page.text)
     figure = FIGURES["macs"](data)
@@ -169,7 +180,7 @@ def test_baselines_are_in_the_table_and_the_figure(known, tmp_path):
 def test_sections_are_linked(page):
     parsed = Page(page)
     inner = {link[1:] for link in parsed.links if link.startswith("#")}
-    assert len(inner) == 9
+    assert len(inner) == 10
     assert inner <= parsed.ids
 
 
@@ -221,9 +232,10 @@ def test_numbers_in_the_text_are_those_of_the_run(collected, page):
 @pytest.mark.parametrize(
     ("stage", "missing"),
     [
-        ({"batches": 0, "results": 0, "full_config": False}, 9),
-        ({"batches": 1, "results": 0, "fits": False}, 5),
-        ({"batches": 3, "results": 0}, 2),
+        ({"batches": 0, "results": 0, "full_config": False}, 10),
+        ({"batches": 1, "results": 0, "fits": False}, 6),
+        ({"batches": 3, "results": 0}, 3),
+        ({"batches": 3, "results": 3, "counted": False}, 1),
     ],
 )
 def test_page_of_a_partial_run_notes_missing_content(tmp_path, stage, missing):

@@ -34,7 +34,7 @@ def test_recipe_spaces_are_listed():
 @pytest.mark.parametrize("space", WIDE.values(), ids=WIDE)
 def test_extended_recipe_has_every_field(space):
     recipe = space.to_dict()["recipe"]
-    assert recipe.keys() == Recipe.model_fields.keys()
+    assert recipe.keys() == Recipe.model_fields.keys() - {"class_balance"}
     scales = {"sgd_factor", "adamw_factor", "adamw_decay_factor"}
     for_the_data = {"momentum", "warmup_epochs", "lr_final", "schedule_by"}
     fixed = {name for name in recipe if space.field(name).kind == "fixed"}
@@ -65,6 +65,7 @@ def test_widened_space_contains_all_candidates_of_the_narrow_one(name, seed):
         values = {field: value for field, value in recipe.model_dump().items() if value is not None}
         values |= {"adamw_factor": 0.2, "adamw_decay_factor": 1000.0}  # scales of another optimizer
         values.pop("beta2")
+        values.pop("class_balance")
         if not recipe.ema:
             values.pop("ema_decay")
         if recipe.augmentation not in ("none", "crop"):
@@ -86,8 +87,8 @@ def test_widening_is_idempotent():
 
 def test_added_fields_have_their_default_among_the_values():
     wide = with_recipe_space(file_space({}), "extended")
-    scales = {"adamw_decay_factor", "augmentation_strength"}
-    for name in Recipe.model_fields.keys() - scales:
+    others = {"adamw_decay_factor", "augmentation_strength", "class_balance"}
+    for name in Recipe.model_fields.keys() - others:
         assert getattr(Recipe(), name) in wide.values(name)
 
 
@@ -117,6 +118,6 @@ def test_unknown_recipe_space_and_foreign_recipe_are_refused():
 def test_recipe_only_space_can_be_widened():
     alone = Space.from_dict({"name": "mine", "recipe": {"optimizer": "lamb", "mixup": 0.2}})
     wide = with_recipe_space(alone, "extended")
-    assert wide.to_dict()["recipe"].keys() == Recipe.model_fields.keys()
+    assert wide.to_dict()["recipe"].keys() == Recipe.model_fields.keys() - {"class_balance"}
     assert wide.values("optimizer") == ("lamb", "rmsprop", "sgd", "adamw")
     assert (wide.values("mixup"), wide.values("cutmix")) == ((0.2,), (0.0, 0.5, 1.0))

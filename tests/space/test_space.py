@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from narsfast.errors import UserError
-from narsfast.space import Candidate, Space, load_space
+from narsfast.space import Candidate, Recipe, Space, load_space
 
 HAND = Space.from_dict(
     {
@@ -127,6 +127,22 @@ def test_fix_resolves_conditions():
 def test_fix_refuses_illegal_values(values, message):
     with pytest.raises(UserError, match=message):
         HAND.fix(values)
+
+
+def test_fix_takes_fields_of_a_recipe_that_the_space_does_not_have():
+    tiny = load_space("tiny")
+    assert "class_balance" not in tiny.to_dict()["recipe"]
+    fixed = tiny.fix({"class_balance": "loss", "color": 0, "resolution": tiny.values("resolution")[0]})
+    assert fixed.values("class_balance") == ("loss",)
+    assert repr(fixed.values("color")) == "(0.0,)"  # as the recipe has it
+    assert fixed.field("resolution").kind == "fixed"
+    (candidate,) = fixed.decode(fixed.random(1, 0))
+    assert Recipe.of(candidate.recipe).class_balance == "loss"
+    assert fixed.fix({"class_balance": "loss"}) == fixed
+    with pytest.raises(UserError, match="class_balance is 'both'; it must be 'none', 'sampling' or 'loss'"):
+        tiny.fix({"class_balance": "both"})
+    with pytest.raises(UserError, match="class_balance is 'none'; it must be 'loss'"):
+        fixed.fix({"class_balance": "none"})
 
 
 def test_only_refuses_incomplete_or_foreign_values():

@@ -179,6 +179,20 @@ def test_file_that_is_not_a_checkpoint_and_a_wrong_period_are_refused(small, few
         run(small, few_digits, path, checkpoint_epochs=0)
 
 
+def test_checkpoint_of_a_recipe_without_a_newer_field_is_resumed(small, few_digits, tmp_path):
+    path = tmp_path / CHECKPOINT_FILE
+    whole = run(small, few_digits)
+    with pytest.raises(Killed):
+        run(small, few_digits, path, die_at=0.55)
+    content = torch.load(path, weights_only=True)
+    assert content["arguments"]["recipe"].pop("class_balance") == "none"
+    torch.save(content, path)
+    with pytest.raises(UserError, match=r"recipe.class_balance \(stored 'none', given 'loss'\)"):
+        run(small, few_digits, path, recipe=RECIPE.model_copy(update={"class_balance": "loss"}))
+    again = run(small, few_digits, path)
+    assert (again.curve, again.losses) == (whole.curve, whole.losses)
+
+
 @pytest.fixture
 def task(small, tmp_path):
     return TrialTask(

@@ -26,7 +26,7 @@
 
   function draw() {
     const theme = dark.matches ? themes.dark : themes.light;
-    const colored = JSON.parse(figures.replace(/"@(\w+)"/g, (whole, name) => JSON.stringify(theme[name])));
+    const colored = JSON.parse(figures.replace(/"@(\w+)"/g, (whole, name) => (name in theme ? JSON.stringify(theme[name]) : whole)));
     for (const [id, figure] of Object.entries(colored)) {
       const place = document.getElementById("figure-" + id);
       const layout = Object.assign(
