@@ -246,7 +246,9 @@ def test_timm_creates_the_emitted_network(emitted, name):
     network.load_state_dict(emitted.network.state_dict())
     assert torch.equal(output(network, emitted), output(emitted.network, emitted))
     assert network.head.dropout.p == 0.2
-    assert max(m.p for m in network.modules() if type(m).__name__ == "StochasticDepth") == pytest.approx(0.075)
+    assert max(m.p for m in network.modules() if type(m).__name__ == "StochasticDepth") == pytest.approx(
+        0.075
+    )
 
 
 def test_pretrained_network_has_the_trained_weights(emitted, name):
