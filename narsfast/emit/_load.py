@@ -101,7 +101,7 @@ def load(
         directory: A folder written by `emit`.
         ops: Implementation of a narsfast network's operators, "fused" or "torch".
         run_code: Run the folder's Python code if the network comes from a factory in a file: only if you trust it.
-        verify: Check that the files are those that were emitted, by the hashes in emission.json; without that file
+        verify: Check that the files are those that were emitted, by the hashes in emission.json; without that file,
             nothing is checked.
 
     Returns:
