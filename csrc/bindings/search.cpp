@@ -116,9 +116,10 @@ class CallableSource : public StatisticsSource {
   int32_t columns_;
 };
 
+// Made and destroyed without the GIL: it holds no reference, and the function must outlive it.
 class CallableScorer : public Scorer {
  public:
-  CallableScorer(py::function function, int32_t fields) : function_(std::move(function)), fields_(fields) {}
+  CallableScorer(py::handle function, int32_t fields) : function_(function), fields_(fields) {}
   void score(const int16_t* genes, const double*, int64_t count, double* scores) override {
     py::gil_scoped_acquire acquire;
     const py::array_t<double, py::array::c_style | py::array::forcecast> values(
@@ -128,7 +129,7 @@ class CallableScorer : public Scorer {
   }
 
  private:
-  py::function function_;
+  py::handle function_;
   int32_t fields_;
 };
 
@@ -209,13 +210,14 @@ py::list evolve(const py::object& tables, const py::list& sources, int32_t num_s
   if (py::isinstance<PredictorHandle>(scorer)) {
     predictor = &scorer.cast<const PredictorHandle&>().predictor;
     require(predictor->fields() == fields, "the predictor is of another space");
+  } else {
+    require(PyCallable_Check(scorer.ptr()) != 0, "the scorer must be a predictor or a callable of genes");
   }
   const auto make_scorer = [&]() -> std::unique_ptr<Scorer> {
     if (predictor != nullptr) {
       return std::make_unique<PredictorScorer>(*predictor, predictor_columns, num_statistics);
     }
-    py::gil_scoped_acquire acquire;
-    return std::make_unique<CallableScorer>(scorer.cast<py::function>(), fields);
+    return std::make_unique<CallableScorer>(scorer, fields);
   };
 
   EvolutionOptions options;
