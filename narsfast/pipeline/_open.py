@@ -72,7 +72,9 @@ def open_search(
     growing = ("baselines",) if stored is None or _has_finals(out) else ("baselines", *_TEACHING)
     placed = config.to_stored()
     if stored is not None and _has_batches(out):
-        placed["data"] = stored["data"]  # until it is known that it is the same data in another place
+        placed["data"] = stored.get(
+            "data", placed["data"]
+        )  # until it is known that it is the same data in another place
     run = RunStore.open(out, placed, growing=growing)
     try:
         if not same_place(run.config["data"], config.data):

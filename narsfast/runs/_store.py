@@ -363,7 +363,8 @@ class RunStore:
 
     def state(self) -> RunState:
         """Return where the run stands."""
-        return read_state(self)
+        with self._mutex, self._legible(), database.reading(self._connection):
+            return read_state(self._rows, self.facts, self.path)
 
     def copy_to(self, file: str | os.PathLike[str]) -> None:
         """Write a copy of the database to `file`, one consistent state even while the driver writes.

@@ -76,7 +76,7 @@ def width(candidates):
 def test_options_are_those_of_the_command_line():
     """Every option of `narsfast run` is a keyword, by its name and with its default, and is documented."""
     parameters = inspect.signature(nf.search).parameters
-    own = {"out", "evaluate", "executor", "statistics", "progress"}
+    own = {"out", "evaluate", "executor", "statistics", "progress", "retry_failed", "accept_environment"}
     assert set(parameters) - own == set(RUN_OPTIONS)
     for name in RunOptions.__annotations__:
         assert parameters[name].default == RUN_OPTIONS[name].default

@@ -230,6 +230,7 @@ def test_other_data_under_the_same_name_is_refused(finished, tmp_path):
     copy = tmp_path / "run"
     subprocess.run(["cp", "-r", path, copy], check=True)
     with pipeline.open_search(copy) as search:
+        search.store.facts.content = None  # as in runs of earlier versions
         search.store.facts.data = {**search.store.facts.data, "train": 7}
         with pytest.raises(
             UserError, match=r"has changed since the run was started: train .*7.*320.*; start another"
@@ -267,9 +268,9 @@ def test_the_loader_of_a_run_stays(finished, tmp_path, monkeypatch):
         ]
         assert search.task(candidate, 1, 1, "search").settings.loader == "torchvision"
         search.store.facts.stage = "train"
-    for module in ("narsfast.pipeline._open", "narsfast.training._settings"):
+    for module in ("narsfast.pipeline._environment", "narsfast.training._settings"):
         monkeypatch.setattr(f"{module}.resolve_loader", lambda *_, **__: "dali")
-    monkeypatch.setattr("narsfast.pipeline._open.loader_version", lambda _: "2.4.0")
+    monkeypatch.setattr("narsfast.pipeline._environment.loader_version", lambda _: "2.4.0")
     with pytest.raises(UserError, match=r"loader .*torchvision.*dali"):
         pipeline.open_search(copy)
 

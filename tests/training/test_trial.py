@@ -132,7 +132,7 @@ def test_trouble_of_the_machine_is_no_outcome(task, monkeypatch, error, said):
 
 
 def test_data_out_of_reach_is_no_outcome(task, monkeypatch):
-    def vanish(*_):
+    def vanish(*_, **__):
         raise OSError(errno.ESTALE, "Stale file handle", "/data/photos")
 
     monkeypatch.setattr(_trial, "shared_data", vanish)
