@@ -95,7 +95,7 @@ def parameter(module: nn.Module, name: str) -> Any:
 
 def weight_and_bias(module: nn.Module) -> tuple[Any, Any]:
     """Return both parameters of a module, likewise."""
-    found = module._parameters
+    found: Any = module._parameters
     weight, bias = found.get("weight"), found.get("bias")
     if weight is None or bias is None:
         weight, bias = module.weight, module.bias
