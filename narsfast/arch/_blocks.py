@@ -48,7 +48,9 @@ class ConvNorm(Fusable, nn.Sequential):
         """Map (n, in_channels, h, w) to (n, out_channels, h', w')."""
         y = self.convolve(x)
         if y is None:
-            return nn.Sequential.forward(self, x)
+            for layer in self:
+                x = layer(x)
+            return x
         if not self.runs_fused(y):  # autocast chose another dtype
             for layer in list(self)[1:]:
                 y = layer(y)
@@ -112,10 +114,12 @@ class InvertedResidual(Watched):
 
     def _examine(self) -> type[nn.Module] | None:
         """Return the class of `expand` where no one sees whether it and `depthwise` are called one after the other."""
-        expand, depthwise = self._modules["expand"], self._modules["depthwise"]
+        children: Any = self._modules
+        expand, depthwise = children["expand"], children["depthwise"]
         if not untouched(depthwise, DepthwiseSE) or not untouched(expand, ConvNorm, nn.Identity):
             return None
-        return type(expand)
+        found: type[nn.Module] = type(expand)
+        return found
 
 
 class Head(nn.Module):

@@ -158,4 +158,4 @@ class _Finder:
         return found
 
 
-sys.meta_path.insert(0, _Finder)  # type: ignore[arg-type]
+sys.meta_path.insert(0, _Finder)

@@ -8,6 +8,7 @@ or any hook was registered since, for which torch counts the handles.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -34,7 +35,7 @@ _GLOBAL_HOOKS = (
 )
 
 
-def untouched(module: nn.Module, *classes: type[nn.Module]) -> bool:
+def untouched(module: Any, *classes: type[nn.Module]) -> bool:
     """Return whether a call of `module` is the forward of one of `classes`, and nothing else."""
     return (
         type(module) in classes
@@ -48,17 +49,17 @@ def untouched(module: nn.Module, *classes: type[nn.Module]) -> bool:
     )
 
 
-def is_norm(module: nn.Module) -> bool:
+def is_norm(module: Any) -> bool:
     """Return whether the kernels compute a norm."""
     return untouched(module, *NORMS) and module.weight is not None and module.bias is not None
 
 
-def is_activation(module: nn.Module) -> bool:
+def is_activation(module: Any) -> bool:
     """Return whether the kernels compute an activation."""
     return untouched(module, *ACTIVATIONS)
 
 
-def is_depthwise(conv: nn.Module) -> bool:
+def is_depthwise(conv: Any) -> bool:
     """Return whether the kernels compute a convolution, given that they support its kernel and stride."""
     return (
         untouched(conv, nn.Conv2d)
@@ -74,7 +75,7 @@ def _window(conv: Any) -> tuple[Any, ...]:
     return conv.kernel_size, conv.stride, conv.padding
 
 
-def is_dense(conv: nn.Module) -> bool:
+def is_dense(conv: Any) -> bool:
     """Return whether a convolution is a matrix product with a bias, as squeeze-excite has them."""
     return (
         untouched(conv, nn.Conv2d)
@@ -106,6 +107,12 @@ class _Look:
         return _Look, ()
 
 
+def _constant_when_compiled(method: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    """Let torch.compile call a method while it compiles, instead of compiling it."""
+    marked: Callable[[Any], bool] = torch.compiler.assume_constant_result(method)  # type: ignore[no-untyped-call]
+    return marked
+
+
 class Watched(nn.Module):
     """A module that may compute what its children would, instead of calling them, as long as they are `intact`."""
 
@@ -114,10 +121,10 @@ class Watched(nn.Module):
         self._look = _Look()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
         self.__dict__.setdefault("_look", _Look())  # pickled by a version without it
 
-    @torch.compiler.assume_constant_result
+    @_constant_when_compiled
     def intact(self) -> bool:
         """Return whether the children are what the fused path computes, and whether it may run.
 

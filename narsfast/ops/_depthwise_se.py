@@ -120,7 +120,8 @@ class DepthwiseSE(Fusable):
         return result
 
     def _examine(self) -> _Plan | None:
-        conv, norm, act, se = (self._modules[name] for name in ("conv", "norm", "act", "se"))
+        children: Any = self._modules
+        conv, norm, act, se = (children[name] for name in ("conv", "norm", "act", "se"))
         if not (is_depthwise(conv) and is_norm(norm) and is_activation(act)):
             return None
         inner = ""
