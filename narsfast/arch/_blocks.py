@@ -48,8 +48,9 @@ class ConvNorm(Fusable, nn.Sequential):
         """Map (n, in_channels, h, w) to (n, out_channels, h', w')."""
         y = self.convolve(x)
         if y is None:
-            plain: Tensor = nn.Sequential.forward(self, x)  # type: ignore[no-untyped-call]
-            return plain
+            for layer in self:
+                x = layer(x)
+            return x
         if not self.runs_fused(y):  # autocast chose another dtype
             for layer in list(self)[1:]:
                 y = layer(y)
@@ -117,7 +118,8 @@ class InvertedResidual(Watched):
         expand, depthwise = children["expand"], children["depthwise"]
         if not untouched(depthwise, DepthwiseSE) or not untouched(expand, ConvNorm, nn.Identity):
             return None
-        return type(expand)
+        found: type[nn.Module] = type(expand)
+        return found
 
 
 class Head(nn.Module):

@@ -72,7 +72,6 @@ class TimmNetwork(Network):
         features: Tensor = head.act(head.features(head.pool(head.expand(x)))).flatten(1)
         return features
 
-    @torch.jit.ignore  # type: ignore[untyped-decorator]
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
         """Return how timm groups parameters into layers."""
         blocks = r"^stages\.(\d+)" if coarse else r"^stages\.(\d+)\.(\d+)"

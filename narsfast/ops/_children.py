@@ -8,6 +8,7 @@ or any hook was registered since, for which torch counts the handles.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -106,6 +107,12 @@ class _Look:
         return _Look, ()
 
 
+def _constant_when_compiled(method: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    """Let torch.compile call a method while it compiles, instead of compiling it."""
+    marked: Callable[[Any], bool] = torch.compiler.assume_constant_result(method)  # type: ignore[no-untyped-call]
+    return marked
+
+
 class Watched(nn.Module):
     """A module that may compute what its children would, instead of calling them, as long as they are `intact`."""
 
@@ -117,7 +124,7 @@ class Watched(nn.Module):
         super().__setstate__(state)  # type: ignore[no-untyped-call]
         self.__dict__.setdefault("_look", _Look())  # pickled by a version without it
 
-    @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+    @_constant_when_compiled
     def intact(self) -> bool:
         """Return whether the children are what the fused path computes, and whether it may run.
 

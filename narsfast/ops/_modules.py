@@ -98,7 +98,7 @@ def weight_and_bias(module: nn.Module) -> tuple[Any, Any]:
     found: Any = module._parameters
     weight, bias = found.get("weight"), found.get("bias")
     if weight is None or bias is None:
-        weight, bias = module.weight, module.bias
+        return module.weight, module.bias
     return weight, bias
 
 

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from narsfast.common.candidate import Candidate
 from narsfast.common.trial import Fit
-from narsfast.runs._facts import Fact
 from narsfast.runs import (
     BaselineResult,
     BestTrial,
@@ -19,6 +18,7 @@ from narsfast.runs import (
     RunStore,
     TeacherChoice,
 )
+from narsfast.runs._facts import Fact
 
 NARSFAST = Path(__file__).parents[2] / "narsfast"
 VALUES = st.one_of(st.booleans(), st.integers(-(2**40), 2**40), st.floats(-1e6, 1e6), st.text(max_size=5))
