@@ -233,7 +233,7 @@ def test_other_data_under_the_same_name_is_refused(finished, tmp_path):
         search.store.facts.content = None  # as in runs of earlier versions
         search.store.facts.data = {**search.store.facts.data, "train": 7}
         with pytest.raises(
-            UserError, match=r"has changed since the run was started: train .*7.*320.*; start another"
+            UserError, match=r"has changed since the run was started: train .*7.*320.*; restore it"
         ):
             pipeline.evolve(search, ["macs=300K"])
 
