@@ -1,4 +1,4 @@
-"""The one exception for mistakes of the user, and the sentence for a value that pydantic refuses."""
+"""Mistakes of the user, troubles of the machine, and the sentence for a value that pydantic refuses."""
 
 from __future__ import annotations
 
@@ -13,6 +13,28 @@ class UserError(ValueError):
 
     The command line prints the sentence without a traceback and exits with 1.
     """
+
+
+class MachineError(UserError):
+    """What the machine could not do just now: a full disk, lack of memory, data out of reach, a lost process.
+
+    It says nothing about a candidate, and nothing of it is stored: it is tried again a few times, and then by the same
+    command.
+
+    Args:
+        what: That could not be done, and why.
+        remedy: What the user can do about it.
+        passing: Whether it may pass by itself, so that trying again makes sense.
+    """
+
+    def __init__(self, what: str, remedy: str, passing: bool = True) -> None:
+        super().__init__(what, remedy, passing)
+        self.what = what
+        self.remedy = remedy
+        self.passing = passing
+
+    def __str__(self) -> str:
+        return f"{self.what}; {self.remedy}, then give the same command again"
 
 
 def refusal(error: ValidationError) -> str:

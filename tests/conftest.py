@@ -140,6 +140,12 @@ def smallest(few_images):
     }
 
 
+@pytest.fixture(autouse=True)
+def _without_pauses(monkeypatch):
+    """Try again at once what the machine could not do."""
+    monkeypatch.setattr("narsfast.common.machine.RETRY_DELAYS", (0.0, 0.0, 0.0))
+
+
 @pytest.fixture
 def run_narsfast(capsys, monkeypatch):
     """Run a command in this process: exit code, stdout, stderr."""

@@ -1,4 +1,4 @@
-// Instruction sets and random numbers for Python.
+// Instruction sets, random numbers and scratch memory for Python.
 #include <pybind11/stl.h>
 
 #include <algorithm>
@@ -9,6 +9,7 @@
 #include "bindings/space.h"
 #include "common/dispatch.h"
 #include "common/random.h"
+#include "common/scratch.h"
 
 namespace py = pybind11;
 
@@ -34,6 +35,21 @@ Array<uint32_t> philox_words(uint64_t seed, uint32_t purpose, const Array<uint32
   return words;
 }
 
+// Allocates scratch memory of the calling thread for all sizes at once, and releases it; for tests.
+std::vector<int64_t> scratch_left_behind(const std::vector<size_t>& sizes) {
+  std::vector<int64_t> left;
+  std::vector<ScratchMark> marks(sizes.size());
+  for (size_t i = 0; i < sizes.size(); ++i) {
+    acquire_scratch(sizes[i], &marks[i]);
+    left.push_back(scratch_left());
+  }
+  while (!marks.empty()) {
+    release_scratch(marks.back());
+    marks.pop_back();
+  }
+  return left;
+}
+
 }  // namespace
 
 void bind_common(py::module_& m) {
@@ -45,6 +61,9 @@ void bind_common(py::module_& m) {
         "Return the instruction sets that this build contains and this machine supports, slowest first.");
   m.def("philox", &philox_words, arg("seed"), arg("purpose"), arg("counters").noconvert(),
         "Return the random words (n, 4) uint32 of counters (n, 4) uint32.");
+  m.def("scratch_left", &scratch_left_behind, arg("sizes"),
+        "Allocate scratch memory of these sizes in bytes at once; return what is left of its block behind "
+        "each.");
 }
 
 }  // namespace narsfast::bindings

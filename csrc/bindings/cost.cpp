@@ -45,11 +45,13 @@ Array<int64_t> count(const Array<int32_t>& header, const Array<int32_t>& rows, i
   check_rows(rows.data(), rows.shape(0) * rows.shape(1));
   Array<int64_t> statistics({header.shape(0), py::ssize_t{kStatistics}});
   int64_t* out = statistics.mutable_data();
+  bool fit = false;
   {
     py::gil_scoped_release release;
-    count_rows(header.data(), rows.data(), header.shape(0), static_cast<int32_t>(rows.shape(1)), in_channels,
-               classes, out);
+    fit = count_rows(header.data(), rows.data(), header.shape(0), static_cast<int32_t>(rows.shape(1)),
+                     in_channels, classes, out);
   }
+  if (!fit) throw std::overflow_error(kTooLarge);
   return statistics;
 }
 

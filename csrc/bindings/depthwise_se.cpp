@@ -3,6 +3,7 @@
 // tensors of its results.
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <array>
 #include <initializer_list>
 #include <optional>
@@ -66,30 +67,61 @@ class Items {
   py::handle tuple_;
 };
 
-// NormArgs: weight, bias, mean, var, eps, act. None, or no weight: the identity.
-Norm norm_of(const TensorReader& read, int64_t channels, Args norm) {
-  if (norm.is_none()) return {};
+using Names = std::array<const char*, 4>;
+constexpr Names kNorm = {"weight", "bias", "mean", "var"};
+constexpr Names kInputNorm = {"input_weight", "input_bias", "input_mean", "input_var"};
+constexpr Names kExcite = {"reduce_weight", "reduce_bias", "expand_weight", "expand_bias"};
+
+// Whether the first items are tensors, not None. Throws std::invalid_argument where only some of them are.
+template <Py_ssize_t kCount>
+bool all_given(const Items<kCount>& items, const Names& names) {
+  const char *given = nullptr, *missing = nullptr;
+  for (size_t i = 0; i < names.size(); ++i) {
+    (items[static_cast<Py_ssize_t>(i)].is_none() ? missing : given) = names[i];
+  }
+  if (given != nullptr && missing != nullptr) {
+    throw std::invalid_argument(std::string(missing) + " is None, but " + given + " is not; give all of " +
+                                names[0] + ", " + names[1] + ", " + names[2] + " and " + names[3] +
+                                ", or none of them");
+  }
+  return given != nullptr;
+}
+
+// NormArgs: weight, bias, mean, var, eps, act.
+Norm norm_of(const TensorReader& read, int64_t channels, Args norm, const Names& names = kNorm) {
   const Items<6> items(norm, "NormArgs");
-  return {read.vector("weight", items[0], channels),
-          read.vector("bias", items[1], channels),
-          read.vector("mean", items[2], channels),
-          read.vector("var", items[3], channels),
+  return {read.vector(names[0], items[0], channels),
+          read.vector(names[1], items[1], channels),
+          read.vector(names[2], items[2], channels),
+          read.vector(names[3], items[3], channels),
           items[4].cast<double>(),
           activation_of(items[5])};
 }
 
-// ExciteArgs: reduce_weight, reduce_bias, expand_weight, expand_bias, act. None, or no weights: no
+// NormArgs; None, or without tensors: the identity.
+Norm input_norm_of(const TensorReader& read, int64_t channels, Args norm) {
+  if (norm.is_none() || !all_given(Items<6>(norm, "NormArgs"), kInputNorm)) return {};
+  return norm_of(read, channels, norm, kInputNorm);
+}
+
+// ExciteArgs: reduce_weight, reduce_bias, expand_weight, expand_bias, act. None, or without tensors: no
 // squeeze-excite.
 Excite excite_of(const TensorReader& read, int64_t channels, Args excite) {
   if (excite.is_none()) return {};
   const Items<5> items(excite, "ExciteArgs");
-  const int64_t squeezed = items[0].is_none() ? 0 : size_along(items[0], 0);
+  if (!all_given(items, kExcite)) return {};
+  const TensorView reduce = view_of(items[0]);
+  const int64_t squeezed = reduce.dimensions < 2 ? 0 : reduce.sizes[0];
+  if (squeezed < 1) {
+    throw std::invalid_argument("reduce_weight of shape " + shape_text(items[0]) +
+                                " must be (squeezed, channels), with at least 1 squeezed channel");
+  }
   return {squeezed,
           activation_of(items[4]),
-          read.vector("reduce_weight", items[0], squeezed * channels),
-          read.vector("reduce_bias", items[1], squeezed),
-          read.vector("expand_weight", items[2], channels * squeezed),
-          read.vector("expand_bias", items[3], channels)};
+          read.vector(kExcite[0], items[0], squeezed * channels),
+          read.vector(kExcite[1], items[1], squeezed),
+          read.vector(kExcite[2], items[2], channels * squeezed),
+          read.vector(kExcite[3], items[3], channels)};
 }
 
 // NormSums: d_weight, d_bias, num_values.
@@ -111,25 +143,66 @@ struct ExciteState {
   void *pooled, *hidden, *gate;
 };
 
+void require_no_state(Tensor state) {
+  if (state.is_none()) return;
+  throw std::invalid_argument("state of shape " + shape_text(state) +
+                              " is given without squeeze-excite; it must be None");
+}
+
 ExciteState state_of(const TensorReader& read, Tensor state, const MapShape& map, int64_t squeezed) {
+  if (squeezed == 0) {
+    require_no_state(state);
+    return {};
+  }
   const int64_t vectors = map.images * map.channels, hidden = map.images * squeezed;
   auto* at = static_cast<char*>(read.vector("state", state, 2 * vectors + hidden));
-  if (at == nullptr) return {};
   return {at, at + vectors * read.vector_element_size(),
           at + (vectors + hidden) * read.vector_element_size()};
 }
 
+// Adds the gate, which is the last of the state, and d_pooled; both are None without squeeze-excite.
+void add_gate(const TensorReader& read, Tensor state, Tensor d_pooled, int64_t images, NormGradient* norm,
+              int64_t channels) {
+  if (d_pooled.is_none()) return require_no_state(state);
+  const int64_t vectors = images * channels, count = view_of_given("state", state).elements();
+  if (count < 2 * vectors + images || (images > 0 && count % images != 0)) {
+    throw std::invalid_argument(
+        "state of shape " + shape_text(state) + " must have 2 * channels + squeezed elements for each of " +
+        std::to_string(images) + " images of " + std::to_string(channels) + " channels");
+  }
+  norm->gate =
+      static_cast<char*>(read.vector("state", state, count)) + (count - vectors) * read.vector_element_size();
+  norm->d_pooled = read.vector("d_pooled", d_pooled, vectors);
+}
+
 // WindowArgs: stride, padding.
 Window window_of(const MapShape& x, Tensor kernel, Args window) {
+  constexpr int64_t kMaxPadding = 1 << 20;  // sums of sides and paddings stay far below overflow
   const Items<2> items(window, "WindowArgs");
   const auto stride = items[0].cast<int64_t>(), padding = items[1].cast<int64_t>();
-  const int64_t size = size_along(kernel, -1);
+  const TensorView taps = view_of_given("kernel", kernel);
+  const int64_t size = taps.dimensions == 4 ? taps.sizes[3] : 0;
+  if (taps.dimensions != 4 || taps.sizes[0] != x.channels || taps.sizes[1] != 1 || taps.sizes[2] != size) {
+    throw std::invalid_argument("kernel of shape " + shape_text(kernel) + " must be (" +
+                                std::to_string(x.channels) + ", 1, k, k), as the map has " +
+                                std::to_string(x.channels) + " channels");
+  }
   if (size != 3 && size != 5 && size != 7) throw std::invalid_argument("kernel must be 3, 5 or 7");
   if (stride != 1 && stride != 2) throw std::invalid_argument("stride must be 1 or 2");
-  if (padding < 0 || x.height + 2 * padding < size || x.width + 2 * padding < size) {
+  if (padding < 0 || padding > kMaxPadding) {
+    throw std::invalid_argument("padding is " + std::to_string(padding) +
+                                "; it must be at least 0 and at most " + std::to_string(kMaxPadding));
+  }
+  if (x.height + 2 * padding < size || x.width + 2 * padding < size) {
     throw std::invalid_argument("the padded map is smaller than the kernel");
   }
   const auto out = [&](int64_t side) { return (side + 2 * padding - size) / stride + 1; };
+  int64_t elements = x.channels;
+  for (const int64_t factor : {out(x.height), out(x.width), std::max<int64_t>(x.images, 1)}) {
+    if (__builtin_mul_overflow(elements, factor, &elements)) {
+      throw std::invalid_argument("the output of the convolution has more than 2^63 elements");
+    }
+  }
   return {x.images, x.height, x.width, x.channels, out(x.height), out(x.width), size, stride, padding};
 }
 
@@ -205,7 +278,7 @@ py::tuple convolve(Tensor x, Tensor kernel, Args input_norm, Args window_args, c
   const py::object mean = read.empty_vector(shape.channels), var = read.empty_vector(shape.channels);
   run(&DepthwiseKernels::convolve,
       ConvolveArguments{
-          read.dtype(), window, read.map("x", x, shape), norm_of(read, shape.channels, input_norm),
+          read.dtype(), window, read.map("x", x, shape), input_norm_of(read, shape.channels, input_norm),
           read.vector("kernel", kernel, taps_of(window)), address(y), address(mean), address(var), nullptr},
       launch);
   return py::make_tuple(y, mean, var);
@@ -273,18 +346,15 @@ py::list convolve_gradient(Tensor d_out, Tensor y, Args norm, Tensor state, Tens
   const MapShape shape = read.shape();
   const auto window = window_of(shape, kernel, window_args);
   const MapShape out_shape = output_of(window);
-  const int64_t vectors = shape.images * shape.channels, channels = shape.channels;
-  const int64_t squeezed =
-      state.is_none() || shape.images == 0 ? 0 : (size_along(state, 0) - 2 * vectors) / shape.images;
-  const Norm input = norm_of(read, channels, input_norm);
+  const int64_t channels = shape.channels;
+  const Norm input = input_norm_of(read, channels, input_norm);
   Results results{read.empty_map(shape, shape), empty_like(kernel)};
   if (input.weight != nullptr) {
     results.add(read.empty_vector(channels));
     results.add(read.empty_vector(channels));
   }
   NormGradient gradient = norm_gradient_of(read, out_shape, d_out, y, norm, sums);
-  gradient.gate = state_of(read, state, out_shape, squeezed).gate;
-  gradient.d_pooled = read.vector("d_pooled", d_pooled, vectors);
+  add_gate(read, state, d_pooled, shape.images, &gradient, channels);
   const ConvolveGradientArguments arguments{read.dtype(), window,
                                             gradient,     read.map("x", x, shape),
                                             input,        read.vector("kernel", kernel, taps_of(window)),
@@ -314,7 +384,8 @@ py::object infer(Tensor x, Tensor kernel, Args input_norm, Args norm, Args excit
   const auto window = window_of(shape, kernel, window_args);
   const py::object out = read.empty_map(shape, output_of(window));
   run(&DepthwiseKernels::infer,
-      InferArguments{read.dtype(), window, read.map("x", x, shape), norm_of(read, shape.channels, input_norm),
+      InferArguments{read.dtype(), window, read.map("x", x, shape),
+                     input_norm_of(read, shape.channels, input_norm),
                      read.vector("kernel", kernel, taps_of(window)), norm_of(read, shape.channels, norm),
                      excite_of(read, shape.channels, excite_args), address(out), nullptr},
       launch);

@@ -144,7 +144,7 @@ struct Sources {
     for (const py::handle source : sources) {
       if (py::isinstance<NetworkCounter>(source)) {
         auto& counter = source.cast<NetworkCounter&>();
-        require(counter.space.view.fields == fields, "the counter is of another space");
+        require(counter.space.same(space), "the counter is of another space");
         views.push_back(&counter.source);
       } else if (py::isinstance<py::array>(source)) {
         const auto table = source.cast<Array<double>>();
@@ -208,8 +208,9 @@ py::list evolve(const py::object& tables, const py::list& sources, int32_t num_s
 
   const Predictor* predictor = nullptr;
   if (py::isinstance<PredictorHandle>(scorer)) {
-    predictor = &scorer.cast<const PredictorHandle&>().predictor;
-    require(predictor->fields() == fields, "the predictor is of another space");
+    const auto& handle = scorer.cast<const PredictorHandle&>();
+    require(handle.space.same(space), "the predictor is of another space");
+    predictor = &handle.predictor;
   } else {
     require(PyCallable_Check(scorer.ptr()) != 0, "the scorer must be a predictor or a callable of genes");
   }

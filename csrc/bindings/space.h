@@ -86,6 +86,14 @@ struct SpaceArrays {
     require(outside >= 0, "a gene is outside its field's values");
   }
 
+  // Whether genes of one space are genes of the other, with the same meaning.
+  bool same(const SpaceArrays& other) const {
+    return equal(sizes, other.sizes) && equal(kinds, other.kinds) && equal(parts, other.parts) &&
+           equal(numbers, other.numbers) && equal(offsets, other.offsets) && equal(parents, other.parents) &&
+           equal(masks, other.masks) && equal(header_columns, other.header_columns) &&
+           equal(stage_columns, other.stage_columns);
+  }
+
   // The view of a space that has stages; throws std::invalid_argument otherwise.
   const SpaceTables& networks() const {
     require(view.stages > 0, "the space has no stages");
@@ -93,6 +101,11 @@ struct SpaceArrays {
   }
 
  private:
+  template <typename T>
+  static bool equal(const Array<T>& one, const Array<T>& other) {
+    return one.size() == other.size() && std::equal(one.data(), one.data() + one.size(), other.data());
+  }
+
   static void check_columns(const Array<int32_t>& columns, int32_t fields) {
     const int32_t* begin = columns.data();
     const bool inside =

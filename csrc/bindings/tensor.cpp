@@ -52,14 +52,33 @@ py::object checked(PyObject* result) {
 
 std::string text(const py::object& value) { return py::str(value).cast<std::string>(); }
 
-// The shape, as Python prints a tuple.
+}  // namespace
+
 std::string shape_text(py::handle tensor) {
   return text(checked(PySequence_Tuple(tensor.attr("shape").ptr())));
 }
 
-}  // namespace
+TensorView view_of_given(const char* name, py::handle tensor) {
+  if (tensor.is_none()) throw std::invalid_argument(std::string(name) + " is None; it must be a tensor");
+  return view_of(tensor);
+}
 
-TensorReader::TensorReader(py::handle like, bool on_cuda) : like_(like), view_(view_of(like)) {
+TensorView TensorReader::view_of_other(const char* name, py::handle tensor) const {
+  const TensorView view = view_of_given(name, tensor);
+  // An address of another device would be read as one of this.
+  if (!view.same_device(view_)) {
+    throw std::invalid_argument(std::string(name) + " is on " + text(tensor.attr("device")) +
+                                "; it must be on " + text(like_.attr("device")) + ", where the map is");
+  }
+  return view;
+}
+
+TensorReader::TensorReader(py::handle like, bool on_cuda) : like_(like), view_(view_of_given("a map", like)) {
+  constexpr int32_t kCpu = 1;  // of DLPack
+  if (!on_cuda && view_.device_type != kCpu) {
+    throw std::invalid_argument("a map on " + text(like.attr("device")) +
+                                " was given to the kernels of the CPU");
+  }
   std::string names;
   for (const NamedDtype& named : torch().dtypes) {
     if (!(on_cuda ? named.on_cuda : named.on_cpu)) continue;
@@ -78,7 +97,7 @@ MapShape TensorReader::shape() const {
 }
 
 void* TensorReader::map(const char* name, py::handle tensor, const MapShape& shape) const {
-  const TensorView view = tensor.is(like_) ? view_ : view_of(tensor);
+  const TensorView view = tensor.is(like_) ? view_ : view_of_other(name, tensor);
   if (!view.supported || view.dtype != view_.dtype || view.dimensions != 4 ||
       !(MapShape{view.sizes[0], view.sizes[1], view.sizes[2], view.sizes[3]} == shape)) {
     throw std::invalid_argument(
@@ -96,8 +115,7 @@ void* TensorReader::map(const char* name, py::handle tensor, const MapShape& sha
 }
 
 void* TensorReader::vector(const char* name, py::handle tensor, int64_t count) const {
-  if (tensor.is_none()) return nullptr;
-  const TensorView view = view_of(tensor);
+  const TensorView view = view_of_other(name, tensor);
   const Dtype expected = view_.dtype == Dtype::kFloat64 ? Dtype::kFloat64 : Dtype::kFloat32;
   if (!view.supported || view.dtype != expected) {
     throw py::type_error(std::string(name) + " must be " + text(torch().object(expected)) + ", not " +
@@ -138,11 +156,6 @@ py::object TensorReader::new_empty(const py::tuple& sizes, const py::tuple& stri
 py::object empty_like(py::handle tensor) {
   PyObject* arguments[] = {tensor.ptr()};
   return checked(PyObject_Vectorcall(torch().empty_like.ptr(), arguments, 1, nullptr));
-}
-
-int64_t size_along(py::handle tensor, int dimension) {
-  const TensorView view = view_of(tensor);
-  return view.sizes[dimension < 0 ? view.dimensions + dimension : dimension];
 }
 
 void* address(py::handle tensor) { return view_of(tensor).data; }

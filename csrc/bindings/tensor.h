@@ -3,6 +3,7 @@
 #include <pybind11/pybind11.h>
 
 #include <cstdint>
+#include <string>
 
 #include "bindings/view.h"
 
@@ -29,9 +30,10 @@ class TensorReader {
   Dtype dtype() const { return view_.dtype; }
   MapShape shape() const;
   // The address of a map or vector. Throws std::invalid_argument, or py::type_error for a vector's dtype,
-  // where the tensor's dtype, shape or strides are wrong; the message starts with `name`.
+  // where the tensor is None, or its device, dtype, shape or strides are wrong; the message starts with
+  // `name`.
   void* map(const char* name, pybind11::handle tensor, const MapShape& shape) const;
-  void* vector(const char* name, pybind11::handle tensor, int64_t count) const;  // null for None
+  void* vector(const char* name, pybind11::handle tensor, int64_t count) const;
   // Bytes per element of a vector.
   int64_t vector_element_size() const { return dtype() == Dtype::kFloat64 ? 8 : 4; }
   // Tensors on the device of `like`, for kernels to fill. like_shape: shape().
@@ -43,13 +45,17 @@ class TensorReader {
   pybind11::object new_empty(const pybind11::tuple& sizes, const pybind11::tuple& strides,
                              const pybind11::object* dtype) const;
 
+  TensorView view_of_other(const char* name, pybind11::handle tensor) const;
+
   pybind11::handle like_;
   TensorView view_;
 };
 
 pybind11::object empty_like(pybind11::handle tensor);
-// The size of a dimension; negative dimensions count from the end.
-int64_t size_along(pybind11::handle tensor, int dimension);
+// The layout of a tensor that must not be None; throws std::invalid_argument, starting with `name`.
+TensorView view_of_given(const char* name, pybind11::handle tensor);
+// The shape of a tensor, as Python prints a tuple.
+std::string shape_text(pybind11::handle tensor);
 void* address(pybind11::handle tensor);
 
 }  // namespace narsfast::bindings

@@ -1,5 +1,7 @@
 #include "bindings/view.h"
 
+#include <pybind11/stl.h>
+
 #include <array>
 #include <stdexcept>
 #include <string>
@@ -91,6 +93,9 @@ TensorView view_by_attributes(py::handle tensor) {
                                                             {torch.attr("float64"), Dtype::kFloat64}}};
   }();
   TensorView view{};
+  const auto device = tensor.attr("__dlpack_device__")().cast<std::pair<int32_t, int32_t>>();
+  view.device_type = device.first;
+  view.device_index = device.second;
   const py::object dtype = tensor.attr("dtype");
   for (const auto& [object, kind] : *dtypes) {
     if (!dtype.is(object)) continue;
@@ -116,6 +121,8 @@ TensorView view_of(py::handle tensor) {
   if (exchange->view(tensor.ptr(), &found) != 0) throw py::error_already_set();
   TensorView view{};
   view.supported = found.lanes == 1;
+  view.device_type = found.device_type;
+  view.device_index = found.device_id;
   if (found.code == dlpack::kFloat && found.bits == 32) {
     view.dtype = Dtype::kFloat32;
   } else if (found.code == dlpack::kBfloat && found.bits == 16) {

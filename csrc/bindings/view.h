@@ -14,12 +14,16 @@ namespace narsfast::bindings {
 struct TensorView {
   static constexpr int kMaxDimensions = 4;  // dimensions whose sizes and strides are kept
   void* data;
-  bool supported;  // whether any device has kernels for the dtype
-  Dtype dtype;     // where supported
+  bool supported;                     // whether any device has kernels for the dtype
+  Dtype dtype;                        // where supported
+  int32_t device_type, device_index;  // as DLPack numbers them
   int dimensions;
   int64_t sizes[kMaxDimensions], strides[kMaxDimensions];
 
   int64_t elements() const;
+  bool same_device(const TensorView& other) const {
+    return device_type == other.device_type && device_index == other.device_index;
+  }
   // By torch's rules: tensors without elements, and dimensions of size 1, may have any strides.
   // channels_last() is for four dimensions, (n, c, h, w).
   bool contiguous() const;

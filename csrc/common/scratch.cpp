@@ -63,4 +63,8 @@ void release_scratch(const ScratchMark& before) {
   scratch.used = before.used;
 }
 
+int64_t scratch_left() {
+  return static_cast<int64_t>(scratch.blocks[scratch.current].bytes) - static_cast<int64_t>(scratch.used);
+}
+
 }  // namespace narsfast

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 namespace narsfast {
 
@@ -13,5 +14,8 @@ struct ScratchMark {
 // line. Allocations are a stack: each thread releases the last one first.
 void* acquire_scratch(size_t bytes, ScratchMark* before);
 void release_scratch(const ScratchMark& before);
+
+// The bytes of the block of the last allocation that are behind it; never negative.
+int64_t scratch_left();
 
 }  // namespace narsfast

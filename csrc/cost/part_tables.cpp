@@ -115,7 +115,8 @@ class PartTables::Builder {
 
   // Whether doubles represent all sums of entries exactly.
   bool is_exact() const {
-    return std::all_of(largest_.begin(), largest_.end(), [](double sum) { return sum < kMaxExactInteger; });
+    return fits_ &&
+           std::all_of(largest_.begin(), largest_.end(), [](double sum) { return sum < kMaxExactInteger; });
   }
 
  private:
@@ -138,7 +139,9 @@ class PartTables::Builder {
     }
     tables_->parts_.insert(tables_->parts_.end(), part.begin(), part.end());
     std::array<int64_t, kStatistics> statistics{};
-    count_part(part, classes_).write(statistics.data());
+    const Totals totals = count_part(part, classes_);
+    fits_ = fits_ && totals.fits;
+    totals.write(statistics.data());
     Entry entry{};
     for (int s = 0; s < kStatistics; ++s) {
       entry.values[s] = static_cast<double>(statistics[s]);
@@ -154,6 +157,7 @@ class PartTables::Builder {
   Term path_{0, 0};             // what the next slot adds to the path
   std::vector<Dependency> dependencies_;
   std::array<double, kStatistics> largest_{};
+  bool fits_ = true;
 };
 
 std::unique_ptr<PartTables> PartTables::make(const SpaceTables& space, int32_t in_channels, int32_t classes) {

@@ -1,6 +1,7 @@
 #include "cost/sources.h"
 
 #include <algorithm>
+#include <atomic>
 #include <stdexcept>
 
 #include "common/threads.h"
@@ -40,6 +41,7 @@ void NetworkSource::count_as(const int16_t* genes, int64_t count, Number* out, i
     return;
   }
   const int32_t rows_per_network = rows_per_candidate(space_);
+  std::atomic<bool> fit{true};
   for_chunks(count, kChunk, kRowNanoseconds * rows_per_network, [&](int64_t begin, int64_t end) {
     thread_local std::vector<int32_t> header;
     thread_local std::vector<int32_t> rows;
@@ -49,13 +51,17 @@ void NetworkSource::count_as(const int16_t* genes, int64_t count, Number* out, i
     statistics.resize(kChunk * kStatistics);
     const int64_t size = end - begin;
     lower_genes(space_, genes + begin * space_.fields, size, header.data(), rows.data());
-    count_rows(header.data(), rows.data(), size, rows_per_network, in_channels_, classes_, statistics.data());
+    if (!count_rows(header.data(), rows.data(), size, rows_per_network, in_channels_, classes_,
+                    statistics.data())) {
+      fit = false;
+    }
     for (int64_t i = 0; i < size; ++i) {
       for (int64_t s = 0; s < kStatistics; ++s) {
         out[(begin + i) * stride + s] = static_cast<Number>(statistics[i * kStatistics + s]);
       }
     }
   });
+  if (!fit) throw std::overflow_error(kTooLarge);
 }
 
 template void NetworkSource::count_as(const int16_t*, int64_t, double*, int64_t) const;

@@ -32,7 +32,8 @@ class NetworkSource : public StatisticsSource {
   void count(const int16_t* genes, int64_t count, double* out, int64_t stride) override {
     count_as(genes, count, out, stride);
   }
-  // Number is double or int64_t.
+  // Number is double or int64_t. Throws std::overflow_error where a network has more than kMaxMacs
+  // multiply-adds.
   template <typename Number>
   void count_as(const int16_t* genes, int64_t count, Number* out, int64_t stride) const;
 

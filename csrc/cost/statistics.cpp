@@ -10,21 +10,22 @@ void count_row(const int32_t* row, Map& map, Totals& totals) {
   const int64_t padding = row[kPadding] < 0 ? half : row[kPadding];
   Block block{row[kKernel], row[kExpansion], row[kChannels], row[kStride], padding, row[kSe] != 0};
   totals.add(count_block(block, map), 1);
-  if (repeats > 1) {  // the blocks after the first are identical
+  if (repeats > 1 && totals.fits) {  // the blocks after the first are identical
     block.stride = 1;
     block.padding = half;
     totals.add(count_block(block, map), repeats - 1);
   }
 }
 
-void count_network(const int32_t* header, const int32_t* rows, int32_t rows_per_network, int32_t in_channels,
+bool count_network(const int32_t* header, const int32_t* rows, int32_t rows_per_network, int32_t in_channels,
                    int32_t classes, int64_t* statistics) {
   Map map{in_channels, header[kResolution]};
   Totals totals = count_stem(header[kStemChannels], map);
-  for (int32_t r = 0; r < rows_per_network; ++r)
+  for (int32_t r = 0; r < rows_per_network && totals.fits; ++r)
     count_row(rows + static_cast<int64_t>(r) * kRowColumns, map, totals);
-  totals.add(count_head(header[kHeadExpansion], header[kHeadFeatures], classes, map), 1);
-  totals.write(statistics);
+  if (totals.fits) totals.add(count_head(header[kHeadExpansion], header[kHeadFeatures], classes, map), 1);
+  if (totals.fits) totals.write(statistics);
+  return totals.fits;
 }
 
 }  // namespace
@@ -76,23 +77,25 @@ Totals count_head(int64_t expansion, int64_t features, int64_t classes, const Ma
   totals.pool(mid, map.side);
   totals.conv(mid, features, 1, 1, 1, 1, 0);
   totals.pool(features, 1);  // the published count includes a second pool, over the 1x1 map
-  totals.macs += features * classes;
-  totals.weights += features * classes;
+  totals.linear(features, classes);
   totals.bias(classes);
   return totals;
 }
 
-int32_t round_width(int64_t width) {
+int64_t round_width(int64_t width) {
+  constexpr int64_t kNearEnough = 80;  // above, the nearest is never under 95 %, and 19 * width may overflow
   const int64_t nearest = std::max<int64_t>(8, (width + 4) / 8 * 8);
-  return static_cast<int32_t>(20 * nearest < 19 * width ? nearest + 8 : nearest);
+  return width <= kNearEnough && 20 * nearest < 19 * width ? nearest + 8 : nearest;
 }
 
-void count_rows(const int32_t* header, const int32_t* rows, int64_t count, int32_t rows_per_network,
+bool count_rows(const int32_t* header, const int32_t* rows, int64_t count, int32_t rows_per_network,
                 int32_t in_channels, int32_t classes, int64_t* statistics) {
+  bool all = true;
   for (int64_t i = 0; i < count; ++i) {
-    count_network(header + i * kHeaderColumns, rows + i * rows_per_network * kRowColumns, rows_per_network,
-                  in_channels, classes, statistics + i * kStatistics);
+    all &= count_network(header + i * kHeaderColumns, rows + i * rows_per_network * kRowColumns,
+                         rows_per_network, in_channels, classes, statistics + i * kStatistics);
   }
+  return all;
 }
 
 }  // namespace narsfast

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 
 #include "cost/rows.h"
@@ -19,8 +20,14 @@ enum Statistic {
   kStatistics
 };
 
+// The most multiply-adds of a network. No convolution has more outputs than multiply-adds, so that no other
+// statistic is more than four times as large, and all of them fit an int64.
+constexpr int64_t kMaxMacs = (int64_t{1} << 61) - 1;
+constexpr const char* kTooLarge = "a network has 2^61 multiply-adds or more";
+
 // Running totals of a network or a part of one; sizes of maps are in elements.
 struct Totals {
+  bool fits = true;  // false: there are more than kMaxMacs multiply-adds, and the totals have no meaning
   int64_t macs = 0;
   int64_t pooled = 0;   // elements that average pools read
   int64_t weights = 0;  // of convolutions and linear layers
@@ -33,22 +40,29 @@ struct Totals {
   // itself.
   void conv(int64_t in, int64_t out, int64_t kernel, int64_t groups, int64_t in_side, int64_t out_side,
             int64_t shortcut) {
-    const int64_t layer_weights = out * (in / groups) * kernel * kernel;
+    multiply_adds({out, in / groups, kernel, kernel}, out_side);
+    if (!fits) return;
     const int64_t in_elements = in * in_side * in_side;
     const int64_t out_elements = out * out_side * out_side;
-    macs += layer_weights * out_side * out_side;
-    weights += layer_weights;
     activations += out_elements;
     peak = std::max(peak, in_elements + out_elements + shortcut);
     ++depth;
   }
 
+  // Adds a linear layer.
+  void linear(int64_t in, int64_t out) { multiply_adds({out, in, 1, 1}, 1); }
+
   void norm(int64_t channels) { biases += 2 * channels; }
   void bias(int64_t channels) { biases += channels; }
-  void pool(int64_t channels, int64_t side) { pooled += channels * side * side; }
+  void pool(int64_t channels, int64_t side) {
+    if (fits) pooled += channels * side * side;
+  }
 
   void add(const Totals& part, int64_t times) {
-    macs += times * part.macs;
+    int64_t added = 0;
+    fits = fits && part.fits && !__builtin_mul_overflow(times, part.macs, &added) && added <= kMaxMacs - macs;
+    if (!fits) return;
+    macs += added;
     pooled += times * part.pooled;
     weights += times * part.weights;
     biases += times * part.biases;
@@ -67,6 +81,19 @@ struct Totals {
     out[kActivations] = activations;
     out[kPeakMemory] = 4 * peak;
     out[kNetworkDepth] = depth;
+  }
+
+ private:
+  // Adds the weights of a layer, the product of `sizes`, and its multiply-adds on an output of `side` pixels.
+  void multiply_adds(const std::array<int64_t, 4>& sizes, int64_t side) {
+    int64_t layer_weights = 1, layer_macs = 0;
+    for (const int64_t size : sizes)
+      fits = fits && !__builtin_mul_overflow(layer_weights, size, &layer_weights);
+    fits = fits && !__builtin_mul_overflow(layer_weights, side, &layer_macs) &&
+           !__builtin_mul_overflow(layer_macs, side, &layer_macs) && layer_macs <= kMaxMacs - macs;
+    if (!fits) return;
+    macs += layer_macs;
+    weights += layer_weights;
   }
 };
 
@@ -87,12 +114,13 @@ Totals count_block(const Block& block, Map& map);
 Totals count_head(int64_t expansion, int64_t features, int64_t classes, const Map& map);
 
 // header (count, 4), rows (count, rows_per_network, 7) -> statistics (count, kStatistics).
+// Returns false where a network has more than kMaxMacs multiply-adds; its statistics are then not written.
 // Does not allocate and has no state: any thread may count any slice of a batch.
-void count_rows(const int32_t* header, const int32_t* rows, int64_t count, int32_t rows_per_network,
+bool count_rows(const int32_t* header, const int32_t* rows, int64_t count, int32_t rows_per_network,
                 int32_t in_channels, int32_t classes, int64_t* statistics);
 
 // Rounds to a multiple of 8: the nearest (halves up), at least 8, plus 8 where that is under 95 % of the
 // width.
-int32_t round_width(int64_t width);
+int64_t round_width(int64_t width);
 
 }  // namespace narsfast

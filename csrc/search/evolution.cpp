@@ -55,6 +55,7 @@ Evolution::Evolution(const SpaceTables& tables, std::vector<StatisticsSource*> s
   if (options.population_size < 1 || options.children < 1 || options.patience < 1) {
     throw std::invalid_argument("population_size, children and patience must be at least 1");
   }
+  if (tables.fields < 1) throw std::invalid_argument("evolution needs a space with at least one field");
   if (tables.fields >= 1 << 14) throw std::invalid_argument("a space may have at most 16383 fields");
   for (const StatisticsSource* source : sources_) columns_ += source->columns();
   std::copy(rules_.sizes().begin(), rules_.sizes().end(), sizes_.begin());

@@ -60,7 +60,8 @@ void dense_block(const float* weights, const float* bias, const float* input, in
 #pragma GCC unroll 12
   for (int r = 0; r < kRows; ++r) {
     for (int half = 0; half < 2; ++half) {
-      const Vector value = relu ? (sum[r][half] > zero ? sum[r][half] : zero) : sum[r][half];
+      const Vector value =
+          relu ? (sum[r][half] < zero ? zero : sum[r][half]) : sum[r][half];  // NaN stays NaN
       store(output + r * kTile + half * kLanes, value);
     }
   }

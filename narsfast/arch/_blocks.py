@@ -1,10 +1,24 @@
 """The blocks of a network and the initialization of their weights."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
-from narsfast.ops import BatchNorm, DepthwiseSE, Fusable, norm_act, norm_args, pointwise, update_buffers
+from narsfast.ops import (
+    ACTIVATIONS,
+    DepthwiseSE,
+    Fusable,
+    Watched,
+    is_activation,
+    is_norm,
+    norm_act,
+    norm_args,
+    pointwise,
+    untouched,
+    update_buffers,
+)
 
 from ._definition import Padding, Row
 from ._width import round_width, squeezed_width
@@ -22,29 +36,48 @@ class ConvNorm(Fusable, nn.Sequential):
         ]
         super().__init__(*layers, *([nn.Hardswish()] if act else []))
 
-    def convolve(self, x: Tensor) -> Tensor:
-        """Apply the convolution without norm and activation."""
-        conv = self[0]
-        assert isinstance(conv, nn.Conv2d)
-        y: Tensor = pointwise(conv, x) if self.runs_fused(x) else conv(x)
-        return y
+    def convolve(self, x: Tensor) -> Tensor | None:
+        """Apply the convolution without norm and activation; None where the modules must be called."""
+        # torch says what is wrong with maps of other dimensions.
+        if not self.intact() or not self.runs_fused(x) or x.dim() != 4:
+            return None
+        conv: Any = self._modules["0"]
+        return pointwise(conv, x)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, in_channels, h, w) to (n, out_channels, h', w')."""
         y = self.convolve(x)
-        if not self.runs_fused(y):
+        if y is None:
+            for layer in self:
+                x = layer(x)
+            return x
+        if not self.runs_fused(y):  # autocast chose another dtype
             for layer in list(self)[1:]:
                 y = layer(y)
             return y
-        norm = self[1]
-        assert isinstance(norm, BatchNorm)
-        act = "hard_swish" if len(self) > 2 else "none"
-        y, statistics = norm_act(y.contiguous(memory_format=torch.channels_last), norm_args(norm, act))
+        norm: Any = self._modules["1"]
+        y, statistics = norm_act(
+            y.contiguous(memory_format=torch.channels_last), norm_args(norm, self.act_name)
+        )
         update_buffers(norm, statistics)
         return y
 
+    @property
+    def act_name(self) -> str:
+        """The activation as kernels name it, while the children are intact."""
+        name: str = self._look.plan
+        return name
 
-class InvertedResidual(nn.Module):
+    def _examine(self) -> str | None:
+        conv, *rest = self._modules.values()
+        if list(self._modules) not in (["0", "1"], ["0", "1", "2"]) or not untouched(conv, nn.Conv2d):
+            return None
+        if not is_norm(rest[0]) or not all(is_activation(act) for act in rest[1:]):
+            return None
+        return ACTIVATIONS[type(rest[1])] if len(rest) > 1 else "none"
+
+
+class InvertedResidual(Watched):
     """Expansion, depthwise convolution (with squeeze-excite) and projection, plus the input if the shapes agree.
 
     There is no expansion if it would not change the width. Widths are rounded as in the released models.
@@ -66,13 +99,27 @@ class InvertedResidual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, in_channels, h, w) to (n, channels, h', w')."""
-        if isinstance(self.expand, ConvNorm):
+        children: Any = self._modules
+        expand, depthwise = children["expand"], children["depthwise"]
+        joined = self.intact()
+        if joined and self._look.plan is nn.Identity:
+            y = depthwise(x)
+        elif joined and (convolved := expand.convolve(x)) is not None:
             # The depthwise convolution applies the norm and activation of the expansion as it reads its input.
-            y = self.depthwise(self.expand.convolve(x), input_norm=self.expand[1])
+            y = depthwise(convolved, input_norm=expand._modules["1"], input_act=expand.act_name)
         else:
-            y = self.depthwise(x)
-        result: Tensor = self.project(y)
-        return x + self.drop_path(result) if self.shortcut else result
+            y = depthwise(expand(x))
+        result: Tensor = children["project"](y)
+        return x + children["drop_path"](result) if self.shortcut else result
+
+    def _examine(self) -> type[nn.Module] | None:
+        """Return the class of `expand` where no one sees whether it and `depthwise` are called one after the other."""
+        children: Any = self._modules
+        expand, depthwise = children["expand"], children["depthwise"]
+        if not untouched(depthwise, DepthwiseSE) or not untouched(expand, ConvNorm, nn.Identity):
+            return None
+        found: type[nn.Module] = type(expand)
+        return found
 
 
 class Head(nn.Module):

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictInt, ValidationError
 
+from narsfast.common.parse_json import parse_json
 from narsfast.errors import UserError
 
 Padding = Literal["published", "half"]
@@ -21,7 +22,7 @@ def _odd(kernel: int) -> int:
     return kernel
 
 
-Positive = Annotated[StrictInt, Field(gt=0)]
+Positive = Annotated[StrictInt, Field(gt=0, lt=2**31)]
 
 
 class Row(NamedTuple):
@@ -33,7 +34,7 @@ class Row(NamedTuple):
     stride: Literal[1, 2]
     repeats: Positive
     se: StrictBool
-    padding: Annotated[StrictInt, Field(ge=0)] | None = None
+    padding: Annotated[StrictInt, Field(ge=0, lt=2**31)] | None = None
     """Padding of the first block's depthwise convolution; None = kernel // 2."""
 
 
@@ -84,10 +85,7 @@ class Definition(BaseModel):
         Raises:
             UserError: The text is not JSON, or as for `from_dict`.
         """
-        try:
-            data = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise UserError(f"the definition is not JSON: {error}") from None
+        data = parse_json(text, "the definition")
         if not isinstance(data, dict):
             raise UserError(f"a definition should be a JSON object, not {type(data).__name__}")
         return cls.from_dict(data)

@@ -9,6 +9,7 @@ from pathlib import Path
 from torch import nn
 
 from narsfast.common.files import expanded
+from narsfast.common.modules import siblings
 from narsfast.errors import UserError
 
 from ._model import _built, _stochastic_depths
@@ -37,7 +38,7 @@ def reference_file(reference: str) -> Path | None:
 
 
 def reference_version(reference: str) -> str:
-    """Return the version of a referenced network: the hash of its file, or the package and its version.
+    """Return the version of a referenced network: the hash of its file and those it imports, or package and version.
 
     Raises:
         UserError: The file cannot be read.
@@ -45,9 +46,16 @@ def reference_version(reference: str) -> str:
     file = reference_file(reference)
     if file is not None:
         try:
-            return f"sha256 {hashlib.sha256(file.read_bytes()).hexdigest()[:16]}"
+            digest = hashlib.sha256(file.read_bytes())
+            if file.suffix == ".py":
+                for imported in siblings(file):
+                    digest.update(imported.relative_to(file.parent).as_posix().encode())
+                    digest.update(hashlib.sha256(imported.read_bytes()).digest())
+            return f"sha256 {digest.hexdigest()[:16]}"
         except OSError as error:
             raise UserError(f"model file {str(file)!r} cannot be read ({error.strerror})") from None
+        except (SyntaxError, ValueError) as error:
+            raise UserError(f"model file {str(file)!r} is not Python ({error}); fix the file") from None
     source = reference.rpartition(":")[0] or "narsfast"
     return f"{source} {metadata.version(source)}"
 

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Annotated
 
 import typer
 
-from ._commands import Command, Commands
+from narsfast.common.machine import machine_error
+
+from ._commands import Command, Commands, Terminated
 from ._doctor import doctor
 from ._inspect import backup, best, report, status
 from ._latency import latency
@@ -54,4 +62,49 @@ def _narsfast(
 
 def main() -> None:
     """Run the command `narsfast`."""
-    app()
+    with _ending_at_sigterm():
+        try:
+            app()
+        except SystemExit as end:
+            failure = _flush()
+            if failure is None or end.code:
+                raise
+        except OSError as error:  # of help; that of commands is a sentence already
+            failure = error
+            _flush()
+        if failure is not None and not isinstance(
+            failure, BrokenPipeError
+        ):  # nobody reads on: nothing to tell
+            typer.echo(f"narsfast: {machine_error(failure)}", err=True)
+        sys.exit(1)
+
+
+def _flush() -> OSError | None:
+    """Write what is left of the output; where that fails, return why, and drop it before Python tries it once more."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        with suppress(OSError), open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        return error
+    return None
+
+
+@contextmanager
+def _ending_at_sigterm() -> Iterator[None]:
+    """Let SIGTERM end the block; as process 1 of a container, a process without a handler would not get the signal."""
+    if threading.current_thread() is not threading.main_thread():  # only that one may say what a signal does
+        yield
+        return
+    process = os.getpid()
+
+    def end(*_: object) -> None:
+        if os.getpid() != process:
+            os._exit(128 + signal.SIGTERM)  # a forked child, of which it is nobody's business
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

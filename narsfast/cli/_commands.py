@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import typer
 import typer.core
 
+from narsfast.common.files import output_path
+from narsfast.common.machine import machine_errors
 from narsfast.errors import UserError
 
 from ._messages import with_flags
+from ._options import flag
 from ._renamed import present_command, present_options
 
 
+class Terminated(KeyboardInterrupt):
+    """The process got SIGTERM."""
+
+
+_ADVISED = {name: flag(name) for name in ("retry_failed", "accept_environment")}
+"""Options of `narsfast resume` that sentences of other commands advise."""
+
+
 class Command(typer.core.TyperCommand):
-    """Ends a mistake of the user with one sentence and exit code 1, and takes old names of options."""
+    """Ends a mistake of the user or a trouble of the machine with one sentence and exit code 1.
+
+    It takes old names of options, too.
+    """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the arguments after putting present names in the place of old ones."""
@@ -23,15 +38,22 @@ class Command(typer.core.TyperCommand):
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
         try:
-            return super().invoke(ctx)
+            ctx.params = {  # a shell leaves the home in --out=~/x
+                name: output_path(value) if isinstance(value, Path) else value
+                for name, value in ctx.params.items()
+            }
+            with machine_errors():
+                return super().invoke(ctx)
         except UserError as error:
+            if isinstance(error.__cause__, BrokenPipeError):  # nobody reads on; typer ends it
+                raise error.__cause__ from None
             flags = {option.name: option.opts[0] for option in self.params if option.opts[0].startswith("-")}
-            typer.echo(f"narsfast: {with_flags(str(error), flags)}", err=True)
+            typer.echo(f"narsfast: {with_flags(str(error), _ADVISED | flags)}", err=True)
             raise typer.Exit(1) from None
 
 
 class Commands(typer.core.TyperGroup):
-    """Ends Ctrl-C with one sentence and exit code 130, and takes old names of commands."""
+    """Ends Ctrl-C and SIGTERM with one sentence and exit code 130 or 143, and takes old names of commands."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the command that the arguments begin with."""
@@ -41,6 +63,6 @@ class Commands(typer.core.TyperGroup):
         """Run the command that was asked for."""
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interrupt:
             typer.echo("narsfast: stopped; the same command resumes from here", err=True)
-            raise typer.Exit(130) from None
+            raise typer.Exit(143 if isinstance(interrupt, Terminated) else 130) from None

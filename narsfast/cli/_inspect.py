@@ -12,6 +12,7 @@ import typer
 from narsfast.errors import UserError
 
 from ._options import Json, RunPath
+from ._outputs import check_writable
 from ._results import print_results, results_as_json
 from ._tables import print_state
 
@@ -45,14 +46,13 @@ def best(run: RunPath, as_json: Json = False) -> None:
 def report(run: RunPath, out: Annotated[Path | None, typer.Option(help="Where to write it.")] = None) -> None:
     """Write the report of a run: one HTML page. Works while the run is under way."""
     from narsfast.report import write_report
-    from narsfast.runs import RunStore
+    from narsfast.runs import RunStore, legible
 
+    file = out or run / "report.html"
     with RunStore.read(run) as opened:
-        file = out or run / "report.html"
-        try:
+        check_writable(file)
+        with legible(run):
             write_report(opened, file)
-        except OSError as error:
-            raise UserError(f"out: {file} cannot be written ({error.strerror}); name another file") from None
     typer.echo(str(file))
 
 

@@ -9,6 +9,7 @@ import typer
 
 from ._commands import Command
 from ._options import Json, takes
+from ._outputs import check_writable
 from ._progress import progress_bars
 from ._tables import print_table
 
@@ -39,6 +40,7 @@ def measure(
     """
     from narsfast.pipeline import measure_latency
 
+    check_writable(out)
     with progress_bars() as progress:
         table = measure_latency(
             options,

@@ -14,7 +14,7 @@ def with_flags(sentence: str, flags: Mapping[str, str]) -> str:
         flags: Of a command's options by their names.
     """
     sentence = re.sub(r"`(\w+)`", lambda found: flags.get(found[1], found[0]), sentence)
-    subject = re.match(r"\w+(?=:| is )", sentence)
+    subject = re.match(r"\w+(?=:| is | ')", sentence)
     if subject is None or subject[0] not in flags:
         return sentence
     return flags[subject[0]] + sentence[subject.end() :]

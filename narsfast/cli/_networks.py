@@ -47,7 +47,7 @@ def scale(
     print_table(f"Scaled to {found['ratio']:.3f} of its MACs: {target}", rows)
 
 
-@takes("data", "seed", "mirror", *TRAINER_OPTIONS)
+@takes("data", "layout", "orient", "bit_depth", "seed", "mirror", *TRAINER_OPTIONS)
 def train_model(
     out: Annotated[Path, typer.Option(help="Folder for the trained network.")],
     model: Annotated[

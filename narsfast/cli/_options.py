@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import inspect
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -52,7 +54,7 @@ def takes(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
         def called(**values: Any) -> None:
             given = {name: value for name in names if (value := values.pop(name)) not in (None, [], ())}
             if "fix" in given:
-                given["fix"] = dict(_assignment(text) for text in given["fix"])
+                given["fix"] = _assignments(given["fix"])
             command(**values, **given)
 
         parameters = [*own, *added]
@@ -91,12 +93,22 @@ def _type_on_a_command_line(kind: Any) -> tuple[Any, bool]:
     return str, True
 
 
-def _assignment(text: str) -> tuple[str, Any]:
-    """Split FIELD=VALUE; the value is read as JSON where it is JSON and as text where not."""
-    name, separator, value = text.partition("=")
-    if not separator:
-        raise UserError(f"fix: {text!r} is not FIELD=VALUE, as in resolution=64")
-    try:
-        return name, json.loads(value)
-    except json.JSONDecodeError:
-        return name, value
+def _assignments(texts: Sequence[str]) -> dict[str, Any]:
+    """Read texts FIELD=VALUE."""
+    fixed: dict[str, Any] = {}
+    for text in texts:
+        name, separator, value = (part.strip() for part in text.partition("="))
+        if not separator:
+            raise UserError(f"fix: {text!r} is not FIELD=VALUE, as in resolution=64")
+        if name in fixed:
+            raise UserError(f"fix: {name} is given twice, as {fixed[name]!r} and {value!r}; give it once")
+        fixed[name] = _value(value)
+    return fixed
+
+
+def _value(text: str) -> Any:
+    """Read a value as JSON, else as Python writes it (``True``, ``.001``), else as text."""
+    for read in (json.loads, ast.literal_eval):
+        with suppress(ValueError, SyntaxError, RecursionError, MemoryError):
+            return read(text)
+    return text

@@ -15,6 +15,7 @@ from ._tables import print_table
 
 def results_as_json(run: Path, results: Any) -> str:
     """Return the networks found and the baselines as JSON; ``measured`` is ``test`` by its name of version 0.1."""
+    passed = _passed_over(run)
     balanced = _balanced(run)
     rows = [
         {
@@ -28,6 +29,7 @@ def results_as_json(run: Path, results: Any) -> str:
             "dir": str(run / result.directory),
         }
         | _latency(run / result.directory)
+        | ({"passed_over": passed[result.budget]} if result.budget in passed else {})
         for result in results
     ]
     found: dict[str, Any] = {"results": rows}
@@ -47,6 +49,14 @@ def _baselines(run: Path) -> list[dict[str, Any]]:
 
     with RunStore.read(run) as opened:
         return [asdict(result) for result in opened.facts.baselines or ()]
+
+
+def _passed_over(run: Path) -> dict[str, list[dict[str, Any]]]:
+    """Read which better predicted candidates the networks of a run replace, by the labels of their budgets."""
+    from narsfast.runs import RunStore, all_passed_over
+
+    with RunStore.read(run) as opened:
+        return {label: [asdict(row) for row in rows] for label, rows in all_passed_over(opened).items()}
 
 
 def _balanced(run: Path) -> dict[str, float]:
@@ -88,7 +98,9 @@ def _tau(value: float | None) -> str:
 
 
 def print_results(run: Path, results: Any) -> None:
-    """Print the networks found and the baselines as one table, and where the report is."""
+    """Print the networks found and the baselines as one table, what they replace, and where the report is."""
+    from narsfast.runs import PassedOver
+
     balanced = _balanced(run)
     rows = [
         {
@@ -110,6 +122,9 @@ def print_results(run: Path, results: Any) -> None:
     timed = [name for name in rows[0] if name.endswith(" ms")]
     rows += [_baseline_row(run, row, timed, _percent(balanced.get(row["model"]))) for row in _baselines(run)]
     print_table("Found (predicted: validation accuracy at the early-stop epoch)", rows)
+    for budget, passed in _passed_over(run).items():
+        for row in passed:
+            typer.echo(f"{budget}: {PassedOver(**row).sentence()}")
     typer.echo(f"report: {run / 'report.html'}")
 
 
@@ -136,24 +151,26 @@ def _baseline_row(run: Path, row: dict[str, Any], timed: list[str], balanced: st
 
 def _latency(directory: Path) -> dict[str, float]:
     """Return the latency of an emitted network, milliseconds by its name; nothing where it was no statistic."""
-    statistics = _emission(directory).get("statistics", {})
-    return {name: value for name, value in statistics.items() if name == "latency"}
+    statistics = _emission(directory).get("statistics")
+    latency = statistics.get("latency") if isinstance(statistics, dict) else None
+    return {"latency": latency} if isinstance(latency, int | float) else {}
 
 
 def _emission(directory: Path) -> dict[str, Any]:
-    """Read what is known of an emitted network; empty where its files are gone."""
+    """Read what is known of an emitted network; empty where its files are gone or damaged."""
     try:
-        known: dict[str, Any] = json.loads((directory / "emission.json").read_text())
-    except (OSError, ValueError):
+        known = json.loads((directory / "emission.json").read_text())
+    except (OSError, ValueError, RecursionError):
         return {}
-    return known
+    return known if isinstance(known, dict) else {}
 
 
 def _onnx(directory: Path) -> str:
     """Say what the check of the ONNX file found: same top-1 as torch on n images (largest difference of a logit)."""
     check = _emission(directory).get("onnx")
-    if check is None:
+    if not isinstance(check, dict) or "status" not in check:
         return "-"
-    if check["status"] == "equal":
-        return f"equal on {check['images']} ({check['max_abs_difference']:.1e})"
+    difference = check.get("max_abs_difference")
+    if check["status"] == "equal" and isinstance(difference, int | float):
+        return f"equal on {check.get('images')} ({difference:.1e})"
     return f"{check['status']}: {check['reason']}" if check.get("reason") else str(check["status"])

@@ -113,12 +113,42 @@ def emit(run: RunPath, as_json: Json = False) -> None:
 
 
 @takes("workers")
-def resume(run: RunPath, **options: Any) -> None:
+def resume(
+    run: RunPath,
+    data: Annotated[
+        str | None,
+        typer.Option(help="Where the run's data lies now, if it was moved: it must be the same data."),
+    ] = None,
+    retry_failed: Annotated[
+        bool,
+        typer.Option(
+            "--retry-failed",
+            help="Try again trainings that failed, were lost, ran out of time or memory; what followed from them is "
+            "found anew.",
+        ),
+    ] = False,
+    accept_environment: Annotated[
+        bool,
+        typer.Option(
+            "--accept-environment",
+            help="Go on with other patch versions of python, torch or the loader than the run was started with; "
+            "trainings may then differ in their last digits.",
+        ),
+    ] = False,
+    **options: Any,
+) -> None:
     """Resume a run that was stopped, and finish it."""
+    from narsfast.pipeline import Resume
     from narsfast.pipeline import run as run_search
 
     with progress_bars() as progress:
-        results = run_search(run, None, workers=options.get("workers"), progress=progress)
+        results = run_search(
+            run,
+            None,
+            workers=options.get("workers"),
+            progress=progress,
+            resume=Resume(data, retry_failed, accept_environment),
+        )
     print_predictor(run)
     print_results(run, results)
 

@@ -26,6 +26,12 @@ PrecisionName = Literal["float32", "bfloat16", "float16"]
 OpsName = Literal["fused", "torch"]
 """Kernels of the networks in training."""
 
+Layout = Literal["auto", "flat", "splits", "0.2"]
+"""Which folders of a data set are splits and which are classes."""
+
+BitDepth = Literal["auto", "8", "10", "12", "14", "16", "0.2"]
+"""Bits that gray pixels of more than 8 bits use."""
+
 Correlation = Literal["spearman", "kendall"]
 """Which rank correlation chooses the early-stop epoch."""
 
@@ -79,8 +85,32 @@ _OPTIONS = (
         str,
         "digits",
         _DATA,
-        "`digits` (embedded), a folder (train/val/test, train/val, or one folder of class folders), or a file of "
-        "`narsfast.data.save_dataset`.",
+        "`digits` (embedded), a folder (train/val/test, train/val, or one folder of class folders), a table of labels "
+        "(.csv: path, label and perhaps split), or a file of `narsfast.data.save_dataset`. A run whose data has moved "
+        "is told the new place.",
+    ),
+    RunOption(
+        "layout",
+        Layout,
+        "auto",
+        _DATA,
+        "Which folders are splits: `splits` is a folder for each, `flat` are classes alone, auto is by the names. 0.2 "
+        "is what version 0.2 did, which its runs keep.",
+    ),
+    RunOption(
+        "orient",
+        bool,
+        True,
+        _DATA,
+        "Whether photos are turned as their EXIF data says.",
+    ),
+    RunOption(
+        "bit_depth",
+        BitDepth,
+        "auto",
+        _DATA,
+        "Bits that gray images of more than 8 bits use, as in 12 of 16: larger values are white. auto is by the largest "
+        "value in all files; 0.2 is what version 0.2 did, which its runs keep.",
     ),
     RunOption("mirror", bool, True, _DATA, "Whether a mirrored image keeps its class."),
     RunOption(

@@ -1,9 +1,16 @@
-"""Torch's CPU threads for the length of a block."""
+"""CPU cores that may be used, and torch's threads for the length of a block."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+
+def usable_cores() -> int:
+    """Return the CPU cores that this process may use: by its affinity, and by the quota of its container (cgroup)."""
+    from joblib import cpu_count  # comes with scikit-learn; not for commands that only show help
+
+    return int(cpu_count())
 
 
 @contextmanager

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 Outcome = Literal["ok", "diverged", "out_of_memory", "timed_out", "failed", "lost"]
+"""How a training ended. Only runs of early versions hold a ``lost`` one: what the machine disturbs is trained again."""
 
-
+_AGAIN = "resume the run with `retry_failed`"
 _REMEDIES = {
-    "diverged": "with a space of lower learning rates",
-    "out_of_memory": "with fewer `workers`, or a space of smaller networks",
-    "timed_out": "with a longer `trial_timeout`",
-    "failed": "when that is mended",
-    "lost": "with fewer `workers`, if it was memory that ran out",
+    "diverged": "begin another run with a space of lower learning rates",
+    "out_of_memory": f"{_AGAIN}, or begin another run with a space of smaller networks",
+    "timed_out": f"{_AGAIN}, or begin another run with a longer `trial_timeout`",
+    "failed": f"mend that and {_AGAIN}",
+    "lost": f"{_AGAIN}, with fewer `workers` if it was memory that ran out",
 }
 
 
@@ -48,7 +49,7 @@ class Trial:
     def ending(self) -> str:
         """Say how a training ended that did not end well, and what to do about it."""
         said = f" ({self.message})" if self.message else ""
-        return f"{self.outcome.replace('_', ' ')}{said}: begin another run {_REMEDIES[self.outcome]}"
+        return f"{self.outcome.replace('_', ' ')}{said}: {_REMEDIES[self.outcome]}"
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Budgets: conjunctions of bounds on statistics."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,9 @@ from ._statistics import LATENCY, STATISTICS
 
 UNITS = {"K": 1e3, "M": 1e6, "G": 1e9}
 """Suffixes of a bound, powers of 1000; for bytes too, where a B may follow (512KB = 512,000 bytes)."""
+
+_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
+_COMPARED = re.compile(r"(?:([^<>=]+)<=)?([^<>=]+)(<=|>=)([^<>=]+)")
 
 
 @dataclass(frozen=True, init=False)
@@ -55,36 +59,35 @@ class Budget:
         return hash(frozenset(self.bounds.items()))
 
     @classmethod
-    def parse(cls, text: str, known: Sequence[str] = (*STATISTICS, LATENCY)) -> "Budget":
+    def parse(
+        cls, text: str, known: Sequence[str] = (*STATISTICS, LATENCY), field: str = "budget"
+    ) -> "Budget":
         """Parse "macs=50M,params=3M" (upper bounds) or "macs=10M:50M" (both bounds; either may be left out).
+
+        The form of `label` is read too: "macs<=50M", "10M<=macs<=50M" and "macs>=10M".
 
         Args:
             text: Bounds joined by commas. Numbers may have K, M, G (powers of 1000); peak_memory also KB, MB, GB,
-                latency also ms.
+                latency also ms. A comma before three digits separates thousands.
             known: Statistics that may be bounded.
+            field: What the text is of, for messages.
 
         Raises:
             UserError: There is no bound, a statistic is unknown, or a bound cannot be parsed.
         """
         bounds: dict[str, tuple[float, float]] = {}
-        for part in filter(None, (part.strip() for part in text.split(","))):
-            name, equals, value = (piece.strip() for piece in part.partition("="))
-            if not equals:
-                raise UserError(f"budget {part!r} should be STATISTIC=BOUND, as in macs=50M or macs=10M:50M")
+        for part in filter(None, (part.strip() for part in _THOUSANDS.sub("", text).split(","))):
+            name, low, high = _sides(part, field)
             _check_known(name, known)
             if name in bounds:
-                raise UserError(f"budget {text!r} bounds {name} twice; write both bounds as {name}=LOW:HIGH")
-            low, colon, high = (piece.strip() for piece in value.partition(":"))
-            if not colon:
-                low, high = "", low
-                if not high:
-                    raise UserError(f"budget {part!r} has no bound; write {name}=50M, as an example")
-            bounds[name] = (
-                _parse_number(low, part) if low else 0.0,
-                _parse_number(high, part) if high else math.inf,
-            )
+                raise UserError(f"{field} {text!r} bounds {name} twice; write both bounds as {name}=LOW:HIGH")
+            lowest = _parse_number(low, name, f"{field} {part!r}") if low else 0.0
+            highest = _parse_number(high, name, f"{field} {part!r}") if high else math.inf
+            if lowest > highest:
+                raise UserError(f"{field} {part!r} is empty; the lower bound should be at most the upper")
+            bounds[name] = (lowest, highest)
         if not bounds:
-            raise UserError("a budget needs at least one bound, as in macs=50M")
+            raise UserError(f"{field} {text!r} has no bound; give at least one, as in macs=50M")
         return cls(bounds)
 
     def text(self) -> str:
@@ -159,14 +162,32 @@ def _check_known(name: str, known: Sequence[str]) -> None:
         raise UserError(f"statistic {name!r} is unknown; the known ones are {listed}")
 
 
-def _parse_number(text: str, part: str) -> float:
+def _sides(part: str, field: str) -> tuple[str, str, str]:
+    """Split one bound into the statistic and the texts of its lower and upper bound; an empty one is no bound."""
+    if compared := _COMPARED.fullmatch(part):
+        below, name, sign, value = (piece or "" for piece in compared.groups())
+        name, value = name.strip(), value.strip()
+        if sign == ">=" and not below:
+            return name, value, ""
+        if sign == "<=":
+            return name, below.strip(), value
+    name, equals, value = (piece.strip() for piece in part.partition("="))
+    if not equals or set(name) & set("<>"):
+        raise UserError(f"{field} {part!r} should be STATISTIC=BOUND, as in macs=50M or macs=10M:50M")
+    low, colon, high = (piece.strip() for piece in value.partition(":"))
+    if not value:
+        raise UserError(f"{field} {part!r} has no bound; write {name}=50M, as an example")
+    return (name, low, high) if colon else (name, "", low)
+
+
+def _parse_number(text: str, name: str, where: str) -> float:
     try:
-        if text.upper().endswith("B") and not part.startswith("peak_memory"):
+        if text.upper().endswith("B") and name != "peak_memory":
             raise UserError("only memory is counted in bytes")
-        if text.upper().endswith("MS") and not part.startswith(LATENCY):
+        if text.upper().endswith("MS") and name != LATENCY:
             raise UserError("only the latency is in milliseconds")
         return parse_quantity(text)
     except UserError:
         raise UserError(
-            f"bound {text!r} of budget {part!r} should be a number such as 50M, 3.5M, 800K or 12"
+            f"{where}: the bound {text!r} should be a number such as 50M, 3.5M, 800K or 12"
         ) from None

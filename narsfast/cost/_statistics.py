@@ -14,7 +14,8 @@ peak_memory: Bytes at float32, batch 1: four times the largest input + output + 
 depth: Number of convolutions.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
@@ -82,11 +83,18 @@ class Counter:
         return native
 
     def __call__(self, genes: NDArray[np.int16]) -> NDArray[np.int64] | NDArray[np.float64]:
-        """Count canonical genes (n, fields) int16: statistics (n, len(names)) int64, or float64 with a latency."""
+        """Count canonical genes (n, fields) int16: statistics (n, len(names)) int64, or float64 with a latency.
+
+        Raises:
+            UserError: A network has more multiply-adds than are counted exactly.
+        """
         if not self.names:
             return np.zeros((len(genes), 0), np.int64)
         array = np.ascontiguousarray(genes, dtype=np.int16)
-        return self.native.count_int64(array) if self.latency is None else self.native.count_float64(array)
+        with _refusing_overflow():
+            return (
+                self.native.count_int64(array) if self.latency is None else self.native.count_float64(array)
+            )
 
 
 def named(names: Sequence[str], statistics: NDArray[Any]) -> list[dict[str, int | float]]:
@@ -110,13 +118,25 @@ def count_definitions(
         in_chans: Channels of the images.
         num_classes: Outputs of the classifier.
         padding: "published" pads as the definitions say, "half" by kernel // 2 everywhere.
+
+    Raises:
+        UserError: A network has more multiply-adds than are counted exactly, or an argument is out of range.
     """
     _check_sizes(in_chans, num_classes)
     header, rows = lower_definitions(definitions, padding)
-    return _native.count(header, rows, in_chans, num_classes)
+    with _refusing_overflow():
+        return _native.count(header, rows, in_chans, num_classes)
+
+
+@contextmanager
+def _refusing_overflow() -> Iterator[None]:
+    try:
+        yield
+    except OverflowError as error:
+        raise UserError(f"{error}; lower its resolution, channels or expansions") from None
 
 
 def _check_sizes(in_chans: int, num_classes: int) -> None:
     for field, count in (("in_chans", in_chans), ("num_classes", num_classes)):
-        if count < 1:
-            raise UserError(f"{field} is {count}; it should be at least 1")
+        if not 1 <= count < 2**31:
+            raise UserError(f"{field} is {count}; it should be at least 1 and below {2**31}")

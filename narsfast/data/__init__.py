@@ -4,7 +4,11 @@ from narsfast.common.options import LoaderChoice
 
 from ._augmentation import AUGMENTATIONS, Augmentation
 from ._batches import batches, steps_per_epoch
-from ._dataset import Dataset, Preprocess, Skipped, Split
+from ._content import Content, content_changes
+from ._dataset import Dataset, Preprocess, Split
+from ._folder import holds
+from ._folder_options import FolderOptions
+from ._listing import Skipped
 from ._load import load_data, shared_data
 from ._loader import Loader, loader_version, open_loader, resolve_loader
 from ._memory import LabeledImages, as_dataset, dataset_from
@@ -19,8 +23,10 @@ __all__ = [
     "DIGITS",
     "WHOLE",
     "Augmentation",
+    "Content",
     "DataSource",
     "Dataset",
+    "FolderOptions",
     "LabeledImages",
     "Loader",
     "LoaderChoice",
@@ -31,8 +37,10 @@ __all__ = [
     "as_dataset",
     "batch_share",
     "batches",
+    "content_changes",
     "dataset_from",
     "hash_seed",
+    "holds",
     "load_data",
     "loader_version",
     "mixed",

@@ -11,6 +11,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from narsfast.common.images import center_boxes
+
 from ._augmentation import STRENGTHS, Augmentation
 from ._dataset import Preprocess
 from ._random import Purpose, random_bits, uniforms
@@ -56,9 +58,7 @@ def training_crops(
 
 def center_crops(sizes: NDArray[np.int64], preprocess: Preprocess) -> NDArray[np.float64]:
     """Return the (b, 4) boxes of the centered squares that evaluation sees."""
-    side = sizes.min(axis=1, keepdims=True) * preprocess.evaluation_crop
-    corner = (sizes[:, ::-1] - side) / 2
-    return np.concatenate([corner, corner + side], axis=1)
+    return center_boxes(sizes, preprocess.evaluation_crop)
 
 
 def apply_policy(

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from narsfast.common.images import normalized, resized
+
 from ._augment import apply_color, apply_policy, center_crops, erase, training_crops
 from ._augmentation import CROPS, Augmentation
 from ._dataset import Preprocess, Split
@@ -98,27 +100,11 @@ def steps_per_epoch(split: Split, batch_size: int) -> int:
 
 def normalize(pixels: NDArray[np.uint8], preprocess: Preprocess) -> Tensor:
     """Turn pixels (b, height, width, channels) uint8 into float32 (b, channels, height, width), channels last."""
-    count, height, width, channels = pixels.shape
-    # Rows of width x channels: the innermost loop is long, and the channels stay last.
-    mean = torch.tensor(preprocess.mean, dtype=torch.float32).mul(255).repeat(width)
-    scale = torch.tensor(preprocess.std, dtype=torch.float32).mul(255).reciprocal().repeat(width)
-    rows = (
-        torch.from_numpy(pixels)
-        .view(count, height, width * channels)
-        .to(torch.float32)
-        .sub_(mean)
-        .mul_(scale)
-    )
-    return rows.view(count, height, width, channels).permute(0, 3, 1, 2)
+    return torch.from_numpy(normalized(pixels, preprocess.mean, preprocess.std)).permute(0, 3, 1, 2)
 
 
-def _resized(
-    images: list[Image.Image], boxes: NDArray[np.float64], resolution: int, filter_: Image.Resampling
-) -> list[Image.Image]:
-    return [
-        image.resize((resolution, resolution), filter_, box=tuple(box))
-        for image, box in zip(images, boxes.tolist(), strict=True)
-    ]
+def _resized(images: list[Image.Image], boxes: NDArray[np.float64], resolution: int) -> list[Image.Image]:
+    return [resized(image, box, resolution) for image, box in zip(images, boxes.tolist(), strict=True)]
 
 
 def _stacked(images: list[Image.Image], resolution: int, channels: int) -> NDArray[np.uint8]:
@@ -130,7 +116,7 @@ def _stacked(images: list[Image.Image], resolution: int, channels: int) -> NDArr
 
 def _evaluate(split: Split, part: NDArray[np.int64], resolution: int) -> NDArray[np.uint8]:
     boxes = center_crops(split.images.sizes[part], split.preprocess)
-    images = _resized(split.images.read(part), boxes, resolution, Image.Resampling.BILINEAR)
+    images = _resized(split.images.read(part), boxes, resolution)
     return _stacked(images, resolution, split.preprocess.in_chans)
 
 
@@ -169,7 +155,7 @@ def _augmented(
         boxes, mirror = training_crops(sizes, part, preprocess, seed, epoch)
     else:
         boxes, mirror = center_crops(sizes, preprocess), np.zeros(len(part), np.bool_)
-    images = _resized(split.images.read(indices), boxes, resolution, Image.Resampling.BILINEAR)
+    images = _resized(split.images.read(indices), boxes, resolution)
     if augmentation.has_policy:
         images = apply_policy(images, augmentation, part, preprocess, seed=seed, epoch=epoch)
     if augmentation.color > 0:

@@ -201,7 +201,7 @@ def _graph(spec: PipelineSpec, source: Callable[[], list[Any]], gpu: bool) -> An
             images,
             device="mixed" if gpu else "cpu",
             output_type=types.GRAY if gray else types.RGB,
-            adjust_orientation=False,  # as with Pillow: neither loader reads the orientation in EXIF
+            adjust_orientation=spec.preprocess.reading.orient,
         )
     elif gpu:
         images = images.gpu()

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from narsfast.common.images import Reading
 
-class Skipped(NamedTuple):
-    """A file that was left out, and why."""
-
-    file: str
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{self.file} ({self.reason})"
+from ._content import Content
+from ._listing import Skipped
 
 
 class Images(Protocol):
@@ -36,7 +31,7 @@ class CachedImages:
     """Images decoded once and kept in memory as uint8.
 
     Args:
-        pixels: n arrays (height, width) or (height, width, 3), uint8.
+        pixels: N arrays (height, width) or (height, width, 3), uint8.
     """
 
     def __init__(self, pixels: list[NDArray[np.uint8]]) -> None:
@@ -66,6 +61,7 @@ class Preprocess:
         ratio: Smallest and largest width / height of a training crop.
         evaluation_crop: Side of the centered square that evaluation sees, as a share of the short side. The usual
             0.875 wastes pixels where images are small.
+        reading: How an image file becomes 8-bit pixels.
     """
 
     in_chans: int
@@ -75,6 +71,7 @@ class Preprocess:
     area: tuple[float, float] = (0.5, 1.0)
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
     evaluation_crop: float = 1.0
+    reading: Reading = field(default_factory=Reading)
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +95,16 @@ class Split:
         return len(self.labels)
 
 
+def _differing(one: Split, other: Split) -> list[int]:
+    """Return the indices of images that have other pixels or labels in another split of the same length."""
+    found = []
+    for index in range(len(one)):
+        (mine,), (theirs,) = (split.images.read(np.array([index])) for split in (one, other))
+        if one.labels[index] != other.labels[index] or mine != theirs:
+            found.append(index)
+    return found
+
+
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """Three splits of labeled images.
@@ -111,6 +118,8 @@ class Dataset:
         preprocess: How images become a network's input.
         skipped: Files that are broken or not images, and were left out.
         root: The folder; None where the pixels did not come from image files.
+        notes: Sentences on what else was left out, or may be wrong with the data.
+        content: The files that the pixels came from; None where there are none.
     """
 
     name: str
@@ -121,6 +130,8 @@ class Dataset:
     preprocess: Preprocess
     skipped: tuple[Skipped, ...] = ()
     root: Path | None = None
+    notes: tuple[str, ...] = ()
+    content: Content | None = None
 
     @property
     def embedded(self) -> bool:
@@ -138,12 +149,25 @@ class Dataset:
         return self.preprocess.mirror
 
     def fingerprint(self) -> dict[str, Any]:
-        """Return what distinguishes data sets: classes, number of images per split, mean of the training pixels."""
+        """Return what distinguishes data sets at a glance: classes, images per split, mean of the training pixels."""
         return {
             "classes": list(self.classes),
             **{split.name: len(split) for split in (self.train, self.val, self.test)},
             "mean": [round(value, 6) for value in self.preprocess.mean],
         }
+
+    def differing(self, other: Dataset) -> list[str]:
+        """Say in which splits another data set of as many images has other pixels or labels."""
+        changes = []
+        for mine, theirs in zip(
+            (self.train, self.val, self.test), (other.train, other.val, other.test), strict=True
+        ):
+            places = _differing(mine, theirs) if len(mine) == len(theirs) else []
+            if places:
+                changes.append(
+                    f"{len(places)} image(s) of {mine.name}, the first is {mine.name}[{places[0]}]"
+                )
+        return changes
 
     @property
     def chance(self) -> float:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Sequence
+import threading
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,89 +16,36 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from narsfast.common.images import Reading, bits_used, decoded, opened, read_image
 from narsfast.errors import UserError
 
-from ._dataset import CachedImages, Images, Skipped
+from ._content import DIGEST, digest_of
+from ._dataset import CachedImages, Images
+from ._folder_options import DEEPEST
+from ._listing import Listing, Skipped, enumerated, shown
 
 CACHE_BYTES = 2**30
 """Decoded images of one data set that are kept in memory, per process (this project's choice: 1 GiB)."""
 
-KEPT_SIDE = 1.5
-"""Short side kept of a larger image, as a multiple of the largest resolution (this project's choice).
-
-Training crops below two thirds of the side are enlarged a little, everything else is never enlarged.
-"""
-
-
-def decode(path: Path, mode: str, short_side: int) -> NDArray[np.uint8]:
-    """Decode one image file.
-
-    Args:
-        path: Any file that Pillow can read.
-        mode: ``L`` or ``RGB``.
-        short_side: A larger image is shrunk to this short side in pixels; JPEGs are already decoded smaller.
-
-    Returns:
-        (height, width) or (height, width, 3) uint8.
-
-    Raises:
-        ValueError: The value of white is not defined (floating-point pixels, integers beyond 16 bits).
-        Exception: Whatever Pillow raises on a file that is broken or not an image.
-    """
-    with Image.open(path) as file:
-        target = _smaller(file.size, short_side)
-        if target is None:
-            return np.asarray(eight_bit(file).convert(mode))
-        file.draft(mode, target)
-        return np.asarray(eight_bit(file).convert(mode).resize(target, Image.Resampling.BILINEAR))
-
-
-def shrunk(image: Image.Image, short_side: int) -> Image.Image:
-    """Shrink a larger image (mode ``L`` or ``RGB``) to this short side in pixels."""
-    target = _smaller(image.size, short_side)
-    return image if target is None else image.resize(target, Image.Resampling.BILINEAR)
-
-
-def _smaller(size: tuple[int, int], short_side: int) -> tuple[int, int] | None:
-    """Return the size that an image of `size` is shrunk to; None where its short side is not larger."""
-    scale = short_side / min(size)
-    return None if scale >= 1 else (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
-
-
-def eight_bit(image: Image.Image) -> Image.Image:
-    """Convert gray pixels of more than 8 bits to 8 bits; return every other image as it is.
-
-    Pillow's own conversion cuts such values off at 255. Here 16-bit pixels are divided by 256. 32-bit integers
-    (which older releases of Pillow return for 16-bit PNGs too) count as 8-bit where none exceeds 255, else as 16-bit.
-
-    Raises:
-        ValueError: The value of white is not defined: floating-point pixels, or integers beyond 16 bits.
-    """
-    if image.mode == "F":
-        raise ValueError("floating-point pixels are not supported (Pillow mode F): store 8 or 16 bits")
-    if not image.mode.startswith("I"):
-        return image
-    values = np.asarray(image)
-    lowest, highest = int(values.min()), int(values.max())
-    if lowest < 0 or highest > 0xFFFF:
-        raise ValueError(
-            f"pixels from {lowest} to {highest} are not supported (Pillow mode {image.mode}): store 8 or 16 bits"
-        )
-    if image.mode != "I" or highest > 0xFF:
-        values = values >> 8
-    return Image.fromarray(values.astype(np.uint8))
+_LARGE = 2**25  # pixels of a file: such are decoded one at a time, so that few of them do not take all memory
+_one_large = threading.Lock()
+_OF_THE_FILE = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP)
+_DARK = 128  # what a color image of 16 bits exceeds, unless its values have fewer bits
 
 
 def is_plain(content: bytes) -> bool:
     """Tell whether a file is a JPEG or PNG of 8 bits in gray or RGB, which every decoder reads the same way."""
     if content.startswith(b"\x89PNG"):
-        return len(content) > 25 and content[24] == 8 and content[25] in (0, 2)
+        return len(content) > 25 and content[24] == 8 and content[25] in (0, 2) and b"eXIf" not in content
     place = 2
     while content.startswith(b"\xff\xd8") and place + 10 <= len(content) and content[place] == 0xFF:
         marker = content[place + 1]
         if marker in (0xC0, 0xC1, 0xC2):  # start of frame: precision, height, width, components
             return content[place + 4] == 8 and content[place + 9] in (1, 3)
-        place += 2 + int.from_bytes(content[place + 2 : place + 4], "big")
+        length = int.from_bytes(content[place + 2 : place + 4], "big")
+        if marker == 0xE1 and b"tiff:Orientation" in content[place : place + length]:  # XMP, which few read
+            return False
+        place += 2 + length
     return False
 
 
@@ -108,19 +59,31 @@ class FileImages:
     """Images that are decoded at each reading, on as many threads as torch uses.
 
     Args:
-        paths: n files, each of which could be decoded before.
+        paths: N files, each of which could be decoded before.
         sizes: (n, 2) int64 heights and widths after decoding.
-        mode: ``L`` or ``RGB``.
-        short_side: As in `decode`.
+        stats: (n, 3) int64 of the files, as in `Listing.stats`.
+        digests: (n, 16) uint8 of the files (`narsfast.data._content.digest_of`).
+        channels: 1 (gray) or 3 (RGB).
+        reading: How they are decoded.
 
     Attributes:
         by_pillow: Indices of the files that only Pillow decodes.
     """
 
-    def __init__(self, paths: Sequence[Path], sizes: NDArray[np.int64], mode: str, short_side: int) -> None:
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        sizes: NDArray[np.int64],
+        stats: NDArray[np.int64],
+        digests: NDArray[np.uint8],
+        channels: int,
+        reading: Reading,
+    ) -> None:
         self._paths = paths
-        self._mode = mode
-        self._short_side = short_side
+        self._stats = stats
+        self._digests = digests
+        self._channels = channels
+        self._reading = reading
         self.sizes = sizes
         self.by_pillow: set[int] = set()
 
@@ -139,11 +102,7 @@ class FileImages:
         """Return the content of a plain file, None of another; reading it is faster than starting a thread for it."""
         if index in self.by_pillow:
             return None
-        try:
-            with open(self._paths[index], "rb", buffering=0) as file:
-                content = file.read()
-        except OSError as error:
-            raise self._unreadable(index, error) from None
+        content = self._whole(index)
         if is_plain(content):
             return content
         self.by_pillow.add(index)
@@ -162,72 +121,203 @@ class FileImages:
         if not len(indices):
             return []
         with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-            return list(pool.map(self._decode, indices))
+            return list(pool.map(self._decode, indices.tolist()))
 
     def _decode(self, index: int) -> NDArray[np.uint8]:
         try:
-            return decode(self._paths[index], self._mode, self._short_side)
+            return read_image(self._whole(index), self._channels, self._reading)
         except (OSError, ValueError, SyntaxError) as error:  # what Pillow raises on broken files
-            raise self._unreadable(index, error) from None
+            if isinstance(error, UserError):
+                raise
+            raise self._unreadable(index, str(error)) from None
 
-    def _unreadable(self, index: int, error: Exception) -> UserError:
-        reason = (isinstance(error, OSError) and error.strerror) or str(error)
+    def _whole(self, index: int) -> bytes:
+        """Read a file, which must be the one that was read at first."""
+        try:
+            with open(self._paths[index], "rb", buffering=0) as file:
+                status = os.fstat(file.fileno())
+                content = file.read()
+        except OSError as error:
+            raise self._unreadable(index, error.strerror or str(error)) from None
+        as_before = (status.st_size, status.st_mtime_ns) == tuple(self._stats[index, :2].tolist())
+        if not as_before and digest_of(content) != bytes(self._digests[index]):
+            raise self._unreadable(index, "its content has changed")
+        return content
+
+    def _unreadable(self, index: int, reason: str) -> UserError:
         return UserError(
-            f"{self._paths[index]} could be read at first and cannot be read now ({reason}); restore it"
+            f"{shown(self._paths[index])} could be read at first and cannot be read now ({reason}); restore it"
         )
 
 
-class Decoded:
-    """Every file of a folder, decoded once to find out whether it can be.
+@dataclass(frozen=True)
+class _Read:
+    """One file that was read.
 
     Attributes:
-        paths: The readable files.
-        good: (m,) int64 indices of `paths` among the files given.
+        pixels: (height, width) or (height, width, 3) uint8.
+        digest: Of its content.
+        bits: Of its gray values, None where they have 8 bits.
+        lost: Whether it has colors of 16 bits, of which Pillow gives the upper 8.
+    """
+
+    pixels: NDArray[np.uint8]
+    digest: bytes
+    bits: int | None
+    lost: bool
+
+
+class Decoded:
+    """Every listed file, decoded once to find out whether it can be.
+
+    Args:
+        listing: The files.
+        channels: 1 (gray) or 3 (RGB).
+        reading: How they are decoded.
+        cache_bytes: Decoded bytes kept in memory, at most.
+        digests: Of those files whose content is known, by their places.
+        by_content: Whether the bit depth of gray pixels of more than 8 bits is that of the largest value in all files.
+
+    Attributes:
+        reading: How the files are decoded, with the bit depth by content.
+        good: (m,) int64 indices of the readable files among those listed.
         sizes: (m, 2) int64 heights and widths after decoding.
+        digests: (m, 16) uint8.
         pixels: The m images, or None where they are more than `cache_bytes`.
-        skipped: The other files.
+        bad: Why each of the other files was skipped, by its index.
+        notes: Sentences on bit depths.
+
+    Raises:
+        UserError: The disk fails.
     """
 
     def __init__(
-        self, files: Sequence[Path], root: Path, mode: str, short_side: int, cache_bytes: int = CACHE_BYTES
+        self,
+        listing: Listing,
+        channels: int,
+        reading: Reading,
+        cache_bytes: int = CACHE_BYTES,
+        digests: Mapping[int, bytes] | None = None,
+        by_content: bool = False,
     ) -> None:
-        self._mode = mode
-        self._short_side = short_side
-        self.skipped: list[Skipped] = []
+        self._listing = listing
+        self._channels = channels
+        self._known = digests or {}
+        self.reading = reading
+        self.bad: dict[int, Skipped] = {}
+        self.notes: list[str] = []
         self.pixels: list[NDArray[np.uint8]] | None = []
         good: list[int] = []
         sizes: list[tuple[int, int]] = []
+        found: list[bytes] = []
+        bits: dict[int, int] = {}
+        dark: list[tuple[int, int]] = []
         used = 0
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
             chunk = 256  # bounds what is decoded ahead of its turn
-            for start in range(0, len(files), chunk):
-                results = list(pool.map(self._attempt, files[start : start + chunk]))
-                for index, result in enumerate(results, start):
+            for start in range(0, len(listing.names), chunk):
+                indices = range(start, min(start + chunk, len(listing.names)))
+                for index, result in zip(indices, pool.map(self._attempt, indices), strict=True):
                     if isinstance(result, str):
-                        self.skipped.append(Skipped(str(files[index].relative_to(root)), result))
+                        self.bad[index] = Skipped(shown(listing.names[index]), result)
                         continue
+                    if result.bits is not None:
+                        bits[len(good)] = result.bits
+                    if result.lost:
+                        dark.append((index, int(result.pixels.max())))
                     good.append(index)
-                    sizes.append((result.shape[0], result.shape[1]))
-                    used += result.nbytes
+                    sizes.append((result.pixels.shape[0], result.pixels.shape[1]))
+                    found.append(result.digest)
+                    used += result.pixels.nbytes
                     if self.pixels is not None:
-                        self.pixels.append(result)
+                        self.pixels.append(result.pixels)
                     if used > cache_bytes:
                         self.pixels = None
         self.good = np.array(good, dtype=np.int64)
-        self.paths = [files[i] for i in good]
         self.sizes = np.array(sizes, dtype=np.int64).reshape(-1, 2)
+        self.digests = np.frombuffer(b"".join(found), np.uint8).reshape(-1, DIGEST)
+        self._paths = [Path(listing.path(i)) for i in good]
+        if by_content and bits:
+            self._set_bit_depth(bits)
+        self._note_dark(dark)
 
-    def _attempt(self, path: Path) -> NDArray[np.uint8] | str:
+    def _attempt(self, index: int) -> _Read | str:
+        path = self._listing.path(index)
         try:
-            return decode(path, self._mode, self._short_side)
+            with open(path, "rb", buffering=0) as file:
+                content = file.read()
+        except OSError as error:
+            if error.errno in _OF_THE_FILE:
+                return error.strerror or str(error)
+            raise UserError(
+                f"data: {shown(path)} cannot be read ({error.strerror}); see to the disk, and give the command again"
+            ) from None
+        try:
+            with opened(content) as image, _taking_turns(image):
+                bits = bits_used(image)
+                lost = bits is None and _has_deep_colors(image)
+                pixels = decoded(image, self._channels, self.reading)
         except MemoryError:
             raise
         except Exception as error:  # Pillow's decoders raise many types on a broken file
-            text = str(error).replace(repr(str(path)), "the file").splitlines()
+            text = str(error).splitlines()
             return text[0] if text and text[0] else type(error).__name__
+        return _Read(pixels, self._known.get(index) or digest_of(content), bits, lost)
+
+    def _set_bit_depth(self, bits: Mapping[int, int]) -> None:
+        """Take the smallest usual bit depth that holds every value, and decode the files again that it changes."""
+        depth = usual_depth(max(bits.values()))
+        if depth == DEEPEST:
+            return
+        self.reading = replace(self.reading, bit_depth=depth)
+        self.notes.append(depth_note(f"{len(bits)} image(s)", depth))
+        if self.pixels is not None:
+            for place in bits:
+                self.pixels[place] = read_image(self._paths[place].read_bytes(), self._channels, self.reading)
+
+    def _note_dark(self, files: Sequence[tuple[int, int]]) -> None:
+        """Name color images of 16 bits, if their values have fewer bits: what Pillow gives of them is nearly black."""
+        highest = max((level for _, level in files), default=_DARK)
+        if highest < _DARK:
+            names = enumerated([self._listing.names[index] for index, _ in files], 3)
+            self.notes.append(
+                f"{len(files)} color image(s) of 16 bits reach level {highest} of 255, as Pillow reads the upper 8 bits "
+                f"alone; store them with 8 bits: {names}"
+            )
 
     def part(self, indices: NDArray[np.int64]) -> Images:
-        """Return the readable images at `indices` (positions in `paths`)."""
+        """Return the readable images at `indices` (positions in `good`)."""
         if self.pixels is not None:
             return CachedImages([self.pixels[i] for i in indices])
-        return FileImages([self.paths[i] for i in indices], self.sizes[indices], self._mode, self._short_side)
+        return FileImages(
+            [self._paths[i] for i in indices],
+            self.sizes[indices],
+            self._listing.stats[self.good[indices]],
+            self.digests[indices],
+            self._channels,
+            self.reading,
+        )
+
+
+def usual_depth(bits: int) -> int:
+    """Return the smallest of 8, 10, 12, 14 and 16 bits that holds so many."""
+    return bits + bits % 2
+
+
+def depth_note(images: str, depth: int) -> str:
+    """Say that gray images are read as having fewer bits than they are stored with."""
+    return (
+        f"{images} of gray with more than 8 bits have no value above {(1 << depth) - 1:,}, so they are read as {depth} "
+        "bits; the option bit_depth says otherwise"
+    )
+
+
+def _taking_turns(image: Image.Image) -> AbstractContextManager[object]:
+    """Wait for other large images to be decoded, where this is one."""
+    return _one_large if image.width * image.height > _LARGE else nullcontext()
+
+
+def _has_deep_colors(image: Image.Image) -> bool:
+    """Whether an image that is not decoded yet has 16 bits per color in its file."""
+    tiles = getattr(image, "tile", ())
+    return image.mode != "L" and any(";16" in str(part) for tile in tiles for part in tile[3:])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import operator
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any, Protocol
 
@@ -12,12 +14,16 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from narsfast.common.images import Reading, bits_used, eight_bit, smaller_size
 from narsfast.errors import UserError
 
+from ._content import DIGEST, copies, digest_of
 from ._dataset import CachedImages, Dataset, Preprocess, Split
-from ._decode import KEPT_SIDE, eight_bit, shrunk
+from ._decode import depth_note, usual_depth
+from ._folder_options import DEEPEST, FolderOptions
 from ._statistics import pixel_statistics
 
+_log = logging.getLogger("narsfast.data")
 _REPEATS = 16  # training images that are read twice, to see whether they stay the same
 _SLACK = 1e-3  # how far a float pixel may be outside 0..1: resizing may leave it a little beyond
 
@@ -41,6 +47,7 @@ def dataset_from(
     mirror: bool = True,
     name: str = "dataset",
     resolution: int | None = None,
+    bit_depth: str | int = "auto",
 ) -> Dataset:
     """Make a data set of three datasets that give (image, label), in the form of torch's.
 
@@ -62,13 +69,23 @@ def dataset_from(
         name: Of the data.
         resolution: The largest resolution in pixels that it will be used at: larger images are shrunk to 1.5 times
             that, as those of a folder; None keeps them as they are.
+        bit_depth: Bits that gray PIL images of more than 8 bits use; ``auto`` is by the largest value of all of them.
 
     Raises:
         UserError: An image, a label or the classes cannot be used; it says where and what would be right.
     """
     datasets = {"train": train, "val": val, "test": test}
-    reader = _Reader(None if resolution is None else round(KEPT_SIDE * resolution))
+    options = FolderOptions(bit_depth=str(bit_depth))
+    asked = options.reading(resolution or 1)
+    short_side = None if resolution is None else asked.short_side
+    reading = Reading(short_side, bit_depth=asked.bit_depth)
+    reader = _Reader(reading)
     read = {split: reader.split(split, dataset) for split, dataset in datasets.items()}
+    if options.by_content and reader.bits and (depth := usual_depth(reader.bits)) < DEEPEST:
+        _log.warning("%s: %s", name, depth_note("images", depth))
+        reading = replace(reading, bit_depth=depth)
+        reader = _Reader(reading)
+        read = {split: reader.split(split, dataset) for split, dataset in datasets.items()}
     reader.check_repeats(train, read["train"][0])
     names = _classes(classes, datasets, {split: labels for split, (_, labels) in read.items()})
     channels = max(3 if image.ndim == 3 else 1 for images, _ in read.values() for image in images)
@@ -76,18 +93,36 @@ def dataset_from(
         split: CachedImages([_with(channels, image) for image in own]) for split, (own, _) in read.items()
     }
     mean, std = pixel_statistics(images["train"], channels)
-    preprocess = Preprocess(channels, mean, std, mirror)
+    preprocess = Preprocess(channels, mean, std, mirror, reading=reading)
     splits = [Split(split, labels, images[split], preprocess) for split, (_, labels) in read.items()]
+    for note in _copies(read):
+        _log.warning("%s: %s", name, note)
     return Dataset(name, names, train=splits[0], val=splits[1], test=splits[2], preprocess=preprocess)
 
 
-def as_dataset(data: object, *, resolution: int | None = None, mirror: bool = True) -> Dataset:
+def _copies(read: Mapping[str, tuple[list[NDArray[np.uint8]], NDArray[np.int64]]]) -> list[str]:
+    """Say which images are in several splits or classes."""
+    digests = [
+        digest_of(repr(image.shape).encode() + image.tobytes()) for own, _ in read.values() for image in own
+    ]
+    return copies(
+        [f"{split}[{index}]" for split, (own, _) in read.items() for index in range(len(own))],
+        np.frombuffer(b"".join(digests), np.uint8).reshape(-1, DIGEST),
+        np.concatenate([labels for _, labels in read.values()]),
+        np.repeat(np.arange(len(read), dtype=np.int8), [len(own) for own, _ in read.values()]),
+    )
+
+
+def as_dataset(
+    data: object, *, resolution: int | None = None, mirror: bool = True, bit_depth: str | int = "auto"
+) -> Dataset:
     """Return a `Dataset` as it is, and make one of three datasets by `dataset_from`.
 
     Args:
         data: A `Dataset`; (train, val, test); or a mapping with these keys.
         resolution: As in `dataset_from`.
         mirror: As in `dataset_from`.
+        bit_depth: As in `dataset_from`.
 
     Raises:
         UserError: It is none of these, or as in `dataset_from`.
@@ -95,9 +130,9 @@ def as_dataset(data: object, *, resolution: int | None = None, mirror: bool = Tr
     if isinstance(data, Dataset):
         return data
     if isinstance(data, Mapping) and data.keys() == {"train", "val", "test"}:
-        return dataset_from(**data, resolution=resolution, mirror=mirror)
+        return dataset_from(**data, resolution=resolution, mirror=mirror, bit_depth=bit_depth)
     if isinstance(data, tuple | list) and len(data) == 3:
-        return dataset_from(*data, resolution=resolution, mirror=mirror)
+        return dataset_from(*data, resolution=resolution, mirror=mirror, bit_depth=bit_depth)
     raise UserError(
         f"data is {type(data).__name__}; give a Dataset, or three datasets (train, val, test) of (image, label)"
     )
@@ -107,11 +142,15 @@ class _Reader:
     """Reads datasets item by item, with errors that say where.
 
     Args:
-        short_side: Larger images are shrunk to it, pixels; None keeps them.
+        reading: To what side images are shrunk, and how many bits they use.
+
+    Attributes:
+        bits: That the values of images of more than 8 bits need, at most; 0 where there are none.
     """
 
-    def __init__(self, short_side: int | None) -> None:
-        self._short_side = short_side
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
+        self.bits = 0
 
     def split(self, split: str, dataset: LabeledImages) -> tuple[list[NDArray[np.uint8]], NDArray[np.int64]]:
         """Return all images and labels (n,) of a split."""
@@ -155,14 +194,15 @@ class _Reader:
         except TypeError:
             raise UserError(f"{where} has the label {item[1]!r}; it must be a whole number from 0") from None
         try:
-            return self._fitted(_pixels(item[0])), label
+            self.bits = max(self.bits, _bits(item[0]))
+            return self._fitted(_pixels(item[0], self._reading.bit_depth)), label
         except ValueError as error:
             raise UserError(f"{where} has an image that cannot be used: {error}") from None
 
     def _fitted(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        if self._short_side is None:
-            return pixels
-        return np.asarray(shrunk(Image.fromarray(pixels), self._short_side))
+        image = Image.fromarray(pixels)
+        target = smaller_size(image.size, self._reading.short_side)
+        return pixels if target is None else np.asarray(image.resize(target, Image.Resampling.BILINEAR))
 
 
 def _classes(
@@ -226,7 +266,12 @@ def _text(name: object) -> str:
     return ", ".join(map(str, name)) if isinstance(name, tuple) else str(name)
 
 
-def _pixels(image: object) -> NDArray[np.uint8]:
+def _bits(image: object) -> int:
+    """Return the bits that a gray image of more than 8 bits uses, 0 of any other."""
+    return (bits_used(image) or 0) if isinstance(image, Image.Image) else 0
+
+
+def _pixels(image: object, bit_depth: int | None) -> NDArray[np.uint8]:
     """Convert one image to (height, width) or (height, width, 3) uint8, in memory of its own.
 
     Raises:
@@ -234,7 +279,7 @@ def _pixels(image: object) -> NDArray[np.uint8]:
     """
     if isinstance(image, Image.Image):
         gray = image.mode in ("1", "L", "LA", "La") or image.mode.startswith("I")
-        return np.array(eight_bit(image).convert("L" if gray else "RGB"))
+        return np.array(eight_bit(image, bit_depth).convert("L" if gray else "RGB"))
     if isinstance(image, torch.Tensor):
         tensor = image.detach().cpu()
         array = (tensor.double() if tensor.is_floating_point() else tensor).numpy()

@@ -21,6 +21,7 @@ from safetensors.numpy import save_file
 from narsfast.common.files import replacing
 from narsfast.errors import UserError, refusal
 
+from ._content import Content
 from ._dataset import CachedImages, Dataset, Preprocess, Split
 
 SUFFIX = ".safetensors"
@@ -82,12 +83,13 @@ def _flat(split: Split, channels: int) -> NDArray[np.uint8]:
     return pixels
 
 
-def load_stored(file: Path, mirror: bool) -> Dataset:
+def load_stored(file: Path, mirror: bool, known: Content | None = None) -> Dataset:
     """Load what `save_dataset` wrote.
 
     Args:
         file: The file; it must not be written to meanwhile (`save_dataset` replaces it instead).
         mirror: Whether training may mirror images, where the file allows it.
+        known: Its content as it was read before.
 
     Raises:
         UserError: The file is missing, or it is not a stored data set.
@@ -111,7 +113,8 @@ def load_stored(file: Path, mirror: bool) -> Dataset:
         raise UserError(
             f"data {str(file)!r} is not a stored data set ({reason}); write it again with save_dataset"
         ) from None
-    return Dataset(described.name, described.classes, train, val, test, preprocess)
+    content = Content.of_file(file, described.classes, known)
+    return Dataset(described.name, described.classes, train, val, test, preprocess, content=content)
 
 
 def _read_split(

@@ -4,10 +4,12 @@ from narsfast.common.callable_package import make_callable
 
 from ._emission import Emission, emit
 from ._facts import GIVEN, DataFacts, Measurements, Origin, describe_data
-from ._load import Preprocessing, load, load_transform, read_json, read_preprocessing
+from ._load import Preprocessing, load, read_json, read_preprocessing
 from ._notation import block_notation
 from ._onnx import OnnxCheck, compare_onnx, export_onnx
 from ._timm import model_name, timm_arguments
+from ._timm_network import TimmNetwork, timm_config, timm_network
+from ._transform import load_transform
 
 __all__ = [
     "GIVEN",
@@ -17,6 +19,7 @@ __all__ = [
     "OnnxCheck",
     "Origin",
     "Preprocessing",
+    "TimmNetwork",
     "block_notation",
     "compare_onnx",
     "describe_data",
@@ -28,6 +31,8 @@ __all__ = [
     "read_json",
     "read_preprocessing",
     "timm_arguments",
+    "timm_config",
+    "timm_network",
 ]
 
 make_callable(__name__)  # `narsfast.emit(...)`

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from narsfast.arch import Definition, NetworkSpec, reference_file
+from narsfast.common.modules import siblings
 from narsfast.cost import LATENCY
 from narsfast.space import Recipe
 
 from ._class_card import as_text, class_section
 from ._contact_sheet import SHEET_FILE
 from ._facts import GIVEN, DataFacts, Measurements
-from ._load import MODEL_FILE
+from ._load import CODE_FOLDER, MODEL_FILE
 from ._notation import block_notation, notation_text
 from ._onnx import OnnxCheck
+from ._transform import PREPROCESS_FILE
 
 STATISTIC_TEXTS = {
     "macs": ("multiply-adds", "convolutions and linear layers, one image"),
@@ -91,23 +93,27 @@ def _onnx_text(check: OnnxCheck) -> str:
     return f"{verdict} (largest difference of a logit: {check.max_abs_difference:.2g}; onnxruntime, CPU)."
 
 
-def _loading(resolution: int, data: DataFacts, check: OnnxCheck) -> str:
+def _loading(resolution: int, data: DataFacts, check: OnnxCheck, runs_code: bool) -> str:
+    trust = ", run_code=True" if runs_code else ""
+    code = ", built by the Python code of the folder" if runs_code else ""
     onnx = (
         ""
         if check.status in ("skipped", "failed")
-        else "\nWithout torch: `onnxruntime.InferenceSession('model.onnx')`, input `images` "
+        else "\nWithout torch and narsfast: [preprocess.py](preprocess.py) reads images by numpy and Pillow alone "
+        '(`preprocess.load()("photo.jpg")`), '
+        "and `onnxruntime.InferenceSession('model.onnx')`, input `images` "
         f"(batch, {data.in_chans}, {resolution}, {resolution}) float32, "
-        "output `logits` (batch, classes).\n"
+        f"output `logits` (batch, classes), opset {check.opset}; its metadata hold `classes` and `preprocessing` as "
+        "JSON.\n"
     )
     return f"""```python
 import narsfast
 import torch
 from narsfast.emit import load_transform
-from PIL import Image
 
-network = narsfast.load("this/folder")  # torch.nn.Module, eval mode
+network = narsfast.load("this/folder"{trust})  # torch.nn.Module, eval mode{code}
 transform = load_transform("this/folder")  # preprocessing.json as a function
-images = transform(Image.open("photo.jpg")).unsqueeze(0)
+images = transform("photo.jpg").unsqueeze(0)  # a file, its bytes, or what PIL.Image.open returns
 with torch.inference_mode():
     percent = 100 * network(images).softmax(1)
 ```
@@ -119,11 +125,27 @@ def _preprocessing(resolution: int, data: DataFacts) -> str:
         return ", ".join(f"{value:.6g}" for value in values)
 
     return (
-        f"{'Gray' if data.in_chans == 1 else 'RGB'} image; the centered square of {100 * data.crop:g} % of the shorter "
-        f"side, resized to {resolution} x {resolution} pixels (antialiased bilinear), which is nearly a resize of the "
+        f"{'Gray' if data.in_chans == 1 else 'RGB'} image{_reading(data)}; "
+        f"the centered square of {100 * data.crop:g} % of the shorter side, "
+        f"resized to {resolution} x {resolution} pixels (antialiased bilinear), which is nearly a resize of the "
         f"shorter side to {data.resize(resolution)} and a center crop; values 0 to 1, minus mean "
         f"({numbers(data.mean)}), divided by standard deviation ({numbers(data.std)})."
     )
+
+
+def _reading(data: DataFacts) -> str:
+    """Say how files become pixels, as far as they do it another way than Pillow."""
+    reading = data.reading
+    parts = [
+        "turned as its EXIF data says" if reading.orient else "",
+        ""
+        if reading.bit_depth is None
+        else f"gray values of more than 8 bits read as {reading.bit_depth} bits",
+        ""
+        if reading.short_side is None
+        else f"shrunk to a shorter side of {reading.short_side} pixels where larger",
+    ]
+    return "".join(f", {part}" for part in parts if part)
 
 
 def _statistics(statistics: Mapping[str, int | float]) -> str:
@@ -149,6 +171,19 @@ def _distillation(found: Measurements) -> str:
     return (
         f" Distilled from `{teacher['teacher']}`{own}: the loss is {1 - teacher['weight']:g} times that of the labels "
         f"plus {teacher['weight']:g} times the divergence from the teacher, at temperature {teacher['temperature']:g}."
+    )
+
+
+def _passed_over(found: Measurements) -> str:
+    if not found.passed_over:
+        return ""
+    rows = [
+        f"- `{row['candidate']}`, predicted {row['predicted']:.2f} %: {row['outcome'].replace('_', ' ')}"
+        + (f" ({row['message']})" if row["message"] else "")
+        for row in found.passed_over
+    ]
+    return "\n".join(
+        ["Candidates that were predicted better and whose full training did not end well:", "", *rows, "", ""]
     )
 
 
@@ -200,14 +235,21 @@ def _files(
         ("recipe.json", "the recipe"),
         ("weights.safetensors", "trained weights (the averaged ones if the recipe keeps an average)"),
         ("model.onnx", "the network with its weights for other runtimes" if onnx_written else "absent"),
+        (PREPROCESS_FILE, "the reader of images as it trained the network; needs numpy and Pillow"),
         ("preprocessing.json", "class names, mean, standard deviation, resolution, resize"),
         ("emission.json", "budget, statistics, accuracies, versions, checksums"),
     ]
     if definition is not None:
         rows.insert(0, ("definition.json", "the architecture"))
-        rows.append(("timm_args.yaml, timm_model.py", "to train this pair with timm's script"))
-    elif given is not None and reference_file(given.name) is not None:
-        rows.insert(0, (MODEL_FILE, "the file that builds the network"))
+        rows.append(
+            (
+                "timm_args.yaml, timm_model.py",
+                "to use it as a model of timm, and to train it with timm's script",
+            )
+        )
+    elif given is not None and (file := reference_file(given.name)) is not None:
+        name = f"{CODE_FOLDER}/" if siblings(file) else MODEL_FILE
+        rows.insert(0, (name, "Python code that builds the network"))
     if sheet:
         rows.append(
             (SHEET_FILE, "images of the test split with a wrong answer; the folder is whole without it")
@@ -254,13 +296,13 @@ def model_card(
 
 An image classifier for {len(data.classes)} classes, {_origin(found, given)}
 
-{_accuracies(found, data)}
+{_passed_over(found)}{_accuracies(found, data)}
 
 {_statistics(found.statistics)}
 
 ## How to load
 
-{_loading(resolution, data, onnx)}
+{_loading(resolution, data, onnx, given is not None and reference_file(given.name) is not None)}
 {_onnx_text(onnx)}
 
 ## Preprocessing

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 import narsfast
 from narsfast.arch import WEIGHTS_FILE, Network, NetworkSpec, Padding, reference_file, save_weights
 from narsfast.common.files import replacing_directory
+from narsfast.common.modules import siblings
 from narsfast.cost import STATISTICS
 from narsfast.space import Recipe
 
@@ -24,10 +25,11 @@ from ._card import model_card
 from ._class_card import class_json
 from ._contact_sheet import SHEET_FILE, contact_sheet
 from ._facts import DataFacts, Measurements
-from ._load import MODEL_FILE, Preprocessing
+from ._load import CODE_FOLDER, MODEL_FILE, Preprocessing
 from ._notation import block_notation
 from ._onnx import OnnxCheck, export_and_check
 from ._timm import model_name, timm_arguments, timm_model
+from ._transform import PREPROCESS_FILE, reader_source
 
 
 @dataclass(frozen=True)
@@ -56,15 +58,13 @@ def _manifest(
     found: Measurements,
     onnx: OnnxCheck,
 ) -> str:
-    checksums = {
-        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.iterdir())
-        if path.is_file()
-    }
+    checksums = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in _files(folder)}
     measured = asdict(replace(found, by_class=None))
     del measured["by_class"]
     if found.origin is None:
         del measured["origin"]
+    if not found.passed_over:
+        del measured["passed_over"]
     return _json(
         {
             "format": 1,
@@ -101,11 +101,11 @@ def emit(
     """Write one found network to a folder, atomically.
 
     The folder holds definition.json, recipe.json, weights.safetensors, model.onnx (with the ``[onnx]``
-    extra), preprocessing.json, timm_args.yaml, timm_model.py, README.md (the model card) and emission.json
-    (all measurements, versions and the SHA-256 of every other file), and confused.jpg where images of the test split
-    were confused. An existing folder of that name is replaced. A network that is not a narsfast network has no
-    definition and no arguments for timm: emission.json has its reference, and the file of its factory is copied to
-    model.py.
+    extra), preprocessing.json, preprocess.py (the reader of images), timm_args.yaml, timm_model.py, README.md (the
+    model card) and emission.json (all measurements, versions and the SHA-256 of every other file), and confused.jpg
+    where images of the test split were confused. An existing folder of that name is replaced. A network that is not a
+    narsfast network has no definition and no arguments for timm: emission.json has its reference, and the file of its
+    factory is copied to model.py, or with the files beside it that it imports into the folder code.
 
     Args:
         directory: The folder to write.
@@ -137,6 +137,7 @@ def emit(
         mean=data.mean,
         std=data.std,
         padding=padding,
+        **asdict(data.reading),
     )
     with replacing_directory(target) as folder:
 
@@ -145,11 +146,15 @@ def emit(
 
         write("recipe.json", recipe.model_dump_json(indent=2) + "\n")
         write("preprocessing.json", preprocessing.model_dump_json(indent=2) + "\n")
+        write(PREPROCESS_FILE, reader_source())
         save_weights(network, folder / WEIGHTS_FILE)
-        shutil.copymode(
-            folder / "recipe.json", folder / WEIGHTS_FILE
-        )  # safetensors makes it readable by the owner only
-        onnx = export_and_check(network, folder / "model.onnx", resolution, data.in_chans, test_batches)
+        metadata = {
+            "classes": json.dumps(data.classes, ensure_ascii=False),
+            "preprocessing": preprocessing.model_dump_json(),
+        }
+        onnx = export_and_check(
+            network, folder / "model.onnx", resolution, data.in_chans, test_batches, metadata
+        )
         architecture: dict[str, Any]
         if definition is not None:
             registered = model_name(f"{data.name.rstrip('/').rsplit('/', 1)[-1]}_{found.candidate[:8]}")
@@ -158,7 +163,7 @@ def emit(
             )
             write("definition.json", definition.to_json())
             write("timm_args.yaml", arguments)
-            write("timm_model.py", timm_model(registered, padding))
+            write("timm_model.py", timm_model(registered))
             architecture = {"blocks": block_notation(definition)}
         else:
             assert given is not None
@@ -180,14 +185,26 @@ def emit(
         for name, text in (extra_files or {}).items():
             write(name, text)
         write("emission.json", _manifest(folder, architecture, data, found, onnx))
-        files = tuple(sorted(path.name for path in folder.iterdir()))
+        files = _files(folder)
     return Emission(target, files, onnx)
 
 
+def _files(folder: Path) -> tuple[str, ...]:
+    """Return the files of a folder and below it, by their names in it; sorted."""
+    return tuple(sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()))
+
+
 def _local_reference(reference: str, folder: Path) -> str:
-    """Return the reference relative to the folder, after copying the file of a factory into it."""
+    """Return the reference relative to the folder, after copying the file of a factory and what it imports into it."""
     file = reference_file(reference)
     if file is None:
         return reference
-    shutil.copyfile(file, folder / MODEL_FILE)
-    return f"{MODEL_FILE}:{reference.rpartition(':')[2]}"
+    name = reference.rpartition(":")[2]
+    if not (imported := siblings(file)):
+        shutil.copyfile(file, folder / MODEL_FILE)
+        return f"{MODEL_FILE}:{name}"
+    for path in (file, *imported):
+        copy = folder / CODE_FOLDER / path.relative_to(file.parent)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, copy)
+    return f"{CODE_FOLDER}/{file.name}:{name}"

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from narsfast.common.images import Reading
 from narsfast.data import Dataset, Preprocess
 from narsfast.runs import ClassResults
 
@@ -21,14 +22,15 @@ class DataFacts:
         name: The data as the user named it, ``digits`` or a folder.
         classes: Class names in the order of the logits.
         in_chans: Channels of an image, 1 (gray) or 3 (RGB).
-        mean: per-channel mean subtracted from images scaled to 0..1.
-        std: per-channel standard deviation the images are divided by afterwards.
+        mean: Per-channel mean subtracted from images scaled to 0..1.
+        std: Per-channel standard deviation the images are divided by afterwards.
         crop: Side of the centered square that is looked at, as a share of the image's shorter side.
         mirror: Whether training may flip images left to right.
         area: Smallest and largest share of the image's area that a training crop takes.
         ratio: Smallest and largest width / height of a training crop.
         images: Number of images of each split, ``{"train": n, "val": n, "test": n}``.
         chance: Percent of the validation split that its largest class holds, None where unknown.
+        reading: How an image file becomes 8-bit pixels.
     """
 
     name: str
@@ -42,6 +44,7 @@ class DataFacts:
     ratio: tuple[float, float] = Preprocess.ratio
     images: Mapping[str, int] = field(default_factory=dict)
     chance: float | None = None
+    reading: Reading = field(default_factory=Reading)
 
     def resize(self, resolution: int) -> int:
         """Return the shorter side in pixels whose center `resolution` square is what the network sees."""
@@ -64,6 +67,7 @@ def describe_data(data: Dataset) -> DataFacts:
         ratio=preprocess.ratio,
         images={split.name: len(split) for split in splits},
         chance=data.chance,
+        reading=preprocess.reading,
     )
 
 
@@ -102,6 +106,8 @@ class Measurements:
         seconds: Duration of the full training.
         optim_backend: Who computed the optimizer's step (`narsfast.training.resolve_backend`).
         distillation: Teacher, weight and temperature of the full training; None where it had no teacher.
+        passed_over: Better predicted candidates whose full training did not end well: candidate, predicted, outcome and
+            message of each.
         by_class: How it answers on the test split by class; None where that was not counted.
         origin: Where its weights but those of the classifier come from; None where it was trained from scratch.
     """
@@ -117,5 +123,6 @@ class Measurements:
     seconds: float | None = None
     optim_backend: str | None = None
     distillation: Mapping[str, Any] | None = None
+    passed_over: tuple[Mapping[str, Any], ...] = ()
     by_class: ClassResults | None = None
     origin: Origin | None = None

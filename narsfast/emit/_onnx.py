@@ -6,9 +6,9 @@ import copy
 import importlib.util
 import logging
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,6 +31,7 @@ class OnnxCheck:
         images: Number of images compared.
         same_top1: Number of them with the same top-1 class.
         max_abs_difference: Largest absolute difference of a logit; None if nothing was compared.
+        opset: Version of the operators in the file; None where there is no file.
     """
 
     status: Literal["equal", "differs", "unchecked", "skipped", "failed"]
@@ -38,6 +39,7 @@ class OnnxCheck:
     images: int = 0
     same_top1: int = 0
     max_abs_difference: float | None = None
+    opset: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain JSON types."""
@@ -65,7 +67,13 @@ def missing_packages() -> tuple[str, ...]:
     return tuple(name for name in NEEDS if importlib.util.find_spec(name) is None)
 
 
-def export_onnx(network: nn.Module, path: Path, resolution: int, in_chans: int) -> None:
+def export_onnx(
+    network: nn.Module,
+    path: Path,
+    resolution: int,
+    in_chans: int,
+    metadata: Mapping[str, str] | None = None,
+) -> int:
     """Export a network in eval mode to ONNX with a dynamic batch dimension.
 
     Input ``images`` (batch, in_chans, resolution, resolution) float32, output ``logits`` (batch, classes)
@@ -76,7 +84,13 @@ def export_onnx(network: nn.Module, path: Path, resolution: int, in_chans: int) 
         path: The file to write, with the weights inside.
         resolution: Height and width of the input in pixels.
         in_chans: Channels of the input.
+        metadata: Texts by name that the file carries (``metadata_props``, which every runtime can read).
+
+    Returns:
+        The version of ONNX's operators in the file (opset).
     """
+    import onnx
+
     module = copy.deepcopy(network).cpu().eval()
     set_ops(module, "torch")
     example = torch.zeros(2, in_chans, resolution, resolution)
@@ -92,6 +106,10 @@ def export_onnx(network: nn.Module, path: Path, resolution: int, in_chans: int) 
             external_data=False,
             verbose=False,
         )
+    model = onnx.load(path)
+    onnx.helper.set_model_props(model, dict(metadata or {}))
+    onnx.save(model, path)
+    return next(int(imported.version) for imported in model.opset_import if imported.domain == "")
 
 
 def compare_onnx(network: nn.Module, path: Path, batches: Iterable[tuple[Tensor, Tensor]]) -> OnnxCheck:
@@ -132,6 +150,7 @@ def export_and_check(
     resolution: int,
     in_chans: int,
     batches: Iterable[tuple[Tensor, Tensor]] | None,
+    metadata: Mapping[str, str] | None = None,
 ) -> OnnxCheck:
     """Export a network and compare the file; a missing extra or a failing exporter is a result, not an error.
 
@@ -143,6 +162,7 @@ def export_and_check(
         resolution: Height and width of the input in pixels.
         in_chans: Channels of the input.
         batches: Images to compare, or None.
+        metadata: As in `export_onnx`.
 
     Returns:
         The outcome, with a reason.
@@ -151,9 +171,9 @@ def export_and_check(
     if missing:
         return OnnxCheck("skipped", f"{', '.join(missing)} not installed; pip install 'narsfast[onnx]'")
     try:
-        export_onnx(network, path, resolution, in_chans)
+        opset = export_onnx(network, path, resolution, in_chans, metadata)
     except Exception as error:  # exporters raise many kinds of errors for operators that they do not support
         path.unlink(missing_ok=True)
         first_line = (str(error).strip().splitlines() or [""])[0]
         return OnnxCheck("failed", f"{type(error).__name__}: {first_line}")
-    return compare_onnx(network, path, batches if batches is not None else ())
+    return replace(compare_onnx(network, path, batches if batches is not None else ()), opset=opset)

@@ -236,37 +236,29 @@ def timm_arguments(
     return "\n".join(lines)
 
 
-def timm_model(name: str, padding: str) -> str:
+def timm_model(name: str) -> str:
     """Write the module that registers the network of this folder with timm.
 
     Args:
         name: The name to register (`model_name`).
-        padding: The padding mode the network was built with.
 
     Returns:
-        Python source; importing it needs narsfast and timm, and it reads definition.json beside it.
+        Python source; importing it needs narsfast and timm, and it reads the files beside it.
     """
-    return f'''"""Registers the network of this folder with timm, untrained, as ``{name}``."""
+    return f'''"""Registers the network of this folder with timm as ``{name}``; ``pretrained=True`` loads its weights."""
 
 from pathlib import Path
 
-import narsfast
-from timm.models import register_model
+from narsfast.emit import timm_config, timm_network
+from timm.models import generate_default_cfgs, register_model
 
-_DEFINITION = Path(__file__).with_name("definition.json")
+_FOLDER = Path(__file__).resolve().parent
+
+default_cfgs = generate_default_cfgs({{"{name}": timm_config(_FOLDER)}})
 
 
 @register_model
-def {name}(pretrained=False, num_classes=1000, in_chans=3, drop_rate=0.0, drop_path_rate=0.0, **_):
+def {name}(pretrained=False, **options):
     """The architecture of definition.json."""
-    network = narsfast.create_model(
-        _DEFINITION,
-        num_classes=num_classes,
-        in_chans=in_chans,
-        padding="{padding}",
-        dropout=drop_rate,
-        drop_path=drop_path_rate,
-    )
-    network.num_classes = num_classes
-    return network
+    return timm_network(_FOLDER, "{name}", pretrained, options)
 '''

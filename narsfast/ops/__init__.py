@@ -1,6 +1,7 @@
 """The building blocks of networks that have kernels of their own: plain torch modules with a fused path."""
 
 from ._arguments import ExciteArgs, NormArgs, WindowArgs
+from ._children import ACTIVATIONS, Watched, is_activation, is_norm, untouched
 from ._depthwise_se import DepthwiseSE, SqueezeExcite
 from ._functions import BatchStatistics, depthwise_se, norm_act
 from ._modules import BatchNorm, Fusable, Ops, norm_args, plain_ops, set_ops, update_buffers
@@ -8,6 +9,7 @@ from ._pointwise import pointwise
 from ._shared_norm import SharedBatchNorm, share_norms
 
 __all__ = [
+    "ACTIVATIONS",
     "BatchNorm",
     "BatchStatistics",
     "DepthwiseSE",
@@ -17,13 +19,17 @@ __all__ = [
     "Ops",
     "SharedBatchNorm",
     "SqueezeExcite",
+    "Watched",
     "WindowArgs",
     "depthwise_se",
+    "is_activation",
+    "is_norm",
     "norm_act",
     "norm_args",
     "plain_ops",
     "pointwise",
     "set_ops",
     "share_norms",
+    "untouched",
     "update_buffers",
 ]

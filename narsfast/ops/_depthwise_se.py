@@ -1,11 +1,32 @@
 """The inner half of an inverted residual: depthwise convolution, norm, activation, squeeze-excite."""
 
+from typing import Any, NamedTuple
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from ._arguments import WindowArgs
+from ._children import ACTIVATIONS, is_activation, is_dense, is_depthwise, is_norm, untouched
 from ._functions import depthwise_se
-from ._modules import BatchNorm, Fusable, child, excite_args, norm_args, parameter, update_buffers
+from ._modules import BatchNorm, Fusable, excite_args, norm_args, parameter, update_buffers
+
+_PLAIN = {"none": lambda x: x, "relu": functional.relu, "hard_swish": functional.hardswish}
+"""The activations of the kernels in plain torch."""
+
+
+class _Plan(NamedTuple):
+    """What the kernels must know of a block's children beside their parameters."""
+
+    kernel: int
+    window: WindowArgs
+    act: str
+    inner_act: str
+    """That of the squeeze-excite; empty without one."""
+
+
+_Parts = tuple[nn.Conv2d, Any, Any, Any, nn.Module, dict[str, nn.Module | None]]
+"""The convolution, its stride, padding and dilation, the squeeze-excite, and its children."""
 
 
 class SqueezeExcite(nn.Module):
@@ -26,6 +47,17 @@ class SqueezeExcite(nn.Module):
         """(n, channels, h, w) to the same shape."""
         gate: Tensor = self.gate(self.expand(self.act(self.reduce(self.pool(x)))))
         return x * gate
+
+    def is_fusable(self) -> bool:
+        """Return whether the kernels compute what the children do."""
+        return (
+            untouched(self.pool, nn.AdaptiveAvgPool2d)
+            and self.pool.output_size in (1, (1, 1))
+            and is_dense(self.reduce)
+            and is_activation(self.act)
+            and is_dense(self.expand)
+            and untouched(self.gate, nn.Hardsigmoid)
+        )
 
 
 class DepthwiseSE(Fusable):
@@ -53,35 +85,62 @@ class DepthwiseSE(Fusable):
         self.norm = nn.BatchNorm2d(channels)
         self.act = nn.Hardswish()
         self.se = nn.Identity() if squeezed is None else SqueezeExcite(channels, squeezed)
-        self._window = WindowArgs(stride, padding)
 
-    def forward(self, x: Tensor, input_norm: BatchNorm | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, input_norm: BatchNorm | None = None, input_act: str = "hard_swish"
+    ) -> Tensor:
         """(n, channels, h, w) to (n, channels, (h + 2 * padding - kernel) // stride + 1, w likewise).
 
         Args:
             x: The map.
-            input_norm: A batch norm that, with a hard-swish, is applied to x first.
+            input_norm: A batch norm that, with an activation, is applied to x first.
+            input_act: This activation: "none", "relu" or "hard_swish".
         """
-        conv = child(self, "conv")
-        kernel, stride, padding = conv.kernel_size[0], conv.stride[0], int(conv.padding[0])
-        if not self.runs_fused(x, kernel, stride):
-            x = x if input_norm is None else self.act(input_norm(x))
+        plan: _Plan
+        if not self.intact() or not self.runs_fused(x, (plan := self._look.plan).kernel, plan.window.stride):
+            if input_norm is not None:
+                x = _PLAIN[input_act](input_norm(x))
             result: Tensor = self.se(self.act(self.norm(self.conv(x))))
             return result
-        changed = self._window != (stride, padding)
-        if changed:
-            self._window = WindowArgs(stride, padding)
-        norm, se = child(self, "norm"), child(self, "se")
-        gates = (child(se, "reduce"), child(se, "expand")) if isinstance(se, SqueezeExcite) else None
+        children: Any = self._modules
+        norm = children["norm"]
+        gates = children["se"]._modules if plan.inner_act else None
         result, input_statistics, statistics = depthwise_se(
             x.contiguous(memory_format=torch.channels_last),
-            parameter(conv, "weight"),
-            norm_args(norm, "hard_swish"),
-            self._window,
-            None if gates is None else excite_args(*gates, "hard_swish"),
-            None if input_norm is None else norm_args(input_norm, "hard_swish"),
+            parameter(children["conv"], "weight"),
+            norm_args(norm, plan.act),
+            plan.window,
+            None if gates is None else excite_args(gates["reduce"], gates["expand"], plan.inner_act),
+            None if input_norm is None else norm_args(input_norm, input_act),
         )
-        if input_norm is not None:
+        if input_norm is not None and input_statistics is not None:
             update_buffers(input_norm, input_statistics)
-        update_buffers(norm, statistics)
+        if statistics is not None:
+            update_buffers(norm, statistics)
         return result
+
+    def _examine(self) -> _Plan | None:
+        children: Any = self._modules
+        conv, norm, act, se = (children[name] for name in ("conv", "norm", "act", "se"))
+        if not (is_depthwise(conv) and is_norm(norm) and is_activation(act)):
+            return None
+        inner = ""
+        if untouched(se, SqueezeExcite) and se.is_fusable():
+            inner = ACTIVATIONS[type(se.act)]
+        elif not untouched(se, nn.Identity):
+            return None
+        window = WindowArgs(conv.stride[0], int(conv.padding[0]))
+        return _Plan(conv.kernel_size[0], window, ACTIVATIONS[type(act)], inner)
+
+    def _parts(self) -> _Parts:
+        conv, se = self.conv, self.se
+        return conv, conv.stride, conv.padding, conv.dilation, se, dict(se._modules)
+
+    def _same(self, parts: _Parts) -> bool:
+        conv, stride, padding, dilation, se, gates = parts
+        return (
+            conv.stride is stride
+            and conv.padding is padding
+            and conv.dilation is dilation
+            and gates == se._modules
+        )

@@ -129,7 +129,7 @@ def _needs_dispatcher(x: Any) -> bool:
     dispatcher takes longer than all other work around a small map.
     """
     return (
-        torch.compiler.is_compiling()
+        torch.compiler.is_dynamo_compiling()
         or type(x) is not Tensor
         or not x.is_cpu
         or _len_torch_dispatch_stack() > 0

@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, distributed, nn
 
 from narsfast.errors import UserError
 
 from ._arguments import ExciteArgs, NormArgs, supports
+from ._children import Watched
 from ._functions import BatchStatistics
 
 Ops = Literal["fused", "torch"]
@@ -22,8 +24,11 @@ BatchNorm = nn.BatchNorm2d | nn.SyncBatchNorm
 _reported: set[str] = set()
 
 
-class Fusable(nn.Module):
+class Fusable(Watched):
     """A module with a fused path beside the plain one. Both read the same parameters and buffers.
+
+    The plain path calls the modules. It also runs where the fused one would pass over something: a child that was
+    replaced by another kind of module, or whose calls something observes (hooks, torch.jit.trace, torch.fx).
 
     Attributes:
         ops: "fused" runs this project's kernels where they support the input, "torch" always the plain modules.
@@ -32,14 +37,16 @@ class Fusable(nn.Module):
     ops: Ops = "fused"
 
     def runs_fused(self, x: Tensor, kernel: int = 3, stride: int = 1) -> bool:
-        """Return whether the fused path runs for the map x.
+        """Return whether the fused path runs for the map x, given that the children are intact.
 
         Warns once of each kind of map for which there are no kernels.
         """
-        if self.ops != "fused" or x.is_meta:
+        if self.ops != "fused" or (type(x) is not Tensor and not _is_fusable(x)):
             return False
         if supports(x, kernel, stride):
             return True
+        if x.is_meta:
+            return False
         reason = f"{x.dtype} on {x.device.type}, kernel {kernel}, stride {stride}"
         if reason not in _reported:
             _reported.add(reason)
@@ -47,6 +54,11 @@ class Fusable(nn.Module):
                 f"narsfast has no fused kernels for {reason}; plain torch runs instead", stacklevel=3
             )
         return False
+
+
+def _is_fusable(x: Any) -> bool:
+    """Return whether x is a tensor, not a node of torch.fx, and not one of torch.onnx.export, which has no such ops."""
+    return isinstance(x, Tensor) and not torch.onnx.is_in_onnx_export()
 
 
 def set_ops(network: nn.Module, ops: str) -> None:
@@ -81,14 +93,18 @@ def parameter(module: nn.Module, name: str) -> Any:
     return getattr(module, name) if found is None else found
 
 
-def child(module: nn.Module, name: str) -> Any:
-    """Return `getattr(module, name)` of a submodule, in a third of the time."""
-    return module._modules[name]
+def weight_and_bias(module: nn.Module) -> tuple[Any, Any]:
+    """Return both parameters of a module, likewise."""
+    found: Any = module._parameters
+    weight, bias = found.get("weight"), found.get("bias")
+    if weight is None or bias is None:
+        return module.weight, module.bias
+    return weight, bias
 
 
 def norm_args(module: BatchNorm, act: str) -> NormArgs:
     """Return the arguments of a norm and the activation after it."""
-    weight, bias = parameter(module, "weight"), parameter(module, "bias")
+    weight, bias = weight_and_bias(module)
     if not module.training:
         buffers = module._buffers
         return NormArgs(weight, bias, buffers["running_mean"], buffers["running_var"], module.eps, act)
@@ -100,13 +116,7 @@ def norm_args(module: BatchNorm, act: str) -> NormArgs:
 
 def excite_args(reduce: nn.Conv2d, expand: nn.Conv2d, act: str) -> ExciteArgs:
     """Return the arguments of a squeeze-excite from its 1x1 convolutions."""
-    return ExciteArgs(
-        parameter(reduce, "weight"),
-        parameter(reduce, "bias"),
-        parameter(expand, "weight"),
-        parameter(expand, "bias"),
-        act,
-    )
+    return ExciteArgs(*weight_and_bias(reduce), *weight_and_bias(expand), act)
 
 
 def update_buffers(module: BatchNorm, statistics: BatchStatistics | None) -> None:

@@ -8,6 +8,8 @@ MAX_PIXELS = 2048
 """The most pixels of a batch for which the product is faster (measured on x86-64 with oneDNN; this project's choice): a
 convolution of few pixels spends its time on the layout of its weights."""
 
+_is_exporting = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)  # from torch 2.7
+
 
 def pointwise(conv: nn.Conv2d, x: Tensor) -> Tensor:
     """Compute `conv(x)`, faster for a 1x1 convolution of stride 1 without bias or groups.
@@ -18,7 +20,9 @@ def pointwise(conv: nn.Conv2d, x: Tensor) -> Tensor:
     """
     pixels = x.shape[0] * x.shape[2] * x.shape[3]
     plain = conv.kernel_size == (1, 1) and conv.stride == (1, 1) and conv.padding == (0, 0)
-    fits = plain and conv.groups == 1 and conv.bias is None and 0 < pixels <= MAX_PIXELS
+    plain = plain and conv.groups == 1 and conv.bias is None
+    # An exported program may be for any number of pixels.
+    fits = plain and not _is_exporting() and 0 < pixels <= MAX_PIXELS
     if not fits or not x.is_contiguous(memory_format=torch.channels_last):
         result: Tensor = conv(x)
         return result

@@ -11,6 +11,7 @@ from torch import Tensor, distributed, nn
 from narsfast.errors import UserError
 
 from ._arguments import supports
+from ._children import NORMS
 from ._functions import norm_act
 from ._modules import norm_args, update_buffers
 
@@ -33,6 +34,9 @@ class SharedBatchNorm(nn.SyncBatchNorm):
         out, statistics = norm_act(supported.contiguous(memory_format=torch.channels_last), norm)
         update_buffers(self, statistics)
         return out.to(x.dtype)
+
+
+NORMS.append(SharedBatchNorm)
 
 
 def share_norms(network: nn.Module, group: Any = None) -> Callable[[], None]:

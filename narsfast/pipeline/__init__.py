@@ -9,6 +9,7 @@ from ._config import RunConfig, resolve_config
 from ._open import open_search
 from ._own import Own
 from ._reference_networks import STANDARD_RECIPE
+from ._resume import Resume
 from ._run import FoundNetwork, Run, TrialRow
 from ._search import Search
 from ._stages import emit, evolve, optimize, pareto, pretrain, run, train
@@ -19,6 +20,7 @@ __all__ = [
     "AskedCandidate",
     "FoundNetwork",
     "Own",
+    "Resume",
     "Run",
     "RunConfig",
     "Search",

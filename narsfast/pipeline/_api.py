@@ -15,6 +15,7 @@ from narsfast.space import Space
 
 from ._open import open_search
 from ._own import Evaluate, Own, Statistic
+from ._resume import Resume
 from ._run import Run
 from ._run_options import RunOptions
 from ._stages import emit, evolve, optimize, pretrain, train
@@ -28,12 +29,14 @@ def search(
     *,
     data: Any = None,
     space: Space | str | Path | None = None,
-    budgets: Sequence[Budget | str] = (),
+    budgets: Sequence[Budget | str] | Budget | str = (),
     evaluate: Evaluate | None = None,
     executor: Executor | None = None,
     statistics: Mapping[str, Statistic] | None = None,
     workers: int | None = None,
     progress: Progress | None = None,
+    retry_failed: bool = False,
+    accept_environment: bool = False,
     **options: Unpack[RunOptions],
 ) -> Run:
     """Find networks and their recipes for all budgets, or resume the search in `out`.
@@ -52,6 +55,8 @@ def search(
             bound them.
         workers: Trainings at once; the default is one per CPU core, or per GPU.
         progress: Told of every long stage; the default is a bar in a notebook, and nothing elsewhere.
+        retry_failed: Whether trainings of the run that failed, were lost, ran out of time or memory are tried again.
+        accept_environment: Whether a run goes on with other patch versions of python, torch or the loader.
         options: See below; None leaves one as it is.
 
     Raises:
@@ -63,9 +68,10 @@ def search(
     given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     given |= {"data": data} if isinstance(data, str | Path) else {}
     given |= {"space": space} if space is not None else {}
-    given |= {"budgets": list(budgets)} if budgets else {}
+    given |= {"budgets": budgets} if budgets else {}
     told = progress or notebook_or_silent()
-    with open_search(out, given, workers, told, own) as opened:
+    resume = Resume(retry_failed=retry_failed, accept_environment=accept_environment)
+    with open_search(out, given, workers, told, own, resume) as opened:
         pretrain(opened)
         optimize(opened)
         evolve(opened)

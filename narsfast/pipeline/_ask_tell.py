@@ -75,7 +75,7 @@ class AskTell:
         Args:
             candidate: One that was asked for, or its id.
             curve: Validation accuracy in percent after each epoch.
-            outcome: How the training ended.
+            outcome: How the training ended; one that was lost is no trial, and its candidate is to be asked for again.
             seconds: That it took.
             message: One line on an outcome other than ``ok``.
 
@@ -96,6 +96,9 @@ class AskTell:
                 f"curve of candidate {name} has {len(accuracies)} epochs; {asked.epochs} were asked for, or tell how it "
                 "ended by outcome, such as 'failed'"
             )
+        if outcome == "lost":
+            self._asked.discard(name)
+            return
         trial = Trial(name, accuracies, outcome, asked.epochs, seconds, message)
         self._search.store.add_trial(trial, "search")
         del self._waiting[name]

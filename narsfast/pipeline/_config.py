@@ -8,15 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import ValidationError, field_validator
 
 from narsfast.arch import absolute_reference
 from narsfast.common.files import expanded
+from narsfast.common.listed import listed
 from narsfast.common.option_field import option_field
-from narsfast.common.options import POOL_SIZE, RUN_OPTIONS, Correlation
-from narsfast.common.renamed import upgrade_given, upgrade_stored
+from narsfast.common.options import POOL_SIZE, RUN_OPTIONS, BitDepth, Correlation, Layout
+from narsfast.common.renamed import READ_BY_0_2, upgrade_given, upgrade_stored
 from narsfast.cost import LATENCY, NO_TABLE, STATISTICS, Budget, LatencyTable
-from narsfast.data import DIGITS, DataSource
+from narsfast.data import DIGITS, DataSource, FolderOptions
 from narsfast.errors import UserError, refusal
 from narsfast.space import Space, load_space, with_recipe_space
 from narsfast.training import TrainerSettings, resolve_device
@@ -25,6 +26,12 @@ from ._recipe_search import chosen_model, recipe_space, refuse_bounds
 
 LARGEST = "largest"
 """The teacher that a run makes itself: its largest network."""
+
+_LISTS: Mapping[str, tuple[Any, str]] = {
+    "budgets": ((str, Budget), "macs=50M"),
+    "baselines": (str, "torchvision:mobilenet_v3_small"),
+}
+"""Options that take several values: the types of one, and an example."""
 
 NO_TEACHER = "none"
 """What takes the teacher from a run that has one."""
@@ -36,7 +43,8 @@ class RunConfig(TrainerSettings):
     `narsfast.common.options` describes the fields that are stored as they are given; the others are:
 
     Attributes:
-        data: ``digits``, a folder of images or a stored data set (absolute path), see `narsfast.data.DataSource`.
+        data: ``digits``, a folder of images, a table or a stored data set (absolute path), see
+            `narsfast.data.DataSource`.
         space: The space as plain data (`Space.to_dict`), with fixed fields already applied.
         pool_bounds: Bounds of the pool on statistics, as in ``macs=2M:40M``; None is the whole space.
         budgets: Bounds for each network asked for, as in ``macs=50M,params=3M``.
@@ -52,6 +60,9 @@ class RunConfig(TrainerSettings):
     latency: str | None = None
     extra_statistics: tuple[str, ...] = ()
     mirror: bool = option_field("mirror")
+    layout: Layout = option_field("layout")
+    orient: bool = option_field("orient")
+    bit_depth: BitDepth = option_field("bit_depth")
     pool_size: int = option_field("pool_size")
     trials_per_batch: int = option_field("trials_per_batch")
     iterations: int = option_field("iterations")
@@ -68,11 +79,27 @@ class RunConfig(TrainerSettings):
     distill_temperature: float = option_field("distill_temperature")
 
     def to_stored(self) -> dict[str, Any]:
-        """Return JSON types for the run; what version 0.1 did not know is left out where it has its default."""
+        """Return JSON types for the run; what earlier versions did not know is left out where it says what they did."""
         stored = self.model_dump(mode="json")
+        stored = {name: value for name, value in stored.items() if (name, value) not in READ_BY_0_2.items()}
         if not self.extra_statistics:
             del stored["extra_statistics"]
         return stored
+
+    @classmethod
+    def of_stored(cls, stored: Mapping[str, Any]) -> RunConfig:
+        """Read what `to_stored` returned, also in an earlier version."""
+        return cls.model_validate({**READ_BY_0_2, **stored})
+
+    @field_validator("bit_depth", mode="before")
+    @classmethod
+    def _as_text(cls, value: Any) -> Any:
+        return str(value) if type(value) is int else value
+
+    @property
+    def folder_options(self) -> FolderOptions:
+        """How image files are found and read."""
+        return FolderOptions(self.layout, self.orient, self.bit_depth)
 
     @property
     def trainer(self) -> TrainerSettings:
@@ -94,7 +121,12 @@ def resolve_config(options: Mapping[str, Any], stored: Mapping[str, Any] | None 
         UserError: An option is unknown, out of its range or does not fit the space.
     """
     given = upgrade_given(options)
-    config = upgrade_stored(stored or {})
+    given |= {
+        name: listed(given[name], single, name, example)
+        for name, (single, example) in _LISTS.items()
+        if given.get(name) is not None
+    }
+    config = {**READ_BY_0_2, **upgrade_stored(stored)} if stored else {}
     config["data"], space = resolve_space(given, config)
     config["model"] = chosen_model(given, config)
     for name in ("data", "model", "space", "recipe_space", "fix"):
@@ -156,7 +188,7 @@ def _resolve_bounds(given: dict[str, Any], config: dict[str, Any], space: Space)
     pool = given.pop("pool_bounds", None) or config.get("pool_bounds")
     if pool is None and space.pool:
         pool = Budget(space.pool).text()
-    config["pool_bounds"] = pool and _text(pool, known)
+    config["pool_bounds"] = pool and _text(pool, known, "pool_bounds")
     budgets = given.pop("budgets", None) or config.get("budgets") or [Budget(b).text() for b in space.budgets]
     if not budgets:
         raise UserError(f"space {space.name} has no budgets; give `budgets`, as in macs=50M")
@@ -166,9 +198,9 @@ def _resolve_bounds(given: dict[str, Any], config: dict[str, Any], space: Space)
         raise UserError(f"budget {bounded[0]} {NO_TABLE}")
 
 
-def _text(budget: str | Budget, known: Sequence[str]) -> str:
+def _text(budget: str | Budget, known: Sequence[str], field: str = "budget") -> str:
     """Return the canonical text of a budget."""
-    return Budget.parse(budget if isinstance(budget, str) else budget.text(), known).text()
+    return Budget.parse(budget if isinstance(budget, str) else budget.text(), known, field).text()
 
 
 def resolve_space(given: Mapping[str, Any], stored: Mapping[str, Any] | None = None) -> tuple[str, Space]:
@@ -189,8 +221,11 @@ def resolve_space(given: Mapping[str, Any], stored: Mapping[str, Any] | None = N
         space = Space.from_dict(stored["space"])
     if "recipe_space" in given:
         space = with_recipe_space(space, str(given["recipe_space"]))
+    fixed = given.get("fix") or {}
+    if not isinstance(fixed, Mapping):
+        raise UserError(f"fix is {fixed!r}; give values by field, as in {{'resolution': 64}}")
     if model := chosen_model(given, stored):
-        return data.text, recipe_space(space, model, given.get("fix") or {})
+        return data.text, recipe_space(space, model, fixed)
     if not space.stages:
         raise UserError(f"space {space.name} has no stages to build networks from; a run needs them")
-    return data.text, space.fix(given.get("fix") or {})
+    return data.text, space.fix(fixed)

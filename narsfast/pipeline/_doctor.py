@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from narsfast import __version__
+from narsfast.common.threads import usable_cores
 
 _DALI = ("nvidia-dali-cuda130", "nvidia-dali-cuda120")
 """The distributions of DALI, for CUDA 13 and 12; both also run without a GPU."""
@@ -50,7 +51,7 @@ def examine() -> dict[str, Any]:
         "isa": _native.isa(),
         "isas": _native.isas(),
         "threads": torch.get_num_threads(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": usable_cores(),
         "omp_num_threads": os.environ.get("OMP_NUM_THREADS"),
         "openmp": _openmp_runtimes(),
         "torch": str(torch.__version__),

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from narsfast.common.trial import Trial
 from narsfast.errors import UserError
-from narsfast.runs import Family, FoundCandidate, TeacherChoice
+from narsfast.runs import Family, FoundCandidate, TeacherChoice, passed_over
 from narsfast.training import TrialTask
 
 from ._config import LARGEST
@@ -65,6 +65,15 @@ def select_final(family: Family, finals: Mapping[str, Trial], images: int) -> Fo
     elif again.outcome != "ok" or again.curve[-1] < reached:
         return wanted
     return next(found for found in candidates if found.id == best.candidate)
+
+
+def tell_passed_over(
+    search: Search, families: Iterable[Family], chosen: Mapping[str, FoundCandidate]
+) -> None:
+    """Log for each budget which better predicted candidates its network replaces, and why."""
+    for family in families:
+        for passed in passed_over(search.store, family, chosen[family.budget].id):
+            _log.warning("budget %s: %s", family.label, passed.sentence())
 
 
 def standard_error(accuracy: float, images: int) -> float:

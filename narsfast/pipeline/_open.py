@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import logging
-import os
-import platform
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from narsfast import __version__, _native
-from narsfast.arch import create_model, reference_version
+from narsfast.arch import create_model
 from narsfast.common.differences import differences
+from narsfast.common.files import output_path
 from narsfast.common.progress import Progress, silent
-from narsfast.common.version import trains_alike
+from narsfast.common.threads import usable_cores
 from narsfast.cost import LatencyTable
-from narsfast.data import DataSource, as_dataset, loader_version, resolve_loader, save_dataset, shared_data
+from narsfast.data import as_dataset, save_dataset, shared_data
 from narsfast.errors import UserError
-from narsfast.runs import RunStore
-from narsfast.space import Space
-from narsfast.training import CHECKPOINT_FILE, check_optimizers
+from narsfast.runs import RunStore, forget_failed
+from narsfast.training import CHECKPOINT_FILE
 
 from ._config import RunConfig, is_reference, resolve_config
+from ._data import largest_resolution, refuse_inside, run_data, same_place
+from ._environment import check_environment
 from ._own import Own
+from ._resume import Resume
 from ._search import Search
 
 _log = logging.getLogger("narsfast.run")
@@ -41,6 +41,7 @@ def open_search(
     workers: int | None = None,
     progress: Progress = silent,
     own: Own | None = None,
+    resume: Resume | None = None,
 ) -> Search:
     """Open a run directory for writing: a new one, or one that is resumed.
 
@@ -51,28 +52,44 @@ def open_search(
             GPUs one for as many GPUs as a trial takes.
         progress: Told of every long stage.
         own: What the user brings.
+        resume: What may be otherwise where the run is resumed; None is nothing.
 
     Raises:
         UserError: Another process writes to the run, or the run was made with other options.
     """
-    out, own = Path(out), own or Own()
+    out, own, resume = output_path(out), own or Own(), resume or Resume()
     stored = RunStore.stored_config(out)
     if stored is None and options is None:
         raise UserError(f"run: {out} is no run directory; `narsfast run` makes one")
-    config = _resolved(out, options, stored, own)
+    if resume.moved_to is None or stored is None:
+        config = _resolved(out, options, stored, own)
+    else:
+        config = resolve_config({"data": str(resume.moved_to)}, stored)
+    if stored is None and own.data is None:
+        refuse_inside(out, config.data)
     _check_own_statistics(out, config, own)
     _check_networks(config, stored)
     growing = ("baselines",) if stored is None or _has_finals(out) else ("baselines", *_TEACHING)
-    run = RunStore.open(out, config.to_stored(), growing=growing)
+    placed = config.to_stored()
+    if stored is not None and _has_batches(out):
+        placed["data"] = stored.get(
+            "data", placed["data"]
+        )  # until it is known that it is the same data in another place
+    run = RunStore.open(out, placed, growing=growing)
     try:
+        if not same_place(run.config["data"], config.data):
+            run_data(run, config)
+            run.change_option("data", config.data)
         if stored is not None and any(stored.get(key) != run.config[key] for key in _TEACHING):
             _forget_teacher(run)
         if own.data is not None:
             _keep_data(run, config, own.data)
-        _check_environment(run, config)
+        if resume.retry_failed:
+            _retry_failed(run)
+        check_environment(run, config, accept=resume.accept_environment)
         if options and options.get("latency"):
             run.facts.latency = LatencyTable.read(options["latency"]).model_dump(mode="json")
-    except UserError:
+    except BaseException:
         run.close()
         raise
     return Search(run, workers or _default_workers(config), progress, own)
@@ -83,7 +100,7 @@ def _resolved(
 ) -> RunConfig:
     """Complete the options; a run that has trained nothing has only those that are given now."""
     if stored is not None and not options:
-        return resolve_config({}, stored)
+        return resolve_config(_moved_with_the_run(out, stored), stored)
     given = {**(options or {}), **_options_of(own, out)}
     config = resolve_config(given, stored)
     if stored is None or _has_batches(out):
@@ -97,6 +114,12 @@ def _resolved(
             out,
         )
     return anew
+
+
+def _moved_with_the_run(out: Path, stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Return where the data lies that a run holds itself, if the run was moved."""
+    here, there = out / _DATA_FILE, Path(stored.get("data", ""))
+    return {"data": str(here)} if there.name == _DATA_FILE and not there.exists() and here.exists() else {}
 
 
 def _check_own_statistics(out: Path, config: RunConfig, own: Own) -> None:
@@ -137,12 +160,11 @@ def _keep_data(run: RunStore, config: RunConfig, data: Any) -> None:
     Raises:
         UserError: It is not what the run was created with.
     """
-    file = Path(config.data)
-    resolution = max(int(value) for value in Space.from_dict(config.space).values("resolution"))
-    given = as_dataset(data, resolution=resolution, mirror=config.mirror)
+    file, resolution = Path(config.data), largest_resolution(config)
+    given = as_dataset(data, resolution=resolution, mirror=config.mirror, bit_depth=config.bit_depth)
     if file.exists() and run.batches():
         stored = shared_data(config.data, resolution, config.mirror)
-        if different := differences(stored.fingerprint(), given.fingerprint()):
+        if different := [*differences(stored.fingerprint(), given.fingerprint()), *stored.differing(given)]:
             raise UserError(
                 f"data: it is not what {run.path} was created with: {'; '.join(different)}; give that data, or start "
                 "another run"
@@ -163,53 +185,17 @@ def _forget_teacher(run: RunStore) -> None:
         checkpoint.unlink()
 
 
+def _retry_failed(run: RunStore) -> None:
+    """Forget trainings that did not end well, and say which."""
+    forgotten = [f"{candidate} ({outcome.replace('_', ' ')})" for _, candidate, outcome in forget_failed(run)]
+    _log.warning("tried again: %s", ", ".join(forgotten) or "nothing, as no training of the run failed")
+
+
 def _has_batches(out: Path) -> bool:
     with RunStore.read(out) as run:
         return bool(run.batches())
 
 
-def _check_environment(run: RunStore, config: RunConfig) -> None:
-    """Store what trainings depend on, or refuse to go on where it differs; a run with nothing left to train is let in.
-
-    What each ``auto`` of the settings stands for is part of it.
-    """
-    tested = {result.model for result in run.facts.baselines or ()}
-    if run.facts.stage == "done" and tested >= set(config.baselines):
-        return
-    source = DataSource.parse(config.data)
-    source.check()  # said before anything about how it would be read
-    resolved = config.trainer.resolved(source)
-    if "optimizer" in config.space["recipe"]:
-        optimizers = Space.from_dict(config.space).values("optimizer")
-        check_optimizers([str(name) for name in optimizers], resolved.optim_backend)
-    here = {
-        "narsfast": __version__,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "instruction_set": _native.isa(),
-        "loader_version": loader_version(resolve_loader(resolved.loader, source)),
-        **{name: value for name, value in resolved if value != getattr(config, name)},
-    }
-    if model := run.config.get("model"):
-        here["model"] = reference_version(model)
-    stored = run.facts.versions
-    if stored is None:
-        run.facts.versions = here
-        return
-    if "model" in here and not run.batches():
-        stored = {**stored, "model": here["model"]}  # nothing is trained yet: the file may be changed
-        run.facts.versions = stored
-    if trains_alike(str(stored["narsfast"]), __version__):
-        here["narsfast"] = stored["narsfast"]
-    if different := differences(stored, here):
-        raise UserError(
-            f"run: {run.path} was started in another environment: {'; '.join(different)}; resume it there, or start "
-            "another run"
-        )
-
-
 def _default_workers(config: RunConfig) -> int:
-    cores = len(os.sched_getaffinity(0))
-    units = torch.cuda.device_count() if config.device == "cuda" else cores
+    units = torch.cuda.device_count() if config.device == "cuda" else usable_cores()
     return max(1, units // config.processes_per_trial)

@@ -61,14 +61,12 @@ def baseline_task(search: Search, reference: str) -> TrialTask:
         candidate=reference,
         network=NetworkSpec(reference, baseline_resolution(search)),
         recipe=STANDARD_RECIPE.model_dump(mode="json"),
-        data=search.config.data,
         epochs=epochs,
         schedule_epochs=epochs,
         seed=search.seed("baseline", reference),
         settings=search.trainer,
         output=str(search.store.path / baseline_folder(reference)),
-        data_resolution=search.resolution,
-        mirror=search.config.mirror,
+        **search.task_data(),
     )
 
 

@@ -13,6 +13,7 @@ from torch import nn
 
 from narsfast.arch import Definition, NetworkSpec, definition_of
 from narsfast.common.candidate import Candidate, Value
+from narsfast.common.files import output_path
 from narsfast.common.progress import Progress, silent
 from narsfast.common.trial import Outcome
 from narsfast.cost import Budget
@@ -99,15 +100,15 @@ class FoundNetwork:
     by_class: ClassResults | None = None
     directory: Path | None = None
 
-    def load(self) -> nn.Module:
-        """Return the trained network on the CPU, in evaluation mode.
+    def load(self, *, ops: str = "fused", run_code: bool = False) -> nn.Module:
+        """Return the trained network on the CPU, in evaluation mode; arguments and errors as for `narsfast.load`.
 
         Raises:
             UserError: It is not emitted yet.
         """
         if self.directory is None:
             raise UserError(f"budget {self.budget}: its network is not emitted yet; let the run end")
-        return load(self.directory)
+        return load(self.directory, ops=ops, run_code=run_code)
 
 
 class Run:
@@ -126,7 +127,7 @@ class Run:
     """
 
     def __init__(self, path: str | Path, progress: Progress = silent, own: Own | None = None) -> None:
-        self.path = Path(path)
+        self.path = output_path(path)
         self._progress = progress
         self._own = own or Own()
         self._ask_tell: tuple[Any, AskTell] | None = None
@@ -166,7 +167,7 @@ class Run:
     def config(self) -> RunConfig:
         """The options of the run, completed."""
         with self._read() as store:
-            return RunConfig.model_validate(store.config)
+            return RunConfig.of_stored(store.config)
 
     @cached_property
     def space(self) -> Space:

@@ -9,7 +9,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
-from narsfast.common.options import Correlation, Device, LoaderChoice, OpsName, OptimBackend, PrecisionName
+from narsfast.common.options import (
+    BitDepth,
+    Correlation,
+    Device,
+    Layout,
+    LoaderChoice,
+    OpsName,
+    OptimBackend,
+    PrecisionName,
+)
 from narsfast.cost import Budget
 
 
@@ -22,6 +31,9 @@ class RunOptions(TypedDict, total=False):
     pool_bounds: Budget | str | None
     latency: str | Path | None
     mirror: bool | None
+    layout: Layout | None
+    orient: bool | None
+    bit_depth: BitDepth | int | None
     pool_size: int | None
     trials_per_batch: int | None
     iterations: int | None

@@ -5,18 +5,18 @@ from __future__ import annotations
 from functools import cached_property
 
 from narsfast.arch import NetworkSpec, definition_of
-from narsfast.common.differences import differences
 from narsfast.common.progress import Progress, silent
 from narsfast.common.seeds import derive_seed
 from narsfast.cost import LATENCY, STATISTICS, Budget, Counter, LatencyTable, named
-from narsfast.data import Dataset, shared_data
+from narsfast.data import Dataset
 from narsfast.errors import UserError
 from narsfast.runs import Executor, InProcess, Processes, RunStore
 from narsfast.search import ExtendedCounter, Pool, sample_pool
 from narsfast.space import Candidate, Genes, Space
-from narsfast.training import TrainerSettings, TrialTask
+from narsfast.training import TaskData, TrainerSettings, TrialTask
 
 from ._config import RunConfig
+from ._data import CONTENT_FILE, largest_resolution, run_data
 from ._own import Own
 from ._recipe_search import network_statistics
 
@@ -35,7 +35,7 @@ class Search:
         self, store: RunStore, workers: int = 1, progress: Progress = silent, own: Own | None = None
     ) -> None:
         self.store = store
-        self.config = RunConfig.model_validate(store.config)
+        self.config = RunConfig.of_stored(store.config)
         self.progress = progress
         self.own = own or Own()
         self._workers = workers
@@ -77,22 +77,12 @@ class Search:
         Raises:
             UserError: They are not those that the run was created with.
         """
-        data = shared_data(self.config.data, self.resolution, self.config.mirror)
-        found = data.fingerprint()
-        stored = self.store.facts.data
-        if stored is None:
-            self.store.facts.data = found
-        elif stored != found:
-            different = "; ".join(differences(stored, found))
-            raise UserError(
-                f"data: {self.config.data} has changed since the run was started: {different}; start another run"
-            )
-        return data
+        return run_data(self.store, self.config)
 
     @cached_property
     def resolution(self) -> int:
         """The largest resolution of the space, in pixels."""
-        return max(int(value) for value in self.space.values("resolution"))
+        return largest_resolution(self.config)
 
     @cached_property
     def counter(self) -> Counter | ExtendedCounter:
@@ -115,9 +105,9 @@ class Search:
         }
         return ExtendedCounter(counter, functions)
 
-    def budget(self, text: str) -> Budget:
-        """Read a budget, whose bounds may be on the user's own statistics too."""
-        return Budget.parse(text, (*STATISTICS, LATENCY, *self.config.extra_statistics))
+    def budget(self, text: str, field: str = "budget") -> Budget:
+        """Read a budget, whose bounds may be on the user's own statistics too; `field` is its name in messages."""
+        return Budget.parse(text, (*STATISTICS, LATENCY, *self.config.extra_statistics), field)
 
     @cached_property
     def model_statistics(self) -> dict[str, int]:
@@ -170,15 +160,25 @@ class Search:
             candidate=candidate.id,
             network=network,
             recipe=candidate.recipe,
-            data=self.config.data,
             epochs=epochs,
             schedule_epochs=schedule_epochs,
             seed=self.seed(purpose, candidate.id),
             settings=self.trainer,
             output=output,
-            data_resolution=self.resolution,
-            mirror=self.config.mirror,
+            **self.task_data(),
         )
+
+    def task_data(self) -> TaskData:
+        """Return what a training is told of the data."""
+        content = self.data.content
+        return {
+            "data": self.config.data,
+            "data_resolution": self.resolution,
+            "mirror": self.config.mirror,
+            "folder_options": self.config.folder_options,
+            "content": None if content is None else content.fingerprint,
+            "known": str(self.store.path.absolute() / CONTENT_FILE),
+        }
 
     def _network(self, candidate: Candidate) -> NetworkSpec:
         if self.config.model is not None:

@@ -7,12 +7,15 @@ emit.
 
 from __future__ import annotations
 
+import logging
 import math
-import re
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from narsfast.common.listed import listed
+from narsfast.common.machine import persistently
 from narsfast.common.progress import Progress, silent
 from narsfast.common.trial import Trial
 from narsfast.cost import Budget
@@ -20,10 +23,10 @@ from narsfast.data import batches
 from narsfast.emit import Measurements, describe_data
 from narsfast.emit import emit as emit_network
 from narsfast.errors import UserError
-from narsfast.predictor import Predictor, load_predictor, save_predictor
+from narsfast.predictor import DamagedPredictorError, Predictor, load_predictor, save_predictor
 from narsfast.predictor import pretrain as pretrain_predictor
 from narsfast.report import write_report
-from narsfast.runs import Family, FoundCandidate, Result
+from narsfast.runs import Family, FoundCandidate, Result, forget_unpicked, passed_over
 from narsfast.search import IterativeOptimization
 from narsfast.search import evolve as evolve_candidates
 from narsfast.search import pareto as pareto_front
@@ -32,18 +35,18 @@ from narsfast.training import effective_backend
 
 from ._checks import check_budget, check_model, inside_pool, refuse_front, wanted_budgets
 from ._class_results import store_class_results
-from ._families import (
-    family_of,
-    found_candidates,
-    trained_genes,
-)
+from ._families import family_of, found_candidates, trained_genes
 from ._final_test import final_test
-from ._finals import final_task, first_to_train, select_final
+from ._finals import final_task, first_to_train, select_final, tell_passed_over
+from ._folders import family_folders
 from ._open import open_search
 from ._reference_networks import baseline_task, test_baselines
+from ._resume import Resume
 from ._search import Search
 from ._teacher import check_teacher, describe_teacher, teacher_task
 from ._trials import evaluate_batch, run_tasks, store_fits
+
+_log = logging.getLogger("narsfast.run")
 
 _AFTER_OPTIMIZE = ("evolve", "train", "emit", "done")  # stages of a run whose predictor is final
 
@@ -53,13 +56,14 @@ def run(
     options: Mapping[str, Any] | None = None,
     workers: int | None = None,
     progress: Progress = silent,
+    resume: Resume | None = None,
 ) -> list[Result]:
     """Run every stage; arguments as in `open_search`.
 
     Returns:
         One result per budget, in the order of the budgets.
     """
-    with open_search(out, options, workers, progress) as search:
+    with open_search(out, options, workers, progress, resume=resume) as search:
         pretrain(search)
         optimize(search)
         evolve(search)
@@ -69,11 +73,12 @@ def run(
 
 def pretrain(search: Search) -> Predictor:
     """Sample the pool (Algorithm 1, step 2) and pretrain the predictor on the pool's statistics."""
-    folder = search.store.path / "pretrained"
     check_model(search)
-    if search.store.facts.predictor_pretraining is not None:
-        return load_predictor(folder, search.space, search.counter)
-    search.store.facts.stage = "pretrain"
+    known = search.store.facts.predictor_pretraining is not None
+    if known and (stored := _stored_predictor(search, "pretrained")) is not None:
+        return stored
+    if not known:
+        search.store.facts.stage = "pretrain"
     pool = search.pool
     for text in search.config.budgets:
         check_budget(search, search.budget(text), pool)
@@ -85,10 +90,23 @@ def pretrain(search: Search) -> Predictor:
         members=search.config.ensemble_members,
         progress=search.progress,
     )
-    save_predictor(predictor, folder)
-    search.store.facts.chance = search.data.chance
-    search.store.facts.predictor_pretraining = predictor.pretraining.to_dict()
+    persistently(lambda: save_predictor(predictor, search.store.path / "pretrained"), "saving the predictor")
+    if not known:
+        search.store.facts.chance = search.data.chance
+        search.store.facts.predictor_pretraining = predictor.pretraining.to_dict()
     return predictor
+
+
+def _stored_predictor(search: Search, name: str) -> Predictor | None:
+    """Load a predictor of the run; None, which is logged, where its files are lost or damaged.
+
+    It is computed again from what the database holds, with the same outcome.
+    """
+    try:
+        return load_predictor(search.store.path / name, search.space, search.counter)
+    except DamagedPredictorError as error:
+        _log.warning("%s; it is computed again from the run's database", error)
+        return None
 
 
 def optimize(search: Search) -> Predictor:
@@ -97,7 +115,9 @@ def optimize(search: Search) -> Predictor:
     Trials that the run already holds are not trained again.
     """
     if search.store.facts.stage in _AFTER_OPTIMIZE:
-        return load_predictor(search.store.path / "predictor", search.space, search.counter)
+        stored = _stored_predictor(search, "predictor")
+        if stored is not None:
+            return stored
     steps = start_optimization(search)
     while (batch := steps.next()) is not None:
         steps.learn(evaluate_batch(search, batch))
@@ -128,13 +148,14 @@ def start_optimization(search: Search) -> IterativeOptimization:
 def finish_optimization(search: Search, steps: IterativeOptimization) -> Predictor:
     """Keep the predictor of an Algorithm 1 that has learned all its batches."""
     predictor = steps.outcome().predictor
+    persistently(lambda: save_predictor(predictor, search.store.path / "predictor"), "saving the predictor")
     if search.store.facts.stage not in _AFTER_OPTIMIZE:
-        save_predictor(predictor, search.store.path / "predictor")
+        persistently(lambda: forget_unpicked(search.store), "writing to the run")
         search.store.facts.stage = "evolve"
     return predictor
 
 
-def evolve(search: Search, added: Sequence[str] = ()) -> list[Family]:
+def evolve(search: Search, added: Sequence[str] | str = ()) -> list[Family]:
     """Search the best candidates of every budget on the predictor (Algorithm 2).
 
     Args:
@@ -144,10 +165,12 @@ def evolve(search: Search, added: Sequence[str] = ()) -> list[Family]:
     Returns:
         One family per budget.
     """
+    added = listed(added, str, "budgets", "macs=50M")
     wanted_budgets(search, (*search.config.budgets, *added))  # a wrong one is said before anything is trained
     predictor = optimize(search)
     known = {family.budget: family for family in search.store.facts.families or ()}
-    wanted = wanted_budgets(search, (*search.config.budgets, *known, *added))
+    further = search.store.facts.further_budgets or ()
+    wanted = wanted_budgets(search, (*search.config.budgets, *known, *further, *added))
     missing = {text: budget for text, budget in wanted.items() if text not in known}
     if missing:
         pool = search.pool
@@ -182,8 +205,12 @@ def pareto(search: Search, statistics: Sequence[str], between: str | None = None
         The front's candidates, by the first statistic.
     """
     refuse_front(search, statistics)
-    bounds = f"{statistics[0]}={between}" if between else search.config.pool_bounds
-    budget = search.budget(bounds) if bounds else Budget({statistics[0]: (0.0, math.inf)})
+    if between:
+        budget = search.budget(f"{statistics[0]}={between}", "between")
+    elif search.config.pool_bounds:
+        budget = search.budget(search.config.pool_bounds)
+    else:
+        budget = Budget({statistics[0]: (0.0, math.inf)})
     predictor = optimize(search)
     pool = search.pool
     search.progress("pareto", 0, 1)
@@ -221,6 +248,7 @@ def train(search: Search) -> dict[str, Trial]:
         now = first_to_train(search, wanted)
         if wanted.keys() <= finals.keys():
             break
+        tell_passed_over(search, families, chosen)
         search.store.facts.finals_expected = len(wanted.keys() | finals.keys())
         tasks = [final_task(search, found) for found in now.values()]
         finals |= {trial.candidate: trial for trial in run_tasks(search, tasks, "final", "train")}
@@ -242,17 +270,19 @@ def emit(search: Search) -> list[Result]:
     search.end_workers()
     families = evolve(search)
     known = {result.budget: result for result in search.store.results()}
+    written = {family.budget: known[family.label].directory for family in families if family.label in known}
+    folders = family_folders([family.budget for family in families], written)
     for index, family in enumerate(families):
         search.progress("test and emit", index, len(families))
         if family.label not in known:
-            result = _emit_family(search, family, trials[family.budget])
-            search.store.add_result(result)
-            known[result.budget] = result
+            known[family.label] = _emit_family(search, family, trials[family.budget], folders[family.budget])
+            search.store.add_result(known[family.label])
     search.progress("test and emit", len(families), len(families))
     if search.config.baselines:
         test_baselines(search)
     search.store.facts.stage = "done"
-    write_report(search.store, search.store.path / "report.html")
+    page = search.store.path / "report.html"
+    persistently(lambda: write_report(search.store, page), "writing the report")
     return [known[family.label] for family in families]
 
 
@@ -268,7 +298,7 @@ def _train_teacher(search: Search) -> None:
             )
 
 
-def _emit_family(search: Search, family: Family, trial: Trial) -> Result:
+def _emit_family(search: Search, family: Family, trial: Trial, directory: Path) -> Result:
     """Test the network of one budget and write its folder."""
     best = next(found for found in family.candidates if found.id == trial.candidate)
     task = search.task(best.candidate, trial.epochs, trial.epochs, "final")
@@ -276,28 +306,32 @@ def _emit_family(search: Search, family: Family, trial: Trial) -> Result:
     data = search.data
     tested = final_test(task, data)
     store_class_results(search.store, trial.candidate, tested.by_class)
-    directory = Path("family") / re.sub(r"[^A-Za-z0-9.]+", "-", family.budget)
-    emit_network(
-        search.store.path / directory,
-        tested.network,
-        recipe,
-        describe_data(data),
-        Measurements(
-            budget=family.label,
-            statistics=best.statistics,
-            predicted=best.predicted,
-            validation=trial.curve[-1],
-            test=tested.accuracy,
-            by_class=tested.by_class,
-            epochs=trial.epochs,
-            seed=task.seed,
-            candidate=trial.candidate,
-            seconds=trial.seconds,
-            optim_backend=effective_backend(recipe.optimizer, search.trainer.optim_backend),
-            distillation=describe_teacher(search, trial.candidate),
+    found = Measurements(
+        budget=family.label,
+        statistics=best.statistics,
+        predicted=best.predicted,
+        validation=trial.curve[-1],
+        test=tested.accuracy,
+        by_class=tested.by_class,
+        epochs=trial.epochs,
+        seed=task.seed,
+        candidate=trial.candidate,
+        seconds=trial.seconds,
+        optim_backend=effective_backend(recipe.optimizer, search.trainer.optim_backend),
+        distillation=describe_teacher(search, trial.candidate),
+        passed_over=tuple(asdict(passed) for passed in passed_over(search.store, family, trial.candidate)),
+    )
+    persistently(
+        lambda: emit_network(
+            search.store.path / directory,
+            tested.network,
+            recipe,
+            describe_data(data),
+            found,
+            test_batches=batches(data.test, task.network.resolution, 128),
+            given=None if search.config.model is None else task.network,
         ),
-        test_batches=batches(data.test, task.network.resolution, 128),
-        given=None if search.config.model is None else task.network,
+        f"writing {directory}",
     )
     return Result(
         budget=family.label,

@@ -23,10 +23,10 @@ from narsfast.arch import (
     resolve_definition,
     unsupported_recipe_fields,
 )
-from narsfast.common.files import expanded, replacing_directory
+from narsfast.common.files import expanded, output_path, replacing_directory
 from narsfast.common.progress import Progress, silent
 from narsfast.cost import STATISTICS, LatencyTable, count_definitions, scale
-from narsfast.data import DIGITS, batches, shared_data
+from narsfast.data import DIGITS, FolderOptions, batches, shared_data
 from narsfast.emit import (
     GIVEN,
     Measurements,
@@ -45,6 +45,7 @@ from narsfast.training import (
 )
 
 from ._config import resolve_space
+from ._data import refuse_inside
 from ._final_test import final_test
 from ._recipe_search import network_statistics
 from ._start import EmittedStart, read_start
@@ -65,6 +66,9 @@ def train_with_recipe(
     epochs: int = 30,
     seed: int = 0,
     mirror: bool = True,
+    layout: str = "auto",
+    orient: bool = True,
+    bit_depth: str | int = "auto",
     settings: Mapping[str, Any] | None = None,
     progress: Progress = silent,
     start: EmittedStart | None = None,
@@ -79,11 +83,14 @@ def train_with_recipe(
         recipe: A recipe or its file.
         out: Folder that gets what `narsfast.emit.emit` writes of a network, and training.json; one that exists is
             replaced only where it holds a training.
-        data: ``digits``, a folder of images or a stored data set.
+        data: ``digits``, a folder of images, a table of labels or a stored data set.
         resolution: Side of the images, pixels; None is a definition's own.
         epochs: To train.
         seed: Of the training.
         mirror: Whether a mirrored image keeps its class.
+        layout: Which folders are splits, see `narsfast.data.FolderOptions`.
+        orient: Whether photos are turned as their EXIF data says.
+        bit_depth: Bits that gray images of more than 8 bits use.
         settings: Fields of `TrainerSettings`.
         progress: Told of the training.
         start: The emitted network of the model that it starts from (`fine_tune`); None is fresh weights.
@@ -99,7 +106,7 @@ def train_with_recipe(
     """
     if seed < 0:
         raise UserError(f"seed is {seed}; it must be at least 0")
-    model, target = absolute_reference(model), Path(out)
+    model, target = absolute_reference(model), output_path(out)
     _check_target(target, TRAINING_FILE)
     asked = recipe if isinstance(recipe, Recipe) else read_recipe(recipe)
     spec = NetworkSpec.of(model, resolution)
@@ -107,7 +114,9 @@ def train_with_recipe(
     for name, why in left_out.items():
         _log.warning("%s is left out of the recipe: %s %s", name, model, why)
     used = asked.model_copy(update=dict.fromkeys(left_out, 0.0))
-    dataset = shared_data(data, spec.resolution, mirror)
+    refuse_inside(target, data)
+    folder_options = FolderOptions(layout, orient, str(bit_depth))
+    dataset = shared_data(data, spec.resolution, mirror, folder_options)
     if start is not None:
         start.check(dataset)
     statistics = network_statistics(spec, dataset)
@@ -124,8 +133,10 @@ def train_with_recipe(
         output=str(unfinished),
         data_resolution=spec.resolution,
         mirror=mirror,
+        folder_options=folder_options,
         start=None if start is None else start.point,
     )
+    unfinished.mkdir(parents=True, exist_ok=True)  # a place that cannot be written to costs no training
     trial = run_trial(task, report=lambda share: progress("train", share, 1))
     if trial.outcome != "ok":
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -234,7 +245,7 @@ def scale_network(source: str, macs: str, out: str | Path) -> dict[str, Any]:
     Raises:
         UserError: The source or the number cannot be used.
     """
-    target, folder = Path(out), Path(source)
+    target, folder = output_path(out), expanded(source)
     _check_target(target, SCALED_FILE)
     in_chans, classes, padding, recipe = 3, 1000, check_padding("published"), None
     if folder.is_dir():

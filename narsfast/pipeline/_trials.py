@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Iterator, Sequence
 
+from narsfast.common import machine
 from narsfast.common.candidate import Candidate
 from narsfast.common.trial import Fit, Trial
-from narsfast.errors import UserError
+from narsfast.errors import MachineError, UserError
 from narsfast.runs import PickedCandidate, Purpose, run_trials
 from narsfast.search import PickedBatch
-from narsfast.training import TrialTask, run_trial
+from narsfast.training import TrialTask, remove_checkpoint, run_trial
 
 from ._own import Evaluate
 from ._search import Search
+
+_log = logging.getLogger("narsfast.machine")
 
 
 def evaluate_batch(search: Search, batch: PickedBatch) -> Iterator[Trial]:
@@ -56,31 +61,58 @@ def store_batch(search: Search, batch: PickedBatch) -> list[Candidate]:
 def _own_trials(
     search: Search, evaluate: Evaluate, candidates: Sequence[Candidate], epochs: int, stage: str
 ) -> Iterator[Trial]:
-    """Yield trials by the user's own trainer: those in the run first, then those trained now."""
+    """Yield trials by the user's own trainer: those in the run first, then those trained now.
+
+    One that was lost is no trial: it is asked for again.
+    """
     stored = {trial.candidate: trial for trial in search.store.trials("search")}
     missing = {candidate.id: candidate for candidate in candidates if candidate.id not in stored}
     yield from (stored[candidate.id] for candidate in candidates if candidate.id in stored)
     done = len(candidates) - len(missing)
     search.progress(stage, done, len(candidates))
-    for trial in evaluate(list(missing.values()), epochs) if missing else ():
-        if not isinstance(trial, Trial) or trial.candidate not in missing:
+    delays = iter(machine.RETRY_DELAYS)
+    while missing:
+        lost: dict[str, Trial] = {}
+        for trial in evaluate(list(missing.values()), epochs):
+            if not isinstance(trial, Trial) or trial.candidate not in missing or trial.candidate in lost:
+                raise UserError(
+                    f"evaluate gave {trial!r}; it should give one narsfast.Trial per candidate that it was asked for"
+                )
+            if trial.outcome == "lost":
+                lost[trial.candidate] = trial
+                continue
+            del missing[trial.candidate]
+            search.store.add_trial(trial, "search")
+            done += 1
+            search.progress(stage, done, len(candidates))
+            yield trial
+        if silent := [name for name in missing if name not in lost]:
             raise UserError(
-                f"evaluate gave {trial!r}; it should give one narsfast.Trial per candidate that it was asked for"
+                f"evaluate gave no trial of {', '.join(silent)}; it should give one per candidate"
             )
-        del missing[trial.candidate]
-        search.store.add_trial(trial, "search")
-        done += 1
-        search.progress(stage, done, len(candidates))
-        yield trial
-    if missing:
-        raise UserError(f"evaluate gave no trial of {', '.join(missing)}; it should give one per candidate")
+        if lost:
+            _wait_for(delays, next(iter(lost.values())))
+
+
+def _wait_for(delays: Iterator[float], lost: Trial) -> None:
+    """Wait before lost trainings of the user's trainer are asked for again.
+
+    Raises:
+        MachineError: That was done often enough.
+    """
+    what = f"evaluate lost the training of candidate {lost.candidate} ({lost.message})"
+    delay = next(delays, None)
+    if delay is None:
+        raise MachineError(what, "see to the machines that train", False)
+    _log.warning("%s; it is asked for again in %g s", what, delay)
+    time.sleep(delay)
 
 
 def run_tasks(search: Search, tasks: Sequence[TrialTask], purpose: Purpose, stage: str) -> Iterator[Trial]:
     """Yield trials of the tasks as they end: those in the run first, then those trained now."""
     stored = {trial.candidate: trial for trial in search.store.trials(purpose)}
-    open_tasks = [task for task in tasks if task.candidate not in stored]
-    shares = {task.candidate: 0.0 for task in open_tasks}
+    open_tasks = {task.candidate: task for task in tasks if task.candidate not in stored}
+    shares = dict.fromkeys(open_tasks, 0.0)
     done = len(tasks) - len(open_tasks)
 
     def report(task: TrialTask, share: float) -> None:
@@ -90,18 +122,20 @@ def run_tasks(search: Search, tasks: Sequence[TrialTask], purpose: Purpose, stag
     search.progress(stage, done, len(tasks))
     for task in tasks:
         if task.candidate in stored:
+            remove_checkpoint(task)
             yield stored[task.candidate]
     if not open_tasks:
         return
     for trial in run_trials(
         search.executor,
         run_trial,
-        open_tasks,
+        list(open_tasks.values()),
         timeout=search.config.trial_timeout,
         started=lambda task: search.store.started(task.candidate, purpose, task.epochs),
         report=report,
     ):
         search.store.add_trial(trial, purpose)
+        remove_checkpoint(open_tasks[trial.candidate])
         shares[trial.candidate] = 1.0
         search.progress(stage, done + sum(shares.values()), len(tasks))
         yield trial

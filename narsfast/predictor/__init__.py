@@ -4,7 +4,7 @@ from ._inputs import Statistics
 from ._predictor import Predictor, pretrain
 from ._pretraining import PretrainingReport, StatisticReport
 from ._regressors import compare_regressors
-from ._storage import load_predictor, save_predictor
+from ._storage import DamagedPredictorError, load_predictor, save_predictor
 from ._validation import UNCALIBRATED, CrossValidation, Deviation
 from ._weights import MIN_STATISTIC, PredictorWeights
 
@@ -12,6 +12,7 @@ __all__ = [
     "MIN_STATISTIC",
     "UNCALIBRATED",
     "CrossValidation",
+    "DamagedPredictorError",
     "Deviation",
     "Predictor",
     "PredictorWeights",

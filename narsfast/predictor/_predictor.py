@@ -145,9 +145,17 @@ class Predictor:
 
         Raises:
             RuntimeError: The predictor is not fitted.
+            UserError: A weight is not finite.
         """
         if self.fitted is None:
             raise RuntimeError("the predictor is not fitted; call fit first")
+        tensors = [tensor for layer in (*self.fitted.encoder, *self.fitted.head) for tensor in layer]
+        tensors += [self.fitted.center, self.fitted.scale]
+        tensors += [torch.from_numpy(self.scaling.mean), torch.from_numpy(self.scaling.std)]
+        if not all(tensor.isfinite().all() for tensor in tensors):
+            raise UserError(
+                "a weight of the predictor is not finite: its file is damaged, or its fit diverged; fit it again"
+            )
         recipe = order_columns(self.space, "recipe")
         return PredictorWeights(
             self.scaling.mean,

@@ -13,10 +13,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from narsfast.common.files import replacing, write_file
 from narsfast.cost import Counter
 from narsfast.errors import UserError
 from narsfast.space import Space
 
+from ._checks import check_predictor
 from ._fitting import Fitted
 from ._inputs import Scaling, Statistics
 from ._network import Layer
@@ -24,13 +26,21 @@ from ._predictor import Predictor
 from ._pretraining import PretrainingReport
 from ._validation import Deviation
 
+
+class DamagedPredictorError(UserError):
+    """The files of a predictor are not all there, or not as they were written."""
+
+
 WEIGHTS = "predictor.safetensors"
 SCHEMA = "predictor.json"
 FORMAT = 2
 
 
 def save_predictor(predictor: Predictor, directory: str | Path) -> None:
-    """Write ``predictor.safetensors`` and then ``predictor.json`` (the schema); create the directory if needed."""
+    """Write ``predictor.safetensors`` and then ``predictor.json`` (the schema); create the directory if needed.
+
+    Each file is on the disk before it gets its name.
+    """
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     tensors = {
@@ -45,7 +55,8 @@ def save_predictor(predictor: Predictor, directory: str | Path) -> None:
         tensors["fitted.scale"] = predictor.fitted.scale
         tensors |= _named("fitted.encoder", predictor.fitted.encoder)
         tensors |= _named("fitted.head", predictor.fitted.head)
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, directory / WEIGHTS)
+    with replacing(directory / WEIGHTS) as temporary:
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary)
     counter = predictor.counter if isinstance(predictor.counter, Counter) else None
     schema = {
         "format": FORMAT,
@@ -61,7 +72,7 @@ def save_predictor(predictor: Predictor, directory: str | Path) -> None:
         "trained": predictor.pretraining.trained,
         "validated": predictor.pretraining.validated,
     }
-    (directory / SCHEMA).write_text(json.dumps(schema, indent=2) + "\n")
+    write_file(directory / SCHEMA, json.dumps(schema, indent=2) + "\n")
 
 
 def load_predictor(directory: str | Path, space: Space, counter: Statistics | None = None) -> Predictor:
@@ -73,26 +84,40 @@ def load_predictor(directory: str | Path, space: Space, counter: Statistics | No
         counter: Counter of the statistics; by default a `narsfast.cost.Counter` like that of the predictor.
 
     Raises:
-        UserError: There is no predictor, it is for another space or other statistics, or it is damaged.
+        DamagedPredictorError: There is no predictor, or its files are damaged.
+        UserError: It is for another space or other statistics.
     """
     directory = Path(directory)
     schema, tensors = _read(directory)
     try:
-        return _assembled(schema, tensors, _checked_counter(directory, schema, space, counter))
-    except KeyError as error:
-        raise UserError(f"the predictor in {directory} lacks {error}; pretrain another") from error
+        predictor = _assembled(schema, tensors, _checked_counter(directory, schema, space, counter))
+        check_predictor(predictor)
+    except UserError:
+        raise
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        said = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
+        raise DamagedPredictorError(
+            f"the predictor in {directory} is damaged ({said}); pretrain another"
+        ) from error
+    return predictor
 
 
 def _read(directory: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
         schema = json.loads((directory / SCHEMA).read_text())
         tensors = load_file(directory / WEIGHTS)
-    except FileNotFoundError as error:
-        raise UserError(
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise DamagedPredictorError(
             f"{directory} does not contain a complete predictor ({error}); pretrain one"
         ) from error
-    except (ValueError, SafetensorError) as error:
-        raise UserError(f"the predictor in {directory} cannot be read ({error}); pretrain another") from error
+    except (OSError, ValueError, RecursionError, SafetensorError) as error:
+        raise DamagedPredictorError(
+            f"the predictor in {directory} cannot be read ({error}); pretrain another"
+        ) from error
+    if not isinstance(schema, dict):
+        raise DamagedPredictorError(
+            f"the predictor in {directory} cannot be read ({SCHEMA} is no JSON object); pretrain another"
+        )
     if schema.get("format") != FORMAT:
         raise UserError(
             f"the predictor in {directory} has format {schema.get('format')}; this version reads format {FORMAT}"

@@ -11,6 +11,7 @@ import numpy as np
 
 from narsfast.common.trial import Fit, Trial
 from narsfast.cost import LATENCY
+from narsfast.runs import all_passed_over
 
 from ._collect_classes import balanced_accuracies, classes_of
 from ._importance import field_importance
@@ -47,6 +48,7 @@ def collect(run: RunStore) -> dict[str, Any]:
         "name": run.path.name,
         "config": run.config,
         "versions": run.facts.versions or {},
+        "accepted": list(run.facts.accepted or ()),
         "chance": chance,
         "early_stop_epoch": early_stop_epoch,
         "label_epoch": label_epoch,
@@ -66,6 +68,9 @@ def collect(run: RunStore) -> dict[str, Any]:
         "by_class": classes_of(run),
         "teacher": None if run.facts.teacher is None else run.facts.teacher.to_dict(),
         "displaced": _replaced_by_trials(run),
+        "passed_over": {
+            label: [asdict(passed) for passed in found] for label, found in all_passed_over(run).items()
+        },
         "results": [
             {
                 "budget": result.budget,

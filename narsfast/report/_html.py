@@ -36,6 +36,11 @@ def link(target: str, text: str) -> Markup:
     return Markup(f'<a href="{escape(target)}">{escape(text)}</a>')
 
 
+def code(text: str) -> Markup:
+    """Return a piece of code or an id."""
+    return Markup(f"<code>{escape(text)}</code>")
+
+
 def table(
     head: Sequence[str],
     rows: Iterable[Sequence[object]],
@@ -60,7 +65,7 @@ def table(
 
     titles = "".join(cell("th", i, title) for i, title in enumerate(head))
     body = "\n".join(f"<tr>{''.join(cell('td', i, v) for i, v in enumerate(row))}</tr>" for row in rows)
-    name = f' id="{identifier}"' if identifier else ""
+    name = f' id="{escape(identifier)}"' if identifier else ""
     content = f"<thead><tr>{titles}</tr></thead><tbody>\n{body}\n</tbody>"
     return f'<div class="scroll"><table{name}>{content}</table></div>'
 

@@ -79,7 +79,11 @@ def results(data: Data, drawn: set[str], folder: Path, page: Path) -> str:
     ) + paragraph(
         "The prediction is for a training stopped at the early-stop epoch, on the validation split; validation and "
         "test are those of the full training. Validation is optimistic, as the search selected by it; the test split "
-        "was used once." + _replaced_text(data) + _baseline_text(data) + _teacher_text(data),
+        "was used once."
+        + _replaced_text(data)
+        + _passed_over_text(data)
+        + _baseline_text(data)
+        + _teacher_text(data),
         soft=True,
     )
 
@@ -105,6 +109,17 @@ def _replaced_text(data: Data) -> str:
     return (
         f" For {', '.join(data['displaced'])} the network that evolution found was worse after its full training than a "
         "trial of the search after a few epochs; the network and recipe of that trial take its place."
+    )
+
+
+def _passed_over_text(data: Data) -> str:
+    return "".join(
+        f" For {budget} candidate {row['candidate']} was predicted better ({number(row['predicted'], 2, ' %')}), and "
+        f"its full training ended as {row['outcome'].replace('_', ' ')}"
+        + (f" ({row['message']})" if row["message"] else "")
+        + "."
+        for budget, rows in data["passed_over"].items()
+        for row in rows
     )
 
 

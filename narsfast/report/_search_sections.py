@@ -8,7 +8,7 @@ from pathlib import Path
 from narsfast.cost import STATISTICS
 
 from ._figures import REGRESSORS
-from ._html import Markup, amount, figure, missing, number, paragraph, table
+from ._html import amount, code, figure, missing, number, paragraph, table
 from ._style import Data, batch_name
 
 
@@ -192,7 +192,7 @@ def trials(data: Data, drawn: set[str], folder: Path, page: Path) -> str:
     ordered: Sequence[Data] = sorted(data["trials"], key=lambda row: -(row["label"] or 0.0))
     rows = [
         (
-            Markup(f"<code>{row['candidate']}</code>"),
+            code(row["candidate"]),
             row["batch"] + 1,
             amount(row["macs"]),
             amount(row["params"]),

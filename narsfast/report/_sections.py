@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 
 from ._class_section import by_class
-from ._html import Markup, missing, table
+from ._html import code, missing, paragraph, table
 from ._results_section import macs, results
 from ._search_sections import batches, curves, importance, prediction, quality, trials
 from ._style import Data
@@ -18,7 +18,8 @@ def configuration(data: Data, drawn: set[str], folder: Path, page: Path) -> str:
     """Return the section on the configuration of the run and the versions of packages."""
     shown = {key: value for key, value in data["config"].items() if key != "space"}
     space = data["config"].get("space")
-    rows = [(key.replace("_", " "), Markup(f"<code>{_code(value)}</code>")) for key, value in shown.items()]
+    texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in shown.items()}
+    rows = [(key.replace("_", " "), code(text)) for key, text in texts.items()]
     parts = [table(("option", "value"), rows, identifier="configuration")]
     if space is not None:
         name = space.get("name", "unnamed") if isinstance(space, Mapping) else str(space)
@@ -29,13 +30,10 @@ def configuration(data: Data, drawn: set[str], folder: Path, page: Path) -> str:
     parts.append("<h3>Versions</h3>")
     if data["versions"]:
         parts.append(table(("what", "version"), list(data["versions"].items()), identifier="versions"))
+        parts += [paragraph(f"Accepted within the run: {change}.") for change in data["accepted"]]
     else:
         parts.append(missing("The run has not recorded versions."))
     return "".join(parts)
-
-
-def _code(value: object) -> str:
-    return escape(value if isinstance(value, str) else json.dumps(value))
 
 
 Section = Callable[[Data, set[str], Path, Path], str]

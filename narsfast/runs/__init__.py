@@ -4,8 +4,11 @@ from ._class_results import ClassCounts, ClassResults, ConfusedImage, Confusion
 from ._executor import Executor, Report, Task, TrialTimedOut, WorkerLost, run_trials
 from ._facts import BaselineResult, BestTrial, Fact, Facts, Family, FoundCandidate, TeacherChoice
 from ._in_process import InProcess
+from ._legible import legible
+from ._passed_over import PassedOver, all_passed_over, passed_over
 from ._processes import Processes
 from ._records import Batch, BatchState, InFlight, PickedCandidate, Purpose, Result, RunState
+from ._retry import forget_failed, forget_unpicked
 from ._store import RunConflict, RunStore
 
 __all__ = [
@@ -24,6 +27,7 @@ __all__ = [
     "FoundCandidate",
     "InFlight",
     "InProcess",
+    "PassedOver",
     "PickedCandidate",
     "Processes",
     "Purpose",
@@ -36,5 +40,10 @@ __all__ = [
     "TeacherChoice",
     "TrialTimedOut",
     "WorkerLost",
+    "all_passed_over",
+    "forget_failed",
+    "forget_unpicked",
+    "legible",
+    "passed_over",
     "run_trials",
 ]

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from narsfast.common.machine import machine_error
 from narsfast.errors import UserError
+
+from ._legible import damaged
 
 DATABASE_FILE = "run.db"
 VERSION = 2
@@ -40,44 +45,75 @@ _TABLES = (
 )
 
 
-def connect_for_writing(file: Path) -> sqlite3.Connection:
+def connect_for_writing(file: Path, locks: bool = True) -> sqlite3.Connection:
     """Open or create `file`: write-ahead log, every commit on the disk before it returns.
 
+    Args:
+        file: The database.
+        locks: Whether its disk has locks. Where not, the database has a journal in the place of the log, and readers
+            make copies.
+
     Raises:
+        MachineError: The disk is full, or out of reach.
         UserError: The file is no SQLite database.
     """
-    connection = _connect(file, "rwc")
     try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA foreign_keys = ON")
+        if locks:
+            return _configured(_connect(file, "rwc"), "PRAGMA journal_mode = WAL")
+        alone = _connect(file, "rwc&vfs=unix-none")
+        return _configured(alone, "PRAGMA locking_mode = EXCLUSIVE", "PRAGMA journal_mode = DELETE")
     except sqlite3.DatabaseError as error:
+        raise (machine_error(error, file.parent) or _not_a_run(file, error)) from error
+
+
+def _configured(connection: sqlite3.Connection, *pragmas: str) -> sqlite3.Connection:
+    """Set what holds for one connection; close it where that fails."""
+    try:
+        for pragma in (*pragmas, "PRAGMA synchronous = FULL", "PRAGMA foreign_keys = ON"):
+            connection.execute(pragma).fetchall()
+    except BaseException:
         connection.close()
-        raise _not_a_run(file, error) from error
+        raise
     return connection
 
 
-def connect_for_reading(file: Path) -> sqlite3.Connection:
+def connect_for_reading(file: Path, locks: bool = True) -> sqlite3.Connection:
     """Open `file` read only, while a driver writes, after it was killed, and from a read-only directory.
 
+    Args:
+        file: The database.
+        locks: Whether its disk has locks.
+
     Raises:
+        MachineError: It cannot be reached.
         UserError: The file is no SQLite database.
     """
     try:
+        if not locks:
+            return _read_into_memory(file)
         connection = _connect(file, "ro")
         try:
             connection.execute("SELECT count(*) FROM sqlite_master")
         except sqlite3.OperationalError:
-            # A directory that cannot be written to has no place for the shared index of a write-ahead log;
-            # without a log there is nothing in it either.
+            # A directory that cannot be written to has no place for the shared index of a write-ahead log.
             connection.close()
-            if file.with_name(file.name + "-wal").exists():
-                raise
-            connection = _connect(file, "ro&immutable=1")
-            connection.execute("SELECT count(*) FROM sqlite_master")
+            connection = _read_into_memory(file)
     except sqlite3.DatabaseError as error:
-        raise _not_a_run(file, error) from error
+        raise (machine_error(error, file.parent) or _not_a_run(file, error)) from error
     return connection
+
+
+def _read_into_memory(file: Path) -> sqlite3.Connection:
+    """Copy a database with its log or journal to where both can be used, and read it from there into memory."""
+    with tempfile.TemporaryDirectory(prefix="narsfast-") as folder:
+        for name in (file.name, f"{file.name}-wal", f"{file.name}-journal"):
+            if file.with_name(name).exists():
+                shutil.copyfile(file.with_name(name), Path(folder, name))
+        with closing(_connect(Path(folder, file.name), "rw&vfs=unix-none")) as copy:
+            copy.execute("PRAGMA locking_mode = EXCLUSIVE")  # without locks, a log is read in no other mode
+            memory = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+            copy.backup(memory)
+    return memory
 
 
 def initialize(connection: sqlite3.Connection, config: Mapping[str, Any]) -> None:
@@ -115,9 +151,12 @@ def is_initialized(connection: sqlite3.Connection, file: Path) -> bool:
     Raises:
         UserError: The tables are another program's or another version's.
     """
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    try:
+        (application,) = connection.execute("PRAGMA application_id").fetchone()
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.Error as error:
+        raise (machine_error(error, file.parent) or damaged(file, error)) from error
     if (application, version, tables) == (0, 0, 0):
         return False
     if application != _APPLICATION:

@@ -5,19 +5,22 @@ An executor holds nothing that matters: what it was given and has not yielded is
 
 from __future__ import annotations
 
+import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from typing import Any, Generic, Protocol, TypeVar
 
+from narsfast.common import machine
 from narsfast.common.trial import Outcome, Trial
-from narsfast.errors import UserError
+from narsfast.errors import MachineError, UserError
 
 Report = Callable[[float], None]
 """Is told how far a function is, as a fraction from 0 to 1."""
 
 _T = TypeVar("_T")
+_log = logging.getLogger("narsfast.machine")
 
 
 class WorkerLost(RuntimeError):  # noqa: N818
@@ -93,7 +96,10 @@ def run_trials(
     started: Callable[[_TaskT], None] | None = None,
     report: Callable[[_TaskT, float], None] | None = None,
 ) -> Iterator[Trial]:
-    """Train all candidates, yield each trial as it ends, and make a trial of every way to end.
+    """Train all candidates, and yield the trial of each as it ends, whatever its candidate made of it.
+
+    A training that the machine disturbed (a lost worker, a full disk, lack of memory) is no trial: after a pause it is
+    begun again, alone where it was disturbed before.
 
     Args:
         executor: Where the trainings run.
@@ -104,21 +110,81 @@ def run_trials(
         report: Called with a task and the fraction of it that is done; possibly from another thread.
 
     Raises:
+        MachineError: The machine disturbs a training again and again. All others have ended by then, or were
+            disturbed too.
         UserError: As raised by `function`; what the user must fix is no property of a candidate.
         CancelledError: The executor was shut down.
     """
-    watches = {}
-    for task in tasks:
-        watch = _Watch(task, started, report)
-        future = executor.submit(function, task, report=watch.report, timeout=timeout)
-        future.add_done_callback(watch.end)
-        watches[future] = watch
-    try:
-        for future in executor.as_completed(list(watches)):
-            yield _trial_of(watches[future], future)
-    finally:
-        for future in watches:
-            future.cancel()
+    fresh, disturbed = list(tasks), list[_TaskT]()
+    delays = iter(machine.RETRY_DELAYS)
+    while fresh or disturbed:
+        attempt = _Attempt(executor, fresh or disturbed[:1], timeout)
+        for trial in attempt.trials(function, started, report):
+            delays = iter(machine.RETRY_DELAYS)
+            yield trial
+        disturbed = [*(disturbed if fresh else disturbed[1:]), *attempt.disturbed]
+        fresh = attempt.untouched
+        if attempt.trouble is None:
+            continue
+        task, trouble = attempt.disturbed[0], attempt.trouble
+        delay = next(delays, None) if trouble.passing else None
+        if delay is None:
+            raise MachineError(
+                f"the training of candidate {task.candidate}: {trouble.what}", trouble.remedy, False
+            )
+        _log.warning(
+            "the training of candidate %s: %s; it is tried again in %g s", task.candidate, trouble.what, delay
+        )
+        time.sleep(delay)
+
+
+class _Attempt(Generic[_TaskT]):
+    """Trains tasks until all have ended, or until those under way have after the first that the machine disturbed.
+
+    Attributes:
+        trouble: The first disturbance; None where there was none.
+        disturbed: Tasks that were disturbed.
+        untouched: Tasks that did not begin.
+    """
+
+    def __init__(self, executor: Executor, tasks: Sequence[_TaskT], timeout: float | None) -> None:
+        self.trouble: MachineError | None = None
+        self.disturbed: list[_TaskT] = []
+        self.untouched: list[_TaskT] = []
+        self._executor = executor
+        self._tasks = tasks
+        self._timeout = timeout
+
+    def trials(
+        self,
+        function: Callable[..., Trial],
+        started: Callable[[_TaskT], None] | None,
+        report: Callable[[_TaskT, float], None] | None,
+    ) -> Iterator[Trial]:
+        """Yield the trials of those that were not disturbed."""
+        watches: dict[Future[Trial], _Watch[_TaskT]] = {}
+        for task in self._tasks:
+            watch = _Watch(task, started, report)
+            future = self._executor.submit(function, task, report=watch.report, timeout=self._timeout)
+            future.add_done_callback(watch.end)
+            watches[future] = watch
+        taken_back = set[Future[Trial]]()
+        try:
+            for future in self._executor.as_completed(list(watches)):
+                if future in taken_back:
+                    self.untouched.append(watches[future].task)
+                    continue
+                try:
+                    trial = _trial_of(watches[future], future)
+                except MachineError as trouble:
+                    self.trouble = self.trouble or trouble
+                    self.disturbed.append(watches[future].task)
+                    taken_back |= {other for other in watches if not other.done() and other.cancel()}
+                    continue
+                yield trial
+        finally:
+            for future in watches:
+                future.cancel()
 
 
 class _Watch(Generic[_TaskT]):
@@ -150,17 +216,26 @@ class _Watch(Generic[_TaskT]):
 
 
 def _trial_of(watch: _Watch[Any], future: Future[Trial]) -> Trial:
-    outcome: Outcome
+    """Return the trial of a future that has ended.
+
+    Raises:
+        MachineError: The machine disturbed it.
+        UserError: As raised by the function.
+        CancelledError: The executor was shut down.
+    """
     try:
         return future.result()
     except (UserError, CancelledError):
         raise
+    except WorkerLost as error:
+        raise MachineError(str(error), "use fewer `workers` if it was memory that ran out") from error
+    except TrialTimedOut as error:
+        outcome: Outcome = "timed_out"
+        message = str(error)
     except Exception as error:
-        if isinstance(error, WorkerLost):
-            outcome, message = "lost", str(error)
-        elif isinstance(error, TrialTimedOut):
-            outcome, message = "timed_out", str(error)
-        else:
-            outcome = "out_of_memory" if isinstance(error, MemoryError) else "failed"
-            message = " ".join(f"{type(error).__name__}: {error}".split())
+        trouble = machine.machine_error(error)
+        if trouble is not None:
+            raise trouble from error
+        outcome = "failed"
+        message = " ".join(f"{type(error).__name__}: {error}".split())
     return Trial(watch.task.candidate, (), outcome, watch.task.epochs, watch.seconds, message)

@@ -10,6 +10,7 @@ from narsfast.common.candidate import Candidate, Value
 from narsfast.common.trial import Fit, Outcome
 
 from ._class_results import ClassResults
+from ._legible import adapter, checked, legible
 
 Statistics = Mapping[str, int | float]
 """Statistics of one architecture by name."""
@@ -62,8 +63,8 @@ class FoundCandidate:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> FoundCandidate:
         """Read what `to_dict` wrote."""
-        candidate = Candidate(data["architecture"], data["recipe"])
-        return cls(candidate, data["predicted"], data["std"], data["statistics"])
+        candidate = {"architecture": data["architecture"], "recipe": data["recipe"]}
+        return checked(cls, {**data, "candidate": candidate})
 
 
 @dataclass(frozen=True)
@@ -112,14 +113,7 @@ class Family:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Family:
         """Read what `to_dict` wrote."""
-        best = data.get("best_trial")
-        return cls(
-            budget=data["budget"],
-            label=data["label"],
-            generations=data["generations"],
-            candidates=tuple(map(FoundCandidate.from_dict, data["candidates"])),
-            best_trial=None if best is None else BestTrial(**best),
-        )
+        return checked(cls, {**data, "candidates": tuple(map(FoundCandidate.from_dict, data["candidates"]))})
 
 
 @dataclass(frozen=True)
@@ -152,7 +146,7 @@ class BaselineResult:
         outcome: Of its training.
         message: One line on an outcome other than ``ok``.
         directory: Of its weights, relative to the run.
-        macs: multiply-adds, one image.
+        macs: Multiply-adds, one image.
         params: Number of parameters.
         validation: Accuracy in percent on the validation split.
         test: Accuracy in percent on the test split, measured once.
@@ -184,15 +178,18 @@ class Fact(Generic[_T]):
     """An attribute that lives in the store; None until it is set, and when it is set to None.
 
     Args:
-        decode: From JSON types.
+        kind: Its type, which what is read must be of.
+        decode: From JSON types; None is by pydantic.
         encode: To JSON types; None stores the value as it is.
     """
 
     def __init__(
         self,
+        kind: Any,
         decode: Callable[[Any], _T] | None = None,
         encode: Callable[[_T], Any] | None = None,
     ) -> None:
+        self._kind = kind
         self._decode = decode
         self._encode = encode
 
@@ -204,11 +201,20 @@ class Fact(Generic[_T]):
     @overload
     def __get__(self, facts: Facts, owner: type) -> _T | None: ...
     def __get__(self, facts: Facts | None, owner: type) -> Fact[_T] | _T | None:
-        """Read the fact."""
+        """Read the fact.
+
+        Raises:
+            UserError: It is damaged.
+        """
         if facts is None:
             return self
         stored = facts._store.fact(self._key)
-        return stored if stored is None or self._decode is None else self._decode(stored)
+        if stored is None:
+            return None
+        with legible(f"the fact {self._key} of the run"):
+            decoded = stored if self._decode is None else self._decode(stored)
+            found: _T = adapter(self._kind).validate_python(decoded)
+            return found
 
     def __set__(self, facts: Facts, value: _T | None) -> None:
         """Store the fact."""
@@ -223,8 +229,11 @@ class Facts:
     Attributes:
         stage: Which stage is to be done: pretrain, optimize, evolve, train, emit, done.
         data: What tells the data from other data (`narsfast.data.Dataset.fingerprint`).
+        content: Fingerprint of the files of the data (`narsfast.data.Content`); None where there are none, and of runs
+            of versions before it was stored.
         chance: Accuracy in percent of a constant guess on the validation split.
         versions: What trainings depend on: versions, machine, and what each ``auto`` stood for.
+        accepted: What the user accepted that changed in `versions` since.
         latency: The latency table in JSON types (`narsfast.cost.LatencyTable`).
         model_statistics: Of the one network whose recipe is searched.
         extra_statistics: Names of statistics that functions of the user count.
@@ -233,6 +242,7 @@ class Facts:
         early_stop_epoch: Epoch of all labels, 1-based.
         fits: Of the predictor, one per batch.
         families: What evolution found, one per budget.
+        further_budgets: Beside those of the configuration, where the families are to be found again.
         finals_expected: How many final trainings there will be.
         teacher: Of the final trainings.
         baseline_resolution: Side of the baselines' images, pixels.
@@ -241,32 +251,33 @@ class Facts:
             tested are not among them.
     """
 
-    stage = Fact[str]()
-    data = Fact[Mapping[str, Any]]()
-    chance = Fact[float]()
-    versions = Fact[Mapping[str, Any]]()
-    latency = Fact[Mapping[str, Any]]()
-    model_statistics = Fact[Statistics]()
-    extra_statistics = Fact[tuple[str, ...]](tuple)
-    predictor_pretraining = Fact[Mapping[str, Mapping[str, float]]]()
-    statistics = Fact[Mapping[str, Statistics]]()
-    early_stop_epoch = Fact[int]()
-    fits = Fact[tuple[Fit, ...]](
-        lambda rows: tuple(Fit(row["trials"], row["taus"]) for row in rows),
-        lambda fits: [asdict(fit) for fit in fits],
-    )
+    stage = Fact[str](str)
+    data = Fact[Mapping[str, Any]](Mapping[str, Any])
+    content = Fact[str](str)
+    chance = Fact[float](float)
+    versions = Fact[Mapping[str, Any]](Mapping[str, Any])
+    accepted = Fact[tuple[str, ...]](tuple[str, ...])
+    latency = Fact[Mapping[str, Any]](Mapping[str, Any])
+    model_statistics = Fact[Statistics](Statistics)
+    extra_statistics = Fact[tuple[str, ...]](tuple[str, ...])
+    predictor_pretraining = Fact[Mapping[str, Mapping[str, float]]](Mapping[str, Mapping[str, float]])
+    statistics = Fact[Mapping[str, Statistics]](Mapping[str, Statistics])
+    early_stop_epoch = Fact[int](int)
+    fits = Fact[tuple[Fit, ...]](tuple[Fit, ...], encode=lambda fits: [asdict(fit) for fit in fits])
     families = Fact[tuple[Family, ...]](
+        tuple[Family, ...],
         lambda rows: tuple(map(Family.from_dict, rows)),
         lambda families: [family.to_dict() for family in families],
     )
-    finals_expected = Fact[int]()
-    teacher = Fact[TeacherChoice](lambda row: TeacherChoice(**row), TeacherChoice.to_dict)
-    baseline_resolution = Fact[int]()
+    further_budgets = Fact[tuple[str, ...]](tuple[str, ...])
+    finals_expected = Fact[int](int)
+    teacher = Fact[TeacherChoice](TeacherChoice, encode=TeacherChoice.to_dict)
+    baseline_resolution = Fact[int](int)
     baselines = Fact[tuple[BaselineResult, ...]](
-        lambda rows: tuple(BaselineResult(**row) for row in rows),
-        lambda results: [asdict(result) for result in results],
+        tuple[BaselineResult, ...], encode=lambda results: [asdict(result) for result in results]
     )
     class_results = Fact[Mapping[str, ClassResults]](
+        Mapping[str, ClassResults],
         lambda rows: {name: ClassResults.from_dict(row) for name, row in rows.items()},
         lambda results: {name: result.to_dict() for name, result in results.items()},
     )

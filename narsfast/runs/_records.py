@@ -59,7 +59,7 @@ class Result:
     Attributes:
         budget: Label of the budget.
         candidate: Id of the candidate.
-        macs: multiply-adds of its convolutions and linear layers, one image.
+        macs: Multiply-adds of its convolutions and linear layers, one image.
         params: Number of parameters.
         predicted: Accuracy in percent that the predictor expected.
         validation: Accuracy in percent on the validation split.

@@ -12,25 +12,43 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import fields
+from functools import wraps
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Concatenate, ParamSpec, get_args
 
 from narsfast.common.differences import differences
-from narsfast.common.files import remove_partial, replacing
+from narsfast.common.files import expanded, remove_partial, replacing
+from narsfast.common.machine import machine_errors, persistently
 from narsfast.common.renamed import upgrade_stored
 from narsfast.common.trial import Trial
 from narsfast.errors import UserError
 
 from . import _database as database
+from ._directory import check_directory
 from ._facts import Facts
-from ._lock import LOCK_FILE, DriverLock, driver_of
-from ._records import Batch, BatchState, InFlight, PickedCandidate, Purpose, Result, RunState
+from ._legible import checked, damaged, legible
+from ._lock import DriverLock, disk_has_locks
+from ._records import Batch, PickedCandidate, Purpose, Result, RunState
+from ._state import read_state
 
+_P = ParamSpec("_P")
 _CHANGED = "the machine, the versions or the data changed since the run was started: start another run"
 _RESULT = ", ".join(field.name for field in fields(Result))
+
+
+def _persistent(
+    write: Callable[Concatenate[RunStore, _P], None],
+) -> Callable[Concatenate[RunStore, _P], None]:
+    """Make a write be tried again where the disk does not take it just now."""
+
+    @wraps(write)
+    def written(store: RunStore, /, *args: _P.args, **options: _P.kwargs) -> None:
+        persistently(lambda: write(store, *args, **options), f"writing to {store.path}")
+
+    return written
 
 
 class RunConflict(UserError):  # noqa: N818
@@ -76,19 +94,20 @@ class RunStore:
             UserError: The run has another driver, another configuration (every difference is named) or
                 another format; the directory holds other things; or there is no run and `config` is None.
         """
-        path = Path(path)
+        path = expanded(path)
         given = None if config is None else json.loads(database.dump(dict(config)))
         try:
-            _check_directory(path, create=given is not None)
+            check_directory(path, create=given is not None)
             path.mkdir(parents=True, exist_ok=True)
             lock = DriverLock(path)
         except OSError as error:
             raise UserError(f"{path} cannot hold a run ({error}): name a directory to write to") from error
         try:
-            connection = database.connect_for_writing(path / database.DATABASE_FILE)
+            connection = database.connect_for_writing(path / database.DATABASE_FILE, lock.locks)
             try:
                 run = cls(path, connection, lock)
-                run._begin(given, growing)
+                with run._legible():
+                    run._begin(given, growing)
             except BaseException:
                 connection.close()
                 raise
@@ -104,11 +123,11 @@ class RunStore:
         Raises:
             UserError: There is no run, or one of another format.
         """
-        path = Path(path)
+        path = expanded(path)
         file = path / database.DATABASE_FILE
         if not file.is_file():
             raise UserError(f"{path} holds no run: name a directory that `narsfast run` made")
-        connection = database.connect_for_reading(file)
+        connection = database.connect_for_reading(file, disk_has_locks(path))
         try:
             if not database.is_initialized(connection, file):
                 raise UserError(f"{path} holds a run that stopped before it was stored: start it again")
@@ -124,13 +143,14 @@ class RunStore:
         Raises:
             UserError: It is one of another format.
         """
-        file = Path(path) / database.DATABASE_FILE
+        path = expanded(path)
+        file = path / database.DATABASE_FILE
         if not file.is_file():
             return None
-        with closing(database.connect_for_reading(file)) as connection:
+        with closing(database.connect_for_reading(file, disk_has_locks(path))) as connection:
             if not database.is_initialized(connection, file):
                 return None
-            return cls(Path(path), connection, None).config
+            return cls(path, connection, None).config
 
     def _begin(self, given: Mapping[str, Any] | None, growing: Collection[str]) -> None:
         if not database.is_initialized(self._connection, self._path / database.DATABASE_FILE):
@@ -173,19 +193,28 @@ class RunStore:
     @property
     def config(self) -> dict[str, Any]:
         """The configuration, as JSON types and in the present names of its fields."""
-        stored = {key: json.loads(value) for key, value in self._rows("SELECT key, value FROM config")}
-        return upgrade_stored(stored)
+        with self._legible():
+            stored = {key: json.loads(value) for key, value in self._rows("SELECT key, value FROM config")}
+            return upgrade_stored(stored)
+
+    def change_option(self, key: str, value: Any) -> None:
+        """Store another value of one option, in JSON types."""
+        with self._writing() as execute:
+            execute("UPDATE config SET value = ? WHERE key = ?", (database.dump(value), key))
 
     def fact(self, key: str) -> Any:
         """Return the fact stored under `key`, as JSON types; None when there is none."""
-        rows = self._rows("SELECT value FROM facts WHERE key = ?", key)
-        return json.loads(rows[0][0]) if rows else None
+        with self._legible(f", fact {key}"):
+            rows = self._rows("SELECT value FROM facts WHERE key = ?", key)
+            return json.loads(rows[0][0]) if rows else None
 
+    @_persistent
     def put_fact(self, key: str, value: Any) -> None:
         """Store a fact in JSON types (numpy numbers and arrays are converted); the last value holds."""
         with self._writing() as execute:
             execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (key, database.dump(value)))
 
+    @_persistent
     def add_batch(self, index: int, epochs: int, candidates: Sequence[PickedCandidate]) -> None:
         """Store a batch; do nothing when the same is stored already.
 
@@ -210,6 +239,10 @@ class RunStore:
                 execute("INSERT INTO batches VALUES (?, ?)", (index, epochs))
                 for row in rows:
                     execute("INSERT INTO members VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+                    execute(  # left by a batch that was forgotten
+                        "DELETE FROM trials WHERE purpose = 'search' AND candidate = ? AND epochs != ?",
+                        (row[2], epochs),
+                    )
                 return
             stored = execute("SELECT * FROM members WHERE batch = ? ORDER BY position", (index,)).fetchall()
             if known[0] != epochs or stored != rows:
@@ -217,24 +250,27 @@ class RunStore:
 
     def batches(self) -> list[Batch]:
         """Return the batches in order."""
-        with self._mutex, database.reading(self._connection):
+        with self._mutex, self._legible(), database.reading(self._connection):
             batches = self._rows("SELECT number, epochs FROM batches ORDER BY number")
             candidates: dict[int, list[PickedCandidate]] = {number: [] for number, _ in batches}
             for batch, candidate, genes, architecture, recipe, score in self._rows(
                 "SELECT batch, candidate, genes, architecture, recipe, score FROM members"
                 " ORDER BY batch, position"
             ):
-                candidates[batch].append(
-                    PickedCandidate(
-                        candidate,
-                        tuple(json.loads(genes)),
-                        json.loads(architecture),
-                        json.loads(recipe),
-                        score,
-                    )
-                )
-        return [Batch(number, epochs, tuple(candidates[number])) for number, epochs in batches]
+                picked = {
+                    "candidate": candidate,
+                    "genes": json.loads(genes),
+                    "architecture": json.loads(architecture),
+                    "recipe": json.loads(recipe),
+                    "score": score,
+                }
+                candidates[batch].append(checked(PickedCandidate, picked))
+            return [
+                checked(Batch, {"index": number, "epochs": epochs, "candidates": tuple(candidates[number])})
+                for number, epochs in batches
+            ]
 
+    @_persistent
     def started(self, candidate: str, purpose: Purpose, epochs: int) -> None:
         """Note that a training is under way, for `state`, until it ends or the run is opened again."""
         with self._writing() as execute:
@@ -243,6 +279,7 @@ class RunStore:
                 (purpose, candidate, epochs, time.time()),
             )
 
+    @_persistent
     def add_trial(self, trial: Trial, purpose: Purpose) -> None:
         """Store a training that has ended; do nothing when it is stored with the same curve and outcome.
 
@@ -280,13 +317,19 @@ class RunStore:
         """Return the trials for one purpose, sorted by candidate id (so that the order of ending does not show)."""
         if purpose not in get_args(Purpose):
             raise ValueError(f"purpose is one of {get_args(Purpose)}, got {purpose!r}")
-        rows = self._rows(
-            "SELECT candidate, curve, outcome, epochs, seconds, message FROM trials"
-            " WHERE purpose = ? ORDER BY candidate",
-            purpose,
-        )
-        return [Trial(candidate, tuple(json.loads(curve)), *rest) for candidate, curve, *rest in rows]
+        with self._legible():
+            rows = self._rows(
+                "SELECT candidate, curve, outcome, epochs, seconds, message FROM trials"
+                " WHERE purpose = ? ORDER BY candidate",
+                purpose,
+            )
+            names = ("candidate", "curve", "outcome", "epochs", "seconds", "message")
+            return [
+                checked(Trial, dict(zip(names, (candidate, json.loads(curve), *rest), strict=True)))
+                for candidate, curve, *rest in rows
+            ]
 
+    @_persistent
     def add_result(self, result: Result) -> None:
         """Store a line of the final table; do nothing when the same is stored.
 
@@ -314,39 +357,14 @@ class RunStore:
 
     def results(self) -> list[Result]:
         """Return the final table, in the order added."""
-        return [Result(*row) for row in self._rows(f"SELECT {_RESULT} FROM results ORDER BY position")]
+        with self._legible():
+            rows = self._rows(f"SELECT {_RESULT} FROM results ORDER BY position")
+            return [checked(Result, dict(zip(_RESULT.split(", "), row, strict=True))) for row in rows]
 
     def state(self) -> RunState:
         """Return where the run stands."""
-        with self._mutex, database.reading(self._connection):
-            batches = self._rows(
-                "SELECT number, batches.epochs, count(trials.candidate), count(members.candidate)"
-                " FROM batches LEFT JOIN members ON batch = number"
-                " LEFT JOIN trials ON trials.candidate = members.candidate AND purpose = 'search'"
-                " GROUP BY number ORDER BY number"
-            )
-            in_flight = self._rows(
-                "SELECT candidate, purpose, epochs, since FROM in_flight ORDER BY since, candidate"
-            )
-            outcomes = self._rows(
-                "SELECT outcome, count(*) FROM trials WHERE purpose = 'search'"
-                " GROUP BY outcome ORDER BY outcome"
-            )
-            ((finals,),) = self._rows("SELECT count(*) FROM trials WHERE purpose = 'final'")
-            ((results,),) = self._rows("SELECT count(*) FROM results")
-            ((updated,),) = self._rows("SELECT time FROM updated")
-            return RunState(
-                stage=self.facts.stage,
-                batches=tuple(BatchState(*row) for row in batches),
-                early_stop_epoch=self.facts.early_stop_epoch,
-                outcomes=dict(outcomes),
-                in_flight=tuple(InFlight(*row) for row in in_flight),
-                finals=finals,
-                finals_expected=self.facts.finals_expected,
-                results=results,
-                driver=driver_of(self._path),
-                updated=updated,
-            )
+        with self._mutex, self._legible(), database.reading(self._connection):
+            return read_state(self._rows, self.facts, self.path)
 
     def copy_to(self, file: str | os.PathLike[str]) -> None:
         """Write a copy of the database to `file`, one consistent state even while the driver writes.
@@ -362,6 +380,9 @@ class RunStore:
                 self._connection.backup(copy)
             copy.execute("PRAGMA journal_mode = DELETE")  # a single file, readable from a read-only directory
 
+    def _legible(self, part: str = "") -> AbstractContextManager[None]:
+        return legible(f"{self._path / database.DATABASE_FILE}{part}", self._path)
+
     def _rows(self, query: str, *values: Any) -> list[Any]:
         with self._mutex:
             return self._connection.execute(query, values).fetchall()
@@ -370,17 +391,10 @@ class RunStore:
     def _writing(self) -> Iterator[Any]:
         if self._lock is None:
             raise RuntimeError(f"{self._path} was opened for reading")
-        with self._mutex, database.writing(self._connection):
-            yield self._connection.execute
-
-
-def _check_directory(path: Path, *, create: bool) -> None:
-    """Refuses what is not a run's directory and cannot become one."""
-    if path.exists() and not path.is_dir():
-        raise UserError(f"{path} is a file: name a directory for the run")
-    if (path / database.DATABASE_FILE).exists():
-        return
-    if not create:
-        raise UserError(f"{path} holds no run to resume: start one with a configuration")
-    if path.exists() and any(entry.name != LOCK_FILE for entry in path.iterdir()):
-        raise UserError(f"{path} holds other files and no run: name a new or an empty directory")
+        try:
+            with machine_errors(self._path), self._mutex, database.writing(self._connection):
+                yield self._connection.execute
+        except sqlite3.DatabaseError as error:
+            if type(error) not in (sqlite3.DatabaseError, sqlite3.OperationalError):
+                raise  # what was to be stored is wrong, not where
+            raise damaged(self._path / database.DATABASE_FILE, error) from error

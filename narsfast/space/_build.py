@@ -13,10 +13,9 @@ from ._document import SpaceDocument, matching
 from ._field import Condition, Field, Part
 from ._mbconv import REST_NAMES, check_mbconv
 from ._recipe import RENAMED, Recipe
-from ._spec import FieldSpec
+from ._spec import MAX_VALUES, FieldSpec
 
 _MAX_PARENT_VALUES = 64  # a condition is a 64-bit mask over the parent's values
-_MAX_VALUES = (1 << 15) - 1  # genes and sizes are int16
 
 
 def build_fields(document: SpaceDocument, source: str, strict: bool = False) -> tuple[Field, ...]:
@@ -83,8 +82,8 @@ class _Builder:
         for group, names in self.groups.items():
             spec = self.document.specs()[names[0]]
             values = self._values(names[0], spec)
-            if len(values) > _MAX_VALUES:
-                raise self._error(f"{group} has {len(values)} values; it must have at most {_MAX_VALUES}")
+            if len(values) > MAX_VALUES:
+                raise self._error(f"{group} has {len(values):,} values; it must have at most {MAX_VALUES:,}")
             part: Part = "recipe" if names[0] in self.document.recipe else "architecture"
             fields[group] = Field(group, part, values, spec.kind(), names)
         return fields

@@ -7,8 +7,6 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from narsfast.common.files import expanded
 from narsfast.errors import UserError
 
@@ -85,21 +83,16 @@ def read_recipe(path: str | Path) -> Recipe:
     """
     path = expanded(path)
     path = path / "recipe.json" if path.is_dir() else path
+    source = f"recipe {str(path)!r}"
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise UserError(
-            f"recipe {str(path)!r} cannot be read ({error.strerror}); give a file of fields and values, or a found "
-            "network's folder"
+            f"{source} cannot be read ({error.strerror}); give a file of fields and values, or a found network's folder"
         ) from None
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f" at line {mark.line + 1}" if mark else ""
-        raise UserError(
-            f"recipe {str(path)!r} is neither YAML nor JSON{line}; give lines of FIELD: VALUE"
-        ) from None
+    except UnicodeDecodeError:
+        raise UserError(f"{source} is no text in UTF-8; give lines of FIELD: VALUE") from None
+    values = read_yaml(text, source)
     if not isinstance(values, dict):
-        raise UserError(
-            f"recipe {str(path)!r} contains {type(values).__name__}; it should contain fields and values"
-        )
+        raise UserError(f"{source} contains {type(values).__name__}; it should contain fields and values")
     return Recipe.of(values)

@@ -17,6 +17,8 @@ FORMS = "one value, {choices: [...]} or {range: [lo, hi, step]}"
 """The forms of a spec, for messages."""
 SPEC_KEYS = ("value", "choices", "range")
 """Keys of which a spec has exactly one."""
+MAX_VALUES = (1 << 15) - 1
+"""Most values of a field: genes are int16."""
 _RANGE = "[lo, hi] or [lo, hi, step] in whole numbers, such as [8, 24, 8]"
 
 
@@ -75,6 +77,8 @@ class FieldSpec(BaseModel):
             raise ValueError("its step must be at least 1")
         if lo > hi:
             raise ValueError("lo must not be above hi")
+        if (hi - lo) // step >= MAX_VALUES:
+            raise ValueError(f"it has {(hi - lo) // step + 1:,} values; it must have at most {MAX_VALUES:,}")
         if over := (hi - lo) % step:
             raise ValueError(
                 f"steps of {step} from {lo} do not meet {hi}, use {hi - over} or {hi - over + step}"

@@ -18,7 +18,7 @@ from ._schedule import learning_rate
 from ._settings import TrainerSettings
 from ._start import StartingPoint
 from ._train import Training, train, train_network
-from ._trial import TrialTask, run_trial
+from ._trial import TaskData, TrialTask, remove_checkpoint, run_trial
 from ._weights import FlatWeights, MovingAverage, ema_decay
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "ProcessGroup",
     "RMSpropTF",
     "StartingPoint",
+    "TaskData",
     "Teacher",
     "TrainerSettings",
     "Training",
@@ -50,6 +51,7 @@ __all__ = [
     "learning_rate",
     "process_group",
     "register_optimizer",
+    "remove_checkpoint",
     "resolve_backend",
     "resolve_device",
     "run_trial",

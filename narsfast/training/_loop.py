@@ -216,6 +216,7 @@ class Loop:
             "resolution": self._resolution,
             "recipe": self._recipe.model_dump(mode="json"),
             "data": self._data.fingerprint(),
+            **({} if self._data.content is None else {"content": self._data.content.fingerprint}),
             "seed": self._seed,
             "epochs": self._epochs,
             "schedule_epochs": self._schedule_epochs,

@@ -21,7 +21,7 @@ from typing import Any
 
 from narsfast.common.files import write_file
 from narsfast.common.trial import Trial
-from narsfast.errors import UserError
+from narsfast.errors import MachineError, UserError
 
 _POLL = 0.2  # seconds between checks of the processes and their progress
 _WATCH = 1.0  # seconds after which an orphan has exited
@@ -37,8 +37,8 @@ def run_in_processes(task: Any, processes: int, report: Callable[[float], None] 
         report: Called with the share done, 0 to 1; an exception in it ends the processes.
 
     Raises:
+        MachineError: As in `run_trial`, or a process ended without an answer.
         UserError: As in `run_trial`.
-        RuntimeError: They ended without an answer.
     """
     with tempfile.TemporaryDirectory(prefix="narsfast-") as name:
         folder = Path(name)
@@ -54,12 +54,8 @@ def run_in_processes(task: Any, processes: int, report: Callable[[float], None] 
                 process.terminate()  # torchrun passes it on; does nothing after a normal end
                 process.wait()
         answers = [pickle.loads(file.read_bytes()) for file in _oldest_first(folder)]
-        if not answers:
-            said = (folder / "log").read_text(errors="replace").strip().splitlines()
-            raise RuntimeError(
-                f"{processes} processes ended without an answer: {said[-1] if said else 'silent'}"
-            )
-    return _answer(answers)
+        said = (folder / "log").read_text(errors="replace").strip().splitlines()
+    return _answer(answers, processes, said[-1] if said else "silent")
 
 
 def _command(processes: int, folder: Path) -> list[str]:
@@ -79,13 +75,30 @@ def _oldest_first(folder: Path) -> list[Path]:
     return sorted(folder.glob("answer-*"), key=lambda file: file.stat().st_mtime_ns)
 
 
-def _answer(answers: list[Any]) -> Trial:
-    """Choose among the answers: where one process failed, the others only report that they lost it."""
-    for answer in answers:
-        if isinstance(answer, UserError):
-            raise answer
-    trials: list[Trial] = answers
-    return next((trial for trial in trials if trial.outcome == "out_of_memory"), trials[0])
+def _answer(answers: list[Any], processes: int, said: str) -> Trial:
+    """Choose among the answers, the oldest first: where one process failed, the others only report that they lost it.
+
+    Raises:
+        MachineError: A process was disturbed or ended without an answer, and none of the others says why.
+        UserError: As a process answered.
+    """
+    errors = [answer for answer in answers if isinstance(answer, UserError)]
+    trials: list[Trial] = [answer for answer in answers if not isinstance(answer, UserError)]
+    for error in errors:
+        if not isinstance(error, MachineError):
+            raise error
+    for outcome in ("out_of_memory", "failed"):
+        for trial in trials:
+            if trial.outcome == outcome:
+                return trial
+    if errors:
+        raise errors[0]
+    if len(trials) < processes:
+        raise MachineError(
+            f"{processes - len(trials)} of {processes} processes ended without an answer ({said})",
+            "use fewer `workers` if it was memory that ran out",
+        )
+    return trials[0]
 
 
 def write_answer(folder: Path, rank: int, found: Trial | UserError) -> None:

@@ -62,6 +62,7 @@ class TrainingOptions(TypedDict, total=False):
     keep_network: bool
     checkpoint: Path | None
     checkpoint_epochs: int
+    keep_checkpoint: bool
     teacher: Teacher | None
     start: StartingPoint | None
 
@@ -121,6 +122,7 @@ def train_network(
     keep_network: bool = False,
     checkpoint: Path | None = None,
     checkpoint_epochs: int = 1,
+    keep_checkpoint: bool = False,
     teacher: Teacher | None = None,
     start: StartingPoint | None = None,
 ) -> Training:
@@ -144,6 +146,8 @@ def train_network(
         checkpoint: File that keeps the state of the training until it ends: one that was killed is resumed from
             there, and its result is bit for bit that of one without an interruption.
         checkpoint_epochs: Epochs from one checkpoint to the next.
+        keep_checkpoint: Whether the checkpoint of a training that ended well stays for the caller to remove, once what
+            came out of it is safe.
         teacher: Part of the loss; None is the labels alone.
         start: Whose weights `build` loads; None is fresh ones.
 
@@ -197,7 +201,7 @@ def train_network(
                     kept.save(loop.state_dict())
         except DivergedError as error:
             outcome, message = "diverged", f"{error} in epoch {len(loop.curve) + 1}"
-        if kept is not None:
+        if kept is not None and not (keep_checkpoint and outcome == "ok"):
             kept.remove()
         trained = loop.finish() if keep_network and outcome == "ok" else None
     seconds = time.perf_counter() - began

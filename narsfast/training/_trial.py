@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from torch import nn
 
 from narsfast.arch import WEIGHTS_FILE, NetworkSpec, save_weights
+from narsfast.common.machine import machine_error, machine_errors
 from narsfast.common.trial import Outcome, Trial
-from narsfast.data import Dataset, shared_data
-from narsfast.errors import UserError
+from narsfast.data import Dataset, FolderOptions, shared_data
+from narsfast.errors import MachineError, UserError
 from narsfast.space import Recipe
 
 from ._checkpoint import CHECKPOINT_FILE
@@ -25,7 +27,22 @@ from ._settings import TrainerSettings
 from ._start import StartingPoint
 from ._train import Training, TrainingOptions, train
 
-_MEMORY_MESSAGES = ("can't allocate memory", "not enough memory", "out of memory")
+_OTHERS = 0.05
+_CONTEXT = 1.5 * 2**30
+"""Bytes of a GPU that other processes hold, at least, where they are to blame for its lack of memory: a share of it, and
+more than the driver takes for a process of its own. Both are this project's choice."""
+_UNITS = {"bytes": 1.0, "KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30, "TiB": 2.0**40}
+
+
+class TaskData(TypedDict):
+    """What a `TrialTask` is told of the data, by the names of its fields."""
+
+    data: str
+    data_resolution: int
+    mirror: bool
+    folder_options: FolderOptions
+    content: str | None
+    known: str | None
 
 
 @dataclass(frozen=True)
@@ -41,10 +58,13 @@ class TrialTask:
         schedule_epochs: Length of the learning-rate schedule.
         seed: Of the trial.
         settings: How the training is computed.
-        output: Folder for ``weights.safetensors``, and until the training ends for a checkpoint after each epoch; None
-            keeps nothing.
+        output: Folder for ``weights.safetensors``, and until the trial is stored for a checkpoint after each epoch;
+            None keeps nothing.
         data_resolution: The largest resolution of the run, pixels: data that is loaded for it serves all its trials.
         mirror: Whether a mirrored image keeps its class.
+        folder_options: How image files are found and read.
+        content: Fingerprint of the data, which must be what is trained on; None takes whatever is there.
+        known: File of the data's content as it was read before.
         distillation: The teacher; None is none.
         start: The network whose weights it starts from; None is fresh ones.
     """
@@ -60,6 +80,9 @@ class TrialTask:
     output: str | None = None
     data_resolution: int = 320
     mirror: bool = True
+    folder_options: FolderOptions = field(default_factory=FolderOptions)
+    content: str | None = None
+    known: str | None = None
     distillation: Distillation | None = None
     start: StartingPoint | None = None
 
@@ -72,23 +95,43 @@ class TrialTask:
 def run_trial(task: TrialTask, report: Callable[[float], None] | None = None) -> Trial:
     """Train one candidate.
 
-    The data is loaded once per process. Divergence, lack of memory and any other failure of the training are
-    outcomes; the learning curve of a training that failed is dropped, as it cannot be trusted. A task with several
-    `processes_per_trial` is trained by as many; where this process is one of them already, it does its part.
+    The data is loaded once per process. Divergence, a network that is too large for the device and any other failure
+    that is the candidate's own are outcomes; the learning curve of a training that failed is dropped, as it cannot be
+    trusted. A task with several `processes_per_trial` is trained by as many; where this process is one of them already,
+    it does its part. The checkpoint stays until the trial is stored (`remove_checkpoint`).
 
     Args:
         task: The candidate, and how to train it.
         report: Called with the share done, 0 to 1.
 
     Raises:
+        MachineError: The machine disturbed the training, which says nothing about the candidate.
         UserError: The data, the recipe or the settings cannot be used, in this trial and in any other of the run.
     """
     group = ProcessGroup.current()
     processes = task.settings.processes_per_trial
     if processes > 1 and group.size == 1:
         return run_in_processes(task, processes, report)
+    with machine_errors():
+        return _run(task, group, report)
+
+
+def remove_checkpoint(task: TrialTask) -> None:
+    """Remove the checkpoint of a training that has ended, once its trial is stored."""
+    if task.output is not None:
+        Path(task.output, CHECKPOINT_FILE).unlink(missing_ok=True)
+
+
+def _run(task: TrialTask, group: ProcessGroup, report: Callable[[float], None] | None) -> Trial:
     start = time.perf_counter()
-    data = shared_data(task.data, task.data_resolution, task.mirror)
+    data = shared_data(
+        task.data,
+        task.data_resolution,
+        task.mirror,
+        task.folder_options,
+        known=task.known,
+        content=task.content,
+    )
     recipe = Recipe.of(task.recipe)
     curve: tuple[float, ...] = ()
     outcome: Outcome
@@ -100,7 +143,7 @@ def run_trial(task: TrialTask, report: Callable[[float], None] | None = None) ->
     except UserError:
         raise
     except Exception as error:
-        outcome, message = _classify(error)
+        outcome, message = _own_failure(error)
     return Trial(task.candidate, curve, outcome, task.epochs, time.perf_counter() - start, message)
 
 
@@ -113,15 +156,37 @@ def _train(
         "report": report,
         "keep_network": task.output is not None,
         "checkpoint": None if task.output is None else Path(task.output, CHECKPOINT_FILE),
+        "keep_checkpoint": True,
         "teacher": None if task.distillation is None else Teacher(task.distillation, data),
         "start": task.start,
     }
     return train(task.network, recipe, data, task.epochs, task.seed, **options)
 
 
-def _classify(error: Exception) -> tuple[Outcome, str]:
+def _own_failure(error: Exception) -> tuple[Outcome, str]:
+    """Return the outcome of a training that failed by itself; raise again what is about the machine."""
     text = f"{type(error).__name__}: {error}".splitlines()[0]
-    memory = isinstance(error, MemoryError | torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and any(part in str(error).lower() for part in _MEMORY_MESSAGES)
-    )
-    return ("out_of_memory" if memory else "failed"), text
+    if isinstance(error, torch.OutOfMemoryError):
+        if others_fill_device(str(error)):
+            raise MachineError(
+                f"other processes fill the GPU ({text})", "end them, or use fewer `workers`"
+            ) from error
+        return "out_of_memory", text
+    if machine_error(error) is not None:
+        raise error
+    return ("out_of_memory" if "allocate memory" in text else "failed"), text
+
+
+def others_fill_device(message: str) -> bool:
+    """Tell from torch's message on lack of GPU memory whether other processes hold a considerable part of it.
+
+    What neither is free nor held by this process's allocator is theirs, but for the driver's own share of a process.
+    """
+    before = ("total capacity of", "of which", "allocated memory", "and")
+    total, free, allocated, reserved = (_bytes_after(words, message) for words in before)
+    return total - free - allocated - reserved > max(_OTHERS * total, _CONTEXT)
+
+
+def _bytes_after(words: str, message: str) -> float:
+    found = re.search(rf"\b{words} ([\d.]+) ([KMGT]iB|bytes)", message)
+    return 0.0 if found is None else float(found[1]) * _UNITS[found[2]]

@@ -1,6 +1,7 @@
 """Which commands there are, and their help."""
 
 import os
+import runpy
 import shlex
 import subprocess
 import sys
@@ -65,6 +66,14 @@ def test_every_command_has_help(run_narsfast, command):
 
 def test_version_is_shown(run_narsfast):
     assert run_narsfast("--version") == (0, f"narsfast {narsfast.__version__}\n", "")
+
+
+def test_python_runs_the_package_as_the_command(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["narsfast", "--version"])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_module("narsfast", run_name="__main__", alter_sys=True)
+    assert end.value.code in (0, None)
+    assert capsys.readouterr().out == f"narsfast {narsfast.__version__}\n"
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ FLAGS = {"pool_size": "--pool-size", "workers": "--workers", "budgets": "--budge
     [
         ("pool_size is 3; give more", "--pool-size is 3; give more"),
         ("budgets: none is there", "--budget: none is there"),
+        ("budgets 'macs' should be", "--budget 'macs' should be"),
         ("lost: begin with fewer `workers`", "lost: begin with fewer --workers"),
         ("give `budgets`, or `largest`", "give --budget, or `largest`"),
         ("the workers are gone", "the workers are gone"),

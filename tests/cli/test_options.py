@@ -6,8 +6,10 @@ import pytest
 import typer
 
 from narsfast import cli, pipeline
+from narsfast.cli import _options
 from narsfast.cli._options import flag
 from narsfast.common.options import RUN_OPTIONS
+from narsfast.errors import UserError
 from narsfast.runs import Result, RunStore
 
 
@@ -25,8 +27,8 @@ def test_run_has_every_option_with_its_description_and_default(parameters, optio
     assert option.description in parameter.help
     assert parameter.rich_help_panel == option.panel
     assert parameter.default is None
-    if option.name == "mirror":
-        assert parameter.help.endswith("[default: --mirror]")
+    if option.type is bool:
+        assert parameter.help.endswith(f"[default: --{option.name}]")
     elif option.stated_default():
         assert parameter.help.endswith(f"[default: {option.stated_default()}]")
     else:
@@ -100,3 +102,34 @@ def test_run_directory_is_named_after_data_and_model(run_narsfast, monkeypatch, 
     monkeypatch.setattr(pipeline, "run", run)
     run_narsfast("run", *options)
     assert seen == [directory]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("True", True),
+        ("false", False),
+        (".001", 0.001),
+        ("1e-3", 1e-3),
+        ("'sgd'", "sgd"),
+        ("sgd", "sgd"),
+        (" 64 ", 64),
+        ("[" * 5000, "[" * 5000),
+    ],
+)
+def test_fix_reads_values_as_json_and_as_python(text, value):
+    (found,) = _options._assignments([f"ema={text}"]).values()
+    assert found == value
+    assert type(found) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("texts", "said"),
+    [
+        (["ema"], "fix: 'ema' is not FIELD=VALUE"),
+        (["ema=true", "ema=false"], "fix: ema is given twice, as True and 'false'; give it once"),
+    ],
+)
+def test_fix_refuses_what_it_cannot_read(texts, said):
+    with pytest.raises(UserError, match=said):
+        _options._assignments(texts)

@@ -1,4 +1,6 @@
+import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -6,7 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from narsfast.common.files import expanded, remove_partial, replacing, replacing_directory, write_file
+from narsfast.common import files, refusals
+from narsfast.common.files import (
+    expanded,
+    output_path,
+    remove_partial,
+    replacing,
+    replacing_directory,
+    write_file,
+)
+from narsfast.errors import UserError
 
 
 def test_write_file(tmp_path):
@@ -125,3 +136,147 @@ def test_home_of_nobody_stays_as_it_is(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert expanded("~/photos") == tmp_path / "photos"
     assert expanded("~nobody-of-that-name/photos") == Path("~nobody-of-that-name/photos")
+
+
+def test_output_goes_to_no_folder_named_after_nobody(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert output_path("~/runs") == tmp_path / "runs"
+    with pytest.raises(UserError, match="name of no user here; give an absolute path"):
+        output_path("~nobody-here/runs")
+
+
+@pytest.fixture
+def journal(monkeypatch):
+    """Note what is synchronized and what is renamed, in order."""
+    seen = []
+    fsync, replace, rename = os.fsync, os.replace, Path.rename
+
+    def note_fsync(descriptor):
+        seen.append(("fsync", Path(os.readlink(f"/proc/self/fd/{descriptor}")).name.rpartition("-")[2]))
+        fsync(descriptor)
+
+    def note_replace(source, target):
+        seen.append(("rename", Path(target).name))
+        replace(source, target)
+
+    def note_rename(source, target):
+        seen.append(("rename", Path(target).name.rpartition("-")[2]))
+        return rename(source, target)
+
+    monkeypatch.setattr(os, "fsync", note_fsync)
+    monkeypatch.setattr(os, "replace", note_replace)
+    monkeypatch.setattr(Path, "rename", note_rename)
+    return seen
+
+
+def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, journal):
+    write_file(tmp_path / "a", "content")
+    assert journal == [("fsync", "a"), ("rename", "a"), ("fsync", tmp_path.name.rpartition("-")[2])]
+
+
+def test_all_of_a_folder_is_on_the_disk_before_it_has_its_name(tmp_path, journal):
+    with replacing_directory(tmp_path / "new") as folder:
+        (folder / "sub").mkdir()
+        (folder / "sub" / "x").touch()
+        (folder / "y").touch()
+    assert [name for what, name in journal if what == "rename"] == ["new"]
+    before = journal[: journal.index(("rename", "new"))]
+    assert {name for _, name in before} == {"sub", "x", "y", "new"}
+    assert journal[-1] == ("fsync", tmp_path.name.rpartition("-")[2])
+
+
+@pytest.fixture
+def refuse(monkeypatch):
+    """Make a disk refuse an operation, by the number of its error."""
+    refusals.tell_refusal.cache_clear()
+
+    def refuse(where, name, number, only=lambda *_: True):
+        known = getattr(where, name)
+
+        def refused(*args, **options):
+            if only(*args):
+                raise OSError(number, os.strerror(number))
+            return known(*args, **options)
+
+        monkeypatch.setattr(where, name, refused)
+
+    return refuse
+
+
+def is_folder(descriptor):
+    return Path(os.readlink(f"/proc/self/fd/{descriptor}")).is_dir()
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "number", "only", "said"),
+    [
+        (Path, "chmod", errno.EPERM, lambda *_: True, "refuses chmod (Operation not permitted)"),
+        (Path, "chmod", errno.ENOTSUP, lambda *_: True, "refuses chmod"),
+        (os, "fsync", errno.EINVAL, is_folder, "refuses fsync of a folder (Invalid argument)"),
+        (os, "fsync", errno.ENOSYS, lambda *_: True, "refuses fsync (Function not implemented)"),
+    ],
+)
+def test_a_disk_that_refuses_an_operation_is_written_to_all_the_same(
+    tmp_path, refuse, caplog, where, name, number, only, said
+):
+    refuse(where, name, number, only)
+    for content in ("a", "b"):
+        write_file(tmp_path / "file", content)
+        with replacing_directory(tmp_path / "folder") as folder:
+            (folder / content).touch()
+    assert (tmp_path / "file").read_text() == "b"
+    assert [path.name for path in (tmp_path / "folder").iterdir()] == ["b"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+    assert caplog.text.count(said) == 1
+
+
+@pytest.mark.parametrize("number", [errno.EXDEV, errno.EMFILE, errno.ENOSYS])
+def test_a_folder_that_cannot_be_renamed_is_copied(tmp_path, refuse, caplog, number):
+    refuse(Path, "rename", number)
+    for content in ("a", "b"):
+        with replacing_directory(tmp_path / "folder") as folder:
+            (folder / content).write_text(content)
+    assert [path.name for path in (tmp_path / "folder").iterdir()] == ["b"]
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+    assert caplog.text.count("refuses to rename a folder") == 1
+
+
+def test_a_copy_that_fails_leaves_the_earlier_folder(tmp_path, refuse, monkeypatch):
+    with replacing_directory(tmp_path / "folder") as folder:
+        (folder / "old").touch()
+    refuse(Path, "rename", errno.EXDEV)
+    copy = shutil.copytree
+
+    def fill_up(source, target):
+        if not (Path(source) / "old").exists():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return copy(source, target)
+
+    monkeypatch.setattr(shutil, "copytree", fill_up)
+    with pytest.raises(OSError, match="No space"), replacing_directory(tmp_path / "folder") as folder:
+        (folder / "new").touch()
+    assert [path.name for path in (tmp_path / "folder").iterdir()] == ["old"]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EDQUOT])
+def test_a_disk_that_fails_is_an_error_and_leaves_the_old_content(tmp_path, refuse, number):
+    write_file(tmp_path / "file", "old")
+    refuse(os, "fsync", number)
+    with pytest.raises(OSError, match=os.strerror(number)):
+        write_file(tmp_path / "file", "new")
+    assert (tmp_path / "file").read_text() == "old"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_devices_and_pipes_get_the_content_and_stay(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    write_file(tmp_path / "pipe", "content")
+    assert os.read(reader, 100) == b"content"
+    os.close(reader)
+    assert (tmp_path / "pipe").is_fifo()
+    with pytest.raises(OSError, match="No space left"):
+        write_file("/dev/full", "content")
+    assert Path("/dev/full").is_char_device()
+    assert os.listdir(tmp_path) == ["pipe"]
+    assert not list(Path("/dev").glob(f"{files._PREFIX}*"))

@@ -21,6 +21,15 @@ from narsfast.errors import UserError
         ("peak_memory=512KB", {"peak_memory": (0, 512e3)}, "peak_memory<=512K"),
         ("depth=40", {"depth": (0, 40)}, "depth<=40"),
         ("params=1e6", {"params": (0, 1e6)}, "params<=1M"),
+        ("macs<=10M", {"macs": (0, 10e6)}, "macs<=10M"),
+        ("2M <= macs <= 10M", {"macs": (2e6, 10e6)}, "2M<=macs<=10M"),
+        ("macs>=2M,depth<=40", {"macs": (2e6, math.inf), "depth": (0, 40)}, "depth<=40,macs>=2M"),
+        ("macs=5,000,000", {"macs": (0, 5e6)}, "macs<=5M"),
+        (
+            "macs=1,000,000:5,000,000,depth=40",
+            {"macs": (1e6, 5e6), "depth": (0, 40)},
+            "depth<=40,1M<=macs<=5M",
+        ),
     ],
 )
 def test_parse_reads_bounds_and_label_shows_them(text, bounds, label):
@@ -34,7 +43,7 @@ def test_parse_reads_bounds_and_label_shows_them(text, bounds, label):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "at least one bound"),
+        ("", "has no bound; give at least one"),
         ("flops=5M", r"'flops' is unknown; the known ones are macs, .*depth"),
         ("macs", "STATISTIC=BOUND"),
         ("macs=", "no bound"),
@@ -44,11 +53,21 @@ def test_parse_reads_bounds_and_label_shows_them(text, bounds, label):
         ("macs=1M:2M:3M", "'2M:3M'"),
         ("macs=5M:1M", "empty"),
         ("macs=5M,macs=1M", "twice"),
+        ("macs<5M", "'macs<5M' should be STATISTIC=BOUND"),
+        ("5M<=macs>=1M", "should be STATISTIC=BOUND"),
+        ("macs<=", "should be STATISTIC=BOUND"),
+        ("macs=50,00", "'00' should be STATISTIC=BOUND"),
     ],
 )
 def test_parse_refuses_wrong_budgets(text, words):
     with pytest.raises(UserError, match=words):
         Budget.parse(text)
+
+
+@pytest.mark.parametrize("text", ["macs", "macs=", "macs=5X", "macs=2M:1M", "macs=1M,macs=2M", ""])
+def test_refusal_names_the_field(text):
+    with pytest.raises(UserError, match=r"^pool_bounds '"):
+        Budget.parse(text, field="pool_bounds")
 
 
 def test_parse_accepts_known_statistics_only():
@@ -73,12 +92,10 @@ def test_within_finds_columns_by_name():
         budget.within(statistics, ["macs", "params"])
 
 
-@given(st.floats(1e-3, 1e15, allow_nan=False), st.floats(0, 1e15))
-def test_parse_of_a_label_gives_the_budget(low, more):
-    budget = Budget({"macs": (low, low + more)})
-    label = budget.label()
-    first, _, last = label.split("<=")
-    assert Budget.parse(f"macs={first}:{last}") == budget
+@given(st.floats(1e-3, 1e15, allow_nan=False), st.floats(0, 1e15), st.booleans())
+def test_parse_of_label_and_of_text_gives_the_budget(low, more, bounded):
+    budget = Budget({"macs": (low, low + more if bounded else math.inf)})
+    assert Budget.parse(budget.label()) == Budget.parse(budget.text()) == budget
 
 
 def test_format_number_uses_the_largest_unit():

@@ -1,11 +1,13 @@
 import logging
+import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from narsfast.common.images import Reading, read_image
 from narsfast.data import batches, load_data
-from narsfast.data._decode import FileImages, decode
+from narsfast.data._decode import FileImages
 from narsfast.data._folder import load_folder
 from narsfast.errors import UserError
 
@@ -149,22 +151,22 @@ def gray(values, mode="I;16"):
 @pytest.mark.parametrize(
     ("name", "mode"), [("a.png", "I;16"), ("a.tif", "I;16"), ("a.tif", "I;16B"), ("a.tif", "I")]
 )
-@pytest.mark.parametrize("target", ["L", "RGB"])
-def test_16_bit_gray_is_scaled_to_8(tmp_path, name, mode, target):
+@pytest.mark.parametrize("channels", [1, 3])
+def test_16_bit_gray_is_scaled_to_8(tmp_path, name, mode, channels):
     gray([0, 255, 256, 0x4080, 0xFFFF], mode).save(tmp_path / name)
-    pixels = decode(tmp_path / name, target, 32)
+    pixels = read_image(tmp_path / name, channels, Reading(short_side=32))
     assert pixels.dtype == np.uint8
     assert pixels.reshape(1, 5, -1)[0, :, 0].tolist() == [0, 0, 1, 0x40, 0xFF]
 
 
 def test_32_bit_gray_of_8_bit_values_stays_as_it_is(tmp_path):
     gray([0, 7, 255], "I").save(tmp_path / "a.tif")
-    assert decode(tmp_path / "a.tif", "L", 32).tolist() == [[0, 7, 255]]
+    assert read_image(tmp_path / "a.tif", 1, Reading(short_side=32)).tolist() == [[0, 7, 255]]
 
 
 def test_large_16_bit_gray_is_shrunk_in_8_bits(tmp_path):
     Image.fromarray(np.full((64, 48), 0x8000, np.uint16)).save(tmp_path / "a.png")
-    assert (decode(tmp_path / "a.png", "L", 24) == np.full((32, 24), 0x80)).all()
+    assert (read_image(tmp_path / "a.png", 1, Reading(short_side=24)) == np.full((32, 24), 0x80)).all()
 
 
 def test_pixels_without_a_defined_white_are_skipped_by_name(make_folder, caplog):
@@ -196,3 +198,82 @@ def test_splits_without_train_are_refused(make_folder, name):
     root = make_folder({f"{name}/a": 3, f"{name}/b": 3, "more/a": 3, "more/b": 3})
     with pytest.raises(UserError, match=f"has '{name}' and no 'train'"):
         load_folder(root, 16, True)
+
+
+def write_deep(root, highest):
+    """Write three classes of a camera of few bits, in files of 16."""
+    for number in range(3):
+        for i in range(4):
+            path = root / f"class{number}" / f"{i}.{'tif' if i % 2 else 'png'}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.full((20, 24), highest - i - number * (highest // 29), np.uint16)).save(path)
+    return root
+
+
+@pytest.mark.parametrize("cache_bytes", [2**20, 0])
+@pytest.mark.parametrize("highest", [255, 1023, 4095, 16383])
+def test_bit_depth_is_that_of_the_largest_value_of_all_files(tmp_path, caplog, highest, cache_bytes):
+    """Of 12 bits, classes 140 levels apart stay 8 of 256 apart; version 0.2 made one gray of them."""
+    data = load_folder(write_deep(tmp_path / "photos", highest), 16, True, cache_bytes)
+    depth = highest.bit_length()
+    assert data.preprocess.reading.bit_depth == depth
+    (note,) = data.notes
+    assert note.startswith("12 image(s) of gray with more than 8 bits have no value above")
+    assert f"{highest:,}, so they are read as {depth} bits" in note
+    levels = {int(np.asarray(image).max()) for image in data.train.images.read(np.arange(len(data.train)))}
+    assert max(levels) >= 252
+    assert len({level // 6 for level in levels}) >= 3
+
+
+@pytest.mark.parametrize(("option", "brightest"), [("12", 255), (16, 15), ("0.2", 15), (14, 63)])
+def test_bit_depth_is_an_option(tmp_path, option, brightest):
+    data = load_data(write_deep(tmp_path / "photos", 4095), 16, bit_depth=option)
+    everything = [split.images.read(np.arange(len(split))) for split in (data.train, data.val, data.test)]
+    assert max(int(np.asarray(image).max()) for images in everything for image in images) == brightest
+    assert not data.notes
+
+
+@pytest.mark.parametrize("option", ["11", 20, "deep"])
+def test_bit_depth_that_is_not_possible_is_refused(tmp_path, option):
+    with pytest.raises(
+        UserError, match=f"bit_depth is '{option}'; it must be one of auto, 8, 10, 12, 14, 16"
+    ):
+        load_data(tmp_path, bit_depth=option)
+
+
+def test_one_large_value_anywhere_decides_for_all(tmp_path):
+    root = write_deep(tmp_path / "photos", 4095)
+    Image.fromarray(np.full((20, 24), 0xFFFF, np.uint16)).save(root / "class2" / "x.png")
+    assert load_data(root, 16).preprocess.reading.bit_depth == 16
+
+
+def test_color_of_few_bits_in_16_is_named(make_folder, monkeypatch):
+    """Pillow reads the upper 8 bits alone, which nothing can bring back."""
+    root = make_folder({"a": 4, "b": 4}, "png")
+    monkeypatch.setattr("narsfast.data._decode._has_deep_colors", lambda image: True)
+    assert not load_data(root, 16).notes
+    for file in root.glob("*/*.png"):
+        Image.open(file).point(lambda value: value >> 4).save(file)
+    (note,) = load_data(root, 16).notes
+    assert note.startswith(
+        "8 color image(s) of 16 bits reach level 15 of 255, as Pillow reads the upper 8 bits alone"
+    )
+
+
+def test_color_of_16_bits_is_recognized(tmp_path):
+    """A PNG of 16 bits per color, which Pillow cannot write."""
+    from narsfast.data._decode import _has_deep_colors
+
+    row = b"\0" + bytes(6 * 4)
+    header = bytes([0, 0, 0, 4, 0, 0, 0, 2, 16, 2, 0, 0, 0])
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(row * 2)), (b"IEND", b""))
+    content = b"\x89PNG\r\n\x1a\n" + b"".join(
+        len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big")
+        for kind, data in chunks
+    )
+    (tmp_path / "a.png").write_bytes(content)
+    with Image.open(tmp_path / "a.png") as image:
+        assert _has_deep_colors(image)
+    Image.new("RGB", (4, 2)).save(tmp_path / "b.png")
+    with Image.open(tmp_path / "b.png") as image:
+        assert not _has_deep_colors(image)

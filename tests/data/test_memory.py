@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -119,7 +121,7 @@ def test_preprocessing_is_that_of_the_same_images_in_a_folder(make_folder):
 
     folder = load_data(root, 320)
     dataset = dataset_from(images("train"), images("val"), images("test"), classes=("a", "b"), name="photos")
-    assert dataset.preprocess == folder.preprocess
+    assert replace(dataset.preprocess, reading=folder.preprocess.reading) == folder.preprocess
     assert dataset.fingerprint() == folder.fingerprint()
     assert (dataset.name, dataset.embedded) == ("photos", True)
     for own, other in ((dataset.train, folder.train), (dataset.val, folder.val)):
@@ -249,3 +251,17 @@ def test_as_dataset_takes_a_dataset_a_tuple_or_a_mapping():
     for wrong in ("digits", two(GRAY), {"train": two(GRAY)}):
         with pytest.raises(UserError, match=r"^data is (str|list|dict); give a Dataset, or three datasets"):
             as_dataset(wrong)
+
+
+@pytest.mark.parametrize(("highest", "bits"), [(200, 8), (900, 10), (4095, 12), (0x8000, 16)])
+def test_bit_depth_of_pil_images_is_that_of_the_largest_value(caplog, highest, bits):
+    images = [Image.fromarray(np.full((4, 4), value, np.uint16)) for value in (0, highest // 2, highest)]
+    pairs = [(image, i % 2) for i, image in enumerate(images)]
+    data = dataset_from(pairs, pairs, pairs)
+    assert data.preprocess.reading.bit_depth == bits
+    assert [int(image.max()) for image in pixels(data)] == [
+        v >> (bits - 8) for v in (0, highest // 2, highest)
+    ]
+    assert ("read as" in caplog.text) == (bits < 16)
+    old = dataset_from(pairs, pairs, pairs, bit_depth="0.2")
+    assert [int(image.max()) for image in pixels(old)] == [v >> 8 for v in (0, highest // 2, highest)]

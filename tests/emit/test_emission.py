@@ -17,6 +17,7 @@ FILES = (
     "definition.json",
     "emission.json",
     "model.onnx",
+    "preprocess.py",
     "preprocessing.json",
     "recipe.json",
     "timm_args.yaml",

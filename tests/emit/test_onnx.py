@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from narsfast.emit._onnx import export_and_check
 
 from .conftest import shaken
 
+onnx = pytest.importorskip("onnx", reason="the [onnx] extra is not installed")
 ort = pytest.importorskip("onnxruntime", reason="the [onnx] extra is not installed")
 
 
@@ -38,6 +41,34 @@ def test_recorded_difference_is_the_largest_one(emitted):
 def test_batch_dimension_is_dynamic(emitted, count):
     (logits,) = session(emitted).run(None, {"images": np.zeros((count, 1, 32, 32), np.float32)})
     assert logits.shape == (count, 10)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_fused_network_is_exported_as_any_module(emitted, tmp_path):
+    """Without `set_ops`, as a user would do it."""
+    block = emitted.network.eval().stages[1][0]
+    assert block.depthwise.ops == "fused"
+    maps = torch.randn(2, 8, 16, 16)
+    path, batch = tmp_path / "block.onnx", {0: torch.export.Dim("batch")}
+    torch.onnx.export(block, (maps,), path, dynamic_shapes=(batch,), dynamo=True, verbose=False)
+    exported = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
+    with torch.no_grad():
+        expected = block(maps[:1]).numpy()
+    (found,) = exported.run(None, {exported.get_inputs()[0].name: maps[:1].numpy()})
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_file_says_how_to_use_it(emitted):
+    """Classes and preprocessing are in the file, which may travel alone, and its opset in the folder."""
+    model = onnx.load(emitted.emission.directory / "model.onnx")
+    metadata = {entry.key: json.loads(entry.value) for entry in model.metadata_props}
+    folder = emitted.emission.directory
+    assert metadata["preprocessing"] == json.loads((folder / "preprocessing.json").read_text())
+    assert metadata["classes"] == metadata["preprocessing"]["classes"]
+    assert session(emitted).get_modelmeta().custom_metadata_map.keys() == metadata.keys()
+    (opset,) = {entry.version for entry in model.opset_import if entry.domain == ""}
+    assert emitted.emission.onnx.opset == opset
+    assert f"opset {opset};" in (folder / "README.md").read_text()
 
 
 def test_file_of_another_network_differs(emitted):

@@ -1,4 +1,5 @@
 import importlib.util
+import shutil
 import sys
 from argparse import Namespace
 
@@ -7,8 +8,10 @@ import torch
 import yaml
 from torch import nn
 
+from narsfast.arch import create
 from narsfast.data import Preprocess
-from narsfast.emit import DataFacts, timm_arguments
+from narsfast.emit import DataFacts, timm_arguments, timm_network
+from narsfast.errors import UserError
 from narsfast.space import OptimizerInfo, Recipe, TimmOptimizer, _optimizers, add_optimizer, optimizer_info
 from narsfast.training._schedule import learning_rate
 
@@ -225,18 +228,99 @@ def test_timm_knows_the_policy(augmentation):
         }
 
 
-def test_timm_creates_the_emitted_network(emitted):
+@pytest.fixture(scope="module")
+def name(emitted):
+    """Import the emitted module, and return the name that it registers."""
     path = emitted.emission.directory / "timm_model.py"
     spec = importlib.util.spec_from_file_location("timm_model", path)
     module = importlib.util.module_from_spec(spec)
     sys.modules["timm_model"] = module
     try:
         spec.loader.exec_module(module)
-        name = yaml.safe_load((path.parent / "timm_args.yaml").read_text())["model"]
-        network = timm.create_model(name, pretrained=False, num_classes=10, in_chans=1, drop_path_rate=0.1)
+        yield yaml.safe_load((path.parent / "timm_args.yaml").read_text())["model"]
     finally:
         del sys.modules["timm_model"]
-    network.load_state_dict(emitted.network.state_dict())
+
+
+def output(network, emitted):
     images, _ = emitted.batches[0]
     with torch.no_grad():
-        assert torch.equal(network.eval()(images), emitted.network.eval()(images))
+        return network.eval()(images)
+
+
+def test_timm_creates_the_emitted_network(emitted, name):
+    network = timm.create_model(name, num_classes=10, in_chans=1, drop_rate=0.2, drop_path_rate=0.1)
+    assert not torch.equal(output(network, emitted), output(emitted.network, emitted))
+    network.load_state_dict(emitted.network.state_dict())
+    assert torch.equal(output(network, emitted), output(emitted.network, emitted))
+    assert network.head.dropout.p == 0.2
+    assert max(m.p for m in network.modules() if type(m).__name__ == "StochasticDepth") == pytest.approx(
+        0.075
+    )
+
+
+def test_pretrained_network_has_the_trained_weights(emitted, name):
+    network = timm.create_model(name, pretrained=True, in_chans=1, num_classes=10)
+    assert torch.equal(output(network, emitted), output(emitted.network, emitted))
+    assert timm.is_model_pretrained(name)
+    config = timm.data.resolve_model_data_config(network)
+    assert config["input_size"] == (1, 32, 32)
+    assert config["mean"] == pytest.approx(emitted.facts.mean)
+    assert (config["interpolation"], network.pretrained_cfg["classifier"]) == ("bilinear", "head.classifier")
+
+
+def test_pretrained_network_for_other_classes_keeps_its_features(emitted, name):
+    network = timm.create_model(name, pretrained=True, in_chans=1, num_classes=4)
+    assert network.num_classes == network.get_classifier().out_features == 4
+    trained = emitted.network.state_dict()
+    for key, tensor in network.state_dict().items():
+        assert key.startswith("head.classifier.") or torch.equal(tensor, trained[key]), key
+
+
+def test_pretrained_network_takes_color(emitted, name):
+    """Gray images in three equal channels give the same logits."""
+    network = timm.create_model(name, pretrained=True, in_chans=3, num_classes=10)
+    images, _ = emitted.batches[0]
+    with torch.no_grad():
+        found = network.eval()(images.expand(-1, 3, -1, -1))
+    torch.testing.assert_close(found, output(emitted.network, emitted), rtol=1e-3, atol=1e-4)
+
+
+def test_network_without_a_classifier_gives_its_features(emitted, name):
+    network = timm.create_model(name, pretrained=True, in_chans=1, num_classes=0)
+    features = output(network, emitted)
+    assert features.shape == (len(emitted.batches[0][0]), network.num_features)
+    trained = emitted.network.eval()
+    with torch.no_grad():
+        assert torch.equal(trained.head.classifier(features), output(trained, emitted))
+        maps = network.forward_features(emitted.batches[0][0])
+        assert torch.equal(network.forward_head(maps), features)
+        assert torch.equal(network.forward_head(maps, pre_logits=True), features)
+    network.reset_classifier(7)
+    assert output(network, emitted).shape[1] == 7
+
+
+def test_features_only_gives_the_maps(emitted, name):
+    network = timm.create_model(name, pretrained=True, in_chans=1, features_only=True)
+    expected = create(emitted.network.definition, in_chans=1, features_only=True)
+    expected.load_state_dict(emitted.network.state_dict(), strict=False)
+    found = output(network, emitted)
+    assert network.feature_info.channels() == [info.channels for info in expected.feature_info]
+    assert network.feature_info.reduction() == [info.stride for info in expected.feature_info]
+    for one, other in zip(found, output(expected, emitted), strict=True):
+        torch.testing.assert_close(one, other)
+    last = timm.create_model(name, in_chans=1, features_only=True, out_indices=(-1,))
+    assert len(output(last, emitted)) == 1
+
+
+def test_unknown_options_and_changed_weights_are_refused(emitted, name, tmp_path):
+    with pytest.raises(TypeError, match="swish"):
+        timm.create_model(name, swish=True)
+    with pytest.raises(UserError, match="global_pool is 'max'"):
+        timm.create_model(name, global_pool="max")
+    folder = shutil.copytree(emitted.emission.directory, tmp_path / "copy")
+    weights = bytearray((folder / "weights.safetensors").read_bytes())
+    weights[-3] ^= 1
+    (folder / "weights.safetensors").write_bytes(weights)
+    with pytest.raises(UserError, match=r"weights.safetensors is not the file that was emitted"):
+        timm_network(folder, name, True, {"in_chans": 1})

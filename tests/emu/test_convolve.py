@@ -13,7 +13,16 @@ ACTIVATIONS = ["none", "relu", "hard_swish"]
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("case", range(len(cases.WINDOWS)))
 def test_convolve_and_gradient(emu, case, dtype):
-    kernel, stride, padding, shape = cases.WINDOWS[case]
+    check_convolve_and_gradient(emu, cases.WINDOWS[case], case, dtype)
+
+
+def test_gradient_of_several_images_per_block(emu):
+    """From 1,024 blocks on, a block takes one image after the other; the last one has fewer."""
+    check_convolve_and_gradient(emu, (3, 1, 1, (1027, 1, 2, 2)), 1, torch.float32)
+
+
+def check_convolve_and_gradient(emu, window, case, dtype):
+    kernel, stride, padding, shape = window
     g = cases.generator(case)
     channels = shape[3]
     x = cases.map_of(g, shape, dtype)

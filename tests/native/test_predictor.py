@@ -173,6 +173,31 @@ def test_score_depends_on_the_candidate_alone(monkeypatch, isa):
     assert np.array_equal(np.array(one)[:, rows], predictor.score(genes[rows], statistics[rows]))
 
 
+@pytest.mark.parametrize("isa", _native.isas())
+@pytest.mark.parametrize("where", ["encoder", "head"])
+@pytest.mark.parametrize("kind", [0, 1], ids=["weight", "bias"])
+def test_nan_in_weights_is_nan_in_scores(monkeypatch, isa, where, kind):
+    """Also behind the activation of a layer."""
+    monkeypatch.setenv("NARSFAST_ISA", isa)
+    space = load_space("tiny")
+    weights = random_weights(space, 2, [9], [7], 2)
+    getattr(weights, where)[0][kind][1] = np.nan
+    genes, values = space.random(40, 1), random_statistics(40, 2)
+    found = _native.Predictor(space.tables(), weights).score(genes, values)
+    expected = predict_reference(space, weights, genes, values)
+    assert np.isnan(expected).all()
+    assert np.isnan(found).all()
+
+
+def test_nan_in_a_statistic_is_nan_in_its_score():
+    space = load_space("tiny")
+    weights = random_weights(space, 2, [9], [7], 2)
+    genes, values = space.random(3, 1), random_statistics(3, 2)
+    values[1, 0] = np.nan
+    mean, std = _native.Predictor(space.tables(), weights).score(genes, values)
+    assert np.isnan(mean).tolist() == np.isnan(std).tolist() == [False, True, False]
+
+
 def test_statistics_below_the_minimum_count_as_it():
     space = small_space()
     weights = random_weights(space, 1, [], [], 1)

@@ -8,8 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from narsfast import _native
-from narsfast.arch import lower_definitions, lower_genes, zoo
+from narsfast.arch import Definition, Rows, lower_definitions, lower_genes, zoo
+from narsfast.cost import Counter, count_definitions
 from narsfast.cost._reference import count_rows_reference
+from narsfast.errors import UserError
 from narsfast.space import Space, builtin_spaces, load_space
 
 
@@ -134,6 +136,69 @@ def test_rows_are_counted_if_there_are_too_many_parts(document):
     assert np.array_equal(by_rows.count_float64(genes), by_rows.count_int64(genes).astype(np.float64))
     with pytest.raises(ValueError, match="too many parts"):
         by_rows.add_cost(np.zeros(1))
+
+
+LARGE = {"resolution": 4096, "stem_channels": 1 << 16, "head_expansion": 2, "head_features": 64}
+
+
+def large_rows(expansion):
+    """Return the rows of a network with this expansion of 2^16 channels, on maps of 2,048 pixels a side."""
+    header = np.array([list(LARGE.values())], np.int32)
+    return header, np.array([[[3, expansion, 1 << 16, 1, 1, 1, -1]]], np.int32)
+
+
+@pytest.mark.parametrize("expansion", [1, 16, 32])
+def test_large_counts_equal_reference(expansion):
+    header, rows = large_rows(expansion)
+    expected = count_rows_reference(Rows(header, rows), 3, 12)
+    assert (expected >= 0).all()
+    assert np.array_equal(_native.count(header, rows, 3, 12), expected)
+
+
+def test_widths_past_32_bits_equal_reference():
+    header = np.array([[8, 8, 1, 8]], np.int32)
+    rows = np.array([[[3, 1 << 12, 1 << 20, 1, 2, 1, -1]]], np.int32)
+    expected = count_rows_reference(Rows(header, rows), 3, 12)
+    assert np.array_equal(_native.count(header, rows, 3, 12), expected)
+
+
+@pytest.mark.parametrize("column", ["expansion", "repeats", "side", "classes", "features"])
+def test_counts_that_an_integer_cannot_hold_are_refused(column):
+    header, rows = large_rows(128 if column == "expansion" else 1)
+    classes = 12
+    if column == "repeats":
+        rows[0, 0, 4] = 2**31 - 1
+    elif column == "side":
+        header[0, 0] = 2**31 - 1
+    elif column == "classes":
+        header[0, 3] = classes = 2**31 - 1
+    elif column == "features":
+        header[0, 2] = header[0, 3] = 2**31 - 1
+    with pytest.raises(OverflowError, match=r"a network has 2\^61 multiply-adds or more"):
+        _native.count(header, rows, 3, classes)
+
+
+def test_space_with_networks_that_are_too_large_is_refused_in_one_sentence():
+    document = exact()
+    document["architecture"]["stages"][0]["expansion"]["first"] = 64
+    document["architecture"]["stages"][0]["expansion"]["rest"] = 64
+    space = Space.from_dict(document)
+    genes = space.random(300, seed=1)
+    with pytest.raises(UserError, match=r"a network has 2\^61 multiply-adds or more; lower its resolution"):
+        Counter(space)(genes)
+    definition = Definition.from_dict(
+        {"name": "large", "stages": [[[3, 128, 1 << 16, 1, 1, True, None]]], **LARGE}
+    )
+    with pytest.raises(UserError, match=r"a network has 2\^61 multiply-adds or more; lower its resolution"):
+        count_definitions([definition])
+    for field in ("resolution", "stem_channels", "head_features"):
+        with pytest.raises(UserError, match=rf"field {field} of definition .* is 2147483648"):
+            Definition.from_dict(definition.to_dict() | {field: 2**31})
+    for field in ("in_chans", "num_classes"):
+        with pytest.raises(
+            UserError, match=f"{field} is 2147483648; it should be at least 1 and below 2147483648"
+        ):
+            count_definitions([definition], **{field: 2**31})
 
 
 def test_cost_is_the_sum_over_the_parts():

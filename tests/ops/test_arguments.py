@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from narsfast import _native
+from narsfast.ops import NormArgs, norm_act
 from narsfast.ops._arguments import DTYPES, launch_context, supports
 
-from .conftest import channels_last, operator_arguments
+from .conftest import Case, channels_last, operator_arguments
 
 
 def map_on(device, dtype):
@@ -62,6 +63,123 @@ def test_unsupported_arguments_raise_a_clear_error():
     )
     assert refused("reduce", reduce, _0=d_out[:2]).endswith("it must be torch.float32 of shape (3, 8, 6, 5)")
     assert refused("reduce", reduce, _8=reduce[8][1:].clone()) == "state of shape (59,) must have 60 elements"
+
+
+NORM = ("weight", "bias", "mean", "var")
+INPUT_NORM = tuple(f"input_{name}" for name in NORM)
+EXCITE = ("reduce_weight", "reduce_bias", "expand_weight", "expand_bias")
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "group"),
+    [
+        ("convolve", 2, INPUT_NORM),
+        ("convolve_gradient", 15, INPUT_NORM),
+        ("infer", 2, INPUT_NORM),
+        ("infer", 14, EXCITE),
+        ("normalize", 7, EXCITE),
+        ("reduce", 9, EXCITE),
+    ],
+)
+@pytest.mark.parametrize("missing", range(4))
+def test_optional_tensors_are_given_together_or_not_at_all(name, first, group, missing):
+    said = refused(name, operator_arguments(name), **{f"_{first + missing}": None})
+    assert said.startswith(
+        f"{group[missing]} is None, but {group[3 if missing < 3 else 2]} is not; give all of "
+    )
+    alone = {f"_{first + number}": None for number in range(4) if number != missing}
+    assert f"but {group[missing]} is not" in refused(name, operator_arguments(name), **alone)
+
+
+@pytest.mark.parametrize("missing", range(4))
+def test_norm_after_the_convolution_is_never_left_out(missing):
+    torch.manual_seed(0)
+    y, norm = channels_last(2, 8, 3, 3), [*torch.rand(4, 8), 1e-5, "none"]
+    norm[missing] = None
+    sums = (torch.ones(8), torch.ones(8), 18.0)
+    for call in (
+        lambda: _native.depthwise_normalize(y, tuple(norm), None, None),
+        lambda: _native.depthwise_reduce(y, y, tuple(norm), None, None, None),
+        lambda: _native.depthwise_norm_gradient(y, y, tuple(norm), sums, None),
+        lambda: _native.depthwise_infer(y, torch.ones(8, 1, 3, 3), None, tuple(norm), None, (1, 1), None),
+    ):
+        with pytest.raises(ValueError, match=f"^{NORM[missing]} is None; it must be a tensor"):
+            call()
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_public_functions_refuse_half_of_a_norm_or_of_squeeze_excite(training):
+    case = Case(squeezed=4, before=True, training=training)
+    leaves = {name: leaf.float() for name, leaf in case.leaves().items()}
+    for name in ("weight", "bias", "in_weight", "in_bias", "reduce_bias", "expand_bias"):
+        for gradients in (True, False):
+            with torch.set_grad_enabled(gradients), pytest.raises(ValueError, match="is None"):
+                case.fused(leaves | {name: None})
+    y = leaves["x"].contiguous(memory_format=torch.channels_last)
+    for weight, bias in ((leaves["weight"], None), (None, leaves["bias"]), (None, None)):
+        with pytest.raises(ValueError, match="is None; it must be a tensor"):
+            norm_act(y, NormArgs(weight, bias, *case.statistics(leaves["weight"])[0], 1e-5, "relu"))
+
+
+@pytest.mark.parametrize("size", [0, 12, 47, 48, 50, 52])
+def test_state_of_another_size_is_refused(size):
+    """Three images of eight channels: a multiple of three, with at least one squeezed channel."""
+    said = refused("convolve_gradient", operator_arguments("convolve_gradient"), _8=torch.zeros(size))
+    assert said == (
+        f"state of shape ({size},) must have 2 * channels + squeezed elements for each of 3 images of 8 channels"
+    )
+
+
+def test_state_belongs_to_squeeze_excite():
+    gradient, reduce = operator_arguments("convolve_gradient"), operator_arguments("reduce")
+    without = "is given without squeeze-excite; it must be None"
+    assert without in refused("convolve_gradient", gradient, _9=None)
+    assert without in refused("reduce", reduce, _9=None, _10=None, _11=None, _12=None)
+    assert refused("convolve_gradient", gradient, _8=None) == "state is None; it must be a tensor"
+    assert refused("reduce", reduce, _8=None) == "state is None; it must be a tensor"
+
+
+@pytest.mark.parametrize("shape", [(0, 8), (0, 8, 1, 1), (4,), ()])
+def test_squeezed_channels_are_at_least_one(shape):
+    normalize = operator_arguments("normalize")
+    said = refused("normalize", normalize, _7=torch.zeros(shape), _8=torch.zeros(0), _9=torch.zeros(8, 0))
+    assert said.endswith("must be (squeezed, channels), with at least 1 squeezed channel")
+
+
+@pytest.mark.parametrize("padding", [-1, 2**20 + 1, 2**31, 2**62])
+def test_padding_outside_its_range_is_refused(padding):
+    said = refused("convolve", operator_arguments("convolve"), _9=padding)
+    assert said == f"padding is {padding}; it must be at least 0 and at most 1048576"
+
+
+def test_output_of_too_many_elements_is_refused():
+    x = torch.empty(0, 1, 1, 1).expand(0, 2**23, 1, 1)
+    kernel = torch.zeros(1, 1, 3, 3).expand(2**23, 1, 3, 3)
+    with pytest.raises(ValueError, match=r"more than 2\^63 elements"):
+        _native.depthwise_convolve(x, kernel, None, (1, 2**20), None)
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [(), (9,), (3, 3), (8, 3, 3), (24, 1, 1, 3), (8, 1, 3, 5), (8, 1, 5, 3), (4, 1, 3, 3), (8, 2, 3, 3)],
+)
+def test_kernel_of_another_shape_is_refused(shape):
+    for name in ("convolve", "infer"):
+        said = refused(name, operator_arguments(name), _1=torch.zeros(shape))
+        assert said == f"kernel of shape {shape} must be (8, 1, k, k), as the map has 8 channels"
+
+
+@pytest.mark.parametrize("side", ["height", "width"])
+def test_kernel_fits_both_sides_of_the_padded_map(side):
+    x = channels_last(2, 8, *((4, 9) if side == "height" else (9, 4)))
+    with pytest.raises(ValueError, match="the padded map is smaller than the kernel"):
+        _native.depthwise_convolve(x, torch.zeros(8, 1, 7, 7), None, (1, 1), None)
+
+
+@pytest.mark.parametrize("count", [7, 9])
+def test_vector_has_exactly_one_element_per_channel(count):
+    said = refused("normalize", operator_arguments("normalize"), _1=torch.zeros(count))
+    assert said == f"weight of shape ({count},) must have 8 elements"
 
 
 def test_map_needs_four_dimensions():

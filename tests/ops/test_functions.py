@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from narsfast.ops import NormArgs, norm_act
 
-from .conftest import ACTIVATIONS, SHAPES, Case, compare, compare_inference, gradients
+from .conftest import ACTIVATIONS, SHAPES, Case, channels_last, compare, compare_inference, gradients
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
@@ -130,6 +130,39 @@ def test_derivatives_at_the_kinks_equal_torch():
         d_out = torch.ones_like(y)
         d_y = torch.ops.narsfast.norm_gradient(d_out, torch.nan_to_num(y, 5, 5, -5), *norm, zero, zero, 0.0)
         torch.testing.assert_close(d_y[:3], d_expected[:3])
+
+
+def test_gates_at_the_kinks_have_the_gradient_of_torch(isa):
+    """The state is (pooled, hidden, gate), of which a gate of -3 or 3 has no slope."""
+    gates = torch.tensor([-3.5, -3.0, -2.5, 0.0, 2.5, 3.0, 3.5, -3.0])
+    y, d_out = (channels_last(1, 8, 2, 2) for _ in range(2))
+    norm = (torch.ones(8), torch.zeros(8), torch.zeros(8), torch.ones(8), 0.0, "none")
+    excite = (torch.ones(1, 8), torch.zeros(1), torch.ones(8, 1), torch.zeros(8), "none")
+    state = torch.cat([y.mean((0, 2, 3)), torch.zeros(1), gates])
+    d_expand_bias = torch.ops.narsfast.reduce(d_out, y, *norm, state, *excite)[6]
+    leaf = gates.clone().requires_grad_()
+    torch.autograd.backward(torch.nn.functional.hardsigmoid(leaf), (d_out * y).sum((0, 2, 3)))
+    torch.testing.assert_close(d_expand_bias, leaf.grad)
+    assert d_expand_bias.count_nonzero() == 3
+
+
+@pytest.mark.parametrize("convolved", [False, True])
+def test_statistics_if_the_first_pixel_of_a_part_is_far_from_the_others(convolved, isa):
+    """Sums are shifted by a pixel at first, and by the mean so far as soon as there is one."""
+    y = 1000 + torch.rand(4, 8, 320, 256, generator=torch.Generator().manual_seed(0))
+    y = y.contiguous(memory_format=torch.channels_last)
+    pixels = y.permute(0, 2, 3, 1).reshape(-1, 8)
+    assert pixels.data_ptr() == y.data_ptr()
+    pixels[128 :: len(pixels) // 32] = 0  # in the first of the chunks of 256 pixels in each of 32 parts
+    if convolved:
+        kernel = torch.zeros(8, 1, 3, 3)
+        kernel[:, :, 1, 1] = 1
+        _, mean, var = torch.ops.narsfast.convolve(y, kernel, None, None, None, None, 0.0, "none", 1, 1)
+    else:
+        mean, var = torch.ops.narsfast.moments(y)
+    exact = y.double()
+    torch.testing.assert_close(mean.double(), exact.mean((0, 2, 3)), rtol=3e-7, atol=0)
+    torch.testing.assert_close(var.double(), exact.var((0, 2, 3), correction=0), rtol=2e-4, atol=0)
 
 
 def test_results_do_not_depend_on_the_number_of_threads():

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from narsfast.common.renamed import OLD_FIELDS
+from narsfast.common.renamed import OLD_FIELDS, READ_BY_0_2
+from narsfast.cost import Budget
 from narsfast.errors import UserError
 from narsfast.pipeline._config import resolve_config
 from narsfast.pipeline._open import _default_workers
@@ -31,6 +32,29 @@ def test_a_folder_takes_the_mobile_space(tmp_path, monkeypatch):
     config = resolve_config({"data": "photos"})
     assert config.space["name"] == "mobile"
     assert config.data == str(tmp_path / "photos")
+
+
+@pytest.mark.parametrize("budget", ["macs=1M", Budget(macs=1e6)])
+def test_one_value_is_a_list_of_one(budget):
+    config = resolve_config({"budgets": budget, "baselines": "torchvision:mobilenet_v3_small"})
+    assert config.budgets == ("macs=1M",)
+    assert config.baselines == ("torchvision:mobilenet_v3_small",)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"budgets": 5e6}, r"budgets is 5000000.0; give a list, as in \['macs=50M'\]"),
+        ({"budgets": [5e6]}, r"budgets is \[5000000.0\]; give a list"),
+        ({"baselines": {"resnet": 1, 2: 3}}, "baselines is .*; give a list"),
+        ({"fix": "resolution=64"}, "fix is 'resolution=64'; give values by field, as in {'resolution': 64}"),
+        ({"fix": ["resolution=64"]}, "fix is .*; give values by field"),
+        ({"pool_bounds": "macs=5X"}, "pool_bounds 'macs=5X': the bound '5X' should be a number"),
+    ],
+)
+def test_values_of_other_types_are_refused(options, said):
+    with pytest.raises(UserError, match=said):
+        resolve_config(options)
 
 
 def test_fixed_fields_are_in_the_stored_space():
@@ -95,7 +119,7 @@ def test_by_default_there_is_a_worker_for_each_group_of_gpus(monkeypatch, proces
 
 
 def test_by_default_there_is_a_worker_a_core(monkeypatch):
-    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(6)))
+    monkeypatch.setattr("narsfast.pipeline._open.usable_cores", lambda: 6)
     assert _default_workers(resolve_config({"device": "cpu"})) == 6
     assert _default_workers(resolve_config({"device": "cpu", "processes_per_trial": 2})) == 3
 
@@ -159,7 +183,7 @@ def stored_by_version_0_1():
 def test_configuration_of_version_0_1_resolves_to_the_present_one(caplog):
     stored = stored_by_version_0_1()
     assert stored.keys() >= OLD_FIELDS.keys()
-    assert resolve_config({}, stored) == resolve_config({})
+    assert resolve_config({}, stored) == resolve_config(READ_BY_0_2)
     assert not caplog.records
 
 

@@ -86,7 +86,7 @@ def test_what_is_emitted_comes_back(finished, tmp_path):
     assert "model.py" in emission["sha256"]
     assert {"recipe.json", "weights.safetensors", "README.md"} <= {entry.name for entry in folder.iterdir()}
     assert not (folder / "definition.json").exists()
-    network = narsfast.load(folder)
+    network = narsfast.load(folder, run_code=True)
     assert network(torch.zeros(2, 1, 16, 16)).shape == (2, 10)
     assert "timm_args" not in (folder / "README.md").read_text()
 

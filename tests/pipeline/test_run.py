@@ -10,8 +10,9 @@ import torch
 
 import narsfast as nf
 from narsfast.common.options import RUN_OPTIONS
+from narsfast.errors import MachineError
 from narsfast.pipeline._run_options import RunOptions
-from narsfast.runs import InProcess
+from narsfast.runs import InProcess, RunStore
 
 pytestmark = pytest.mark.usefixtures("short_pretraining")
 
@@ -75,7 +76,7 @@ def width(candidates):
 def test_options_are_those_of_the_command_line():
     """Every option of `narsfast run` is a keyword, by its name and with its default, and is documented."""
     parameters = inspect.signature(nf.search).parameters
-    own = {"out", "evaluate", "executor", "statistics", "progress"}
+    own = {"out", "evaluate", "executor", "statistics", "progress", "retry_failed", "accept_environment"}
     assert set(parameters) - own == set(RUN_OPTIONS)
     for name in RunOptions.__annotations__:
         assert parameters[name].default == RUN_OPTIONS[name].default
@@ -209,6 +210,43 @@ def test_interrupted_own_trainings_are_not_asked_again(tmp_path, space, searched
 def test_wrong_answers_of_an_own_trainer_are_refused(tmp_path, space, trials, message):
     with pytest.raises(nf.UserError, match=message):
         nf.search(tmp_path / "run", space=space, budgets=["macs=200K"], evaluate=trials, **SETTINGS)
+
+
+def test_what_an_own_trainer_lost_is_asked_for_again(tmp_path, space, caplog):
+    """And is nowhere stored as lost; a trainer that loses it again and again stops the run."""
+    options = {"space": space, "budgets": ["macs=200K"], **SETTINGS}
+    asked, trainer = [], Trainer()
+
+    def losing(candidates, epochs):
+        asked.append([candidate.id for candidate in candidates])
+        for number, trial in enumerate(trainer(candidates, epochs)):
+            lost = len(asked) == 1 and number == 1
+            yield nf.Trial(trial.candidate, (), "lost", epochs, 0.0, "the node is gone") if lost else trial
+
+    run = nf.search(tmp_path / "run", evaluate=losing, **options)
+    again = nf.search(tmp_path / "undisturbed", evaluate=trainer, **options)
+    assert [row.curve for row in run.trials()] == [row.curve for row in again.trials()]
+    assert run.families == again.families
+    assert len(asked[1]) == 1
+    assert "(the node is gone); it is asked for again in 0 s" in caplog.text
+
+    def lost(candidates, epochs):
+        return [nf.Trial(candidate.id, (), "lost", epochs, 0.0, "no node") for candidate in candidates]
+
+    with pytest.raises(MachineError, match=r"evaluate lost the training of candidate .* \(no node\)"):
+        nf.search(tmp_path / "lost", evaluate=lost, **options)
+    with RunStore.read(tmp_path / "lost") as store:
+        assert store.trials("search") == []
+
+
+def test_what_was_told_as_lost_is_asked_again(tmp_path, space):
+    with nf.Run.create(tmp_path / "run", {"space": space, "budgets": ["macs=200K"], **SETTINGS}) as run:
+        asked = run.ask(9)
+        assert run.ask(1) == []
+        run.tell(asked[0], [], outcome="lost", message="the node is gone")
+        assert [candidate.id for candidate in run.ask(9)] == [asked[0].id]
+        run.tell(asked[0], [50.0, 60.0])
+        assert [row.outcome for row in run.trials()] == ["ok"]
 
 
 def test_ask_and_tell_give_the_run_of_an_own_trainer(tmp_path, space, searched):

@@ -17,7 +17,7 @@ from narsfast.errors import UserError
 from narsfast.pipeline import _final_test, _stages
 from narsfast.pipeline._config import resolve_config
 from narsfast.predictor import _pretraining
-from narsfast.runs import RunStore
+from narsfast.runs import RunStore, _processes
 from narsfast.space import Space, load_space
 
 pytestmark = pytest.mark.usefixtures("short_pretraining")
@@ -117,9 +117,23 @@ def test_a_finished_run_is_free(finished, monkeypatch):
     assert pipeline.run(path) == results
 
 
-def test_processes_give_the_same_table(finished, tmp_path, options):
+def test_processes_give_the_same_table_though_one_is_killed(finished, tmp_path, options, monkeypatch, caplog):
     path, _ = finished
-    pipeline.run(tmp_path / "run", options, workers=2)
+    begun, start = [], _processes._start
+
+    def recording(environment):
+        worker = start(environment)
+        begun.append(worker[0])
+        return worker
+
+    def kill_first(stage, done, total):
+        if stage.startswith("optimize") and done > 0 and begun[0].poll() is None:
+            begun[0].kill()
+
+    monkeypatch.setattr(_processes, "_start", recording)
+    pipeline.run(tmp_path / "run", options, workers=2, progress=kill_first)
+    assert len(begun) > 2
+    assert "was killed (signal 9)" in caplog.text
     assert table(tmp_path / "run") == table(path)
 
 
@@ -216,9 +230,10 @@ def test_other_data_under_the_same_name_is_refused(finished, tmp_path):
     copy = tmp_path / "run"
     subprocess.run(["cp", "-r", path, copy], check=True)
     with pipeline.open_search(copy) as search:
+        search.store.facts.content = None  # as in runs of earlier versions
         search.store.facts.data = {**search.store.facts.data, "train": 7}
         with pytest.raises(
-            UserError, match=r"has changed since the run was started: train .*7.*320.*; start another"
+            UserError, match=r"has changed since the run was started: train .*7.*320.*; restore it"
         ):
             pipeline.evolve(search, ["macs=300K"])
 
@@ -253,9 +268,9 @@ def test_the_loader_of_a_run_stays(finished, tmp_path, monkeypatch):
         ]
         assert search.task(candidate, 1, 1, "search").settings.loader == "torchvision"
         search.store.facts.stage = "train"
-    for module in ("narsfast.pipeline._open", "narsfast.training._settings"):
+    for module in ("narsfast.pipeline._environment", "narsfast.training._settings"):
         monkeypatch.setattr(f"{module}.resolve_loader", lambda *_, **__: "dali")
-    monkeypatch.setattr("narsfast.pipeline._open.loader_version", lambda _: "2.4.0")
+    monkeypatch.setattr("narsfast.pipeline._environment.loader_version", lambda _: "2.4.0")
     with pytest.raises(UserError, match=r"loader .*torchvision.*dali"):
         pipeline.open_search(copy)
 
@@ -299,6 +314,51 @@ def test_a_wrong_question_is_refused_before_the_search_that_it_needs(tmp_path, m
 def test_going_on_needs_a_run(tmp_path):
     with pytest.raises(UserError, match="is no run directory"):
         pipeline.open_search(tmp_path / "none")
+
+
+def lose(path):
+    """Damage the files of both predictors of a run: one is cut short, one is gone."""
+    weights = path / "pretrained" / "predictor.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    subprocess.run(["rm", "-r", path / "predictor"], check=True)
+
+
+def test_lost_predictors_are_computed_again_from_the_database(finished, tmp_path, monkeypatch, caplog):
+    path, _ = finished
+    copy = tmp_path / "run"
+    subprocess.run(["cp", "-r", path, copy], check=True)
+    whole = [(path / name / "predictor.safetensors").read_bytes() for name in ("pretrained", "predictor")]
+    lose(copy)
+    monkeypatch.setattr("narsfast.pipeline._trials.run_trials", lambda *_, **__: pytest.fail("was trained"))
+    with pipeline.open_search(copy, workers=1) as search:
+        predictor = pipeline.optimize(search)
+        assert search.store.facts.stage == "done"
+        assert pipeline.evolve(search) == list(search.store.facts.families)
+    assert caplog.text.count("it is computed again from the run's database") == 2
+    again = [(copy / name / "predictor.safetensors").read_bytes() for name in ("pretrained", "predictor")]
+    assert again == whole
+    genes = predictor.space.random(50, seed=1)
+    with pipeline.open_search(path, workers=1) as search:
+        np.testing.assert_array_equal(predictor.scores(genes), pipeline.optimize(search).scores(genes))
+    assert table(copy) == table(path)
+
+
+def test_a_failed_trial_of_the_search_is_tried_again_when_asked_for(finished, tmp_path):
+    """As an early version left it: a trial was lost, and what came after it had another way."""
+    path, _ = finished
+    copy = tmp_path / "run"
+    subprocess.run(["cp", "-r", path, copy], check=True)
+    with RunStore.open(copy, None) as run:
+        lost = run.batches()[0].candidates[1].candidate
+        other = run.batches()[1].candidates[0].candidate
+        with run._writing() as execute:
+            execute(
+                "UPDATE trials SET outcome = 'lost', curve = '[]' WHERE candidate = ? AND purpose = 'search'",
+                (lost,),
+            )
+            execute("DELETE FROM members WHERE candidate = ?", (other,))  # was not picked on that way
+    pipeline.run(copy, workers=1, resume=pipeline.Resume(retry_failed=True))
+    assert table(copy) == table(path)
 
 
 def test_a_further_budget_costs_one_training(finished, tmp_path):
@@ -398,7 +458,7 @@ def test_a_batch_that_fails_whole_is_the_users_to_know(tmp_path, monkeypatch, op
     monkeypatch.setattr("narsfast.pipeline._trials.run_trials", fail)
     with pytest.raises(
         UserError,
-        match=r"batch 1 ended well, the first failed \(no such thing\): begin another run when",
+        match=r"batch 1 ended well, the first failed \(no such thing\): mend that and resume the run with",
     ):
         pipeline.run(tmp_path / "run", options, workers=1)
 

@@ -67,7 +67,10 @@ def test_a_recipe_is_yaml_or_json(tmp_path, text):
         ("- 1", "contains list"),
         ("lr: 1", "no such field"),
         ("1: 2", "no such field"),
-        ("a: 1\nb: {", "neither YAML nor JSON at line 2; give lines of FIELD: VALUE"),
+        ("a: 1\nb: {", "not readable as YAML in line 2"),
+        ("ema: true\ndropout: 0\nema: false", "'ema' is given twice, keep one"),
+        ('{"ema": true, "ema": false}', "'ema' is given twice, keep one"),
+        ("ema: {{x}}", "quote text with braces"),
         (None, r"cannot be read \(No such file or directory\); give a file"),
     ],
 )
@@ -98,7 +101,7 @@ def test_what_was_trained_is_used_like_a_found_network(tmp_path, small):
     result = train_with_recipe(small, RECIPE, tmp_path / "out", resolution=16, epochs=2)
     Path(small.rpartition(":")[0]).unlink()
     data = shared_data("digits", 16)
-    assert evaluate(load(tmp_path / "out"), data.test, 16).accuracy == result["test"]
+    assert evaluate(load(tmp_path / "out", run_code=True), data.test, 16).accuracy == result["test"]
     assert read_preprocessing(tmp_path / "out").classes == data.classes
     assert "trained by narsfast with a given recipe" in (tmp_path / "out" / "README.md").read_text()
 

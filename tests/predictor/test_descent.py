@@ -1,3 +1,6 @@
+import math
+
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -64,6 +67,26 @@ def test_final_weights_are_the_average():
         minimize([tensor], lambda step, t=tensor: t[0].sum() + t[1].sum(), schedule)
         paths[average] = float(tensor[0])
     assert paths[1e-9] < 1.3 * paths[1.0] < 0
+
+
+def test_rate_rises_linearly_over_the_first_steps_and_then_falls(monkeypatch):
+    """Warm-up takes a twentieth of the steps; the half cosine falls from the start."""
+    rates = []
+
+    class Recorded(torch.optim.AdamW):
+        def step(self, closure=None):
+            rates.append(self.param_groups[0]["lr"])
+            return super().step(closure)
+
+    monkeypatch.setattr(torch.optim, "AdamW", Recorded)
+    layers = new_layers([1, 1], 1, generator())
+    schedule = Schedule(steps=100, batch=1, rate=0.1, weight_decay=0.0, average=0.1)
+    minimize(layers, lambda step: layers[0][0].sum(), schedule)
+    cosine = [0.05 * (1 + math.cos(math.pi * step / 100)) for step in range(100)]
+    warm = [0.2, 0.4, 0.6, 0.8, 1.0]
+    assert rates == pytest.approx(
+        [share * rate for share, rate in zip(warm + [1.0] * 95, cosine, strict=True)]
+    )
 
 
 def test_weights_decay():

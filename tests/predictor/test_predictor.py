@@ -1,3 +1,4 @@
+import copy
 import math
 from dataclasses import replace
 
@@ -6,6 +7,7 @@ import pytest
 import torch
 from scipy.stats import kendalltau
 
+from narsfast.errors import UserError
 from narsfast.predictor import MIN_STATISTIC, Deviation, pretrain
 from narsfast.predictor._inputs import Inputs
 from narsfast.predictor._network import new_layers
@@ -179,6 +181,19 @@ def test_encoder_is_not_pretrained_without_statistics(small):
     assert (
         kendalltau(predictor.fit(genes[:60], labels[:60], 0).scores(genes[60:]), labels[60:]).statistic > 0.6
     )
+
+
+@pytest.mark.parametrize("where", ["encoder", "head", "center", "scaling"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_damaged_weights_are_refused(world, fitted, where, value):
+    damaged = replace(fitted, scaling=copy.deepcopy(fitted.scaling), fitted=copy.deepcopy(fitted.fitted))
+    if where == "scaling":
+        damaged.scaling.mean[0] = value
+    else:
+        found = getattr(damaged.fitted, where)
+        (found if where == "center" else found[0][0]).view(-1)[0] = value
+    with pytest.raises(UserError, match="a weight of the predictor is not finite"):
+        damaged.predict(world.genes[:2])
 
 
 def test_predict_before_fit_is_refused(world):

@@ -142,6 +142,15 @@ def test_deviation_covers_its_share_of_errors():
     assert COVERAGE * 200 <= inside <= COVERAGE * 201 + 1
 
 
+def test_error_to_come_counts_as_outside():
+    """Of nine errors, 0.8 * 10 / 9 are within: the ninth part of the way from the eighth to the largest."""
+    errors = np.arange(1.0, 10.0)
+    deviation = _deviation(errors, np.full(9, 0.5))
+    width = NORMAL_QUANTILE * deviation.scale * np.sqrt(0.5 + deviation.floor**2)
+    assert width == pytest.approx(np.quantile(errors, COVERAGE * 10 / 9))
+    assert width > np.quantile(errors, COVERAGE) + 0.5
+
+
 def test_deviation_is_positive_if_members_agree():
     deviation = _deviation(np.array([0.1, -0.2, 0.3, 0.1, 0.2, -0.1, 0.1, 0.1]), np.zeros(8))
     assert deviation.floor > 0

@@ -197,6 +197,30 @@ def test_text_of_the_run_is_escaped(page):
     assert "loss is <not>" not in page
 
 
+def marked(value):
+    """Append an element to every text of JSON types."""
+    if isinstance(value, dict):
+        return {key: marked(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [marked(part) for part in value]
+    return f"{value}<q>" if isinstance(value, str) else value
+
+
+def test_every_text_of_a_strangers_run_is_escaped(known, collected, tmp_path, monkeypatch):
+    texts = {name: value for name, value in collected.items() if name not in ("config", "importance")}
+    config = {name: marked(value) for name, value in collected["config"].items() if name != "space"}
+    found = {
+        **collected,
+        **marked(texts),
+        "config": config | {"space": {"name": "<q>"}, "correlation": "kendall"},
+    }
+    monkeypatch.setattr("narsfast.report._page.collect", lambda _: found)
+    write_report(known.run, tmp_path / "page.html")
+    page = re.sub(r"<script.*?</script>", "", (tmp_path / "page.html").read_text(), flags=re.S)
+    assert page.count("&lt;q&gt;") > 50
+    assert "<q>" not in page
+
+
 def test_numbers_in_the_text_are_those_of_the_run(collected, page):
     text = " ".join(" ".join(Page(page).text).split())
     assert f"{2 * SIZE} trials, Kendall tau {collected['prediction']['tau']:.3f}" in text

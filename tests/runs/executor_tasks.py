@@ -1,5 +1,6 @@
 """Functions that the tests run in workers."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -94,10 +95,21 @@ def print_line(report):
     print("a line of a worker")
 
 
+def _counted(file):
+    """Tell whether it is the second call for this file."""
+    try:
+        Path(file).touch(exist_ok=False)
+    except FileExistsError:
+        return True
+    return False
+
+
 def train(work, report):
     report(0.0)
     report(0.5)
     if work.how == "die":
+        die(report)
+    if work.how.startswith("die until ") and not _counted(work.how.removeprefix("die until ")):
         die(report)
     if work.how == "hang":
         work_for(30, report)
@@ -105,6 +117,8 @@ def train(work, report):
         raise RuntimeError("something\nbroke")
     if work.how == "memory":
         raise MemoryError("too big")
+    if work.how == "forbidden":
+        raise PermissionError(errno.EACCES, "Permission denied", "/run/weights")
     if work.how == "user":
         raise UserError("data: /nowhere does not exist, name a folder")
     return Trial(work.candidate, tuple(float(epoch) for epoch in range(work.epochs)), "ok", work.epochs, 0.0)

@@ -6,7 +6,7 @@ import executor_tasks as tasks
 import pytest
 
 from narsfast.common.trial import Trial
-from narsfast.errors import UserError
+from narsfast.errors import MachineError, UserError
 from narsfast.runs import InProcess, Processes, TrialTimedOut, WorkerLost, run_trials
 
 EXECUTORS = {"in_process": InProcess, "processes": lambda: Processes(2, gpus=0)}
@@ -118,7 +118,6 @@ def test_in_process_lets_ctrl_c_through():
 WORKS = [
     tasks.Work("a", 2),
     tasks.Work("b", 3, "raise"),
-    tasks.Work("c", 3, "memory"),
     tasks.Work("d", 4, "hang"),
     tasks.Work("e", 1),
 ]
@@ -143,12 +142,11 @@ def test_every_way_to_end_becomes_a_trial(executor):
     assert {name: (trial.outcome, trial.epochs, trial.curve) for name, trial in by_candidate.items()} == {
         "a": ("ok", 2, (0.0, 1.0)),
         "b": ("failed", 3, ()),
-        "c": ("out_of_memory", 3, ()),
         "d": ("timed_out", 4, ()),
         "e": ("ok", 1, (0.0,)),
     }
     assert by_candidate["d"].seconds >= 0.3
-    assert sorted(started) == ["a", "b", "c", "d", "e"]
+    assert sorted(started) == ["a", "b", "d", "e"]
     assert ("a", 0.5) in told
 
 
@@ -165,10 +163,57 @@ def test_what_a_shutdown_ends_is_no_trial(executor):
         next(trials)
 
 
-def test_a_dead_worker_becomes_a_lost_trial_and_others_go_on(processes):
-    works = [tasks.Work("a", 2), tasks.Work("b", 2, "die"), tasks.Work("c", 2), tasks.Work("d", 2)]
+def test_what_a_dead_worker_had_is_trained_again(processes, tmp_path, caplog):
+    works = [tasks.Work("a", 2), tasks.Work("b", 2, f"die until {tmp_path / 'second'}"), tasks.Work("c", 2)]
     outcomes = {trial.candidate: trial.outcome for trial in run_trials(processes, tasks.train, works)}
-    assert outcomes == {"a": "ok", "b": "lost", "c": "ok", "d": "ok"}
+    assert outcomes == {"a": "ok", "b": "ok", "c": "ok"}
+    assert "candidate b: the worker process" in caplog.text
+    assert "it is tried again in 0 s" in caplog.text
+
+
+def ended_before_trouble(executor, works, said):
+    """Train until the machine disturbs a training for good; return the ids of those that ended, and of all begun."""
+    ended, begun = [], []
+
+    def collect():
+        for trial in run_trials(
+            executor, tasks.train, works, started=lambda work: begun.append(work.candidate)
+        ):
+            ended.append(trial.candidate)
+
+    with pytest.raises(MachineError, match=said):
+        collect()
+    return sorted(ended), begun
+
+
+def test_a_worker_that_dies_again_and_again_stops_the_run_after_all_others(processes):
+    works = [tasks.Work("a", 2), tasks.Work("b", 2, "die"), tasks.Work("c", 2), tasks.Work("d", 2)]
+    said = r"candidate b: the worker process .* was killed .* fewer `workers`"
+    ended, begun = ended_before_trouble(processes, works, said)
+    assert ended == ["a", "c", "d"]
+    assert begun.count("b") >= 4
+
+
+def test_lack_of_memory_is_tried_again_and_then_stops_the_run_after_all_others(executor):
+    works = [tasks.Work(name, 2, "memory" if name in "ac" else "ok") for name in "abcd"]
+    said = r"candidate [ac]: the machine is out of memory .MemoryError: too big"
+    ended, begun = ended_before_trouble(executor, works, said)
+    assert ended == ["b", "d"]
+    assert min(begun.count("a"), begun.count("c")) >= 2
+
+
+def test_what_waiting_does_not_mend_is_not_tried_again(executor):
+    started = []
+    with pytest.raises(MachineError, match="Permission denied"):
+        list(
+            run_trials(
+                executor,
+                tasks.train,
+                [tasks.Work("a", 2, "forbidden")],
+                started=lambda work: started.append(work.candidate),
+            )
+        )
+    assert started == ["a"]
 
 
 def test_lost_worker_says_how(processes):

@@ -30,9 +30,14 @@ def test_threshold_determines_the_epoch():
     assert early_stop_epoch(curves(swapped, FINAL)) == 2
 
 
-def test_threshold_one_is_reached_despite_rounding():
-    final = np.arange(7.0) + 0.1
-    assert early_stop_epoch(np.stack([final * 0.3, final], axis=1), threshold=1.0) == 1
+@pytest.mark.parametrize(("correlation", "count"), [("kendall", 6), ("kendall", 10), ("spearman", 10)])
+def test_threshold_one_is_reached_despite_rounding(correlation, count):
+    """Of so many equally ranked curves, the correlation is the last number below 1."""
+    final = np.arange(float(count))
+    measure = {"spearman": spearmanr, "kendall": kendalltau}[correlation]
+    assert 1 - 1e-9 < measure(final * 0.3, final).statistic < 1
+    found = early_stop_epoch(np.stack([final * 0.3, final], axis=1), threshold=1.0, correlation=correlation)
+    assert found == 1
 
 
 @pytest.mark.parametrize(

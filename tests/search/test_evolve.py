@@ -1,6 +1,7 @@
 """Evolution: the native engine equals the reference, and every result has certain properties."""
 
 import re
+import threading
 
 import numpy as np
 import pytest
@@ -257,6 +258,47 @@ def test_results_do_not_depend_on_threads_or_other_budgets():
         torch.set_num_threads(threads)
 
 
+@pytest.mark.parametrize("called", ["score", "counter"])
+def test_functions_in_python_are_called_by_the_thread_that_evolves(called):
+    """Even if there are enough budgets for all threads."""
+    counter = Counter(load_space("tiny"))
+    pool, seen = make_pool(counter), set()
+
+    class Counting:
+        space, names = counter.space, counter.names
+
+        def __call__(self, genes):
+            seen.add(threading.get_ident())
+            return counter(genes)
+
+    def score(genes):
+        seen.add(threading.get_ident())
+        return weighted_score(counter.space)(genes)
+
+    given = (score, counter) if called == "score" else (SmallPredictor(counter.space), Counting())
+    budgets = quantiles(pool, counter, 0.2, 0.4, 0.6, 0.8)
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        evolve(*given, budgets, pool, pool.genes[:9], 1, generations=3)
+    finally:
+        torch.set_num_threads(threads)
+    assert seen == {threading.get_ident()}
+
+
+def test_predictor_with_a_nan_is_refused():
+    """A negative or NaN weight must not look like a unit that is off."""
+    counter = Counter(load_space("tiny"))
+    pool, predictor = make_pool(counter), SmallPredictor(counter.space)
+    for layer in (*predictor.weights().encoder, *predictor.weights().head):
+        for array in layer:
+            kept = array.flat[0]
+            array.flat[0] = np.nan
+            with pytest.raises(ValueError, match="a score is not finite"):
+                evolve(predictor, counter, quantiles(pool, counter, 0.5), pool, pool.genes[:5], 1)
+            array.flat[0] = kept
+
+
 def test_results_depend_on_the_seed():
     counter = Counter(load_space("tiny"))
     pool, score = make_pool(counter), weighted_score(counter.space)
@@ -319,8 +361,8 @@ def test_optimum_needs_crossover_and_mutation(engine):
 
 
 @pytest.mark.parametrize("engine", ENGINES, ids=["native", "reference"])
-@pytest.mark.parametrize("patience", [1, 4])
-def test_evolution_ends_after_patience_generations_without_gain(engine, patience):
+@pytest.mark.parametrize(("patience", "epsilon"), [(1, 1e-6), (4, 1e-6), (4, 0.0)])
+def test_evolution_ends_after_patience_generations_without_gain(engine, patience, epsilon):
     counter = Counter(load_space("tiny"))
     pool = make_pool(counter, 50)
     result = evolve(
@@ -331,6 +373,7 @@ def test_evolution_ends_after_patience_generations_without_gain(engine, patience
         pool.genes[:0],
         0,
         patience=patience,
+        epsilon=epsilon,
         engine=engine,
     )[0]
     assert result.generations == patience

@@ -110,6 +110,33 @@ def test_native_equals_reference(monkeypatch, isa, size):
     assert len(fronts[0].scores) <= size
 
 
+def test_changes_of_a_candidate_are_tried_once():
+    """In the rounds after the last generation, of which there are several here."""
+    counter = small_counter()
+    score, pool, budget = pairwise_score(counter.space), pool_of(counter), Budget({"macs": (0.0, np.inf)})
+    fronts = [
+        pareto(
+            score,
+            counter,
+            ["macs", "params"],
+            budget,
+            pool,
+            pool.genes[:0],
+            0,
+            children_per_parent=1,
+            generations=generations,
+            patience=1,
+            engine=engine,
+        )
+        for generations in (3, 9)
+        for engine in ENGINES
+    ]
+    for native, reference in (fronts[:2], fronts[2:]):
+        assert np.array_equal(native.genes, reference.genes)
+        assert native.num_offspring == reference.num_offspring
+        assert native.num_offspring - native.num_evaluated < 10**5
+
+
 def test_large_front_is_thinned_evenly():
     counter = small_counter()
     pool, budget = pool_of(counter), Budget({"macs": (0.0, np.inf)})

@@ -129,7 +129,8 @@ def test_field_that_is_never_active_is_fixed():
             "the when entries of x, y form a cycle",
             "remove one of them",
         ),
-        ({"x": {"range": [0, 40000]}}, {}, "x has 40001 values", "at most 32767"),
+        ({"x": {"range": [0, 40000]}}, {}, "it has 40,001 values", "at most 32,767"),
+        ({"x": {"choices": [*range(40001)]}}, {}, "x has 40,001 values", "at most 32,767"),
     ],
 )
 def test_contradictory_fields_are_refused(architecture, recipe, where, remedy):

@@ -6,7 +6,7 @@ import textwrap
 import pytest
 
 from narsfast.errors import UserError
-from narsfast.space import Candidate, Recipe, Space, builtin_spaces, load_space
+from narsfast.space import Candidate, Recipe, Space, builtin_spaces, load_space, read_recipe
 
 SIZES = {  # architectures, recipes; multiplied by hand from the ranges of the files
     "fbnetv3": (
@@ -172,6 +172,14 @@ def test_override_may_remove_the_value_of_a_condition(tmp_path):
             "extended, paper",
         ),
         (FILE.strip(), "- 1", "mine.yaml is [1]", "a mapping of name"),
+        ("name: mine", "name: {{mine}}", "a key is a list or a mapping", "quote text with braces"),
+        ("name: mine", "? [1, 2]\n: 3\nname: mine", "a key is a list or a mapping", "line 2"),
+        ("name: mine", "name: 2026-13-45", "a value has a wrong form (month must be", ""),
+        ("name: mine", f"name: {'9' * 5000}", "a value has a wrong form", ""),
+        ("name: mine", "name: !!int x", "a value has a wrong form", ""),
+        ("name: mine", f"name: {'[' * 5000}", "too deeply nested", "fewer levels"),
+        ("range: [8, 24, 8]", "range: [0, 2000000000]", "2,000,000,001 values", "at most 32,767"),
+        ("range: [8, 24, 8]", f"range: [0, {10**30}]", "values; it must have", "at most 32,767"),
     ],
 )
 def test_wrong_file_is_refused_with_field_value_and_remedy(tmp_path, old, new, where, remedy):
@@ -184,6 +192,26 @@ def test_wrong_file_is_refused_with_field_value_and_remedy(tmp_path, old, new, w
     assert where in str(error.value)
     assert remedy in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: &a [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]\n"
+        + "".join(
+            f"{n}: &{n} [{', '.join([f'*{m}'] * 10)}]\n" for m, n in zip("abcdefgh", "bcdefghi", strict=True)
+        ),
+        "a: &a [*a]",
+        "a: &a {b: *a, c: *a}",
+    ],
+    ids=["laughs", "list in itself", "mapping in itself"],
+)
+def test_flood_of_aliases_is_refused(tmp_path, text):
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    for read in (load_space, read_recipe):
+        with pytest.raises(UserError, match="more than 100,000 values with its aliases; write fewer"):
+            read(path)
 
 
 def test_unknown_space_is_refused_with_the_builtin_names(tmp_path):

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from narsfast.arch import NetworkSpec
 from narsfast.common.trial import Trial
-from narsfast.errors import UserError
+from narsfast.errors import MachineError, UserError
 from narsfast.training import TrainerSettings, TrialTask, _rank, run_trial
 from narsfast.training._processes import _answer, exit_with
 
@@ -39,7 +39,7 @@ def test_two_processes_give_the_trial_of_one(task, tmp_path):
     shares = []
     two = run_trial(task, shares.append)
     assert (two.outcome, two.message, two.candidate) == ("ok", "", task.candidate)
-    assert [file.name for file in (tmp_path / "two").iterdir()] == ["weights.safetensors"]
+    assert {file.name for file in (tmp_path / "two").iterdir()} == {"checkpoint.pt", "weights.safetensors"}
     assert shares == sorted(shares)
     alone = dataclasses.replace(task, settings=TrainerSettings(device="cpu"), output=str(tmp_path / "one"))
     one = run_trial(alone)
@@ -141,10 +141,25 @@ def test_killed_worker_takes_its_processes_with_it(task, tmp_path):
 def test_lack_of_memory_in_one_process_is_the_outcome():
     failed = Trial("a", (), "failed", 2, 1.0, "Connection closed by peer")
     memory = Trial("a", (), "out_of_memory", 2, 1.0, "OutOfMemoryError")
-    assert _answer([failed, memory]) == memory
-    assert _answer([failed, failed]) == failed
+    assert _answer([failed, memory], 2, "") == memory
+    assert _answer([failed, failed], 2, "") == failed
+    assert _answer([failed], 2, "") == failed
     with pytest.raises(UserError, match="correct this"):
-        _answer([failed, UserError("correct this")])
+        _answer([failed, UserError("correct this")], 2, "")
+
+
+def test_trouble_in_one_process_is_no_outcome_unless_another_one_caused_it():
+    ok = Trial("a", (1.0, 2.0), "ok", 2, 1.0)
+    trouble = MachineError("a process was lost (Connection closed by peer)", "wait")
+    assert _answer([trouble, FAILED], 2, "") == FAILED
+    for answers in ([trouble], [ok, trouble], [trouble, trouble]):
+        with pytest.raises(MachineError, match="Connection closed"):
+            _answer(answers, 2, "")
+    for answers in ([], [ok]):
+        with pytest.raises(
+            MachineError, match=rf"{2 - len(answers)} of 2 processes ended without .*last words"
+        ):
+            _answer(answers, 2, "last words")
 
 
 def test_process_exits_with_its_driver():

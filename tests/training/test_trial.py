@@ -1,13 +1,23 @@
 import dataclasses
+import errno
 import pickle
 
 import pytest
 import torch
+from safetensors import SafetensorError
 
 from narsfast.arch import NetworkSpec, create, load_weights
 from narsfast.data import save_dataset, shared_data
-from narsfast.errors import UserError
-from narsfast.training import TrainerSettings, TrialTask, _trial, evaluate, run_trial
+from narsfast.errors import MachineError, UserError
+from narsfast.training import TrainerSettings, TrialTask, _trial, evaluate, remove_checkpoint, run_trial
+
+OUT_OF_MEMORY = (
+    "CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total capacity of 14.75 GiB of which 8.06 MiB is "
+    "free. Including non-PyTorch memory, this process has {all} memory in use. Of the allocated memory {held} is "
+    "allocated by PyTorch, and 100.00 MiB is reserved by PyTorch but unallocated."
+)
+FILLED_BY_ITSELF = OUT_OF_MEMORY.format(all="14.74 GiB", held="13.90 GiB")
+FILLED_BY_OTHERS = OUT_OF_MEMORY.format(all="2.10 GiB", held="1.50 GiB")
 
 
 @pytest.fixture
@@ -44,6 +54,8 @@ def test_trial_on_stored_data_equals_that_on_the_original(task, tmp_path):
 def test_weights_in_the_output_folder_are_those_evaluated(task, small, tmp_path):
     output = tmp_path / "deep" / "er"
     trial = run_trial(dataclasses.replace(task, output=str(output)))
+    assert sorted(p.name for p in output.iterdir()) == ["checkpoint.pt", "weights.safetensors"]
+    remove_checkpoint(dataclasses.replace(task, output=str(output)))
     assert [p.name for p in output.iterdir()] == ["weights.safetensors"]
     network = create(small, num_classes=10, in_chans=1)
     load_weights(network, output / "weights.safetensors")
@@ -66,9 +78,8 @@ def test_training_has_the_settings_of_the_task(task, monkeypatch):
 @pytest.mark.parametrize(
     ("error", "outcome"),
     [
-        (MemoryError(), "out_of_memory"),
+        (torch.OutOfMemoryError(FILLED_BY_ITSELF), "out_of_memory"),
         (torch.OutOfMemoryError("CUDA out of memory"), "out_of_memory"),
-        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried 9 bytes"), "out_of_memory"),
         (RuntimeError("shapes differ\nmore"), "failed"),
         (ValueError("x"), "failed"),
     ],
@@ -84,12 +95,78 @@ def test_failed_training_is_an_outcome(task, monkeypatch, error, outcome):
     assert "\n" not in trial.message
 
 
-def test_actual_lack_of_memory_is_an_outcome(task, monkeypatch):
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            OSError(errno.ENOSPC, "No space left on device", "/run/checkpoint.pt"),
+            "the disk is full .*checkpoint",
+        ),
+        (
+            OSError(errno.ENOTCONN, "Transport endpoint is not connected", "/data/a.png"),
+            "cannot be reached .*a.png",
+        ),
+        (SafetensorError("I/O error: No space left on device (os error 28)"), "the disk is full"),
+        (
+            RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 64 vs 0"),
+            "the disk is full",
+        ),
+        (MemoryError(), "out of memory"),
+        (
+            RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+            "out of memory",
+        ),
+        (RuntimeError("could not create a primitive"), "out of memory"),
+        (torch.OutOfMemoryError(FILLED_BY_OTHERS), "other processes fill the GPU"),
+        (RuntimeError("CUDA error: unspecified launch failure"), "the GPU or its driver failed"),
+        (RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed."), "a process was lost"),
+    ],
+)
+def test_trouble_of_the_machine_is_no_outcome(task, monkeypatch, error, said):
+    def fall(*_, **__):
+        raise error
+
+    monkeypatch.setattr(_trial, "train", fall)
+    with pytest.raises(MachineError, match=said):
+        run_trial(task)
+
+
+def test_data_out_of_reach_is_no_outcome(task, monkeypatch):
+    def vanish(*_, **__):
+        raise OSError(errno.ESTALE, "Stale file handle", "/data/photos")
+
+    monkeypatch.setattr(_trial, "shared_data", vanish)
+    with pytest.raises(MachineError, match="photos: Stale file handle"):
+        run_trial(task)
+
+
+def test_more_memory_than_the_machine_has_is_an_outcome(task, monkeypatch):
+    """No waiting makes room for it."""
+
     def fall(*_, **__):
         torch.empty(2**60)
 
     monkeypatch.setattr(_trial, "train", fall)
     assert run_trial(task).outcome == "out_of_memory"
+
+
+def test_weights_that_could_not_be_written_cost_no_epoch(task, tmp_path, monkeypatch):
+    """The checkpoint stays, and the next attempt has nothing left to train."""
+    kept = dataclasses.replace(task, output=str(tmp_path / "out"))
+    whole = run_trial(dataclasses.replace(task, output=str(tmp_path / "whole")))
+
+    def full(*_):
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_trial, "save_weights", full)
+        with pytest.raises(MachineError, match="the disk is full"):
+            run_trial(kept)
+    monkeypatch.setattr("narsfast.training._loop.Loop.epoch", lambda *_: pytest.fail("was trained again"))
+    again = run_trial(kept)
+    assert dataclasses.replace(again, seconds=0.0) == dataclasses.replace(whole, seconds=0.0)
+    weights = [(tmp_path / name / "weights.safetensors").read_bytes() for name in ("out", "whole")]
+    assert weights[0] == weights[1]
 
 
 def test_diverged_training_writes_no_weights(task, tmp_path):
