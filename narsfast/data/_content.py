@@ -63,6 +63,10 @@ class Content:
             total.update(np.ascontiguousarray(column).tobytes())
         return total.hexdigest()
 
+    def names_of(self, split: str) -> list[str]:
+        """Return the names of the files of one split, in the order of its images."""
+        return [self.names[i] for i in np.flatnonzero(self.splits == SPLITS.index(split))]
+
     def digests_of(self, listing: Listing) -> dict[int, bytes]:
         """Return the digests of listed files that have the name, size and times of a file here, by their places."""
         if self.names == listing.names:

@@ -13,7 +13,7 @@ from PIL import Image
 from narsfast.common.images import Reading
 
 from ._content import Content
-from ._listing import Skipped
+from ._listing import Skipped, shown
 
 
 class Images(Protocol):
@@ -147,6 +147,11 @@ class Dataset:
     def mirror(self) -> bool:
         """Whether training may mirror images."""
         return self.preprocess.mirror
+
+    def files(self, split: Split) -> list[str]:
+        """Return the file of each image of a split, relative to the data's folder; empty where they are not in files."""
+        names = [] if self.content is None else list(map(shown, self.content.names_of(split.name)))
+        return names if len(names) == len(split) else []
 
     def fingerprint(self) -> dict[str, Any]:
         """Return what distinguishes data sets at a glance: classes, images per split, mean of the training pixels."""

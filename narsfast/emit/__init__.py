@@ -4,7 +4,7 @@ from narsfast.common.callable_package import make_callable
 
 from ._emission import Emission, emit
 from ._facts import GIVEN, DataFacts, Measurements, Origin, describe_data
-from ._load import Preprocessing, load, read_json, read_preprocessing
+from ._load import Preprocessing, check_hashes, load, read_json, read_preprocessing
 from ._notation import block_notation
 from ._onnx import OnnxCheck, compare_onnx, export_onnx
 from ._timm import model_name, timm_arguments
@@ -21,6 +21,7 @@ __all__ = [
     "Preprocessing",
     "TimmNetwork",
     "block_notation",
+    "check_hashes",
     "compare_onnx",
     "describe_data",
     "emit",

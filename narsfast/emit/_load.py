@@ -167,8 +167,13 @@ def _code_files(directory: Path, reference: str) -> tuple[str, ...]:
     return (source, *(name for name in files if name != source))
 
 
-def check_hashes(directory: Path, names: Iterable[str]) -> None:
+def check_hashes(directory: Path, names: Iterable[str], intended: str = "load with verify=False") -> None:
     """Check that files are those that were emitted; what emission.json does not list is not checked.
+
+    Args:
+        directory: The emitted folder.
+        names: Of files in it.
+        intended: What to do where a change is intended, for the message.
 
     Raises:
         UserError: A file has another SHA-256 than emission.json says.
@@ -187,7 +192,7 @@ def check_hashes(directory: Path, names: Iterable[str]) -> None:
         ):
             raise UserError(
                 f"{path} is not the file that was emitted: its SHA-256 differs from the one in emission.json; copy the "
-                "folder again, or load with verify=False if the change is intended"
+                f"folder again, or {intended} if the change is intended"
             )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,12 @@ SIDE = 96
 
 
 def class_results(
-    logits: Tensor, split: Split, classes: tuple[str, ...], *, examples: bool = True
+    logits: Tensor,
+    split: Split,
+    classes: tuple[str, ...],
+    *,
+    files: Sequence[str] = (),
+    examples: bool = True,
 ) -> ClassResults:
     """Count the answers by class.
 
@@ -31,6 +37,7 @@ def class_results(
         logits: (n, classes) float, of all images of the split.
         split: The images, with at least one.
         classes: Names, in the order of the labels.
+        files: Names of the images, or none.
         examples: Whether images of the most frequent confusions are kept.
     """
     from sklearn.metrics import multilabel_confusion_matrix  # slow to import
@@ -52,7 +59,7 @@ def class_results(
         shown: tuple[ConfusedImage, ...] = ()
         if examples and place < PAIRS:
             own = wrong[(split.labels[wrong] == label) & (answers[wrong] == answer)]
-            shown = _examples(split, own, confidence[own])
+            shown = _examples(split, own, confidence[own], files)
         confusions.append(Confusion(label, answer, size, shown))
     return ClassResults(counts, tuple(confusions))
 
@@ -63,7 +70,7 @@ def store_class_results(store: RunStore, name: str, results: ClassResults) -> No
 
 
 def _examples(
-    split: Split, indices: NDArray[np.int64], confidence: NDArray[np.float32]
+    split: Split, indices: NDArray[np.int64], confidence: NDArray[np.float32], files: Sequence[str]
 ) -> tuple[ConfusedImage, ...]:
     """Return those of the images that the network was most sure of, as small JPEGs."""
     order = np.argsort(-confidence, kind="stable")[:EXAMPLES]
@@ -75,5 +82,6 @@ def _examples(
         content = io.BytesIO()
         image.save(content, "JPEG", quality=85)
         thumbnail = base64.b64encode(content.getvalue()).decode("ascii")
-        found.append(ConfusedImage(index, round(100 * sure, 2), thumbnail))
+        file = files[index] if files else ""
+        found.append(ConfusedImage(index, round(100 * sure, 2), thumbnail, file))
     return tuple(found)

@@ -45,5 +45,7 @@ def final_test(task: TrialTask, data: Dataset, *, examples: bool = True) -> Fina
     load_weights(network, Path(str(task.output), WEIGHTS_FILE))
     network.to(training_device(task.settings.device))
     tested = evaluate(network, data.test, task.network.resolution, task.settings.threads_per_trial)
-    by_class = class_results(tested.logits, data.test, data.classes, examples=examples)
+    by_class = class_results(
+        tested.logits, data.test, data.classes, files=data.files(data.test), examples=examples
+    )
     return FinalTest(network.cpu().eval(), tested.accuracy, by_class)

@@ -8,7 +8,7 @@ from pathlib import Path
 from narsfast.arch import WEIGHTS_FILE
 from narsfast.common.files import expanded
 from narsfast.data import Dataset
-from narsfast.emit import Origin, read_json, read_preprocessing
+from narsfast.emit import Origin, check_hashes, read_json, read_preprocessing
 from narsfast.errors import UserError
 from narsfast.training import StartingPoint
 
@@ -46,7 +46,8 @@ def read_start(folder: str | Path) -> EmittedStart:
     """Read what a training needs of an emitted folder to start from its network.
 
     Raises:
-        UserError: It is no such folder, or its network is not a narsfast network.
+        UserError: It is no such folder, its network is not a narsfast network, or a file is not the one that was
+            emitted.
     """
     path = expanded(folder)
     facts = read_preprocessing(path)
@@ -63,6 +64,8 @@ def read_start(folder: str | Path) -> EmittedStart:
         raise UserError(
             f"folder: {path / 'emission.json'} does not say what the network was trained on; emit it again"
         ) from None
+    files = ("definition.json", "preprocessing.json", WEIGHTS_FILE)
+    check_hashes(path, files, intended="take sha256 out of emission.json")
     point = StartingPoint(str((path / WEIGHTS_FILE).resolve()), facts.padding)
     return EmittedStart(
         path, facts.in_chans, point, Origin(name, candidate, data, facts.classes, point.digest())

@@ -91,5 +91,6 @@ def _confused(row: Data, *, first: bool) -> str:
 
 
 def _photo(image: Data) -> str:
-    said = f"{image['confidence']:.0f} % sure of the wrong class"
+    file = f"{image['file']}: " if image["file"] else ""
+    said = escape(f"{file}{image['confidence']:.0f} % sure of the wrong class")
     return f'<img class="photo" src="{escape(image["uri"])}" alt="{said}" title="{said}" loading="lazy">'

@@ -41,7 +41,10 @@ def _row(candidate: str, budgets: list[str], results: ClassResults) -> dict[str,
             {"label": pair.label, "answer": pair.answer, "images": pair.images} for pair in results.confusions
         ],
         "examples": [
-            [{"uri": image.uri, "confidence": image.confidence} for image in pair.examples]
+            [
+                {"uri": image.uri, "confidence": image.confidence, "file": image.file}
+                for image in pair.examples
+            ]
             for pair in results.confusions
             if pair.examples
         ],

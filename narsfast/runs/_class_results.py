@@ -42,11 +42,13 @@ class ConfusedImage:
         index: Its place in the test split.
         confidence: Probability of the wrong class as the network stated it, percent.
         thumbnail: The image as a small JPEG, in base64.
+        file: It, relative to the data's folder; empty where images are not in files.
     """
 
     index: int
     confidence: float
     thumbnail: str
+    file: str = ""
 
     @property
     def uri(self) -> str:

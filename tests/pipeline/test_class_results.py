@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix, precision_score
 
-from narsfast.data import dataset_from
+from narsfast.data import dataset_from, load_data
 from narsfast.pipeline._class_results import EXAMPLES, PAIRS, SIDE, class_results, store_class_results
 from narsfast.runs import RunStore
 
@@ -77,10 +77,32 @@ def test_images_are_the_most_confident_wrong_answers_of_the_most_frequent_confus
 def test_large_photos_in_color_become_thumbnails():
     photos = [(np.full((300, 450, 3), 200, np.uint8), label) for label in (0, 1)]
     data = dataset_from(photos, photos, photos)
-    found = class_results(torch.eye(2)[[0, 0]], data.test, data.classes)
+    found = class_results(torch.eye(2)[[0, 0]], data.test, data.classes, files=["a/1.jpg", "b/2.jpg"])
     (image,) = found.confusions[0].examples
+    assert image.file == "b/2.jpg"
     assert image.uri.startswith("data:image/jpeg;base64,")
     assert Image.open(io.BytesIO(base64.b64decode(image.thumbnail))).size == (SIDE, 64)
+
+
+@pytest.mark.parametrize("splits", [True, False])
+def test_files_of_images_are_those_that_were_read(tmp_path, splits):
+    """Whether the test split has a folder or is drawn."""
+    level = {}
+    for split in ("train", "val", "test") if splits else ("",):
+        for label in ("a", "b"):
+            (tmp_path / split / label).mkdir(parents=True)
+            for index in range(3 if splits else 12):
+                file = tmp_path / split / label / f"{index}.png"
+                Image.new("L", (8, 8), len(level) * 5).save(file)
+                level[str(file.relative_to(tmp_path))] = len(level) * 5
+    data = load_data(tmp_path, 8)
+    found = data.files(data.test)
+    images = data.test.images.read(np.arange(len(data.test)))
+    assert [level[name] for name in found] == [np.asarray(image)[0, 0, 0] for image in images]
+    assert (
+        dataset_from([(images[0], 0), (images[0], 1)], [(images[0], 0)], [(images[0], 1)]).files(data.test)
+        == []
+    )
 
 
 def test_a_network_without_mistakes_has_no_confusions():

@@ -41,6 +41,14 @@ def found(tmp_path_factory):
     return folder
 
 
+def unlisted(folder):
+    """Have the folder say nothing of the hashes of its files."""
+    manifest = json.loads((folder / "emission.json").read_text())
+    del manifest["sha256"]
+    (folder / "emission.json").write_text(json.dumps(manifest))
+    return folder
+
+
 @pytest.fixture(scope="module")
 def three(tmp_path_factory):
     """Write a data set of three classes, of which one has few images; it is darker than the digits."""
@@ -118,7 +126,7 @@ def test_a_tuned_network_is_tuned_again(tuned, three, tmp_path):
 
 
 def test_padding_of_the_folder_is_kept(found, three, tmp_path):
-    half = Path(shutil.copytree(found, tmp_path / "half"))
+    half = unlisted(Path(shutil.copytree(found, tmp_path / "half")))
     facts = json.loads((half / "preprocessing.json").read_text())
     (half / "preprocessing.json").write_text(json.dumps(facts | {"padding": "half"}))
     result = fine_tune(half, tmp_path / "out", data=three, epochs=1)
@@ -135,7 +143,7 @@ def test_a_stopped_training_goes_on_and_of_other_weights_is_refused(found, three
         if share > 0.6:  # in the second epoch, after the checkpoint of the first
             raise Stopped
 
-    copy = Path(shutil.copytree(found, tmp_path / "found"))
+    copy = unlisted(Path(shutil.copytree(found, tmp_path / "found")))
     with pytest.raises(Stopped):
         fine_tune(copy, tmp_path / "out", data=three, epochs=2, progress=stop)
     content = torch.load(tmp_path / ".out.training" / "checkpoint.pt", weights_only=True)
@@ -202,10 +210,19 @@ def test_folders_of_other_networks_are_refused(found, three, tmp_path, monkeypat
 
 
 def test_weights_of_another_architecture_are_refused(found, three, tmp_path):
-    other = Path(shutil.copytree(found, tmp_path / "other"))
+    other = unlisted(Path(shutil.copytree(found, tmp_path / "other")))
     definition = json.loads((other / "definition.json").read_text())
     (other / "definition.json").write_text(json.dumps(definition | {"stem_channels": 16}))
     with pytest.raises(UserError, match="do not fit the network"):
+        fine_tune(other, tmp_path / "out", data=three)
+
+
+def test_files_that_were_not_emitted_are_refused(found, three, tmp_path, monkeypatch):
+    monkeypatch.setattr(_standalone, "run_trial", None)
+    other = Path(shutil.copytree(found, tmp_path / "other"))
+    save_weights(create(DEFINITION, 10, 1), other / "weights.safetensors")
+    said = "its SHA-256 differs .* copy the folder again, or take sha256 out of emission.json if the change is intended"
+    with pytest.raises(UserError, match=said):
         fine_tune(other, tmp_path / "out", data=three)
 
 

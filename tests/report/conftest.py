@@ -39,7 +39,7 @@ def by_class(index):
         ClassCounts("@home", images=10, correct=10, answered=10 + wrong),
         ClassCounts("fox", images=0, correct=0, answered=0),
     )
-    examples = tuple(ConfusedImage(i, 99.0 - i, "QUJD") for i in range(2))
+    examples = tuple(ConfusedImage(i, 99.0 - i, "QUJD", '<cat>/"1.jpg' if i else "") for i in range(2))
     return ClassResults(counts, (Confusion(0, 1, wrong, examples),))
 
 

@@ -19,8 +19,8 @@ def test_confused_images_stand_in_the_page(known, report):
     for result, images in zip(known.run.results(), (6, 4, 2), strict=True):
         _, row = page.tables[f"confused-{result.candidate}"]
         assert row[:3] == ["<cat>", "@home", str(images)]
-    each = [("data:image/jpeg;base64,QUJD", f"{sure} % sure of the wrong class") for sure in (99, 98)]
-    assert page.images == 3 * each
+    said = "99 % sure of the wrong class", '<cat>/"1.jpg: 98 % sure of the wrong class'
+    assert page.images == 3 * [("data:image/jpeg;base64,QUJD", text) for text in said]
 
 
 def test_heatmap_has_percentages_of_each_class_and_a_menu(report):

@@ -32,5 +32,5 @@ def test_results_are_stored_by_network(tmp_path):
         run.facts.class_results = known
         assert run.facts.class_results == known
         assert json.loads(json.dumps(run.fact("class_results")))["a"]["confusions"][0]["examples"] == [
-            {"index": 7, "confidence": 88.5, "thumbnail": "AAAA"}
+            {"index": 7, "confidence": 88.5, "thumbnail": "AAAA", "file": ""}
         ]
