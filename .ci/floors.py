@@ -1,11 +1,12 @@
 """Print the lowest versions that pyproject.toml allows, as constraints for pip.
 
-    python .ci/floors.py > floors.txt
+python .ci/floors.py > floors.txt
 """
 
 import re
-import tomllib
 from pathlib import Path
+
+import tomllib
 
 FLOOR = re.compile(r"([\w-]+)(?:\[[\w,]+\])?>=([\w.]+)")
 TRIED = ("onnx", "timm")
@@ -21,7 +22,9 @@ def main() -> None:
     for requirement in needed:
         found = FLOOR.match(requirement)
         if found is None:
-            raise SystemExit(f"pyproject.toml: {requirement!r} has no lowest version; write it as NAME>=VERSION")
+            raise SystemExit(
+                f"pyproject.toml: {requirement!r} has no lowest version; write it as NAME>=VERSION"
+            )
         print(f"{found[1]}=={found[2]}")
 
 

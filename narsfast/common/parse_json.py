@@ -8,12 +8,13 @@ from typing import Any
 from narsfast.errors import UserError
 
 
-def parse_json(text: str, source: str) -> Any:
+def parse_json(text: str, source: str, remedy: str = "") -> Any:
     """Parse a JSON text.
 
     Args:
         text: The text.
         source: What it is of, at the start of messages.
+        remedy: What the user should do, at their end.
 
     Raises:
         UserError: The text is not JSON, is nested too deeply, or a number has too many digits.
@@ -21,6 +22,7 @@ def parse_json(text: str, source: str) -> Any:
     try:
         return json.loads(text)
     except ValueError as error:  # also a number of more digits than Python reads
-        raise UserError(f"{source} is not JSON: {error}") from None
+        problem = str(error)
     except RecursionError:
-        raise UserError(f"{source} is not readable as JSON: it is nested too deeply") from None
+        problem = "it is nested too deeply"
+    raise UserError(f"{source} is not valid JSON ({problem}){'; ' if remedy else ''}{remedy}")

@@ -7,7 +7,6 @@ were not timed is this project's choice. The errors of both are measured with th
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from narsfast.common.files import write_file
+from narsfast.common.parse_json import parse_json
 from narsfast.errors import UserError, refusal
 from narsfast.space import Space
 
@@ -83,7 +83,7 @@ class LatencyTable(BaseModel):
             UserError: The file cannot be read or is not a latency table.
         """
         try:
-            return cls.from_dict(json.loads(Path(file).read_text()))
+            return cls.from_dict(parse_json(Path(file).read_text(), "it"))
         except OSError as error:
             raise UserError(
                 f"latency: {file} cannot be read ({error.strerror}); `narsfast latency measure` writes one"

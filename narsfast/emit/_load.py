@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import nn
 
 from narsfast.arch import WEIGHTS_FILE, create_model, load_weights, read_definition
+from narsfast.common.parse_json import parse_json
 from narsfast.errors import UserError, refusal
 
 MODEL_FILE = "model.py"
@@ -70,11 +70,12 @@ def read_json(directory: Path, name: str) -> Any:
         )
     path = directory / name
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise UserError(f"{path} is missing; {directory} is not a folder written by narsfast emit") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid JSON ({error}); emit the network again") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is no text in UTF-8 ({error}); emit the network again") from None
+    return parse_json(text, str(path), "emit the network again")
 
 
 def read_preprocessing(directory: str | Path) -> Preprocessing:

@@ -11,12 +11,12 @@ def test_json_is_parsed():
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("{", "it is not JSON"),
-        ("", "it is not JSON"),
-        ("9" * 5000, "it is not JSON: Exceeds the limit"),
-        ("[" * 100_000, "it is not readable as JSON: it is nested too deeply"),
+        ("{", r"it is not valid JSON \(.*\); write it"),
+        ("", r"it is not valid JSON \(.*\); write it"),
+        ("9" * 5000, r"it is not valid JSON \(Exceeds the limit .*\); write it"),
+        ("[" * 100_000, r"it is not valid JSON \(it is nested too deeply\); write it"),
     ],
 )
 def test_what_is_no_json_is_one_sentence(text, said):
     with pytest.raises(UserError, match=said):
-        parse_json(text, "it")
+        parse_json(text, "it", "write it anew")
