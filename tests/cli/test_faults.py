@@ -133,13 +133,14 @@ cli.main()
 
 
 @pytest.mark.parametrize("first", [False, True], ids=["any", "process 1"])
-def test_sigterm_ends_it_with_a_sentence(first):
+def test_sigterm_ends_it_with_a_sentence(first, tmp_path):
     """The kernel keeps the signal from process 1 of a container where it has no handler."""
     before = ["unshare", "--pid", "--fork", "--kill-child"] if first else []
     if first and subprocess.run([*before, "true"], check=False, capture_output=True).returncode:
         pytest.skip("no process may be the first of its own space here")
     process = subprocess.Popen(
         [*before, sys.executable, "-c", SLEEP],
+        cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

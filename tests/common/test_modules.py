@@ -79,14 +79,20 @@ def test_changed_sibling_is_imported_again(folder):
 
 
 @pytest.mark.parametrize("name", ["nets.py", "my-nets.py", "2 nets.v2.py", "é.py"])
-def test_objects_are_pickled_also_for_another_process(folder, name):
+def test_objects_are_pickled_also_for_another_process(folder, name, tmp_path_factory):
     (folder / "nets.py").rename(folder / name)
     module = run_file(folder / name)
     things = [module.Net(3), module.blocks.Block()]
     stored = pickle.dumps(things)
     assert pickle.loads(stored)[0] == things[0]
     code = "import pickle, sys; a, b = pickle.load(sys.stdin.buffer); print(a.width, b.size, 'torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], input=stored, capture_output=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path_factory.mktemp("elsewhere"),
+        input=stored,
+        capture_output=True,
+        check=False,
+    )
     assert done.stdout.split() == [b"3", b"3", b"False"], done.stderr.decode()
 
 

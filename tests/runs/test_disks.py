@@ -67,6 +67,7 @@ def test_a_disk_without_any_locks_holds_a_run(tmp_path, without_locks, made_here
             (tmp_path / "run" / "run.db-shm").unlink()
     done = subprocess.run(
         [sys.executable, "-c", DRIVE, tmp_path / "run"],
+        cwd=tmp_path,
         env=without_locks,
         capture_output=True,
         text=True,
