@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,9 @@ CACHE_BYTES = 2**30
 """Decoded images of one data set that are kept in memory, per process (this project's choice: 1 GiB)."""
 
 _LARGE = 2**25  # pixels of a file: such are decoded one at a time, so that few of them do not take all memory
+_AHEAD = 256  # files that are decoded ahead of their turn, at most
+_PART = 16  # files that one thread is given at a time: handing over each one takes as long as a small file
+_TINY = 4096  # bytes of the median file, below which a second thread costs more than it does (bench.reading)
 _one_large = threading.Lock()
 _OF_THE_FILE = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP)
 _DARK = 128  # what a color image of 16 bits exceeds, unless its values have fewer bits
@@ -213,11 +217,13 @@ class Decoded:
         bits: dict[int, int] = {}
         dark: list[tuple[int, int]] = []
         used = 0
-        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-            chunk = 256  # bounds what is decoded ahead of its turn
-            for start in range(0, len(listing.names), chunk):
-                indices = range(start, min(start + chunk, len(listing.names)))
-                for index, result in zip(indices, pool.map(self._attempt, indices), strict=True):
+        tiny = len(listing.names) > 0 and np.median(listing.stats[:, 0]) < _TINY
+        with ThreadPoolExecutor(1 if tiny else min(8, os.cpu_count() or 1)) as pool:
+            for start in range(0, len(listing.names), _AHEAD):
+                indices = range(start, min(start + _AHEAD, len(listing.names)))
+                parts = [indices[place : place + _PART] for place in range(0, len(indices), _PART)]
+                results = chain.from_iterable(pool.map(self._attempts, parts))
+                for index, result in zip(indices, results, strict=True):
                     if isinstance(result, str):
                         self.bad[index] = Skipped(shown(listing.names[index]), result)
                         continue
@@ -240,6 +246,9 @@ class Decoded:
         if by_content and bits:
             self._set_bit_depth(bits)
         self._note_dark(dark)
+
+    def _attempts(self, indices: Sequence[int]) -> list[_Read | str]:
+        return [self._attempt(index) for index in indices]
 
     def _attempt(self, index: int) -> _Read | str:
         path = self._listing.path(index)
