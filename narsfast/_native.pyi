@@ -31,6 +31,18 @@ class NetworkCounter:
     @property
     def parts(self) -> NDArray[np.int32] | None: ...
 
+class PartCounter:
+    def __init__(
+        self,
+        tables: SpaceTables,
+        parts: NDArray[np.int32],
+        terms: NDArray[np.int32],
+        gates: NDArray[np.int32],
+        entries: NDArray[np.float64],
+        largest: int,
+    ) -> None: ...
+    def count(self, genes: NDArray[np.int16]) -> NDArray[np.float64]: ...
+
 # Predictor and evolution
 class Predictor:
     def __init__(self, tables: SpaceTables, weights: PredictorWeights) -> None: ...
@@ -42,7 +54,7 @@ class Predictor:
 
 def evolve(
     tables: SpaceTables,
-    sources: Sequence[NetworkCounter | NDArray[np.float64] | Callable[[NDArray[np.int16]], NDArray[Any]]],
+    sources: Sequence[NetworkCounter | PartCounter | NDArray[np.float64] | Callable[[NDArray[np.int16]], NDArray[Any]]],
     num_statistics: int,
     scorer: Predictor | Callable[[NDArray[np.int16]], NDArray[Any]],
     predictor_columns: Sequence[int],

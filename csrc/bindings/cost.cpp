@@ -14,6 +14,60 @@ NetworkCounter::NetworkCounter(const py::object& tables, int32_t in_channels, in
 
 namespace {
 
+// parts (parts, 5), terms (terms, 2) and gates (gates, 3) have the columns of their structs.
+PartArrays part_arrays(const SpaceTables& space, const Array<int32_t>& parts, const Array<int32_t>& terms,
+                       const Array<int32_t>& gates, const Array<double>& entries, int32_t largest) {
+  require(parts.ndim() == 2 && parts.shape(1) == 5, "parts must be (parts, 5) int32");
+  require(terms.ndim() == 2 && terms.shape(1) == 2, "terms must be (terms, 2) int32");
+  require(gates.ndim() == 2 && gates.shape(1) == 3, "gates must be (gates, 3) int32");
+  require(entries.ndim() == 2 && largest >= -1 && largest < entries.shape(1),
+          "entries must be (entries, statistics) float64, with a column of largest entries");
+  PartArrays arrays;
+  arrays.columns = static_cast<int32_t>(entries.shape(1));
+  arrays.largest = largest;
+  arrays.entries.assign(entries.data(), entries.data() + entries.size());
+  const auto field = [&](int32_t column) { return column >= 0 && column < space.fields; };
+  for (py::ssize_t i = 0; i < terms.shape(0); ++i) {
+    const int32_t* term = terms.data(i, 0);
+    require(field(term[0]) && term[1] >= 0,
+            "a term is of a field that does not exist, or has a step below 0");
+    arrays.terms.push_back({term[0], term[1]});
+  }
+  for (py::ssize_t i = 0; i < gates.shape(0); ++i) {
+    const int32_t* gate = gates.data(i, 0);
+    require(field(gate[0]), "a gate is of a field that does not exist");
+    arrays.gates.push_back({gate[0], gate[1], gate[2]});
+  }
+  const auto inside = [](int32_t first, int32_t last, size_t size) {
+    return first >= 0 && first <= last && static_cast<size_t>(last) <= size;
+  };
+  for (py::ssize_t i = 0; i < parts.shape(0); ++i) {
+    const int32_t* part = parts.data(i, 0);
+    require(inside(part[0], part[1], arrays.terms.size()) && inside(part[2], part[3], arrays.gates.size()),
+            "a part has terms or gates that do not exist");
+    int64_t last = part[4];
+    for (int32_t t = part[0]; t < part[1]; ++t) {
+      const PartArrays::Term& term = arrays.terms[static_cast<size_t>(t)];
+      last += int64_t{space.sizes[term.column] - 1} * term.step;
+    }
+    require(part[4] >= 0 && last < entries.shape(0), "a part has too few entries");
+    arrays.parts.push_back({part[0], part[1], part[2], part[3], part[4]});
+  }
+  return arrays;
+}
+
+Array<double> count_parts(PartCounter& counter, const Array<int16_t>& genes) {
+  counter.space.check(genes);
+  const auto columns = static_cast<py::ssize_t>(counter.source.columns());
+  Array<double> statistics({genes.shape(0), columns});
+  double* out = statistics.mutable_data();
+  {
+    py::gil_scoped_release release;
+    counter.source.count(genes.data(), genes.shape(0), out, columns);
+  }
+  return statistics;
+}
+
 void check_rows(const int32_t* rows, int64_t count) {
   for (int64_t i = 0; i < count; ++i, rows += kRowColumns) {
     if (rows[kRepeats] <= 0) continue;
@@ -84,6 +138,11 @@ void add_cost(NetworkCounter& counter, const Array<double>& cost) {
 
 }  // namespace
 
+PartCounter::PartCounter(const py::object& tables, const Array<int32_t>& parts, const Array<int32_t>& terms,
+                         const Array<int32_t>& gates, const Array<double>& entries, int32_t largest)
+    : space(tables),
+      source(space.view.fields, part_arrays(space.view, parts, terms, gates, entries, largest)) {}
+
 void bind_cost(py::module_& m) {
   using py::arg;
   m.def("lower", &lower, arg("tables"), arg("genes").noconvert(),
@@ -104,6 +163,20 @@ void bind_cost(py::module_& m) {
           "The parts in the tables, (parts, 9) int32: kind (0 stem, 1 blocks, 2 head), kernel, expansion, "
           "input channels, output channels, stride, squeeze-excite, side of the input in pixels, repeats; "
           "None where there are too many.");
+  py::class_<PartCounter>(m, "PartCounter", "Sums the statistics of a network's parts, each of few genes.")
+      .def(py::init<const py::object&, const Array<int32_t>&, const Array<int32_t>&, const Array<int32_t>&,
+                    const Array<double>&, int32_t>(),
+           arg("tables"), arg("parts").noconvert(), arg("terms").noconvert(), arg("gates").noconvert(),
+           arg("entries").noconvert(), arg("largest"),
+           "A part (parts, 5) int32 has its first and last term, first and last gate, and first entry. It is "
+           "there "
+           "where its gates (gates, 3) int32 hold, low <= gene of the column <= high, and reads the entry "
+           "(entries, "
+           "statistics) float64 at its first plus gene of the column * step over its terms (terms, 2) int32. "
+           "Of the "
+           "statistic `largest` (-1: none) the largest entry counts, of others the sum.")
+      .def("count", &count_parts, arg("genes").noconvert(),
+           "Count the statistics (n, columns) float64 of genes.");
 }
 
 }  // namespace narsfast::bindings

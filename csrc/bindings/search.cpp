@@ -146,6 +146,10 @@ struct Sources {
         auto& counter = source.cast<NetworkCounter&>();
         require(counter.space.same(space), "the counter is of another space");
         views.push_back(&counter.source);
+      } else if (py::isinstance<PartCounter>(source)) {
+        auto& counter = source.cast<PartCounter&>();
+        require(counter.space.same(space), "the counter is of another space");
+        views.push_back(&counter.source);
       } else if (py::isinstance<py::array>(source)) {
         const auto table = source.cast<Array<double>>();
         require(table.ndim() == 3 && table.shape(0) == fields && table.shape(1) == space.view.values,
@@ -188,10 +192,10 @@ py::dict result_dict(const EvolutionResult& result, py::ssize_t fields, py::ssiz
       arg("num_offspring") = result.num_offspring, arg("num_evaluated") = result.num_evaluated);
 }
 
-// sources: a NetworkCounter, an additive table (F, V, statistics) float64, or a callable of genes that
-// returns the remaining statistics (n, ...), each. scorer: a Predictor, which reads `predictor_columns` of
-// the statistics, or a callable of genes that returns (n,). bounds: for each budget a list of (column, low,
-// high). starts: for each budget genes (n, F).
+// sources: a NetworkCounter, a PartCounter, an additive table (F, V, statistics) float64, or a callable of
+// genes that returns the remaining statistics (n, ...), each. scorer: a Predictor, which reads
+// `predictor_columns` of the statistics, or a callable of genes that returns (n,). bounds: for each budget a
+// list of (column, low, high). starts: for each budget genes (n, F).
 py::list evolve(const py::object& tables, const py::list& sources, int32_t num_statistics,
                 const py::object& scorer, const std::vector<int32_t>& predictor_columns,
                 const std::vector<std::vector<std::tuple<int32_t, double, double>>>& bounds,

@@ -12,7 +12,8 @@ namespace narsfast {
 
 namespace {
 constexpr int64_t kChunk = 64;
-constexpr double kRowNanoseconds = 20;  // to count one row
+constexpr double kRowNanoseconds = 20;   // to count one row
+constexpr double kPartNanoseconds = 10;  // to look up and add one part
 }  // namespace
 
 NetworkSource::NetworkSource(const SpaceTables& space, int32_t in_channels, int32_t classes)
@@ -85,6 +86,35 @@ void TableSource::count(const int16_t* genes, int64_t count, double* out, int64_
       }
     }
   });
+}
+
+void PartSource::count(const int16_t* genes, int64_t count, double* out, int64_t stride) {
+  const PartArrays& a = arrays_;
+  for_chunks(
+      count, kChunk, kPartNanoseconds * static_cast<double>(a.parts.size()), [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) {
+          const int16_t* gene = genes + i * fields_;
+          double* sums = out + i * stride;
+          std::fill_n(sums, a.columns, 0.0);
+          double largest = 0.0;
+          for (const PartArrays::Part& part : a.parts) {
+            const auto holds = [&](const PartArrays::Gate& gate) {
+              return gate.low <= gene[gate.column] && gene[gate.column] <= gate.high;
+            };
+            if (!std::all_of(a.gates.begin() + part.first_gate, a.gates.begin() + part.last_gate, holds))
+              continue;
+            int64_t place = part.first_entry;
+            for (int32_t t = part.first_term; t < part.last_term; ++t) {
+              const PartArrays::Term& term = a.terms[static_cast<size_t>(t)];
+              place += int64_t{gene[term.column]} * term.step;
+            }
+            const double* entry = &a.entries[static_cast<size_t>(place * a.columns)];
+            for (int32_t column = 0; column < a.columns; ++column) sums[column] += entry[column];
+            if (a.largest >= 0) largest = std::max(largest, entry[a.largest]);
+          }
+          if (a.largest >= 0) sums[a.largest] = largest;
+        }
+      });
 }
 
 }  // namespace narsfast

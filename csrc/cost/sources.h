@@ -2,6 +2,8 @@
 
 #include <cstdint>
 #include <memory>
+#include <utility>
+#include <vector>
 
 #include "cost/part_tables.h"
 #include "space/tables.h"
@@ -59,6 +61,38 @@ class TableSource : public StatisticsSource {
   int32_t values_;
   int32_t columns_;
   const double* table_;
+};
+
+// Networks in parts, each of which is there where its gates hold, and whose statistics depend on few genes.
+struct PartArrays {
+  struct Part {
+    int32_t first_term, last_term, first_gate, last_gate;  // [first, last)
+    int32_t first_entry;
+  };
+  struct Term {
+    int32_t column, step;  // adds gene[column] * step to the place of the part's entry
+  };
+  struct Gate {
+    int32_t column, low, high;  // holds where low <= gene[column] <= high
+  };
+  std::vector<Part> parts;
+  std::vector<Term> terms;
+  std::vector<Gate> gates;
+  int32_t columns = 0;
+  int32_t largest = -1;  // the column, such as the peak memory, of which the largest entry counts; -1: none
+  std::vector<double> entries;  // (entries, columns)
+};
+
+// Sums the entries of the parts that a network has.
+class PartSource : public StatisticsSource {
+ public:
+  PartSource(int32_t fields, PartArrays arrays) : fields_(fields), arrays_(std::move(arrays)) {}
+  int32_t columns() const override { return arrays_.columns; }
+  void count(const int16_t* genes, int64_t count, double* out, int64_t stride) override;
+
+ private:
+  int32_t fields_;
+  PartArrays arrays_;
 };
 
 }  // namespace narsfast

@@ -9,10 +9,11 @@ from functools import cached_property
 from narsfast.common.candidate import Value
 from narsfast.errors import UserError
 
+from ._children import PARENT, check_children, parent_of
 from ._document import SpaceDocument, matching
 from ._field import Condition, Field, Part
 from ._mbconv import REST_NAMES, check_mbconv
-from ._recipe import RENAMED, Recipe
+from ._recipe import RENAMED, Recipe, recipe_remedy
 from ._spec import MAX_VALUES, FieldSpec
 
 _MAX_PARENT_VALUES = 64  # a condition is a 64-bit mask over the parent's values
@@ -34,9 +35,26 @@ def build_fields(document: SpaceDocument, source: str, strict: bool = False) -> 
     """
     if document.stages:
         check_mbconv(document, source)
+    if document.parents:
+        check_children(document, source)
+    if document.has_networks:
+        _check_recipe(document, source)
     builder = _Builder(document, source, strict)
     conditions = {name: builder.conditions(name) for name in builder.fields}
     return _normalized(builder.ordered(conditions), conditions)
+
+
+def _check_recipe(document: SpaceDocument, source: str) -> None:
+    """Check the recipe of a space of networks, which the built-in trainer reads.
+
+    Raises:
+        UserError: It has no such field, or a value is illegal.
+    """
+    for name, spec in document.recipe.items():
+        if RENAMED.get(name, name) not in Recipe.model_fields:
+            raise UserError(f"{source}: {name} is {spec.dump()!r}; {recipe_remedy(name)}")
+        for value in spec.values():
+            Recipe.of({name: value}, source=f"{source}: recipe")
 
 
 @dataclass
@@ -90,7 +108,7 @@ class _Builder:
 
     def _values(self, name: str, spec: FieldSpec) -> tuple[Value, ...]:
         """Return the values; those of the built-in recipe have the type of the schema (``dropout: 0`` is 0.0)."""
-        if self.document.stages and name in self.document.recipe:
+        if self.document.has_networks and name in self.document.recipe:
             known = RENAMED.get(name, name)
             return tuple(getattr(Recipe.of({name: value}), known) for value in spec.values())
         return spec.values()
@@ -105,6 +123,8 @@ class _Builder:
             implied = bool(self.document.stages) and rest in REST_NAMES
             if implied:
                 entries = {f"{stage}.depth": "> 1"}
+            elif (parent := self._own_parent(name)) is not None:
+                implied, entries = True, {PARENT: parent}
             if not entries:
                 return ()
             for parent_name, activating in entries.items():
@@ -120,6 +140,11 @@ class _Builder:
             Condition(parent, tuple(value for value in self.fields[parent].values if value in values))
             for parent, values in wanted.items()
         )
+
+    def _own_parent(self, name: str) -> str | None:
+        """Return the pretrained network to which a field belongs, in a space of several."""
+        several = len(self.document.parents) > 1 and name in self.document.architecture
+        return parent_of(name) if several else None
 
     def _parent(self, group: str, name: str, parent_name: str) -> Field:
         """Return the field that a ``when`` entry names."""

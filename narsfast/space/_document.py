@@ -10,7 +10,15 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from narsfast.common.candidate import Value
 from narsfast.errors import UserError
@@ -38,6 +46,54 @@ def _amounts(amount: Any) -> tuple[float, float]:
 Bounds: TypeAlias = dict[str, Annotated[tuple[float, float], BeforeValidator(_amounts)]]
 
 
+class ParentDocument(BaseModel):
+    """A pretrained network whose children are in a space; a bare reference is short for ``{reference: ...}``.
+
+    Attributes:
+        reference: As `narsfast.load_pretrained` takes it.
+        name: How fields and reports name it; that of the reference if left out.
+        definition: Its definition as plain data; None before it was loaded, and of a network that takes part whole.
+        sha256: Of the file of its weights; None before it was loaded.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    reference: str = Field(min_length=1)
+    name: str = ""
+    definition: dict[str, Any] | None = None
+    sha256: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _expand(cls, data: Any) -> Any:
+        given = {"reference": data} if isinstance(data, str) else dict(data) if isinstance(data, Mapping) else {}
+        if not isinstance(given.get("reference"), str) or not given["reference"]:
+            raise ValueError("a parent is a reference such as efficientnet_lite0 or timm:mobilenetv3_small_050")
+        return {"name": parent_name(given["reference"])} | given
+
+    @field_validator("name")
+    @classmethod
+    def _plain(cls, name: str) -> str:
+        if not _PARENT_NAME.fullmatch(name) or name in _RESERVED:
+            raise ValueError("the name of a parent has letters, digits, '_' and '-' alone, and is none of a field's")
+        return name
+
+    def dump(self) -> dict[str, Any]:
+        """Return plain JSON types."""
+        return {name: value for name, value in self.model_dump(mode="json").items() if value is not None}
+
+
+_PARENT_NAME = re.compile(r"[A-Za-z0-9_-]+")
+_RESERVED = ("parent", "resolution", "stages", "stem", "head")
+
+
+def parent_name(reference: str) -> str:
+    """Return the name of a reference: ``mobilenetv3_small_050`` of ``timm:mobilenetv3_small_050=weights.pth``."""
+    source = reference.partition("=")[0].rstrip("/")
+    name = re.split(r"[:/\\]", source)[-1]
+    return re.sub(r"[^A-Za-z0-9_-]", "_", re.sub(r"\.(safetensors|pth|pt|py)$", "", name))
+
+
 class SpaceDocument(BaseModel):
     """A space file in flat form: specs by dotted name, in the order of the file."""
 
@@ -47,10 +103,16 @@ class SpaceDocument(BaseModel):
     stages: int = Field(
         0, ge=0, strict=True, description="the number of stages (list them under architecture)"
     )
+    parents: tuple[ParentDocument, ...] = Field((), description="a list of references to pretrained networks")
     architecture: dict[str, FieldSpec] = Field({}, description="a mapping of fields")
     recipe: dict[str, FieldSpec] = Field({}, description="a mapping of fields")
     pool: Bounds = Field({}, description="a mapping such as {macs: [0.5M, 10M]}")
     budgets: tuple[Bounds, ...] = Field((), description="a list such as [{macs: 1M}, {macs: 2M}]")
+
+    @property
+    def has_networks(self) -> bool:
+        """Whether the architectures are networks that this project builds."""
+        return bool(self.stages or self.parents)
 
     def specs(self) -> dict[str, FieldSpec]:
         """Return all specs by name, architecture first."""
@@ -61,6 +123,7 @@ class SpaceDocument(BaseModel):
         return {
             "name": self.name,
             "stages": self.stages,
+            **({"parents": [parent.dump() for parent in self.parents]} if self.parents else {}),
             "architecture": {name: spec.dump() for name, spec in self.architecture.items()},
             "recipe": {name: spec.dump() for name, spec in self.recipe.items()},
             "pool": {name: list(bounds) for name, bounds in self.pool.items()},

@@ -8,7 +8,6 @@ from typing import Any
 from narsfast.errors import UserError
 
 from ._document import SpaceDocument
-from ._recipe import RENAMED, Recipe, recipe_remedy
 from ._spec import FORMS
 
 HEADER_NAMES = ("resolution", "stem.channels", "head.expansion", "head.features")
@@ -60,7 +59,7 @@ def architecture_names(stages: int) -> tuple[str, ...]:
 
 
 def check_mbconv(document: SpaceDocument, source: str) -> None:
-    """Check the names and values of an MBConv space and its recipe.
+    """Check the names and values of the architecture of an MBConv space.
 
     Raises:
         UserError: A name is missing, unknown or conditional, or a value is illegal.
@@ -85,8 +84,3 @@ def check_mbconv(document: SpaceDocument, source: str) -> None:
     for name in names:
         if name not in document.architecture:
             raise UserError(f"{source}: {name} is missing; give {FORMS}")
-    for name, spec in document.recipe.items():
-        if RENAMED.get(name, name) not in Recipe.model_fields:
-            raise UserError(f"{source}: {name} is {spec.dump()!r}; {recipe_remedy(name)}")
-        for value in spec.values():
-            Recipe.of({name: value}, source=f"{source}: recipe")

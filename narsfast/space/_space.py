@@ -13,7 +13,7 @@ from narsfast.common.candidate import Candidate, Value, digest
 from narsfast.errors import UserError
 
 from ._build import build_fields
-from ._document import Bounds, SpaceDocument, flatten, parse_document
+from ._document import Bounds, ParentDocument, SpaceDocument, flatten, parse_document
 from ._features import features_of, genes_of, width
 from ._field import PARTS, Field, Part
 from ._fields import plain
@@ -25,7 +25,7 @@ from ._tables import SpaceTables, build_tables
 
 Genes = NDArray[np.int16]
 """(n, fields) int16: n candidates, one value index per field."""
-_WHOLE_KEYS = ("name", "pool", "budgets")
+_WHOLE_KEYS = ("name", "parents", "pool", "budgets")
 
 
 class Space:
@@ -36,7 +36,8 @@ class Space:
 
     Attributes:
         name: Name of the space.
-        stages: Number of MBConv stages; 0 if there is no architecture or it is not an MBConv network.
+        stages: Number of MBConv stages; 0 if there is no architecture or it is not one of stages.
+        parents: The pretrained networks whose children the architectures are.
         fields: The F columns, architecture first, every field after those that it depends on.
         pool: Default bounds of the pool by statistic, (lowest, highest).
         budgets: Default budgets, each like `pool`.
@@ -89,6 +90,7 @@ class Space:
         self._document = document
         self.name: str = document.name
         self.stages: int = document.stages
+        self.parents: tuple[ParentDocument, ...] = document.parents
         self.pool: Bounds = dict(document.pool)
         self.budgets: tuple[Bounds, ...] = tuple(dict(budget) for budget in document.budgets)
         self.fields: tuple[Field, ...] = build_fields(document, source, strict)
@@ -103,6 +105,11 @@ class Space:
 
     def __hash__(self) -> int:
         return hash(self.fingerprint())
+
+    @property
+    def has_networks(self) -> bool:
+        """Whether the architectures are networks that this project builds."""
+        return self._document.has_networks
 
     # Fields
 
@@ -344,7 +351,7 @@ class Space:
         unnamed = {
             name: value
             for name, value in values.items()
-            if name not in self._column and name in Recipe.model_fields and self.stages
+            if name not in self._column and name in Recipe.model_fields and self.has_networks
         }
         if unnamed:
             added = self.to_dict()

@@ -1,0 +1,335 @@
+"""Weights of a child network from those of its parent, by their definitions alone.
+
+A child is a parent with fewer or more channels, blocks and kernel pixels. Of each group of channels (`Channels`) it keeps
+the most important ones, the same ones in every tensor of the group; of each stage the first blocks; of a kernel its
+middle. What a child has more of is added so that it computes the same function: copies of channels that nothing reads
+yet, blocks whose last norm is zero, kernels with a border of zeros (Net2Net, Chen et al., ICLR 2016, with zeros in the
+place of shared outgoing weights).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from narsfast.common.seeds import derive_seed
+from narsfast.errors import UserError
+
+from ._channels import CLASSES, IMAGE, Channels, Layer, channels_of
+from ._definition import Definition
+
+Importance = Literal["scaled", "norm", "l1", "random"]
+"""How channels are ranked.
+
+"scaled": the L1 norm of a channel's incoming weights times what its norm multiplies them by; "norm": the scale of its norm
+alone (Liu et al., Network Slimming, ICCV 2017); "l1": the L1 norm alone (Li et al., ICLR 2017); "random": drawn, to compare
+with. Of a group that several layers write, each layer's values are divided by their mean, and added.
+"""
+
+_NORM = ("weight", "bias", "running_mean", "running_var")
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What a child has of its parent's, of one stage, the stem or the head.
+
+    Attributes:
+        name: ``stem``, ``stage1`` and so on, ``head``.
+        blocks: Blocks of the child and of the parent.
+        channels: Channels of the output, likewise; of the head those of its first convolution.
+    """
+
+    name: str
+    blocks: tuple[int, int]
+    channels: tuple[int, int]
+
+
+class Inheritance:
+    """What a child inherits from a parent, worked out once for any weights.
+
+    Args:
+        parent: Definition of the parent.
+        child: Definition of the child: as many stages, of the same kinds of blocks.
+
+    Attributes:
+        kept: What is kept, in order.
+
+    Raises:
+        UserError: The child is none of this parent; the sentence says where.
+    """
+
+    def __init__(self, parent: Definition, child: Definition) -> None:
+        self._parent, self._child = channels_of(parent), channels_of(child)
+        self._parent_name = parent.name
+        self._groups = {IMAGE: IMAGE, CLASSES: CLASSES}
+        self._layers: list[tuple[Layer, Layer]] = []
+        self._added: list[list[Layer]] = []
+        self._match("the stem", self._child.stem, self._parent.stem)
+        for place, origin in enumerate(_origins(parent, child)):
+            if origin is None:
+                self._add(place)
+            else:
+                self._match(f"block {place}", self._child.blocks[place], self._parent.blocks[origin])
+        self._match("the head", self._child.head, self._parent.head)
+        self.kept = _kept(parent, child, self._parent, self._child)
+
+    def _match(self, where: str, child: list[Layer], parent: list[Layer]) -> None:
+        """Pair the layers of a part, and with them their groups of channels."""
+        own, others = ([_kind(layer) for layer in layers] for layers in (child, parent))
+        if own != others:
+            raise UserError(
+                f"{where} of the child has the layers {', '.join(own)}, and in the parent {self._parent_name!r} it has "
+                f"{', '.join(others)}; a child differs in widths, depths and kernels alone"
+            )
+        for layer, origin in zip(child, parent, strict=True):
+            for group, source in ((layer.out, origin.out), (layer.into, origin.into)):
+                if group is None or source is None:
+                    continue
+                if self._groups.setdefault(group, source) != source:
+                    raise UserError(
+                        f"{where} of the child adds to channels that are not those of the parent "
+                        f"{self._parent_name!r} ({group}); give a row shortcut: false where the parent has none"
+                    )
+            self._layers.append((layer, origin))
+
+    def _add(self, place: int) -> None:
+        streams = self._child.streams
+        if streams[place] != streams[place + 1]:
+            raise UserError(
+                f"block {place} of the child is one more than the parent {self._parent_name!r} has in its stage, and has no "
+                "shortcut; only blocks with one can be added"
+            )
+        self._added.append(self._child.blocks[place])
+
+    def __call__(
+        self,
+        weights: Mapping[str, Tensor],
+        *,
+        importance: Importance = "scaled",
+        in_chans: int | None = None,
+        seed: int = 0,
+    ) -> dict[str, Tensor]:
+        """Return the child's weights.
+
+        Args:
+            weights: The parent's, by the names of `Network.state_dict`.
+            importance: How channels are ranked.
+            in_chans: Channels of the child's images; None: those of the parent's. For 1, the stem's weights are summed over
+                the parent's channels, which is exact for an image whose channels are equal, normalized alike.
+            seed: Of ``random``.
+
+        Returns:
+            The tensors of the child's network, in memory of their own. Those of the classifier have the parent's classes.
+
+        Raises:
+            UserError: A weight is missing or of another shape, or the parent takes images of other channels.
+        """
+        _check(self._parent, weights, self._parent_name)
+        chosen = self._chosen(weights, importance, seed)
+        result: dict[str, Tensor] = {}
+        for layer, origin in self._layers:
+            out = chosen.get(layer.out)
+            weight = _taken(weights[f"{origin.name}.weight"], out)
+            if layer.into is not None and (into := chosen.get(layer.into)) is not None:
+                weight = weight.index_select(1, into.source)
+                weight[:, into.kept :] = 0  # nothing reads the copies yet
+            result[f"{layer.name}.weight"] = _resized(weight, layer.kernel)
+            if layer.bias:
+                result[f"{layer.name}.bias"] = _taken(weights[f"{origin.name}.bias"], out)
+            if layer.norm is not None:
+                for name in _NORM:
+                    result[f"{layer.norm}.{name}"] = _taken(weights[f"{origin.norm}.{name}"], out)
+                counted = weights[f"{origin.norm}.num_batches_tracked"]
+                result[f"{layer.norm}.num_batches_tracked"] = counted.clone()
+        for layers in self._added:
+            result |= _fresh(layers, self._child.sizes, seed)
+        if in_chans is not None:
+            stem = f"{self._child.stem[0].name}.weight"
+            result[stem] = _for_images(result[stem], in_chans, self._parent_name)
+        return result
+
+    def _chosen(
+        self, weights: Mapping[str, Tensor], importance: Importance, seed: int
+    ) -> dict[str, _Chosen]:
+        """Return the parent's channels that each group of the child has, unless they are all of them."""
+        sizes = self._child.sizes
+        wanted = {
+            group: sizes[group]
+            for group, source in self._groups.items()
+            if group in sizes and sizes[group] != self._parent.sizes[source]
+        }
+        if not wanted:
+            return {}
+        values = _importances(self._parent, weights, importance, {self._groups[g] for g in wanted}, seed)
+        return {group: _choose(values[self._groups[group]], size) for group, size in wanted.items()}
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """Channels of a group.
+
+    Attributes:
+        source: (size,) int64, the parent's channel that each is taken from.
+        kept: How many, from the first on, are not copies of others.
+    """
+
+    source: Tensor
+    kept: int
+
+
+def _choose(values: Tensor, size: int) -> _Chosen:
+    """Choose the most important channels, in their order; where more are wanted, all and copies of the first of them."""
+    ranked = torch.argsort(values, descending=True, stable=True)
+    if size <= len(values):
+        return _Chosen(ranked[:size].sort().values, size)
+    copies = ranked.repeat(-(-size // len(values)))[: size - len(values)]
+    return _Chosen(torch.cat([torch.arange(len(values)), copies]), len(values))
+
+
+def _importances(
+    parent: Channels, weights: Mapping[str, Tensor], importance: Importance, groups: set[str], seed: int
+) -> dict[str, Tensor]:
+    """Return the importance of each channel of these groups, float32 of their sizes."""
+    values = {group: torch.zeros(parent.sizes[group]) for group in sorted(groups)}
+    if importance == "random":
+        generator = torch.Generator().manual_seed(seed)
+        return {group: torch.rand(len(zeros), generator=generator) for group, zeros in values.items()}
+    for layer in parent.layers:
+        # The second layer of a squeeze-excite only scales what others write.
+        if layer.out in values and not layer.name.endswith(".se.expand"):
+            own = _OF_LAYER[importance](layer, weights)
+            values[layer.out] += own / own.mean().clamp_min(torch.finfo(own.dtype).tiny)
+    return values
+
+
+def _scaled(layer: Layer, weights: Mapping[str, Tensor]) -> Tensor:
+    values = _l1(layer, weights)
+    if layer.norm is None:
+        return values
+    return values * _norm(layer, weights) / weights[f"{layer.norm}.running_var"].float().clamp_min(1e-12).sqrt()
+
+
+def _norm(layer: Layer, weights: Mapping[str, Tensor]) -> Tensor:
+    if layer.norm is None:
+        return _l1(layer, weights)
+    return weights[f"{layer.norm}.weight"].float().abs()
+
+
+def _l1(layer: Layer, weights: Mapping[str, Tensor]) -> Tensor:
+    return weights[f"{layer.name}.weight"].float().abs().flatten(1).sum(1)
+
+
+_OF_LAYER: Mapping[str, Callable[[Layer, Mapping[str, Tensor]], Tensor]] = {
+    "scaled": _scaled,
+    "norm": _norm,
+    "l1": _l1,
+}
+
+
+def _taken(tensor: Tensor, chosen: _Chosen | None) -> Tensor:
+    """Return the chosen entries of the first axis, in memory of their own."""
+    return tensor.clone() if chosen is None else tensor.index_select(0, chosen.source)
+
+
+def _resized(weight: Tensor, kernel: int) -> Tensor:
+    """Return the middle of larger kernels; give smaller ones a border of zeros."""
+    if weight.ndim < 4 or weight.shape[-1] == kernel:
+        return weight
+    border = (kernel - weight.shape[-1]) // 2  # negative: cut
+    return torch.nn.functional.pad(weight, [border] * 4)
+
+
+def _for_images(weight: Tensor, in_chans: int, name: str) -> Tensor:
+    """Return the stem's weights for images of so many channels."""
+    channels = weight.shape[1]
+    if in_chans == channels:
+        return weight
+    if in_chans == 1:
+        return weight.sum(1, keepdim=True)
+    raise UserError(
+        f"the parent {name!r} takes images of {channels} channels, and these have {in_chans}; give images of {channels}, or "
+        "gray ones"
+    )
+
+
+def _kind(layer: Layer) -> str:
+    """Return what a layer is in its block, whatever its widths and kernel."""
+    part = layer.name.split(".", 3)[-1] if layer.name.startswith("stages.") else layer.name
+    return f"{part}{'' if layer.norm is None else ' with norm'}{' with bias' if layer.bias else ''}"
+
+
+def _fresh(layers: list[Layer], sizes: Mapping[str, int], seed: int) -> dict[str, Tensor]:
+    """Return weights of a block that changes nothing yet: drawn as those of new networks, the last norm zero."""
+    generator = torch.Generator().manual_seed(derive_seed(seed, layers[0].name))
+    result: dict[str, Tensor] = {}
+    for layer in layers:
+        out, pixels = sizes[layer.out], layer.kernel**2
+        inputs = 1 if layer.into is None else sizes[layer.into]
+        weight = torch.randn(out, inputs, layer.kernel, layer.kernel, generator=generator)
+        result[f"{layer.name}.weight"] = weight * math.sqrt(2 / (out * pixels))
+        if layer.bias:
+            result[f"{layer.name}.bias"] = torch.zeros(out)
+        if layer.norm is not None:
+            result[f"{layer.norm}.weight"] = torch.full((out,), 0.0 if layer is layers[-1] else 1.0)
+            result[f"{layer.norm}.bias"] = torch.zeros(out)
+            result[f"{layer.norm}.running_mean"] = torch.zeros(out)
+            result[f"{layer.norm}.running_var"] = torch.ones(out)
+            result[f"{layer.norm}.num_batches_tracked"] = torch.tensor(0)
+    return result
+
+
+def _origins(parent: Definition, child: Definition) -> list[int | None]:
+    """Return the parent's block that each block of the child comes from, None of one that the parent does not have."""
+    own, others = _depths(child), _depths(parent)
+    if len(own) != len(others) or any((a == 0) != (b == 0) for a, b in zip(own, others, strict=True)):
+        raise UserError(
+            f"the child has {len(own)} stages of {own} blocks and the parent {parent.name!r} {len(others)} of {others}; a "
+            "child has every stage of its parent"
+        )
+    origins: list[int | None] = []
+    first = 0
+    for depth, available in zip(own, others, strict=True):
+        origins += [first + index if index < available else None for index in range(depth)]
+        first += available
+    return origins
+
+
+def _depths(definition: Definition) -> list[int]:
+    return [sum(row.repeats for row in rows) for rows in definition.stages]
+
+
+def _kept(parent: Definition, child: Definition, before: Channels, after: Channels) -> list[Kept]:
+    def widths(channels: Channels, depths: list[int]) -> list[int]:
+        places = torch.tensor(depths).cumsum(0).tolist()
+        return [channels.sizes[channels.streams[place]] for place in places]
+
+    own, others = _depths(child), _depths(parent)
+    result = [Kept("stem", (1, 1), (after.sizes["stem"], before.sizes["stem"]))]
+    for number, (blocks, channels) in enumerate(
+        zip(
+            zip(own, others, strict=True), zip(widths(after, own), widths(before, others), strict=True), strict=True
+        ),
+        start=1,
+    ):
+        result.append(Kept(f"stage{number}", blocks, channels))
+    if "head" in before.sizes:
+        result.append(Kept("head", (1, 1), (after.sizes["head"], before.sizes["head"])))
+    return result
+
+
+def _check(channels: Channels, weights: Mapping[str, Tensor], name: str) -> None:
+    """Refuse weights that are not those of a network with these layers."""
+    for layer in channels.layers:
+        tensor = weights.get(f"{layer.name}.weight")
+        size = channels.sizes.get(layer.out)
+        if tensor is None or (size is not None and len(tensor) != size):
+            found = "missing" if tensor is None else f"of {len(tensor)} channels"
+            raise UserError(
+                f"the weights of the parent {name!r}: {layer.name}.weight is {found}, and its definition needs "
+                f"{size or 'it'}"
+            )
