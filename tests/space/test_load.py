@@ -209,7 +209,9 @@ def test_wrong_file_is_refused_with_field_value_and_remedy(tmp_path, old, new, w
 )
 def test_flood_of_aliases_is_refused(text):
     """Asked of the reader alone, which is done at once also where it lets a flood pass; what would follow is not."""
-    with pytest.raises(UserError, match=r"mine\.yaml: .*more than 100,000 values with its aliases; write fewer"):
+    with pytest.raises(
+        UserError, match=r"mine\.yaml: .*more than 100,000 values with its aliases; write fewer"
+    ):
         read_yaml(text, "mine.yaml")
 
 
