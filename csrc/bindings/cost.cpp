@@ -100,7 +100,7 @@ Array<int64_t> count(const Array<int32_t>& header, const Array<int32_t>& rows, i
                      int32_t classes) {
   require(header.ndim() == 2 && header.shape(1) == kHeaderColumns, "header must be (n, 7) int32");
   require(rows.ndim() == 3 && rows.shape(0) == header.shape(0) && rows.shape(2) == kRowColumns,
-          "rows must be (n, rows, 11) int32");
+          "rows must be (n, rows, 12) int32");
   check_rows(rows.data(), rows.shape(0) * rows.shape(1));
   Array<int64_t> statistics({header.shape(0), py::ssize_t{kStatistics}});
   int64_t* out = statistics.mutable_data();
@@ -151,7 +151,7 @@ PartCounter::PartCounter(const py::object& tables, const Array<int32_t>& parts, 
 void bind_cost(py::module_& m) {
   using py::arg;
   m.def("lower", &lower, arg("tables"), arg("genes").noconvert(),
-        "Lower genes to (header (n, 7) int32, rows (n, 2 * stages, 11) int32).");
+        "Lower genes to (header (n, 7) int32, rows (n, 2 * stages, 12) int32).");
   m.def("count", &count, arg("header").noconvert(), arg("rows").noconvert(), arg("in_chans"),
         arg("num_classes"), "Count the statistics (n, 7) int64 of rows.");
   py::class_<NetworkCounter>(m, "NetworkCounter", "Counts the statistics of a space's networks.")

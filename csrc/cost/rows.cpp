@@ -27,6 +27,7 @@ void write_row(int32_t* row, int32_t kernel, int32_t expansion, int32_t channels
   row[kKind] = kMbconv;
   row[kStartKernel] = 0;
   row[kSeWidth] = present && se != 0 ? kSeInputQuarter : 0;
+  row[kNoShortcut] = 0;
 }
 
 }  // namespace

@@ -34,6 +34,7 @@ enum RowColumn {
   kKind,         // BlockKind
   kStartKernel,  // 0: no depthwise convolution before the expansion
   kSeWidth,      // as in squeezed_width
+  kNoShortcut,   // 1: the input is not added to the output, whatever the shapes
   kRowColumns
 };
 enum BlockKind : int32_t { kMbconv = 0, kFused, kPlainConv, kBlockKinds };

@@ -10,7 +10,7 @@ void count_row(const int32_t* row, Map& map, Totals& totals) {
   const int64_t padding = row[kPadding] < 0 ? half : row[kPadding];
   Block block{row[kKind],      row[kStartKernel], row[kKernel],
               row[kExpansion], row[kHidden],      row[kChannels],
-              row[kStride],    padding,           row[kSe] != 0 ? row[kSeWidth] : 0};
+              row[kStride],    padding,           row[kSe] != 0 ? row[kSeWidth] : 0, row[kNoShortcut] == 0};
   totals.add(count_block(block, map), 1);
   if (repeats > 1 && totals.fits) {  // the blocks after the first are identical
     block.stride = 1;
@@ -83,7 +83,7 @@ Totals count_block(const Block& block, Map& map) {
   int64_t out_side = (map.side - 1) / start_stride + 1;
   if (block.kernel > 0) out_side = (map.side + 2 * block.padding - block.kernel) / block.stride + 1;
   const bool shortcut =
-      block.kind != kPlainConv && block.stride == 1 && in == block.channels && out_side == map.side;
+      block.adds && block.kind != kPlainConv && block.stride == 1 && in == block.channels && out_side == map.side;
   Convolutions convolutions{totals, shortcut ? in * map.side * map.side : 0};
 
   int64_t side = map.side;

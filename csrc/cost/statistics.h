@@ -107,6 +107,7 @@ struct Block {
   int64_t kind;
   int64_t start_kernel, kernel, expansion, hidden, channels, stride, padding;
   int64_t se_width;  // as in squeezed_width; 0: no squeeze-excite
+  bool adds = true;  // the input to the output, where the shapes agree
 };
 
 struct Head {

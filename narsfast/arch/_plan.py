@@ -140,7 +140,7 @@ def blocks_of(definition: Definition, mode: Padding = "published") -> list[Block
                         se_act=row.se_act or definition.se_act or act,
                         se_gate=row.se_gate or definition.se_gate,
                         norm_eps=definition.norm_eps,
-                        shortcut=row.kind != "conv" and stride == 1 and channels == row.channels and keeps,
+                        shortcut=row.shortcut and row.kind != "conv" and stride == 1 and channels == row.channels and keeps,
                         stage=stage,
                     )
                 )

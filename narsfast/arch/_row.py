@@ -64,6 +64,8 @@ class Row(NamedTuple):
     se_width: SeWidth | None = None
     se_act: Activation | None = None
     se_gate: Gate | None = None
+    shortcut: StrictBool = True
+    """Whether the input is added to the output where their shapes agree."""
 
 
 LISTED = 7

@@ -34,6 +34,7 @@ ROW_COLUMNS = (
     "kind",
     "start_kernel",
     "se_width",
+    "no_shortcut",
 )
 """Columns of `Rows.rows`."""
 
@@ -46,7 +47,7 @@ class Rows(NamedTuple):
 
     Attributes:
         header: (n, 7) int32, the columns of HEADER_COLUMNS; 0 for None and False.
-        rows: (n, R, 11) int32, the columns of ROW_COLUMNS; 0 for None and False. Padding -1 is kernel // 2, as
+        rows: (n, R, 12) int32, the columns of ROW_COLUMNS; 0 for None and False. Padding -1 is kernel // 2, as
             maps have the same sides under TensorFlow's "same" padding; kind is an index into BLOCK_KINDS; se_width the
             code of a `SqueezedWidth`, 0 without squeeze-excite. Absent rows have 0 repeats and 0 in all other columns.
     """
@@ -78,7 +79,7 @@ def _lowered(row: Row, padding: int, se_width: int | str) -> list[int]:
     """Return the columns of a row."""
     width = SqueezedWidth.of(se_width if row.se_width is None else row.se_width).code if row.se else 0
     plain = [row.kernel, row.expansion or 0, row.channels, row.stride, row.repeats, int(row.se), padding]
-    return [*plain, row.hidden or 0, BLOCK_KINDS.index(row.kind), row.start_kernel or 0, width]
+    return [*plain, row.hidden or 0, BLOCK_KINDS.index(row.kind), row.start_kernel or 0, width, int(not row.shortcut)]
 
 
 def lower_genes(space: Space, genes: NDArray[np.int16]) -> Rows:
@@ -151,7 +152,7 @@ def _row(
     """Return rows (n, S, columns) from values of stages (n, S, 8)."""
     columns = [stages[..., kernel], stages[..., expansion], stages[..., _CHANNELS], stride, repeats]
     se, none = stages[..., _SE], np.zeros_like(repeats)
-    row = np.stack([*columns, se, none - 1, none, none, none, se * INPUT_QUARTER.code], axis=-1)
+    row = np.stack([*columns, se, none - 1, none, none, none, se * INPUT_QUARTER.code, none], axis=-1)
     return np.where(repeats[..., None] > 0, row, 0)
 
 

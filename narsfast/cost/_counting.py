@@ -69,6 +69,33 @@ class Totals:
         return np.stack([*columns, self.activations, 4 * self.peak, self.depth], axis=1)
 
 
+def count_stem(totals: Totals, in_chans: int, stem: Counts, resolution: Counts) -> tuple[Counts, Counts]:
+    """Add the stem and return channels and side of the map after it."""
+    side = (resolution - 1) // 2 + 1
+    one = np.ones_like(stem)
+    totals.conv(one, in_chans * one, stem, 3 * one, resolution, side)
+    totals.others += 2 * stem
+    return stem, side
+
+
+def count_head(totals: Totals, header: Counts, channels: Counts, side: Counts, num_classes: int) -> None:
+    """Add the head, given a header (n, 7) as in `Rows`."""
+    _, _, expansion, features, hidden, bias, norm = header.T
+    one = np.ones_like(channels)
+    middle = np.where(hidden > 0, hidden, round_widths(channels * expansion))
+    expands, extra = (hidden + expansion > 0), features > 0
+    totals.conv(one * expands, channels, middle, one, side, side)
+    totals.others += 2 * middle * expands
+    middle = np.where(expands, middle, channels)
+    totals.pooled += middle * side**2 + features
+    totals.conv(one * extra, middle, features, one, one, one)
+    totals.others += features * (bias + 2 * norm)
+    classifier = np.where(extra, features, middle) * num_classes
+    totals.macs += classifier
+    totals.weights += classifier
+    totals.others += num_classes
+
+
 def count_row(totals: Totals, row: Counts, channels: Counts, side: Counts) -> tuple[Counts, Counts]:
     """Add a row (its first block, then the equal others) and return channels and side of the map after it."""
     repeats = row[:, 4]
@@ -85,7 +112,7 @@ def _count_blocks(
     present = times > 0
     # An absent row is all zeros. Ones avoid divisions by zero; `times` is 0, so nothing is added to the totals.
     row = np.where(present[:, None], row, 1)
-    kernel, expansion, outputs, stride, _, se, padding, hidden, kind, start, se_width = row.T
+    kernel, expansion, outputs, stride, _, se, padding, hidden, kind, start, se_width, alone = row.T
     dense, plain = kind != BLOCK_KINDS.index("mbconv"), kind == BLOCK_KINDS.index("conv")
     padding = np.where(padding < 0, kernel // 2, padding)
     middle = np.where(hidden > 0, hidden, round_widths(channels * expansion))
@@ -93,7 +120,7 @@ def _count_blocks(
     # Without a kernel, the stride is that of the depthwise convolution before the expansion.
     out_side = np.where(kernel > 0, (side + 2 * padding - kernel) // stride, (side - 1) // stride) + 1
     inner_side = np.where(kernel > 0, side, out_side)
-    shortcut = ~plain & (stride == 1) & (channels == outputs) & (out_side == side)
+    shortcut = ~plain & (alone == 0) & (stride == 1) & (channels == outputs) & (out_side == side)
     held = np.where(shortcut, channels * side**2, 0)
     expands, starts, has_kernel = middle != channels, start > 0, kernel > 0
     width = np.where(expands, middle, outputs)  # of a dense convolution
