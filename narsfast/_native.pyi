@@ -54,7 +54,9 @@ class Predictor:
 
 def evolve(
     tables: SpaceTables,
-    sources: Sequence[NetworkCounter | PartCounter | NDArray[np.float64] | Callable[[NDArray[np.int16]], NDArray[Any]]],
+    sources: Sequence[
+        NetworkCounter | PartCounter | NDArray[np.float64] | Callable[[NDArray[np.int16]], NDArray[Any]]
+    ],
     num_statistics: int,
     scorer: Predictor | Callable[[NDArray[np.int16]], NDArray[Any]],
     predictor_columns: Sequence[int],

@@ -4,7 +4,9 @@ from narsfast.ops import Ops, plain_ops, set_ops, share_norms
 from narsfast.space import Activation, BlockKind, Gate, SqueezedWidth, round_width
 
 from ._blocks import ConvNorm, FusedResidual, InvertedResidual
+from ._child import Family, Place, added
 from ._definition import Definition, Padding, check_padding, read_definition
+from ._inherit import Importance, Inheritance, Kept
 from ._keys import NAMINGS, Naming, key_map, renamed
 from ._lookup import absolute_reference, reference_file, reference_version, unsupported_recipe_fields
 from ._model import create_model
@@ -18,9 +20,11 @@ from ._rows import (
     definition_of,
     lower_definitions,
     lower_genes,
+    lower_header,
+    lower_row,
     require_stages,
 )
-from ._spec import NetworkSpec
+from ._spec import NetworkSpec, specs_of
 from ._weights import CLASSIFIER, WEIGHTS_FILE, LostWeightsError, load_weights, save_weights
 from ._zoo import zoo, zoo_definition
 
@@ -36,22 +40,28 @@ __all__ = [
     "BlockKind",
     "ConvNorm",
     "Definition",
+    "Family",
     "FeatureInfo",
     "FeatureNetwork",
     "FusedResidual",
     "Gate",
     "HeadPlan",
+    "Importance",
+    "Inheritance",
     "InvertedResidual",
+    "Kept",
     "LostWeightsError",
     "Naming",
     "Network",
     "NetworkSpec",
     "Ops",
     "Padding",
+    "Place",
     "Row",
     "Rows",
     "SqueezedWidth",
     "absolute_reference",
+    "added",
     "blocks_of",
     "check_padding",
     "create",
@@ -62,6 +72,8 @@ __all__ = [
     "load_weights",
     "lower_definitions",
     "lower_genes",
+    "lower_header",
+    "lower_row",
     "plain_ops",
     "read_definition",
     "reference_file",
@@ -73,6 +85,7 @@ __all__ = [
     "save_weights",
     "set_ops",
     "share_norms",
+    "specs_of",
     "unsupported_recipe_fields",
     "zoo",
     "zoo_definition",

@@ -1,7 +1,7 @@
-"""Children of a parent by a few numbers: the fields that a space around a parent has, and the definition of each child.
+"""Children of a parent by a few numbers: the fields of the space around it, and the definition of each child.
 
-Depths are numbers of blocks; widths are percent of the parent's channels, rounded to multiples of 8. The parent itself is
-the child with every block, 100 percent of everything, and its own kernels and resolution.
+Depths are numbers of blocks; widths are percent of the parent's channels, rounded to multiples of 8. The parent itself
+is the child with every block, 100 percent of everything, and its own kernels and resolution.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from narsfast.common.candidate import Value
+from narsfast.space import round_width
 
 from ._channels import channels_of
 from ._definition import Definition
 from ._plan import Block, blocks_of
 from ._row import Row, hidden_width
-from ._width import round_width
 
 WHOLE = 100
 """Percent of the parent's channels that are all of them."""
@@ -55,7 +55,7 @@ class Place(NamedTuple):
         row: It alone, as a row.
         block: Its widths and settings.
         stage: Number of its stage, from 1.
-        index: Its place in the stage, from 0.
+        position: In the stage, from 0.
         into: Width of its input.
         out: Width of its output.
         stream: The group of channels that it adds to or writes.
@@ -64,7 +64,7 @@ class Place(NamedTuple):
     row: Row
     block: Block
     stage: int
-    index: int
+    position: int
     into: Width
     out: Width
     stream: str
@@ -169,8 +169,8 @@ class Family:
         """Return the definition of a child.
 
         Args:
-            values: By the names of `fields`; what is missing is the parent's. A depth beyond the parent's adds blocks like
-                the last one.
+            values: By the names of `fields`; what is missing is the parent's. A depth beyond the parent's adds blocks
+                like the last one.
         """
         stages = [_joined(list(self._rows(places, values))) for places in self.stages]
         update: dict[str, Any] = {
@@ -213,7 +213,7 @@ def added(place: Place) -> Place:
 
 def _least_depth(places: Sequence[Place]) -> int:
     """Return the number of blocks up to the first that writes the stage's last channels, which the next stage reads."""
-    last = next(place.index for place in places if place.stream == places[-1].stream)
+    last = next(place.position for place in places if place.stream == places[-1].stream)
     return last + 1
 
 
@@ -252,7 +252,7 @@ def _distinct(widths: Sequence[int], percents: Sequence[int]) -> list[int]:
 
 
 def _kernels(places: Sequence[Place]) -> list[int]:
-    """Return the kernels of a stage; only 0, those of the parent, where they differ or a row has a padding of its own."""
+    """Return the kernels of a stage: 0, those of the parent, where they differ or a row has a padding of its own."""
     found = {place.row.kernel for place in places if place.has_kernel}
     if len(found) > 1 or any(place.row.padding is not None for place in places):
         return [0]

@@ -1,10 +1,10 @@
 """Weights of a child network from those of its parent, by their definitions alone.
 
-A child is a parent with fewer or more channels, blocks and kernel pixels. Of each group of channels (`Channels`) it keeps
-the most important ones, the same ones in every tensor of the group; of each stage the first blocks; of a kernel its
-middle. What a child has more of is added so that it computes the same function: copies of channels that nothing reads
-yet, blocks whose last norm is zero, kernels with a border of zeros (Net2Net, Chen et al., ICLR 2016, with zeros in the
-place of shared outgoing weights).
+A child is a parent with fewer or more channels, blocks and kernel pixels. Of each group of channels (`Channels`) it
+keeps the most important ones, the same ones in every tensor of the group; of each stage the first blocks; of a kernel
+its middle. What a child has more of is added so that it computes the same function: copies of channels that nothing
+reads yet, blocks whose last norm is zero, kernels with a border of zeros (Net2Net, Chen et al., ICLR 2016, with zeros
+in the place of shared outgoing weights).
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from ._definition import Definition
 Importance = Literal["scaled", "norm", "l1", "random"]
 """How channels are ranked.
 
-"scaled": the L1 norm of a channel's incoming weights times what its norm multiplies them by; "norm": the scale of its norm
-alone (Liu et al., Network Slimming, ICCV 2017); "l1": the L1 norm alone (Li et al., ICLR 2017); "random": drawn, to compare
-with. Of a group that several layers write, each layer's values are divided by their mean, and added.
+"scaled": the L1 norm of a channel's incoming weights times what its norm multiplies them by; "norm": the scale of its
+norm alone (Liu et al., Network Slimming, ICCV 2017); "l1": the L1 norm alone (Li et al., ICLR 2017); "random": drawn, to
+compare with. Of a group that several layers write, each layer's values are divided by their mean, and added.
 """
 
 _NORM = ("weight", "bias", "running_mean", "running_var")
@@ -101,8 +101,8 @@ class Inheritance:
         streams = self._child.streams
         if streams[place] != streams[place + 1]:
             raise UserError(
-                f"block {place} of the child is one more than the parent {self._parent_name!r} has in its stage, and has no "
-                "shortcut; only blocks with one can be added"
+                f"block {place} of the child is one more than the parent {self._parent_name!r} has in its stage, and "
+                "has no shortcut; only blocks with one can be added"
             )
         self._added.append(self._child.blocks[place])
 
@@ -119,12 +119,12 @@ class Inheritance:
         Args:
             weights: The parent's, by the names of `Network.state_dict`.
             importance: How channels are ranked.
-            in_chans: Channels of the child's images; None: those of the parent's. For 1, the stem's weights are summed over
-                the parent's channels, which is exact for an image whose channels are equal, normalized alike.
+            in_chans: Channels of the child's images; None: those of the parent's. For 1, the stem's weights are summed
+                over the parent's channels, which is exact for an image whose channels are equal, normalized alike.
             seed: Of ``random``.
 
         Returns:
-            The tensors of the child's network, in memory of their own. Those of the classifier have the parent's classes.
+            The tensors of the child's network, in memory of their own. The classifier has the parent's classes.
 
         Raises:
             UserError: A weight is missing or of another shape, or the parent takes images of other channels.
@@ -153,9 +153,7 @@ class Inheritance:
             result[stem] = _for_images(result[stem], in_chans, self._parent_name)
         return result
 
-    def _chosen(
-        self, weights: Mapping[str, Tensor], importance: Importance, seed: int
-    ) -> dict[str, _Chosen]:
+    def _chosen(self, weights: Mapping[str, Tensor], importance: Importance, seed: int) -> dict[str, _Chosen]:
         """Return the parent's channels that each group of the child has, unless they are all of them."""
         sizes = self._child.sizes
         wanted = {
@@ -211,7 +209,9 @@ def _scaled(layer: Layer, weights: Mapping[str, Tensor]) -> Tensor:
     values = _l1(layer, weights)
     if layer.norm is None:
         return values
-    return values * _norm(layer, weights) / weights[f"{layer.norm}.running_var"].float().clamp_min(1e-12).sqrt()
+    return (
+        values * _norm(layer, weights) / weights[f"{layer.norm}.running_var"].float().clamp_min(1e-12).sqrt()
+    )
 
 
 def _norm(layer: Layer, weights: Mapping[str, Tensor]) -> Tensor:
@@ -252,8 +252,8 @@ def _for_images(weight: Tensor, in_chans: int, name: str) -> Tensor:
     if in_chans == 1:
         return weight.sum(1, keepdim=True)
     raise UserError(
-        f"the parent {name!r} takes images of {channels} channels, and these have {in_chans}; give images of {channels}, or "
-        "gray ones"
+        f"the parent {name!r} takes images of {channels} channels, and these have {in_chans}; give images of "
+        f"{channels}, or gray ones"
     )
 
 
@@ -288,8 +288,8 @@ def _origins(parent: Definition, child: Definition) -> list[int | None]:
     own, others = _depths(child), _depths(parent)
     if len(own) != len(others) or any((a == 0) != (b == 0) for a, b in zip(own, others, strict=True)):
         raise UserError(
-            f"the child has {len(own)} stages of {own} blocks and the parent {parent.name!r} {len(others)} of {others}; a "
-            "child has every stage of its parent"
+            f"the child has {len(own)} stages of {own} blocks and the parent {parent.name!r} {len(others)} of {others}; "
+            "a child has every stage of its parent"
         )
     origins: list[int | None] = []
     first = 0
@@ -312,7 +312,9 @@ def _kept(parent: Definition, child: Definition, before: Channels, after: Channe
     result = [Kept("stem", (1, 1), (after.sizes["stem"], before.sizes["stem"]))]
     for number, (blocks, channels) in enumerate(
         zip(
-            zip(own, others, strict=True), zip(widths(after, own), widths(before, others), strict=True), strict=True
+            zip(own, others, strict=True),
+            zip(widths(after, own), widths(before, others), strict=True),
+            strict=True,
         ),
         start=1,
     ):

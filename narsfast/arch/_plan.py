@@ -116,6 +116,7 @@ def blocks_of(definition: Definition, mode: Padding = "published") -> list[Block
             width = SqueezedWidth.of(definition.se_width if row.se_width is None else row.se_width)
             act = row.act or definition.act
             start = row.start_kernel or 0
+            adds = row.shortcut and row.kind != "conv"
             for index in range(row.repeats):
                 stride = row.stride if index == 0 else 1
                 padding = default_padding(definition, mode, row.kernel)
@@ -140,7 +141,7 @@ def blocks_of(definition: Definition, mode: Padding = "published") -> list[Block
                         se_act=row.se_act or definition.se_act or act,
                         se_gate=row.se_gate or definition.se_gate,
                         norm_eps=definition.norm_eps,
-                        shortcut=row.shortcut and row.kind != "conv" and stride == 1 and channels == row.channels and keeps,
+                        shortcut=adds and stride == 1 and channels == row.channels and keeps,
                         stage=stage,
                     )
                 )

@@ -68,18 +68,31 @@ def lower_definitions(definitions: Sequence[Definition], padding: Padding = "pub
     header = np.zeros((len(definitions), len(HEADER_COLUMNS)), np.int32)
     rows = np.zeros((len(definitions), most, len(ROW_COLUMNS)), np.int32)
     for i, definition in enumerate(definitions):
-        header[i] = [getattr(definition, column) or 0 for column in HEADER_COLUMNS]
+        header[i] = lower_header(definition)
         for j, row in enumerate(definition.rows):
-            padded = row.padding if published and row.padding is not None else -1
-            rows[i, j] = np.array(_lowered(row, padded, definition.se_width), np.int32)
+            rows[i, j] = np.array(lower_row(row, definition, published), np.int32)
     return Rows(header, rows)
 
 
-def _lowered(row: Row, padding: int, se_width: int | str) -> list[int]:
-    """Return the columns of a row."""
-    width = SqueezedWidth.of(se_width if row.se_width is None else row.se_width).code if row.se else 0
+def lower_header(definition: Definition) -> list[int]:
+    """Return the values of HEADER_COLUMNS."""
+    return [int(getattr(definition, column) or 0) for column in HEADER_COLUMNS]
+
+
+def lower_row(row: Row, definition: Definition, published: bool = True) -> list[int]:
+    """Return the values of ROW_COLUMNS for a row of a definition; its padding is taken where `published`."""
+    se_width = definition.se_width if row.se_width is None else row.se_width
+    width = SqueezedWidth.of(se_width).code if row.se else 0
+    padding = row.padding if published and row.padding is not None else -1
     plain = [row.kernel, row.expansion or 0, row.channels, row.stride, row.repeats, int(row.se), padding]
-    return [*plain, row.hidden or 0, BLOCK_KINDS.index(row.kind), row.start_kernel or 0, width, int(not row.shortcut)]
+    return [
+        *plain,
+        row.hidden or 0,
+        BLOCK_KINDS.index(row.kind),
+        row.start_kernel or 0,
+        width,
+        int(not row.shortcut),
+    ]
 
 
 def lower_genes(space: Space, genes: NDArray[np.int16]) -> Rows:

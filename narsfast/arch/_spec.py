@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import nn
 
+from narsfast.common.candidate import Candidate
 from narsfast.errors import UserError
+from narsfast.space import PARENT, RESOLUTION, Space
 
+from ._child import Family
 from ._definition import Definition
 from ._model import create_model
 from ._network import Network, resolve_definition
+from ._rows import definition_of
 
 
 @dataclass(frozen=True)
@@ -97,3 +102,25 @@ class NetworkSpec:
         if values["definition"] is None:
             return cls(values["reference"], values["resolution"])
         return cls(Definition.from_dict(values["definition"]), values["resolution"])
+
+
+def specs_of(space: Space, candidates: Sequence[Candidate]) -> list[NetworkSpec]:
+    """Return the networks of n candidates of a space of networks.
+
+    Raises:
+        UserError: The space has none, or a candidate is none of it.
+    """
+    if not space.parents:
+        return [NetworkSpec.of(definition) for definition in definition_of(space, space.encode(candidates))]
+    families: dict[str, Family] = {}
+    specs = []
+    for candidate in candidates:
+        name, resolution = str(candidate.architecture[PARENT]), int(candidate.architecture[RESOLUTION])
+        parent = next(parent for parent in space.parents if parent.name == name)
+        if parent.definition is None:
+            specs.append(NetworkSpec(parent.reference, resolution))
+            continue
+        family = families.setdefault(name, Family(Definition.from_dict(parent.definition)))
+        values = {field.removeprefix(f"{name}."): value for field, value in candidate.architecture.items()}
+        specs.append(NetworkSpec.of(family.child(values)))
+    return specs

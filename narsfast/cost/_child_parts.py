@@ -7,19 +7,19 @@ from itertools import product
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from narsfast import _native
-from narsfast.arch import Definition, Family, NetworkSpec, Place, added, lower_definitions
+from narsfast.arch import Definition, Family, NetworkSpec, Place, added, lower_header, lower_row
 from narsfast.common.candidate import Value
 from narsfast.errors import UserError
 from narsfast.space import PARENT, RESOLUTION, ParentDocument, Space
 
+from ._counting import Counts, Totals, count_head, count_row, count_stem
+
 MOST_ENTRIES = 2**22
-"""Entries of a space's tables, of 56 bytes each (this project's choice)."""
+"""Counts of a space's tables, of 56 bytes each (this project's choice)."""
 
 Values = Mapping[str, Value]
-Entries = NDArray[np.int64]
 Whole = Callable[[NetworkSpec, int, int], Sequence[int]]
 """Counts the statistics of a network for images of so many channels and so many classes."""
 
@@ -33,7 +33,7 @@ class _Part(NamedTuple):
     """
 
     columns: tuple[int, ...]
-    entries: Entries
+    entries: Counts
 
 
 def part_counter(
@@ -54,7 +54,7 @@ def part_counter(
     parts: list[tuple[int, int, int, int, int]] = []
     terms: list[tuple[int, int]] = []
     gates: list[tuple[int, int, int]] = []
-    entries: list[Entries] = []
+    entries: list[Counts] = []
     total = 0
     names = space.values(PARENT)
     for parent in space.parents:
@@ -63,7 +63,9 @@ def part_counter(
         for part in _parts(space, parent, in_chans, num_classes, whole):
             *sizes, statistics = part.entries.shape
             first_term, first_gate, step = len(terms), len(gates), 1
-            for column, size in reversed(list(zip((space.column(RESOLUTION), *part.columns), sizes, strict=True))):
+            for column, size in reversed(
+                list(zip((space.column(RESOLUTION), *part.columns), sizes, strict=True))
+            ):
                 terms.append((column, step))
                 step *= size
             if len(names) > 1:
@@ -74,8 +76,8 @@ def part_counter(
             total += step
             if total > MOST_ENTRIES:
                 raise UserError(
-                    f"space {space.name}: the parts of its networks have over {MOST_ENTRIES:,} forms; give its fields fewer "
-                    "values"
+                    f"space {space.name}: the parts of its networks have over {MOST_ENTRIES:,} forms; give its fields "
+                    "fewer values"
                 )
     return _native.PartCounter(
         space.tables(),
@@ -97,36 +99,91 @@ def _parts(
         yield _Part((), np.array([whole(spec, in_chans, num_classes) for spec in specs], np.int64))
         return
     family = Family(Definition.from_dict(parent.definition))
-    tables = _Tables(space, parent.name, num_classes)
+    tables = _Tables(space, parent.name, family, num_classes)
     sides = np.array(resolutions)
-    yield tables.stem(family, sides, in_chans)
+    yield tables.stem(sides, in_chans)
     sides = (sides - 1) // 2 + 1
     for places in family.stages:
-        depths = [int(depth) for depth in tables.values(f"stage{places[0].stage}.depth", len(places))]
+        depths = [int(depth) for depth in tables.values(f"stage{places[0].stage}.depth") or (len(places),)]
         for index in range(max(depths)):
             place = places[index] if index < len(places) else added(places[-1])
-            yield tables.block(place, index, sides)
+            yield tables.block(place, [index < depth for depth in depths], sides)
             if index < len(places):
                 sides = (sides - 1) // place.block.total_stride + 1
-    yield tables.head(family, sides)
+    yield tables.head(sides)
 
 
 class _Tables:
-    """Counts the forms of parts.
+    """Counts all forms of the parts of one parent's children.
 
     Args:
-        space: A space of children.
-        parent: Name of the parent whose fields it reads.
+        space: The space.
+        parent: Name of the parent.
+        family: The parent and its children.
         num_classes: Outputs of the classifier.
     """
 
-    def __init__(self, space: Space, parent: str, num_classes: int) -> None:
+    def __init__(self, space: Space, parent: str, family: Family, num_classes: int) -> None:
         self._space = space
         self._prefix = f"{parent}."
+        self._family = family
         self._num_classes = num_classes
         self._known = {name for field in space.fields for name in field.fills}
 
-    def values(self, field: str, default: Value) -> tuple[Value, ...]:
-        """Return the values of a field of the parent, named without it; a field that there is not has the default."""
+    def values(self, field: str) -> tuple[Value, ...]:
+        """Return the values of one of the parent's fields; none of one that the space does not have."""
         name = self._prefix + field
-        return self._space.values(name) if name in self._known else (default,)
+        return self._space.values(name) if name in self._known else ()
+
+    def stem(self, sides: Counts, in_chans: int) -> _Part:
+        """Count the stem on images of these sides (resolutions,)."""
+        fields, forms = self._forms((self._family.stem.field,))
+        widths = np.array([self._family.stem.of(values) for values in forms])
+        totals, side, (width,) = _totals(sides, widths)
+        count_stem(totals, in_chans, width, side)
+        return self._part(fields, totals, len(sides))
+
+    def block(self, place: Place, there: Sequence[bool], sides: Counts) -> _Part:
+        """Count a block on maps of these sides (resolutions,); `there` says for which depths it exists."""
+        fields, forms = self._forms(place.fields)
+        rows = np.array([lower_row(place.child(values), self._family.parent) for values in forms], np.int64)
+        inputs = np.array([place.into.of(values) for values in forms])
+        totals, side, (channels, row) = _totals(sides, inputs, rows)
+        count_row(totals, row, channels, side)
+        part = self._part(fields, totals, len(sides))
+        depth = f"stage{place.stage}.depth"
+        if not self.values(depth):
+            return part
+        entries = np.stack([part.entries * present for present in there], axis=1)
+        return _Part((self._space.column(self._prefix + depth), *part.columns), entries)
+
+    def head(self, sides: Counts) -> _Part:
+        """Count the head on maps of these sides (resolutions,)."""
+        family = self._family
+        fields, forms = self._forms((family.last.field, "head.width"))
+        headers = np.array([lower_header(family.child(values)) for values in forms], np.int64)
+        channels = np.array([family.last.of(values) for values in forms])
+        totals, side, (inputs, header) = _totals(sides, channels, headers)
+        count_head(totals, header, inputs, side, self._num_classes)
+        return self._part(fields, totals, len(sides))
+
+    def _forms(self, names: Sequence[str]) -> tuple[list[str], list[Values]]:
+        """Return those of the fields that the space has, and all combinations of their values, the last one fastest."""
+        fields = [name for name in dict.fromkeys(names) if self.values(name)]
+        return fields, [
+            dict(zip(fields, values, strict=True)) for values in product(*map(self.values, fields))
+        ]
+
+    def _part(self, fields: Sequence[str], totals: Totals, sides: int) -> _Part:
+        columns = tuple(self._space.column(self._prefix + name) for name in fields)
+        statistics = totals.statistics()
+        sizes = [len(self.values(name)) for name in fields]
+        return _Part(columns, statistics.reshape(sides, *sizes, statistics.shape[1]))
+
+
+def _totals(sides: Counts, *columns: Counts) -> tuple[Totals, Counts, list[Counts]]:
+    """Return empty totals for all pairs of side and form, the sides (pairs,), and the forms' columns (pairs, ...)."""
+    forms = len(columns[0])
+    side = np.repeat(sides, forms)
+    repeated = [np.tile(column, (len(sides), *([1] * (column.ndim - 1)))) for column in columns]
+    return Totals(len(side)), side, repeated

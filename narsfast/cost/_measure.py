@@ -17,8 +17,9 @@ from narsfast.common.threads import torch_threads
 from narsfast.errors import UserError
 from narsfast.space import Space
 
+from ._counter import Counter
 from ._latency import LatencyTable, Parts, held_out_error
-from ._statistics import STATISTICS, Counter
+from ._statistics import STATISTICS
 
 WARM_UP = 3
 RUNS = 9
@@ -64,7 +65,7 @@ def measure_latency(
     counter = Counter(space, in_chans, num_classes)
     if not counter.names:
         raise UserError(f"space {space.name} has no stages, so there is nothing to time")
-    tabled = counter.native.parts
+    tabled = counter.parts
     if tabled is None:
         raise UserError(
             f"space {space.name} has too many different blocks for a latency table; fix some fields"

@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from narsfast.arch import Network
+from narsfast.arch import Network, NetworkSpec
 from narsfast.errors import UserError
 
 from ._statistics import STATISTICS, count_definitions
@@ -52,3 +52,36 @@ def count_network(network: nn.Module, in_chans: int, resolution: int, num_classe
         return dict(zip(STATISTICS, counted, strict=True))
     params = sum(parameter.numel() for parameter in network.parameters())
     return {"macs": counter.get_total_flops() // 2, "params": params}
+
+
+def count_whole(spec: NetworkSpec, in_chans: int, num_classes: int) -> list[int]:
+    """Count all STATISTICS of a network that is no definition, as nearly as modules show them.
+
+    ``macs`` and ``params`` are those of `count_network`. The others are of convolutions and linear layers:
+    ``activations`` the elements of their outputs, ``depth`` their number, ``peak_memory`` four times the largest input
+    and output of one (shortcuts are not seen), ``params_published`` their weights; ``flops_published`` is ``macs``.
+
+    Raises:
+        UserError: There is no such network, or it does not give logits.
+    """
+    network = spec.build(num_classes, in_chans)
+    outputs: list[tuple[int, int]] = []
+    weights = 0
+
+    def see(module: nn.Module, given: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+        outputs.append((given[0].numel(), output.numel()))
+
+    for module in network.modules():
+        if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear):
+            module.register_forward_hook(see)
+            weights += module.weight.numel()
+    counted = count_network(network, in_chans, spec.resolution, num_classes)
+    values = {
+        **counted,
+        "flops_published": counted["macs"],
+        "params_published": weights,
+        "activations": sum(output for _, output in outputs),
+        "peak_memory": 4 * max((sum(pair) for pair in outputs), default=0),
+        "depth": len(outputs),
+    }
+    return [values[name] for name in STATISTICS]

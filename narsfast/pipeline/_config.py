@@ -226,6 +226,6 @@ def resolve_space(given: Mapping[str, Any], stored: Mapping[str, Any] | None = N
         raise UserError(f"fix is {fixed!r}; give values by field, as in {{'resolution': 64}}")
     if model := chosen_model(given, stored):
         return data.text, recipe_space(space, model, fixed)
-    if not space.stages:
+    if not space.has_networks:
         raise UserError(f"space {space.name} has no stages to build networks from; a run needs them")
     return data.text, space.fix(fixed)

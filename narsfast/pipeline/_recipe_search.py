@@ -58,16 +58,22 @@ def recipe_space(space: Space, model: str, fix: Mapping[str, Any]) -> Space:
     if type(resolution) is not int or resolution < 1:
         raise UserError(f"resolution is {resolution!r}; give whole pixels to `fix`, as in resolution=64")
     data = space.to_dict()
-    if space.stages:
+    if space.has_networks:
         data["name"] = f"{space.name} recipes"
     added = {
         name: given.pop(name) for name in fix if name in Recipe.model_fields.keys() - data["recipe"].keys()
     }
     data["recipe"] |= {name: getattr(Recipe.of({name: value}, "fix"), name) for name, value in added.items()}
-    data |= {"stages": 0, "architecture": {"resolution": resolution}, "pool": {}, "budgets": []}
+    data |= {
+        "stages": 0,
+        "parents": [],
+        "architecture": {"resolution": resolution},
+        "pool": {},
+        "budgets": [],
+    }
     recipes = Space.from_dict(data)
     searched = [name for name in ("drop_path", "dropout") if _above_zero(recipes, name)]
-    missing = unsupported_recipe_fields(model) if searched or space.stages else {}
+    missing = unsupported_recipe_fields(model) if searched or space.has_networks else {}
     for name in missing.keys() & searched:
         if fix.get(name):
             raise UserError(f"{name} is {fix[name]}; {model} {missing[name]}, so leave it out")
@@ -77,7 +83,7 @@ def recipe_space(space: Space, model: str, fix: Mapping[str, Any]) -> Space:
 
 
 def _default_resolution(space: Space, model: str) -> Any:
-    if space.stages and ":" not in model:
+    if space.has_networks and ":" not in model:
         return resolve_definition(model).resolution
     values = space.values("resolution")
     return values[(len(values) - 1) // 2]

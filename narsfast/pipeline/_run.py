@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from narsfast.arch import Definition, NetworkSpec, definition_of
+from narsfast.arch import Definition, NetworkSpec, specs_of
 from narsfast.common.candidate import Candidate, Value
 from narsfast.common.files import output_path
 from narsfast.common.progress import Progress, silent
@@ -259,7 +259,7 @@ class Run:
         config = self.config
         if config.model is not None:
             return NetworkSpec(config.model, int(candidate.architecture["resolution"]))
-        return NetworkSpec.of(definition_of(self.space, self.space.encode([candidate]))[0])
+        return specs_of(self.space, [candidate])[0]
 
     def trials(self, purpose: Purpose = "search") -> list[TrialRow]:
         """Return the trainings of one purpose that have ended, in the order of the batches, then by candidate."""

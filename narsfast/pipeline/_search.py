@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from narsfast.arch import NetworkSpec, definition_of
+from narsfast.arch import NetworkSpec, specs_of
 from narsfast.common.progress import Progress, silent
 from narsfast.common.seeds import derive_seed
 from narsfast.cost import LATENCY, STATISTICS, Budget, Counter, LatencyTable, named
@@ -183,4 +183,4 @@ class Search:
     def _network(self, candidate: Candidate) -> NetworkSpec:
         if self.config.model is not None:
             return NetworkSpec(self.config.model, self.resolution)
-        return NetworkSpec.of(definition_of(self.space, self.space.encode([candidate]))[0])
+        return specs_of(self.space, [candidate])[0]

@@ -256,6 +256,6 @@ def _sources(counter: Statistics) -> list[Any]:
         return []
     if isinstance(counter, ExtendedCounter):
         return [*_sources(counter.counter), counter.extra]
-    if isinstance(counter, Counter) and counter.space.stages:
+    if isinstance(counter, Counter) and counter.space.has_networks:
         return [counter.native]
     return [counter.table if isinstance(counter, TableCounter) else counter]

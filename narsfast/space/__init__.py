@@ -2,6 +2,8 @@
 
 from narsfast.common.candidate import Candidate, Value, canonical_json, digest
 
+from ._children import PARENT, RESOLUTION, parent_of
+from ._document import ParentDocument
 from ._features import width as feature_width
 from ._field import Condition, Field, Kind, Part
 from ._fields import Categorical, Fixed, IntRange
@@ -22,6 +24,8 @@ __all__ = [
     "GATES",
     "HEADER_NAMES",
     "INPUT_QUARTER",
+    "PARENT",
+    "RESOLUTION",
     "STAGE_NAMES",
     "Activation",
     "BlockKind",
@@ -35,6 +39,7 @@ __all__ = [
     "IntRange",
     "Kind",
     "OptimizerInfo",
+    "ParentDocument",
     "Part",
     "Recipe",
     "Space",
@@ -51,6 +56,7 @@ __all__ = [
     "load_space",
     "optimizer_info",
     "optimizers",
+    "parent_of",
     "parse_quantity",
     "read_recipe",
     "recipe_spaces",

@@ -123,8 +123,8 @@ class _Builder:
             implied = bool(self.document.stages) and rest in REST_NAMES
             if implied:
                 entries = {f"{stage}.depth": "> 1"}
-            elif (parent := self._own_parent(name)) is not None:
-                implied, entries = True, {PARENT: parent}
+            elif (own := self._own_parent(name)) is not None:
+                implied, entries = True, {PARENT: own}
             if not entries:
                 return ()
             for parent_name, activating in entries.items():

@@ -15,7 +15,9 @@ PARENT = "parent"
 """The field that chooses among the parents; its values are their names."""
 RESOLUTION = "resolution"
 
-_SHAPE = re.compile(r"(?P<parent>[A-Za-z0-9_-]+)\.(?:stem|head|stage[1-9][0-9]*)\.(?P<what>depth|width|hidden|kernel)")
+_SHAPE = re.compile(
+    r"(?P<parent>[A-Za-z0-9_-]+)\.(?:stem|head|stage[1-9][0-9]*)\.(?P<what>depth|width|hidden|kernel)"
+)
 
 
 def _whole(low: int, high: int) -> Callable[[Any], bool]:
@@ -58,20 +60,24 @@ def check_children(document: SpaceDocument, source: str) -> None:
     for name, spec in document.architecture.items():
         if spec.when is not None:
             raise UserError(
-                f"{source}: {name}.when is {spec.when!r}; leave it out, fields of a parent depend on {PARENT} by themselves"
+                f"{source}: {name}.when is {spec.when!r}; leave it out, fields of a parent depend on {PARENT} by "
+                "themselves"
             )
-        if name == PARENT:
-            continue
-        test, remedy = _whole(8, 4096), "a whole number of pixels from 8 to 4096"
-        if name != RESOLUTION:
-            shape = _SHAPE.fullmatch(name)
-            if shape is None or shape["parent"] not in names:
-                raise UserError(
-                    f"{source}: {name} is {spec.dump()!r}; there is no such field, the fields are {PARENT}, {RESOLUTION} and "
-                    f"of each parent stem.width, stage1.depth, .width, .hidden, .kernel and so on, and head.width, as in "
-                    f"{names[0]}.stage1.depth"
-                )
-            test, remedy = _RULES[shape["what"]]
-        for value in spec.values():
-            if not test(value):
-                raise UserError(f"{source}: {name} is {value!r}; it must be {remedy}")
+        if name != PARENT:
+            test, remedy = _rule(name, names, f"{source}: {name} is {spec.dump()!r}")
+            for value in spec.values():
+                if not test(value):
+                    raise UserError(f"{source}: {name} is {value!r}; it must be {remedy}")
+
+
+def _rule(name: str, parents: list[str], what: str) -> tuple[Callable[[Any], bool], str]:
+    """Return what the values of a field must be."""
+    if name == RESOLUTION:
+        return _whole(8, 4096), "a whole number of pixels from 8 to 4096"
+    shape = _SHAPE.fullmatch(name)
+    if shape is None or shape["parent"] not in parents:
+        raise UserError(
+            f"{what}; there is no such field, the fields are {PARENT}, {RESOLUTION} and of each parent stem.width, "
+            f"stage1.depth, .width, .hidden, .kernel and so on, and head.width, as in {parents[0]}.stage1.depth"
+        )
+    return _RULES[shape["what"]]

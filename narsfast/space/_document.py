@@ -66,16 +66,22 @@ class ParentDocument(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _expand(cls, data: Any) -> Any:
-        given = {"reference": data} if isinstance(data, str) else dict(data) if isinstance(data, Mapping) else {}
+        given = (
+            {"reference": data} if isinstance(data, str) else dict(data) if isinstance(data, Mapping) else {}
+        )
         if not isinstance(given.get("reference"), str) or not given["reference"]:
-            raise ValueError("a parent is a reference such as efficientnet_lite0 or timm:mobilenetv3_small_050")
+            raise ValueError(
+                "a parent is a reference such as efficientnet_lite0 or timm:mobilenetv3_small_050"
+            )
         return {"name": parent_name(given["reference"])} | given
 
     @field_validator("name")
     @classmethod
     def _plain(cls, name: str) -> str:
         if not _PARENT_NAME.fullmatch(name) or name in _RESERVED:
-            raise ValueError("the name of a parent has letters, digits, '_' and '-' alone, and is none of a field's")
+            raise ValueError(
+                "the name of a parent has letters, digits, '_' and '-' alone, and is none of a field's"
+            )
         return name
 
     def dump(self) -> dict[str, Any]:
