@@ -65,7 +65,7 @@ def group_rates(optimizer: Optimizer, parts: Mapping[Tensor, Part], name: str) -
     Raises:
         UserError: It was registered by a user, and has joined groups of different rates.
     """
-    rates = []
+    rates: list[float] = []
     for group in optimizer.param_groups:
         own = {parts.get(tensor, Part()).rate for tensor in group["params"]} or {1.0}
         if len(own) > 1:

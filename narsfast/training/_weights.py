@@ -55,7 +55,7 @@ class FlatWeights:
         self._tensors: tuple[list[Tensor], list[Tensor]] = ([], [])
         self._frozen: list[tuple[Tensor, list[Tensor]]] = []
         for part in present:
-            own = [parameter for name, parameter in trained.items() if part_of[name] == part]
+            own: list[Tensor] = [p for name, p in trained.items() if part_of[name] == part]
             split = [p for p in own if p.ndim > 1], [p for p in own if p.ndim <= 1]
             for vectors, whole, tensors in zip((self.decayed, self.plain), self._tensors, split, strict=True):
                 vector = _flatten(tensors, device)
