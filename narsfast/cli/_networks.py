@@ -75,9 +75,14 @@ def train_model(
     resolution: Annotated[
         int | None, typer.Option(help="Side of the images, pixels. Default: a definition's own.")
     ] = None,
-    epochs: Annotated[int, typer.Option(min=1, help="Epochs to train.")] = RUN_OPTIONS[
-        "final_epochs"
-    ].default,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help=f"Epochs to train. Default: {RUN_OPTIONS['final_epochs'].default}, with --from by the number of "
+            "training images.",
+        ),
+    ] = None,
     as_json: Json = False,
     **options: Any,
 ) -> None:

@@ -126,8 +126,9 @@ _OPTIONS = (
         str | None,
         None,
         _SPACE,
-        "extended: search every field of a recipe but class_balance, whatever the space leaves out. paper: as the space "
-        "has it.",
+        "extended: search every field of a recipe but class_balance and those of fine-tuning, whatever the space leaves "
+        "out. finetune: in place of the space's recipe, one for networks that start from trained weights. paper: as the "
+        "space has it.",
         unset="paper",
     ),
     RunOption(

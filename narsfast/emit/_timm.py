@@ -47,7 +47,29 @@ def _optimizer(recipe: Recipe) -> list[Argument]:
     return [
         *lines,
         ("weight_decay", recipe.effective_weight_decay, "not on norms and biases, here and there"),
+        *_depth(recipe),
     ]
+
+
+def _depth(recipe: Recipe) -> list[Argument]:
+    """Return what depends on the depth of a layer."""
+    lines: list[Argument] = []
+    if recipe.layer_decay < 1:
+        lines.append(
+            ("layer_decay", recipe.layer_decay, "by the layers that timm finds, about those of here")
+        )
+    if recipe.head_factor != 1:
+        lines.append(
+            (
+                "head_factor",
+                None,
+                f"{recipe.head_factor:g} here; the script has no rate for the classifier alone",
+            )
+        )
+    if recipe.frozen > 0:
+        what = f"{recipe.frozen:g} of the layers for {recipe.frozen_until:g} of the epochs"
+        lines.append(("frozen", None, f"{what} here; the script freezes nothing"))
+    return lines
 
 
 def _optimizer_name(info: OptimizerInfo, momentum: float) -> Argument:

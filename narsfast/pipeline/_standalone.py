@@ -40,6 +40,7 @@ from narsfast.space import Recipe, parse_quantity, read_recipe
 from narsfast.training import (
     TrainerSettings,
     TrialTask,
+    default_epochs,
     effective_backend,
     run_trial,
 )
@@ -63,7 +64,7 @@ def train_with_recipe(
     *,
     data: str = DIGITS,
     resolution: int | None = None,
-    epochs: int = 30,
+    epochs: int | None = None,
     seed: int = 0,
     mirror: bool = True,
     layout: str = "auto",
@@ -85,7 +86,7 @@ def train_with_recipe(
             replaced only where it holds a training.
         data: ``digits``, a folder of images, a table of labels or a stored data set.
         resolution: Side of the images, pixels; None is a definition's own.
-        epochs: To train.
+        epochs: To train; None is `narsfast.training.default_epochs` of a final training.
         seed: Of the training.
         mirror: Whether a mirrored image keeps its class.
         layout: Which folders are splits, see `narsfast.data.FolderOptions`.
@@ -119,6 +120,8 @@ def train_with_recipe(
     dataset = shared_data(data, spec.resolution, mirror, folder_options)
     if start is not None:
         start.check(dataset)
+    if epochs is None:
+        epochs = default_epochs(len(dataset.train), "scratch" if start is None else "parent", "final")
     statistics = network_statistics(spec, dataset)
     unfinished = target.absolute().with_name(f".{target.name}.training")
     task = TrialTask(

@@ -12,7 +12,7 @@ from ._mbconv import HEADER_NAMES, STAGE_NAMES, architecture_names
 from ._optimizers import OptimizerInfo, TimmOptimizer, add_optimizer, optimizer_info, optimizers
 from ._quantity import parse_quantity
 from ._recipe import Recipe
-from ._recipe_spaces import recipe_spaces
+from ._recipe_spaces import default_recipe, recipe_spaces
 from ._space import Genes, Space
 from ._tables import SpaceTables
 from ._vocabulary import ACTIVATIONS, BLOCK_KINDS, GATES, Activation, BlockKind, Gate
@@ -51,6 +51,7 @@ __all__ = [
     "architecture_names",
     "builtin_spaces",
     "canonical_json",
+    "default_recipe",
     "digest",
     "feature_width",
     "load_space",

@@ -71,9 +71,10 @@ class Field:
     def legal(self) -> str:
         """Return the legal values in words, for messages: ``3 or 5``, ``8 to 24 in steps of 8``."""
         if self.kind == "range" and len(self.values) > 2:
-            first, second, last = self.values[0], self.values[1], self.values[-1]
-            step = round(float(second) - float(first), 12)
-            return f"{first} to {last} in steps of {step:g}"
+            first, second, *_, last = map(float, self.values)
+            step = round(second - first, 12)
+            if abs(first + step * (len(self.values) - 1) - last) < 0.01 * step:
+                return f"{self.values[0]} to {self.values[-1]} in steps of {step:g}"
         shown = [repr(value) for value in self.values]
         if len(shown) == 1:
             return shown[0]

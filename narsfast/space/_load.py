@@ -42,11 +42,13 @@ def load_space(name_or_path: str | Path, overrides: Mapping[str, Any] | None = N
 
 
 def with_recipe_space(space: Space, name: str) -> Space:
-    """Widen the recipe of a space by a built-in recipe space; every candidate of before remains possible.
+    """Widen or replace the recipe of a space by a built-in recipe space.
 
     Args:
         space: A space whose recipe is one of the built-in trainer.
-        name: ``extended`` (every field of `narsfast.space.Recipe` has a choice of values) or ``paper`` (no change).
+        name: ``extended`` (nearly every field of `narsfast.space.Recipe` has a choice of values, and every candidate of
+            before remains possible), ``finetune`` (the recipe is replaced by one for candidates that start from trained
+            weights) or ``paper`` (no change).
 
     Raises:
         UserError: There is no such recipe space, or the recipe has fields of another trainer.

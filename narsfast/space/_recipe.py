@@ -117,6 +117,19 @@ class Recipe(BaseModel):
 
     Evaluation always has the architecture's resolution.
     """
+    layer_decay: float = Field(1.0, gt=0, le=1, description=_SHARE)
+    """Learning rate of a layer as a multiple of that of the next one, toward the classifier; 1 is the same for all.
+
+    See `narsfast.training.layer_numbers` for what a layer is.
+    """
+    head_factor: float = Field(1.0, gt=0, description="a number above 0")
+    """Learning rate of the classifier, as a multiple of the recipe's."""
+    frozen: float = Field(0.0, ge=0, le=1, description="a number from 0 to 1")
+    """Share of the layers below the classifier that do not change at first, counted from the images."""
+    frozen_until: float = Field(1.0, gt=0, le=1, description=_SHARE)
+    """Share of the schedule for which they do not; 1 is all of it."""
+    keep_statistics: bool = Field(True, description="true or false")
+    """Whether batch norms of frozen layers keep their running statistics, and normalize by them."""
 
     @model_validator(mode="before")
     @classmethod

@@ -1,4 +1,4 @@
-"""The built-in recipe spaces, which a space can name in place of recipe fields or be widened by."""
+"""The built-in recipe spaces, which a space can name in place of recipe fields, be widened by, or be given."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from typing import Any
 from narsfast.errors import UserError
 
 from ._optimizers import optimizers
+from ._recipe import Recipe
 from ._spec import FieldSpec
 from ._yaml import read_yaml
 
 PAPER = "paper"
+FINETUNE = "finetune"
 _LISTS = resources.files("narsfast.space") / "builtin" / "recipes"
 
 
@@ -27,8 +29,9 @@ def recipe_fields(name: str, source: str) -> dict[str, Any]:
     """Return the fields of a built-in recipe space, as a space file would list them.
 
     Args:
-        name: ``paper`` (the fields of FBNetV3's search as recalled) or ``extended`` (these, and every other field
-            of a recipe but ``class_balance``: the search compares by the accuracy of all images).
+        name: ``paper`` (the fields of FBNetV3's search as recalled), ``extended`` (these, and every other field
+            that is for trainings from scratch but ``class_balance``: the search compares by the accuracy of all
+            images) or ``finetune`` (for candidates that start from trained weights).
         source: Where the name comes from, for the message.
 
     Raises:
@@ -38,14 +41,31 @@ def recipe_fields(name: str, source: str) -> dict[str, Any]:
     return dict(_listed(PAPER)) if name == PAPER else widened(_listed(PAPER), name, source)
 
 
+def default_recipe(name: str) -> Recipe:
+    """Return the recipe of a built-in recipe space that is taken where nothing is searched.
+
+    Args:
+        name: ``finetune``; one of its recipes, for a training that starts from trained weights.
+
+    Raises:
+        UserError: There is no such recipe space, or its fields depend on the data and so have no default.
+    """
+    _check(name, "recipe_space")
+    values = _listed(name).get("default")
+    if values is None:
+        raise UserError(f"recipe_space is {name!r}, which has no default recipe; {FINETUNE!r} has one")
+    return Recipe.of(values)
+
+
 def widened(fields: Mapping[str, Any], name: str, source: str) -> dict[str, Any]:
     """Merge recipe fields with those of a built-in recipe space; ``paper`` leaves them unchanged.
 
-    No value is lost: a field of both gets the values of both, or keeps its own where it depends on the data.
+    By ``extended`` no value is lost: a field of both gets the values of both, or keeps its own where it depends on the
+    data. ``finetune`` replaces all fields, as those of a space are for trainings from scratch.
 
     Args:
         fields: Specs by name, as in a space file.
-        name: ``paper`` or ``extended``.
+        name: ``paper``, ``extended`` or ``finetune``.
         source: Where the name comes from, for the message.
 
     Raises:
@@ -55,6 +75,8 @@ def widened(fields: Mapping[str, Any], name: str, source: str) -> dict[str, Any]
     if name == PAPER:
         return dict(fields)
     listed = _listed(name)
+    if name == FINETUNE:
+        return dict(listed["fields"])
     joined = {field: _joined(fields.get(field), spec) for field, spec in listed["joined"].items()}
     missing = {field: spec for field, spec in listed["missing"].items() if field not in fields}
     return {**fields, **missing, **joined}

@@ -13,13 +13,15 @@ from narsfast.common.candidate import Value
 
 from ._field import Kind
 
-FORMS = "one value, {choices: [...]} or {range: [lo, hi, step]}"
+FORMS = "one value, {choices: [...]}, {range: [lo, hi, step]} or {log: [lo, hi, count]}"
 """The forms of a spec, for messages."""
-SPEC_KEYS = ("value", "choices", "range")
+SPEC_KEYS = ("value", "choices", "range", "log")
 """Keys of which a spec has exactly one."""
 MAX_VALUES = (1 << 15) - 1
 """Most values of a field: genes are int16."""
 _RANGE = "[lo, hi] or [lo, hi, step] in whole numbers, such as [8, 24, 8]"
+_LOG = "[lo, hi, count] with 0 < lo < hi and a count of at least 2, such as [0.001, 0.1, 5]"
+_LOG_DIGITS = 3  # of the values between lo and hi: 0.00316, not 0.0031622776601683794
 
 
 def is_scalar(value: object) -> bool:
@@ -38,6 +40,7 @@ class FieldSpec(BaseModel):
     unit: float | None = Field(
         None, gt=0, strict=True, allow_inf_nan=False, description="a number above 0, such as 0.001"
     )
+    log: tuple[float, float, int] | None = Field(None, description=_LOG)
     share: str | None = Field(None, min_length=1, description="the name of a sharing group")
     when: dict[str, Any] | None = Field(
         None, description="a mapping from another field to the values that activate this one"
@@ -85,6 +88,25 @@ class FieldSpec(BaseModel):
             )
         return lo, hi, step
 
+    @field_validator("log", mode="before")
+    @classmethod
+    def _logarithmic(cls, bounds: Any) -> Any:
+        if bounds is None:
+            return None
+        if not isinstance(bounds, list | tuple) or len(bounds) != 3:
+            raise ValueError(f"it must be {_LOG}")
+        lo, hi, count = bounds
+        if (
+            not all(type(end) in (int, float) and math.isfinite(end) for end in (lo, hi))
+            or type(count) is not int
+        ):
+            raise ValueError(f"it must be {_LOG}")
+        if not 0 < lo < hi or not 2 <= count <= MAX_VALUES:
+            raise ValueError(f"it must be {_LOG}")
+        if len(set(_geometric(lo, hi, count))) < count:
+            raise ValueError(f"its {count} values agree in {_LOG_DIGITS} digits; use fewer")
+        return float(lo), float(hi), count
+
     @field_validator("when")
     @classmethod
     def _when(cls, when: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -101,7 +123,12 @@ class FieldSpec(BaseModel):
         return self
 
     def values(self) -> tuple[Value, ...]:
-        """Return all values in order; those of a range with a unit are floats with the shortest decimals."""
+        """Return all values in order; those of a range with a unit are floats with the shortest decimals.
+
+        Neighbors of `log` have one ratio, but for their rounding.
+        """
+        if self.log is not None:
+            return _geometric(*self.log)
         if self.range is None:
             return self.choices if self.choices is not None else (self.value,)
         lo, hi, step = self.range
@@ -115,9 +142,15 @@ class FieldSpec(BaseModel):
         """Return the kind of the field; it is ``fixed`` if there is one value."""
         if len(self.values()) == 1:
             return "fixed"
-        return "categorical" if self.range is None else "range"
+        return "categorical" if self.range is None and self.log is None else "range"
 
     def dump(self) -> Any:
         """Return plain JSON types, in the short form."""
         data = {key: value for key, value in self.model_dump(mode="json").items() if value is not None}
         return self.value if data.keys() == {"value"} else data
+
+
+def _geometric(lo: float, hi: float, count: int) -> tuple[float, ...]:
+    ratio = (hi / lo) ** (1 / (count - 1))
+    inner = [float(f"{lo * ratio**index:.{_LOG_DIGITS}g}") for index in range(1, count - 1)]
+    return (float(lo), *inner, float(hi))

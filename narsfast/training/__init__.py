@@ -6,9 +6,11 @@ from ._apex import ApexKind, apex_kind
 from ._backend import resolve_backend
 from ._checkpoint import CHECKPOINT_FILE
 from ._class_balance import class_weights
+from ._default_epochs import Purpose, Start, default_epochs
 from ._device import resolve_device, training_device
 from ._distillation import Distillation, Teacher, distilled_loss
 from ._evaluate import Evaluation, evaluate
+from ._layers import layer_numbers
 from ._optimizer import build_optimizer
 from ._optimizers import check_optimizers, effective_backend, register_optimizer
 from ._precision import Precision
@@ -33,7 +35,9 @@ __all__ = [
     "Precision",
     "PrecisionName",
     "ProcessGroup",
+    "Purpose",
     "RMSpropTF",
+    "Start",
     "StartingPoint",
     "TaskData",
     "Teacher",
@@ -44,10 +48,12 @@ __all__ = [
     "build_optimizer",
     "check_optimizers",
     "class_weights",
+    "default_epochs",
     "distilled_loss",
     "effective_backend",
     "ema_decay",
     "evaluate",
+    "layer_numbers",
     "learning_rate",
     "process_group",
     "register_optimizer",

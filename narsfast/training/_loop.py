@@ -27,8 +27,9 @@ from ._distillation import Teacher
 from ._divergence import DivergedError, Divergence
 from ._evaluate import evaluate
 from ._norms import RunningStatistics
-from ._optimizer import build_optimizer
+from ._optimizer import build_optimizer, group_rates
 from ._optimizers import effective_backend, optimizer_entry
+from ._parts import Freezing, recipe_parts
 from ._precision import Precision
 from ._process_group import ProcessGroup
 from ._schedule import learning_rate
@@ -94,15 +95,17 @@ class Loop:
             network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._teacher = teacher
         self._start = start
-        self._weights = FlatWeights(network)
+        self._weights = FlatWeights(network, recipe_parts(network, recipe))
         group.broadcast_(*self._weights.vectors())
         self._average = MovingAverage(self._weights.vectors(), recipe.ema_decay) if recipe.ema else None
         self._optimizer = build_optimizer(
             recipe,
             *self._weights.groups(whole_tensors=optimizer_entry(recipe.optimizer).whole_tensors),
+            parts=self._weights.parts,
             average=self._average,
             backend=settings.optim_backend,
         )
+        self._rates = group_rates(self._optimizer, self._weights.parts, recipe.optimizer)
         self._backend = effective_backend(
             recipe.optimizer, resolve_backend(settings.optim_backend, device.type)
         )
@@ -111,6 +114,7 @@ class Loop:
         self._augmentation = Augmentation.of(recipe)
         self._steps = recipe.epoch_steps(steps_per_epoch(data.train, recipe.batch_size))
         self._total = self._steps * epochs
+        self._freezing = Freezing(network, recipe, self._weights, self._steps * schedule_epochs)
         labels, classes = data.train.labels, len(data.classes)
         self._class_weights = (
             class_weights(labels, classes).to(device) if recipe.class_balance == "loss" else None
@@ -126,6 +130,7 @@ class Loop:
             DivergedError: The loss is not finite, or has been too high for too long.
         """
         self._network.train()
+        self._freezing.set_modes()
         total = torch.zeros((), device=self._device)
         loaded = self._loader.batches(
             self._data.train,
@@ -159,9 +164,11 @@ class Loop:
     def _step(self, images: Tensor, labels: Tensor, step: int) -> Tensor:
         """Take one step; return this process's part of the batch's mean loss."""
         recipe = self._recipe
-        for parameters in self._optimizer.param_groups:
-            parameters["lr"] = learning_rate(recipe, step, self._steps, self._schedule_epochs)
+        rate = learning_rate(recipe, step, self._steps, self._schedule_epochs)
+        for parameters, multiple in zip(self._optimizer.param_groups, self._rates, strict=True):
+            parameters["lr"] = rate * multiple
         self._statistics.at(step)
+        self._freezing.at(step)
         targets = functional.one_hot(labels, len(self._data.classes)).to(images.dtype)
         images, targets = mixed(
             images, targets, mixup=recipe.mixup, cutmix=recipe.cutmix, seed=self._seed, step=step
@@ -195,7 +202,7 @@ class Loop:
         self._group.sum_(*self._weights.gradients())
         if clip_norm is not None:
             scaler.unscale_(self._optimizer)
-            nn.utils.clip_grad_norm_((self._weights.decayed, self._weights.plain), clip_norm)
+            nn.utils.clip_grad_norm_(self._weights.trained(), clip_norm)
         scaler.step(self._optimizer)
         scaler.update()
 
@@ -255,6 +262,7 @@ class Loop:
         if self._average is not None:
             self._average.swap()
         self._statistics.restore()
+        self._freezing.end()
         if self._own_norms is not None:
             self._own_norms()
         for tensor in (*self._network.parameters(), *self._network.buffers()):

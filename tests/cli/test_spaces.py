@@ -39,7 +39,7 @@ def test_spaces_are_listed_without_a_name(run_narsfast):
     assert code == 0
     assert [row["name"] for row in listed["spaces"]] == ["fbnetv3", "mobile", "tiny"]
     assert listed["spaces"][-1]["size"] == load_space("tiny").size()
-    assert listed["recipe_spaces"] == ["extended", "paper"]
+    assert listed["recipe_spaces"] == ["extended", "finetune", "paper"]
     _, out, _ = run_narsfast("space")
     for word in ("fbnetv3", "--recipe-space", "extended", "narsfast zoo"):
         assert word in out

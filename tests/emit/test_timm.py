@@ -60,6 +60,18 @@ def test_balance_of_classes_has_no_counterpart():
     assert arguments(balanced) == arguments(RECIPE)
 
 
+def test_rates_by_depth_and_frozen_layers_are_named():
+    plain = timm_arguments(DEFINITION, RECIPE, FACTS, name="x", epochs=3, seed=0)
+    assert not any(word in plain for word in ("layer_decay", "head_factor", "frozen"))
+    tuned = RECIPE.model_copy(
+        update={"layer_decay": 0.8, "head_factor": 3.0, "frozen": 0.4, "frozen_until": 0.5}
+    )
+    text = timm_arguments(DEFINITION, tuned, FACTS, name="x", epochs=3, seed=0)
+    assert arguments(tuned) == arguments(RECIPE) | {"layer_decay": 0.8}
+    assert "# head_factor: 3 here; the script has no rate for the classifier alone" in text
+    assert "# frozen: 0.4 of the layers for 0.5 of the epochs here; the script freezes nothing" in text
+
+
 def test_seed_has_32_bits():
     text = timm_arguments(DEFINITION, RECIPE, FACTS, name="x", epochs=3, seed=2**62 + 5)
     assert yaml.safe_load(text)["seed"] == 5  # numpy's global generator takes 32 bits

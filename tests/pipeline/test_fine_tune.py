@@ -226,6 +226,19 @@ def test_files_that_were_not_emitted_are_refused(found, three, tmp_path, monkeyp
         fine_tune(other, tmp_path / "out", data=three)
 
 
+def test_epochs_that_are_not_given_follow_from_the_start(found, three, tmp_path, monkeypatch):
+    asked = []
+
+    def one_epoch(*arguments):
+        asked.append(arguments)
+        return 1
+
+    monkeypatch.setattr(_standalone, "default_epochs", one_epoch)
+    assert fine_tune(found, tmp_path / "tuned", data=three)["epochs"] == 1
+    assert train_with_recipe(str(found), RECIPE, tmp_path / "new", data=three)["epochs"] == 1
+    assert asked == [(64, "parent", "final"), (64, "scratch", "final")]
+
+
 def test_trainings_from_scratch_say_nothing_of_a_start(found, three, tmp_path):
     result = train_with_recipe(str(found), RECIPE, tmp_path / "out", data=three, epochs=1)
     assert "from" not in result

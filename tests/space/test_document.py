@@ -30,6 +30,9 @@ def flat(**fields):
         ({"range": [20, 23], "unit": 0.001}, "range", (0.02, 0.021, 0.022, 0.023)),
         ({"range": [7, 9], "unit": 1e-6}, "range", (7e-06, 8e-06, 9e-06)),
         ({"range": [0, 1], "unit": 2}, "range", (0.0, 2.0)),
+        ({"log": [0.001, 0.1, 5]}, "range", (0.001, 0.00316, 0.01, 0.0316, 0.1)),
+        ({"log": [1, 4, 3]}, "range", (1.0, 2.0, 4.0)),
+        ({"log": [1e-5, 1e-3, 2]}, "range", (1e-5, 1e-3)),
     ],
 )
 def test_spec_gives_kind_and_values(spec, kind, values):
@@ -43,7 +46,7 @@ def test_spec_gives_kind_and_values(spec, kind, values):
 @pytest.mark.parametrize(
     ("spec", "where", "remedy"),
     [
-        (None, "x is None", "one value, {choices: [...]} or {range: [lo, hi, step]}"),
+        (None, "x is None", "one value, {choices: [...]}, {range: [lo, hi, step]} or {log: [lo, hi, count]}"),
         ([1, 2], "x is [1, 2]", "one value, {choices: [...]}"),
         ({}, "x is {}", "one value"),
         ({"value": [1]}, "x is {'value': [1]}", "one value"),
@@ -63,9 +66,21 @@ def test_spec_gives_kind_and_values(spec, kind, values):
         ({"range": [8, 24, 0]}, "x.range is [8, 24, 0]", "step must be at least 1"),
         ({"range": [8, 30, 8]}, "x.range is [8, 30, 8]", "use 24 or 32"),
         ({"range": [1, 4], "unit": 0}, "x.unit is 0", "a number above 0"),
+        ({"log": [0.1, 1]}, "x.log is [0.1, 1]", "[lo, hi, count] with 0 < lo < hi"),
+        ({"log": [0, 1, 3]}, "x.log is [0, 1, 3]", "with 0 < lo < hi"),
+        ({"log": [1, 1, 3]}, "x.log is [1, 1, 3]", "with 0 < lo < hi"),
+        ({"log": [1, "ten", 3]}, "x.log is [1, 'ten', 3]", "such as [0.001, 0.1, 5]"),
+        ({"log": [1, 10, 1]}, "x.log is [1, 10, 1]", "a count of at least 2"),
+        ({"log": [1, 10, 2.5]}, "x.log is [1, 10, 2.5]", "a count of at least 2"),
+        ({"log": [1, 1.01, 50]}, "x.log is [1, 1.01, 50]", "its 50 values agree in 3 digits; use fewer"),
+        ({"log": [1, 10, 3], "unit": 0.1}, "x is {'log'", "unit goes with range only"),
         ({"range": [1, 4], "unit": "milli"}, "x.unit is 'milli'", "a number above 0"),
         ({"choices": [1, 4], "unit": 0.1}, "x is {'choices'", "unit goes with range only"),
-        ({"range": [1, 4], "stp": 2}, "x.stp is 2", "the keys are value, choices, range, unit, share, when"),
+        (
+            {"range": [1, 4], "stp": 2},
+            "x.stp is 2",
+            "the keys are value, choices, range, unit, log, share, when",
+        ),
         ({"value": 1, "share": 5}, "x.share is 5", "the name of a sharing group"),
         ({"value": 1, "when": "y"}, "x.when is 'y'", "a mapping from another field"),
         ({"value": 1, "when": {"y": []}}, "x.when is {'y': []}", "y must have a value"),

@@ -38,6 +38,7 @@ def test_index_finds_equal_numbers_of_any_type():
             50,
             "19, ... (50 values)",
         ),
+        (Field("rate", "recipe", (1e-5, 3e-5, 1e-4), "range", ("rate",)), 2e-5, "1e-05, 3e-05 or 0.0001"),
         (Field("one", "recipe", ("sgd",), "fixed", ("one",)), "adam", "it must be 'sgd'"),
     ],
 )

@@ -45,6 +45,13 @@ def test_numbers_get_the_type_of_the_schema():
         ("color", 1.5, "from 0 to 1"),
         ("erasing", -0.5, "from 0 to 1"),
         ("train_resolution", 1.25, "above 0 and at most 1"),
+        ("layer_decay", 0, "above 0 and at most 1"),
+        ("layer_decay", 1.1, "above 0 and at most 1"),
+        ("head_factor", 0, "a number above 0"),
+        ("frozen", -0.1, "from 0 to 1"),
+        ("frozen", 1.5, "from 0 to 1"),
+        ("frozen_until", 0, "above 0 and at most 1"),
+        ("keep_statistics", "often", "true or false"),
         ("epochs", 3, "its fields are optimizer, learning_rate"),
     ],
 )

@@ -20,6 +20,7 @@ JOBS = {
     "an odd batch": ({"batch_size": 35}, {}),
     "torch's modules": ({}, {"ops": "torch"}),
     "half precision": ({}, {"precision": "bfloat16"}),
+    "frozen": ({"frozen": 0.7, "frozen_until": 0.5, "layer_decay": 0.8}, {}),
     "diverging": ({"learning_rate": 1e12}, {}),
 }
 """By name: what is changed in the recipe, and the settings."""

@@ -6,6 +6,7 @@ from torch import nn
 
 from narsfast.arch import create
 from narsfast.training import FlatWeights, MovingAverage, ema_decay
+from narsfast.training._weights import Part
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ def test_weights_in_channels_last_keep_their_layout(network):
     for parameter in (weight, deep):
         assert parameter.is_contiguous(memory_format=torch.channels_last)
         assert parameter.grad.stride() == parameter.stride()
-        assert shares(parameter, flat.decayed)
+        assert shares(parameter, flat.decayed[0])
     assert all(before[name].equal(tensor) for name, tensor in network.state_dict().items())
 
 
@@ -66,7 +67,7 @@ def test_flat_weights_have_the_gradients_and_steps_of_the_network(network):
         torch.testing.assert_close(a.grad, b.grad, msg=name)
     optimizers = [
         torch.optim.SGD(plain.parameters(), lr=0.1, momentum=0.9),
-        torch.optim.SGD([flat.decayed, flat.plain], lr=0.1, momentum=0.9),
+        torch.optim.SGD(flat.trained(), lr=0.1, momentum=0.9),
     ]
     for optimizer in optimizers:
         optimizer.step()
@@ -123,6 +124,35 @@ def test_frozen_parameters_are_not_trained(network):
     assert frozen.grad is None
     for whole in (False, True):
         assert not any(shares(frozen, tensor) for group in flat.groups(whole) for tensor in group)
+
+
+def test_each_part_has_vectors_of_its_own_that_freeze_and_thaw(network):
+    stem = {"stem.0.weight", "stem.1.weight", "stem.1.bias"}
+    before = copy.deepcopy(network.state_dict())
+    flat = FlatWeights(network, dict.fromkeys(stem, Part(0.5, frozen=True)))
+    assert (len(flat.decayed), len(flat.plain)) == (2, 2)
+    assert all(before[name].equal(tensor) for name, tensor in network.state_dict().items())
+    for name, parameter in network.named_parameters():
+        (vector,) = (vector for vector in flat.trained() if shares(parameter, vector))
+        assert flat.parts[vector] == flat.parts[parameter] == (Part(0.5, True) if name in stem else Part())
+    images, labels = torch.rand(8, 1, 16, 16), torch.arange(8)
+
+    def with_gradient():
+        flat.zero_grad()
+        nn.functional.cross_entropy(network(images), labels).backward()
+        return {name for name, parameter in network.named_parameters() if parameter.grad is not None}
+
+    everything = {name for name, _ in network.named_parameters()}
+    flat.freeze()
+    assert with_gradient() == everything - stem
+    assert len(flat.gradients()) == 2
+    flat.thaw()
+    assert with_gradient() == everything
+    assert len(flat.gradients()) == 4
+    for parameter in network.parameters():
+        (vector,) = (vector for vector in flat.trained() if shares(parameter, vector))
+        assert shares(parameter.grad, vector.grad)
+    assert network.get_parameter("stem.1.bias").grad.abs().sum() > 0
 
 
 def test_empty_vectors_are_on_the_device_of_the_weights():
