@@ -11,7 +11,11 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from narsfast.common.candidate import Value
+from narsfast.errors import UserError
 from narsfast.space import round_width
 
 from ._channels import channels_of
@@ -90,6 +94,12 @@ class Place(NamedTuple):
         """Whether the block has a depthwise convolution whose kernel can be another."""
         return self.row.kind == "mbconv" and self.row.kernel > 0
 
+    def sides(self, sides: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the sides (n,) of the block's output for those of its input."""
+        if self.row.padding is None:
+            return (sides - 1) // self.block.total_stride + 1
+        return (sides + 2 * self.row.padding - self.row.kernel) // self.row.stride + 1
+
     def child(self, values: Mapping[str, Value]) -> Row:
         """Return the block of the child with these values, as a row."""
         into, width = self.into.of(values), self.out.of(values)
@@ -149,7 +159,7 @@ class Family:
     def fields(self) -> dict[str, Any]:
         """The fields of the space around the parent, by name, in the form of a space file."""
         parent = self.parent
-        fields: dict[str, Any] = {"resolution": _resolutions(parent.resolution)}
+        fields: dict[str, Any] = {"resolution": _resolutions(parent)}
         fields["stem.width"] = _choices(_distinct([self.stem.channels], WIDTHS))
         for number, places in enumerate(self.stages, start=1):
             stage = f"stage{number}"
@@ -259,12 +269,21 @@ def _kernels(places: Sequence[Place]) -> list[int]:
     return sorted({*KERNELS, *found})
 
 
-def _resolutions(native: int) -> Any:
-    first = min(SMALLEST, native)
-    if first == native:
-        return native
-    regular = list(range(first, native + 1, _STEP))
-    return {"range": [first, native, _STEP]} if regular[-1] == native else {"choices": [*regular, native]}
+def _resolutions(parent: Definition) -> Any:
+    """Return resolutions up to the parent's own at which all its kernels fit their maps."""
+    native = parent.resolution
+    regular = [side for side in range(min(SMALLEST, native), native, _STEP) if _fits(parent, side)]
+    if regular and (native - regular[-1]) == _STEP and len(regular) == (native - regular[0]) // _STEP:
+        return {"range": [regular[0], native, _STEP]}
+    return _choices([*regular, native])
+
+
+def _fits(parent: Definition, resolution: int) -> bool:
+    try:
+        parent.model_copy(update={"resolution": resolution}).check()
+    except UserError:
+        return False
+    return True
 
 
 def _choices(values: Sequence[int]) -> Any:

@@ -109,7 +109,7 @@ def _parts(
             place = places[index] if index < len(places) else added(places[-1])
             yield tables.block(place, [index < depth for depth in depths], sides)
             if index < len(places):
-                sides = (sides - 1) // place.block.total_stride + 1
+                sides = place.sides(sides)
     yield tables.head(sides)
 
 
