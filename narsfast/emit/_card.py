@@ -127,8 +127,8 @@ def _preprocessing(resolution: int, data: DataFacts) -> str:
     return (
         f"{'Gray' if data.in_chans == 1 else 'RGB'} image{_reading(data)}; "
         f"the centered square of {100 * data.crop:g} % of the shorter side, "
-        f"resized to {resolution} x {resolution} pixels (antialiased bilinear), which is nearly a resize of the "
-        f"shorter side to {data.resize(resolution)} and a center crop; values 0 to 1, minus mean "
+        f"resized to {resolution} x {resolution} pixels (antialiased {data.interpolation}), which is nearly a resize of "
+        f"the shorter side to {data.resize(resolution)} and a center crop; values 0 to 1, minus mean "
         f"({numbers(data.mean)}), divided by standard deviation ({numbers(data.std)})."
     )
 

@@ -14,10 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from narsfast.arch import WEIGHTS_FILE, Definition, Network, Padding, check_padding, read_definition
+from narsfast.common.emitted import check_hashes, read_preprocessing
 from narsfast.errors import UserError
-
-from ._load import check_hashes, read_preprocessing
-from ._timm import INTERPOLATION
 
 _STEM = "stem.0.weight"
 
@@ -95,7 +93,7 @@ def timm_config(folder: str | Path) -> dict[str, Any]:
         "num_classes": len(facts.classes),
         "input_size": (facts.in_chans, side, side),
         "crop_pct": side / facts.resize,
-        "interpolation": INTERPOLATION,
+        "interpolation": facts.interpolation,
         "mean": facts.mean,
         "std": facts.std,
         "classifier": "head.classifier",

@@ -303,7 +303,7 @@ def _emit_family(search: Search, family: Family, trial: Trial, directory: Path) 
     best = next(found for found in family.candidates if found.id == trial.candidate)
     task = search.task(best.candidate, trial.epochs, trial.epochs, "final")
     recipe = Recipe.of(task.recipe)
-    data = search.data
+    data = search.data.prepared(task.preparation)
     tested = final_test(task, data)
     store_class_results(search.store, trial.candidate, tested.by_class)
     found = Measurements(
