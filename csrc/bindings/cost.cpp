@@ -17,7 +17,12 @@ namespace {
 void check_rows(const int32_t* rows, int64_t count) {
   for (int64_t i = 0; i < count; ++i, rows += kRowColumns) {
     if (rows[kRepeats] <= 0) continue;
-    require(rows[kExpansion] > 0 && rows[kStride] > 0, "a row needs an expansion and a stride of at least 1");
+    require(rows[kKind] >= 0 && rows[kKind] < kBlockKinds, "the kind of a row is unknown");
+    const bool wide = rows[kHidden] > 0 || rows[kExpansion] > 0 || rows[kKind] == kPlainConv;
+    require(wide && rows[kStride] > 0,
+            "a row needs an expansion or hidden width, and a stride, of at least 1");
+    require(rows[kSe] == 0 || rows[kSeWidth] > 0 || rows[kSeWidth] <= -4,
+            "the rule for the inner width of a squeeze-excite is unknown");
   }
 }
 
@@ -39,9 +44,9 @@ py::tuple lower(const py::object& tables, const Array<int16_t>& genes) {
 
 Array<int64_t> count(const Array<int32_t>& header, const Array<int32_t>& rows, int32_t in_channels,
                      int32_t classes) {
-  require(header.ndim() == 2 && header.shape(1) == kHeaderColumns, "header must be (n, 4) int32");
+  require(header.ndim() == 2 && header.shape(1) == kHeaderColumns, "header must be (n, 7) int32");
   require(rows.ndim() == 3 && rows.shape(0) == header.shape(0) && rows.shape(2) == kRowColumns,
-          "rows must be (n, rows, 7) int32");
+          "rows must be (n, rows, 11) int32");
   check_rows(rows.data(), rows.shape(0) * rows.shape(1));
   Array<int64_t> statistics({header.shape(0), py::ssize_t{kStatistics}});
   int64_t* out = statistics.mutable_data();
@@ -87,7 +92,7 @@ void add_cost(NetworkCounter& counter, const Array<double>& cost) {
 void bind_cost(py::module_& m) {
   using py::arg;
   m.def("lower", &lower, arg("tables"), arg("genes").noconvert(),
-        "Lower genes to (header (n, 4) int32, rows (n, 2 * stages, 7) int32).");
+        "Lower genes to (header (n, 7) int32, rows (n, 2 * stages, 11) int32).");
   m.def("count", &count, arg("header").noconvert(), arg("rows").noconvert(), arg("in_chans"),
         arg("num_classes"), "Count the statistics (n, 7) int64 of rows.");
   py::class_<NetworkCounter>(m, "NetworkCounter", "Counts the statistics of a space's networks.")

@@ -22,11 +22,20 @@ using Part = std::array<int32_t, kPartColumns>;
 Totals count_part(const Part& part, int32_t classes) {
   Map map{part[kPartIn], part[kPartSide]};
   if (part[kPartKind] == kStem) return count_stem(part[kPartOut], map);
-  if (part[kPartKind] == kHead) return count_head(part[kPartExpansion], part[kPartOut], classes, map);
+  if (part[kPartKind] == kHead) {
+    return count_head({part[kPartExpansion], 0, part[kPartOut], false, false}, classes, map);
+  }
   Totals totals;
   if (part[kPartRepeats] == 0) return totals;
-  const Block block{part[kPartKernel], part[kPartExpansion],  part[kPartOut],
-                    part[kPartStride], part[kPartKernel] / 2, part[kPartSe] != 0};
+  const Block block{kMbconv,
+                    0,
+                    part[kPartKernel],
+                    part[kPartExpansion],
+                    0,
+                    part[kPartOut],
+                    part[kPartStride],
+                    part[kPartKernel] / 2,
+                    part[kPartSe] != 0 ? kSeInputQuarter : 0};
   totals.add(count_block(block, map), part[kPartRepeats]);
   return totals;
 }
@@ -167,7 +176,7 @@ std::unique_ptr<PartTables> PartTables::make(const SpaceTables& space, int32_t i
   };
   const auto positive = [](int32_t number) { return number >= 1; };
   const auto odd = [](int32_t number) { return number >= 1 && number % 2 == 1; };
-  for (int column = 0; column < kHeaderColumns; ++column) {
+  for (int column = 0; column <= kHeadFeatures; ++column) {
     if (!all(space.header_columns[column], positive)) return nullptr;
   }
   std::unique_ptr<PartTables> tables(new PartTables);

@@ -23,6 +23,10 @@ void write_row(int32_t* row, int32_t kernel, int32_t expansion, int32_t channels
   row[kRepeats] = present ? repeats : 0;
   row[kSe] = present ? se : 0;
   row[kPadding] = present ? -1 : 0;
+  row[kHidden] = 0;
+  row[kKind] = kMbconv;
+  row[kStartKernel] = 0;
+  row[kSeWidth] = present && se != 0 ? kSeInputQuarter : 0;
 }
 
 }  // namespace
@@ -32,7 +36,7 @@ void lower_genes(const SpaceTables& tables, const int16_t* genes, int64_t count,
   for (int64_t i = 0; i < count; ++i) {
     const Values values{tables, genes + i * tables.fields};
     for (int column = 0; column < kHeaderColumns; ++column) {
-      *header++ = values[tables.header_columns[column]];
+      *header++ = column <= kHeadFeatures ? values[tables.header_columns[column]] : 0;
     }
     for (int32_t stage = 0; stage < tables.stages; ++stage) {
       const int32_t* columns = tables.stage_columns + static_cast<int64_t>(stage) * kStageColumns;

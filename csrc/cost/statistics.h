@@ -104,23 +104,35 @@ struct Map {
 };
 
 struct Block {
-  int64_t kernel, expansion, channels, stride, padding;
-  bool se;
+  int64_t kind;
+  int64_t start_kernel, kernel, expansion, hidden, channels, stride, padding;
+  int64_t se_width;  // as in squeezed_width; 0: no squeeze-excite
+};
+
+struct Head {
+  int64_t expansion, hidden, features;
+  bool bias, norm;
 };
 
 // Count the parts of a network. All but the head update `map` from their input to their output.
 Totals count_stem(int64_t channels, Map& map);
 Totals count_block(const Block& block, Map& map);
-Totals count_head(int64_t expansion, int64_t features, int64_t classes, const Map& map);
+Totals count_head(const Head& head, int64_t classes, const Map& map);
 
-// header (count, 4), rows (count, rows_per_network, 7) -> statistics (count, kStatistics).
-// Returns false where a network has more than kMaxMacs multiply-adds; its statistics are then not written.
-// Does not allocate and has no state: any thread may count any slice of a batch.
+// header (count, kHeaderColumns), rows (count, rows_per_network, kRowColumns) -> statistics (count,
+// kStatistics). Returns false where a network has more than kMaxMacs multiply-adds; its statistics are then
+// not written. Does not allocate and has no state: any thread may count any slice of a batch.
 bool count_rows(const int32_t* header, const int32_t* rows, int64_t count, int32_t rows_per_network,
                 int32_t in_channels, int32_t classes, int64_t* statistics);
 
 // Rounds to a multiple of 8: the nearest (halves up), at least 8, plus 8 where that is under 95 % of the
 // width.
 int64_t round_width(int64_t width);
+
+// The inner width of a squeeze-excite on `hidden` channels of a block with `in` channels. A positive rule is
+// the width. A negative one is -(4 * divisor + 2 * of_hidden + rounded): the quotient of a width and the
+// divisor, rounded as by round_width or else down, but to at least 1. The width is that of `hidden`, or of
+// the input, which is counted as hidden / expansion where there is an expansion.
+int64_t squeezed_width(int64_t rule, int64_t in, int64_t hidden, int64_t expansion);
 
 }  // namespace narsfast

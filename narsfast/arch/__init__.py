@@ -1,12 +1,16 @@
 """Architectures: definitions, the zoo, torch networks, and the rows from which statistics are counted."""
 
 from narsfast.ops import Ops, plain_ops, set_ops, share_norms
+from narsfast.space import Activation, BlockKind, Gate, SqueezedWidth, round_width
 
-from ._blocks import ConvNorm, InvertedResidual
-from ._definition import Definition, Padding, Row, check_padding, read_definition
+from ._blocks import ConvNorm, FusedResidual, InvertedResidual
+from ._definition import Definition, Padding, check_padding, read_definition
+from ._keys import NAMINGS, Naming, key_map, renamed
 from ._lookup import absolute_reference, reference_file, reference_version, unsupported_recipe_fields
 from ._model import create_model
 from ._network import FEATURE_STRIDES, FeatureInfo, FeatureNetwork, Network, create, resolve_definition
+from ._plan import Block, HeadPlan, blocks_of, head_of
+from ._row import Row
 from ._rows import (
     HEADER_COLUMNS,
     ROW_COLUMNS,
@@ -18,31 +22,42 @@ from ._rows import (
 )
 from ._spec import NetworkSpec
 from ._weights import CLASSIFIER, WEIGHTS_FILE, load_weights, save_weights
-from ._width import round_width, squeezed_width
 from ._zoo import zoo, zoo_definition
 
 __all__ = [
     "CLASSIFIER",
     "FEATURE_STRIDES",
     "HEADER_COLUMNS",
+    "NAMINGS",
     "ROW_COLUMNS",
     "WEIGHTS_FILE",
+    "Activation",
+    "Block",
+    "BlockKind",
     "ConvNorm",
     "Definition",
     "FeatureInfo",
     "FeatureNetwork",
+    "FusedResidual",
+    "Gate",
+    "HeadPlan",
     "InvertedResidual",
+    "Naming",
     "Network",
     "NetworkSpec",
     "Ops",
     "Padding",
     "Row",
     "Rows",
+    "SqueezedWidth",
     "absolute_reference",
+    "blocks_of",
     "check_padding",
     "create",
     "create_model",
     "definition_of",
+    "head_of",
+    "key_map",
     "load_weights",
     "lower_definitions",
     "lower_genes",
@@ -50,13 +65,13 @@ __all__ = [
     "read_definition",
     "reference_file",
     "reference_version",
+    "renamed",
     "require_stages",
     "resolve_definition",
     "round_width",
     "save_weights",
     "set_ops",
     "share_norms",
-    "squeezed_width",
     "unsupported_recipe_fields",
     "zoo",
     "zoo_definition",

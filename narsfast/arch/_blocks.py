@@ -8,8 +8,10 @@ from torchvision.ops import StochasticDepth
 
 from narsfast.ops import (
     ACTIVATIONS,
+    Conv2dSame,
     DepthwiseSE,
     Fusable,
+    SqueezeExcite,
     Watched,
     is_activation,
     is_norm,
@@ -19,22 +21,50 @@ from narsfast.ops import (
     untouched,
     update_buffers,
 )
+from narsfast.space import Activation, Gate
 
-from ._definition import Padding, Row
-from ._width import round_width, squeezed_width
+from ._plan import Block, HeadPlan, Pads
+
+_MODULES: dict[Activation | Gate, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "relu6": nn.ReLU6,
+    "silu": nn.SiLU,
+    "hard_swish": nn.Hardswish,
+    "sigmoid": nn.Sigmoid,
+    "hard_sigmoid": nn.Hardsigmoid,
+}
+
+
+def build_conv(
+    in_channels: int, out_channels: int, kernel: int, stride: int, padding: Pads, groups: int = 1
+) -> nn.Conv2d:
+    """Build a convolution without bias; at stride 1 TensorFlow's "same" padding is half the kernel."""
+    if padding == "same" and stride > 1:
+        return Conv2dSame(in_channels, out_channels, kernel, stride, groups=groups, bias=False)
+    pads = kernel // 2 if padding == "same" else padding
+    return nn.Conv2d(in_channels, out_channels, kernel, stride, pads, groups=groups, bias=False)
 
 
 class ConvNorm(Fusable, nn.Sequential):
-    """A convolution without bias, batch norm, and hard-swish if `act`."""
+    """A convolution without bias, batch norm, and an activation if `act` names one."""
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel: int = 1, stride: int = 1, act: bool = True
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int = 1,
+        stride: int = 1,
+        padding: Pads | None = None,
+        act: Activation | None = "hard_swish",
+        norm_eps: float = 1e-5,
+        groups: int = 1,
     ):
+        pads = kernel // 2 if padding is None else padding
         layers: list[nn.Module] = [
-            nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, bias=False),
-            nn.BatchNorm2d(out_channels),
+            build_conv(in_channels, out_channels, kernel, stride, pads, groups),
+            nn.BatchNorm2d(out_channels, norm_eps),
         ]
-        super().__init__(*layers, *([nn.Hardswish()] if act else []))
+        super().__init__(*layers, *([] if act is None else [_MODULES[act]()]))
 
     def convolve(self, x: Tensor) -> Tensor | None:
         """Apply the convolution without norm and activation; None where the modules must be called."""
@@ -70,45 +100,78 @@ class ConvNorm(Fusable, nn.Sequential):
 
     def _examine(self) -> str | None:
         conv, *rest = self._modules.values()
-        if list(self._modules) not in (["0", "1"], ["0", "1", "2"]) or not untouched(conv, nn.Conv2d):
+        if list(self._modules) not in (["0", "1"], ["0", "1", "2"]) or not untouched(
+            conv, nn.Conv2d, Conv2dSame
+        ):
             return None
         if not is_norm(rest[0]) or not all(is_activation(act) for act in rest[1:]):
             return None
         return ACTIVATIONS[type(rest[1])] if len(rest) > 1 else "none"
 
 
+def _depthwise(block: Block) -> DepthwiseSE:
+    """Build the inner half of an inverted residual."""
+    padding = block.kernel // 2 if block.padding == "same" else block.padding
+    inner = DepthwiseSE(block.hidden, block.kernel, block.stride, padding, block.squeezed or None)
+    if block.padding == "same" and block.stride > 1:
+        inner.conv = build_conv(
+            block.hidden, block.hidden, block.kernel, block.stride, block.padding, block.hidden
+        )
+    inner.norm.eps = block.norm_eps
+    inner.act = _MODULES[block.act]()
+    _set_gates(inner.se, block)
+    return inner
+
+
+def _set_gates(excite: nn.Module, block: Block) -> None:
+    """Give a squeeze-excite the block's inner activation and gate."""
+    if isinstance(excite, SqueezeExcite):
+        excite.act = _MODULES[block.se_act]()
+        excite.gate = _MODULES[block.se_gate]()
+
+
+def _drop_path(block: Block, rate: float) -> nn.Module:
+    return StochasticDepth(rate, mode="row") if block.shortcut and rate > 0 else nn.Identity()
+
+
 class InvertedResidual(Watched):
     """Expansion, depthwise convolution (with squeeze-excite) and projection, plus the input if the shapes agree.
 
-    There is no expansion if it would not change the width. Widths are rounded as in the released models.
+    There is no expansion if it would not change the width, and no depthwise convolution whose kernel is 0. Only a block
+    with one before the expansion has a child `start`.
 
     Attributes:
         shortcut: Whether the input is added to the output.
     """
 
-    def __init__(self, row: Row, in_channels: int, stride: int, padding: int, drop_path: float = 0.0) -> None:
+    def __init__(self, block: Block, drop_path: float = 0.0) -> None:
         super().__init__()
-        middle = round_width(in_channels * row.expansion)
-        squeezed = squeezed_width(middle, row.expansion) if row.se else None
-        self.shortcut = stride == 1 and in_channels == row.channels and 2 * padding == row.kernel - 1
-        self.expand = ConvNorm(in_channels, middle) if middle != in_channels else nn.Identity()
-        self.depthwise = DepthwiseSE(middle, row.kernel, stride, padding, squeezed)
-        self.project = ConvNorm(middle, row.channels, act=False)
-        drops = self.shortcut and drop_path > 0
-        self.drop_path = StochasticDepth(drop_path, mode="row") if drops else nn.Identity()
+        self.shortcut = block.shortcut
+        inputs, hidden, eps = block.in_channels, block.hidden, block.norm_eps
+        if block.start_kernel:
+            window = block.start_kernel, block.start_stride, block.start_padding
+            self.start = ConvNorm(inputs, inputs, *window, act=None, norm_eps=eps, groups=inputs)
+        self.expand = (
+            ConvNorm(inputs, hidden, act=block.act, norm_eps=eps) if block.expands else nn.Identity()
+        )
+        self.depthwise = _depthwise(block) if block.kernel else nn.Identity()
+        self.project = ConvNorm(hidden, block.channels, act=None, norm_eps=eps)
+        self.drop_path = _drop_path(block, drop_path)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, in_channels, h, w) to (n, channels, h', w')."""
         children: Any = self._modules
         expand, depthwise = children["expand"], children["depthwise"]
+        start = children.get("start")
+        entered = x if start is None else start(x)
         joined = self.intact()
         if joined and self._look.plan is nn.Identity:
-            y = depthwise(x)
-        elif joined and (convolved := expand.convolve(x)) is not None:
+            y = depthwise(entered)
+        elif joined and (convolved := expand.convolve(entered)) is not None:
             # The depthwise convolution applies the norm and activation of the expansion as it reads its input.
             y = depthwise(convolved, input_norm=expand._modules["1"], input_act=expand.act_name)
         else:
-            y = depthwise(expand(x))
+            y = depthwise(expand(entered))
         result: Tensor = children["project"](y)
         return x + children["drop_path"](result) if self.shortcut else result
 
@@ -122,37 +185,78 @@ class InvertedResidual(Watched):
         return found
 
 
-class Head(nn.Module):
-    """A 1x1 convolution with norm, mean over the map, a 1x1 convolution without norm or bias, and the classifier."""
+class FusedResidual(nn.Module):
+    """A dense convolution that expands (with squeeze-excite) and a projection, plus the input if the shapes agree.
 
-    def __init__(
-        self, in_channels: int, expansion: int, features: int, num_classes: int, dropout: float = 0.0
-    ) -> None:
+    Where the width does not change, one dense convolution to the output channels is all.
+
+    Attributes:
+        shortcut: Whether the input is added to the output.
+    """
+
+    def __init__(self, block: Block, drop_path: float = 0.0) -> None:
         super().__init__()
-        middle = round_width(in_channels * expansion)
-        self.expand = ConvNorm(in_channels, middle)
+        self.shortcut = block.shortcut
+        width = block.hidden if block.expands else block.channels
+        window = block.kernel, block.stride, block.padding
+        eps = block.norm_eps
+        self.expand = ConvNorm(block.in_channels, width, *window, act=block.act, norm_eps=eps)
+        self.se = SqueezeExcite(width, block.squeezed) if block.squeezed else nn.Identity()
+        _set_gates(self.se, block)
+        self.project = (
+            ConvNorm(width, block.channels, act=None, norm_eps=eps) if block.expands else nn.Identity()
+        )
+        self.drop_path = _drop_path(block, drop_path)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (n, in_channels, h, w) to (n, channels, h', w')."""
+        result: Tensor = self.project(self.se(self.expand(x)))
+        return x + self.drop_path(result) if self.shortcut else result
+
+
+class Head(nn.Module):
+    """A 1x1 convolution with norm, mean over the map, a 1x1 convolution, and the classifier.
+
+    Either convolution may be missing. Only a head with a norm after the second one has a child `norm`.
+    """
+
+    def __init__(self, plan: HeadPlan, num_classes: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.expand: nn.Module = nn.Identity()
+        if plan.hidden:
+            self.expand = ConvNorm(plan.in_channels, plan.hidden, act=plan.act, norm_eps=plan.norm_eps)
         self.pool = nn.AdaptiveAvgPool2d(1)
-        self.features = nn.Conv2d(middle, features, 1, bias=False)
-        self.act = nn.Hardswish()
+        self.features: nn.Module = nn.Identity()
+        self.act: nn.Module = nn.Identity()
+        if plan.features:
+            self.features = nn.Conv2d(plan.pooled, plan.features, 1, bias=plan.bias)
+            if plan.norm:
+                self.norm = nn.BatchNorm2d(plan.features, plan.norm_eps)
+            self.act = _MODULES[plan.act]()
         self.dropout = nn.Dropout(dropout)
-        self.classifier = nn.Linear(features, num_classes)
+        self.classifier = nn.Linear(plan.classified, num_classes)
+
+    def pooled(self, x: Tensor) -> Tensor:
+        """Map (n, in_channels, h, w) to the inputs of the classifier (n, features), without dropout."""
+        vector = self.features(self.pool(self.expand(x)))
+        norm = self._modules.get("norm")
+        result: Tensor = self.act(vector if norm is None else norm(vector)).flatten(1)
+        return result
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, in_channels, h, w) to logits (n, num_classes)."""
-        vector = self.act(self.features(self.pool(self.expand(x)))).flatten(1)
-        logits: Tensor = self.classifier(self.dropout(vector))
+        logits: Tensor = self.classifier(self.dropout(self.pooled(x)))
         return logits
 
 
-def build_row(
-    row: Row, in_channels: int, padding: Padding, drop_paths: list[float]
-) -> list[InvertedResidual]:
-    """Build the blocks of a row; `drop_paths` has one rate per block."""
-    half = row.kernel // 2
-    first = row.padding if padding == "published" and row.padding is not None else half
-    blocks = [InvertedResidual(row, in_channels, row.stride, first, drop_paths[0])]
-    blocks += [InvertedResidual(row, row.channels, 1, half, rate) for rate in drop_paths[1:]]
-    return blocks
+def build_block(block: Block, drop_path: float) -> nn.Module:
+    """Build a block; `drop_path` is the rate at which its residual branch is dropped."""
+    if block.kind == "mbconv":
+        return InvertedResidual(block, drop_path)
+    if block.kind == "fused":
+        return FusedResidual(block, drop_path)
+    window = block.kernel, block.stride, block.padding
+    return ConvNorm(block.in_channels, block.channels, *window, act=block.act, norm_eps=block.norm_eps)
 
 
 def initialize(network: nn.Module) -> None:
@@ -173,5 +277,6 @@ def initialize(network: nn.Module) -> None:
         if isinstance(module, nn.Conv2d | nn.Linear) and module.bias is not None:
             nn.init.zeros_(module.bias)
     for module in network.modules():
-        if isinstance(module, InvertedResidual) and module.shortcut:
+        projects = isinstance(module, InvertedResidual | FusedResidual) and module.shortcut
+        if projects and isinstance(module.project, ConvNorm):
             nn.init.zeros_(module.project.get_parameter("1.weight"))

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from narsfast.errors import UserError
 from narsfast.ops import set_ops
 
-from ._blocks import ConvNorm, Head, build_row, initialize
+from ._blocks import ConvNorm, Head, build_block, initialize
 from ._definition import Definition, Padding, check_padding, read_definition
+from ._plan import blocks_of, default_padding, head_of
 from ._zoo import zoo_definition
 
 FEATURE_STRIDES = (4, 8, 16, 32)
@@ -44,23 +45,29 @@ class Trunk(nn.Module):
     ) -> None:
         super().__init__()
         self.definition = definition
-        self.stem = ConvNorm(in_chans, definition.stem_channels, kernel=3, stride=2)
+        self.stem = ConvNorm(
+            in_chans,
+            definition.stem_channels,
+            3,
+            2,
+            default_padding(definition, padding, 3),
+            definition.act,
+            definition.norm_eps,
+        )
         self.stages = nn.Sequential()
         channels, stride = definition.stem_channels, 2
         taps: dict[int, FeatureInfo] = {}
-        total = sum(row.repeats for row in definition.rows)
-        rates = iter([drop_path * index / max(1, total - 1) for index in range(total)])
-        for index, stage in enumerate(definition.stages):
-            blocks = nn.Sequential()
-            for row in stage:
-                stride *= row.stride
-                if last_stride is not None and stride > last_stride:
-                    break
-                blocks.extend(build_row(row, channels, padding, [next(rates) for _ in range(row.repeats)]))
-                channels = row.channels
-                taps[stride] = FeatureInfo(channels, stride, f"stages.{index}.{len(blocks) - 1}")
-            if len(blocks):
-                self.stages.append(blocks)
+        blocks = blocks_of(definition, padding)
+        found: dict[int, nn.Sequential] = {}
+        for index, block in enumerate(blocks):
+            stride *= block.total_stride
+            if last_stride is not None and stride > last_stride:
+                break
+            stage = found.setdefault(block.stage, nn.Sequential())
+            stage.append(build_block(block, drop_path * index / max(1, len(blocks) - 1)))
+            channels = block.channels
+            taps[stride] = FeatureInfo(channels, stride, f"stages.{len(found) - 1}.{len(stage) - 1}")
+        self.stages.extend(found.values())
         self.channels = channels
         self.feature_info = [taps[stride] for stride in FEATURE_STRIDES if stride in taps]
 
@@ -83,8 +90,7 @@ class Network(Trunk):
         drop_path: float = 0.0,
     ) -> None:
         super().__init__(definition, in_chans, padding, drop_path, last_stride=None)
-        expansion, features = definition.head_expansion, definition.head_features
-        self.head = Head(self.channels, expansion, features, num_classes, dropout)
+        self.head = Head(head_of(definition), num_classes, dropout)
         initialize(self)
 
     def forward(self, x: Tensor) -> Tensor:

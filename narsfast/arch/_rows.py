@@ -7,13 +7,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from narsfast.errors import UserError
-from narsfast.space import Space
+from narsfast.space import BLOCK_KINDS, INPUT_QUARTER, Space, SqueezedWidth
 
-from ._definition import Definition, Padding, Row, check_padding
+from ._definition import Definition, Padding, check_padding
+from ._row import Row
 
-HEADER_COLUMNS = ("resolution", "stem_channels", "head_expansion", "head_features")
+HEADER_COLUMNS = (
+    "resolution",
+    "stem_channels",
+    "head_expansion",
+    "head_features",
+    "head_hidden",
+    "head_bias",
+    "head_norm",
+)
 """Columns of `Rows.header`."""
-ROW_COLUMNS = Row._fields
+ROW_COLUMNS = (
+    "kernel",
+    "expansion",
+    "channels",
+    "stride",
+    "repeats",
+    "se",
+    "padding",
+    "hidden",
+    "kind",
+    "start_kernel",
+    "se_width",
+)
 """Columns of `Rows.rows`."""
 
 # Columns of SpaceTables.stage_columns.
@@ -24,9 +45,10 @@ class Rows(NamedTuple):
     """n architectures as integers.
 
     Attributes:
-        header: (n, 4) int32, the columns of HEADER_COLUMNS.
-        rows: (n, R, 7) int32, the columns of ROW_COLUMNS. Padding -1 stands for kernel // 2. Absent rows have 0
-            repeats and 0 in all other columns.
+        header: (n, 7) int32, the columns of HEADER_COLUMNS; 0 for None and False.
+        rows: (n, R, 11) int32, the columns of ROW_COLUMNS; 0 for None and False. Padding -1 is kernel // 2, as
+            maps have the same sides under TensorFlow's "same" padding; kind is an index into BLOCK_KINDS; se_width the
+            code of a `SqueezedWidth`, 0 without squeeze-excite. Absent rows have 0 repeats and 0 in all other columns.
     """
 
     header: NDArray[np.int32]
@@ -45,11 +67,18 @@ def lower_definitions(definitions: Sequence[Definition], padding: Padding = "pub
     header = np.zeros((len(definitions), len(HEADER_COLUMNS)), np.int32)
     rows = np.zeros((len(definitions), most, len(ROW_COLUMNS)), np.int32)
     for i, definition in enumerate(definitions):
-        header[i] = [getattr(definition, column) for column in HEADER_COLUMNS]
+        header[i] = [getattr(definition, column) or 0 for column in HEADER_COLUMNS]
         for j, row in enumerate(definition.rows):
             padded = row.padding if published and row.padding is not None else -1
-            rows[i, j] = np.array([*row[:-1], padded], np.int32)
+            rows[i, j] = np.array(_lowered(row, padded, definition.se_width), np.int32)
     return Rows(header, rows)
+
+
+def _lowered(row: Row, padding: int, se_width: int | str) -> list[int]:
+    """Return the columns of a row."""
+    width = SqueezedWidth.of(se_width if row.se_width is None else row.se_width).code if row.se else 0
+    plain = [row.kernel, row.expansion or 0, row.channels, row.stride, row.repeats, int(row.se), padding]
+    return [*plain, row.hidden or 0, BLOCK_KINDS.index(row.kind), row.start_kernel or 0, width]
 
 
 def lower_genes(space: Space, genes: NDArray[np.int16]) -> Rows:
@@ -67,7 +96,8 @@ def lower_genes(space: Space, genes: NDArray[np.int16]) -> Rows:
     require_stages(space)
     tables = space.tables()
     values = tables.numbers[np.arange(tables.numbers.shape[0]), genes]
-    header = values[:, tables.header_columns]
+    header = np.zeros((len(genes), len(HEADER_COLUMNS)), np.int32)
+    header[:, : len(tables.header_columns)] = values[:, tables.header_columns]
     stages = values[:, tables.stage_columns]
     depth = stages[..., _DEPTH]
     first = _row(stages, _KERNEL_FIRST, _EXPANSION_FIRST, stages[..., _STRIDE], np.minimum(depth, 1))
@@ -118,14 +148,13 @@ def _row(
     stride: NDArray[np.int32],
     repeats: NDArray[np.int32],
 ) -> NDArray[np.int32]:
-    """Return rows (n, S, 7) from values of stages (n, S, 8)."""
+    """Return rows (n, S, columns) from values of stages (n, S, 8)."""
     columns = [stages[..., kernel], stages[..., expansion], stages[..., _CHANNELS], stride, repeats]
-    row = np.stack([*columns, stages[..., _SE], np.full_like(repeats, -1)], axis=-1)
+    se, none = stages[..., _SE], np.zeros_like(repeats)
+    row = np.stack([*columns, se, none - 1, none, none, none, se * INPUT_QUARTER.code], axis=-1)
     return np.where(repeats[..., None] > 0, row, 0)
 
 
 def _read_row(row: list[int]) -> Row:
-    kernel, expansion, channels, stride, repeats, se, padding = row
-    return Row._make(
-        [kernel, expansion, channels, stride, repeats, bool(se), None if padding < 0 else padding]
-    )
+    kernel, expansion, channels, stride, repeats, se, padding = row[:7]
+    return Row(kernel, expansion, channels, stride, repeats, bool(se), None if padding < 0 else padding)  # type: ignore[arg-type]

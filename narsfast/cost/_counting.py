@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from narsfast.arch import lower_genes
-from narsfast.space import Space
+from narsfast.space import BLOCK_KINDS, Space
 
 Counts = NDArray[np.int64]
 
@@ -14,7 +14,7 @@ Counts = NDArray[np.int64]
 def stage_params(space: Space, genes: NDArray[np.int16]) -> Counts:
     """Count the parameters of each stage, (n, stages) int64, for canonical genes (n, F) of a space with stages."""
     lowered = lower_genes(space, genes)  # two rows per stage
-    resolution, stem, _, _ = lowered.header.astype(np.int64).T
+    resolution, stem = lowered.header.astype(np.int64).T[:2]
     totals = Totals(len(lowered.header))
     channels, side = stem, (resolution - 1) // 2 + 1
     params = [np.zeros_like(stem)]
@@ -84,24 +84,46 @@ def _count_blocks(
     """Add `times` equal blocks (0 where absent) and return channels and side of the map after them."""
     present = times > 0
     # An absent row is all zeros. Ones avoid divisions by zero; `times` is 0, so nothing is added to the totals.
-    kernel, expansion, outputs, stride, _, se, padding = np.where(present[:, None], row, 1).T
+    row = np.where(present[:, None], row, 1)
+    kernel, expansion, outputs, stride, _, se, padding, hidden, kind, start, se_width = row.T
+    dense, plain = kind != BLOCK_KINDS.index("mbconv"), kind == BLOCK_KINDS.index("conv")
     padding = np.where(padding < 0, kernel // 2, padding)
-    middle = round_widths(channels * expansion)
-    out_side = (side + 2 * padding - kernel) // stride + 1
-    shortcut = (stride == 1) & (channels == outputs) & (out_side == side)
+    middle = np.where(hidden > 0, hidden, round_widths(channels * expansion))
+    middle = np.where(plain, channels, middle)
+    # Without a kernel, the stride is that of the depthwise convolution before the expansion.
+    out_side = np.where(kernel > 0, (side + 2 * padding - kernel) // stride, (side - 1) // stride) + 1
+    inner_side = np.where(kernel > 0, side, out_side)
+    shortcut = ~plain & (stride == 1) & (channels == outputs) & (out_side == side)
     held = np.where(shortcut, channels * side**2, 0)
-    expands = middle != channels
+    expands, starts, has_kernel = middle != channels, start > 0, kernel > 0
+    width = np.where(expands, middle, outputs)  # of a dense convolution
 
     one = np.ones_like(times)
-    totals.conv(times * expands, channels, middle, one, side, side)
-    totals.conv(times, middle, middle, kernel, side, out_side, held * expands, depthwise=True)
-    squeezed = round_widths(middle // (4 * expansion))
+    totals.conv(times * starts, channels, channels, start, side, inner_side, depthwise=True)
+    pointwise = times * (expands & ~dense)
+    totals.conv(pointwise, channels, middle, one, inner_side, inner_side, held * starts)
+    depthwise = times * (has_kernel & ~dense)
+    later = held * (starts | expands)
+    totals.conv(depthwise, middle, middle, kernel, inner_side, out_side, later, depthwise=True)
+    totals.conv(times * dense, channels, width, kernel, side, out_side)
+    squeezed = squeezed_widths(se_width, channels, middle, expansion)
     totals.conv(times * se, middle, squeezed, one, one, one, held)
     totals.conv(times * se, squeezed, middle, one, one, one, held)
-    totals.conv(times, middle, outputs, one, out_side, out_side, held)
+    projects = times * (expands | ~dense)
+    totals.conv(projects, middle, outputs, one, out_side, out_side, held)
     totals.pooled += times * se * middle * out_side**2
-    totals.others += times * (2 * middle * (1 + expands) + se * (squeezed + middle) + 2 * outputs)
+    norms = times * starts * channels + (pointwise + depthwise) * middle + times * dense * width
+    totals.others += 2 * (norms + projects * outputs) + times * se * (squeezed + middle)
     return np.where(present, outputs, channels), np.where(present, out_side, side)
+
+
+def squeezed_widths(rule: Counts, channels: Counts, hidden: Counts, expansion: Counts) -> Counts:
+    """Return inner widths (n,) of squeeze-excites by the codes (n,) of `narsfast.arch.SqueezedWidth`."""
+    code = np.maximum(-rule, 4)
+    width = np.where(expansion > 0, hidden // np.maximum(expansion, 1), channels)
+    quotient = np.where(code & 2, hidden, width) // (code >> 2)
+    relative = np.where(code & 1, round_widths(quotient), np.maximum(quotient, 1))
+    return np.where(rule > 0, rule, relative)
 
 
 def round_widths(width: Counts) -> Counts:

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from narsfast.arch import InvertedResidual, Network, plain_ops
+from narsfast.arch import FusedResidual, InvertedResidual, Network, plain_ops
 
 
 def count_module(network: Network) -> NDArray[np.int64]:
@@ -31,7 +31,7 @@ def count_module(network: Network) -> NDArray[np.int64]:
         for handle in handles:
             handle.remove()
     # The published count includes one more pool, over the head's 1x1 map, which this network does not have.
-    pooled = recorder.pooled + network.definition.head_features
+    pooled = recorder.pooled + (network.definition.head_features or 0)
     params = sum(parameter.numel() for parameter in network.parameters())
     columns = [recorder.macs, recorder.macs + pooled, params, recorder.weights]
     columns += [recorder.activations, 4 * recorder.peak, recorder.depth]
@@ -54,7 +54,7 @@ class _Recorder:
         ]
         handles: list[Any] = []
         for module in network.modules():
-            if isinstance(module, InvertedResidual):
+            if isinstance(module, InvertedResidual | FusedResidual):
                 handles.append(module.register_forward_pre_hook(self._enter_block))
                 handles.append(module.register_forward_hook(self._leave_block))
             for kind, hook in hooks:
@@ -62,10 +62,12 @@ class _Recorder:
                     handles.append(module.register_forward_hook(hook))
         return handles
 
-    def _enter_block(self, block: InvertedResidual, inputs: tuple[Tensor]) -> None:
+    def _enter_block(self, block: InvertedResidual | FusedResidual, inputs: tuple[Tensor]) -> None:
         self._shortcut = inputs[0] if block.shortcut else None
 
-    def _leave_block(self, block: InvertedResidual, inputs: tuple[Tensor], output: Tensor) -> None:
+    def _leave_block(
+        self, block: InvertedResidual | FusedResidual, inputs: tuple[Tensor], output: Tensor
+    ) -> None:
         self._shortcut = None
 
     def _conv(self, layer: nn.Conv2d, inputs: tuple[Tensor], output: Tensor) -> None:

@@ -140,7 +140,13 @@ def _between(network: Definition, change: int) -> list[Definition]:
 
 def _with_widths(network: Definition, widths: dict[int, int]) -> Definition:
     stages = tuple(
-        tuple(row._replace(channels=widths[row.channels]) for row in stage) for stage in network.stages
+        tuple(
+            row._replace(
+                channels=widths[row.channels], hidden=_hidden(row.hidden, widths[row.channels] / row.channels)
+            )
+            for row in stage
+        )
+        for stage in network.stages
     )
     return network.model_copy(update={"stages": stages})
 
@@ -163,11 +169,16 @@ def _width(channels: int, factor: float) -> int:
     return max(channels, rounded) if factor > 1 else min(channels, rounded)
 
 
+def _hidden(hidden: int | None, factor: float) -> int | None:
+    """Scale an absolute hidden width with the channels; one that is an expansion follows by itself."""
+    return None if hidden is None else _width(hidden, factor)
+
+
 def _stage(stage: tuple[Row, ...], width: float, depth: float) -> tuple[Row, ...]:
     """Widen and deepen rows; successive rows of one width form a stage, whose added blocks equal its last one."""
     rows: list[Row] = []
     for index, row in enumerate(stage):
-        rows.append(row._replace(channels=_width(row.channels, width)))
+        rows.append(row._replace(channels=_width(row.channels, width), hidden=_hidden(row.hidden, width)))
         if index + 1 < len(stage) and stage[index + 1].channels == row.channels:
             continue
         first = index

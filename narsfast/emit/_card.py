@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from narsfast.arch import Definition, NetworkSpec, reference_file
+from narsfast.arch import Definition, NetworkSpec, blocks_of, head_of, reference_file
 from narsfast.common.modules import siblings
 from narsfast.cost import LATENCY
 from narsfast.space import Recipe
@@ -208,9 +208,12 @@ def _architecture(definition: Definition | None, given: NetworkSpec | None) -> s
         assert given is not None
         return f"`{given.name}`, input {given.resolution} x {given.resolution}. emission.json holds the reference."
     side = definition.resolution
+    same = all(block.act == definition.act for block in blocks_of(definition))
+    act = definition.act.replace("_", "-") + (" throughout" if same else " unless stated")
+    of = "hidden channels" if str(definition.se_width).startswith("hidden") else "block's input"
     return f"""Input {side} x {side}, stem of {definition.stem_channels} channels, head of
-{definition.head_features} features. Stages in timm's block notation (repeats, kernel, stride, expansion,
-channels, squeeze-excite of the block's input), hard-swish throughout:
+{head_of(definition).classified} features. Stages in timm's block notation (repeats, kernel, stride, expansion,
+channels, squeeze-excite of the {of}), {act}:
 
 ```
 {notation_text(block_notation(definition))}

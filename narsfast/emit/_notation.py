@@ -3,34 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 
-from narsfast.arch import Definition, Row, round_width
+from narsfast.arch import Activation, Block, Definition, Row, SqueezedWidth, blocks_of, head_of
 
-
-def _block(row: Row, kind: str, stride: int, repeats: int) -> str:
-    se = "_se0.25" if row.se else ""
-    return f"{kind}_r{repeats}_k{row.kernel}_s{stride}_e{row.expansion}_c{row.channels}{se}"
+_ACTIVATIONS: dict[Activation, str] = {"relu": "re", "relu6": "r6", "silu": "sw", "hard_swish": "hs"}
 
 
-def _row(row: Row, width: int) -> list[str]:
-    """Return one row as blocks; the first is separate if it alone has (or lacks) an expansion."""
+def _kind(block: Block) -> str:
+    """Return timm's name of a kind of block, with the kernels that only one kind has."""
+    if block.kind == "conv" or (block.kind == "fused" and not block.expands):
+        return "cn"
+    if block.kind == "fused":
+        return "er"
+    if block.start_kernel or not block.kernel:
+        return f"uir_a{block.start_kernel}"
+    return "ir" if block.expands else "ds"
 
-    def kind(in_channels: int) -> str:
-        return "ds" if round_width(in_channels * row.expansion) == in_channels else "ir"
 
-    first, rest = kind(width), kind(row.channels)
-    if first == rest or row.repeats == 1:
-        return [_block(row, first, row.stride, row.repeats)]
-    return [_block(row, first, row.stride, 1), _block(row, rest, 1, row.repeats - 1)]
+def _text(definition: Definition, row: Row, block: Block, repeats: int) -> str:
+    """Return `repeats` blocks of a row, of which the first is `block`."""
+    kind, _, start = _kind(block).partition("_")
+    parts = [kind, f"r{repeats}", *([start] if start else []), f"k{block.kernel}", f"s{block.total_stride}"]
+    if kind != "cn":
+        expansion = row.expansion or f"{block.hidden / block.in_channels:.4g}"
+        parts.append(f"e{expansion}")
+    parts.append(f"c{block.channels}")
+    if block.squeezed:
+        width = SqueezedWidth.of(definition.se_width if row.se_width is None else row.se_width)
+        share = 1 / abs(width.divisor) if width.divisor else block.squeezed / block.in_channels
+        parts.append(f"se{share:.4g}")
+    if block.act != definition.act:
+        parts.append(f"n{_ACTIVATIONS[block.act]}")
+    if kind == "cn" and block.shortcut:
+        parts.append("skip")
+    return "_".join(parts)
 
 
 def block_notation(definition: Definition) -> list[list[str]]:
     """Write the stages of a definition and the first convolution of its head in timm's block notation.
 
-    ``ir`` is an inverted residual and ``ds`` one without expansion; they are followed by repeats, kernel, stride,
-    expansion, channels and the squeeze-excite ratio (of the block's input). Activations are hard-swish and gates
-    hard-sigmoid. The notation cannot express paddings other than half the kernel, and timm rounds channels to multiples
-    of 8.
+    ``ir`` is an inverted residual, ``ds`` one without expansion, ``uir`` one of MobileNetV4, ``er`` a fused one and
+    ``cn`` a plain convolution. They are followed by repeats, kernel (``a`` of the depthwise convolution before the
+    expansion), stride, expansion, channels, the squeeze-excite ratio (of the width that the definition says, by default
+    of the block's input), and the activation where it is not the definition's. The notation cannot express paddings,
+    exact hidden widths and gates, and timm rounds channels to multiples of 8.
 
     Args:
         definition: The architecture.
@@ -38,15 +55,23 @@ def block_notation(definition: Definition) -> list[list[str]]:
     Returns:
         One list of strings per stage, as timm's ``decode_arch_def`` reads them.
     """
-    width = definition.stem_channels
+    blocks = iter(blocks_of(definition))
     stages: list[list[str]] = []
-    for stage in definition.stages:
-        blocks: list[str] = []
-        for row in stage:
-            blocks += _row(row, width)
-            width = row.channels
-        stages.append(blocks)
-    return [*stages, [f"cn_r1_k1_s1_c{round_width(width * definition.head_expansion)}"]]
+    for rows in definition.stages:
+        stage: list[str] = []
+        for row in rows:
+            built = [next(blocks) for _ in range(row.repeats)]
+            for _, equal in groupby(built, lambda block, row=row: _alike(row, block)):
+                run = list(equal)
+                stage.append(_text(definition, row, run[0], len(run)))
+        stages.append(stage)
+    hidden = head_of(definition).hidden
+    return [*stages, [f"cn_r1_k1_s1_c{hidden}"]] if hidden else stages
+
+
+def _alike(row: Row, block: Block) -> tuple[str, int]:
+    """Return what the blocks of a row must share to be written together; the first one's stride is its own."""
+    return _kind(block), 0 if row.expansion else block.hidden * 10**9 // block.in_channels
 
 
 def notation_text(stages: Sequence[Sequence[str]]) -> str:

@@ -13,7 +13,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from narsfast.arch import WEIGHTS_FILE, Definition, Network, Padding, check_padding, read_definition
+from narsfast.arch import (
+    WEIGHTS_FILE,
+    Definition,
+    Network,
+    Padding,
+    check_padding,
+    head_of,
+    read_definition,
+)
 from narsfast.common.emitted import check_hashes, read_preprocessing
 from narsfast.errors import UserError
 
@@ -44,7 +52,7 @@ class TimmNetwork(Network):
         super().__init__(definition, max(num_classes, 1), in_chans, padding, drop_rate, drop_path_rate)
         maps = [{"num_chs": i.channels, "reduction": i.stride, "module": i.module} for i in self.feature_info]
         self.feature_info = maps  # type: ignore[assignment]
-        self.num_features = self.head_hidden_size = definition.head_features
+        self.num_features = self.head_hidden_size = head_of(definition).classified
         self.num_classes = num_classes
         if num_classes == 0:
             self.reset_classifier(0)
@@ -59,16 +67,12 @@ class TimmNetwork(Network):
             raise UserError(f"global_pool is {global_pool!r}; a narsfast network has 'avg' only")
         self.num_classes = num_classes
         layer = nn.Linear(self.num_features, num_classes) if num_classes else nn.Identity()
-        self.head.classifier = layer.to(self.head.features.weight.device)  # type: ignore[assignment]
+        self.head.classifier = layer.to(self.get_parameter(_STEM).device)  # type: ignore[assignment]
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         """Map the last stage's map to logits, or with `pre_logits` to the features before the classifier."""
-        head = self.head
-        if not pre_logits:
-            logits: Tensor = head(x)
-            return logits
-        features: Tensor = head.act(head.features(head.pool(head.expand(x)))).flatten(1)
-        return features
+        result: Tensor = self.head.pooled(x) if pre_logits else self.head(x)
+        return result
 
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
         """Return how timm groups parameters into layers."""

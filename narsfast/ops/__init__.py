@@ -5,6 +5,7 @@ from ._children import ACTIVATIONS, Watched, is_activation, is_norm, untouched
 from ._depthwise_se import DepthwiseSE, SqueezeExcite
 from ._functions import BatchStatistics, depthwise_se, norm_act
 from ._modules import BatchNorm, Fusable, Ops, norm_args, plain_ops, set_ops, update_buffers
+from ._padded_conv import Conv2dPadded, Conv2dSame, Padding
 from ._pointwise import pointwise
 from ._shared_norm import SharedBatchNorm, share_norms
 
@@ -12,11 +13,14 @@ __all__ = [
     "ACTIVATIONS",
     "BatchNorm",
     "BatchStatistics",
+    "Conv2dPadded",
+    "Conv2dSame",
     "DepthwiseSE",
     "ExciteArgs",
     "Fusable",
     "NormArgs",
     "Ops",
+    "Padding",
     "SharedBatchNorm",
     "SqueezeExcite",
     "Watched",

@@ -13,15 +13,24 @@ from ._recipe import Recipe
 from ._recipe_spaces import recipe_spaces
 from ._space import Genes, Space
 from ._tables import SpaceTables
+from ._vocabulary import ACTIVATIONS, BLOCK_KINDS, GATES, Activation, BlockKind, Gate
+from ._width import INPUT_QUARTER, SqueezedWidth, round_width
 
 __all__ = [
+    "ACTIVATIONS",
+    "BLOCK_KINDS",
+    "GATES",
     "HEADER_NAMES",
+    "INPUT_QUARTER",
     "STAGE_NAMES",
+    "Activation",
+    "BlockKind",
     "Candidate",
     "Categorical",
     "Condition",
     "Field",
     "Fixed",
+    "Gate",
     "Genes",
     "IntRange",
     "Kind",
@@ -30,6 +39,7 @@ __all__ = [
     "Recipe",
     "Space",
     "SpaceTables",
+    "SqueezedWidth",
     "TimmOptimizer",
     "Value",
     "add_optimizer",
@@ -44,5 +54,6 @@ __all__ = [
     "parse_quantity",
     "read_recipe",
     "recipe_spaces",
+    "round_width",
     "with_recipe_space",
 ]

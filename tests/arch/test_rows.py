@@ -15,11 +15,11 @@ def test_shorter_definitions_are_padded_with_absent_rows():
     a0, b = zoo()["FBNetV3_A0"], zoo()["FBNetV3_B"]
     short = a0.model_copy(update={"stages": a0.stages[:2]})
     header, rows = lower_definitions([short, b])
-    assert header.tolist() == [[224, 12, 5, 1984], [248, 16, 6, 1984]]
-    assert rows.shape == (2, 12, 7)
+    assert header.tolist() == [[224, 12, 5, 1984, 0, 0, 0], [248, 16, 6, 1984, 0, 0, 0]]
+    assert rows.shape == (2, 12, 11)
     assert header.dtype == rows.dtype == np.int32
     assert not rows[0, 3:].any()
-    assert rows[0, 2].tolist() == [3, 2, 24, 1, 2, 0, -1]
+    assert rows[0, 2].tolist() == [3, 2, 24, 1, 2, 0, -1, 0, 0, 0, 0]
 
 
 def test_padding_half_ignores_the_padding_of_rows():
@@ -36,17 +36,18 @@ def test_genes_lower_to_the_values_of_the_candidate(space):
     for candidate, got_header, got_rows in zip(space.decode(genes), header, rows, strict=True):
         a = candidate.architecture
         names = ("resolution", "stem.channels", "head.expansion", "head.features")
-        assert got_header.tolist() == [a[name] for name in names]
-        for index, (first, rest) in enumerate(got_rows.reshape(-1, 2, 7).tolist(), start=1):
+        assert got_header.tolist() == [*(a[name] for name in names), 0, 0, 0]
+        for index, (first, rest) in enumerate(got_rows.reshape(-1, 2, 11).tolist(), start=1):
             get = {name: a.get(f"stage{index}.{name}") for name in ("channels", "depth", "stride", "se")}
             depth, se = get["depth"], int(get["se"])
+            plain = [-1, 0, 0, 0, -17 * se]  # padding, hidden width, kind, kernel at the start, input/4
             kernel, expansion = a[f"stage{index}.kernel.first"], a[f"stage{index}.expansion.first"]
-            assert first == [kernel, expansion, get["channels"], get["stride"], 1, se, -1]
+            assert first == [kernel, expansion, get["channels"], get["stride"], 1, se, *plain]
             if depth == 1:
-                assert rest == [0] * 7
+                assert rest == [0] * 11
             else:
                 kernel, expansion = a[f"stage{index}.kernel.rest"], a[f"stage{index}.expansion.rest"]
-                assert rest == [kernel, expansion, get["channels"], 1, depth - 1, se, -1]
+                assert rest == [kernel, expansion, get["channels"], 1, depth - 1, se, *plain]
 
 
 def test_definition_of_genes_lowers_to_the_same_rows(space):
@@ -63,8 +64,8 @@ def test_definition_of_genes_lowers_to_the_same_rows(space):
 
 def test_lowering_no_candidates_gives_empty_arrays(space):
     genes = space.random(0, seed=0)
-    assert lower_genes(space, genes).rows.shape == (0, 2 * space.stages, 7)
-    assert lower_definitions([]).rows.shape == (0, 0, 7)
+    assert lower_genes(space, genes).rows.shape == (0, 2 * space.stages, 11)
+    assert lower_definitions([]).rows.shape == (0, 0, 11)
     assert definition_of(space, genes) == []
 
 

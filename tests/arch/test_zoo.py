@@ -5,7 +5,8 @@ from narsfast.errors import UserError
 
 
 def test_zoo_has_the_published_names():
-    assert list(zoo()) == ["FBNetV3_A0", *(f"FBNetV3_{letter}" for letter in "ABCDEFG")]
+    assert list(zoo())[:8] == ["FBNetV3_A0", *(f"FBNetV3_{letter}" for letter in "ABCDEFG")]
+    assert "mobilenet_v3_small" in zoo()
     assert all(name == definition.name for name, definition in zoo().items())
 
 
@@ -27,7 +28,19 @@ def test_unknown_name_is_refused_with_the_known_ones(name):
 
 def test_zoo_returns_a_new_dict():
     zoo().clear()
-    assert len(zoo()) == 8
+    assert len(zoo()) == 19
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v2", "MobileNet_V2", "tf_efficientnet_lite0"])
+def test_zoo_definition_knows_networks_of_other_libraries(name):
+    assert zoo_definition(name).name == name.lower()
+
+
+def test_near_names_are_suggested():
+    with pytest.raises(UserError, match=r"did you mean mobilenetv3_small_050\?$"):
+        zoo_definition("mobilenetv3_small_075")
+    with pytest.raises(UserError, match=r"did you mean FBNetV3_B\?$"):
+        zoo_definition("FBNetV3-B")
 
 
 def test_name_of_torchvision_is_suggested():

@@ -61,10 +61,10 @@ def test_latency_is_the_sum_of_the_parts(small):
     assert counted.dtype == np.float64
     header, rows = lower_genes(small, genes)
     assert np.array_equal(counted[:, :7], count_rows_reference(lower_genes(small, genes), 1, 10))
-    for candidate, (resolution, stem, expansion, features) in enumerate(header.tolist()):
+    for candidate, (resolution, stem, expansion, features) in enumerate(header[:, :4].tolist()):
         parts = [[0, 3, 0, 1, stem, 2, 0, resolution]]
         channels, side = stem, (resolution + 1) // 2
-        for kernel, expand, out, stride, repeats, se, _ in rows[candidate].tolist():
+        for kernel, expand, out, stride, repeats, se in rows[candidate, :, :6].tolist():
             for _ in range(repeats):
                 parts.append([1, kernel, expand, channels, out, stride, se, side])
                 channels, side = out, (side + stride - 1) // stride

@@ -6,6 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from narsfast.arch import Definition, create, definition_of, lower_definitions, lower_genes, zoo
 from narsfast.cost import STATISTICS, Counter, count_definitions, count_module
@@ -100,25 +101,46 @@ def test_native_reference_and_module_count_random_candidates_alike(name, shapes_
 
 
 @st.composite
+def rows(draw):
+    """Draw a row that no space contains: odd widths, any padding, strides anywhere, blocks of every kind."""
+    kind = draw(st.sampled_from(["mbconv", "mbconv", "fused", "conv"]))
+    row = {"kind": kind, "channels": draw(st.integers(1, 40)), "repeats": draw(st.integers(1, 3))}
+    row["kernel"] = draw(st.sampled_from([1, 3, 5, 7]))
+    row["stride"], row["padding"] = draw(st.sampled_from([1, 2])), draw(st.none() | st.integers(3, 4))
+    row["act"] = draw(st.sampled_from([None, "relu", "relu6", "silu"]))
+    if kind != "conv":
+        widths = {"expansion": st.integers(1, 6), "hidden": st.integers(41, 90)}
+        name = draw(st.sampled_from(sorted(widths)))
+        row[name] = draw(widths[name])
+        # A fused block that does not expand has no squeeze-excite.
+        row["se"] = draw(st.booleans()) and (kind == "mbconv" or name == "hidden")
+        row["se_width"] = draw(st.sampled_from([None, 3, "input/3 exact", "hidden/5", "hidden/2 exact"]))
+    if kind == "mbconv":
+        row["start_kernel"] = draw(st.sampled_from([None, 1, 3, 5]))
+        if "hidden" in row and not row["se"] and row["start_kernel"] and draw(st.booleans()):
+            row |= {"kernel": 0, "padding": None}
+    return row
+
+
+@st.composite
 def definitions(draw):
-    """Draw networks that no space contains: odd widths, any padding, strides anywhere, deep rows."""
-    row = st.tuples(
-        st.sampled_from([1, 3, 5, 7]),
-        st.integers(1, 6),
-        st.integers(1, 40),
-        st.sampled_from([1, 2]),
-        st.integers(1, 3),
-        st.booleans(),
-        st.none() | st.integers(3, 4),
-    )
+    """Draw networks that no space contains."""
+    hidden = {"head_expansion": draw(st.none() | st.integers(1, 6))}
+    if hidden["head_expansion"] is None:
+        hidden["head_hidden"] = draw(st.none() | st.integers(1, 50))
+    features = draw(st.none() | st.integers(1, 100))
+    if features is not None:
+        hidden |= {"head_bias": draw(st.booleans()), "head_norm": draw(st.booleans())}
     return Definition.from_dict(
         {
             "name": "random",
             "resolution": draw(st.integers(20, 70)),
             "stem_channels": draw(st.integers(1, 30)),
-            "stages": draw(st.lists(st.lists(row, max_size=2), max_size=3)),
-            "head_expansion": draw(st.integers(1, 6)),
-            "head_features": draw(st.integers(1, 100)),
+            "stages": draw(st.lists(st.lists(rows(), max_size=2), max_size=3)),
+            "head_features": features,
+            "se_width": draw(st.sampled_from(["input/4", "hidden/4", "input/4 exact", 5])),
+            "padding": draw(st.sampled_from(["half", "same"])),
+            **hidden,
         }
     )
 
@@ -133,6 +155,11 @@ def test_native_reference_and_module_count_arbitrary_networks_alike(
     network = on_meta(definition, in_chans=in_chans, num_classes=num_classes, padding=padding)
     assert native.tolist() == count_rows_reference(lowered, in_chans, num_classes)[0].tolist()
     assert native.tolist() == count_module(network).tolist()
+    side = definition.resolution
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network.eval()(torch.zeros(1, in_chans, side, side, device="meta"))
+    assert 2 * native[0] == counter.get_total_flops()
+    assert Definition.from_json(definition.to_json()) == definition
 
 
 def test_count_module_does_not_change_the_network():

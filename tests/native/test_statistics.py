@@ -143,8 +143,8 @@ LARGE = {"resolution": 4096, "stem_channels": 1 << 16, "head_expansion": 2, "hea
 
 def large_rows(expansion):
     """Return the rows of a network with this expansion of 2^16 channels, on maps of 2,048 pixels a side."""
-    header = np.array([list(LARGE.values())], np.int32)
-    return header, np.array([[[3, expansion, 1 << 16, 1, 1, 1, -1]]], np.int32)
+    header = np.array([[*LARGE.values(), 0, 0, 0]], np.int32)
+    return header, np.array([[[3, expansion, 1 << 16, 1, 1, 1, -1, 0, 0, 0, -17]]], np.int32)
 
 
 @pytest.mark.parametrize("expansion", [1, 16, 32])
@@ -156,8 +156,8 @@ def test_large_counts_equal_reference(expansion):
 
 
 def test_widths_past_32_bits_equal_reference():
-    header = np.array([[8, 8, 1, 8]], np.int32)
-    rows = np.array([[[3, 1 << 12, 1 << 20, 1, 2, 1, -1]]], np.int32)
+    header = np.array([[8, 8, 1, 8, 0, 0, 0]], np.int32)
+    rows = np.array([[[3, 1 << 12, 1 << 20, 1, 2, 1, -1, 0, 0, 0, -17]]], np.int32)
     expected = count_rows_reference(Rows(header, rows), 3, 12)
     assert np.array_equal(_native.count(header, rows, 3, 12), expected)
 
