@@ -171,9 +171,14 @@ class Dataset:
         if preparation is None:
             return self
         preprocess = self.preprocess.prepared(preparation)
-        splits = (replace(split, preprocess=preprocess) for split in (self.train, self.val, self.test))
-        named = {split.name: split for split in splits}
-        return replace(self, preprocess=preprocess, preparation=preparation, **named)
+        return replace(
+            self,
+            train=replace(self.train, preprocess=preprocess),
+            val=replace(self.val, preprocess=preprocess),
+            test=replace(self.test, preprocess=preprocess),
+            preprocess=preprocess,
+            preparation=preparation,
+        )
 
     def files(self, split: Split) -> list[str]:
         """Return the file of each image of a split, relative to the data's folder; empty where they are not in files."""

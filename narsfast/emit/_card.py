@@ -203,6 +203,18 @@ narsfast, by a joint search over architectures and recipes after FBNetV3
 (CVPR 2021), within the budget **{found.budget}**."""
 
 
+def _parent(found: Measurements) -> str:
+    if found.parent is None:
+        return ""
+    facts = found.parent
+    return f"""Its training began with weights of the pretrained network `{facts["name"]}`
+({as_text(str(facts["provenance"]))}; license: {as_text(str(facts["license"] or "not stated"))};
+SHA-256 `{facts["sha256"]}`), whose license and training data apply to it too. Images are
+normalized and resized as that network's were.
+
+"""
+
+
 def _architecture(definition: Definition | None, given: NetworkSpec | None) -> str:
     if definition is None:
         assert given is not None
@@ -299,7 +311,7 @@ def model_card(
 
 An image classifier for {len(data.classes)} classes, {_origin(found, given)}
 
-{_passed_over(found)}{_accuracies(found, data)}
+{_parent(found)}{_passed_over(found)}{_accuracies(found, data)}
 
 {_statistics(found.statistics)}
 

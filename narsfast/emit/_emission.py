@@ -64,6 +64,8 @@ def _manifest(
     del measured["by_class"]
     if found.origin is None:
         del measured["origin"]
+    if found.parent is None:
+        del measured["parent"]
     if not found.passed_over:
         del measured["passed_over"]
     return _json(

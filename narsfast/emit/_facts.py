@@ -120,6 +120,7 @@ class Measurements:
             message of each.
         by_class: How it answers on the test split by class; None where that was not counted.
         origin: Where its weights but those of the classifier come from; None where it was trained from scratch.
+        parent: The pretrained network that it inherited weights from (`narsfast.arch.Parent.facts`); None is none.
     """
 
     budget: str
@@ -136,3 +137,4 @@ class Measurements:
     passed_over: tuple[Mapping[str, Any], ...] = ()
     by_class: ClassResults | None = None
     origin: Origin | None = None
+    parent: Mapping[str, Any] | None = None
