@@ -8,7 +8,9 @@ from warnings import warn
 if TYPE_CHECKING:
     from .arch import Definition as Definition
     from .arch import NetworkSpec as NetworkSpec
+    from .arch import Parent as Parent
     from .arch import create_model as create_model
+    from .arch import load_pretrained as load_pretrained
     from .arch import zoo as zoo
     from .common.candidate import Candidate as Candidate
     from .common.trial import Trial as Trial
@@ -52,6 +54,7 @@ _HOMES = {
     "FoundNetwork": "pipeline",
     "IntRange": "space",
     "NetworkSpec": "arch",
+    "Parent": "arch",
     "Recipe": "space",
     "Run": "pipeline",
     "Space": "space",
@@ -60,6 +63,7 @@ _HOMES = {
     "builtin_spaces": "space",
     "create_model": "arch",
     "load": "emit",
+    "load_pretrained": "arch",
     "load_space": "space",
     "load_transform": "emit",
     "open_search": "pipeline",
@@ -100,6 +104,7 @@ __all__ = [
     "FoundNetwork",
     "IntRange",
     "NetworkSpec",
+    "Parent",
     "Recipe",
     "Run",
     "Space",
@@ -110,6 +115,7 @@ __all__ = [
     "emit",
     "evolve",
     "load",
+    "load_pretrained",
     "load_space",
     "load_transform",
     "open_search",

@@ -3,6 +3,7 @@
 from narsfast.ops import Ops, plain_ops, set_ops, share_norms
 from narsfast.space import Activation, BlockKind, Gate, SqueezedWidth, round_width
 
+from ._available_parents import AvailableParent, available_parents
 from ._blocks import ConvNorm, FusedResidual, InvertedResidual
 from ._child import Family, Place, added
 from ._definition import Definition, Padding, check_padding, read_definition
@@ -11,6 +12,8 @@ from ._keys import NAMINGS, Naming, key_map, renamed
 from ._lookup import absolute_reference, reference_file, reference_version, unsupported_recipe_fields
 from ._model import create_model
 from ._network import FEATURE_STRIDES, FeatureInfo, FeatureNetwork, Network, create, resolve_definition
+from ._parent import Parent, read_parent
+from ._parents import ParentReference, load_parents, load_pretrained, parse_parent
 from ._plan import Block, HeadPlan, blocks_of, head_of
 from ._row import Row
 from ._rows import (
@@ -36,6 +39,7 @@ __all__ = [
     "ROW_COLUMNS",
     "WEIGHTS_FILE",
     "Activation",
+    "AvailableParent",
     "Block",
     "BlockKind",
     "ConvNorm",
@@ -56,12 +60,15 @@ __all__ = [
     "NetworkSpec",
     "Ops",
     "Padding",
+    "Parent",
+    "ParentReference",
     "Place",
     "Row",
     "Rows",
     "SqueezedWidth",
     "absolute_reference",
     "added",
+    "available_parents",
     "blocks_of",
     "check_padding",
     "create",
@@ -69,13 +76,17 @@ __all__ = [
     "definition_of",
     "head_of",
     "key_map",
+    "load_parents",
+    "load_pretrained",
     "load_weights",
     "lower_definitions",
     "lower_genes",
     "lower_header",
     "lower_row",
+    "parse_parent",
     "plain_ops",
     "read_definition",
+    "read_parent",
     "reference_file",
     "reference_version",
     "renamed",

@@ -20,6 +20,7 @@ from ._doctor import doctor
 from ._inspect import backup, best, report, status
 from ._latency import latency
 from ._networks import scale, train_model
+from ._parents import parents
 from ._pareto import pareto
 from ._spaces import space, zoo
 from ._stages import emit, evolve, optimize, pretrain, resume, run, train
@@ -36,7 +37,7 @@ _PANELS = {
     "Search": (run, resume, status, best, report, backup, pareto),
     "Stages, one by one": (pretrain, optimize, evolve, train, emit),
     "Single networks": (train_model, scale),
-    "What there is": (space, zoo, doctor),
+    "What there is": (space, zoo, parents, doctor),
 }
 for _panel, _commands in _PANELS.items():
     for _command in _commands:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Union
+from typing import IO, Any, Literal, Union
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,9 +22,16 @@ from PIL import Image, UnidentifiedImageError
 Source = Union[str, "os.PathLike[str]", bytes, IO[bytes], Image.Image]
 """An image: its file, the content of its file, or what Pillow opened."""
 
+Interpolation = Literal["bilinear", "bicubic"]
+"""How a square is resized; both are antialiased."""
+
 KEPT_PIXELS = 2**24
 """Most pixels of a shrunk image (this project's choice): with a usual short side, 70 times as wide as it is high."""
 
+_FILTERS: dict[str, Image.Resampling] = {
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+}
 _ORIENTATION = 0x0112  # the tag in EXIF
 _TRANSPOSES = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -232,10 +239,12 @@ def center_boxes(sizes: NDArray[np.int64], crop: float) -> NDArray[np.float64]:
     return np.concatenate([corner, corner + side], axis=1)
 
 
-def resized(image: Image.Image, box: Sequence[float], resolution: int) -> Image.Image:
-    """Resize the part of an image (mode ``L`` or ``RGB``) in `box` to a square, bilinear and antialiased."""
+def resized(
+    image: Image.Image, box: Sequence[float], resolution: int, interpolation: Interpolation = "bilinear"
+) -> Image.Image:
+    """Resize the part of an image (mode ``L`` or ``RGB``) in `box` to a square, antialiased."""
     left, top, right, bottom = box
-    return image.resize((resolution, resolution), Image.Resampling.BILINEAR, box=(left, top, right, bottom))
+    return image.resize((resolution, resolution), _FILTERS[interpolation], box=(left, top, right, bottom))
 
 
 def normalized(pixels: NDArray[np.uint8], mean: Sequence[float], std: Sequence[float]) -> NDArray[np.float32]:
@@ -261,6 +270,7 @@ class Transform:
         self._channels = int(facts["in_chans"])
         self._resolution = int(facts["resolution"])
         self._crop = float(facts["crop"])
+        self._interpolation: Interpolation = facts.get("interpolation", "bilinear")
         self._mean, self._std = tuple(facts["mean"]), tuple(facts["std"])
         self._reading = Reading(**{name: facts[name] for name in Reading.__annotations__ if name in facts})
 
@@ -268,7 +278,7 @@ class Transform:
         """Return what the network sees, (resolution, resolution, in_chans) uint8; arguments as of `read_image`."""
         whole = Image.fromarray(read_image(image, self._channels, self._reading))
         (box,) = center_boxes(np.array([whole.size[::-1]]), self._crop).tolist()
-        square = np.asarray(resized(whole, box, self._resolution))
+        square = np.asarray(resized(whole, box, self._resolution, self._interpolation))
         return square.reshape(self._resolution, self._resolution, self._channels)
 
     def __call__(self, image: Source) -> NDArray[np.float32]:

@@ -103,8 +103,13 @@ def normalize(pixels: NDArray[np.uint8], preprocess: Preprocess) -> Tensor:
     return torch.from_numpy(normalized(pixels, preprocess.mean, preprocess.std)).permute(0, 3, 1, 2)
 
 
-def _resized(images: list[Image.Image], boxes: NDArray[np.float64], resolution: int) -> list[Image.Image]:
-    return [resized(image, box, resolution) for image, box in zip(images, boxes.tolist(), strict=True)]
+def _resized(
+    images: list[Image.Image], boxes: NDArray[np.float64], resolution: int, preprocess: Preprocess
+) -> list[Image.Image]:
+    return [
+        resized(image, box, resolution, preprocess.interpolation)
+        for image, box in zip(images, boxes.tolist(), strict=True)
+    ]
 
 
 def _stacked(images: list[Image.Image], resolution: int, channels: int) -> NDArray[np.uint8]:
@@ -116,7 +121,7 @@ def _stacked(images: list[Image.Image], resolution: int, channels: int) -> NDArr
 
 def _evaluate(split: Split, part: NDArray[np.int64], resolution: int) -> NDArray[np.uint8]:
     boxes = center_crops(split.images.sizes[part], split.preprocess)
-    images = _resized(split.images.read(part), boxes, resolution)
+    images = _resized(split.images.read(part), boxes, resolution, split.preprocess)
     return _stacked(images, resolution, split.preprocess.in_chans)
 
 
@@ -131,9 +136,10 @@ def evaluation_pixels(
         loader: Name of the loader that reads them.
         read: Returns images by index, (b, resolution, resolution, channels) uint8.
     """
-    if len(split) * resolution**2 * split.preprocess.in_chans > _EVALUATION_CACHE:
+    preprocess = split.preprocess
+    if len(split) * resolution**2 * preprocess.in_chans > _EVALUATION_CACHE:
         return None
-    key = (loader, resolution)
+    key = (loader, resolution, preprocess.interpolation, preprocess.evaluation_crop)
     if key not in split._evaluation:
         if len(split._evaluation) >= 4:
             split._evaluation.pop(next(iter(split._evaluation)))
@@ -155,7 +161,7 @@ def _augmented(
         boxes, mirror = training_crops(sizes, part, preprocess, seed, epoch)
     else:
         boxes, mirror = center_crops(sizes, preprocess), np.zeros(len(part), np.bool_)
-    images = _resized(split.images.read(indices), boxes, resolution)
+    images = _resized(split.images.read(indices), boxes, resolution, preprocess)
     if augmentation.has_policy:
         images = apply_policy(images, augmentation, part, preprocess, seed=seed, epoch=epoch)
     if augmentation.color > 0:

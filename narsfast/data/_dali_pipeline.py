@@ -38,7 +38,7 @@ class PipelineSpec:
 
     Attributes:
         encoded: Whether the images are the contents of files; otherwise they are pixels.
-        preprocess: Channels, mean and std.
+        preprocess: Channels, mean, std and interpolation.
         resolution: Side of the result, pixels.
         batch_size: Most images per batch.
         normalized: Whether the result is the network's float32; otherwise it is uint8 pixels, neither mirrored nor
@@ -205,13 +205,14 @@ def _graph(spec: PipelineSpec, source: Callable[[], list[Any]], gpu: bool) -> An
         )
     elif gpu:
         images = images.gpu()
+    cubic = spec.preprocess.interpolation == "bicubic"
     images = fn.resize(
         images,
         size=[spec.resolution, spec.resolution],
         roi_start=boxes[:2],
         roi_end=boxes[2:],
         roi_relative=True,
-        interp_type=types.INTERP_LINEAR,
+        interp_type=types.INTERP_CUBIC if cubic else types.INTERP_LINEAR,
         antialias=True,
     )
     if not spec.normalized:

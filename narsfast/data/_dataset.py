@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from narsfast.common.images import Reading
+from narsfast.common.images import Interpolation, Reading
+from narsfast.common.preparation import Preparation
 
 from ._content import Content
 from ._listing import Skipped, shown
@@ -62,6 +63,7 @@ class Preprocess:
         evaluation_crop: Side of the centered square that evaluation sees, as a share of the short side. The usual
             0.875 wastes pixels where images are small.
         reading: How an image file becomes 8-bit pixels.
+        interpolation: How crops are resized, ``bilinear`` or ``bicubic``, both antialiased.
     """
 
     in_chans: int
@@ -72,6 +74,14 @@ class Preprocess:
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
     evaluation_crop: float = 1.0
     reading: Reading = field(default_factory=Reading)
+    interpolation: Interpolation = "bilinear"
+
+    def prepared(self, preparation: Preparation) -> Preprocess:
+        """Return the same but for what a network has of its own: normalization, interpolation, crop of evaluation."""
+        own = preparation.for_channels(self.in_chans)
+        return replace(
+            self, mean=own.mean, std=own.std, interpolation=own.interpolation, evaluation_crop=own.crop
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +99,9 @@ class Split:
     labels: NDArray[np.int64]
     images: Images
     preprocess: Preprocess
-    _evaluation: dict[tuple[str, int], NDArray[np.uint8]] = field(default_factory=dict, repr=False)
+    _evaluation: dict[tuple[str, int, str, float], NDArray[np.uint8]] = field(
+        default_factory=dict, repr=False
+    )
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -120,6 +132,7 @@ class Dataset:
         root: The folder; None where the pixels did not come from image files.
         notes: Sentences on what else was left out, or may be wrong with the data.
         content: The files that the pixels came from; None where there are none.
+        preparation: Of the network whose preprocessing the images have; None is the data's own.
     """
 
     name: str
@@ -132,6 +145,7 @@ class Dataset:
     root: Path | None = None
     notes: tuple[str, ...] = ()
     content: Content | None = None
+    preparation: Preparation | None = None
 
     @property
     def embedded(self) -> bool:
@@ -148,6 +162,24 @@ class Dataset:
         """Whether training may mirror images."""
         return self.preprocess.mirror
 
+    def prepared(self, preparation: Preparation | None) -> Dataset:
+        """Return the data set as a pretrained network was given its images: the same images, as it normalizes them.
+
+        Args:
+            preparation: Of the network, for gray images averaged over the channels; None changes nothing.
+        """
+        if preparation is None:
+            return self
+        preprocess = self.preprocess.prepared(preparation)
+        return replace(
+            self,
+            train=replace(self.train, preprocess=preprocess),
+            val=replace(self.val, preprocess=preprocess),
+            test=replace(self.test, preprocess=preprocess),
+            preprocess=preprocess,
+            preparation=preparation,
+        )
+
     def files(self, split: Split) -> list[str]:
         """Return the file of each image of a split, relative to the data's folder; empty where they are not in files."""
         names = [] if self.content is None else list(map(shown, self.content.names_of(split.name)))
@@ -155,10 +187,12 @@ class Dataset:
 
     def fingerprint(self) -> dict[str, Any]:
         """Return what distinguishes data sets at a glance: classes, images per split, mean of the training pixels."""
+        prepared = {} if self.preparation is None else {"preparation": asdict(self.preparation)}
         return {
             "classes": list(self.classes),
             **{split.name: len(split) for split in (self.train, self.val, self.test)},
             "mean": [round(value, 6) for value in self.preprocess.mean],
+            **prepared,
         }
 
     def differing(self, other: Dataset) -> list[str]:

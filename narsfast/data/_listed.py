@@ -54,7 +54,9 @@ def load_listed(
     return Dataset(
         name=listing.name,
         classes=listing.classes,
-        **splits,
+        train=splits["train"],
+        val=splits["val"],
+        test=splits["test"],
         preprocess=preprocess,
         skipped=(*listing.skipped, *decoded.bad.values()),
         root=listing.root,

@@ -64,11 +64,19 @@ def save_dataset(dataset: Dataset, file: str | Path) -> None:
     described = {
         "name": dataset.name,
         "classes": list(dataset.classes),
-        "preprocess": asdict(dataset.preprocess),
+        "preprocess": _described(dataset.preprocess),
     }
     file.parent.mkdir(parents=True, exist_ok=True)
     with replacing(file) as temporary:
         save_file(tensors, temporary, {_KEY: json.dumps(described)})
+
+
+def _described(preprocess: Preprocess) -> dict[str, Any]:
+    """Return the fields as JSON types; without the usual interpolation, which earlier versions did not write."""
+    fields = asdict(preprocess)
+    if preprocess.interpolation == Preprocess.interpolation:
+        del fields["interpolation"]
+    return fields
 
 
 def _flat(split: Split, channels: int) -> NDArray[np.uint8]:

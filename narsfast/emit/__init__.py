@@ -1,10 +1,11 @@
 """Emission: one folder per found network, and loading from it."""
 
 from narsfast.common.callable_package import make_callable
+from narsfast.common.emitted import Preprocessing, check_hashes, read_json, read_preprocessing
 
 from ._emission import Emission, emit
 from ._facts import GIVEN, DataFacts, Measurements, Origin, describe_data
-from ._load import Preprocessing, check_hashes, load, read_json, read_preprocessing
+from ._load import load
 from ._notation import block_notation
 from ._onnx import OnnxCheck, compare_onnx, export_onnx
 from ._timm import model_name, timm_arguments

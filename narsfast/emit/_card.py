@@ -121,8 +121,8 @@ def _preprocessing(resolution: int, data: DataFacts) -> str:
     return (
         f"{'Gray' if data.in_chans == 1 else 'RGB'} image{_reading(data)}; "
         f"the centered square of {100 * data.crop:g} % of the shorter side, "
-        f"resized to {resolution} x {resolution} pixels (antialiased bilinear), which is nearly a resize of the "
-        f"shorter side to {data.resize(resolution)} and a center crop; values 0 to 1, minus mean "
+        f"resized to {resolution} x {resolution} pixels (antialiased {data.interpolation}), which is nearly a resize of "
+        f"the shorter side to {data.resize(resolution)} and a center crop; values 0 to 1, minus mean "
         f"({numbers(data.mean)}), divided by standard deviation ({numbers(data.std)})."
     )
 
@@ -197,6 +197,18 @@ narsfast found for it, by a search over recipes after FBNetV3
     return f"""found together with its training recipe by
 narsfast, by a joint search over architectures and recipes after FBNetV3
 (CVPR 2021), within the budget **{found.budget}**."""
+
+
+def _parent(found: Measurements) -> str:
+    if found.parent is None:
+        return ""
+    facts = found.parent
+    return f"""Its training began with weights of the pretrained network `{facts["name"]}`
+({as_text(str(facts["provenance"]))}; license: {as_text(str(facts["license"] or "not stated"))};
+SHA-256 `{facts["sha256"]}`), whose license and training data apply to it too. Images are
+normalized and resized as that network's were.
+
+"""
 
 
 def _architecture(definition: Definition | None, given: NetworkSpec | None) -> str:
@@ -296,7 +308,7 @@ def model_card(
 
 An image classifier for {len(data.classes)} classes, {_origin(found, given)}
 
-{_passed_over(found)}{_accuracies(found, data)}
+{_parent(found)}{_passed_over(found)}{_accuracies(found, data)}
 
 {_statistics(found.statistics)}
 

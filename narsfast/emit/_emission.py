@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 import narsfast
 from narsfast.arch import WEIGHTS_FILE, Network, NetworkSpec, Padding, reference_file, save_weights
+from narsfast.common.emitted import Preprocessing
 from narsfast.common.files import replacing_directory
 from narsfast.common.modules import siblings
 from narsfast.cost import STATISTICS
@@ -25,7 +26,7 @@ from ._card import model_card
 from ._class_card import class_json
 from ._contact_sheet import SHEET_FILE, contact_sheet
 from ._facts import DataFacts, Measurements
-from ._load import CODE_FOLDER, MODEL_FILE, Preprocessing
+from ._load import CODE_FOLDER, MODEL_FILE
 from ._notation import block_notation
 from ._onnx import OnnxCheck, export_and_check
 from ._timm import model_name, timm_arguments, timm_model
@@ -63,6 +64,8 @@ def _manifest(
     del measured["by_class"]
     if found.origin is None:
         del measured["origin"]
+    if found.parent is None:
+        del measured["parent"]
     if not found.passed_over:
         del measured["passed_over"]
     return _json(
@@ -74,7 +77,7 @@ def _manifest(
                 name: int(value) if name in STATISTICS else value for name, value in found.statistics.items()
             },
             **architecture,
-            "data": asdict(data),
+            "data": data.to_dict(),
             "onnx": onnx.to_dict(),
             "versions": {
                 "narsfast": narsfast.__version__,
@@ -137,6 +140,7 @@ def emit(
         mean=data.mean,
         std=data.std,
         padding=padding,
+        interpolation=data.interpolation,
         **asdict(data.reading),
     )
     with replacing_directory(target) as folder:

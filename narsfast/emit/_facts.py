@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from narsfast.common.images import Reading
+from narsfast.common.images import Interpolation, Reading
 from narsfast.data import Dataset, Preprocess
 from narsfast.runs import ClassResults
 
@@ -31,6 +31,7 @@ class DataFacts:
         images: Number of images of each split, ``{"train": n, "val": n, "test": n}``.
         chance: Percent of the validation split that its largest class holds, None where unknown.
         reading: How an image file becomes 8-bit pixels.
+        interpolation: How the square is resized, antialiased.
     """
 
     name: str
@@ -45,6 +46,14 @@ class DataFacts:
     images: Mapping[str, int] = field(default_factory=dict)
     chance: float | None = None
     reading: Reading = field(default_factory=Reading)
+    interpolation: Interpolation = Preprocess.interpolation
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON types; without the usual interpolation, which earlier versions did not write."""
+        values = asdict(self)
+        if self.interpolation == Preprocess.interpolation:
+            del values["interpolation"]
+        return values
 
     def resize(self, resolution: int) -> int:
         """Return the shorter side in pixels whose center `resolution` square is what the network sees."""
@@ -68,6 +77,7 @@ def describe_data(data: Dataset) -> DataFacts:
         images={split.name: len(split) for split in splits},
         chance=data.chance,
         reading=preprocess.reading,
+        interpolation=preprocess.interpolation,
     )
 
 
@@ -110,6 +120,7 @@ class Measurements:
             message of each.
         by_class: How it answers on the test split by class; None where that was not counted.
         origin: Where its weights but those of the classifier come from; None where it was trained from scratch.
+        parent: The pretrained network that it inherited weights from (`narsfast.arch.Parent.facts`); None is none.
     """
 
     budget: str
@@ -126,3 +137,4 @@ class Measurements:
     passed_over: tuple[Mapping[str, Any], ...] = ()
     by_class: ClassResults | None = None
     origin: Origin | None = None
+    parent: Mapping[str, Any] | None = None

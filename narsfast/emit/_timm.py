@@ -11,9 +11,6 @@ from narsfast.space import OptimizerInfo, Recipe, optimizer_info
 
 from ._facts import DataFacts
 
-INTERPOLATION = "bilinear"
-"""How images are resized, as the loader does it."""
-
 Argument = tuple[str, Any, str]
 """Name, value and comment (may be empty) of one argument; without a value (None) only the comment is written."""
 
@@ -238,8 +235,8 @@ def timm_arguments(
                 resolution / data.resize(resolution),
                 f"shorter side to {data.resize(resolution)}, then the center",
             ),
-            ("interpolation", INTERPOLATION, ""),
-            ("train_interpolation", INTERPOLATION, ""),
+            ("interpolation", data.interpolation, ""),
+            ("train_interpolation", data.interpolation, ""),
             ("mean", list(data.mean), ""),
             ("std", list(data.std), ""),
             ("batch_size", recipe.batch_size, "in all; divide by the number of processes"),

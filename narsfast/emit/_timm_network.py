@@ -22,10 +22,8 @@ from narsfast.arch import (
     head_of,
     read_definition,
 )
+from narsfast.common.emitted import check_hashes, read_preprocessing
 from narsfast.errors import UserError
-
-from ._load import check_hashes, read_preprocessing
-from ._timm import INTERPOLATION
 
 _STEM = "stem.0.weight"
 
@@ -99,7 +97,7 @@ def timm_config(folder: str | Path) -> dict[str, Any]:
         "num_classes": len(facts.classes),
         "input_size": (facts.in_chans, side, side),
         "crop_pct": side / facts.resize,
-        "interpolation": INTERPOLATION,
+        "interpolation": facts.interpolation,
         "mean": facts.mean,
         "std": facts.std,
         "classifier": "head.classifier",

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from narsfast.common import images
-
-from ._load import read_preprocessing
+from narsfast.common.emitted import read_preprocessing
 
 PREPROCESS_FILE = "preprocess.py"
 """Name of the copy of the reader of images in an emitted folder, which needs neither torch nor narsfast."""

@@ -41,6 +41,7 @@ def final_test(task: TrialTask, data: Dataset, *, examples: bool = True) -> Fina
         data: Its test split is read.
         examples: Whether some of the confused images are kept.
     """
+    data = data.prepared(task.preparation)
     network = task.build(data)
     load_weights(network, Path(str(task.output), WEIGHTS_FILE))
     network.to(training_device(task.settings.device))

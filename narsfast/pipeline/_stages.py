@@ -313,7 +313,7 @@ def _emit_family(search: Search, family: Family, trial: Trial, directory: Path) 
     best = next(found for found in family.candidates if found.id == trial.candidate)
     task = search.task(best.candidate, trial.epochs, trial.epochs, "final")
     recipe = Recipe.of(task.recipe)
-    data = search.data
+    data = search.data.prepared(task.preparation)
     tested = persistently(lambda: final_test(task, data), f"the test of candidate {trial.candidate}")
     store_class_results(search.store, trial.candidate, tested.by_class)
     found = Measurements(

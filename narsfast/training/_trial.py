@@ -14,6 +14,7 @@ from torch import nn
 
 from narsfast.arch import WEIGHTS_FILE, NetworkSpec, save_weights
 from narsfast.common.machine import machine_error, machine_errors
+from narsfast.common.preparation import Preparation
 from narsfast.common.trial import Outcome, Trial
 from narsfast.data import Dataset, FolderOptions, shared_data
 from narsfast.errors import MachineError, UserError
@@ -67,6 +68,7 @@ class TrialTask:
         known: File of the data's content as it was read before.
         distillation: The teacher; None is none.
         start: The network whose weights it starts from; None is fresh ones.
+        preparation: How images are normalized and resized; None is by the data.
     """
 
     candidate: str
@@ -85,6 +87,7 @@ class TrialTask:
     known: str | None = None
     distillation: Distillation | None = None
     start: StartingPoint | None = None
+    preparation: Preparation | None = None
 
     def build(self, data: Dataset) -> nn.Module:
         """Return the network for the classes and channels of the data, with fresh weights."""
@@ -131,7 +134,7 @@ def _run(task: TrialTask, group: ProcessGroup, report: Callable[[float], None] |
         task.folder_options,
         known=task.known,
         content=task.content,
-    )
+    ).prepared(task.preparation)
     recipe = Recipe.of(task.recipe)
     curve: tuple[float, ...] = ()
     outcome: Outcome

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torchvision.transforms import v2
 
+from narsfast.common.preparation import Preparation
 from narsfast.data import AUGMENTATIONS, Augmentation, Preprocess, Split, batches, load_data, steps_per_epoch
 from narsfast.data._augment import center_crops, training_crops
 from narsfast.data._dataset import CachedImages
@@ -195,3 +197,38 @@ def test_mirrored_images_are_mirrored():
     assert 4 < mirrored.sum() < 20
     for i in range(24):
         assert images[i].equal(plain[i].flip(2) if mirrored[i] else plain[i])
+
+
+def prepared(split, **fields):
+    preparation = Preparation((0.5,) * 3, (0.5,) * 3, **fields)
+    return dataclasses.replace(split, preprocess=split.preprocess.prepared(preparation))
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+def test_evaluation_is_that_of_torchvision(interpolation):
+    """Resized and cropped by torchvision, which rounds the sides of the crop: of squares there is nothing to round."""
+    split = prepared(color_split(6, 64, 64), interpolation=interpolation, crop=0.875)
+    found, _ = next(batches(split, 28, 6))
+    steps = [v2.Resize(32, v2.InterpolationMode(interpolation)), v2.CenterCrop(28)]
+    images = split.images.read(np.arange(6))
+    expected = [np.asarray(v2.Compose(steps)(image)) for image in images]
+    pixels = (found * 0.5 + 0.5).mul(255).permute(0, 2, 3, 1).numpy()
+    assert np.abs(pixels - np.stack(expected)).max() < 1.01
+
+
+def test_preparations_of_several_networks_share_the_images_and_mix_no_pixels():
+    split = color_split(6)
+    own, cubic, cropped = split, prepared(split, interpolation="bicubic"), prepared(split, crop=0.5)
+    first = [next(batches(s, 24, 6))[0] for s in (own, cubic, cropped)]
+    again = [next(batches(s, 24, 6))[0] for s in (cropped, cubic, own)][::-1]
+    assert all(a.equal(b) for a, b in zip(first, again, strict=True))
+    bilinear = next(batches(prepared(split, crop=0.875), 24, 6))[0]
+    assert not first[1].allclose(bilinear, atol=1e-2)
+    assert own.images is cubic.images
+
+
+def test_training_crops_are_resized_as_the_network_wants():
+    split = color_split()
+    linear, cubic = by_sample(prepared(split)), by_sample(prepared(split, interpolation="bicubic"))
+    differences = [(linear[i] - cubic[i]).abs().mean() for i in range(24)]
+    assert 0 < max(differences) < 0.2

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
+from narsfast.common.preparation import Preparation
 from narsfast.data import Augmentation, Dataset, Preprocess, Split, batches, load_data, save_dataset
 from narsfast.data._dataset import CachedImages
 from narsfast.errors import UserError
@@ -181,3 +182,12 @@ def test_dali_gives_stored_data_as_it_gives_the_original(make_folder, tmp_path):
         file = tmp_path / f"{number}.safetensors"
         save_dataset(dataset, file)
         assert_same_batches(load_data(file), dataset, open_loader("dali").batches, "crop", 64)
+
+
+def test_interpolation_is_kept_where_it_is_not_the_usual_one(tmp_path):
+    digits = load_data("digits")
+    cubic = digits.prepared(Preparation((0.5,), (0.25,), "bicubic", 0.9))
+    for name, data in (("usual", digits), ("cubic", cubic)):
+        save_dataset(data, tmp_path / f"{name}.safetensors")
+        assert load_data(tmp_path / f"{name}.safetensors").preprocess == data.preprocess
+    assert b"interpolation" not in (tmp_path / "usual.safetensors").read_bytes()[:4096]

@@ -7,6 +7,7 @@ import torch
 from safetensors import SafetensorError
 
 from narsfast.arch import NetworkSpec, create, load_weights
+from narsfast.common.preparation import Preparation
 from narsfast.data import save_dataset, shared_data
 from narsfast.errors import MachineError, UserError
 from narsfast.training import TrainerSettings, TrialTask, _trial, evaluate, remove_checkpoint, run_trial
@@ -194,3 +195,16 @@ def test_unusable_data_or_recipe_raises_user_error(task):
         run_trial(dataclasses.replace(task, data="nowhere"))
     with pytest.raises(UserError, match="dropuot"):
         run_trial(dataclasses.replace(task, recipe={"dropuot": 0.1}))
+
+
+def test_images_are_prepared_as_the_network_was_given_them(task, tmp_path):
+    """Training and evaluation see them so, a checkpoint of others is refused, and the shared data stays as it was."""
+    preparation = Preparation((0.4, 0.5, 0.6), (0.2, 0.2, 0.2), "bicubic", 0.875)
+    mean = shared_data("digits").preprocess.mean
+    own = dataclasses.replace(task, preparation=preparation, output=str(tmp_path))
+    prepared, plain = run_trial(own), run_trial(task)
+    assert (prepared.outcome, shared_data("digits").preprocess.mean) == ("ok", mean)
+    assert prepared.curve != plain.curve
+    other = dataclasses.replace(own, preparation=dataclasses.replace(preparation, interpolation="bilinear"))
+    with pytest.raises(UserError, match=r"other arguments \(data.preparation.interpolation"):
+        run_trial(other)

@@ -1,0 +1,175 @@
+"""Parents: pretrained networks whose weights candidates inherit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from narsfast.common.files import replacing
+from narsfast.common.preparation import Preparation
+from narsfast.errors import UserError
+
+from ._definition import Definition
+from ._model import create_model
+from ._stem import Stem, check_channels, gray_weights
+
+_KEY = "narsfast.parent"  # of the metadata of a stored parent
+
+
+@dataclass(frozen=True, eq=False)
+class Parent:
+    """A pretrained network.
+
+    Attributes:
+        name: Short; letters, digits and underscores.
+        reference: As the user named it, without the file of weights.
+        definition: Its architecture, as narsfast builds it with padding "published"; None: it is no definition, and
+            takes part whole.
+        source: From which `narsfast.arch.create_model` builds a network that is no definition; None for one that is.
+        weights: Tensors by the names of the network's `state_dict`, float32 on the CPU, of all layers.
+        classifier: Names of those tensors whose shapes depend on the number of classes.
+        stem: Its first layer; None where that is no convolution.
+        resolution: Side of the images that it was trained or is usually tested on, pixels.
+        preparation: How it was given its images.
+        in_chans: Channels of its images.
+        num_classes: Classes that it knows.
+        classes: Their names in the order of its outputs; empty where they are not known.
+        provenance: Where the bytes came from.
+        license: Of the weights, as stated there; None where it is not stated.
+        sha256: Of the file of weights.
+    """
+
+    name: str
+    reference: str
+    definition: Definition | None
+    source: str | None
+    weights: Mapping[str, Tensor]
+    classifier: tuple[str, ...]
+    stem: Stem | None
+    resolution: int
+    preparation: Preparation
+    in_chans: int
+    num_classes: int
+    provenance: str
+    sha256: str
+    license: str | None = None
+    classes: tuple[str, ...] = ()
+
+    def for_channels(self, in_chans: int) -> Parent:
+        """Return the parent for images of so many channels: itself, or for gray ones the same with a summed stem.
+
+        Raises:
+            UserError: It cannot take such images.
+        """
+        if in_chans == self.in_chans:
+            return self
+        check_channels(self.name, self.in_chans, in_chans)
+        if self.stem is None:
+            raise UserError(
+                f"parent {self.name} begins with no convolution, so that it cannot take images of {in_chans} channel(s);"
+                f" give it images of {self.in_chans}"
+            )
+        return replace(
+            self,
+            weights=gray_weights(self.weights, self.stem, self.preparation),
+            preparation=self.preparation.for_channels(in_chans),
+            in_chans=in_chans,
+        )
+
+    def network(
+        self,
+        num_classes: int | None = None,
+        in_chans: int | None = None,
+        *,
+        dropout: float | None = None,
+        drop_path: float | None = None,
+        ops: str = "fused",
+    ) -> nn.Module:
+        """Build the network with its weights, on the CPU in training mode.
+
+        Args:
+            num_classes: Outputs of a new classifier, drawn from torch's global generator; None keeps the parent's own.
+            in_chans: Channels of the images; None is the parent's own.
+            dropout: As for `create_model`, as are the following ones.
+            drop_path: As there.
+            ops: As there.
+
+        Raises:
+            UserError: As for `create_model`; or it cannot take images of these channels.
+        """
+        own = self if in_chans is None else self.for_channels(in_chans)
+        network = create_model(
+            self.definition if self.source is None else self.source,  # type: ignore[arg-type]
+            self.num_classes if num_classes is None else num_classes,
+            own.in_chans,
+            dropout,
+            drop_path,
+            ops=ops,
+        )
+        state = network.state_dict()
+        fresh = () if num_classes is None else self.classifier
+        network.load_state_dict(
+            {name: tensor for name, tensor in own.weights.items() if name not in fresh}
+            | {name: state[name] for name in fresh}
+        )
+        return network
+
+    def facts(self) -> dict[str, Any]:
+        """Return what is told of it on cards and in runs, in JSON types."""
+        return {
+            "name": self.name,
+            "reference": self.reference,
+            "resolution": self.resolution,
+            "in_chans": self.in_chans,
+            "num_classes": self.num_classes,
+            "provenance": self.provenance,
+            "license": self.license,
+            "sha256": self.sha256,
+        }
+
+    def save(self, file: str | Path) -> None:
+        """Write it to one safetensors file, from which `read_parent` makes the same; a reader finds all or nothing."""
+        described = {
+            **self.facts(),
+            "definition": None if self.definition is None else self.definition.to_dict(),
+            "source": self.source,
+            "classifier": self.classifier,
+            "stem": None if self.stem is None else asdict(self.stem),
+            "preparation": asdict(self.preparation),
+            "classes": self.classes,
+        }
+        file = Path(file)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        tensors = {name: tensor.contiguous() for name, tensor in self.weights.items()}
+        with replacing(file) as temporary:
+            save_file(tensors, temporary, {_KEY: json.dumps(described)})
+
+
+def read_parent(file: str | Path) -> Parent:
+    """Read what `Parent.save` wrote.
+
+    Raises:
+        UserError: It cannot be read, or it is no such file.
+    """
+    try:
+        with safe_open(file, framework="pt") as opened:
+            described = json.loads((opened.metadata() or {})[_KEY])
+            weights = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118, of safetensors
+        definition, stem, prepared = (described.pop(name) for name in ("definition", "stem", "preparation"))
+        fields: dict[str, Any] = {name: tuple(described.pop(name)) for name in ("classifier", "classes")}
+        fields["definition"] = None if definition is None else Definition.from_dict(definition)
+        fields["stem"] = None if stem is None else Stem(**stem)
+        fields["preparation"] = Preparation(
+            tuple(prepared["mean"]), tuple(prepared["std"]), prepared["interpolation"], prepared["crop"]
+        )
+        return Parent(weights=weights, **fields, **described)
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:100]
+        raise UserError(f"{str(file)!r} is not a stored parent ({reason}); store it again") from None
