@@ -17,6 +17,7 @@ from narsfast.common.preparation import Preparation
 from narsfast.errors import UserError
 
 from ._definition import Definition
+from ._inherit import Inheritance
 from ._model import create_model
 from ._stem import Stem, check_channels, gray_weights
 
@@ -120,6 +121,25 @@ class Parent:
             | {name: state[name] for name in fresh}
         )
         return network
+
+    def give(self, network: nn.Module) -> None:
+        """Give a network the weights that it inherits; its classifier stays.
+
+        Args:
+            network: A child of the parent, or the parent's own network, for images of as many channels or gray ones.
+
+        Raises:
+            UserError: It is no child of this parent, or its images have other channels.
+        """
+        own = network.state_dict()
+        name = "stem.0.weight" if self.stem is None else self.stem.weight
+        chans = self.in_chans if name not in own else own[name].shape[1]
+        parent = self.for_channels(chans)
+        weights = parent.weights
+        if self.definition is not None:
+            weights = Inheritance(self.definition, network.definition)(weights)  # type: ignore[arg-type]
+        kept = {name: own[name] for name in self.classifier}
+        network.load_state_dict({**weights, **kept})
 
     def facts(self) -> dict[str, Any]:
         """Return what is told of it on cards and in runs, in JSON types."""

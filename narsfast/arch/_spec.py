@@ -118,7 +118,7 @@ def specs_of(space: Space, candidates: Sequence[Candidate]) -> list[NetworkSpec]
         name, resolution = str(candidate.architecture[PARENT]), int(candidate.architecture[RESOLUTION])
         parent = next(parent for parent in space.parents if parent.name == name)
         if parent.definition is None:
-            specs.append(NetworkSpec(parent.reference, resolution))
+            specs.append(NetworkSpec(parent.source or parent.reference, resolution))
             continue
         family = families.setdefault(name, Family(Definition.from_dict(parent.definition)))
         values = {field.removeprefix(f"{name}."): value for field, value in candidate.architecture.items()}

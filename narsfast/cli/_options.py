@@ -21,7 +21,7 @@ from narsfast.errors import UserError
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory, as made by `narsfast run`.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
 
-_FLAGS = {"budgets": "--budget", "baselines": "--baseline", "pool_bounds": "--pool"}
+_FLAGS = {"budgets": "--budget", "baselines": "--baseline", "parents": "--parent", "pool_bounds": "--pool"}
 """Flags that are not the names of their options; one that is given again is in the singular."""
 
 

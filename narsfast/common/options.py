@@ -132,6 +132,16 @@ _OPTIONS = (
         unset="paper",
     ),
     RunOption(
+        "parents",
+        Sequence[str],
+        None,
+        _SPACE,
+        "Start from a pretrained network: candidates are its children, with its weights as far as they are kept. "
+        "efficientnet_lite0, timm:NAME, torchvision:NAME, a found network's folder, or REFERENCE=FILE with a file of "
+        "weights; `narsfast parents` lists what can be had.",
+        metavar="REF[=FILE]",
+    ),
+    RunOption(
         "model",
         str | None,
         None,

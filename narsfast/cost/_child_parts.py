@@ -95,7 +95,7 @@ def _parts(
     """Yield the parts of the children of a parent."""
     resolutions = [int(value) for value in space.values(RESOLUTION)]
     if parent.definition is None:
-        specs = [NetworkSpec(parent.reference, resolution) for resolution in resolutions]
+        specs = [NetworkSpec(parent.source or parent.reference, resolution) for resolution in resolutions]
         yield _Part((), np.array([whole(spec, in_chans, num_classes) for spec in specs], np.int64))
         return
     family = Family(Definition.from_dict(parent.definition))

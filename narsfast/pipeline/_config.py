@@ -22,6 +22,7 @@ from narsfast.errors import UserError, refusal
 from narsfast.space import Space, load_space, with_recipe_space
 from narsfast.training import TrainerSettings, resolve_device
 
+from ._parents import children_space, with_parents
 from ._recipe_search import chosen_model, recipe_space, refuse_bounds
 
 LARGEST = "largest"
@@ -30,6 +31,7 @@ LARGEST = "largest"
 _LISTS: Mapping[str, tuple[Any, str]] = {
     "budgets": ((str, Budget), "macs=50M"),
     "baselines": (str, "torchvision:mobilenet_v3_small"),
+    "parents": (str, "efficientnet_lite0"),
 }
 """Options that take several values: the types of one, and an example."""
 
@@ -129,7 +131,7 @@ def resolve_config(options: Mapping[str, Any], stored: Mapping[str, Any] | None 
     config = {**READ_BY_0_2, **upgrade_stored(stored)} if stored else {}
     config["data"], space = resolve_space(given, config)
     config["model"] = chosen_model(given, config)
-    for name in ("data", "model", "space", "recipe_space", "fix"):
+    for name in ("data", "model", "space", "parents", "recipe_space", "fix"):
         given.pop(name, None)
     config["space"] = space.to_dict()
     if config["model"]:
@@ -214,9 +216,15 @@ def resolve_space(given: Mapping[str, Any], stored: Mapping[str, Any] | None = N
     """
     stored = stored or {}
     data = DataSource.parse(given.get("data", stored.get("data", RUN_OPTIONS["data"].default)))
-    if "space" in given or "space" not in stored:
+    if given.get("parents"):
+        if given.get("space") is not None:
+            raise UserError(
+                "parents and space are both given; name the parents in the space's file, or leave one of them out"
+            )
+        space = children_space(given["parents"])
+    elif "space" in given or "space" not in stored:
         chosen = given.get("space", "tiny" if data.text == DIGITS else "mobile")
-        space = chosen if isinstance(chosen, Space) else load_space(chosen)
+        space = with_parents(chosen if isinstance(chosen, Space) else load_space(chosen))
     else:
         space = Space.from_dict(stored["space"])
     if "recipe_space" in given:

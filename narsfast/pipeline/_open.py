@@ -18,12 +18,14 @@ from narsfast.cost import LatencyTable
 from narsfast.data import as_dataset, save_dataset, shared_data
 from narsfast.errors import UserError
 from narsfast.runs import RunStore, forget_failed
-from narsfast.training import CHECKPOINT_FILE
+from narsfast.space import Space
+from narsfast.training import CHECKPOINT_FILE, Purpose, default_epochs
 
 from ._config import RunConfig, is_reference, resolve_config
 from ._data import largest_resolution, refuse_inside, run_data, same_place
 from ._environment import check_environment
 from ._own import Own
+from ._parents import store_parents
 from ._resume import Resume
 from ._search import Search
 
@@ -86,6 +88,7 @@ def open_search(
             _keep_data(run, config, own.data)
         if resume.retry_failed:
             _retry_failed(run)
+        store_parents(run, Space.from_dict(config.space))
         check_environment(run, config, accept=resume.accept_environment)
         if options and options.get("latency"):
             run.facts.latency = LatencyTable.read(options["latency"]).model_dump(mode="json")
@@ -102,7 +105,7 @@ def _resolved(
     if stored is not None and not options:
         return resolve_config(_moved_with_the_run(out, stored), stored)
     given = {**(options or {}), **_options_of(own, out)}
-    config = resolve_config(given, stored)
+    config = _with_epochs(resolve_config(given, stored), given, stored, own)
     if stored is None or _has_batches(out):
         return config
     anew = resolve_config(given)
@@ -114,6 +117,24 @@ def _resolved(
             out,
         )
     return anew
+
+
+def _with_epochs(
+    config: RunConfig, given: Mapping[str, Any], stored: Mapping[str, Any] | None, own: Own
+) -> RunConfig:
+    """Complete the lengths of trainings that start from a parent: they follow from the number of images."""
+    purposes: dict[str, Purpose] = {"epochs": "trial", "final_epochs": "final"}
+    wanted = [name for name in purposes if given.get(name) is None and name not in (stored or {})]
+    if not wanted or not Space.from_dict(config.space).parents:
+        return config
+    if own.data is None:
+        train = shared_data(
+            config.data, largest_resolution(config), config.mirror, config.folder_options
+        ).train
+    else:
+        train = as_dataset(own.data).train
+    update = {name: default_epochs(len(train), "parent", purposes[name]) for name in wanted}
+    return config.model_copy(update=update)
 
 
 def _moved_with_the_run(out: Path, stored: Mapping[str, Any]) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from narsfast.cost import Budget
 class RunOptions(TypedDict, total=False):
     """Keywords of `search` beside the named ones; None leaves an option as it is."""
 
+    parents: Sequence[str] | None
     model: str | None
     recipe_space: str | None
     fix: Mapping[str, Any] | None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 
-from narsfast.arch import NetworkSpec, specs_of
+from narsfast.arch import NetworkSpec, Parent, specs_of
 from narsfast.common.progress import Progress, silent
 from narsfast.common.seeds import derive_seed
 from narsfast.cost import LATENCY, STATISTICS, Budget, Counter, LatencyTable, named
@@ -12,12 +13,13 @@ from narsfast.data import Dataset
 from narsfast.errors import UserError
 from narsfast.runs import Executor, InProcess, Processes, RunStore
 from narsfast.search import ExtendedCounter, Pool, sample_pool
-from narsfast.space import Candidate, Genes, Space
-from narsfast.training import TaskData, TrainerSettings, TrialTask
+from narsfast.space import PARENT, Candidate, Genes, Space
+from narsfast.training import InheritedStart, TaskData, TrainerSettings, TrialTask
 
 from ._config import RunConfig
 from ._data import CONTENT_FILE, largest_resolution, run_data
 from ._own import Own
+from ._parents import parent_file, stored_parents
 from ._recipe_search import network_statistics
 
 
@@ -155,6 +157,7 @@ class Search:
     def task(self, candidate: Candidate, epochs: int, schedule_epochs: int, purpose: str) -> TrialTask:
         """Return the training of one candidate as a message to an executor."""
         network = self._network(candidate)
+        parent = self.parent_of(candidate)
         output = str(self.store.path / "weights" / candidate.id) if purpose == "final" else None
         return TrialTask(
             candidate=candidate.id,
@@ -165,8 +168,25 @@ class Search:
             seed=self.seed(purpose, candidate.id),
             settings=self.trainer,
             output=output,
+            start=None
+            if parent is None
+            else InheritedStart(str(parent_file(self.store.path.absolute(), parent.name))),
+            preparation=None if parent is None else parent.preparation,
             **self.task_data(),
         )
+
+    @cached_property
+    def parents(self) -> Mapping[str, Parent]:
+        """The pretrained networks whose children the candidates are, by name.
+
+        Raises:
+            UserError: The run's copy of one cannot be read.
+        """
+        return stored_parents(self.store.path, self.space)
+
+    def parent_of(self, candidate: Candidate) -> Parent | None:
+        """Return the pretrained network that a candidate is a child of; None where it starts from scratch."""
+        return self.parents[str(candidate.architecture[PARENT])] if self.space.parents else None
 
     def task_data(self) -> TaskData:
         """Return what a training is told of the data."""

@@ -312,7 +312,7 @@ def _emit_family(search: Search, family: Family, trial: Trial, directory: Path) 
     """Test the network of one budget and write its folder."""
     best = next(found for found in family.candidates if found.id == trial.candidate)
     task = search.task(best.candidate, trial.epochs, trial.epochs, "final")
-    recipe = Recipe.of(task.recipe)
+    recipe, parent = Recipe.of(task.recipe), search.parent_of(best.candidate)
     data = search.data.prepared(task.preparation)
     tested = persistently(lambda: final_test(task, data), f"the test of candidate {trial.candidate}")
     store_class_results(search.store, trial.candidate, tested.by_class)
@@ -329,6 +329,7 @@ def _emit_family(search: Search, family: Family, trial: Trial, directory: Path) 
         seconds=trial.seconds,
         optim_backend=effective_backend(recipe.optimizer, search.trainer.optim_backend),
         distillation=describe_teacher(search, trial.candidate),
+        parent=None if parent is None else parent.facts(),
         passed_over=tuple(asdict(passed) for passed in passed_over(search.store, family, trial.candidate)),
     )
     persistently(

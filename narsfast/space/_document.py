@@ -53,6 +53,7 @@ class ParentDocument(BaseModel):
         reference: As `narsfast.load_pretrained` takes it.
         name: How fields and reports name it; that of the reference if left out.
         definition: Its definition as plain data; None before it was loaded, and of a network that takes part whole.
+        source: What builds a network that takes part whole, as `narsfast.arch.create_model` takes it; None of others.
         sha256: Of the file of its weights; None before it was loaded.
     """
 
@@ -61,6 +62,7 @@ class ParentDocument(BaseModel):
     reference: str = Field(min_length=1)
     name: str = ""
     definition: dict[str, Any] | None = None
+    source: str | None = None
     sha256: str | None = None
 
     @model_validator(mode="before")

@@ -18,7 +18,7 @@ from ._process_group import ProcessGroup, process_group
 from ._rmsprop import RMSpropTF
 from ._schedule import learning_rate
 from ._settings import TrainerSettings
-from ._start import StartingPoint
+from ._start import InheritedStart, StartingPoint
 from ._train import Training, train, train_network
 from ._trial import TaskData, TrialTask, remove_checkpoint, run_trial
 from ._weights import FlatWeights, MovingAverage, ema_decay
@@ -30,6 +30,7 @@ __all__ = [
     "Distillation",
     "Evaluation",
     "FlatWeights",
+    "InheritedStart",
     "MovingAverage",
     "OptimBackend",
     "Precision",

@@ -1,14 +1,15 @@
-"""A training that starts from a trained network of other classes: fine-tuning."""
+"""A training that starts from trained weights: those of the same network, or of a parent that it is a child of."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from torch import nn
 
-from narsfast.arch import CLASSIFIER, load_weights
+from narsfast.arch import CLASSIFIER, Parent, load_weights, read_parent
 from narsfast.errors import UserError
 
 
@@ -44,3 +45,27 @@ class StartingPoint:
             raise UserError(
                 f"weights {self.weights!r} cannot be read ({error.strerror}); put the file back"
             ) from None
+
+
+@dataclass(frozen=True)
+class InheritedStart(StartingPoint):
+    """The parent whose weights a child inherits, all but those of the classifier.
+
+    Attributes:
+        weights: File that `narsfast.arch.Parent.save` wrote.
+    """
+
+    def load(self, network: nn.Module) -> None:
+        """Give the network the weights that it inherits; its own classifier stays.
+
+        Raises:
+            UserError: The file cannot be read, or the network is no child of the parent.
+        """
+        status = Path(self.weights).stat() if Path(self.weights).exists() else None
+        _parent(self.weights, None if status is None else status.st_mtime_ns).give(network)
+
+
+@lru_cache(maxsize=4)
+def _parent(file: str, changed: int | None) -> Parent:
+    """Read a parent, once for all trials of a process as long as its file stays."""
+    return read_parent(file)

@@ -1,0 +1,127 @@
+"""Runs whose candidates are children of pretrained networks: their space, and the copies of their parents in the run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from narsfast.arch import Family, Parent, load_parents, read_parent
+from narsfast.cost import count_definitions
+from narsfast.errors import UserError
+from narsfast.runs import RunStore
+from narsfast.space import PARENT, RESOLUTION, Space
+
+FINETUNE = "finetune"
+"""The recipe space of children."""
+SHARES = (8, 4, 2)
+"""Budgets of a space around parents: the first parent's multiply-adds, divided by these (this project's choice)."""
+_FOLDER = "parents"  # in a run
+
+
+def children_space(given: Sequence[str]) -> Space:
+    """Return the space of the children of pretrained networks, with recipes of fine-tuning.
+
+    Args:
+        given: The parents, each as `narsfast.arch.parse_parent` reads it.
+
+    Raises:
+        UserError: One cannot be loaded, or two have one name.
+    """
+    return space_around(load_parents(given), given)
+
+
+def space_around(parents: Sequence[Parent], references: Sequence[str]) -> Space:
+    """Return the space around loaded parents; `references` are what loads them again."""
+    names = [parent.name for parent in parents]
+    architecture: dict[str, Any] = {PARENT: {"choices": names} if len(names) > 1 else names[0]}
+    shapes: dict[str, Any] = {}
+    resolutions: set[int] = set()
+    for parent in parents:
+        if parent.definition is None:
+            resolutions.add(parent.resolution)
+            continue
+        fields = dict(Family(parent.definition).fields)
+        resolutions.update(_values(fields.pop(RESOLUTION)))
+        shapes |= {f"{parent.name}.{name}": spec for name, spec in fields.items()}
+    architecture[RESOLUTION] = {"choices": sorted(resolutions)} if len(resolutions) > 1 else resolutions.pop()
+    return Space.from_dict(
+        {
+            "name": f"children of {' and '.join(names)}",
+            "parents": [_described(parent, text) for parent, text in zip(parents, references, strict=True)],
+            "architecture": architecture | shapes,
+            "recipe": FINETUNE,
+            "budgets": _budgets(parents),
+        }
+    )
+
+
+def with_parents(space: Space) -> Space:
+    """Return a space with its parents loaded: what a file says of them is their references.
+
+    Raises:
+        UserError: A parent cannot be loaded, or is another network than the space was made for.
+    """
+    if all(parent.sha256 is not None for parent in space.parents):
+        return space
+    loaded = load_parents([parent.reference for parent in space.parents])
+    data = space.to_dict()
+    data["parents"] = [
+        _described(parent, known.reference) | {"name": known.name}
+        for parent, known in zip(loaded, space.parents, strict=True)
+    ]
+    return Space.from_dict(data)
+
+
+def store_parents(store: RunStore, space: Space) -> None:
+    """Write the parents of a space into a run, which goes on without where they came from.
+
+    Raises:
+        UserError: One is not what the run was created with.
+    """
+    missing = [parent for parent in space.parents if not parent_file(store.path, parent.name).exists()]
+    for known, parent in zip(missing, load_parents([parent.reference for parent in missing]), strict=True):
+        if parent.sha256 != known.sha256:
+            raise UserError(
+                f"parent {known.reference} has other weights than the run was created with (SHA-256 "
+                f"{parent.sha256[:12]}, not {str(known.sha256)[:12]}); put them back, or start another run"
+            )
+        parent.save(parent_file(store.path, known.name))
+
+
+def parent_file(run: Path, name: str) -> Path:
+    """Return where a run keeps a parent."""
+    return run / _FOLDER / f"{name}.safetensors"
+
+
+def stored_parents(run: Path, space: Space) -> Mapping[str, Parent]:
+    """Read the parents of a run, by name."""
+    return {parent.name: read_parent(parent_file(run, parent.name)) for parent in space.parents}
+
+
+def _described(parent: Parent, reference: str) -> dict[str, Any]:
+    return {
+        "name": parent.name,
+        "reference": reference,
+        "definition": None if parent.definition is None else parent.definition.to_dict(),
+        "source": parent.source,
+        "sha256": parent.sha256,
+    }
+
+
+def _values(spec: Any) -> list[int]:
+    if isinstance(spec, int):
+        return [spec]
+    if "choices" in spec:
+        return list(spec["choices"])
+    first, last, step = spec["range"]
+    return list(range(first, last + 1, step))
+
+
+def _budgets(parents: Sequence[Parent]) -> list[dict[str, int]]:
+    """Return budgets below the cost of the first parent that is a definition; none where there is none."""
+    definition = next((parent.definition for parent in parents if parent.definition is not None), None)
+    if definition is None:
+        return []
+    macs = int(count_definitions([definition])[0, 0])
+    return [{"macs": macs // share} for share in SHARES]
