@@ -175,6 +175,22 @@ class Family:
             fields["head.width"] = _choices(_distinct([self.head.channels], WIDTHS))
         return fields
 
+    @cached_property
+    def own(self) -> dict[str, Value]:
+        """The values of the parent itself, for all fields but the resolution."""
+        values: dict[str, Value] = {}
+        for name in self.fields:
+            stage, _, what = name.partition(".")
+            places = self.stages[int(stage.removeprefix("stage")) - 1] if stage.startswith("stage") else []
+            if what == "depth":
+                values[name] = len(places)
+            elif what == "kernel":
+                found = {place.row.kernel for place in places if place.has_kernel}
+                values[name] = found.pop() if 0 not in _kernels(places) else 0
+            elif what:
+                values[name] = WHOLE
+        return values
+
     def child(self, values: Mapping[str, Value]) -> Definition:
         """Return the definition of a child.
 

@@ -6,11 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from narsfast.arch import Family, Parent, load_parents, read_parent
-from narsfast.cost import count_definitions
+import numpy as np
+
+from narsfast.arch import Definition, Family, Parent, load_parents, read_parent
+from narsfast.cost import Budget, count_definitions
 from narsfast.errors import UserError
+from narsfast.predictor import Statistics
 from narsfast.runs import RunStore
-from narsfast.space import PARENT, RESOLUTION, Space
+from narsfast.space import PARENT, RESOLUTION, Candidate, Genes, Space, Value, default_recipe
 
 FINETUNE = "finetune"
 """The recipe space of children."""
@@ -71,6 +74,54 @@ def with_parents(space: Space) -> Space:
         for parent, known in zip(loaded, space.parents, strict=True)
     ]
     return Space.from_dict(data)
+
+
+def anchors(counter: Statistics, bounds: Budget | None) -> Genes:
+    """Return the parents as they are, with the default recipe of fine-tuning: the candidates that are trained first.
+
+    Each is taken at the largest resolution of the space at which it is inside the bounds, or at the smallest.
+
+    Args:
+        counter: Counter of a space of children.
+        bounds: Of the pool.
+    """
+    space = counter.space
+    chosen = []
+    for name in space.values(PARENT):
+        forms = space.encode(
+            [_as_it_is(space, str(name), int(resolution)) for resolution in sorted(space.values(RESOLUTION))]
+        )
+        place = len(forms) - 1
+        if bounds is not None:
+            inside = np.flatnonzero(bounds.within(counter(forms), counter.names))
+            place = int(inside[-1]) if len(inside) else 0
+        chosen.append(forms[place])
+    return np.unique(np.stack(chosen), axis=0)
+
+
+def _as_it_is(space: Space, parent: str, resolution: int) -> Candidate:
+    """Return a parent with all its blocks and channels, or as nearly as the space has it."""
+    wanted: dict[str, Value] = {PARENT: parent, RESOLUTION: resolution} | default_recipe(
+        FINETUNE
+    ).model_dump()
+    described = next(known for known in space.parents if known.name == parent)
+    if described.definition is not None:
+        own = Family(Definition.from_dict(described.definition)).own
+        wanted |= {f"{parent}.{name}": value for name, value in own.items()}
+    genes = np.zeros((1, len(space.fields)), np.int16)
+    for column, field in enumerate(space.fields):
+        genes[0, column] = _nearest(field.values, wanted.get(field.fills[0]))
+    return space.decode(space.canonical(genes))[0]
+
+
+def _nearest(values: Sequence[Value], wanted: Any) -> int:
+    """Return the place of a value: itself, the largest if it is larger than all, else the middle one."""
+    if wanted in values:
+        return values.index(wanted)
+    numbers = [value for value in values if isinstance(value, int | float)]
+    if isinstance(wanted, int | float) and len(numbers) == len(values):
+        return min(range(len(values)), key=lambda place: abs(float(numbers[place]) - float(wanted)))
+    return (len(values) - 1) // 2
 
 
 def store_parents(store: RunStore, space: Space) -> None:

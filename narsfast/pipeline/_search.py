@@ -19,7 +19,7 @@ from narsfast.training import InheritedStart, TaskData, TrainerSettings, TrialTa
 from ._config import RunConfig
 from ._data import CONTENT_FILE, largest_resolution, run_data
 from ._own import Own
-from ._parents import parent_file, stored_parents
+from ._parents import anchors, parent_file, stored_parents
 from ._recipe_search import network_statistics
 
 
@@ -133,6 +133,8 @@ class Search:
         bounds = self.budget(self.config.pool_bounds) if self.config.pool_bounds else None
         self.progress("sample the pool", 0, 1)
         pool = sample_pool(self.counter, bounds, self.config.pool_size, self.seed("pool"))
+        if self.space.parents:
+            pool = pool.anchored(self.counter, anchors(self.counter, bounds))
         self.progress("sample the pool", 1, 1)
         return pool
 

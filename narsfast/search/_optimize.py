@@ -68,13 +68,14 @@ Evaluate = Callable[[PickedBatch], Iterable[Trial]]
 
 
 def first_batch(pool: Pool, m: int, seed: int) -> NDArray[np.int64]:
-    """Pick m random candidates of the pool and return their rows (m,).
+    """Pick the anchors of the pool and random candidates, m together, and return their rows (m,).
 
     Raises:
         UserError: The pool has fewer than m candidates.
     """
     _check_size(m, len(pool))
-    return np.random.default_rng(derive_seed(seed, "first batch")).permutation(len(pool))[:m]
+    order = np.random.default_rng(derive_seed(seed, "first batch")).permutation(len(pool))
+    return np.concatenate([np.arange(pool.anchors), order[order >= pool.anchors]])[:m]
 
 
 def next_batch(

@@ -29,10 +29,28 @@ class Pool:
     Attributes:
         genes: (n, F) int16, canonical, no two equal.
         statistics: (n, S), the columns of the counter.
+        anchors: How many of the first candidates are in the first batch whatever the seed.
     """
 
     genes: Genes
     statistics: NDArray[Any]
+    anchors: int = 0
+
+    def anchored(self, counter: Statistics, genes: Genes) -> Pool:
+        """Return the pool with these candidates (k, F) in front, as its anchors; they take the place of the last ones.
+
+        Args:
+            counter: Of the pool.
+            genes: Canonical, no two equal; they need not be inside the bounds of the pool.
+        """
+        space = counter.space
+        others = ~np.isin(space.keys(self.genes), space.keys(genes))
+        kept = np.flatnonzero(others)[: max(0, len(self) - len(genes))]
+        return Pool(
+            np.concatenate([genes, self.genes[kept]]),
+            np.concatenate([counter(genes).astype(self.statistics.dtype), self.statistics[kept]]),
+            len(genes),
+        )
 
     def __len__(self) -> int:
         return len(self.genes)

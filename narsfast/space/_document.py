@@ -98,8 +98,8 @@ _RESERVED = ("parent", "resolution", "stages", "stem", "head")
 def parent_name(reference: str) -> str:
     """Return the name of a reference: ``mobilenetv3_small_050`` of ``timm:mobilenetv3_small_050=weights.pth``."""
     source = reference.partition("=")[0].rstrip("/")
-    name = re.split(r"[:/\\]", source)[-1]
-    return re.sub(r"[^A-Za-z0-9_-]", "_", re.sub(r"\.(safetensors|pth|pt|py)$", "", name))
+    name = re.sub(r"\.(safetensors|pth|pt|py|json)$", "", re.split(r"[:/\\]", source)[-1])
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_").lower()
 
 
 class SpaceDocument(BaseModel):

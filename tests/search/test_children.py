@@ -61,4 +61,5 @@ def test_pools_keep_their_bounds(counter):
     pool = sample_pool(counter, budget, 200, 0)
     macs = pool.statistics[:, counter.names.index("macs")]
     assert len(pool.genes) == 200
-    assert (macs >= low).all() and (macs <= high).all()
+    assert (macs >= low).all()
+    assert (macs <= high).all()
