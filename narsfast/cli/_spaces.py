@@ -37,7 +37,7 @@ def zoo(as_json: Json = False) -> None:
         print_table("Published networks", rows)
 
 
-@takes("recipe_space", "fix")
+@takes("parents", "recipe_space", "fix")
 def space(
     name: Annotated[
         str | None,
@@ -48,9 +48,15 @@ def space(
     as_json: Json = False,
     **options: Any,
 ) -> None:
-    """Check a space and show its fields and its exact size, or list the built-in spaces."""
+    """Check a space and show its fields and its exact size, or list the built-in spaces.
+
+    With --parent, print the space around pretrained networks as a file, which `narsfast run --space` takes once edited.
+    """
     from narsfast.space import load_space, with_recipe_space
 
+    if "parents" in options:
+        _print_children(name, as_json, options)
+        return
     if name is None:
         if options:
             raise UserError(
@@ -70,6 +76,23 @@ def space(
         for field in loaded.fields
     ]
     print_table(f"{loaded.name}: {loaded.size()} candidates", rows)
+
+
+def _print_children(name: str | None, as_json: bool, options: dict[str, Any]) -> None:
+    """Print the space around pretrained networks."""
+    from narsfast.pipeline import children_space
+    from narsfast.space import space_file, with_recipe_space
+
+    if name is not None:
+        raise UserError(f"parents and the space {name} are both given; leave one of them out")
+    children = children_space(options["parents"])
+    if "recipe_space" in options:
+        children = with_recipe_space(children, options["recipe_space"])
+    children = children.fix(options.get("fix", {}))
+    if as_json:
+        typer.echo(json.dumps({"name": children.name, "size": children.size(), "space": children.to_dict()}))
+    else:
+        typer.echo(space_file(children), nl=False)
 
 
 def _list_spaces(as_json: bool) -> None:

@@ -8,6 +8,7 @@ from ._ask_tell import AskedCandidate
 from ._config import RunConfig, resolve_config
 from ._open import open_search
 from ._own import Own
+from ._parents import children_space
 from ._reference_networks import STANDARD_RECIPE
 from ._resume import Resume
 from ._run import FoundNetwork, Run, TrialRow
@@ -25,6 +26,7 @@ __all__ = [
     "RunConfig",
     "Search",
     "TrialRow",
+    "children_space",
     "emit",
     "evolve",
     "fine_tune",

@@ -7,7 +7,7 @@ from ._document import ParentDocument
 from ._features import width as feature_width
 from ._field import Condition, Field, Kind, Part
 from ._fields import Categorical, Fixed, IntRange
-from ._load import builtin_spaces, load_space, read_recipe, with_recipe_space
+from ._load import builtin_spaces, load_space, read_recipe, space_file, with_recipe_space
 from ._mbconv import HEADER_NAMES, STAGE_NAMES, architecture_names
 from ._optimizers import OptimizerInfo, TimmOptimizer, add_optimizer, optimizer_info, optimizers
 from ._quantity import parse_quantity
@@ -62,5 +62,6 @@ __all__ = [
     "read_recipe",
     "recipe_spaces",
     "round_width",
+    "space_file",
     "with_recipe_space",
 ]

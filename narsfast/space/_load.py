@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -11,6 +12,7 @@ from narsfast.common.files import expanded
 from narsfast.errors import UserError
 
 from ._document import parse_document
+from ._field import PARTS
 from ._recipe import RENAMED, Recipe
 from ._recipe_spaces import widened
 from ._space import Space
@@ -39,6 +41,21 @@ def load_space(name_or_path: str | Path, overrides: Mapping[str, Any] | None = N
     document = parse_document(read_yaml(text, source), source)
     space = Space.from_document(document, source, strict=True)
     return space.override(overrides) if overrides else space
+
+
+def space_file(space: Space) -> str:
+    """Return a space as the text of a YAML file; its parents are named, and loaded again where the file is read."""
+    lines = []
+    for key, value in space.to_dict().items():
+        if key == "parents":
+            lines.append("parents:")
+            lines += [f"  - {json.dumps({'name': p.name, 'reference': p.reference})}" for p in space.parents]
+        elif key in PARTS:
+            lines.append(f"{key}:")
+            lines += [f"  {name}: {json.dumps(spec)}" for name, spec in value.items()]
+        elif key != "stages" or value:
+            lines.append(f"{key}: {json.dumps(value)}")
+    return "\n".join(lines) + "\n"
 
 
 def with_recipe_space(space: Space, name: str) -> Space:

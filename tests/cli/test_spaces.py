@@ -2,6 +2,7 @@
 
 import json
 
+from narsfast.arch import Definition, create_model, save_weights
 from narsfast.space import load_space
 
 
@@ -49,3 +50,26 @@ def test_fields_are_fixed_in_a_named_space_only(run_narsfast):
     code, _, err = run_narsfast("space", "--fix", "ema=true")
     assert code == 1
     assert err == "narsfast: --fix is given without a space; name one, as in narsfast space tiny\n"
+
+
+def test_the_space_around_a_parent_is_a_file_that_can_be_edited(run_narsfast, tmp_path):
+    definition = {
+        "name": "small",
+        "resolution": 32,
+        "stem_channels": 16,
+        "stages": [[[3, 1, 16, 1, 1, False]], [[3, 3, 24, 2, 3, True]]],
+        "head_expansion": 2,
+        "head_features": None,
+    }
+    (tmp_path / "small.json").write_text(json.dumps(definition))
+    save_weights(create_model(Definition.from_dict(definition), 2), tmp_path / "small.safetensors")
+    reference = f"{tmp_path / 'small.json'}={tmp_path / 'small.safetensors'}"
+    code, text, _ = run_narsfast("space", "--parent", reference, "--fix", "resolution=32")
+    assert code == 0
+    file = tmp_path / "edited.yaml"
+    file.write_text(text.replace("small.stage2.depth:", "small.stage2.depth: 2 #"))
+    code, table, _ = run_narsfast("space", file)
+    assert code == 0
+    assert "small.stage2.hidden" in table
+    code, _, message = run_narsfast("space", "tiny", "--parent", reference)
+    assert (code, "parents and the space tiny are both given" in message) == (1, True)

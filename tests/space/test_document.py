@@ -108,7 +108,11 @@ def test_wrong_spec_is_refused_with_field_value_and_remedy(spec, where, remedy):
         ({"name": "s", "architecture": {"stages": {}}}, "architecture.stages is {}", "a list of stages"),
         ({"name": "s", "architecture": {"stages": []}}, "architecture.stages is []", "a list of stages"),
         ({"name": "s", "stages": "two"}, "stages is 'two'", "the number of stages"),
-        ({"name": "s", "epochs": 3}, "epochs is 3", "the keys are name, stages, architecture, recipe, pool"),
+        (
+            {"name": "s", "epochs": 3},
+            "epochs is 3",
+            "the keys are name, stages, parents, architecture, recipe, pool",
+        ),
         ({"name": "s", "pool": 5}, "pool is 5", "{macs: [0.5M, 10M]}"),
         ({"name": "s", "pool": {"macs": "5X"}}, "pool.macs is '5X'", "2M, 0.5G or 512KB"),
         ({"name": "s", "pool": {"macs": [5, 1]}}, "pool.macs is [5, 1]", "lo must not be above hi"),
