@@ -18,6 +18,7 @@ from ._rows import (
     definition_of,
     lower_definitions,
     lower_genes,
+    network_settings,
     require_stages,
 )
 from ._spec import NetworkSpec
@@ -61,6 +62,7 @@ __all__ = [
     "load_weights",
     "lower_definitions",
     "lower_genes",
+    "network_settings",
     "plain_ops",
     "read_definition",
     "reference_file",
