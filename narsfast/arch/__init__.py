@@ -22,7 +22,7 @@ from ._rows import (
     require_stages,
 )
 from ._spec import NetworkSpec
-from ._weights import CLASSIFIER, WEIGHTS_FILE, load_weights, save_weights
+from ._weights import CLASSIFIER, WEIGHTS_FILE, LostWeightsError, load_weights, save_weights
 from ._zoo import zoo, zoo_definition
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "Gate",
     "HeadPlan",
     "InvertedResidual",
+    "LostWeightsError",
     "Naming",
     "Network",
     "NetworkSpec",
