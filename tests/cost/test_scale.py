@@ -115,4 +115,3 @@ def test_networks_with_named_settings_are_scaled_alike(name, factor):
         assert new._replace(channels=old.channels, hidden=old.hidden, repeats=old.repeats) == old
         if old.hidden is not None:
             assert new.hidden / new.channels == pytest.approx(old.hidden / old.channels, rel=0.25)
-    assert (found.rows != definition.rows) == (factor > 1)
