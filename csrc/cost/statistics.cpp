@@ -8,9 +8,10 @@ void count_row(const int32_t* row, Map& map, Totals& totals) {
   if (repeats <= 0) return;
   const int64_t half = row[kKernel] / 2;
   const int64_t padding = row[kPadding] < 0 ? half : row[kPadding];
-  Block block{row[kKind],      row[kStartKernel], row[kKernel],
-              row[kExpansion], row[kHidden],      row[kChannels],
-              row[kStride],    padding,           row[kSe] != 0 ? row[kSeWidth] : 0, row[kNoShortcut] == 0};
+  Block block{row[kKind],           row[kStartKernel], row[kKernel],
+              row[kExpansion],      row[kHidden],      row[kChannels],
+              row[kStride],         padding,           row[kSe] != 0 ? row[kSeWidth] : 0,
+              row[kNoShortcut] == 0};
   totals.add(count_block(block, map), 1);
   if (repeats > 1 && totals.fits) {  // the blocks after the first are identical
     block.stride = 1;
@@ -82,8 +83,8 @@ Totals count_block(const Block& block, Map& map) {
   const int64_t start_stride = block.kernel == 0 ? block.stride : 1;
   int64_t out_side = (map.side - 1) / start_stride + 1;
   if (block.kernel > 0) out_side = (map.side + 2 * block.padding - block.kernel) / block.stride + 1;
-  const bool shortcut =
-      block.adds && block.kind != kPlainConv && block.stride == 1 && in == block.channels && out_side == map.side;
+  const bool shortcut = block.adds && block.kind != kPlainConv && block.stride == 1 && in == block.channels &&
+                        out_side == map.side;
   Convolutions convolutions{totals, shortcut ? in * map.side * map.side : 0};
 
   int64_t side = map.side;

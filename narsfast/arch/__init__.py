@@ -25,6 +25,7 @@ from ._rows import (
     lower_genes,
     lower_header,
     lower_row,
+    network_settings,
     require_stages,
 )
 from ._spec import NetworkSpec, specs_of
@@ -83,6 +84,7 @@ __all__ = [
     "lower_genes",
     "lower_header",
     "lower_row",
+    "network_settings",
     "parse_parent",
     "plain_ops",
     "read_definition",
