@@ -31,6 +31,7 @@ COMMANDS = {
     "scale": ["--macs", "--out", "--json"],
     "space": ["--recipe-space", "--fix", "--json"],
     "zoo": ["--json"],
+    "parents": ["--json"],
     "doctor": ["--json"],
     "latency measure": ["--out", "--data", "--space", "--batch-size", "--json"],
 }
