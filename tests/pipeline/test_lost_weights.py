@@ -12,7 +12,7 @@ from narsfast.pipeline import _trials
 from narsfast.pipeline._reference_networks import baseline_folder
 from narsfast.runs import RunStore
 
-pytestmark = pytest.mark.usefixtures("short_pretraining")
+pytestmark = pytest.mark.usefixtures("always_few_steps")
 
 
 @pytest.fixture(scope="module")
