@@ -61,6 +61,7 @@ def backup(run: RunPath, file: Annotated[Path, typer.Argument(help="The copy to 
     from narsfast.runs import RunStore
 
     with RunStore.read(run) as opened:
+        check_writable(file, "file")
         try:
             opened.copy_to(file)
         except (OSError, sqlite3.Error) as error:

@@ -8,8 +8,12 @@ from pathlib import Path
 from narsfast.errors import UserError
 
 
-def check_writable(out: Path) -> None:
+def check_writable(out: Path, field: str = "out") -> None:
     """Make the folder of a file that is written later, and try whether it takes one.
+
+    Args:
+        out: The file.
+        field: Its name in messages.
 
     Raises:
         UserError: It does not, or the file is a folder.
@@ -22,4 +26,4 @@ def check_writable(out: Path) -> None:
             with tempfile.TemporaryFile(dir=out.parent):
                 pass
     except OSError as error:
-        raise UserError(f"out: {out} cannot be written ({error.strerror}); name another file") from None
+        raise UserError(f"{field}: {out} cannot be written ({error.strerror}); name another file") from None
