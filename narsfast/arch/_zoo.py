@@ -37,7 +37,6 @@ def zoo_definition(name: str) -> Definition:
     Raises:
         UserError: There is no such name; the message lists the known ones.
     """
-<<<<<<< HEAD
     known = {found.upper(): found for found in _load()}
     wanted = name.strip().upper()
     for key in (wanted, _PREFIX + wanted):
@@ -46,18 +45,8 @@ def zoo_definition(name: str) -> Definition:
     near = difflib.get_close_matches(_PREFIX + wanted.removeprefix(_PREFIX), known, n=1, cutoff=0.8)
     near = near or difflib.get_close_matches(wanted, known, n=1, cutoff=0.8)
     hint = f"; did you mean {known[near[0]]}?" if near else ""
-    hint = hint or _torchvision_hint(name)
+    hint = hint or _other_reference(name)
     raise UserError(f"architecture {name!r} is unknown; the zoo has {', '.join(_load())}{hint}")
-=======
-    known = _load()
-    short = name.strip().upper().removeprefix(_PREFIX.upper())
-    if _PREFIX + short not in known:
-        near = difflib.get_close_matches(_PREFIX + short, known, n=1, cutoff=0.8)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        hint = hint or _other_reference(name)
-        raise UserError(f"architecture {name!r} is unknown; the zoo has {', '.join(known)}{hint}")
-    return known[_PREFIX + short]
->>>>>>> finetune
 
 
 def _other_reference(name: str) -> str:

@@ -101,9 +101,7 @@ def anchors(counter: Statistics, bounds: Budget | None) -> Genes:
 
 def _as_it_is(space: Space, parent: str, resolution: int) -> Candidate:
     """Return a parent with all its blocks and channels, or as nearly as the space has it."""
-    wanted: dict[str, Value] = {PARENT: parent, RESOLUTION: resolution} | default_recipe(
-        FINETUNE
-    ).model_dump()
+    wanted: dict[str, Any] = {PARENT: parent, RESOLUTION: resolution, **default_recipe(FINETUNE).model_dump()}
     described = next(known for known in space.parents if known.name == parent)
     if described.definition is not None:
         own = Family(Definition.from_dict(described.definition)).own
