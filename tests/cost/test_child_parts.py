@@ -25,7 +25,7 @@ def children(names, whole=None, **changed):
         fields = dict(Family(definition).fields)
         architecture["resolution"] = fields.pop("resolution")
         architecture |= {f"{name}.{field}": spec for field, spec in fields.items()}
-        parents.append({"reference": name, "definition": definition.to_dict()})
+        parents.append({"reference": name, "name": name, "definition": definition.to_dict()})
     for name, reference in whole.items():
         parents.append({"reference": reference, "name": name})
     architecture |= {"resolution": {"choices": [32, 64]}} | changed

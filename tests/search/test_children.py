@@ -22,7 +22,7 @@ def counter():
         fields = dict(Family(definition).fields)
         architecture["resolution"] = fields.pop("resolution")
         architecture |= {f"{name}.{field}": spec for field, spec in fields.items()}
-        parents.append({"reference": name, "definition": definition.to_dict()})
+        parents.append({"reference": name, "name": name, "definition": definition.to_dict()})
     parents.append({"reference": "torchvision:shufflenet_v2_x0_5", "name": "shufflenet"})
     architecture["resolution"] = {"range": [64, 128, 32]}
     return Counter(Space.from_dict({"name": "two", "parents": parents, "architecture": architecture}), 3, 10)
