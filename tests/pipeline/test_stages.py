@@ -294,8 +294,9 @@ def test_a_budget_outside_the_pool_is_refused_before_any_training(finished, tmp_
 
 
 def test_before_any_training_only_the_last_options_count(tmp_path, caplog, options):
-    with pytest.raises(UserError, match="nowhere"):
-        pipeline.run(tmp_path / "run", {**options, "space": "mobile", "data": str(tmp_path / "nowhere")})
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match=r"empty.* has no class folders"):
+        pipeline.run(tmp_path / "run", {**options, "space": "mobile", "data": str(tmp_path / "empty")})
     with pipeline.open_search(tmp_path / "run", options) as search:
         assert search.config == resolve_config(options)
     assert "it starts over, with the options given now alone" in caplog.text
@@ -394,6 +395,24 @@ def test_the_front_is_inside_the_pool_and_between_its_bounds(finished):
     assert (np.diff(mean) > 0).all()
     assert part
     assert all(150_000 <= row.statistics["macs"] <= 300_000 for row in part)
+
+
+@pytest.mark.parametrize(
+    ("between", "said"),
+    [
+        ("1:2", r"between '1:2': no member of the pool keeps it \(the pool has macs [\d,]+ to [\d,]+\)"),
+        ("macs=1:2", "between 'macs=1:2': no member of the pool keeps it"),
+        ("latency=1:2", "between 'macs=latency=1:2': the bound 'latency=1' should be a number"),
+        ("2:1", "between 'macs=2:1' is empty"),
+    ],
+)
+def test_wrong_bounds_of_a_front_are_refused_by_their_own_name(finished, between, said):
+    with (
+        pipeline.open_search(finished[0], workers=1) as search,
+        pytest.raises(UserError, match=said) as error,
+    ):
+        pipeline.pareto(search, ["macs"], between)
+    assert "budget" not in str(error.value)
 
 
 def test_evolution_stays_above_the_lower_bounds_of_the_pool(finished, tmp_path, monkeypatch):
