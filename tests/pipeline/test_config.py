@@ -97,7 +97,7 @@ def test_the_device_is_resolved_where_the_run_is_made(monkeypatch):
             {"optim_backend": "fast"},
             "optim_backend is 'fast'; it must be 'auto', 'native', 'torch' or 'apex'",
         ),
-        ({"recipe_space": "exotic"}, "recipe_space is 'exotic'; it must be one of extended, paper"),
+        ({"recipe_space": "exotic"}, "recipe_space is 'exotic'; it must be one of extended, finetune, paper"),
         ({"precision": "fp8"}, "precision is 'fp8'; it must be"),
         ({"clip_norm": 0}, "clip_norm is 0; it must be greater than 0"),
         ({"sead": 1}, "sead is 1; there is no such field"),

@@ -170,7 +170,7 @@ def test_override_may_remove_the_value_of_a_condition(tmp_path):
             FILE[FILE.index("recipe:") : FILE.index("pool:")],
             "recipe: exotic\n",
             "recipe is 'exotic'",
-            "extended, paper",
+            "extended, finetune, paper",
         ),
         (FILE.strip(), "- 1", "mine.yaml is [1]", "a mapping of name"),
         (FILE.strip(), "", "mine.yaml is empty", "a mapping of name"),
