@@ -28,7 +28,8 @@ from torch import nn
 def factory(num_classes, in_chans):
     return nn.Sequential(
         nn.Conv2d(in_chans, 8, 3, 2, bias=False), nn.BatchNorm2d(8), nn.ReLU(),
-        nn.Conv2d(8, 8, 3, 2, bias=False), nn.BatchNorm2d(8, affine=False, track_running_stats=False), nn.Flatten(), nn.LazyLinear(num_classes),
+        nn.Conv2d(8, 8, 3, 2, bias=False), nn.BatchNorm2d(8, affine=False, track_running_stats=False),
+        nn.Flatten(), nn.LazyLinear(num_classes),
     )
 """
 

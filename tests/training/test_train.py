@@ -165,7 +165,7 @@ def test_shortened_training_completes_its_schedule(small, few_digits, monkeypatc
     monkeypatch.setattr(_loop, "learning_rate", recording)
     recipe = changed(epochs_share=0.4, lr_final=0.01, learning_rate=0.01, sgd_factor=1.0)
     run(small, few_digits, recipe, epochs=4)
-    assert len(rates) == 4 * 2 * 2  # epochs, steps, groups
+    assert len(rates) == 4 * 2  # epochs, steps
     assert rates[-1] == pytest.approx(0.01 * 0.01 ** (7 / 8))
 
 
