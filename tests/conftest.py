@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -88,24 +89,29 @@ def without_onnx():
         yield
 
 
-@pytest.fixture(scope="module")
-def short_pretraining():
-    """Pretrain in few steps, where nothing is asked of the predictor."""
-    from narsfast.predictor import _pretraining
+@contextmanager
+def _few_steps():
+    from narsfast.predictor import _fitting, _pretraining
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_pretraining, "SCHEDULE", replace(_pretraining.SCHEDULE, steps=100))
+        for module, name in ((_pretraining, "SCHEDULE"), (_fitting, "FROZEN"), (_fitting, "UNFROZEN")):
+            schedule = getattr(module, name)
+            patch.setattr(module, name, replace(schedule, steps=schedule.steps // 10))
         yield
 
 
 @pytest.fixture
-def few_steps(monkeypatch):
-    """Fit predictors in a tenth of their steps, where nothing is asked of their quality."""
-    from narsfast.predictor import _fitting
+def few_steps():
+    """Pretrain and fit predictors in a tenth of their steps, where nothing is asked of their quality."""
+    with _few_steps():
+        yield
 
-    for name in ("FROZEN", "UNFROZEN"):
-        schedule = getattr(_fitting, name)
-        monkeypatch.setattr(_fitting, name, replace(schedule, steps=schedule.steps // 10))
+
+@pytest.fixture(scope="module")
+def always_few_steps():
+    """Do so in all tests of a module."""
+    with _few_steps():
+        yield
 
 
 @pytest.fixture(scope="session")

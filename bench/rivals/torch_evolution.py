@@ -35,8 +35,8 @@ class TorchStatistics:
         self.classes = classes
         self.numbers = torch.from_numpy(tables.numbers).double()
         self.offsets = torch.arange(len(space.fields)) * tables.numbers.shape[1]
-        self.header = torch.from_numpy(tables.header_columns).long()
-        self.stages = torch.from_numpy(tables.stage_columns).long()
+        self.header = torch.from_numpy(tables.header_columns[:4]).long()
+        self.stages = torch.from_numpy(tables.stage_columns[:, :8]).long()
 
     def __call__(self, genes: Tensor) -> Tensor:
         """Count genes (n, F) int64 to statistics (n, 7) float64."""

@@ -106,9 +106,12 @@ void bind_cost(py::module_& m) {
            "Add one more statistic, the sum of cost (parts,) float64 over a network's parts.")
       .def_property_readonly(
           "parts", &parts,
-          "The parts in the tables, (parts, 9) int32: kind (0 stem, 1 blocks, 2 head), kernel, expansion, "
-          "input channels, output channels, stride, squeeze-excite, side of the input in pixels, repeats; "
-          "None where there are too many.");
+          "The parts in the tables, (parts, 13) int32: kind (0 stem, 1 blocks, 2 head), kernel, expansion, "
+          "input channels, output channels, stride, squeeze-excite, side of the input in pixels, activation, "
+          "kind of "
+          "block, kernel before the expansion, rule for the inner width of squeeze-excite, repeats; None "
+          "where there "
+          "are too many.");
 }
 
 }  // namespace narsfast::bindings

@@ -53,14 +53,14 @@ struct SpaceArrays {
       }
     }
     require(stage_columns.ndim() == 2 && stage_columns.shape(1) == kStageColumns,
-            "stage_columns must be (stages, 8) int32");
+            "stage_columns must be (stages, 12) int32");
     view.fields = static_cast<int32_t>(fields);
     view.values = static_cast<int32_t>(numbers.shape(1));
     view.stages = static_cast<int32_t>(stage_columns.shape(0));
     if (view.stages > 0) {
-      require(header_columns.size() == 4, "header_columns must be (4,) int32");
-      check_columns(header_columns, view.fields);
-      check_columns(stage_columns, view.fields);
+      require(header_columns.size() == 8, "header_columns must be (8,) int32");
+      check_columns(header_columns, view.fields, 8, 2);
+      check_columns(stage_columns, view.fields, kStageColumns, kStageAct);
     }
     view.sizes = sizes.data();
     view.kinds = kinds.data();
@@ -106,11 +106,13 @@ struct SpaceArrays {
     return one.size() == other.size() && std::equal(one.data(), one.data() + one.size(), other.data());
   }
 
-  static void check_columns(const Array<int32_t>& columns, int32_t fields) {
-    const int32_t* begin = columns.data();
-    const bool inside =
-        std::all_of(begin, begin + columns.size(), [&](int32_t c) { return c >= 0 && c < fields; });
-    require(inside, "a column is outside the fields");
+  // In each group of `group` columns, the first `required` must be fields; others may be -1.
+  static void check_columns(const Array<int32_t>& columns, int32_t fields, int group, int required) {
+    const int32_t* column = columns.data();
+    for (pybind11::ssize_t i = 0; i < columns.size(); ++i) {
+      const int32_t least = i % group < required ? 0 : -1;
+      require(column[i] >= least && column[i] < fields, "a column is outside the fields");
+    }
   }
 };
 

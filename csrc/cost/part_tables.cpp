@@ -19,23 +19,19 @@ constexpr double kSlotNanoseconds = 4;  // to look up one part
 
 using Part = std::array<int32_t, kPartColumns>;
 
-Totals count_part(const Part& part, int32_t classes) {
+// `head` has what all heads of a space share.
+Totals count_part(const Part& part, Head head, int32_t classes) {
   Map map{part[kPartIn], part[kPartSide]};
   if (part[kPartKind] == kStem) return count_stem(part[kPartOut], map);
   if (part[kPartKind] == kHead) {
-    return count_head({part[kPartExpansion], 0, part[kPartOut], false, false}, classes, map);
+    head.expansion = part[kPartExpansion];
+    head.features = part[kPartOut];
+    return count_head(head, classes, map);
   }
   Totals totals;
   if (part[kPartRepeats] == 0) return totals;
-  const Block block{kMbconv,
-                    0,
-                    part[kPartKernel],
-                    part[kPartExpansion],
-                    0,
-                    part[kPartOut],
-                    part[kPartStride],
-                    part[kPartKernel] / 2,
-                    part[kPartSe] != 0 ? kSeInputQuarter : 0};
+  const Block block{part[kPartBlock], part[kPartStartKernel], part[kPartKernel],     part[kPartExpansion], 0,
+                    part[kPartOut],   part[kPartStride],      part[kPartKernel] / 2, part[kPartSeWidth]};
   totals.add(count_block(block, map), part[kPartRepeats]);
   return totals;
 }
@@ -48,6 +44,9 @@ class PartTables::Builder {
   Builder(const SpaceTables& space, int32_t classes, PartTables* tables)
       : space_(space), classes_(classes), tables_(tables) {
     tables_->fields_ = space.fields;
+    head_.hidden = constant(space.header_columns[kHeadHidden]);
+    head_.bias = constant(space.header_columns[kHeadBias]) != 0;
+    head_.norm = constant(space.header_columns[kHeadNorm]) != 0;
     const int32_t resolution = space.header_columns[kResolution];
     path_ = {resolution, 1};
     for (int32_t gene = 0; gene < space.sizes[resolution]; ++gene) {
@@ -55,8 +54,9 @@ class PartTables::Builder {
     }
   }
 
-  // The next slot's parts depend on `field`: its values are added to the part's `column`.
+  // The next slot's parts depend on `field`, if there is one: its values are added to the part's `column`.
   void depend(PartColumn column, int32_t field) {
+    if (field < 0) return;
     const auto known = std::find_if(dependencies_.begin(), dependencies_.end(),
                                     [&](const Dependency& dependency) { return dependency.field == field; });
     if (known != dependencies_.end()) {
@@ -138,6 +138,9 @@ class PartTables::Builder {
     return space_.numbers[static_cast<int64_t>(field) * space_.values + gene];
   }
 
+  // The one value of a field that all networks share; 0 without the field.
+  int32_t constant(int32_t field) const { return field < 0 ? 0 : number(field, 0); }
+
   void write(Part part, int64_t index, int64_t parts, std::array<double, kStatistics>* largest) {
     for (const Dependency& dependency : dependencies_) {
       const int64_t size = space_.sizes[dependency.field];
@@ -146,9 +149,10 @@ class PartTables::Builder {
         part[column] += number(dependency.field, index / parts % size);
       }
     }
+    if (part[kPartSe] == 0) part[kPartSeWidth] = 0;
     tables_->parts_.insert(tables_->parts_.end(), part.begin(), part.end());
     std::array<int64_t, kStatistics> statistics{};
-    const Totals totals = count_part(part, classes_);
+    const Totals totals = count_part(part, head_, classes_);
     fits_ = fits_ && totals.fits;
     totals.write(statistics.data());
     Entry entry{};
@@ -161,6 +165,7 @@ class PartTables::Builder {
 
   const SpaceTables& space_;
   int32_t classes_;
+  Head head_{};
   PartTables* tables_;
   std::vector<int32_t> sides_;  // by path, at the current place in the network
   Term path_{0, 0};             // what the next slot adds to the path
@@ -176,19 +181,20 @@ std::unique_ptr<PartTables> PartTables::make(const SpaceTables& space, int32_t i
   };
   const auto positive = [](int32_t number) { return number >= 1; };
   const auto odd = [](int32_t number) { return number >= 1 && number % 2 == 1; };
-  for (int column = 0; column <= kHeadFeatures; ++column) {
+  for (const int column : {kResolution, kStemChannels}) {
     if (!all(space.header_columns[column], positive)) return nullptr;
   }
   std::unique_ptr<PartTables> tables(new PartTables);
   Builder builder(space, classes, tables.get());
   builder.depend(kPartOut, space.header_columns[kStemChannels]);
-  if (!builder.add({kStem, 3, 0, in_channels, 0, 2, 0, 0, 1})) return nullptr;
+  builder.depend(kPartAct, space.header_columns[kNetworkAct]);
+  if (!builder.add({kStem, 3, 0, in_channels, 0, 2, 0, 0, 0, 0, 0, 0, 1})) return nullptr;
   builder.apply_stem();
   int32_t in = space.header_columns[kStemChannels];
   for (int32_t stage = 0; stage < space.stages; ++stage) {
     const int32_t* fields = space.stage_columns + static_cast<int64_t>(stage) * kStageColumns;
-    for (int column = 0; column < kStageColumns; ++column) {
-      if (column != kStageSe && !all(fields[column], positive)) return nullptr;
+    for (int column = 0; column < kStageSe; ++column) {
+      if (!all(fields[column], positive)) return nullptr;
     }
     if (!all(fields[kKernelFirst], odd) || !all(fields[kKernelRest], odd)) return nullptr;
     builder.depend(kPartKernel, fields[kKernelFirst]);
@@ -196,8 +202,16 @@ std::unique_ptr<PartTables> PartTables::make(const SpaceTables& space, int32_t i
     builder.depend(kPartIn, in);
     builder.depend(kPartOut, fields[kStageChannels]);
     builder.depend(kPartStride, fields[kStageStride]);
-    builder.depend(kPartSe, fields[kStageSe]);
-    if (!builder.add({kBlocks, 0, 0, 0, 0, 0, 0, 0, 1})) return nullptr;
+    const auto depend_on_options = [&] {
+      builder.depend(kPartSe, fields[kStageSe]);
+      builder.depend(kPartAct, fields[kStageAct]);
+      builder.depend(kPartBlock, fields[kStageKind]);
+      builder.depend(kPartStartKernel, fields[kStageStartKernel]);
+      builder.depend(kPartSeWidth, fields[kStageSeWidth]);
+    };
+    const int32_t se_width = fields[kStageSeWidth] < 0 ? kSeInputQuarter : 0;
+    depend_on_options();
+    if (!builder.add({kBlocks, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, se_width, 1})) return nullptr;
     if (!builder.apply_stride(fields[kStageStride])) return nullptr;
     in = fields[kStageChannels];
     if (all(fields[kDepth], [](int32_t number) { return number == 1; }))
@@ -206,14 +220,15 @@ std::unique_ptr<PartTables> PartTables::make(const SpaceTables& space, int32_t i
     builder.depend(kPartExpansion, fields[kExpansionRest]);
     builder.depend(kPartIn, in);
     builder.depend(kPartOut, in);
-    builder.depend(kPartSe, fields[kStageSe]);
+    depend_on_options();
     builder.depend(kPartRepeats, fields[kDepth]);
-    if (!builder.add({kBlocks, 0, 0, 0, 0, 1, 0, 0, -1})) return nullptr;
+    if (!builder.add({kBlocks, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, se_width, -1})) return nullptr;
   }
   builder.depend(kPartExpansion, space.header_columns[kHeadExpansion]);
   builder.depend(kPartIn, in);
   builder.depend(kPartOut, space.header_columns[kHeadFeatures]);
-  if (!builder.add({kHead, 0, 0, 0, 0, 1, 0, 0, 1})) return nullptr;
+  builder.depend(kPartAct, space.header_columns[kNetworkAct]);
+  if (!builder.add({kHead, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1})) return nullptr;
   return builder.is_exact() ? std::move(tables) : nullptr;
 }
 

@@ -19,7 +19,11 @@ enum PartColumn {
   kPartOut,  // channels; of a head its features
   kPartStride,
   kPartSe,
-  kPartSide,  // of the input, pixels
+  kPartSide,   // of the input, pixels
+  kPartAct,    // as narsfast.space.ACTIVATIONS numbers them
+  kPartBlock,  // BlockKind
+  kPartStartKernel,
+  kPartSeWidth,  // as in squeezed_width; 0 without squeeze-excite
   kPartRepeats,
   kPartColumns
 };

@@ -19,6 +19,7 @@ enum HeaderColumn {
   kHeadNorm,  // after it
   kHeaderColumns
 };
+constexpr int32_t kNetworkAct = kHeaderColumns;  // its column in SpaceTables.header_columns
 
 // A row is `repeats` blocks: the first has the row's stride and padding, the others have stride 1 and padding
 // kernel / 2. A padding of -1 means kernel / 2. A row with 0 repeats is absent, and all its columns are 0.

@@ -22,9 +22,9 @@ struct SpaceTables {
   const int32_t* condition_parents = nullptr;
   // (C,) bit i is set if the parent's value i makes the field active
   const uint64_t* condition_masks = nullptr;
-  // (4,) columns of resolution, stem channels, head expansion and head features
+  // (8,) columns of the header in the order of HeaderColumn, and of the network's activation; -1: none
   const int32_t* header_columns = nullptr;
-  // (S, 8) columns of a stage, in the order of StageColumn
+  // (S, kStageColumns) columns of a stage, in the order of StageColumn; -1, from kStageAct on: the default
   const int32_t* stage_columns = nullptr;
 };
 
@@ -40,6 +40,10 @@ enum StageColumn {
   kDepth,
   kStageStride,
   kStageSe,
+  kStageAct,
+  kStageKind,
+  kStageStartKernel,
+  kStageSeWidth,
   kStageColumns
 };
 

@@ -21,10 +21,11 @@ from ._rows import (
     definition_of,
     lower_definitions,
     lower_genes,
+    network_settings,
     require_stages,
 )
 from ._spec import NetworkSpec
-from ._weights import CLASSIFIER, WEIGHTS_FILE, load_weights, save_weights
+from ._weights import CLASSIFIER, WEIGHTS_FILE, LostWeightsError, load_weights, save_weights
 from ._zoo import zoo, zoo_definition
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "Gate",
     "HeadPlan",
     "InvertedResidual",
+    "LostWeightsError",
     "Naming",
     "Network",
     "NetworkSpec",
@@ -70,6 +72,7 @@ __all__ = [
     "load_weights",
     "lower_definitions",
     "lower_genes",
+    "network_settings",
     "parse_parent",
     "plain_ops",
     "read_definition",

@@ -118,7 +118,7 @@ def _depthwise(block: Block) -> DepthwiseSE:
             block.hidden, block.hidden, block.kernel, block.stride, block.padding, block.hidden
         )
     inner.norm.eps = block.norm_eps
-    inner.act = _MODULES[block.act]()
+    inner.add_module("act", _MODULES[block.act]())
     _set_gates(inner.se, block)
     return inner
 
@@ -126,8 +126,8 @@ def _depthwise(block: Block) -> DepthwiseSE:
 def _set_gates(excite: nn.Module, block: Block) -> None:
     """Give a squeeze-excite the block's inner activation and gate."""
     if isinstance(excite, SqueezeExcite):
-        excite.act = _MODULES[block.se_act]()
-        excite.gate = _MODULES[block.se_gate]()
+        excite.add_module("act", _MODULES[block.se_act]())
+        excite.add_module("gate", _MODULES[block.se_gate]())
 
 
 def _drop_path(block: Block, rate: float) -> nn.Module:

@@ -160,10 +160,9 @@ def _sentence(error: ValidationError, name: object) -> str:
     where = _where(first["loc"])
     if first["type"] in ("missing", "missing_argument"):
         return f"field {where}{of} is missing"
-    if first["type"] == "unexpected_keyword_argument":
-        return f"field {where}{of} is unknown; the fields of a row are {', '.join(Row._fields)}"
-    if first["type"] == "extra_forbidden":
-        return f"field {where}{of} is unknown; the fields are {', '.join(Definition.model_fields)}"
+    if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        known = Row._fields if len(first["loc"]) > 1 else Definition.model_fields
+        return f"field {where}{of} is unknown; the fields are {', '.join(known)}"
     message = first["msg"].removeprefix("Value error, ")
     return f"field {where}{of} is {first['input']!r}: {message[0].lower()}{message[1:]}"
 

@@ -24,6 +24,7 @@ Layers = list[tuple[str, str]]
 """Pairs of (their name, our name) of modules that hold tensors: convolutions, norms and linear layers, in order."""
 
 _COUNTER = "num_batches_tracked"
+_NONE = ("", "")
 
 
 def key_map(definition: Definition, naming: str) -> list[tuple[str, str]]:
@@ -171,27 +172,24 @@ def _timm_block(theirs: str, ours: str, block: Block, universal: bool) -> Layers
         return expand + excite + _conv_norm(f"{theirs}.conv_pwl", f"{theirs}.bn2", f"{ours}.project")
     if universal:
         names = ("dw_start", "pw_exp", "dw_mid", "pw_proj")
-        start, expand, inner, project = ((f"{theirs}.{name}.conv", f"{theirs}.{name}.bn") for name in names)
+        layers = [(f"{theirs}.{name}.conv", f"{theirs}.{name}.bn") for name in names]
     else:
-        names = ("conv_pw", "conv_dw", "conv_pwl") if block.expands else ("", "conv_dw", "conv_pw")
-        norms = ("bn1", "bn2", "bn3") if block.expands else ("", "bn1", "bn2")
-        expand, inner, project = (
-            (f"{theirs}.{name}", f"{theirs}.{norm}") for name, norm in zip(names, norms, strict=True)
-        )
-        start = ("", "")
-    return _inverted(ours, block, excite, start, expand, inner, project)
+        names = ("", "conv_pw", "conv_dw", "conv_pwl") if block.expands else ("", "", "conv_dw", "conv_pw")
+        norms = ("", "bn1", "bn2", "bn3") if block.expands else ("", "", "bn1", "bn2")
+        layers = [(f"{theirs}.{name}", f"{theirs}.{norm}") for name, norm in zip(names, norms, strict=True)]
+    return _inverted(ours, block, layers, excite)
 
 
-def _inverted(
-    ours: str,
-    block: Block,
-    excite: Layers,
-    start: tuple[str, str],
-    expand: tuple[str, str],
-    inner: tuple[str, str],
-    project: tuple[str, str],
-) -> Layers:
-    """Pair the layers that an inverted residual has, given their names of all convolutions and norms."""
+def _inverted(ours: str, block: Block, theirs: Layers, excite: Layers) -> Layers:
+    """Pair the layers that an inverted residual has.
+
+    Args:
+        ours: Our name of the block.
+        block: The block.
+        theirs: Their names of convolution and norm of start, expansion, depthwise and projection, if there are such.
+        excite: The pairs of the squeeze-excite.
+    """
+    start, expand, inner, project = theirs
     layers: Layers = []
     if block.start_kernel:
         layers += _conv_norm(*start, f"{ours}.start")
@@ -227,16 +225,9 @@ def _mobilenet_v2(definition: Definition) -> Iterator[tuple[str, str]]:
     for number, (ours, block) in enumerate(_numbered(definition), start=1):
         theirs = f"features.{number}.conv"
         last = 2 if block.expands else 1
-        inner = f"{theirs}.{last - 1}"
-        yield from _inverted(
-            ours,
-            block,
-            [],
-            ("", ""),
-            (f"{theirs}.0.0", f"{theirs}.0.1"),
-            (f"{inner}.0", f"{inner}.1"),
-            (f"{theirs}.{last}", f"{theirs}.{last + 1}"),
-        )
+        names = [(f"{theirs}.{place}.0", f"{theirs}.{place}.1") for place in (0, last - 1)]
+        project = (f"{theirs}.{last}", f"{theirs}.{last + 1}")
+        yield from _inverted(ours, block, [_NONE, *names, project], [])
     yield from _conv_norm(f"features.{number + 1}.0", f"features.{number + 1}.1", "head.expand")
     yield "classifier.1", "head.classifier"
 
@@ -252,10 +243,10 @@ def _torchvision_block(theirs: str, ours: str, block: Block) -> Layers:
     if block.kind == "fused":
         layers = _conv_norm(*conv_norm(), f"{ours}.expand")
         return layers + (_conv_norm(*conv_norm(), f"{ours}.project") if block.expands else [])
-    expand = conv_norm() if block.expands else ("", "")
+    expand = conv_norm() if block.expands else _NONE
     inner = conv_norm()
     excite = _excite(f"{theirs}.{next(place)}", ("fc1", "fc2"), ours, block) if block.squeezed else []
-    return _inverted(ours, block, excite, ("", ""), expand, inner, conv_norm())
+    return _inverted(ours, block, [_NONE, expand, inner, conv_norm()], excite)
 
 
 def _mobilenet_v3(definition: Definition) -> Iterator[tuple[str, str]]:
@@ -286,12 +277,9 @@ def _mnasnet(definition: Definition) -> Iterator[tuple[str, str]]:
     for ours, block in _numbered(definition):
         _, stage, index = ours.split(".")
         number = int(stage) + 7
-        names = [f"layers.{number}.{index}.layers.{place}" for place in (0, 1, 3, 4, 6, 7)]
-        if not block.expands:
-            names = ["", "", *(f"layers.{place}" for place in (3, 4, 6, 7))]
-        yield from _inverted(
-            ours, block, [], ("", ""), (names[0], names[1]), (names[2], names[3]), (names[4], names[5])
-        )
+        own = f"layers.{number}.{index}.layers" if block.expands else "layers"
+        names = [(f"{own}.{place}", f"{own}.{place + 1}") for place in (0, 3, 6)]
+        yield from _inverted(ours, block, [_NONE, *names], [])
     yield from _conv_norm(f"layers.{number + 1}", f"layers.{number + 2}", "head.expand")
     yield "classifier.1", "head.classifier"
 

@@ -75,7 +75,7 @@ _OPTIONAL: dict[str, Any] = {"expansion": None, "stride": 1, "repeats": 1, "se":
 def filled(row: Any) -> Any:
     """Return what was read as a row with all that an object may leave out."""
     if isinstance(row, Mapping):
-        return _OPTIONAL | row
+        return {**_OPTIONAL, **row}
     if isinstance(row, list | tuple) and not isinstance(row, Row) and len(row) > LISTED:
         raise ValueError(f"should have {LISTED} values as a list; write it as an object to name others")
     return row

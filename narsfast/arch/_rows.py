@@ -1,13 +1,21 @@
 """Rows: the common form of genes and definitions, from which statistics are counted."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from narsfast.errors import UserError
-from narsfast.space import BLOCK_KINDS, INPUT_QUARTER, Space, SqueezedWidth
+from narsfast.space import (
+    BLOCK_KINDS,
+    INPUT_QUARTER,
+    STAGE_OPTIONS,
+    WIDE_OPTIONS,
+    Space,
+    SqueezedWidth,
+    Value,
+)
 
 from ._definition import Definition, Padding, check_padding
 from ._row import Row
@@ -39,6 +47,7 @@ ROW_COLUMNS = (
 
 # Columns of SpaceTables.stage_columns.
 _KERNEL_FIRST, _KERNEL_REST, _EXPANSION_FIRST, _EXPANSION_REST, _CHANNELS, _DEPTH, _STRIDE, _SE = range(8)
+_ACT, _KIND, _START_KERNEL, _SE_WIDTH = range(8, 12)
 
 
 class Rows(NamedTuple):
@@ -96,9 +105,9 @@ def lower_genes(space: Space, genes: NDArray[np.int16]) -> Rows:
     require_stages(space)
     tables = space.tables()
     values = tables.numbers[np.arange(tables.numbers.shape[0]), genes]
-    header = np.zeros((len(genes), len(HEADER_COLUMNS)), np.int32)
-    header[:, : len(tables.header_columns)] = values[:, tables.header_columns]
-    stages = values[:, tables.stage_columns]
+    header = _taken(values, tables.header_columns[: len(HEADER_COLUMNS)])
+    stages = _taken(values, tables.stage_columns)
+    stages[..., _SE_WIDTH][:, tables.stage_columns[:, _SE_WIDTH] < 0] = INPUT_QUARTER.code
     depth = stages[..., _DEPTH]
     first = _row(stages, _KERNEL_FIRST, _EXPANSION_FIRST, stages[..., _STRIDE], np.minimum(depth, 1))
     rest = _row(stages, _KERNEL_REST, _EXPANSION_REST, np.ones_like(depth), np.maximum(depth - 1, 0))
@@ -118,17 +127,52 @@ def definition_of(space: Space, genes: NDArray[np.int16]) -> list[Definition]:
     """
     lowered = lower_genes(space, genes)
     stages = lowered.rows.reshape(len(genes), space.stages, 2, len(ROW_COLUMNS)).tolist()
-    return [
-        Definition(
-            name=space.name,
-            resolution=header[0],
-            stem_channels=header[1],
-            stages=tuple(tuple(_read_row(row) for row in stage if row[4] > 0) for stage in candidate),
-            head_expansion=header[2],
-            head_features=header[3],
-        )
-        for header, candidate in zip(lowered.header.tolist(), stages, strict=True)
+    shared = network_settings(space)
+    named = [name for name in ("act", "se_width") if space.has(name)]
+    own = [
+        [name for name in STAGE_OPTIONS if space.has(f"stage{number}.{name}")]
+        for number in range(1, space.stages + 1)
     ]
+    result = []
+    for candidate, header, rows in zip(space.decode(genes), lowered.header.tolist(), stages, strict=True):
+        values = candidate.architecture
+        result.append(
+            Definition(
+                name=space.name,
+                resolution=header[0],
+                stem_channels=header[1],
+                stages=tuple(
+                    tuple(
+                        _read_row(row, {name: values[f"stage{number}.{name}"] for name in names})
+                        for row in stage
+                        if row[4] > 0
+                    )
+                    for number, (stage, names) in enumerate(zip(rows, own, strict=True), start=1)
+                ),
+                head_expansion=header[2] or None,
+                head_features=header[3] or None,
+                **shared,
+                **{name: values[name] for name in named},
+            )
+        )
+    return result
+
+
+def _taken(values: NDArray[np.int32], columns: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Return the values (n, F) of columns, (n, *columns.shape); 0 where a column is -1."""
+    return np.where(columns < 0, 0, values[:, columns])
+
+
+def network_settings(space: Space) -> dict[str, Any]:
+    """Return the settings of a definition that all networks of a space share, those that the space names.
+
+    Without activation and width of squeeze-excites, which may be searched.
+    """
+    named = {name: space.values(name)[0] for name in WIDE_OPTIONS if space.has(name)}
+    settings = {
+        name.replace(".", "_"): value for name, value in named.items() if name not in ("act", "se_width")
+    }
+    return {name: value for name, value in settings.items() if name != "head_hidden" or value}
 
 
 def require_stages(space: Space) -> None:
@@ -148,13 +192,16 @@ def _row(
     stride: NDArray[np.int32],
     repeats: NDArray[np.int32],
 ) -> NDArray[np.int32]:
-    """Return rows (n, S, columns) from values of stages (n, S, 8)."""
+    """Return rows (n, S, 11) from values of stages (n, S, 12)."""
     columns = [stages[..., kernel], stages[..., expansion], stages[..., _CHANNELS], stride, repeats]
     se, none = stages[..., _SE], np.zeros_like(repeats)
-    row = np.stack([*columns, se, none - 1, none, none, none, se * INPUT_QUARTER.code], axis=-1)
+    options = [stages[..., _KIND], stages[..., _START_KERNEL], se * stages[..., _SE_WIDTH]]
+    row = np.stack([*columns, se, none - 1, none, *options], axis=-1)
     return np.where(repeats[..., None] > 0, row, 0)
 
 
-def _read_row(row: list[int]) -> Row:
+def _read_row(row: list[int], options: dict[str, Value]) -> Row:
+    """Return a row of a definition, given its columns and the options that the stage names."""
     kernel, expansion, channels, stride, repeats, se, padding = row[:7]
-    return Row(kernel, expansion, channels, stride, repeats, bool(se), None if padding < 0 else padding)  # type: ignore[arg-type]
+    plain = Row(kernel, expansion, channels, stride, repeats, bool(se), None if padding < 0 else padding)  # type: ignore[arg-type]
+    return plain._replace(**{name: value or None for name, value in options.items()})  # type: ignore[arg-type]

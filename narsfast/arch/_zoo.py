@@ -14,7 +14,7 @@ _PREFIX = "FBNETV3_"
 
 @lru_cache(maxsize=1)
 def _load() -> dict[str, Definition]:
-    found = {}
+    found: dict[str, Definition] = {}
     for file in ("fbnetv3.json", "published.json"):
         models = json.loads((files("narsfast.arch") / file).read_text(encoding="utf-8"))["models"]
         found |= {name: Definition.from_dict({"name": name, **model}) for name, model in models.items()}

@@ -7,7 +7,6 @@ were not timed is this project's choice. The errors of both are measured with th
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +17,21 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from narsfast.common.files import write_file
 from narsfast.common.parse_json import parse_json
 from narsfast.errors import UserError, refusal
-from narsfast.space import Space
+from narsfast.space import (
+    ACTIVATIONS,
+    BLOCK_KINDS,
+    DEFAULT_OPTIONS,
+    HEADER_NAMES,
+    INPUT_QUARTER,
+    Space,
+    Value,
+)
 
 FORMAT = 1
-PART_COLUMNS = ("kind", "kernel", "expansion", "in", "out", "stride", "se", "side", "repeats")
-"""Columns of `NetworkCounter.parts`; kind is 0 stem, 1 block, 2 head; side is that of the input, in pixels."""
+PART_COLUMNS = ("kind", "kernel", "expansion", "in", "out", "stride", "se", "side")
+OPTION_COLUMNS = ("act", "block", "start_kernel", "se_width")
+"""Columns of `NetworkCounter.parts`, which ends with the repeats; kind is 0 stem, 1 block, 2 head; side is that of the
+input, in pixels. Options are numbers as in `narsfast.space.SpaceTables`; a table has them unless all are defaults."""
 NO_TABLE = "needs a latency table: give one as `latency`, made by `narsfast latency measure`"
 """The end of messages about bounds on a latency for which there is no table."""
 RIDGE = 1e-3
@@ -45,7 +54,7 @@ class LatencyTable(BaseModel):
         machine: Name of the CPU.
         torch: Version of torch.
         ops: Implementation of the operators, as for `narsfast.create_model`.
-        parts: (n, 8), the timed parts: `PART_COLUMNS` without the repeats.
+        parts: (n, 8) or (n, 12), the timed parts: `PART_COLUMNS`, and `OPTION_COLUMNS` unless all are defaults.
         milliseconds: (n,), the time of each.
         of: Number of different parts that the space has.
         part_error: Median relative error of the interpolation on timed parts that were held out.
@@ -134,30 +143,51 @@ class LatencyTable(BaseModel):
                 f"latency: the table is of space {timed.name}, which has {timed.stages} stages and not "
                 f"{space.stages}; {remedy}"
             )
-        for column in space.architecture_fields:
-            for name in space.fields[column].fills:
-                lacking = [value for value in space.values(name) if value not in timed.values(name)]
+        names = [
+            name for one in (space, timed) for c in one.architecture_fields for name in one.fields[c].fills
+        ]
+        for name in dict.fromkeys(names):
+            if space.has(name) or name not in HEADER_NAMES:
+                lacking = [value for value in _values(space, name) if value not in _values(timed, name)]
                 if lacking:
                     raise UserError(
                         f"latency: the table is of space {timed.name}, in which {name} is never {lacking[0]!r}; {remedy}"
                     )
 
     def cost(self, parts: Parts) -> Milliseconds:
-        """Return the milliseconds (n,) of parts (n, 9), repeats included."""
+        """Return the milliseconds (n,) of parts (n, 13), repeats included."""
         timed = {part: ms for part, ms in zip(self.parts, self.milliseconds, strict=True)}
-        kinds = parts[:, :-1]
-        guess = interpolated(np.array(self.parts, np.int32), np.array(self.milliseconds), kinds)
+        known = np.array(self.parts, np.int32)
+        kinds = parts[:, : known.shape[1]]
+        guess = interpolated(known, np.array(self.milliseconds), kinds)
         each = [timed.get(tuple(part), ms) for part, ms in zip(kinds.tolist(), guess.tolist(), strict=True)]
         return self.scale * np.array(each) * parts[:, -1]
+
+
+def _values(space: Space, name: str) -> tuple[Value | None, ...]:
+    """Return the values of a name of an architecture; of one that is left out its default."""
+    if space.has(name):
+        return space.values(name)
+    stage, _, setting = name.partition(".")
+    if stage.startswith("stage") and space.has(setting):
+        return space.values(setting)
+    return (DEFAULT_OPTIONS.get(setting if stage.startswith("stage") else name),)
+
+
+def without_defaults(parts: Parts) -> Parts:
+    """Return parts (n, 12) as tables store them: (n, 8) where all options are defaults."""
+    plain, options = np.split(parts, [len(PART_COLUMNS)], axis=1)
+    defaults = plain[:, PART_COLUMNS.index("se"), None] * [0, 0, 0, INPUT_QUARTER.code]
+    return plain if np.array_equal(options, defaults) else parts
 
 
 def interpolated(parts: Parts, milliseconds: Milliseconds, wanted: Parts) -> Milliseconds:
     """Predict the latency of other parts by ridge regression of log milliseconds on a polynomial of log sizes.
 
     Args:
-        parts: (n, 8), the timed parts.
+        parts: (n, 8) or (n, 12), the timed parts.
         milliseconds: (n,), their times.
-        wanted: (m, 8), the parts to predict.
+        wanted: (m, 8) or (m, 12), the parts to predict.
 
     Returns:
         Milliseconds (m,), within the range of the timed parts.
@@ -187,14 +217,20 @@ def held_out_error(parts: Parts, milliseconds: Milliseconds, folds: int = 5) -> 
 
 
 def _polynomial(parts: Parts) -> NDArray[np.float64]:
-    """Return the regressors (n, D) of parts (n, 8): their kind, and logs of sizes with all products of two."""
-    kind, kernel, expansion, inputs, outputs, stride, se, side = parts.astype(np.float64).T
+    """Return the regressors (n, D) of parts: their kind and options, and logs of sizes with all products of two."""
+    columns = parts.astype(np.float64).T
+    kind, kernel, expansion, inputs, outputs, stride, se, side = columns[: len(PART_COLUMNS)]
     middle = np.where(kind == 0, outputs, inputs * np.maximum(expansion, 1))
     out_side = np.where(kind == 2, 1, np.ceil(side / stride))
     pointwise = inputs * middle * side**2 + middle * outputs * out_side**2
     windows = middle * kernel**2 * out_side**2
     logs = [np.log1p(size) for size in (pointwise, windows, inputs * side**2, middle * out_side**2)]
-    logs += [np.log(middle), np.log(outputs), np.log(side)]
+    logs += [np.log(middle), np.log(np.maximum(outputs, 1)), np.log(side)]  # a head may have no features
     squares = [a * b for i, a in enumerate(logs) for b in logs[i:]]
-    kinds: Sequence[NDArray[np.float64]] = [kind == 0, kind == 2, stride, se, expansion == 1]
+    kinds: list[NDArray[np.float64]] = [kind == 0, kind == 2, stride, se, expansion == 1]
+    if len(columns) > len(PART_COLUMNS):
+        act, block, start, _ = columns[len(PART_COLUMNS) :]
+        kinds += [act == index for index in range(1, len(ACTIVATIONS))]
+        fused = block == BLOCK_KINDS.index("fused")
+        kinds += [fused, fused * np.log(np.maximum(kernel, 1)), np.log1p(inputs * start**2 * side**2)]
     return np.stack([*kinds, *(se * log for log in logs), *logs, *squares], axis=1).astype(np.float64)

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from scipy.stats import spearmanr
 from torch import Tensor, nn
 
-from narsfast.arch import Definition, Network, Row, create, definition_of
+from narsfast.arch import Definition, Network, Row, create, definition_of, network_settings
 from narsfast.common.threads import torch_threads
 from narsfast.errors import UserError
-from narsfast.space import Space
+from narsfast.space import ACTIVATIONS, BLOCK_KINDS, Space, SqueezedWidth
 
-from ._latency import LatencyTable, Parts, held_out_error
+from ._latency import LatencyTable, Parts, held_out_error, without_defaults
 from ._statistics import STATISTICS, Counter
 
 WARM_UP = 3
@@ -70,15 +71,16 @@ def measure_latency(
             f"space {space.name} has too many different blocks for a latency table; fix some fields"
         )
     parts = _in_turn(np.unique(tabled[tabled[:, -1] > 0, :-1], axis=0), seed)
+    settings = network_settings(space)
     end = time.monotonic() + seconds * (1 - NETWORK_SHARE)
     times: list[float] = []
     with torch_threads(threads), torch.inference_mode():
         for part in parts:
             if time.monotonic() > end and len(times) >= min(len(parts), 20):
                 break
-            times.append(_milliseconds(*_part(part.tolist(), batch, num_classes)))
+            times.append(_milliseconds(*_part(part.tolist(), batch, num_classes, settings)))
             progress("time the blocks", len(times), len(parts))
-        timed = parts[: len(times)]
+        timed = without_defaults(parts[: len(times)])
         table = LatencyTable(
             space=space.to_dict(),
             in_chans=in_chans,
@@ -133,28 +135,44 @@ def _in_turn(parts: Parts, seed: int) -> Parts:
     return shuffled[order[np.argsort(turn, kind="stable")]]
 
 
-def _part(part: list[int], batch: int, num_classes: int) -> tuple[nn.Module, Tensor]:
-    """Return a part as a module, taken out of the smallest network that has it, and an input for it."""
-    kind, kernel, expansion, inputs, outputs, stride, se, side = part
+def _part(
+    part: list[int], batch: int, num_classes: int, settings: Mapping[str, Any]
+) -> tuple[nn.Module, Tensor]:
+    """Return a part as a module, taken out of the smallest network that has it, and an input for it.
+
+    Args:
+        part: PART_COLUMNS and OPTION_COLUMNS.
+        batch: Images of the input.
+        num_classes: Outputs of the classifier.
+        settings: Of definitions, which all networks of the space share.
+    """
+    kind, kernel, expansion, inputs, outputs, stride, se, side, act, block, start, se_width = part
     image = torch.randn(batch, inputs, side, side)
+    shared = {"head_expansion": 1, **settings, "act": ACTIVATIONS[act]}
     if kind == 0:
-        return _network(outputs, Row(3, 1, 8, 1, 1, False, None), 1, 8, inputs, 1).stem, image
+        row = Row(3, 1, 8, 1, 1, False)
+        return _network(outputs, row, inputs, 1, shared | {"head_features": 8}).stem, image
     if kind == 1:
-        row = Row(kernel, expansion, outputs, 2 if stride == 2 else 1, 1, bool(se), None)
-        return _network(inputs, row, 1, 8, 1, 1).stages, image
-    row = Row(3, 1, inputs, 1, 1, False, None)
-    return _network(8, row, expansion, outputs, 1, num_classes).head, image
+        row = Row(
+            kernel,
+            expansion,
+            outputs,
+            2 if stride == 2 else 1,
+            1,
+            bool(se),
+            kind=BLOCK_KINDS[block],
+            start_kernel=start or None,
+            se_width=SqueezedWidth.from_code(se_width).written if se else None,
+        )
+        return _network(inputs, row, 1, 1, shared | {"head_features": 8}).stages, image
+    shared |= {"head_expansion": expansion or None, "head_features": outputs or None}
+    return _network(8, Row(3, 1, inputs, 1, 1, False), 1, num_classes, shared).head, image
 
 
-def _network(stem: int, row: Row, expansion: int, features: int, in_chans: int, num_classes: int) -> Network:
-    definition = Definition(
-        name="part",
-        resolution=32,
-        stem_channels=stem,
-        stages=((row,),),
-        head_expansion=expansion,
-        head_features=features,
-    )
+def _network(stem: int, row: Row, in_chans: int, num_classes: int, settings: Mapping[str, Any]) -> Network:
+    if settings.get("head_hidden"):
+        settings = {**settings, "head_expansion": None}
+    definition = Definition(name="part", resolution=32, stem_channels=stem, stages=((row,),), **settings)
     return create(definition, num_classes, in_chans, ops=OPS).eval()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import groupby
 
 from narsfast.arch import Activation, Block, Definition, Row, SqueezedWidth, blocks_of, head_of
@@ -61,7 +62,7 @@ def block_notation(definition: Definition) -> list[list[str]]:
         stage: list[str] = []
         for row in rows:
             built = [next(blocks) for _ in range(row.repeats)]
-            for _, equal in groupby(built, lambda block, row=row: _alike(row, block)):
+            for _, equal in groupby(built, partial(_alike, row)):
                 run = list(equal)
                 stage.append(_text(definition, row, run[0], len(run)))
         stages.append(stage)
@@ -69,9 +70,9 @@ def block_notation(definition: Definition) -> list[list[str]]:
     return [*stages, [f"cn_r1_k1_s1_c{hidden}"]] if hidden else stages
 
 
-def _alike(row: Row, block: Block) -> tuple[str, int]:
+def _alike(row: Row, block: Block) -> tuple[str, float]:
     """Return what the blocks of a row must share to be written together; the first one's stride is its own."""
-    return _kind(block), 0 if row.expansion else block.hidden * 10**9 // block.in_channels
+    return _kind(block), row.expansion or block.hidden / block.in_channels
 
 
 def notation_text(stages: Sequence[Sequence[str]]) -> str:

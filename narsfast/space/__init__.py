@@ -6,7 +6,14 @@ from ._features import width as feature_width
 from ._field import Condition, Field, Kind, Part
 from ._fields import Categorical, Fixed, IntRange
 from ._load import builtin_spaces, load_space, read_recipe, with_recipe_space
-from ._mbconv import HEADER_NAMES, STAGE_NAMES, architecture_names
+from ._mbconv import (
+    DEFAULT_OPTIONS,
+    HEADER_NAMES,
+    STAGE_NAMES,
+    STAGE_OPTIONS,
+    WIDE_OPTIONS,
+    architecture_names,
+)
 from ._optimizers import OptimizerInfo, TimmOptimizer, add_optimizer, optimizer_info, optimizers
 from ._quantity import parse_quantity
 from ._recipe import Recipe
@@ -19,10 +26,13 @@ from ._width import INPUT_QUARTER, SqueezedWidth, round_width
 __all__ = [
     "ACTIVATIONS",
     "BLOCK_KINDS",
+    "DEFAULT_OPTIONS",
     "GATES",
     "HEADER_NAMES",
     "INPUT_QUARTER",
     "STAGE_NAMES",
+    "STAGE_OPTIONS",
+    "WIDE_OPTIONS",
     "Activation",
     "BlockKind",
     "Candidate",

@@ -121,6 +121,10 @@ class Space:
             raise UserError(f"{self.name} has no field {name!r}; its fields are {known}")
         return self._column[name]
 
+    def has(self, name: str) -> bool:
+        """Return whether there is a field of this name, or one that fills it."""
+        return name in self._column
+
     def field(self, name: str) -> Field:
         """Return a field, given its name or a name that it fills.
 

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._field import KINDS, PARTS, Field
-from ._mbconv import HEADER_NAMES, STAGE_NAMES
+from ._mbconv import HEAD_OPTIONS, HEADER_NAMES, STAGE_NAMES, STAGE_OPTIONS
+from ._vocabulary import code_of
 
 
 @dataclass(frozen=True)
@@ -23,15 +24,16 @@ class SpaceTables:
         sizes: (F,) int16, number of values per field.
         kinds: (F,) int8: 0 categorical, 1 range, 2 fixed.
         parts: (F,) int8: 0 architecture, 1 recipe.
-        numbers: (F, V) int32, values of architecture fields, booleans as 0 and 1; 0 for values that are not whole
-            numbers, for recipe fields and as padding.
+        numbers: (F, V) int32, values of architecture fields, booleans as 0 and 1, words of blocks as `code_of` numbers
+            them; 0 for other values, for recipe fields and as padding.
         condition_offsets: (F + 1,) int32; the conditions of field f are those from offset f to f + 1.
         condition_parents: (C,) int32, the parent's column, always before the field's own.
         condition_masks: (C,) uint64; bit i is set if the parent's value i activates the field.
-        header_columns: (4,) int32, columns that fill resolution, stem.channels, head.expansion,
-            head.features; -1 in a space without stages.
-        stage_columns: (S, 8) int32, columns that fill kernel.first, kernel.rest, expansion.first,
-            expansion.rest, channels, depth, stride, se of each stage.
+        header_columns: (8,) int32, columns that fill resolution, stem.channels, head.expansion, head.features,
+            head.hidden, head.bias, head.norm, act; -1 where no field does, so in a space without stages.
+        stage_columns: (S, 12) int32, columns that fill kernel.first, kernel.rest, expansion.first, expansion.rest,
+            channels, depth, stride, se of each stage, and act, kind, start_kernel, se_width, where -1 stands for the
+            default. Where a stage has no act or se_width of its own, that of the network is its.
     """
 
     sizes: NDArray[np.int16]
@@ -53,16 +55,18 @@ def build_tables(fields: Sequence[Field], stages: int) -> SpaceTables:
     offsets, parents, masks = [0], [], []
     for column, field in enumerate(fields):
         if field.part == "architecture":
-            integers = [int(value) if isinstance(value, int) else 0 for value in field.values]
+            integers = [code_of(field.fills[0], value) for value in field.values]
             numbers[column, : len(integers)] = integers
         for condition in field.conditions:
             parent = position[condition.parent]
             parents.append(parent)
             masks.append(sum(1 << fields[parent].index(value) for value in condition.values))
         offsets.append(len(parents))
-    header = [filled_by.get(name, -1) if stages else -1 for name in HEADER_NAMES]
+    header = [filled_by.get(name, -1) if stages else -1 for name in (*HEADER_NAMES, *HEAD_OPTIONS, "act")]
     stage_columns = [
-        [filled_by[f"stage{number}.{name}"] for name in STAGE_NAMES] for number in range(1, stages + 1)
+        [filled_by[f"stage{number}.{name}"] for name in STAGE_NAMES]
+        + [filled_by.get(f"stage{number}.{name}", filled_by.get(name, -1)) for name in STAGE_OPTIONS]
+        for number in range(1, stages + 1)
     ]
     return SpaceTables(
         sizes=np.array([len(field.values) for field in fields], np.int16),
@@ -73,5 +77,7 @@ def build_tables(fields: Sequence[Field], stages: int) -> SpaceTables:
         condition_parents=np.array(parents, np.int32),
         condition_masks=np.array(masks, np.uint64),
         header_columns=np.array(header, np.int32),
-        stage_columns=np.array(stage_columns, np.int32).reshape(stages, len(STAGE_NAMES)),
+        stage_columns=np.array(stage_columns, np.int32).reshape(
+            stages, len(STAGE_NAMES) + len(STAGE_OPTIONS)
+        ),
     )

@@ -47,6 +47,22 @@ class SqueezedWidth(NamedTuple):
         sign = 1 if found[1] == "input" else -1
         return cls(0, sign * int(found[2]), found[3] is None)
 
+    @classmethod
+    def from_code(cls, code: int) -> SqueezedWidth:
+        """Return the rule of a `code`."""
+        if code > 0:
+            return cls(code, 0, False)
+        sign = -1 if -code & 2 else 1
+        return cls(0, sign * (-code >> 2), bool(-code & 1))
+
+    @property
+    def written(self) -> int | str:
+        """The rule as definitions write it."""
+        if self.width:
+            return self.width
+        of = "input" if self.divisor > 0 else "hidden"
+        return f"{of}/{abs(self.divisor)}{'' if self.rounded else ' exact'}"
+
     @property
     def code(self) -> int:
         """The rule as one whole number, for native code: the width, or less than 0 where it follows from another."""

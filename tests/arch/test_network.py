@@ -192,3 +192,31 @@ def test_every_weight_gets_a_gradient():
         nn.init.ones_(block.project[1].weight)
     network(torch.randn(4, 3, 64, 64)).square().sum().backward()
     assert all(parameter.grad is not None for parameter in network.parameters())
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v3_small", "tf_efficientnet_lite0", "mobilenetv4_conv_small"])
+def test_backbones_of_other_networks_have_maps_at_all_strides(name):
+    network, backbone = create(name, ops="torch").eval(), create(name, features_only=True, ops="torch").eval()
+    missing, _ = backbone.load_state_dict(network.state_dict(), strict=False)
+    assert not missing
+    images = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        maps = backbone(images)
+        assert torch.equal(maps[-1], network.forward_features(images))
+    assert [64 // m.shape[-1] for m in maps] == list(FEATURE_STRIDES)
+    assert [m.shape[1] for m in maps] == [info.channels for info in backbone.feature_info]
+
+
+def test_residual_blocks_of_every_kind_start_as_the_identity():
+    row = {"kernel": 3, "expansion": 2, "channels": 8}
+    rows = [row | {"start_kernel": 3}, row | {"kind": "fused"}, row | {"kernel": 0}]
+    network = create(Definition.from_dict(SMALL.to_dict() | {"stages": [rows]})).eval()
+    x = torch.randn(2, 8, 8, 8)
+    for block in network.stages[0]:
+        assert block.shortcut
+        assert torch.equal(block(x), x)
+    plain = [row | {"kind": "fused", "expansion": 1}, {"kernel": 3, "channels": 8, "kind": "conv"}]
+    network = create(Definition.from_dict(SMALL.to_dict() | {"stages": [plain]})).eval()
+    # The only norm of these comes before an activation, which would pass no gradient at scale 0.
+    assert all((block(x) - x).abs().max() > 0 for block in network.stages[0])
+    assert isinstance(network.stages[0][0].project, nn.Identity)

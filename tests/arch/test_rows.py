@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from narsfast.arch import ROW_COLUMNS, definition_of, lower_definitions, lower_genes, zoo
+from narsfast.arch import ROW_COLUMNS, Definition, definition_of, lower_definitions, lower_genes, zoo
 from narsfast.errors import UserError
 from narsfast.space import builtin_spaces, load_space
 
@@ -75,3 +75,27 @@ def test_lower_genes_refuses_a_space_without_stages(tmp_path):
     space = load_space(path)
     with pytest.raises(UserError, match="'table' has no stages"):
         lower_genes(space, space.random(2, seed=0))
+
+
+def test_options_of_a_space_are_settings_of_its_definitions():
+    space = load_space("tests/options.yaml")
+    genes = space.sobol(32, seed=0)
+    definitions = definition_of(space, genes)
+    for candidate, definition in zip(space.decode(genes), definitions, strict=True):
+        values = candidate.architecture
+        assert (definition.act, definition.se_act, definition.padding) == (values["act"], "relu", "same")
+        assert (definition.head_expansion, definition.head_hidden, definition.head_features) == (
+            None,
+            48,
+            None,
+        )
+        *firsts, last = definition.rows
+        assert {row.start_kernel for row in firsts} == {values["stage1.start_kernel"] or None}
+        assert {(row.se_width, row.act) for row in firsts} == {("hidden/4", None)}
+        assert (last.act, last.kind) == ("relu6", values["stage2.kind"])
+        assert Definition.from_json(definition.to_json()) == definition
+    lowered = lower_genes(space, genes)
+    for index, definition in enumerate(definitions):
+        header, rows = lower_definitions([definition])
+        assert (header[0] == lowered.header[index]).all()
+        assert (rows[0] == lowered.rows[index][lowered.rows[index, :, 4] > 0]).all()

@@ -4,21 +4,23 @@ import json
 
 import numpy as np
 import pytest
+from torch import nn
 
-from narsfast.arch import lower_genes
+from narsfast.arch import FusedResidual, lower_genes, network_settings
 from narsfast.cost import LATENCY, STATISTICS, Budget, Counter, LatencyTable, named
 from narsfast.cost import _measure as measuring
-from narsfast.cost._latency import held_out_error, interpolated
+from narsfast.cost._latency import held_out_error, interpolated, without_defaults
 from narsfast.cost._reference import count_rows_reference
 from narsfast.errors import UserError
-from narsfast.space import load_space
+from narsfast.ops import Conv2dSame
+from narsfast.space import Space, load_space
 
 SMALL = "tests/small.yaml"
 
 
 def all_parts(space):
     parts = Counter(space, 1, 10).native.parts
-    return np.unique(parts[parts[:, -1] > 0, :-1], axis=0)
+    return without_defaults(np.unique(parts[parts[:, -1] > 0, :-1], axis=0))
 
 
 def model(parts):
@@ -176,6 +178,45 @@ def test_measure_latency_times_every_part_within_the_limit(small, clock):
     assert measured.network_error < 1e-6
     assert measured.network_spearman == pytest.approx(1)
     assert (measured.batch, measured.threads, measured.ops) == (1, 1, "fused")
+
+
+def test_parts_with_options_add_up_to_whole_networks(clock):
+    """Activations do not count with this clock, but kinds of blocks, squeeze-excites and heads do."""
+    space = load_space("tests/options.yaml")
+    measured = measuring.measure_latency(space, 1, 10, seconds=1)
+    assert measured.of == len(measured.parts) == len(all_parts(space))
+    assert {len(part) for part in measured.parts} == {12}
+    assert measured.network_error < 1e-6
+    assert measured.network_spearman == pytest.approx(1)
+    assert LatencyTable.from_dict(measured.model_dump(mode="json")) == measured
+
+
+def test_parts_with_options_are_modules_with_them():
+    space = load_space("tests/options.yaml")
+    settings = network_settings(space)
+    part = [1, 3, 4, 8, 16, 2, 1, 16, 3, 0, 5, -18]
+    stages, image = measuring._part(part, 1, 10, settings)
+    (block,) = stages[0]
+    inner = block.depthwise
+    assert (image.shape, block.start[0].kernel_size) == ((1, 8, 16, 16), (5, 5))
+    assert isinstance(block.expand[2], nn.SiLU)
+    assert isinstance(inner.se.act, nn.ReLU)
+    assert isinstance(inner.se.gate, nn.Sigmoid)
+    assert isinstance(inner.conv, Conv2dSame)
+    assert (inner.se.reduce.out_channels, inner.norm.eps) == (8, 0.001)
+    fused, _ = measuring._part([1, 3, 4, 8, 16, 1, 0, 16, 1, 1, 0, 0], 1, 10, settings)
+    assert isinstance(fused[0][0], FusedResidual)
+
+
+def test_table_of_another_activation_is_refused(small):
+    relu = Space.from_dict(
+        {**small.to_dict(), "architecture": small.to_dict()["architecture"] | {"act": "relu"}}
+    )
+    with pytest.raises(UserError, match="act is never 'relu'"):
+        Counter(relu, 1, 10, latency=table(small))
+    with pytest.raises(UserError, match="act is never 'hard_swish'"):
+        Counter(small, 1, 10, latency=table(relu))
+    assert Counter(relu, 1, 10, latency=table(relu)).names[-1] == LATENCY
 
 
 def test_measure_latency_stops_at_the_limit_with_every_kind_timed(small, clock):

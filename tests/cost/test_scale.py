@@ -97,3 +97,21 @@ def test_small_networks_are_scaled_by_resolution():
 def test_macs_out_of_reach_are_refused(wanted):
     with pytest.raises(UserError, match="between a hundredth and a hundred times"):
         scale(zoo_definition("a"), wanted)
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v3_small", "mobilenetv4_conv_small", "tf_efficientnet_lite2"])
+@pytest.mark.parametrize("factor", [0.5, 2])
+def test_networks_with_named_settings_are_scaled_alike(name, factor):
+    """Hidden widths in channels keep their proportion to the channels beside them."""
+    definition = zoo_definition(name)
+    found = scale(definition, factor * macs(definition))
+    assert macs(found) == pytest.approx(factor * macs(definition), rel=0.05)
+    assert (found.act, found.se_width, found.head_hidden) == (
+        definition.act,
+        definition.se_width,
+        definition.head_hidden,
+    )
+    for old, new in zip(definition.rows, found.rows, strict=True):
+        assert new._replace(channels=old.channels, hidden=old.hidden, repeats=old.repeats) == old
+        if old.hidden is not None:
+            assert new.hidden / new.channels == pytest.approx(old.hidden / old.channels, rel=0.25)

@@ -32,7 +32,7 @@ def run_yaml(text, directory):
 
 
 @pytest.mark.parametrize("page", sorted(path.name for path in DOCS.glob("*.md")))
-@pytest.mark.usefixtures("without_onnx", "short_pretraining", "few_steps")
+@pytest.mark.usefixtures("without_onnx", "always_few_steps")
 def test_blocks_of_a_page_run(page, tmp_path, monkeypatch):
     """Worker processes, which import torch, ONNX files and most steps of fits are left out; other tests have them."""
     monkeypatch.chdir(tmp_path)

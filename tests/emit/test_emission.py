@@ -8,6 +8,7 @@ import torch
 from narsfast.arch import Definition, create
 from narsfast.emit import _emission as emission_module
 from narsfast.emit import emit, model_name
+from narsfast.emit._markdown import as_text
 from narsfast.space import Recipe
 
 from .conftest import DEFINITION, RECIPE, measurements, shaken
@@ -128,7 +129,7 @@ def test_folder_without_onnx_states_the_reason(tmp_path, emitted, monkeypatch):
     assert emission.onnx.status == "skipped"
     assert "onnxscript" in emission.onnx.reason
     assert "narsfast[onnx]" in emission.onnx.reason
-    assert emission.onnx.reason in (tmp_path / "a" / "README.md").read_text()
+    assert as_text(emission.onnx.reason) in (tmp_path / "a" / "README.md").read_text()
     assert json.loads((tmp_path / "a" / "emission.json").read_text())["onnx"]["status"] == "skipped"
 
 

@@ -11,6 +11,7 @@ import narsfast as nf
 from narsfast import pipeline
 from narsfast.data import batches
 from narsfast.pipeline._data import CONTENT_FILE
+from narsfast.pipeline._trials import run_tasks
 from narsfast.runs import PickedCandidate, RunStore
 
 OPTIONS = {
@@ -223,6 +224,19 @@ def test_trainings_are_told_what_the_driver_found(photos, out):
     assert (task.folder_options.layout, task.folder_options.bit_depth) == ("flat", "12")
     assert task.content == kept(out)[1]
     assert task.known == str(out / CONTENT_FILE)
+
+
+def test_photos_that_vanish_while_a_candidate_trains_are_waited_for(
+    photos, out, tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setattr("narsfast.data._source.CACHE_BYTES", 0)
+    with pipeline.open_search(out, {**OPTIONS, "data": str(photos)}, workers=1) as search:
+        task = search.task(search.space.decode(search.space.random(1, 0))[0], 1, 1, "search")
+        photos.rename(tmp_path / "aside")
+        monkeypatch.setattr("time.sleep", lambda _: (tmp_path / "aside").rename(photos))
+        (trial,) = run_tasks(search, [task], "search", "optimize")
+    assert (trial.outcome, len(trial.curve)) == ("ok", 1)
+    assert "cannot be read now (No such file or directory); it is tried again in 0 s" in caplog.text
 
 
 def test_options_of_the_data_stay_those_of_the_run(photos, out):

@@ -17,7 +17,7 @@ from narsfast.search._evolve import _NativeEngine
 from narsfast.search._reference import ReferenceEngine
 from narsfast.space import load_space
 
-pytestmark = pytest.mark.usefixtures("short_pretraining")
+pytestmark = pytest.mark.usefixtures("always_few_steps")
 
 ENGINES = (_NativeEngine(), ReferenceEngine())
 

@@ -16,11 +16,11 @@ from narsfast.common.trial import Trial
 from narsfast.errors import UserError
 from narsfast.pipeline import _final_test, _stages
 from narsfast.pipeline._config import resolve_config
-from narsfast.predictor import _pretraining
+from narsfast.predictor import _fitting, _pretraining
 from narsfast.runs import RunStore, _processes
 from narsfast.space import Space, load_space
 
-pytestmark = pytest.mark.usefixtures("short_pretraining")
+pytestmark = pytest.mark.usefixtures("always_few_steps")
 
 SMALL = Path(__file__).parent.parent / "small.yaml"
 SETTINGS = {
@@ -141,10 +141,12 @@ KILLED = """
 import os, signal, sys, threading
 from dataclasses import replace
 from narsfast import pipeline
-from narsfast.predictor import _pretraining
+from narsfast.predictor import _fitting, _pretraining
 from narsfast.runs import RunStore
 
-_pretraining.SCHEDULE = replace(_pretraining.SCHEDULE, steps={steps})
+_pretraining.SCHEDULE = replace(_pretraining.SCHEDULE, steps={steps[0]})
+_fitting.FROZEN = replace(_fitting.FROZEN, steps={steps[1]})
+_fitting.UNFROZEN = replace(_fitting.UNFROZEN, steps={steps[2]})
 add_trial = RunStore.add_trial
 
 def add_and_die(store, trial, purpose):
@@ -159,7 +161,7 @@ pipeline.run({path!r}, {options!r}, workers=1)
 
 def _run_and_kill(path, options, purpose, count):
     """Run in a process of its own, which kills itself with -9 in the training after so many trials."""
-    steps = _pretraining.SCHEDULE.steps
+    steps = [part.steps for part in (_pretraining.SCHEDULE, _fitting.FROZEN, _fitting.UNFROZEN)]
     code = KILLED.format(path=str(path), options=options, purpose=purpose, count=count, steps=steps)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     done = subprocess.run([sys.executable, "-c", code], env=environment, cwd=path.parent, check=False)

@@ -70,6 +70,13 @@ ARCH, FIRST = ["architecture"], ["architecture", "stages", 0]
         ([*ARCH, "stem", "channels"], 0, "stem.channels is 0", "at least 1"),
         ([*ARCH, "head", "features"], "many", "head.features is 'many'", "at least 1"),
         ([*ARCH, "head", "expansion"], 0, "head.expansion is 0", "from 1 to 64"),
+        ([*ARCH, "act"], "gelu", "act is 'gelu'", "one of hard_swish, relu, relu6, silu"),
+        ([*ARCH, "padding"], {"choices": ["half", "same"]}, "padding is {'choices'", "one value"),
+        ([*ARCH, "norm_eps"], 0, "norm_eps is 0", "between 0 and 1"),
+        ([*ARCH, "head", "hidden"], 64, "head.hidden is 64 beside head.expansion", "give one"),
+        ([*FIRST, "kind"], "conv", "stage1.kind is 'conv'", "one of mbconv, fused"),
+        ([*FIRST, "start_kernel"], 2, "stage1.start_kernel is 2", "odd whole number, or 0"),
+        ([*FIRST, "se_width"], "input", "stage1.se_width is 'input'", "a width such as 24"),
         ([*FIRST, "depth"], {"range": [0, 3]}, "stage1.depth is 0", "blocks from 1 to 64"),
         ([*FIRST, "channels"], True, "stage1.channels is True", "at least 1"),
         ([*FIRST, "stride"], 3, "stage1.stride is 3", "1 or 2"),
@@ -112,3 +119,17 @@ def test_rest_fields_are_active_from_depth_two():
     depth, rest = space.column("stage2.depth"), space.column("stage2.kernel.rest")
     genes = space.random(200, 0)
     assert (space.active(genes)[:, rest] == (genes[:, depth] > 0)).all()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"start_kernel": {"choices": [0, 3]}}, "stage1.start_kernel is 3; fused blocks have none"),
+        ({"expansion": {"first": 1, "rest": 4}}, "stage1.se is true; fused blocks of expansion 1 have none"),
+    ],
+)
+def test_fused_stage_refuses_what_its_blocks_cannot_have(changes, words):
+    data = copy.deepcopy(DATA)
+    data["architecture"]["stages"][0] |= {"kind": "fused"} | changes
+    with pytest.raises(UserError, match=words):
+        Space.from_dict(data)

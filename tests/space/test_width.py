@@ -57,6 +57,11 @@ def test_squeezed_width_follows_from_the_widths_of_the_block(written, width):
     assert SqueezedWidth.of(written).squeezed(24, 146, None) == width
 
 
+@pytest.mark.parametrize("written", [20, "input/4", "input/4 exact", "hidden/4", "hidden/16 exact"])
+def test_code_of_a_squeezed_width_is_read_back(written):
+    assert SqueezedWidth.from_code(SqueezedWidth.of(written).code).written == written
+
+
 @pytest.mark.parametrize(
     "written", [0, -4, True, 2.5, "4", "input", "input/0", "output/4", "input/4 rounded"]
 )
