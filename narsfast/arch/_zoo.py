@@ -45,11 +45,14 @@ def zoo_definition(name: str) -> Definition:
     near = difflib.get_close_matches(_PREFIX + wanted.removeprefix(_PREFIX), known, n=1, cutoff=0.8)
     near = near or difflib.get_close_matches(wanted, known, n=1, cutoff=0.8)
     hint = f"; did you mean {known[near[0]]}?" if near else ""
-    hint = hint or _torchvision_hint(name)
+    hint = hint or _other_reference(name)
     raise UserError(f"architecture {name!r} is unknown; the zoo has {', '.join(_load())}{hint}")
 
 
-def _torchvision_hint(name: str) -> str:
+def _other_reference(name: str) -> str:
+    """Guess what kind of reference a name was meant to be."""
+    if name.endswith(".py"):
+        return f"; a network of a file is {name}:FACTORY"
     from torchvision import models
 
     return f"; did you mean torchvision:{name}?" if name in models.list_models(module=models) else ""

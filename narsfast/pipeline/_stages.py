@@ -207,7 +207,9 @@ def pareto(search: Search, statistics: Sequence[str], between: str | None = None
     """
     refuse_front(search, statistics)
     if between:
-        budget = search.budget(f"{statistics[0]}={between}", "between")
+        named = between.startswith(f"{statistics[0]}=")
+        budget = search.budget(between if named else f"{statistics[0]}={between}", "between")
+        check_budget(search, budget, search.pool, f"between {between!r}")
     elif search.config.pool_bounds:
         budget = search.budget(search.config.pool_bounds)
     else:

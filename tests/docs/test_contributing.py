@@ -99,6 +99,7 @@ def test_recipe_for_a_statistic_works(names):
     assert names["counter"].names[-1] == "blocks"
 
 
+@pytest.mark.exports
 def test_recipe_for_an_exporter_works(names):
     run("Add a statistic", names)
     run("Add an exporter", names)

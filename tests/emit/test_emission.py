@@ -31,6 +31,7 @@ def read(emitted, name):
     return (emitted.emission.directory / name).read_text()
 
 
+@pytest.mark.exports
 def test_folder_has_exactly_the_listed_files(emitted):
     assert emitted.emission.files == FILES
     assert sorted(path.name for path in emitted.emission.directory.iterdir()) == list(FILES)
@@ -61,6 +62,7 @@ def test_preprocessing_is_that_of_the_loader(emitted, digits):
     assert (facts["resolution"], facts["crop"], facts["resize"]) == (32, 1.0, 32)
 
 
+@pytest.mark.exports
 def test_manifest_has_measurements_and_correct_checksums(emitted):
     manifest = json.loads(read(emitted, "emission.json"))
     assert manifest["test"] == 96.94
@@ -72,6 +74,7 @@ def test_manifest_has_measurements_and_correct_checksums(emitted):
         assert hashlib.sha256(content).hexdigest() == checksum, name
 
 
+@pytest.mark.exports
 def test_card_states_numbers_and_files(emitted, digits):
     card = read(emitted, "README.md")
     for text in ("macs<=1M", "91.25 %", "97.50 %", "96.94 %", "812,345", "34,567", "12 epochs", "seed 5"):

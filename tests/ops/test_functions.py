@@ -116,6 +116,7 @@ def test_norm_with_activation(act, shape, dtype, isa):
         torch.testing.assert_close(found[name].double(), value, rtol=0, atol=tolerance)
 
 
+@pytest.mark.exports  # older versions have other slopes of hard-swish there
 def test_derivatives_at_the_kinks_equal_torch():
     y = torch.tensor([-3.0, 0.0, 3.0, float("nan"), float("inf"), -float("inf")])
     y = y.view(6, 1, 1, 1).contiguous(memory_format=torch.channels_last)

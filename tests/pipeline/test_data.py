@@ -258,6 +258,13 @@ def test_run_among_its_images_is_refused_before_anything_is_made(photos, tmp_pat
     assert sorted(photos.rglob("*")) == before
 
 
+@pytest.mark.parametrize("data", ["nothing", "nothing.csv", "nothing.safetensors"])
+def test_run_of_data_that_is_not_there_is_refused_before_anything_is_made(out, tmp_path, data):
+    with pytest.raises(nf.UserError, match=r"data .*nothing"):
+        start(out, tmp_path / data)
+    assert not out.exists()
+
+
 def test_link_into_the_images_is_seen_through(photos, tmp_path):
     (tmp_path / "link").symlink_to(photos)
     with pytest.raises(nf.UserError, match="is in the folder of the images"):

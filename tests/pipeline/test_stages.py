@@ -396,6 +396,24 @@ def test_the_front_is_inside_the_pool_and_between_its_bounds(finished):
     assert all(150_000 <= row.statistics["macs"] <= 300_000 for row in part)
 
 
+@pytest.mark.parametrize(
+    ("between", "said"),
+    [
+        ("1:2", r"between '1:2': no member of the pool keeps it \(the pool has macs [\d,]+ to [\d,]+\)"),
+        ("macs=1:2", "between 'macs=1:2': no member of the pool keeps it"),
+        ("latency=1:2", "between 'macs=latency=1:2': the bound 'latency=1' should be a number"),
+        ("2:1", "between 'macs=2:1' is empty"),
+    ],
+)
+def test_wrong_bounds_of_a_front_are_refused_by_their_own_name(finished, between, said):
+    with (
+        pipeline.open_search(finished[0], workers=1) as search,
+        pytest.raises(UserError, match=said) as error,
+    ):
+        pipeline.pareto(search, ["macs"], between)
+    assert "budget" not in str(error.value)
+
+
 def test_evolution_stays_above_the_lower_bounds_of_the_pool(finished, tmp_path, monkeypatch):
     path, _ = finished
     copy = tmp_path / "run"
