@@ -3,7 +3,7 @@ import pytest
 
 from narsfast.arch import ROW_COLUMNS, Definition, definition_of, lower_definitions, lower_genes, zoo
 from narsfast.errors import UserError
-from narsfast.space import builtin_spaces, load_space
+from narsfast.space import INPUT_QUARTER, builtin_spaces, load_space
 
 
 @pytest.fixture(params=builtin_spaces())
@@ -16,10 +16,10 @@ def test_shorter_definitions_are_padded_with_absent_rows():
     short = a0.model_copy(update={"stages": a0.stages[:2]})
     header, rows = lower_definitions([short, b])
     assert header.tolist() == [[224, 12, 5, 1984, 0, 0, 0], [248, 16, 6, 1984, 0, 0, 0]]
-    assert rows.shape == (2, 12, 11)
+    assert rows.shape == (2, 12, len(ROW_COLUMNS))
     assert header.dtype == rows.dtype == np.int32
     assert not rows[0, 3:].any()
-    assert rows[0, 2].tolist() == [3, 2, 24, 1, 2, 0, -1, 0, 0, 0, 0]
+    assert rows[0, 2].tolist() == [3, 2, 24, 1, 2, 0, -1, *[0] * (len(ROW_COLUMNS) - 7)]
 
 
 def test_padding_half_ignores_the_padding_of_rows():
@@ -37,14 +37,15 @@ def test_genes_lower_to_the_values_of_the_candidate(space):
         a = candidate.architecture
         names = ("resolution", "stem.channels", "head.expansion", "head.features")
         assert got_header.tolist() == [*(a[name] for name in names), 0, 0, 0]
-        for index, (first, rest) in enumerate(got_rows.reshape(-1, 2, 11).tolist(), start=1):
+        for index, (first, rest) in enumerate(got_rows.reshape(-1, 2, len(ROW_COLUMNS)).tolist(), start=1):
             get = {name: a.get(f"stage{index}.{name}") for name in ("channels", "depth", "stride", "se")}
             depth, se = get["depth"], int(get["se"])
-            plain = [-1, 0, 0, 0, -17 * se]  # padding, hidden width, kind, kernel at the start, input/4
+            options = {"padding": -1, "se_width": se * INPUT_QUARTER.code}
+            plain = [options.get(column, 0) for column in ROW_COLUMNS[6:]]
             kernel, expansion = a[f"stage{index}.kernel.first"], a[f"stage{index}.expansion.first"]
             assert first == [kernel, expansion, get["channels"], get["stride"], 1, se, *plain]
             if depth == 1:
-                assert rest == [0] * 11
+                assert rest == [0] * len(ROW_COLUMNS)
             else:
                 kernel, expansion = a[f"stage{index}.kernel.rest"], a[f"stage{index}.expansion.rest"]
                 assert rest == [kernel, expansion, get["channels"], 1, depth - 1, se, *plain]
@@ -64,8 +65,8 @@ def test_definition_of_genes_lowers_to_the_same_rows(space):
 
 def test_lowering_no_candidates_gives_empty_arrays(space):
     genes = space.random(0, seed=0)
-    assert lower_genes(space, genes).rows.shape == (0, 2 * space.stages, 11)
-    assert lower_definitions([]).rows.shape == (0, 0, 11)
+    assert lower_genes(space, genes).rows.shape == (0, 2 * space.stages, len(ROW_COLUMNS))
+    assert lower_definitions([]).rows.shape == (0, 0, len(ROW_COLUMNS))
     assert definition_of(space, genes) == []
 
 

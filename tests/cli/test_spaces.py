@@ -9,7 +9,8 @@ def test_zoo_as_json(run_narsfast):
     code, out, _ = run_narsfast("zoo", "--json")
     rows = {row["name"]: row for row in json.loads(out)}
     assert code == 0
-    assert list(rows) == [f"FBNetV3_{name}" for name in ("A0", "A", "B", "C", "D", "E", "F", "G")]
+    assert list(rows)[:8] == [f"FBNetV3_{name}" for name in ("A0", "A", "B", "C", "D", "E", "F", "G")]
+    assert rows["mobilenet_v2"]["params_all"] == 3_504_872
     assert rows["FBNetV3_G"] == {
         "name": "FBNetV3_G",
         "resolution": 320,

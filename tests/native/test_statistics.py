@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from narsfast import _native
-from narsfast.arch import Definition, Rows, lower_definitions, lower_genes, zoo
+from narsfast.arch import ROW_COLUMNS, Definition, Rows, lower_definitions, lower_genes, zoo
 from narsfast.cost import Counter, count_definitions
 from narsfast.cost._reference import count_rows_reference
 from narsfast.errors import UserError
-from narsfast.space import Space, builtin_spaces, load_space
+from narsfast.space import INPUT_QUARTER, Space, builtin_spaces, load_space
 
 
 def counter(space, in_chans=3, num_classes=12):
@@ -163,10 +163,17 @@ def test_rows_are_counted_if_there_are_too_many_parts(document):
 LARGE = {"resolution": 4096, "stem_channels": 1 << 16, "head_expansion": 2, "head_features": 64}
 
 
+def a_row(**columns):
+    """Return the rows (1, 1, columns) of a network of one row with squeeze-excite."""
+    fixed = {"kernel": 3, "stride": 1, "se": 1, "padding": -1, "se_width": INPUT_QUARTER.code}
+    values = fixed | columns
+    return np.array([[[values.get(column, 0) for column in ROW_COLUMNS]]], np.int32)
+
+
 def large_rows(expansion):
     """Return the rows of a network with this expansion of 2^16 channels, on maps of 2,048 pixels a side."""
     header = np.array([[*LARGE.values(), 0, 0, 0]], np.int32)
-    return header, np.array([[[3, expansion, 1 << 16, 1, 1, 1, -1, 0, 0, 0, -17]]], np.int32)
+    return header, a_row(expansion=expansion, channels=1 << 16, repeats=1)
 
 
 @pytest.mark.parametrize("expansion", [1, 16, 32])
@@ -179,7 +186,7 @@ def test_large_counts_equal_reference(expansion):
 
 def test_widths_past_32_bits_equal_reference():
     header = np.array([[8, 8, 1, 8, 0, 0, 0]], np.int32)
-    rows = np.array([[[3, 1 << 12, 1 << 20, 1, 2, 1, -1, 0, 0, 0, -17]]], np.int32)
+    rows = a_row(expansion=1 << 12, channels=1 << 20, repeats=2)
     expected = count_rows_reference(Rows(header, rows), 3, 12)
     assert np.array_equal(_native.count(header, rows, 3, 12), expected)
 

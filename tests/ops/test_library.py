@@ -192,7 +192,7 @@ def _fake_cuda():
     """Skip where torch asks a driver for the devices that it pretends."""
     try:
         with FakeTensorMode():
-            torch.empty(1, device="cuda")
+            channels_last(1, 8, 3, 3, device="cuda")
     except RuntimeError:
         pytest.skip("this torch pretends no GPU without a driver")
 
