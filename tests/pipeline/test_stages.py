@@ -292,8 +292,9 @@ def test_a_budget_outside_the_pool_is_refused_before_any_training(finished, tmp_
 
 
 def test_before_any_training_only_the_last_options_count(tmp_path, caplog, options):
-    with pytest.raises(UserError, match="nowhere"):
-        pipeline.run(tmp_path / "run", {**options, "space": "mobile", "data": str(tmp_path / "nowhere")})
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match=r"empty.* has no class folders"):
+        pipeline.run(tmp_path / "run", {**options, "space": "mobile", "data": str(tmp_path / "empty")})
     with pipeline.open_search(tmp_path / "run", options) as search:
         assert search.config == resolve_config(options)
     assert "it starts over, with the options given now alone" in caplog.text
