@@ -92,8 +92,10 @@ def _cached_by_timm() -> list[str]:
     names = [
         folder.name.removeprefix("models--timm--") for folder in Path(HF_HUB_CACHE).glob("models--timm--*")
     ]
-    known = [name for name in sorted(names) if timm.is_model(name.partition(".")[0])]
-    return [name for name in known if published("timm", name).cached is not None]
+    known = set(timm.list_pretrained())  # of which each has its tag
+    usual = {f"{name}.{published('timm', name).tag}": name for name in TIMM}
+    found = [usual.get(name, name) for name in sorted(names) if name in known]
+    return [name for name in found if published("timm", name).cached is not None]
 
 
 def _cached_by_torchvision() -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from narsfast.errors import UserError
 _NORMALIZED_INSIDE = ("googlenet", "inception_v3")
 _AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
 """Names of the tensors of their auxiliary classifiers, which only help a training from scratch."""
+_OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\..*)$")
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,11 @@ def download(library: str, name: str) -> dict[str, Tensor]:
         Exception
     ) as error:  # of connections, certificates, disks, hashes: each library raises its own kinds
         reason = " ".join(str(error).split())[:120] or type(error).__name__
+        if (cached := published(library, name).cached) is not None:
+            raise UserError(
+                f"the weights of {reference} in {cached} cannot be loaded ({type(error).__name__}: {reason}); remove "
+                "the file, so that they are downloaded again"
+            ) from None
         raise UserError(
             f"the weights of {reference} could not be downloaded ({type(error).__name__}: {reason}); try again "
             f"online, or give a file of them: {reference}=FILE"
@@ -188,15 +195,20 @@ def _torchvision_tensors(name: str) -> dict[str, Tensor]:
     network, _, tag = name.partition(".")
     kinds = models.get_model_weights(network)
     weights = kinds[tag] if tag else kinds["DEFAULT"]
-    # Not the file's own names: torchvision renames those of old files as it loads them.
-    state = models.get_model(network, weights=weights, progress=False).state_dict()
-    return without_auxiliary(network, state)
+    state: dict[str, Tensor] = weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
+    return torchvision_tensors(network, state)
 
 
-def without_auxiliary(network: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Leave out the auxiliary classifiers of torchvision's Inception networks, which narsfast does not build."""
+def torchvision_tensors(network: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors of a file of torchvision by the names of a fresh network, as torchvision itself loads them.
+
+    The names of DenseNet's files are older ones; the auxiliary classifiers of Inception networks are not built.
+    """
     dropped = _AUXILIARY if network in _NORMALIZED_INSIDE else ()
-    return {name: tensor for name, tensor in tensors.items() if not name.startswith(dropped)}
+    kept = {name: tensor for name, tensor in tensors.items() if not name.startswith(dropped)}
+    if not network.startswith("densenet"):
+        return kept
+    return {_OLD_DENSENET.sub(r"\1\2", name): tensor for name, tensor in kept.items()}
 
 
 def _in_torch_cache(url: str) -> Path | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from narsfast.common.preparation import Preparation
 from narsfast.errors import UserError
 
 from ._definition import Definition, read_definition
-from ._library_weights import download, published, without_auxiliary
+from ._library_weights import download, published, torchvision_tensors
 from ._lookup import absolute_reference
 from ._network import resolve_definition
 from ._parent import Parent
@@ -97,7 +98,7 @@ def load_parents(given: Sequence[ParentReference | str]) -> list[Parent]:
     return list(parents.values())
 
 
-def load_pretrained(ref: str, file: str | Path | None = None) -> Parent:
+def load_pretrained(ref: str | os.PathLike[str], file: str | os.PathLike[str] | None = None) -> Parent:
     """Load a pretrained network: its weights as tensors, never as code, and all that is known of it.
 
     Args:
@@ -114,6 +115,7 @@ def load_pretrained(ref: str, file: str | Path | None = None) -> Parent:
     Raises:
         UserError: There is no such network, its weights cannot be had, or a tensor is left over on either side.
     """
+    ref, file = os.fspath(ref), None if file is None else os.fspath(file)
     folder = expanded(ref)
     if ref.strip() and ref not in PACKAGES and folder.is_dir() and file is None:
         return _emitted(ref, folder)
@@ -125,7 +127,7 @@ def load_pretrained(ref: str, file: str | Path | None = None) -> Parent:
         return _of_library(ref, library, name, file, tensors)
     if tensors is None:
         raise _without_weights(ref)
-    return _given(ref, Path(str(file)), tensors)
+    return _given(ref, Path(file or ""), tensors)
 
 
 def _without_weights(ref: str) -> UserError:
@@ -139,13 +141,14 @@ def _without_weights(ref: str) -> UserError:
     return UserError(f"parent {ref!r} is no network with weights; give {FORMS}{hint}")
 
 
-def _packaged(ref: str, file: str | Path | None, given: TensorFile | None) -> Parent:
+def _packaged(ref: str, file: str | None, given: TensorFile | None) -> Parent:
     package = PACKAGES[ref]
     if given is None:
         package, path = require_package(ref)
         given, provenance = read_tensor_file(path), f"PyPI {package.distribution} {package.version}"
     else:
-        path, provenance = Path(str(file)), f"file {Path(str(file)).name}"
+        path = Path(file or "")
+        provenance = f"file {path.name}"
     definition = resolve_definition(package.definition)
     fitted = _fitted(ref, path, lambda: fit_definition(given.tensors, definition, ordered=True))
     return _parent(
@@ -160,9 +163,7 @@ def _packaged(ref: str, file: str | Path | None, given: TensorFile | None) -> Pa
     )
 
 
-def _of_library(
-    ref: str, library: str, name: str, file: str | Path | None, given: TensorFile | None
-) -> Parent:
+def _of_library(ref: str, library: str, name: str, file: str | None, given: TensorFile | None) -> Parent:
     facts = published(library, name)
     definition = published_definition(library, facts.network)
     source = f"{library}:{facts.network}"
@@ -172,9 +173,9 @@ def _of_library(
         digest = _digest(tensors) if cached is None else hashlib.sha256(cached.read_bytes()).hexdigest()
         provenance, place = f"{library} {name} ({facts.url})", None
     else:
-        tensors, digest, place = given.tensors, given.sha256, Path(str(file))
+        tensors, digest, place = given.tensors, given.sha256, Path(file or "")
         if library == "torchvision":
-            tensors = without_auxiliary(facts.network, tensors)
+            tensors = torchvision_tensors(facts.network, tensors)
         provenance = f"file {place.name}"
     fitted = _fitted(
         ref,

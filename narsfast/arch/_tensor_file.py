@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import logging
 import pickle
 import re
@@ -76,7 +77,7 @@ def read_tensor_file(path: str | Path) -> TensorFile:
         raise UserError(
             f"weights {str(path)!r} cannot be read ({error.strerror}); name another file"
         ) from None
-    found = _safetensors(file, content) if file.suffix == SAFETENSORS else _pickled(file)
+    found = _safetensors(file, content) if file.suffix == SAFETENSORS else _pickled(file, content)
     tensors = _float32(file, _without_prefixes(file, _state_dict(file, found)))
     return TensorFile(tensors, hashlib.sha256(content).hexdigest())
 
@@ -89,11 +90,11 @@ def _safetensors(file: Path, content: bytes) -> Mapping[str, Tensor]:
     return tensors
 
 
-def _pickled(file: Path) -> object:
+def _pickled(file: Path, content: bytes) -> object:
     try:
         with warnings.catch_warnings():  # what torch warns of, a sentence says below
             warnings.simplefilter("ignore")
-            return torch.load(file, map_location="cpu", weights_only=True)
+            return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds, also of its own pickle reader
         text = str(error)
         code = isinstance(error, pickle.UnpicklingError) and re.search(

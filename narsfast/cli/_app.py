@@ -64,6 +64,7 @@ def _narsfast(
 
 def main() -> None:
     """Run the command `narsfast`."""
+    _open_standard_streams()
     ignore_pillow_warnings()  # they are told in sentences where the data is loaded
     with _ending_at_sigterm():
         try:
@@ -80,6 +81,17 @@ def main() -> None:
         ):  # nobody reads on: nothing to tell
             typer.echo(f"narsfast: {machine_error(failure)}", err=True)
         sys.exit(1)
+
+
+def _open_standard_streams() -> None:
+    """Let closed standard streams lead nowhere: the next file that is opened would get their numbers, and the output."""
+    for number, (name, mode) in enumerate({"stdin": "r", "stdout": "w", "stderr": "w"}.items()):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free, which is this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, mode, closefd=False))
 
 
 def _flush() -> OSError | None:

@@ -14,7 +14,7 @@ from ._decode import CACHE_BYTES
 from ._folder_options import FolderOptions
 from ._layout import split_folders
 from ._listed import load_listed
-from ._listing import Listing, enumerated, shown
+from ._listing import Listing, check_text, enumerated, shown
 from ._walk import Folder, Walker, look_into
 
 _KINDS = "avif bmp gif heic heif jfif jp2 jpeg jpg pgm png ppm tif tiff webp"
@@ -135,11 +135,7 @@ def _classes(folders: dict[str, str], by_split: dict[str, list[str]], layout: st
             f"data {shown(folders[first])!r} has {found}; at least two are needed, one folder of images per class{flat}"
         )
     for name in classes:
-        if shown(name) != name:
-            raise UserError(
-                f"data {shown(folders[first])!r} has the class folder '{shown(name)}', whose name is not UTF-8; "
-                "rename it"
-            )
+        check_text(f"data {shown(folders[first])!r} has the class folder", name)
     return tuple(classes)
 
 

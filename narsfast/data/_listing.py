@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from narsfast.errors import UserError
 
 WHOLE_FOLDER = "all"
 """In the place of a split where there are none."""
@@ -78,6 +81,28 @@ def stat_row(status: os.stat_result) -> tuple[int, int, int]:
 def shown(name: str | os.PathLike[str]) -> str:
     """Return a name as text that can be printed and stored, whatever its bytes are."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def check_text(what: str, name: str | os.PathLike[str]) -> None:
+    """Refuse a name that cannot be stored as text.
+
+    Args:
+        what: Begins the sentence; is followed by the name.
+        name: Of a file or folder, as Python gives it.
+
+    Raises:
+        UserError: Its bytes are not UTF-8; or they are, and Python reads names otherwise here.
+    """
+    if shown(name) == os.fspath(name):
+        return
+    try:
+        os.fsencode(name).decode()
+    except UnicodeDecodeError:
+        why = "whose name is not UTF-8; rename it"
+    else:
+        encoding = sys.getfilesystemencoding()
+        why = f"but Python reads names as {encoding} here; set the variable PYTHONUTF8=1, or another locale"
+    raise UserError(f"{what} '{shown(name)}', {why}")
 
 
 def enumerated(names: list[str], most: int = 5) -> str:

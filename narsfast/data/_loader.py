@@ -124,8 +124,11 @@ def _why_not_dali() -> str | None:
     """Return why DALI cannot be imported; None if it can."""
     try:
         importlib.import_module("nvidia.dali")
-    except (ImportError, OSError) as error:  # OSError: a shared library of another platform
-        return str(error).splitlines()[0]
+    except (
+        Exception
+    ) as error:  # also of a shared library of another platform, or of DALI's own code (`python -OO`)
+        kind = [] if isinstance(error, ImportError | OSError) else [type(error).__name__]
+        return ": ".join([*kind, *str(error).splitlines()[:1]])
     return None
 
 

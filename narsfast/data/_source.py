@@ -18,7 +18,7 @@ from ._digits import load_digits
 from ._folder import check_folder, list_folder
 from ._folder_options import FolderOptions
 from ._listed import load_listed
-from ._listing import shown, stat_row
+from ._listing import check_text, stat_row
 from ._stored import SUFFIX, check_stored, load_stored
 from ._table import SUFFIXES, check_table, list_table
 
@@ -59,8 +59,7 @@ class DataSource:
         if text == DIGITS:
             return cls("digits", text)
         path = _absolute(expanded(text))
-        if shown(path) != str(path):
-            raise UserError(f"data is '{shown(path)}', whose name is not UTF-8; rename the folder")
+        check_text("data is", path)
         suffix = path.suffix.lower()
         if suffix in SUFFIXES and not path.is_dir():
             return cls("table", str(path))

@@ -203,9 +203,9 @@ def _parent(found: Measurements) -> str:
     if found.parent is None:
         return ""
     facts = found.parent
-    return f"""Its training began with weights of the pretrained network `{facts["name"]}`
-({as_text(str(facts["provenance"]))}; license: {as_text(str(facts["license"] or "not stated"))};
-SHA-256 `{facts["sha256"]}`), whose license and training data apply to it too. Images are
+    return f"""Its training began with weights of the pretrained network {as_code(facts["name"])}
+({as_text(facts["provenance"])}; license: {as_text(facts["license"] or "not stated")};
+SHA-256 {as_code(facts["sha256"])}), whose license and training data apply to it too. Images are
 normalized and resized as that network's were.
 
 """

@@ -5,7 +5,9 @@ The resolved configuration is stored in the run; going on with other values is r
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
+from types import NoneType
 from typing import Any
 
 from pydantic import ValidationError, field_validator
@@ -34,6 +36,16 @@ _LISTS: Mapping[str, tuple[Any, str]] = {
     "parents": (str, "efficientnet_lite0"),
 }
 """Options that take several values: the types of one, and an example."""
+
+_SINGLE: Mapping[str, tuple[tuple[type, ...], str]] = {
+    "data": ((str, os.PathLike), "'digits', or a folder of images"),
+    "space": ((str, os.PathLike, Space), "a space, its name or its file"),
+    "model": ((str, os.PathLike), "the reference of a network, as in 'torchvision:resnet18'"),
+    "distill": ((str, os.PathLike), "a teacher, as in 'largest'"),
+    "pool_bounds": ((str, Budget), "bounds, as in 'macs=10M:50M'"),
+    "latency": ((str, os.PathLike), "the file of a latency table"),
+}
+"""Options that are resolved to something else: their types, and what is right."""
 
 NO_TEACHER = "none"
 """What takes the teacher from a run that has one."""
@@ -128,6 +140,9 @@ def resolve_config(options: Mapping[str, Any], stored: Mapping[str, Any] | None 
         for name, (single, example) in _LISTS.items()
         if given.get(name) is not None
     }
+    for name, (kinds, right) in _SINGLE.items():
+        if not isinstance(given.get(name), (*kinds, NoneType)):
+            raise UserError(f"{name} is {given[name]!r}; give {right}")
     config = {**READ_BY_0_2, **upgrade_stored(stored)} if stored else {}
     config["data"], space = resolve_space(given, config)
     config["model"] = chosen_model(given, config)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,8 @@ def open_search(
     Raises:
         UserError: Another process writes to the run, or the run was made with other options.
     """
+    if workers is not None and not (isinstance(workers, Integral) and workers >= 1):
+        raise UserError(f"workers is {workers!r}; it must be a whole number of at least 1")
     out, own, resume = output_path(out), own or Own(), resume or Resume()
     stored = RunStore.stored_config(out)
     if stored is None and options is None:

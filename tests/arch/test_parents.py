@@ -1,6 +1,8 @@
 """Parents from packages, libraries, folders and files: what is loaded computes what it did where it came from."""
 
 import json
+import os
+import re
 import sys
 from collections import OrderedDict
 from importlib import metadata
@@ -20,8 +22,9 @@ from narsfast.arch import (
     load_pretrained,
     parse_parent,
     read_parent,
+    zoo,
 )
-from narsfast.arch._library_weights import published
+from narsfast.arch._library_weights import published, torchvision_tensors
 from narsfast.arch._published import PACKAGES, TIMM, TORCHVISION, published_definition
 from narsfast.errors import UserError
 
@@ -34,6 +37,16 @@ from torch import nn
 def net(num_classes, in_chans):
     return nn.Sequential(nn.Conv2d(in_chans, 4, 3), nn.Flatten(), nn.Linear(4 * 36, num_classes))
 """
+
+
+class Code:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __reduce__(self):
+        return os.mkdir, (self.folder,)
 
 
 def randomized(network):
@@ -181,12 +194,12 @@ def test_real_weights_compute_what_timm_does(number):
 # Libraries.
 
 
-@pytest.mark.parametrize(
-    "reference", [*(f"torchvision:{n}" for n in TORCHVISION), *(f"timm:{n}" for n in TIMM)]
-)
+# tests/arch/test_published.py has those that the zoo names alike.
+OTHERS = [name for name in TIMM if name not in zoo() and name not in ("fbnetv3_d", "fbnetv3_g")]
+
+
+@pytest.mark.parametrize("reference", [*(f"timm:{name}" for name in OTHERS), "timm:efficientnet_b0"])
 def test_definitions_of_library_networks_compute_the_same(reference, tmp_path):
-    if reference in ("timm:tf_efficientnet_lite2", "timm:fbnetv3_d", "timm:fbnetv3_g"):
-        pytest.skip("as the smaller ones of their kind")
     network = library_network(reference)
     parent = load_pretrained(reference, weights_file(tmp_path, network.state_dict()))
     assert parent.definition is not None
@@ -251,6 +264,30 @@ def test_without_a_connection_the_option_of_a_file_is_named(reference, caches, m
     ) as error:
         load_pretrained(reference)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("library", ["timm", "torchvision"])
+@pytest.mark.parametrize("fault", ["cut off", "code"])
+def test_damaged_files_in_a_cache_are_named(library, fault, caches):
+    """Code in a file that torchvision or timm once downloaded is not run either."""
+    if library == "timm":
+        reference, file = f"timm:{SMALL}", in_hub_cache(caches, f"{SMALL}.lamb_in1k", {"a": torch.zeros(9)})
+    else:
+        reference, name = "torchvision:mobilenet_v3_small", "mobilenet_v3_small"
+        file = in_torch_cache(caches, name, {"a": torch.zeros(9)})
+    made = caches / "made"
+    if fault == "code" and library == "timm":
+        file.unlink()
+        file = file.with_name("pytorch_model.bin")
+    if fault == "code":
+        torch.save({"state_dict": Code(str(made))}, file)
+    else:
+        file.write_bytes(file.read_bytes()[:-50])
+    with pytest.raises(
+        UserError, match=f"the weights of {reference} in .* cannot be loaded .* remove the file"
+    ):
+        load_pretrained(reference)
+    assert not made.exists()
 
 
 @pytest.mark.parametrize(
@@ -470,12 +507,13 @@ def test_what_can_be_had_is_listed_without_looking_elsewhere(caches):
 def test_other_networks_in_the_caches_are_listed(caches):
     in_torch_cache(caches, "squeezenet1_1", {"a": torch.zeros(1)})
     in_hub_cache(caches, "test_convnext.r160_in1k", {"a": torch.zeros(1)})
-    in_hub_cache(caches, "unknown_network.in1k", {"a": torch.zeros(1)})
+    for name in ("unknown_network.in1k", "resnet18.own"):
+        in_hub_cache(caches, name, {"a": torch.zeros(1)})
     listed = {parent.reference: parent for parent in available_parents()}
     for reference in ("torchvision:squeezenet1_1", "timm:test_convnext.r160_in1k"):
         assert listed[reference].state == "here"
         assert listed[reference].definition is None
-    assert not any("unknown" in reference for reference in listed)
+    assert len(listed) == len({*PACKAGES}) + len(TIMM) + len(TORCHVISION) + 2
 
 
 def test_inception_is_given_images_as_inside_of_its_pretrained_form():
@@ -490,6 +528,16 @@ def test_inception_is_given_images_as_inside_of_its_pretrained_form():
         plain = network((images - 0.5) / 0.5)
         network.transform_input = True
         torch.testing.assert_close(network((images - mean) / std), plain, rtol=1e-4, atol=1e-4)
+
+
+def test_old_names_of_densenet_are_understood():
+    """Its published files have names of an early version, which torchvision renames as it loads them."""
+    with torch.device("meta"):
+        tensors = models.densenet121(weights=None).state_dict()
+    old = {re.sub(r"(denselayer\d+\.(?:norm|conv))([12])", r"\1.\2", name): t for name, t in tensors.items()}
+    assert "features.denseblock1.denselayer1.norm.1.weight" in old
+    assert list(torchvision_tensors("densenet121", old)) == list(tensors)
+    assert list(torchvision_tensors("resnet18", old)) == list(old)
 
 
 def test_emitted_json_is_read_as_a_mapping(tmp_path):

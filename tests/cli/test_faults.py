@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from narsfast import cli, pipeline
+from narsfast import __version__, cli, pipeline
 from narsfast.common.trial import Trial
 from narsfast.errors import MachineError
 from narsfast.runs import RunStore
@@ -76,6 +76,32 @@ def test_output_that_the_disk_does_not_take_is_a_sentence(monkeypatch, capsys, w
         assert narsfast(*words) == 1
     said = "narsfast: the disk is full (No space left on device); make room on it, then give the same command again\n"
     assert capsys.readouterr().err == said
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&-", "<&- >&- 2>&-"])
+def test_closed_streams_lead_nowhere(tmp_path, closed):
+    """A file that is opened later must not get the number of a stream that something is written to."""
+    code = (
+        "import sys; from narsfast.cli import _app; sys.argv = ['narsfast', '--version']\n"
+        "try:\n    _app.main()\nexcept SystemExit as end:\n"
+        "    print('more'); print('more', file=sys.stderr, flush=True); sys.stdout.flush()\n"
+        "    open('said', 'w').write(f'{end.code} {open(\"said\").fileno()} {sys.stdin.read()!r}')"
+    )
+    environment = os.environ | {"PYTHONPATH": ":".join(filter(None, sys.path))}
+    command = ["sh", "-c", f'exec "$0" -c "$1" {closed}', sys.executable, code]
+    done = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    code, number, read = (tmp_path / "said").read_text().split()
+    assert (code in ("0", "None"), int(number) > 2, read) == (True, True, "''")
+    assert done.stdout == ("" if " >&-" in f" {closed}" else f"narsfast {__version__}\nmore\n")
+    assert done.stderr == ("" if "2>&-" in closed else "more\n")
 
 
 @pytest.mark.parametrize("words", [["zoo", "--json"], ["--version"]])

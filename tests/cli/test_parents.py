@@ -28,7 +28,7 @@ def test_parents_as_json(run_narsfast):
     small, whole, gone = json.loads(out)
     assert (small["reference"], small["state"], small["source"]) == ("small", "here", "a-package 1.0")
     assert (small["shrinks"], small["license"], small["params"]) == (True, "Apache-2.0", 1_593_224)
-    assert small["macs"] < 3e6
+    assert 3e6 < small["macs"] < 4e6  # 24 M at its own 224 px
     assert (whole["shrinks"], whole["license"], whole["params"]) == (False, None, 1_235_496)
     assert (gone["macs"], gone["params"], gone["resolution"]) == (None, None, None)
     assert torch.get_rng_state().equal(state)

@@ -1,6 +1,7 @@
 """Which folders are splits and which are classes, and that nothing is left out without a word."""
 
 import logging
+import os
 import sys
 
 import pytest
@@ -160,3 +161,13 @@ def test_data_path_that_is_not_utf_8_is_refused_at_once(tmp_path, name):
     with pytest.raises(UserError, match=r"whose name is not UTF-8; rename") as error:
         load_data(tmp_path / name, 16)
     str(error.value).encode()
+
+
+@pytest.mark.parametrize("name", ["b\udcc3\udca4ume", "\udce6\udca3\udcae.csv"])
+def test_names_that_only_the_locale_makes_unreadable_are_not_blamed(tmp_path, name):
+    """As Python gives names in an ASCII locale without its UTF-8 mode."""
+    read = os.fsencode(name).decode()
+    with pytest.raises(
+        UserError, match=f"{read}', but Python reads names as .* here; set the variable PYTHONUTF8=1"
+    ):
+        load_data(str(tmp_path / name), 16)

@@ -55,3 +55,26 @@ def test_reference_loader_has_no_device():
 def test_unknown_loader_is_refused():
     with pytest.raises(UserError, match="loader is 'ffcv'; it must be one of auto, dali, torchvision"):
         open_loader("ffcv")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ModuleNotFoundError("No module named 'nvidia'"), "No module named 'nvidia'"),
+        (OSError("libdali.so: wrong ELF class\nmore"), "libdali.so: wrong ELF class"),
+        (TypeError("unsupported operand"), "TypeError: unsupported operand"),  # as under `python -OO`
+        (RuntimeError(), "RuntimeError"),
+    ],
+)
+def test_dali_that_does_not_let_itself_be_imported_is_not_taken(monkeypatch, error, said):
+    def fail(_):
+        raise error
+
+    monkeypatch.setattr(module.importlib, "import_module", fail)
+    module._why_not_dali.cache_clear()
+    try:
+        assert resolve_loader("auto") == "torchvision"
+        with pytest.raises(UserError, match=rf"'dali', which cannot be imported \({said}\); install it"):
+            resolve_loader("dali")
+    finally:
+        module._why_not_dali.cache_clear()

@@ -6,13 +6,42 @@ from pathlib import Path
 import pytest
 import yaml
 
+from narsfast.common.options import RUN_OPTIONS
 from narsfast.common.renamed import OLD_FIELDS, READ_BY_0_2
 from narsfast.cost import Budget
 from narsfast.errors import UserError
 from narsfast.pipeline._config import resolve_config
-from narsfast.pipeline._open import _default_workers
+from narsfast.pipeline._open import _default_workers, open_search
 from narsfast.runs import PickedCandidate, RunStore
 from narsfast.space import Space, load_space
+
+
+@pytest.mark.parametrize("name", RUN_OPTIONS)
+def test_value_of_no_type_of_an_option_is_refused_in_a_sentence(name):
+    for value in (object(), [object()]):
+        with pytest.raises(UserError, match=rf"^{name}\b"):
+            resolve_config({"space": "tiny", name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "right"),
+    [
+        ("data", "'digits', or a folder of images"),
+        ("space", "a space, its name or its file"),
+        ("pool_bounds", "bounds, as in 'macs=10M:50M'"),
+        ("latency", "the file of a latency table"),
+    ],
+)
+def test_value_of_another_type_is_refused_with_what_is_right(name, right):
+    with pytest.raises(UserError, match=f"^{name} is 3; give {right}$"):
+        resolve_config({name: 3})
+
+
+@pytest.mark.parametrize("workers", [0, -1, 1.5, "2"])
+def test_workers_are_counted(tmp_path, workers):
+    with pytest.raises(UserError, match=r"workers is .*; it must be a whole number of at least 1"):
+        open_search(tmp_path / "run", {}, workers)
+    assert not (tmp_path / "run").exists()
 
 
 def test_defaults_come_from_the_space():
