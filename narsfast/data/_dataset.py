@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from narsfast.common.images import Reading
+from narsfast.common.names import shown
 
 from ._content import Content
-from ._listing import Skipped, shown
+from ._listing import Skipped
 
 
 class Images(Protocol):

@@ -13,6 +13,7 @@ import torch
 from narsfast.arch import create_model
 from narsfast.common.differences import differences
 from narsfast.common.files import output_path
+from narsfast.common.names import check_text
 from narsfast.common.progress import Progress, silent
 from narsfast.common.threads import usable_cores
 from narsfast.cost import LatencyTable
@@ -68,9 +69,8 @@ def open_search(
         config = _resolved(out, options, stored, own)
     else:
         config = resolve_config({"data": str(resume.moved_to)}, stored)
-    if stored is None and own.data is None:
-        DataSource.parse(config.data).check()
-        refuse_inside(out, config.data)
+    if stored is None:
+        _check_new(out, config, own)
     _check_own_statistics(out, config, own)
     _check_networks(config, stored)
     growing = ("baselines",) if stored is None or _has_finals(out) else ("baselines", *_TEACHING)
@@ -124,6 +124,14 @@ def _moved_with_the_run(out: Path, stored: Mapping[str, Any]) -> dict[str, Any]:
     """Return where the data lies that a run holds itself, if the run was moved."""
     here, there = out / _DATA_FILE, Path(stored.get("data", ""))
     return {"data": str(here)} if there.name == _DATA_FILE and not there.exists() and here.exists() else {}
+
+
+def _check_new(out: Path, config: RunConfig, own: Own) -> None:
+    """Refuse a place or data of a new run before anything is made."""
+    check_text("out is", out, "give another name")
+    if own.data is None:
+        DataSource.parse(config.data).check()
+        refuse_inside(out, config.data)
 
 
 def _check_own_statistics(out: Path, config: RunConfig, own: Own) -> None:

@@ -265,6 +265,17 @@ def test_run_of_data_that_is_not_there_is_refused_before_anything_is_made(out, t
     assert not out.exists()
 
 
+@pytest.mark.parametrize("name", ["caf\udce9", "caf\udce9/run", "b\udcc3\udca4ume"])
+def test_run_whose_name_is_no_text_is_refused_before_anything_is_made(photos, tmp_path, name):
+    with pytest.raises(
+        nf.UserError, match=r"out is '.*', (whose name is not UTF-8; give|but Python reads names as)"
+    ):
+        start(tmp_path / name, photos)
+    with pytest.raises(nf.UserError, match=r"out is '.*', "):
+        pipeline.scale_network("a", "2x", tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == ["photos"]
+
+
 def test_link_into_the_images_is_seen_through(photos, tmp_path):
     (tmp_path / "link").symlink_to(photos)
     with pytest.raises(nf.UserError, match="is in the folder of the images"):
