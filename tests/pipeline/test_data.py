@@ -1,5 +1,6 @@
 """A run goes on with the data that it was created with, wherever it lies, and with no other."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -351,3 +352,18 @@ def test_run_that_moved_finds_the_data_that_it_holds(out, tmp_path):
     moved = shutil.move(out, tmp_path / "moved")
     assert len(again(moved).train) == 12
     assert kept(moved)[0] == str(moved / "data.safetensors")
+
+
+@pytest.mark.parametrize("opened_in", [None, "here", "the parent"])
+def test_process_that_is_forked_from_one_that_has_searched_is_refused(photos, out, monkeypatch, opened_in):
+    process = {None: None, "here": os.getpid(), "the parent": os.getppid()}[opened_in]
+    monkeypatch.setattr("narsfast.pipeline._open._opened_in", process)
+    monkeypatch.setattr("torch.get_num_threads", lambda: 2)
+    if opened_in == "the parent":
+        with pytest.raises(
+            nf.UserError, match=r"forked .*; start it by the method 'spawn', or call torch\.set_num_th"
+        ):
+            start(out, photos)
+        assert not out.exists()
+        monkeypatch.setattr("torch.get_num_threads", lambda: 1)
+    assert start(out, photos) == 10
