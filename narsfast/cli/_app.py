@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -64,7 +65,7 @@ def _narsfast(
 
 def main() -> None:
     """Run the command `narsfast`."""
-    _open_standard_streams()
+    _prepare_standard_streams()
     ignore_pillow_warnings()  # they are told in sentences where the data is loaded
     with _ending_at_sigterm():
         try:
@@ -83,8 +84,11 @@ def main() -> None:
         sys.exit(1)
 
 
-def _open_standard_streams() -> None:
-    """Let closed standard streams lead nowhere: the next file that is opened would get their numbers, and the output."""
+def _prepare_standard_streams() -> None:
+    """Let closed streams lead nowhere, and open ones take every name of a file.
+
+    The next file that is opened would get the number of a closed stream, and with it what is printed.
+    """
     for number, (name, mode) in enumerate({"stdin": "r", "stdout": "w", "stderr": "w"}.items()):
         try:
             os.fstat(number)
@@ -92,6 +96,8 @@ def _open_standard_streams() -> None:
             os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free, which is this one
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(number, mode, closefd=False))
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _flush() -> OSError | None:

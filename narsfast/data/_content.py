@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from narsfast.common.files import replacing
+from narsfast.common.names import shown
 
-from ._listing import Listing, enumerated, shown, stat_row
+from ._listing import Listing, enumerated, stat_row
 
 DIGEST = 16
 """Bytes of a file's SHA-256 that are kept."""

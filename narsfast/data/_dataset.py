@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from narsfast.common.images import Interpolation, Reading
+from narsfast.common.names import shown
 from narsfast.common.preparation import Preparation
 
 from ._content import Content
-from ._listing import Skipped, shown
+from ._listing import Skipped
 
 
 class Images(Protocol):

@@ -20,13 +20,14 @@ from PIL import Image
 
 from narsfast.common.images import Reading, bits_used, decoded, opened, read_image
 from narsfast.common.machine import lasting
+from narsfast.common.names import shown
 from narsfast.common.pillow_warnings import PillowWarnings, quietly
 from narsfast.errors import MachineError, UserError
 
 from ._content import DIGEST, digest_of
 from ._dataset import CachedImages, Images
 from ._folder_options import DEEPEST
-from ._listing import Listing, Skipped, enumerated, shown
+from ._listing import Listing, Skipped, enumerated
 
 CACHE_BYTES = 2**30
 """Decoded images of one data set that are kept in memory, per process (this project's choice: 1 GiB)."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from narsfast.common.names import check_text, shown
 from narsfast.errors import UserError
 
 from ._dataset import Dataset
@@ -14,7 +15,7 @@ from ._decode import CACHE_BYTES
 from ._folder_options import FolderOptions
 from ._layout import split_folders
 from ._listed import load_listed
-from ._listing import Listing, check_text, enumerated, shown
+from ._listing import Listing, enumerated
 from ._walk import Folder, Walker, look_into
 
 _KINDS = "avif bmp gif heic heif jfif jp2 jpeg jpg pgm png ppm tif tiff webp"

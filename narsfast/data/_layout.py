@@ -6,9 +6,10 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 
+from narsfast.common.names import shown
 from narsfast.errors import UserError
 
-from ._listing import WHOLE_FOLDER, enumerated, shown
+from ._listing import WHOLE_FOLDER, enumerated
 
 SPLIT_NAMES: Mapping[str, tuple[str, ...]] = {
     "train": ("train",),

@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from narsfast.common.names import shown
 from narsfast.errors import UserError
 
 from ._content import SPLITS, Content, copies
 from ._dataset import Dataset, Preprocess, Split
 from ._decode import Decoded
 from ._folder_options import FolderOptions
-from ._listing import Listing, shown
+from ._listing import Listing
 from ._split import stratified
 from ._statistics import pixel_statistics
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from narsfast.errors import UserError
+from narsfast.common.names import shown
 
 WHOLE_FOLDER = "all"
 """In the place of a split where there are none."""
@@ -76,33 +75,6 @@ class Listing:
 def stat_row(status: os.stat_result) -> tuple[int, int, int]:
     """Return what `Listing.stats` has of a file."""
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns
-
-
-def shown(name: str | os.PathLike[str]) -> str:
-    """Return a name as text that can be printed and stored, whatever its bytes are."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
-
-
-def check_text(what: str, name: str | os.PathLike[str]) -> None:
-    """Refuse a name that cannot be stored as text.
-
-    Args:
-        what: Begins the sentence; is followed by the name.
-        name: Of a file or folder, as Python gives it.
-
-    Raises:
-        UserError: Its bytes are not UTF-8; or they are, and Python reads names otherwise here.
-    """
-    if shown(name) == os.fspath(name):
-        return
-    try:
-        os.fsencode(name).decode()
-    except UnicodeDecodeError:
-        why = "whose name is not UTF-8; rename it"
-    else:
-        encoding = sys.getfilesystemencoding()
-        why = f"but Python reads names as {encoding} here; set the variable PYTHONUTF8=1, or another locale"
-    raise UserError(f"{what} '{shown(name)}', {why}")
 
 
 def enumerated(names: list[str], most: int = 5) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -103,7 +104,7 @@ def open_loader(
                 f"loader: torchvision cannot use CUDA device {device}; leave it out, or take dali"
             )
         return Loader(name, batches)
-    return _dali(threads, device)
+    return _dali(threads, device, os.getpid())
 
 
 def loader_version(name: LoaderName) -> str:
@@ -113,7 +114,8 @@ def loader_version(name: LoaderName) -> str:
 
 
 @lru_cache(maxsize=4)
-def _dali(threads: int, device: int | None) -> Loader:
+def _dali(threads: int, device: int | None, process: int) -> Loader:
+    """Open it; a forked process needs one of its own, as the threads of its parent's are not there."""
     from ._dali import DaliBatches
 
     return Loader("dali", DaliBatches(threads, device))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from narsfast.common.files import expanded
+from narsfast.common.names import check_text
 from narsfast.errors import UserError
 
 from ._content import Content
@@ -18,7 +19,7 @@ from ._digits import load_digits
 from ._folder import check_folder, list_folder
 from ._folder_options import FolderOptions
 from ._listed import load_listed
-from ._listing import check_text, stat_row
+from ._listing import stat_row
 from ._stored import SUFFIX, check_stored, load_stored
 from ._table import SUFFIXES, check_table, list_table
 

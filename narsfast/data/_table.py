@@ -10,11 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
+from narsfast.common.names import shown
 from narsfast.errors import UserError
 
 from ._content import SPLITS
 from ._layout import SPLIT_NAMES, split_named
-from ._listing import WHOLE_FOLDER, Listing, enumerated, shown, stat_row
+from ._listing import WHOLE_FOLDER, Listing, enumerated, stat_row
 
 SUFFIXES = (".csv", ".tsv")
 """How the names of tables end."""

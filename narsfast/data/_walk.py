@@ -8,9 +8,10 @@ import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from narsfast.common.names import shown
 from narsfast.errors import UserError
 
-from ._listing import Skipped, shown, stat_row
+from ._listing import Skipped, stat_row
 
 LEFT_OUT = frozenset(
     {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping
 from numbers import Integral
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 from narsfast.arch import create_model
 from narsfast.common.differences import differences
 from narsfast.common.files import output_path
+from narsfast.common.names import check_text
 from narsfast.common.progress import Progress, silent
 from narsfast.common.threads import usable_cores
 from narsfast.cost import LatencyTable
@@ -33,6 +35,9 @@ from ._search import Search
 _log = logging.getLogger("narsfast.run")
 
 _DATA_FILE = "data.safetensors"
+
+_opened_in: int | None = None
+"""Process that opened the first search."""
 
 _TEACHING = ("distill", "distill_weight", "distill_temperature")
 """Options that a resumed run may change until a network was trained fully."""
@@ -60,6 +65,7 @@ def open_search(
     Raises:
         UserError: Another process writes to the run, or the run was made with other options.
     """
+    _check_fork()
     if workers is not None and not (isinstance(workers, Integral) and workers >= 1):
         raise UserError(f"workers is {workers!r}; it must be a whole number of at least 1")
     out, own, resume = output_path(out), own or Own(), resume or Resume()
@@ -70,9 +76,8 @@ def open_search(
         config = _resolved(out, options, stored, own)
     else:
         config = resolve_config({"data": str(resume.moved_to)}, stored)
-    if stored is None and own.data is None:
-        DataSource.parse(config.data).check()
-        refuse_inside(out, config.data)
+    if stored is None:
+        _check_new(out, config, own)
     _check_own_statistics(out, config, own)
     _check_networks(config, stored)
     growing = ("baselines",) if stored is None or _has_finals(out) else ("baselines", *_TEACHING)
@@ -145,6 +150,25 @@ def _moved_with_the_run(out: Path, stored: Mapping[str, Any]) -> dict[str, Any]:
     """Return where the data lies that a run holds itself, if the run was moved."""
     here, there = out / _DATA_FILE, Path(stored.get("data", ""))
     return {"data": str(here)} if there.name == _DATA_FILE and not there.exists() and here.exists() else {}
+
+
+def _check_fork() -> None:
+    """Refuse to search in a process that was forked from one that has searched: torch would wait for its threads."""
+    global _opened_in
+    if _opened_in not in (None, os.getpid()) and torch.get_num_threads() > 1:
+        raise UserError(
+            "this process was forked from one that has searched, and torch's threads are not in it; start it by the "
+            "method 'spawn', or call torch.set_num_threads(1) in it first"
+        )
+    _opened_in = os.getpid()
+
+
+def _check_new(out: Path, config: RunConfig, own: Own) -> None:
+    """Refuse a place or data of a new run before anything is made."""
+    check_text("out is", out, "give another name")
+    if own.data is None:
+        DataSource.parse(config.data).check()
+        refuse_inside(out, config.data)
 
 
 def _check_own_statistics(out: Path, config: RunConfig, own: Own) -> None:

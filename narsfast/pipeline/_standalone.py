@@ -24,6 +24,7 @@ from narsfast.arch import (
     unsupported_recipe_fields,
 )
 from narsfast.common.files import expanded, output_path, replacing_directory
+from narsfast.common.names import check_text
 from narsfast.common.progress import Progress, silent
 from narsfast.cost import STATISTICS, LatencyTable, count_definitions, scale
 from narsfast.data import DIGITS, FolderOptions, batches, shared_data
@@ -311,7 +312,8 @@ def _asked(text: str, own: int) -> float:
 
 
 def _check_target(target: Path, file: str) -> None:
-    """Refuse to replace what these functions did not write."""
+    """Refuse to replace what these functions did not write, and a name that no file could tell."""
+    check_text("out is", target, "give another name")
     if target.exists() and (not target.is_dir() or (any(target.iterdir()) and not (target / file).exists())):
         raise UserError(f"out: {target} holds other things; name a new folder")
 

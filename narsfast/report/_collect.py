@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from narsfast.common.names import shown
 from narsfast.common.trial import Fit, Trial
 from narsfast.cost import LATENCY
 from narsfast.runs import all_passed_over
@@ -45,7 +46,7 @@ def collect(run: RunStore) -> dict[str, Any]:
     }
     balanced = balanced_accuracies(run)
     return {
-        "name": run.path.name,
+        "name": shown(run.path.name),
         "config": run.config,
         "versions": run.facts.versions or {},
         "accepted": list(run.facts.accepted or ()),

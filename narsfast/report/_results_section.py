@@ -44,7 +44,7 @@ def results(data: Data, drawn: set[str], folder: Path, page: Path) -> str:
     for result in data["results"]:
         directory = folder / result["directory"]
         links = [
-            link(quote(os.path.relpath(directory / name, page.parent).replace(os.sep, "/")), text).html
+            link(quote(os.fsencode(os.path.relpath(directory / name, page.parent))), text).html
             for name, text in FILES
             if (directory / name).exists()
         ]

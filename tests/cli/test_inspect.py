@@ -27,6 +27,24 @@ def test_best_shows_results(run_narsfast, stored):
     assert "92.25" in run_narsfast("best", stored)[1]
 
 
+def test_run_whose_name_is_not_utf_8_is_shown_and_reported(run_narsfast, stored):
+    path = stored.rename(stored.with_name("caf\udce9"))
+    (path / "family/macs-1M").mkdir(parents=True)
+    (path / "family/macs-1M/README.md").touch()
+    for words in (
+        ["status"],
+        ["best"],
+        ["best", "--json"],
+        ["report"],
+        ["report", "--out", stored / "page.html"],
+    ):
+        code, out, err = run_narsfast(words[0], path, *words[1:])
+        assert (code, err) == (0, "")
+    assert r"caf\udce9" in out or out == f"{stored / 'page.html'}\n"
+    assert r"<h1>caf\xe9</h1>" in (path / "report.html").read_text()
+    assert 'href="../caf%E9/family/macs-1M/README.md"' in (stored / "page.html").read_text()
+
+
 def test_best_shows_balanced_accuracies(run_narsfast, stored):
     counts = (ClassCounts("cat", 90, 90, 95), ClassCounts("dog", 10, 5, 5))
     baseline = BaselineResult("m", 32, 5, "ok", "", "baselines/m", 10, 20, 80.0, 81.0)

@@ -343,6 +343,14 @@ def test_color_jitter_is_close_to_the_reference(dali, make_folder, gray):
     assert spreads[0] == pytest.approx(spreads[1], rel=0.2)
 
 
+def test_loader_is_shared_by_a_process_and_not_by_one_forked_from_it(monkeypatch):
+    """Whose threads are not those of the parent."""
+    loader = open_loader("dali")
+    assert open_loader("dali") is loader
+    monkeypatch.setattr("os.getpid", lambda: 1)
+    assert open_loader("dali") is not loader
+
+
 def test_missing_device_is_refused():
     with pytest.raises(UserError, match=r"cannot use CUDA device 99, as this machine has \d+ with a driver"):
         open_loader("dali", device=99)

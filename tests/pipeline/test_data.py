@@ -1,5 +1,6 @@
 """A run goes on with the data that it was created with, wherever it lies, and with no other."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -265,6 +266,17 @@ def test_run_of_data_that_is_not_there_is_refused_before_anything_is_made(out, t
     assert not out.exists()
 
 
+@pytest.mark.parametrize("name", ["caf\udce9", "caf\udce9/run", "b\udcc3\udca4ume"])
+def test_run_whose_name_is_no_text_is_refused_before_anything_is_made(photos, tmp_path, name):
+    with pytest.raises(
+        nf.UserError, match=r"out is '.*', (whose name is not UTF-8; give|but Python reads names as)"
+    ):
+        start(tmp_path / name, photos)
+    with pytest.raises(nf.UserError, match=r"out is '.*', "):
+        pipeline.scale_network("a", "2x", tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == ["photos"]
+
+
 def test_link_into_the_images_is_seen_through(photos, tmp_path):
     (tmp_path / "link").symlink_to(photos)
     with pytest.raises(nf.UserError, match="is in the folder of the images"):
@@ -340,3 +352,18 @@ def test_run_that_moved_finds_the_data_that_it_holds(out, tmp_path):
     moved = shutil.move(out, tmp_path / "moved")
     assert len(again(moved).train) == 12
     assert kept(moved)[0] == str(moved / "data.safetensors")
+
+
+@pytest.mark.parametrize("opened_in", [None, "here", "the parent"])
+def test_process_that_is_forked_from_one_that_has_searched_is_refused(photos, out, monkeypatch, opened_in):
+    process = {None: None, "here": os.getpid(), "the parent": os.getppid()}[opened_in]
+    monkeypatch.setattr("narsfast.pipeline._open._opened_in", process)
+    monkeypatch.setattr("torch.get_num_threads", lambda: 2)
+    if opened_in == "the parent":
+        with pytest.raises(
+            nf.UserError, match=r"forked .*; start it by the method 'spawn', or call torch\.set_num_th"
+        ):
+            start(out, photos)
+        assert not out.exists()
+        monkeypatch.setattr("torch.get_num_threads", lambda: 1)
+    assert start(out, photos) == 10
