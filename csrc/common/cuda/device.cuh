@@ -51,6 +51,17 @@ inline int launch_error() {
 #endif
 }
 
+// 1 / x for 1 <= x <= 2, to about one unit in the last place: the general division has a call for special
+// values, around which kernels would have to keep their registers.
+__device__ inline float reciprocal(float x) {
+#ifdef NARSFAST_EMU
+  return 1.0f / x;
+#else
+  const float near = __fdividef(1.0f, x);
+  return fmaf(near, fmaf(-x, near, 1.0f), near);
+#endif
+}
+
 __host__ __device__ inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 }  // namespace narsfast::cuda

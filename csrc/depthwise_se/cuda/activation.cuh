@@ -7,22 +7,49 @@ namespace narsfast::cuda {
 // The activation is a run-time value: kernels are bound by memory, and a branch that all threads take the
 // same way costs nothing.
 
+// The logistic function and its derivative, from exp(-|z|): nothing overflows or cancels.
+struct Logistic {
+  float value, slope;
+  __device__ explicit Logistic(float z) {
+    const float decay = expf(-fabsf(z));
+    const float share = reciprocal(1.0f + decay);
+    const float rest = decay * share;
+    value = z < 0 ? rest : share;
+    slope = rest * share;
+  }
+};
+
 __device__ inline float activate(Activation activation, float z) {
-  if (activation == Activation::kRelu) return z > 0 ? z : z * 0;  // NaN stays NaN
+  if (activation == Activation::kRelu) return z < 0 ? 0 : z;  // NaN stays NaN
   if (activation == Activation::kHardSwish) return z * fminf(fmaxf(z + 3, 0.0f), 6.0f) * (1.0f / 6);
+  if (activation == Activation::kRelu6) return z < 0 ? 0 : z > 6 ? 6 : z;
+  if (activation == Activation::kSilu) return z * Logistic(z).value;
   return z;
 }
 
-// The derivative; at the kinks it is torch's: for hard-swish 0 at -3 and 1 at 3.
+// The derivative; at the kinks it is torch's: for hard-swish 0 at -3 and 1 at 3, for relu6 0 at 0 and 6.
 __device__ inline float activation_slope(Activation activation, float z) {
   if (activation == Activation::kRelu) return z > 0 ? 1.0f : 0.0f;
   if (activation == Activation::kHardSwish) return z <= -3 ? 0.0f : z < 3 ? z * (1.0f / 3) + 0.5f : 1.0f;
+  if (activation == Activation::kRelu6) return z > 0 && z < 6 ? 1.0f : 0.0f;
+  if (activation == Activation::kSilu) {
+    const Logistic logistic(z);
+    return logistic.value + z * logistic.slope;
+  }
   return 1;
 }
 
-__device__ inline float hard_sigmoid(float t) { return fminf(fmaxf(t + 3, 0.0f), 6.0f) * (1.0f / 6); }
-// The derivative; 0 at both kinks, as in torch.
-__device__ inline float hard_sigmoid_slope(float t) { return t > -3 && t < 3 ? 1.0f / 6 : 0.0f; }
+// How far a gate is open. A hard sigmoid of 3 is 1, which stands for no gate.
+__device__ inline float open_gate(Gate gate_kind, float t) {
+  if (gate_kind == Gate::kSigmoid) return Logistic(t).value;
+  const float above = t + 3;
+  return (above < 0 ? 0 : above > 6 ? 6 : above) * (1.0f / 6);
+}
+// The derivative; for the hard sigmoid 0 at both kinks, as in torch.
+__device__ inline float gate_slope(Gate gate_kind, float t) {
+  if (gate_kind == Gate::kSigmoid) return Logistic(t).slope;
+  return t > -3 && t < 3 ? 1.0f / 6 : 0.0f;
+}
 
 // A Norm on the device. Where weight is null, all vectors are null and the norm is the identity.
 struct DeviceNorm {

@@ -48,8 +48,8 @@ __global__ void __launch_bounds__(kThreads) convolve_kernel(Convolve c, Tiling t
   const int64_t strip_begin = place.strip * t.strip_rows;
   const int strip_rows =
       static_cast<int>(w.out_height - strip_begin < t.strip_rows ? w.out_height - strip_begin : t.strip_rows);
-  const int64_t row_origin = strip_begin * kStride - w.padding;
-  const int64_t column_origin = place.tile * t.tile_columns * kStride - w.padding;
+  const int64_t row_origin = strip_begin * kStride - w.top;
+  const int64_t column_origin = place.tile * t.tile_columns * kStride - w.left;
   const auto load = [&](int row, int column, float (&values)[kWidth]) {
     const int64_t r = row_origin + row;
     const int64_t q = column_origin + column;
