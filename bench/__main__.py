@@ -22,6 +22,7 @@ BENCHMARKS = (
     "train_step",
     "optimizer",
     "loader",
+    "reading",
     "throughput",
     "ops_accuracy",
     "baselines",

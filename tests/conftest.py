@@ -3,7 +3,9 @@
 import os
 import subprocess
 import sys
+from contextlib import contextmanager
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # workers share the cores, and torch re
 # What takes longest, in order: where workers share the files, it must not be what is left for one of them at the end.
 # While one of them builds the emulator for its first file, the other has tests that do not wait for it.
 LONGEST = ("test_wheel.py", "emu/test_convolve.py", "pipeline", "docs", "training", "emu", "cost", "bench")
+
+EXPORTING_TORCH = (2, 8)
+"""The lowest version with which torch.compile, torch.export and ONNX take this project's modules."""
 
 NETWORKS = """
 from torch import nn
@@ -42,7 +47,12 @@ main({rank}, {count}, Path.cwd())
 
 
 def pytest_collection_modifyitems(items):
-    """Begin with the files that take longest; the others keep their order."""
+    """Begin with the files that take longest; the others keep their order. Skip what an old torch cannot do."""
+    if tuple(map(int, version("torch").split(".")[:2])) < EXPORTING_TORCH:
+        reason = "torch before {}.{} cannot compile or export these modules".format(*EXPORTING_TORCH)
+        for item in items:
+            if item.get_closest_marker("exports"):
+                item.add_marker(pytest.mark.skip(reason=reason))
     tests = Path(__file__).parent
 
     def rank(item):
@@ -88,24 +98,29 @@ def without_onnx():
         yield
 
 
-@pytest.fixture(scope="module")
-def short_pretraining():
-    """Pretrain in few steps, where nothing is asked of the predictor."""
-    from narsfast.predictor import _pretraining
+@contextmanager
+def _few_steps():
+    from narsfast.predictor import _fitting, _pretraining
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_pretraining, "SCHEDULE", replace(_pretraining.SCHEDULE, steps=100))
+        for module, name in ((_pretraining, "SCHEDULE"), (_fitting, "FROZEN"), (_fitting, "UNFROZEN")):
+            schedule = getattr(module, name)
+            patch.setattr(module, name, replace(schedule, steps=schedule.steps // 10))
         yield
 
 
 @pytest.fixture
-def few_steps(monkeypatch):
-    """Fit predictors in a tenth of their steps, where nothing is asked of their quality."""
-    from narsfast.predictor import _fitting
+def few_steps():
+    """Pretrain and fit predictors in a tenth of their steps, where nothing is asked of their quality."""
+    with _few_steps():
+        yield
 
-    for name in ("FROZEN", "UNFROZEN"):
-        schedule = getattr(_fitting, name)
-        monkeypatch.setattr(_fitting, name, replace(schedule, steps=schedule.steps // 10))
+
+@pytest.fixture(scope="module")
+def always_few_steps():
+    """Do so in all tests of a module."""
+    with _few_steps():
+        yield
 
 
 @pytest.fixture(scope="session")

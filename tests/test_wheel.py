@@ -78,6 +78,7 @@ def test_installed_package_works_in_an_empty_folder(installed, tmp_path):
     assert len(zoo) == 8
 
 
+@pytest.mark.exports
 def test_search_works_in_an_empty_folder(installed, tmp_path):
     small = (
         "--pool-size 32 --trials-per-batch 2 --iterations 1 --epochs 1 --final-epochs 1 --ensemble-members 1"

@@ -17,7 +17,7 @@ from ._rows import (
     require_stages,
 )
 from ._spec import NetworkSpec
-from ._weights import CLASSIFIER, WEIGHTS_FILE, load_weights, save_weights
+from ._weights import CLASSIFIER, WEIGHTS_FILE, LostWeightsError, load_weights, save_weights
 from ._width import round_width, squeezed_width
 from ._zoo import zoo, zoo_definition
 
@@ -32,6 +32,7 @@ __all__ = [
     "FeatureInfo",
     "FeatureNetwork",
     "InvertedResidual",
+    "LostWeightsError",
     "Network",
     "NetworkSpec",
     "Ops",

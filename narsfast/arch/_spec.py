@@ -38,7 +38,8 @@ class NetworkSpec:
         elif resolution is None and isinstance(source, str) and ":" not in source:
             resolution = resolve_definition(source).resolution
         if resolution is None or resolution < 1:
-            raise UserError(f"resolution is {resolution}; {source} needs one in pixels, such as 64")
+            given = "missing" if resolution is None else resolution
+            raise UserError(f"resolution is {given}; {source} needs one in pixels, such as 64")
         return cls(source, resolution)
 
     @property

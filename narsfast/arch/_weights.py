@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from narsfast.common.files import replacing
+from narsfast.common.machine import machine_error
 from narsfast.errors import UserError
 
 WEIGHTS_FILE = "weights.safetensors"
@@ -17,6 +18,10 @@ WEIGHTS_FILE = "weights.safetensors"
 
 CLASSIFIER = "head.classifier."
 """How the names of the tensors of a narsfast network's classifier begin."""
+
+
+class LostWeightsError(UserError):
+    """A file of weights is missing, damaged or of another network."""
 
 
 def save_weights(network: nn.Module, path: str | Path) -> None:
@@ -42,12 +47,16 @@ def load_weights(network: nn.Module, path: str | Path, but: str | None = None) -
         but: Tensors whose names begin so keep their own values, and may have another shape in the file.
 
     Raises:
-        UserError: The file is missing, not a safetensors file, or from another network.
+        LostWeightsError: The file is missing, not a safetensors file, or from another network.
+        MachineError: It cannot be read just now.
     """
     try:
         state: dict[str, torch.Tensor] = load_file(path)
     except (OSError, SafetensorError) as error:
-        raise UserError(
+        trouble = None if isinstance(error, FileNotFoundError) else machine_error(error)
+        if trouble is not None:
+            raise trouble from error
+        raise LostWeightsError(
             f"weights {str(path)!r} cannot be read as a safetensors file: {str(error).splitlines()[0]}"
         ) from None
     if but is not None:
@@ -56,6 +65,6 @@ def load_weights(network: nn.Module, path: str | Path, but: str | None = None) -
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
-        raise UserError(
+        raise LostWeightsError(
             f"weights {str(path)!r} do not fit the network: {' '.join(str(error).split())[:300]}"
         ) from None

@@ -39,12 +39,15 @@ def zoo_definition(name: str) -> Definition:
     if _PREFIX + short not in known:
         near = difflib.get_close_matches(_PREFIX + short, known, n=1, cutoff=0.8)
         hint = f"; did you mean {near[0]}?" if near else ""
-        hint = hint or _torchvision_hint(name)
+        hint = hint or _other_reference(name)
         raise UserError(f"architecture {name!r} is unknown; the zoo has {', '.join(known)}{hint}")
     return known[_PREFIX + short]
 
 
-def _torchvision_hint(name: str) -> str:
+def _other_reference(name: str) -> str:
+    """Guess what kind of reference a name was meant to be."""
+    if name.endswith(".py"):
+        return f"; a network of a file is {name}:FACTORY"
     from torchvision import models
 
     return f"; did you mean torchvision:{name}?" if name in models.list_models(module=models) else ""

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from narsfast.common.machine import machine_error
+from narsfast.common.pillow_warnings import ignore_pillow_warnings
 
 from ._commands import Command, Commands, Terminated
 from ._doctor import doctor
@@ -62,6 +63,7 @@ def _narsfast(
 
 def main() -> None:
     """Run the command `narsfast`."""
+    ignore_pillow_warnings()  # they are told in sentences where the data is loaded
     with _ending_at_sigterm():
         try:
             app()

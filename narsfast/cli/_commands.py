@@ -28,7 +28,7 @@ _ADVISED = {name: flag(name) for name in ("retry_failed", "accept_environment")}
 class Command(typer.core.TyperCommand):
     """Ends a mistake of the user or a trouble of the machine with one sentence and exit code 1.
 
-    It takes old names of options, too.
+    A command line that says too little or too much ends with exit code 2. It takes old names of options, too.
     """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -50,6 +50,10 @@ class Command(typer.core.TyperCommand):
             flags = {option.name: option.opts[0] for option in self.params if option.opts[0].startswith("-")}
             typer.echo(f"narsfast: {with_flags(str(error), _ADVISED | flags)}", err=True)
             raise typer.Exit(1) from None
+        except (
+            typer.BadParameter
+        ) as error:  # of options that do not go together; shown as typer shows its own
+            raise typer.BadParameter(error.message, ctx, param_hint=error.param_hint) from None
 
 
 class Commands(typer.core.TyperGroup):

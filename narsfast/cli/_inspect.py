@@ -12,7 +12,7 @@ import typer
 from narsfast.errors import UserError
 
 from ._options import Json, RunPath
-from ._outputs import check_writable
+from ._outputs import writable
 from ._results import print_results, results_as_json
 from ._tables import print_state
 
@@ -48,9 +48,8 @@ def report(run: RunPath, out: Annotated[Path | None, typer.Option(help="Where to
     from narsfast.report import write_report
     from narsfast.runs import RunStore, legible
 
-    file = out or run / "report.html"
     with RunStore.read(run) as opened:
-        check_writable(file)
+        file = writable(out or run / "report.html")
         with legible(run):
             write_report(opened, file)
     typer.echo(str(file))
@@ -61,6 +60,7 @@ def backup(run: RunPath, file: Annotated[Path, typer.Argument(help="The copy to 
     from narsfast.runs import RunStore
 
     with RunStore.read(run) as opened:
+        file = writable(file, "file")
         try:
             opened.copy_to(file)
         except (OSError, sqlite3.Error) as error:

@@ -9,7 +9,7 @@ import typer
 
 from ._commands import Command
 from ._options import Json, takes
-from ._outputs import check_writable
+from ._outputs import writable
 from ._progress import progress_bars
 from ._tables import print_table
 
@@ -40,7 +40,7 @@ def measure(
     """
     from narsfast.pipeline import measure_latency
 
-    check_writable(out)
+    out = writable(out)
     with progress_bars() as progress:
         table = measure_latency(
             options,

@@ -10,7 +10,6 @@ from typing import Annotated, Any
 import typer
 
 from narsfast.common.options import RUN_OPTIONS, TRAINER_OPTIONS
-from narsfast.errors import UserError
 
 from ._options import Json, takes
 from ._progress import progress_bars
@@ -88,13 +87,18 @@ def train_model(
     options["settings"] = {name: options.pop(name) for name in TRAINER_OPTIONS if name in options}
     options |= {"resolution": resolution, "epochs": epochs}
     if model is not None and folder is not None:
-        raise UserError("model is given with a folder to start from; leave one of them out")
+        raise typer.BadParameter("it is given with --model; leave one of them out", param_hint="'--from'")
     if folder is not None:
         train = partial(fine_tune, folder, out, recipe)
     elif model is None:
-        raise UserError("model is missing; name a network, or the `folder` of a found one to start from")
+        raise typer.BadParameter(
+            "it is missing; name a network, or give the folder of a found one as --from",
+            param_hint="'--model'",
+        )
     elif recipe is None:
-        raise UserError("recipe is missing; name a file, or the folder of a found network")
+        raise typer.BadParameter(
+            "it is missing; name a file, or the folder of a found network", param_hint="'--recipe'"
+        )
     else:
         train = partial(train_with_recipe, model, recipe, out)
     with progress_bars() as progress:

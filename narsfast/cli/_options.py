@@ -98,7 +98,7 @@ def _assignments(texts: Sequence[str]) -> dict[str, Any]:
     fixed: dict[str, Any] = {}
     for text in texts:
         name, separator, value = (part.strip() for part in text.partition("="))
-        if not separator:
+        if not (name and separator and value):
             raise UserError(f"fix: {text!r} is not FIELD=VALUE, as in resolution=64")
         if name in fixed:
             raise UserError(f"fix: {name} is given twice, as {fixed[name]!r} and {value!r}; give it once")

@@ -5,15 +5,24 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+from narsfast.common.files import output_path
 from narsfast.errors import UserError
 
 
-def check_writable(out: Path) -> None:
+def writable(out: Path, field: str = "out") -> Path:
     """Make the folder of a file that is written later, and try whether it takes one.
+
+    Args:
+        out: The file, perhaps with a leading ``~``.
+        field: Its name in messages.
+
+    Returns:
+        The file.
 
     Raises:
         UserError: It does not, or the file is a folder.
     """
+    out = output_path(out)
     try:
         if out.is_dir():
             raise IsADirectoryError(None, "it is a folder")
@@ -22,4 +31,5 @@ def check_writable(out: Path) -> None:
             with tempfile.TemporaryFile(dir=out.parent):
                 pass
     except OSError as error:
-        raise UserError(f"out: {out} cannot be written ({error.strerror}); name another file") from None
+        raise UserError(f"{field}: {out} cannot be written ({error.strerror}); name another file") from None
+    return out

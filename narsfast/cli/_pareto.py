@@ -15,7 +15,7 @@ from narsfast.common.files import write_file
 from narsfast.errors import UserError
 
 from ._options import Json, RunPath
-from ._outputs import check_writable
+from ._outputs import writable
 from ._progress import progress_bars
 from ._tables import print_table
 
@@ -45,7 +45,7 @@ def pareto(
     if out is not None and out.suffix not in (".json", ".csv"):
         raise UserError(f"out: {out} should end in .json or .csv")
     if out is not None:
-        check_writable(out)
+        out = writable(out)
     names = statistic or ["macs"]
     with progress_bars() as progress, pipeline.open_search(run, None, 1, progress) as search:
         front = [found.to_dict() for found in pipeline.pareto(search, names, between)]

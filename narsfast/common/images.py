@@ -118,7 +118,8 @@ def _open(file: str | os.PathLike[str] | IO[bytes]) -> Image.Image:
         return Image.open(file)
     except UnidentifiedImageError:
         if not _is_heif(file):
-            raise UnidentifiedImageError("it is not an image that Pillow knows") from None
+            name = f"{os.fspath(file)!r}" if isinstance(file, (str, os.PathLike)) else "it"
+            raise UnidentifiedImageError(f"{name} is not an image that Pillow knows") from None
     try:
         import pillow_heif  # type: ignore[import-not-found,unused-ignore]
     except ImportError:

@@ -169,11 +169,16 @@ def persistently(function: Callable[[], _T], what: str) -> _T:
         return function()
 
 
+def lasting(error: OSError) -> bool:
+    """Tell whether waiting does not mend what is wrong with a file."""
+    return error.errno in _LASTING
+
+
 def _of_file(error: OSError) -> MachineError:
-    kind = _DENIED if error.errno in _LASTING else _NUMBERS.get(error.errno or 0, _DISK)
+    kind = _DENIED if lasting(error) else _NUMBERS.get(error.errno or 0, _DISK)
     said = " ".join((error.strerror or str(error) or type(error).__name__).split())
     named = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
-    return MachineError(f"{kind.what} ({named}{said})", kind.remedy, error.errno not in _LASTING)
+    return MachineError(f"{kind.what} ({named}{said})", kind.remedy, not lasting(error))
 
 
 def _error(kind: _Kind, error: BaseException) -> MachineError:

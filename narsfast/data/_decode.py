@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +19,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from narsfast.common.images import Reading, bits_used, decoded, opened, read_image
-from narsfast.errors import UserError
+from narsfast.common.machine import lasting
+from narsfast.common.pillow_warnings import PillowWarnings, quietly
+from narsfast.errors import MachineError, UserError
 
 from ._content import DIGEST, digest_of
 from ._dataset import CachedImages, Images
@@ -28,6 +32,9 @@ CACHE_BYTES = 2**30
 """Decoded images of one data set that are kept in memory, per process (this project's choice: 1 GiB)."""
 
 _LARGE = 2**25  # pixels of a file: such are decoded one at a time, so that few of them do not take all memory
+_AHEAD = 256  # files that are decoded ahead of their turn, at most
+_PART = 16  # files that one thread is given at a time: handing over each one takes as long as a small file
+_TINY = 4096  # bytes of the median file, below which a second thread costs more than it does (bench.reading)
 _one_large = threading.Lock()
 _OF_THE_FILE = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP)
 _DARK = 128  # what a color image of 16 bits exceeds, unless its values have fewer bits
@@ -124,29 +131,37 @@ class FileImages:
             return list(pool.map(self._decode, indices.tolist()))
 
     def _decode(self, index: int) -> NDArray[np.uint8]:
+        content = self._whole(index)
         try:
-            return read_image(self._whole(index), self._channels, self._reading)
+            return quietly(partial(read_image, content, self._channels, self._reading))
         except (OSError, ValueError, SyntaxError) as error:  # what Pillow raises on broken files
-            if isinstance(error, UserError):
-                raise
             raise self._unreadable(index, str(error)) from None
 
     def _whole(self, index: int) -> bytes:
-        """Read a file, which must be the one that was read at first."""
+        """Read a file, which must be the one that was read at first.
+
+        Raises:
+            MachineError: It cannot be read now.
+            UserError: It is another one.
+        """
         try:
             with open(self._paths[index], "rb", buffering=0) as file:
                 status = os.fstat(file.fileno())
                 content = file.read()
         except OSError as error:
-            raise self._unreadable(index, error.strerror or str(error)) from None
+            raise self._unreadable(index, error.strerror or str(error), not lasting(error)) from None
         as_before = (status.st_size, status.st_mtime_ns) == tuple(self._stats[index, :2].tolist())
         if not as_before and digest_of(content) != bytes(self._digests[index]):
-            raise self._unreadable(index, "its content has changed")
+            raise UserError(
+                f"data: {shown(self._paths[index])} has changed since it was read at first; restore it"
+            )
         return content
 
-    def _unreadable(self, index: int, reason: str) -> UserError:
-        return UserError(
-            f"{shown(self._paths[index])} could be read at first and cannot be read now ({reason}); restore it"
+    def _unreadable(self, index: int, reason: str, passing: bool = True) -> MachineError:
+        return MachineError(
+            f"data: {shown(self._paths[index])} could be read at first and cannot be read now ({reason})",
+            "restore it",
+            passing,
         )
 
 
@@ -185,10 +200,10 @@ class Decoded:
         digests: (m, 16) uint8.
         pixels: The m images, or None where they are more than `cache_bytes`.
         bad: Why each of the other files was skipped, by its index.
-        notes: Sentences on bit depths.
+        notes: Sentences on bit depths, and on what Pillow warned of.
 
     Raises:
-        UserError: The disk fails.
+        MachineError: The disk fails.
     """
 
     def __init__(
@@ -213,11 +228,13 @@ class Decoded:
         bits: dict[int, int] = {}
         dark: list[tuple[int, int]] = []
         used = 0
-        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-            chunk = 256  # bounds what is decoded ahead of its turn
-            for start in range(0, len(listing.names), chunk):
-                indices = range(start, min(start + chunk, len(listing.names)))
-                for index, result in zip(indices, pool.map(self._attempt, indices), strict=True):
+        self._warnings = PillowWarnings()
+        with self._warnings.collected(), ThreadPoolExecutor(_workers(listing)) as pool:
+            for start in range(0, len(listing.names), _AHEAD):
+                indices = range(start, min(start + _AHEAD, len(listing.names)))
+                parts = [indices[place : place + _PART] for place in range(0, len(indices), _PART)]
+                results = chain.from_iterable(pool.map(self._attempts, parts))
+                for index, result in zip(indices, results, strict=True):
                     if isinstance(result, str):
                         self.bad[index] = Skipped(shown(listing.names[index]), result)
                         continue
@@ -240,6 +257,10 @@ class Decoded:
         if by_content and bits:
             self._set_bit_depth(bits)
         self._note_dark(dark)
+        self._note_warnings()
+
+    def _attempts(self, indices: Sequence[int]) -> list[_Read | str]:
+        return [self._attempt(index) for index in indices]
 
     def _attempt(self, index: int) -> _Read | str:
         path = self._listing.path(index)
@@ -249,11 +270,11 @@ class Decoded:
         except OSError as error:
             if error.errno in _OF_THE_FILE:
                 return error.strerror or str(error)
-            raise UserError(
-                f"data: {shown(path)} cannot be read ({error.strerror}); see to the disk, and give the command again"
+            raise MachineError(
+                f"data: {shown(path)} cannot be read ({error.strerror})", "see to the disk"
             ) from None
         try:
-            with opened(content) as image, _taking_turns(image):
+            with self._warnings.of(index), opened(content) as image, _taking_turns(image):
                 bits = bits_used(image)
                 lost = bits is None and _has_deep_colors(image)
                 pixels = decoded(image, self._channels, self.reading)
@@ -273,7 +294,8 @@ class Decoded:
         self.notes.append(depth_note(f"{len(bits)} image(s)", depth))
         if self.pixels is not None:
             for place in bits:
-                self.pixels[place] = read_image(self._paths[place].read_bytes(), self._channels, self.reading)
+                content = self._paths[place].read_bytes()
+                self.pixels[place] = quietly(partial(read_image, content, self._channels, self.reading))
 
     def _note_dark(self, files: Sequence[tuple[int, int]]) -> None:
         """Name color images of 16 bits, if their values have fewer bits: what Pillow gives of them is nearly black."""
@@ -284,6 +306,15 @@ class Decoded:
                 f"{len(files)} color image(s) of 16 bits reach level {highest} of 255, as Pillow reads the upper 8 bits "
                 f"alone; store them with 8 bits: {names}"
             )
+
+    def _note_warnings(self) -> None:
+        """Say what Pillow warned of: of files that it read; those that it did not read are skipped with a reason."""
+        for text, files in self._warnings.by_text():
+            names = [self._listing.names[index] for index in files if index not in self.bad]
+            if names:
+                self.notes.append(
+                    f"{len(names)} image(s) are read although Pillow warns ({text}): {enumerated(names, 3)}"
+                )
 
     def part(self, indices: NDArray[np.int64]) -> Images:
         """Return the readable images at `indices` (positions in `good`)."""
@@ -297,6 +328,12 @@ class Decoded:
             self._channels,
             self.reading,
         )
+
+
+def _workers(listing: Listing) -> int:
+    """Return how many threads decode the files."""
+    tiny = len(listing.names) > 0 and np.median(listing.stats[:, 0]) < _TINY
+    return 1 if tiny else min(8, os.cpu_count() or 1)
 
 
 def usual_depth(bits: int) -> int:

@@ -39,7 +39,8 @@ def load_listed(
         known: The content of files as it was read before: those that did not change since are not hashed again.
 
     Raises:
-        UserError: A class has no image that can be read, or too few for the splits; or the disk fails.
+        MachineError: The disk fails.
+        UserError: A class has no image that can be read, or too few for the splits.
     """
     digests = None if known is None else known.digests_of(listing)
     decoded = Decoded(listing, 3, options.reading(resolution), cache_bytes, digests, options.by_content)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from narsfast.errors import UserError
+from narsfast.errors import MachineError, UserError
 
 from ._content import Content
 from ._dataset import Dataset
@@ -86,6 +87,7 @@ def shared_data(
             looked at again, and its warnings were given where it was loaded first.
 
     Raises:
+        MachineError: Data whose content is expected cannot be read: it could be, where that was found out.
         UserError: As `load_data`; or the content is another one.
     """
     options = options or FolderOptions()
@@ -95,18 +97,35 @@ def shared_data(
         for (other, _), dataset in _shared.items():
             if other == key and dataset.content is not None and dataset.content.fingerprint == content:
                 return dataset
-    signature, load = source.looked_up(resolution, mirror=mirror, options=options)
-    if (key, signature) in _shared:
-        dataset = _shared.pop((key, signature))
-    else:
-        dataset = load(Content.load(Path(known)) if isinstance(known, str) else known)
-        if content is None:
-            _told(dataset)
-        while len(_shared) >= _KEPT:
-            _shared.pop(next(iter(_shared)))
+    with _could_be_read(source, content is not None):
+        signature, load = source.looked_up(resolution, mirror=mirror, options=options)
+        if (key, signature) in _shared:
+            dataset = _shared.pop((key, signature))
+        else:
+            dataset = load(Content.load(Path(known)) if isinstance(known, str) else known)
+            if content is None:
+                _told(dataset)
+    while len(_shared) >= _KEPT:
+        _shared.pop(next(iter(_shared)))
     _shared[key, signature] = dataset
     if content is not None and (dataset.content is None or dataset.content.fingerprint != content):
         raise UserError(
             f"data: {source.text} has changed since the run was started; restore it, or start another run"
         )
     return dataset
+
+
+@contextmanager
+def _could_be_read(source: DataSource, before: bool) -> Iterator[None]:
+    """Let what is wrong with data be the machine's doing, as a lost mount, where the data could be read before."""
+    try:
+        yield
+    except MachineError:
+        raise
+    except UserError as error:
+        if not before:
+            raise
+        raise MachineError(
+            f"data: {source.text} could be read when the run was started and cannot be read now ({error})",
+            "restore it",
+        ) from None

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from narsfast.arch import Definition, NetworkSpec, reference_file
 from narsfast.common.modules import siblings
 from narsfast.cost import LATENCY
 from narsfast.space import Recipe
 
-from ._class_card import as_text, class_section
+from ._class_card import class_section
 from ._contact_sheet import SHEET_FILE
 from ._facts import GIVEN, DataFacts, Measurements
 from ._load import CODE_FOLDER, MODEL_FILE
+from ._markdown import as_code, as_text, table
 from ._notation import block_notation, notation_text
 from ._onnx import OnnxCheck
 from ._transform import PREPROCESS_FILE
@@ -38,13 +39,6 @@ STATISTIC_TEXTS = {
 _TIMM = "\nThe same as arguments of timm's training script: [timm_args.yaml](timm_args.yaml).\n"
 
 
-def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    """Return a Markdown table; bars in cells are escaped."""
-    lines = ["| " + " | ".join(head) + " |", "| " + " | ".join("---" for _ in head) + " |"]
-    lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
-    return "\n".join(lines)
-
-
 def _percent(value: float | None) -> str:
     return "not measured" if value is None else f"{value:.2f} %"
 
@@ -55,7 +49,7 @@ def _accuracies(found: Measurements, data: DataFacts) -> str:
     by_class = [
         ("test, balanced", _percent(balanced), "mean of the accuracies of the classes, on these images")
     ]
-    return _table(
+    return table(
         ("accuracy (top-1)", "value", "what it is"),
         [
             (
@@ -81,9 +75,9 @@ def _accuracies(found: Measurements, data: DataFacts) -> str:
 
 def _onnx_text(check: OnnxCheck) -> str:
     if check.status in ("skipped", "failed"):
-        return f"There is no model.onnx: {check.reason}."
+        return f"There is no model.onnx: {as_text(check.reason)}."
     if check.status == "unchecked":
-        return f"model.onnx has not been compared with torch: {check.reason}."
+        return f"model.onnx has not been compared with torch: {as_text(check.reason)}."
     verdict = (
         f"model.onnx gives the same top-1 class as torch on all {check.images} test images"
         if check.status == "equal"
@@ -153,12 +147,12 @@ def _statistics(statistics: Mapping[str, int | float]) -> str:
     names += [name for name in statistics if name not in STATISTIC_TEXTS]
     rows = [
         (
-            *STATISTIC_TEXTS.get(name, (name, "")),
+            *STATISTIC_TEXTS.get(name, (as_text(name), "")),
             f"{statistics[name]:,.6g}" if name == LATENCY else f"{statistics[name]:,}",
         )
         for name in names
     ]
-    return _table(("statistic", "value", "counted"), [(name, value, how) for name, how, value in rows])
+    return table(("statistic", "value", "counted"), [(name, value, how) for name, how, value in rows])
 
 
 def _distillation(found: Measurements) -> str:
@@ -169,8 +163,9 @@ def _distillation(found: Measurements) -> str:
         f" (candidate `{teacher['candidate']}`, the run's largest network)" if "candidate" in teacher else ""
     )
     return (
-        f" Distilled from `{teacher['teacher']}`{own}: the loss is {1 - teacher['weight']:g} times that of the labels "
-        f"plus {teacher['weight']:g} times the divergence from the teacher, at temperature {teacher['temperature']:g}."
+        f" Distilled from {as_code(teacher['teacher'])}{own}: the loss is {1 - teacher['weight']:g} times that of the "
+        f"labels plus {teacher['weight']:g} times the divergence from the teacher, at temperature "
+        f"{teacher['temperature']:g}."
     )
 
 
@@ -178,8 +173,9 @@ def _passed_over(found: Measurements) -> str:
     if not found.passed_over:
         return ""
     rows = [
-        f"- `{row['candidate']}`, predicted {row['predicted']:.2f} %: {row['outcome'].replace('_', ' ')}"
-        + (f" ({row['message']})" if row["message"] else "")
+        f"- {as_code(row['candidate'])}, predicted {row['predicted']:.2f} %: "
+        f"{as_text(row['outcome'].replace('_', ' '))}"
+        + (f" ({as_text(row['message'])})" if row["message"] else "")
         for row in found.passed_over
     ]
     return "\n".join(
@@ -190,12 +186,12 @@ def _passed_over(found: Measurements) -> str:
 def _origin(found: Measurements, given: NetworkSpec | None) -> str:
     if found.origin is not None:
         return f"""fine-tuned by narsfast from the network
-`{found.origin.name}` (candidate `{found.origin.candidate}`), which was trained on
+{as_code(found.origin.name)} (candidate {as_code(found.origin.candidate)}), which was trained on
 {as_text(found.origin.data)} with {len(found.origin.classes)} classes."""
     if found.budget == GIVEN:
         return "trained by narsfast with a given recipe."
     if given is not None:
-        return f"""the network `{given.name}` with the training recipe that
+        return f"""the network {as_code(given.name)} with the training recipe that
 narsfast found for it, by a search over recipes after FBNetV3
 (CVPR 2021, where architectures are searched jointly)."""
     return f"""found together with its training recipe by
@@ -206,7 +202,8 @@ narsfast, by a joint search over architectures and recipes after FBNetV3
 def _architecture(definition: Definition | None, given: NetworkSpec | None) -> str:
     if definition is None:
         assert given is not None
-        return f"`{given.name}`, input {given.resolution} x {given.resolution}. emission.json holds the reference."
+        side = given.resolution
+        return f"{as_code(given.name)}, input {side} x {side}. emission.json holds the reference."
     side = definition.resolution
     return f"""Input {side} x {side}, stem of {definition.stem_channels} channels, head of
 {definition.head_features} features. Stages in timm's block notation (repeats, kernel, stride, expansion,
@@ -223,7 +220,7 @@ def _training(found: Measurements) -> str:
     start = (
         "Trained from scratch"
         if found.origin is None
-        else f"Trained from the weights of `{found.origin.name}`, all but those of the classifier, which was new,"
+        else f"Trained from the weights of {as_code(found.origin.name)}, all but those of the classifier, which was new,"
     )
     return f"{start} for {found.epochs} epochs with seed {found.seed}{duration}{step}.{_distillation(found)}"
 
@@ -254,7 +251,7 @@ def _files(
         rows.append(
             (SHEET_FILE, "images of the test split with a wrong answer; the folder is whole without it")
         )
-    return _table(("file", "what"), rows)
+    return table(("file", "what"), rows)
 
 
 def model_card(
@@ -283,7 +280,7 @@ def model_card(
     Returns:
         The text of README.md.
     """
-    classes = ", ".join(data.classes[:20]) + (
+    classes = ", ".join(map(as_text, data.classes[:20])) + (
         f", ... ({len(data.classes)} in all)" if len(data.classes) > 20 else ""
     )
     counts = ", ".join(f"{count} {split}" for split, count in data.images.items())
@@ -291,8 +288,8 @@ def model_card(
     assert described is not None
     resolution = described.resolution
     onnx_written = onnx.status not in ("skipped", "failed")
-    recipe_rows = [(name, str(value)) for name, value in recipe.model_dump(mode="json").items()]
-    return f"""# {title}
+    recipe_rows = [(name, as_text(value)) for name, value in recipe.model_dump(mode="json").items()]
+    return f"""# {as_text(title)}
 
 An image classifier for {len(data.classes)} classes, {_origin(found, given)}
 
@@ -311,13 +308,13 @@ An image classifier for {len(data.classes)} classes, {_origin(found, given)}
 
 ## Data
 
-{data.name}: {counts or "sizes not recorded"}. Classes in the order of the logits: {classes}.
+The data is {as_text(data.name)}: {counts or "sizes not recorded"}. Classes in the order of the logits: {classes}.
 
-{class_section(found.by_class, sheet, _table)}## Recipe
+{class_section(found.by_class, sheet)}## Recipe
 
 {_training(found)}
 
-{_table(("field", "value"), recipe_rows)}
+{table(("field", "value"), recipe_rows)}
 {_TIMM if definition else ""}
 ## Architecture
 

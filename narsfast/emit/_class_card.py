@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable
 from typing import Any
 
 from narsfast.runs import ClassResults
 
 from ._contact_sheet import SHEET_FILE
+from ._markdown import as_text, table
 
 WORST = 20
 """Classes in the card's table, those of the lowest accuracy (this project's choice)."""
@@ -16,25 +15,17 @@ WORST = 20
 CONFUSED = 20
 """Confusions in emission.json, the most frequent ones (this project's choice)."""
 
-Table = Callable[[tuple[str, ...], Iterable[tuple[str, ...]]], str]
-
-
-def as_text(name: str) -> str:
-    """Return a name that others chose as plain text of Markdown, on one line."""
-    return re.sub(r"([\\`*_\[\]<>&#!~])", r"\\\1", " ".join(name.split()))
-
 
 def _percent(value: float | None) -> str:
     return "-" if value is None else f"{value:.1f} %"
 
 
-def class_section(results: ClassResults | None, sheet: bool, table: Table) -> str:
+def class_section(results: ClassResults | None, sheet: bool) -> str:
     """Write the section; empty where it is not known.
 
     Args:
         results: Of the test split.
         sheet: Whether there is a picture of the confused images.
-        table: Writes a table in Markdown.
     """
     if results is None:
         return ""

@@ -39,11 +39,19 @@ def inside_pool(search: Search, budget: Budget) -> Budget:
     return Budget({name: (max(low, lowest.get(name, 0.0)), high) for name, (low, high) in bounds.items()})
 
 
-def check_budget(search: Search, budget: Budget, pool: Pool) -> None:
-    """Refuse a budget that no member of the pool keeps, before anything is trained for it."""
+def check_budget(search: Search, budget: Budget, pool: Pool, said: str | None = None) -> None:
+    """Refuse a budget that no member of the pool keeps, before anything is trained for it.
+
+    Args:
+        search: Of the run.
+        budget: Any.
+        pool: Of the run.
+        said: How a message names it; the default is by its label.
+    """
+    said = f"budget {budget.label()}" if said is None else said
     names = search.counter.names
     if LATENCY in budget.bounds and LATENCY not in names:
-        raise UserError(f"budget {budget.label()} {NO_TABLE}, when the run begins")
+        raise UserError(f"{said} {NO_TABLE}, when the run begins")
     if not budget.within(pool.statistics, names).any():
         columns = {name: pool.statistics[:, names.index(name)] for name in budget.bounds}
         spans = ", ".join(
@@ -51,8 +59,7 @@ def check_budget(search: Search, budget: Budget, pool: Pool) -> None:
             for name, column in columns.items()
         )
         raise UserError(
-            f"budget {budget.label()}: no member of the pool keeps it (the pool has {spans}); "
-            "change it, or the pool's bounds"
+            f"{said}: no member of the pool keeps it (the pool has {spans}); change it, or the pool's bounds"
         )
 
 

@@ -193,9 +193,10 @@ def _resolve_bounds(given: dict[str, Any], config: dict[str, Any], space: Space)
     if not budgets:
         raise UserError(f"space {space.name} has no budgets; give `budgets`, as in macs=50M")
     config["budgets"] = list(dict.fromkeys(_text(budget, known) for budget in budgets))
-    bounded = [text for text in (*config["budgets"], config["pool_bounds"] or "") if LATENCY in text]
-    if bounded and not config.get("latency"):
-        raise UserError(f"budget {bounded[0]} {NO_TABLE}")
+    texts = [("budget", text) for text in config["budgets"]] + [("pool_bounds", config["pool_bounds"] or "")]
+    for field, text in texts:
+        if LATENCY in text and not config.get("latency"):
+            raise UserError(f"{field} {text!r} {NO_TABLE}")
 
 
 def _text(budget: str | Budget, known: Sequence[str], field: str = "budget") -> str:

@@ -17,7 +17,7 @@ from narsfast.training import TrialTask
 
 from ._config import LARGEST
 from ._search import Search
-from ._teacher import distillation_of
+from ._teacher import distillation_of, found_teacher
 
 _log = logging.getLogger("narsfast.finals")
 
@@ -85,12 +85,16 @@ def standard_error(accuracy: float, images: int) -> float:
 def first_to_train(search: Search, wanted: Mapping[str, FoundCandidate]) -> Mapping[str, FoundCandidate]:
     """Return those of the wanted candidates that can be trained now: the largest alone while it is to be the teacher.
 
-    The teacher is the one of most MACs whose training ended well; it stays the teacher, whatever is added later.
+    The teacher is the one of most MACs whose training ended well; it stays the teacher, whatever is added later. A
+    teacher that is to be trained again is alone, too.
     """
-    if search.config.distill != LARGEST or search.store.facts.teacher is not None:
+    if search.config.distill != LARGEST:
         return wanted
-    largest = max(wanted, key=lambda name: wanted[name].statistics["macs"])
     ended = {trial.candidate: trial.outcome for trial in search.store.trials("final")}
+    teacher = found_teacher(search)
+    if teacher is not None:
+        return wanted if teacher.id in ended else {teacher.id: teacher}
+    largest = max(wanted, key=lambda name: wanted[name].statistics["macs"])
     if ended.get(largest) != "ok":
         if len(wanted) == 1:
             _log.warning(
@@ -99,6 +103,23 @@ def first_to_train(search: Search, wanted: Mapping[str, FoundCandidate]) -> Mapp
         return {largest: wanted[largest]}
     search.store.facts.teacher = TeacherChoice(candidate=largest)
     return wanted
+
+
+def still_used(
+    search: Search, families: Iterable[Family], chosen: Mapping[str, FoundCandidate]
+) -> list[FoundCandidate]:
+    """Return the networks whose weights are still to be used: of those not yet tested, and the teacher of the untrained.
+
+    Args:
+        search: Of the run.
+        families: Of all budgets.
+        chosen: The network of each budget, so far.
+    """
+    emitted = {result.budget for result in search.store.results()}
+    ended = {trial.candidate for trial in search.store.trials("final")}
+    teacher = found_teacher(search)
+    taught = [] if teacher is None or all(found.id in ended for found in chosen.values()) else [teacher]
+    return [*(chosen[family.budget] for family in families if family.label not in emitted), *taught]
 
 
 def final_task(search: Search, found: FoundCandidate) -> TrialTask:

@@ -15,7 +15,7 @@ from narsfast.common.files import output_path
 from narsfast.common.progress import Progress, silent
 from narsfast.common.threads import usable_cores
 from narsfast.cost import LatencyTable
-from narsfast.data import as_dataset, save_dataset, shared_data
+from narsfast.data import DataSource, as_dataset, save_dataset, shared_data
 from narsfast.errors import UserError
 from narsfast.runs import RunStore, forget_failed
 from narsfast.training import CHECKPOINT_FILE
@@ -66,6 +66,7 @@ def open_search(
     else:
         config = resolve_config({"data": str(resume.moved_to)}, stored)
     if stored is None and own.data is None:
+        DataSource.parse(config.data).check()
         refuse_inside(out, config.data)
     _check_own_statistics(out, config, own)
     _check_networks(config, stored)

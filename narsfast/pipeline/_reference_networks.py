@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from narsfast.arch import NetworkSpec
+from narsfast.common.machine import persistently
 from narsfast.common.trial import Trial
 from narsfast.cost import count_network
 from narsfast.runs import BaselineResult
@@ -105,7 +106,7 @@ def _result(search: Search, task: TrialTask, trial: Trial) -> BaselineResult:
     if trial.outcome != "ok":
         return result
     data = search.data
-    tested = final_test(task, data, examples=False)
+    tested = persistently(lambda: final_test(task, data, examples=False), f"the test of {trial.candidate}")
     store_class_results(search.store, trial.candidate, tested.by_class)
     cost = count_network(tested.network, data.in_chans, task.network.resolution, len(data.classes))
     return replace(

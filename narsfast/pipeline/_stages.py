@@ -37,8 +37,9 @@ from ._checks import check_budget, check_model, inside_pool, refuse_front, wante
 from ._class_results import store_class_results
 from ._families import family_of, found_candidates, trained_genes
 from ._final_test import final_test
-from ._finals import final_task, first_to_train, select_final, tell_passed_over
+from ._finals import final_task, first_to_train, select_final, still_used, tell_passed_over
 from ._folders import family_folders
+from ._lost_weights import forget_lost
 from ._open import open_search
 from ._reference_networks import baseline_task, test_baselines
 from ._resume import Resume
@@ -206,7 +207,9 @@ def pareto(search: Search, statistics: Sequence[str], between: str | None = None
     """
     refuse_front(search, statistics)
     if between:
-        budget = search.budget(f"{statistics[0]}={between}", "between")
+        named = between.startswith(f"{statistics[0]}=")
+        budget = search.budget(between if named else f"{statistics[0]}={between}", "between")
+        check_budget(search, budget, search.pool, f"between {between!r}")
     elif search.config.pool_bounds:
         budget = search.budget(search.config.pool_bounds)
     else:
@@ -241,19 +244,27 @@ def train(search: Search) -> dict[str, Trial]:
     families = evolve(search)
     images = len(search.data.val)
     finals = {trial.candidate: trial for trial in search.store.trials("final")}
-    _train_teacher(search)
+    before = set(finals)
     while True:
         chosen = {family.budget: select_final(family, finals, images) for family in families}
         wanted = {found.id: found for found in chosen.values()}
+        used = [final_task(search, c) for c in still_used(search, families, chosen) if c.id in before]
+        if lost := forget_lost(search, used, "final"):
+            before -= lost
+            finals = {name: trial for name, trial in finals.items() if name not in lost}
+            continue
         now = first_to_train(search, wanted)
         if wanted.keys() <= finals.keys():
             break
         tell_passed_over(search, families, chosen)
+        _train_teacher(search)
         search.store.facts.finals_expected = len(wanted.keys() | finals.keys())
         tasks = [final_task(search, found) for found in now.values()]
         finals |= {trial.candidate: trial for trial in run_tasks(search, tasks, "final", "train")}
     baselines = [baseline_task(search, reference) for reference in search.config.baselines]
     if baselines:
+        tested = {result.model for result in search.store.facts.baselines or ()}
+        forget_lost(search, [task for task in baselines if task.candidate not in tested], "baseline")
         list(run_tasks(search, baselines, "baseline", "train the baselines"))
     if search.store.facts.stage == "train":
         search.store.facts.stage = "emit"
@@ -290,6 +301,7 @@ def _train_teacher(search: Search) -> None:
     """Train a teacher that is no network of the run."""
     task = teacher_task(search)
     if task is not None:
+        forget_lost(search, [task], "baseline")
         (trial,) = run_tasks(search, [task], "baseline", "train the teacher")
         if trial.outcome != "ok":
             raise UserError(
@@ -304,7 +316,7 @@ def _emit_family(search: Search, family: Family, trial: Trial, directory: Path) 
     task = search.task(best.candidate, trial.epochs, trial.epochs, "final")
     recipe = Recipe.of(task.recipe)
     data = search.data
-    tested = final_test(task, data)
+    tested = persistently(lambda: final_test(task, data), f"the test of candidate {trial.candidate}")
     store_class_results(search.store, trial.candidate, tested.by_class)
     found = Measurements(
         budget=family.label,

@@ -14,7 +14,7 @@ from typing import Any
 from narsfast.arch import WEIGHTS_FILE, NetworkSpec, read_definition
 from narsfast.emit import read_preprocessing
 from narsfast.errors import UserError
-from narsfast.runs import TeacherChoice
+from narsfast.runs import FoundCandidate, TeacherChoice
 from narsfast.training import Distillation, Teacher, TrialTask
 
 from ._config import LARGEST, is_reference
@@ -66,10 +66,10 @@ def distillation_of(search: Search, candidate: str) -> Distillation | None:
     if config.distill is None:
         return None
     if config.distill == LARGEST:
-        teacher = search.store.facts.teacher
-        if teacher is None or teacher.candidate in (None, candidate):
+        teacher = found_teacher(search)
+        if teacher is None or teacher.id == candidate:
             return None
-        found = _from_run(search, str(teacher.candidate))
+        found = _from_run(search, teacher)
     else:
         reference = is_reference(config.distill)
         found = (
@@ -81,9 +81,16 @@ def distillation_of(search: Search, candidate: str) -> Distillation | None:
     return replace(found, weight=config.distill_weight, temperature=config.distill_temperature)
 
 
-def _from_run(search: Search, candidate: str) -> Distillation:
+def found_teacher(search: Search) -> FoundCandidate | None:
+    """Return the network of the run that teaches its others; None where none does."""
+    choice = search.store.facts.teacher
+    if choice is None or choice.candidate is None:
+        return None
     families = search.store.facts.families or ()
-    teacher = next(c for family in families for c in family.candidates if c.id == candidate)
+    return next(c for family in families for c in family.candidates if c.id == choice.candidate)
+
+
+def _from_run(search: Search, teacher: FoundCandidate) -> Distillation:
     epochs = search.config.final_epochs
     task = search.task(teacher.candidate, epochs, epochs, "final")
     resolution = int(teacher.architecture["resolution"])

@@ -8,7 +8,7 @@ from ._legible import legible
 from ._passed_over import PassedOver, all_passed_over, passed_over
 from ._processes import Processes
 from ._records import Batch, BatchState, InFlight, PickedCandidate, Purpose, Result, RunState
-from ._retry import forget_failed, forget_unpicked
+from ._retry import forget_failed, forget_trial, forget_unpicked
 from ._store import RunConflict, RunStore
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "WorkerLost",
     "all_passed_over",
     "forget_failed",
+    "forget_trial",
     "forget_unpicked",
     "legible",
     "passed_over",

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 from . import _database as database
+from ._records import Purpose
 
 if TYPE_CHECKING:
     from ._store import RunStore
@@ -61,6 +62,12 @@ def forget_failed(run: RunStore) -> list[tuple[str, str, str]]:
                 "UPDATE facts SET value = '\"train\"' WHERE key = 'stage' AND value IN ('\"emit\"', '\"done\"')"
             )
     return failed
+
+
+def forget_trial(run: RunStore, purpose: Purpose, candidate: str) -> None:
+    """Forget one training, and nothing that followed from it: it is done again with the same outcome."""
+    with run._writing() as execute:
+        execute("DELETE FROM trials WHERE purpose = ? AND candidate = ?", (purpose, candidate))
 
 
 def forget_unpicked(run: RunStore) -> None:

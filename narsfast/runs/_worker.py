@@ -17,6 +17,8 @@ from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from typing import Any
 
+from narsfast.common.pillow_warnings import ignore_pillow_warnings
+
 STARTED, REPORT, RESULT, ERROR = range(4)
 """First item of a message to the driver; the second: None, a fraction, a result, (exception, traceback)."""
 
@@ -34,6 +36,7 @@ def main(descriptor: int) -> None:
     """Serve the driver at the other end of the socket `descriptor`."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the driver, which then closes the pipe
     os.set_inheritable(descriptor, False)
+    ignore_pillow_warnings()  # the driver has told of them
     _Worker(Connection(descriptor)).serve()
 
 

@@ -79,7 +79,8 @@ def parse_document(data: object, source: str) -> SpaceDocument:
         UserError: The content is wrong; one sentence with field, value and remedy.
     """
     if not isinstance(data, Mapping):
-        raise UserError(f"{source} is {_shown(data)}; a space is a mapping of name, architecture and recipe")
+        found = "empty" if data is None else _shown(data)
+        raise UserError(f"{source} is {found}; a space is a mapping of name, architecture and recipe")
     data = dict(data)
     architecture = data.get("architecture")
     if isinstance(architecture, Mapping) and "stages" in architecture:

@@ -68,10 +68,11 @@ def _read(name_or_path: str | Path) -> tuple[str, str]:
         return (_BUILTIN / f"{name_or_path}.yaml").read_text(encoding="utf-8"), name_or_path
     try:
         return path.read_text(encoding="utf-8"), path.name
-    except (OSError, UnicodeDecodeError):
+    except (OSError, UnicodeDecodeError) as error:
+        why = "no text in UTF-8" if isinstance(error, UnicodeDecodeError) else error.strerror
         known = ", ".join(builtin_spaces())
         raise UserError(
-            f"the space is {str(name_or_path)!r}; it must be a readable YAML file or one of {known}"
+            f"the space is {str(name_or_path)!r} ({why}); it must be a readable YAML file or one of {known}"
         ) from None
 
 
@@ -94,5 +95,6 @@ def read_recipe(path: str | Path) -> Recipe:
         raise UserError(f"{source} is no text in UTF-8; give lines of FIELD: VALUE") from None
     values = read_yaml(text, source)
     if not isinstance(values, dict):
-        raise UserError(f"{source} contains {type(values).__name__}; it should contain fields and values")
+        kinds = "empty" if values is None else "a list" if isinstance(values, list) else f"{values!r:.40}"
+        raise UserError(f"{source} is {kinds}; write fields and values, such as learning_rate: 0.01")
     return Recipe.of(values)

@@ -19,9 +19,12 @@ def test_missing_resolution_is_that_of_the_definition():
     assert NetworkSpec.of("b", 64).resolution == 64
 
 
-@pytest.mark.parametrize(("source", "resolution"), [("torchvision:resnet18", None), ("b", 0)])
-def test_missing_or_wrong_resolution_is_refused(source, resolution):
-    with pytest.raises(UserError, match=f"resolution is {resolution}; {source} needs one in pixels"):
+@pytest.mark.parametrize(
+    ("source", "resolution", "said"),
+    [("torchvision:resnet18", None, "missing"), ("b", 0, "0"), ("b", -8, "-8")],
+)
+def test_missing_or_wrong_resolution_is_refused(source, resolution, said):
+    with pytest.raises(UserError, match=f"resolution is {said}; {source} needs one in pixels"):
         NetworkSpec.of(source, resolution)
 
 

@@ -33,3 +33,8 @@ def test_zoo_returns_a_new_dict():
 def test_name_of_torchvision_is_suggested():
     with pytest.raises(UserError, match=r"did you mean torchvision:resnet18\?$"):
         zoo_definition("resnet18")
+
+
+def test_file_without_a_factory_is_told_the_form():
+    with pytest.raises(UserError, match=r"; a network of a file is nets\.py:FACTORY$"):
+        zoo_definition("nets.py")

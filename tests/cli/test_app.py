@@ -49,6 +49,14 @@ def flags(command):
     return {flag for parameter in command.params for flag in (*parameter.opts, *parameter.secondary_opts)}
 
 
+def output_of(code, folder, variables=None):
+    """Run Python code in a fresh process in a folder; return what it printed."""
+    environment = os.environ | {"PYTHONPATH": ":".join(filter(None, sys.path))} | (variables or {})
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True)
+    return done.stdout
+
+
 def test_commands_have_the_options_named_here():
     commands = registered()
     assert commands.keys() == COMMANDS.keys()
@@ -96,22 +104,13 @@ def test_typing_errors_get_a_suggestion(run_narsfast, words, suggested):
 )
 def test_shells_complete_commands_options_and_choices(tmp_path, typed, completed):
     words = shlex.split(typed)
-    environment = os.environ | {
+    variables = {
         "_NARSFAST_COMPLETE": "complete_bash",
         "COMP_WORDS": typed,
         "COMP_CWORD": str(len(words) - 1),
-        "PYTHONPATH": ":".join(filter(None, sys.path)),
     }
     code = "import sys; sys.argv[0] = 'narsfast'; from narsfast.cli import main; main()"
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.split() == completed
+    assert output_of(code, tmp_path, variables).split() == completed
 
 
 def test_help_imports_neither_torch_nor_pydantic(tmp_path):
@@ -119,13 +118,4 @@ def test_help_imports_neither_torch_nor_pydantic(tmp_path):
         "import sys, typer; from narsfast import cli; typer.main.get_command(cli.app);"
         "print([name for name in ('torch', 'plotly', 'pydantic') if name in sys.modules])"
     )
-    environment = {"PYTHONPATH": ":".join(filter(None, sys.path))}
-    out = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert out.stdout == "[]\n"
+    assert output_of(code, tmp_path) == "[]\n"

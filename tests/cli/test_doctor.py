@@ -58,6 +58,7 @@ def test_a_working_installation(run_narsfast, monkeypatch):
         assert f"- {sentence}\n" in out
 
 
+@pytest.mark.exports  # older versions load ONNX by themselves
 def test_it_looks_at_extras_without_loading_them(tmp_path):
     """In a process of its own: pytest and other tests load some of them here."""
     code = (

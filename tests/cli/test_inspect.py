@@ -63,9 +63,15 @@ def test_status_as_json_and_in_sentences(run_narsfast, stored):
 
 
 def test_backup_copies_the_database(run_narsfast, stored, tmp_path):
-    code, _, err = run_narsfast("backup", stored, tmp_path / "copy.db")
+    copy = tmp_path / "new" / "folder" / "copy.db"
+    code, _, err = run_narsfast("backup", stored, copy)
     assert (code, err) == (0, "")
-    assert (tmp_path / "copy.db").stat().st_size > 0
+    assert copy.stat().st_size > 0
+    code, _, err = run_narsfast("backup", stored, tmp_path)
+    assert (code, err) == (
+        1,
+        f"narsfast: file: {tmp_path} cannot be written (it is a folder); name another file\n",
+    )
 
 
 @pytest.mark.parametrize(

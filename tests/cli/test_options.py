@@ -127,6 +127,8 @@ def test_fix_reads_values_as_json_and_as_python(text, value):
     ("texts", "said"),
     [
         (["ema"], "fix: 'ema' is not FIELD=VALUE"),
+        (["=3"], "fix: '=3' is not FIELD=VALUE"),
+        (["ema="], "fix: 'ema=' is not FIELD=VALUE"),
         (["ema=true", "ema=false"], "fix: ema is given twice, as True and 'false'; give it once"),
     ],
 )

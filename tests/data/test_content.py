@@ -10,7 +10,7 @@ import pytest
 from narsfast.data import content_changes, load_data, save_dataset, shared_data
 from narsfast.data._content import Content
 from narsfast.data._folder import load_folder
-from narsfast.errors import UserError
+from narsfast.errors import MachineError, UserError
 
 from .conftest import write_image
 
@@ -176,8 +176,57 @@ def test_file_that_is_changed_while_it_is_used_is_noticed(make_folder):
     data.train.images.read(everything)  # only its time changed
     write_image(path, 99)
     for read in (data.train.images.read, data.train.images.encoded):
-        with pytest.raises(UserError, match=rf"{path} could be read at first .*its content has changed"):
+        with pytest.raises(
+            UserError, match=rf"{path} has changed since it was read at first; restore it"
+        ) as error:
             read(everything)
+        assert not isinstance(error.value, MachineError)  # waiting does not bring it back
+
+
+@pytest.mark.parametrize(
+    ("harm", "said", "passing"),
+    [
+        (lambda path: path.unlink(), "No such file", True),
+        (lambda path: path.parent.rename(path.parents[2] / "aside"), "No such file", True),
+        (lambda path: (path.unlink(), path.mkdir()), "Is a directory", False),
+        (lambda path: (path.unlink(), path.symlink_to(path)), "Too many levels of symbolic links", False),
+    ],
+    ids=["file", "folder", "folder in its place", "link to itself"],
+)
+@pytest.mark.parametrize("reader", ["read", "encoded"])
+def test_photo_that_is_out_of_reach_while_it_is_used_is_trouble_of_the_machine(
+    make_folder, reader, harm, said, passing
+):
+    data = load_folder(make_folder(COUNTS), 16, True, cache_bytes=0)
+    path = data.train.images._paths[2]
+    harm(path)
+    with pytest.raises(
+        MachineError, match=rf"{path} .*cannot be read now \({said}.*\); restore it, then"
+    ) as error:
+        getattr(data.train.images, reader)(np.arange(2, 4))
+    assert error.value.passing is passing
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (lambda root: root.rename(root.parent / "aside"), "is not a folder"),
+        (lambda root: [path.unlink() for path in root.glob("b/*")], "has no image in class"),
+        (lambda root: (shutil.rmtree(root), root.mkdir()), "has no class folders"),
+    ],
+    ids=["gone", "a class is empty", "an empty place of a mount"],
+)
+def test_data_that_was_there_and_is_not_is_trouble_of_the_machine(make_folder, harm, said):
+    root = make_folder(COUNTS)
+    fingerprint = content(root).fingerprint
+    harm(root)
+    with pytest.raises(UserError, match=said) as error:
+        shared_data(root, 16)
+    assert not isinstance(error.value, MachineError)
+    with pytest.raises(
+        MachineError, match=f"could be read when the run was started .*{said}.*restore it, then"
+    ):
+        shared_data(root, 16, content=fingerprint)
 
 
 def test_stored_data_set_is_known_by_its_file(make_folder, tmp_path):

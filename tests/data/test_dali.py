@@ -297,10 +297,13 @@ def test_file_that_breaks_later_is_named(folder):
     data = load_folder(folder, SIDE, True, cache_bytes=0)
     path = data.train.images._paths[7]
     whole = path.read_bytes()
-    for damage in (lambda: path.write_bytes(whole[:200]), path.unlink):
+    for damage, message in (
+        (lambda: path.write_bytes(whole[:200]), "has changed since it was read at first"),
+        (path.unlink, "could be read at first and cannot be read now"),
+    ):
         damage()
         for load in (open_loader("dali").batches, batches):
-            with pytest.raises(UserError, match=f"{path} could be read at first and cannot be read now"):
+            with pytest.raises(UserError, match=f"{path} {message}"):
                 list(load(data.train, SIDE, 4))
 
 

@@ -1,4 +1,5 @@
 import logging
+import warnings
 import zlib
 
 import numpy as np
@@ -75,6 +76,28 @@ def test_broken_files_are_named_skipped_and_reported(make_folder, caplog):
     assert all(skipped.reason for skipped in data.skipped)
     for name in ("train/a/notes.txt", "val/b/cut.jpg", "test/a/empty.png"):
         assert name in caplog.text
+    assert "train/a/notes.txt (it is not an image that Pillow knows)" in caplog.text
+
+
+def write_transparent_palette(path, level):
+    """Write an image of which Pillow warns when it becomes RGB."""
+    gray = np.arange(64, dtype=np.uint8).reshape(8, 8) + np.uint8(level)
+    Image.fromarray(gray).convert("P").save(path, transparency=bytes(99))
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_what_pillow_warns_of_is_said_once_by_file(make_folder, caplog, cached):
+    root = make_folder({"a": 6, "b": 7})
+    for level, name in enumerate(("a/p.png", "a/q.png", "b/p.png", "b/q.png")):
+        write_transparent_palette(root / name, level)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # as `python -W error`, under which such files are read too
+        data = load_folder(root, 16, True, cache_bytes=2**20 if cached else 0)
+        assert all(len(pixels(split)) == len(split) for split in (data.train, data.val, data.test))
+    (note,) = data.notes
+    assert note.startswith("4 image(s) are read although Pillow warns (Palette images with Transparency")
+    assert note.endswith("): a/p.png, a/q.png, b/p.png and 1 more")
+    assert not data.skipped
 
 
 @pytest.mark.parametrize(

@@ -31,8 +31,14 @@ def run_yaml(text, directory):
     assert (space.encode(space.decode(genes)) == genes).all()
 
 
-@pytest.mark.parametrize("page", sorted(path.name for path in DOCS.glob("*.md")))
-@pytest.mark.usefixtures("without_onnx", "short_pretraining", "few_steps")
+PAGES = [
+    pytest.param(path.name, marks=pytest.mark.exports if "torch.export" in path.read_text() else ())
+    for path in sorted(DOCS.glob("*.md"))
+]
+
+
+@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.usefixtures("without_onnx", "always_few_steps")
 def test_blocks_of_a_page_run(page, tmp_path, monkeypatch):
     """Worker processes, which import torch, ONNX files and most steps of fits are left out; other tests have them."""
     monkeypatch.chdir(tmp_path)

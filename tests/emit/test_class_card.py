@@ -6,12 +6,16 @@ import json
 from dataclasses import replace
 
 import pytest
+from markdown_it import MarkdownIt
 from PIL import Image
 
 from narsfast.arch import create
 from narsfast.emit import Origin, describe_data, emit
-from narsfast.emit._class_card import CONFUSED, WORST, as_text, class_json
+from narsfast.emit import _emission as emission
+from narsfast.emit._class_card import CONFUSED, WORST, class_json
 from narsfast.emit._contact_sheet import contact_sheet
+from narsfast.emit._markdown import as_code, as_text
+from narsfast.emit._onnx import OnnxCheck
 from narsfast.runs import ClassCounts, ClassResults, ConfusedImage, Confusion
 
 from .conftest import DEFINITION, RECIPE, measurements
@@ -101,6 +105,43 @@ def test_names_of_classes_are_plain_text(tmp_path, digits, name):
     unescaped = "".join(part for part in shown.split("\\\\"))
     for character in "`*_[]<>&!#":
         assert unescaped.count(character) == unescaped.count(f"\\{character}")
+
+
+HOSTILE = "a\n# heading <img src=x> `b` [c](d) __e__"
+
+
+def tokens(text):
+    """Yield the parts of a Markdown text, as a reader of it sees them."""
+    for token in MarkdownIt("commonmark").parse(text):
+        yield token
+        yield from token.children or ()
+
+
+def test_all_that_others_chose_is_plain_text(tmp_path, digits, monkeypatch):
+    def card(text):
+        monkeypatch.setattr(emission, "export_and_check", lambda *_: OnnxCheck("failed", text))
+        passed = {"candidate": text, "predicted": 50.0, "outcome": text, "message": text}
+        found = replace(
+            measurements(),
+            passed_over=(passed,),
+            distillation={"teacher": text, "candidate": "c" * 16, "weight": 0.5, "temperature": 1.0},
+            origin=Origin(text, text, text, ("owl",), "0" * 64),
+            statistics={"macs": 1, text: 2},
+        )
+        facts = replace(describe_data(digits), name=text, classes=(text, *digits.classes[1:]))
+        folder = tmp_path / " ".join(text.split())
+        emit(folder, create(DEFINITION, 10, 1), RECIPE, facts, found)
+        return list(tokens((folder / "README.md").read_text()))
+
+    plain, hostile = card("plain"), card(HOSTILE)
+    assert [token.type for token in hostile] == [token.type for token in plain]
+    seen = " ".join(token.content for token in hostile if token.type in ("text", "code_inline"))
+    assert seen.count("".join(HOSTILE.split())) + seen.count(" ".join(HOSTILE.split())) >= 9
+
+
+def test_names_that_are_no_markup_stay_as_they_are():
+    assert as_text("my_photos v2, 3 % (a-b)") == "my_photos v2, 3 % (a-b)"
+    assert as_code("timm:efficientnet_lite0") == "`timm:efficientnet_lite0`"
 
 
 def test_bars_in_names_do_not_end_a_cell(tmp_path, digits):

@@ -12,6 +12,7 @@ from .conftest import shaken
 
 onnx = pytest.importorskip("onnx", reason="the [onnx] extra is not installed")
 ort = pytest.importorskip("onnxruntime", reason="the [onnx] extra is not installed")
+pytestmark = pytest.mark.exports
 
 
 def session(emitted):

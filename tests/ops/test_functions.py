@@ -148,6 +148,7 @@ def plain_norm(act, channels=1):
     return one, zero, zero, one, 0.0, act
 
 
+@pytest.mark.exports  # older versions have other slopes of hard-swish there
 @pytest.mark.parametrize("act", list(PLAIN))
 def test_values_and_derivatives_at_the_kinks_equal_torch(act, isa):
     y = torch.tensor([-3.0, 0.0, 3.0, 6.0, -1e4, 1e4, float("nan"), float("inf"), -float("inf")])

@@ -11,6 +11,7 @@ import narsfast as nf
 from narsfast import pipeline
 from narsfast.data import batches
 from narsfast.pipeline._data import CONTENT_FILE
+from narsfast.pipeline._trials import run_tasks
 from narsfast.runs import PickedCandidate, RunStore
 
 OPTIONS = {
@@ -225,6 +226,19 @@ def test_trainings_are_told_what_the_driver_found(photos, out):
     assert task.known == str(out / CONTENT_FILE)
 
 
+def test_photos_that_vanish_while_a_candidate_trains_are_waited_for(
+    photos, out, tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setattr("narsfast.data._source.CACHE_BYTES", 0)
+    with pipeline.open_search(out, {**OPTIONS, "data": str(photos)}, workers=1) as search:
+        task = search.task(search.space.decode(search.space.random(1, 0))[0], 1, 1, "search")
+        photos.rename(tmp_path / "aside")
+        monkeypatch.setattr("time.sleep", lambda _: (tmp_path / "aside").rename(photos))
+        (trial,) = run_tasks(search, [task], "search", "optimize")
+    assert (trial.outcome, len(trial.curve)) == ("ok", 1)
+    assert "cannot be read now (No such file or directory); it is tried again in 0 s" in caplog.text
+
+
 def test_options_of_the_data_stay_those_of_the_run(photos, out):
     start(out, photos)
     for option, value in (("orient", False), ("layout", "flat"), ("bit_depth", "16")):
@@ -242,6 +256,13 @@ def test_run_among_its_images_is_refused_before_anything_is_made(photos, tmp_pat
         ):
             start(out, data)
     assert sorted(photos.rglob("*")) == before
+
+
+@pytest.mark.parametrize("data", ["nothing", "nothing.csv", "nothing.safetensors"])
+def test_run_of_data_that_is_not_there_is_refused_before_anything_is_made(out, tmp_path, data):
+    with pytest.raises(nf.UserError, match=r"data .*nothing"):
+        start(out, tmp_path / data)
+    assert not out.exists()
 
 
 def test_link_into_the_images_is_seen_through(photos, tmp_path):

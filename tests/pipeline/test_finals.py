@@ -15,7 +15,7 @@ from narsfast.errors import UserError
 from narsfast.pipeline._finals import select_final, standard_error
 from narsfast.runs import BestTrial, Family, FoundCandidate, RunStore
 
-pytestmark = pytest.mark.usefixtures("short_pretraining")
+pytestmark = pytest.mark.usefixtures("always_few_steps")
 
 IMAGES = 400
 IDS = {name: Candidate({"name": name}, {}).id for name in "abt"}

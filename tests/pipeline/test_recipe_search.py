@@ -15,6 +15,8 @@ from narsfast.report import write_report
 from narsfast.runs import RunStore
 from narsfast.space import Space, load_space
 
+pytestmark = pytest.mark.usefixtures("always_few_steps")
+
 SMALL = Path(__file__).parent.parent / "small.yaml"
 FACTORY = """
 from torch import nn

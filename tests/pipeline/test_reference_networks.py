@@ -16,7 +16,7 @@ from narsfast.pipeline._reference_networks import (
 )
 from narsfast.runs import RunStore
 
-pytestmark = pytest.mark.usefixtures("short_pretraining")
+pytestmark = pytest.mark.usefixtures("always_few_steps")
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from narsfast.errors import MachineError
 from narsfast.pipeline._run_options import RunOptions
 from narsfast.runs import InProcess, RunStore
 
-pytestmark = pytest.mark.usefixtures("short_pretraining")
+pytestmark = pytest.mark.usefixtures("always_few_steps")
 
 SETTINGS = {
     "pool_size": 64,

@@ -16,11 +16,11 @@ from narsfast.common.trial import Trial
 from narsfast.errors import UserError
 from narsfast.pipeline import _final_test, _stages
 from narsfast.pipeline._config import resolve_config
-from narsfast.predictor import _pretraining
+from narsfast.predictor import _fitting, _pretraining
 from narsfast.runs import RunStore, _processes
 from narsfast.space import Space, load_space
 
-pytestmark = pytest.mark.usefixtures("short_pretraining")
+pytestmark = pytest.mark.usefixtures("always_few_steps")
 
 SMALL = Path(__file__).parent.parent / "small.yaml"
 SETTINGS = {
@@ -141,10 +141,12 @@ KILLED = """
 import os, signal, sys, threading
 from dataclasses import replace
 from narsfast import pipeline
-from narsfast.predictor import _pretraining
+from narsfast.predictor import _fitting, _pretraining
 from narsfast.runs import RunStore
 
-_pretraining.SCHEDULE = replace(_pretraining.SCHEDULE, steps={steps})
+_pretraining.SCHEDULE = replace(_pretraining.SCHEDULE, steps={steps[0]})
+_fitting.FROZEN = replace(_fitting.FROZEN, steps={steps[1]})
+_fitting.UNFROZEN = replace(_fitting.UNFROZEN, steps={steps[2]})
 add_trial = RunStore.add_trial
 
 def add_and_die(store, trial, purpose):
@@ -159,7 +161,7 @@ pipeline.run({path!r}, {options!r}, workers=1)
 
 def _run_and_kill(path, options, purpose, count):
     """Run in a process of its own, which kills itself with -9 in the training after so many trials."""
-    steps = _pretraining.SCHEDULE.steps
+    steps = [part.steps for part in (_pretraining.SCHEDULE, _fitting.FROZEN, _fitting.UNFROZEN)]
     code = KILLED.format(path=str(path), options=options, purpose=purpose, count=count, steps=steps)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     done = subprocess.run([sys.executable, "-c", code], env=environment, cwd=path.parent, check=False)
@@ -392,6 +394,24 @@ def test_the_front_is_inside_the_pool_and_between_its_bounds(finished):
     assert (np.diff(mean) > 0).all()
     assert part
     assert all(150_000 <= row.statistics["macs"] <= 300_000 for row in part)
+
+
+@pytest.mark.parametrize(
+    ("between", "said"),
+    [
+        ("1:2", r"between '1:2': no member of the pool keeps it \(the pool has macs [\d,]+ to [\d,]+\)"),
+        ("macs=1:2", "between 'macs=1:2': no member of the pool keeps it"),
+        ("latency=1:2", "between 'macs=latency=1:2': the bound 'latency=1' should be a number"),
+        ("2:1", "between 'macs=2:1' is empty"),
+    ],
+)
+def test_wrong_bounds_of_a_front_are_refused_by_their_own_name(finished, between, said):
+    with (
+        pipeline.open_search(finished[0], workers=1) as search,
+        pytest.raises(UserError, match=said) as error,
+    ):
+        pipeline.pareto(search, ["macs"], between)
+    assert "budget" not in str(error.value)
 
 
 def test_evolution_stays_above_the_lower_bounds_of_the_pool(finished, tmp_path, monkeypatch):

@@ -64,7 +64,7 @@ def test_a_recipe_is_yaml_or_json(tmp_path, text):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("- 1", "contains list"),
+        ("- 1", "is a list; write fields and values"),
         ("lr: 1", "no such field"),
         ("1: 2", "no such field"),
         ("a: 1\nb: {", "not readable as YAML in line 2"),
@@ -114,7 +114,7 @@ def test_a_found_network_trains_at_its_own_resolution(tmp_path, found):
 
 
 def test_mistakes_of_a_training(tmp_path, small):
-    with pytest.raises(UserError, match=r"resolution is None; .* needs one in pixels"):
+    with pytest.raises(UserError, match=r"resolution is missing; .* needs one in pixels"):
         train_with_recipe(small, RECIPE, tmp_path / "out")
     with pytest.raises(UserError, match="seed is -1; it must be at least 0"):
         train_with_recipe(small, RECIPE, tmp_path / "out", resolution=16, seed=-1)

@@ -15,8 +15,11 @@ from narsfast.pipeline._finals import final_task, first_to_train
 from narsfast.runs import RunStore, TeacherChoice
 from narsfast.training import CHECKPOINT_FILE
 
+pytestmark = pytest.mark.usefixtures("always_few_steps")
+
 FAILING = """
 from torch import nn
+
 
 class Failing(nn.Module):
     def __init__(self, num_classes, in_chans):

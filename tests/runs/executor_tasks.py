@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,6 +90,11 @@ def note_and_sleep(directory, report):
     partial.write_text(f"{os.getpid()} {child.pid}")
     partial.rename(note)
     threading.Event().wait(60)
+
+
+def warn(module, report):
+    """Warn as a module does by itself."""
+    warnings.warn_explicit(f"of {module}", UserWarning, f"{module}.py", 1, module)
 
 
 def print_line(report):

@@ -135,11 +135,13 @@ def test_a_script_needs_no_guard_and_keeps_its_standard_output(tmp_path):
         "from narsfast.runs import Processes\n"
         "with Processes(2, gpus=0) as executor:\n"
         "    executor.submit(tasks.print_line).result()\n"
+        "    executor.submit(tasks.warn, 'PIL.Image').result()\n"
+        "    executor.submit(tasks.warn, 'PILOT').result()\n"
         "    print(executor.submit(tasks.add, 1, 2).result())\n"
     )
     output, errors = start_script(tmp_path, script).communicate(timeout=20)
     assert output == "3\n"
-    assert errors == "a line of a worker\n"
+    assert errors == "a line of a worker\nPILOT.py:1: UserWarning: of PILOT\n"  # of files the driver has told
 
 
 def test_functions_of_the_main_script_are_refused(tmp_path):

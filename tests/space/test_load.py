@@ -7,6 +7,7 @@ import pytest
 
 from narsfast.errors import UserError
 from narsfast.space import Candidate, Recipe, Space, builtin_spaces, load_space, read_recipe
+from narsfast.space._yaml import read_yaml
 
 SIZES = {  # architectures, recipes; multiplied by hand from the ranges of the files
     "fbnetv3": (
@@ -172,6 +173,8 @@ def test_override_may_remove_the_value_of_a_condition(tmp_path):
             "extended, paper",
         ),
         (FILE.strip(), "- 1", "mine.yaml is [1]", "a mapping of name"),
+        (FILE.strip(), "", "mine.yaml is empty", "a mapping of name"),
+        (FILE.strip(), "# nothing", "mine.yaml is empty", "a mapping of name"),
         ("name: mine", "name: {{mine}}", "a key is a list or a mapping", "quote text with braces"),
         ("name: mine", "? [1, 2]\n: 3\nname: mine", "a key is a list or a mapping", "line 2"),
         ("name: mine", "name: 2026-13-45", "a value has a wrong form (month must be", ""),
@@ -206,19 +209,63 @@ def test_wrong_file_is_refused_with_field_value_and_remedy(tmp_path, old, new, w
     ],
     ids=["laughs", "list in itself", "mapping in itself"],
 )
-def test_flood_of_aliases_is_refused(tmp_path, text):
+def test_flood_of_aliases_is_refused(text):
+    """Asked of the reader alone, which is done at once also where it lets a flood pass; what would follow is not."""
+    with pytest.raises(
+        UserError, match=r"mine\.yaml: .*more than 100,000 values with its aliases; write fewer"
+    ):
+        read_yaml(text, "mine.yaml")
+
+
+@pytest.mark.parametrize("read", [load_space, read_recipe])
+def test_spaces_and_recipes_are_read_by_the_careful_reader(tmp_path, read):
     path = tmp_path / "mine.yaml"
-    path.write_text(text)
-    for read in (load_space, read_recipe):
-        with pytest.raises(UserError, match="more than 100,000 values with its aliases; write fewer"):
-            read(path)
+    path.write_text("a: &a [*a]")
+    with pytest.raises(UserError, match="more than 100,000 values with its aliases; write fewer"):
+        read(path)
 
 
 def test_unknown_space_is_refused_with_the_builtin_names(tmp_path):
-    with pytest.raises(UserError, match=r"the space is 'tinny'; .* one of fbnetv3, mobile, tiny"):
+    with pytest.raises(
+        UserError, match=r"the space is 'tinny' .*; it must be .* one of fbnetv3, mobile, tiny"
+    ):
         load_space("tinny")
-    with pytest.raises(UserError, match="must be a readable YAML file"):
-        load_space(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"- 1", "is a list"),
+        (b"", "is empty"),
+        (b"# nothing", "is empty"),
+        (b"fast", "is 'fast'"),
+        (b"3", "is 3"),
+    ],
+)
+def test_recipe_that_is_no_mapping_is_refused(tmp_path, content, said):
+    path = tmp_path / "mine.yaml"
+    path.write_bytes(content)
+    with pytest.raises(
+        UserError, match=f"mine.yaml' {said}; write fields and values, such as learning_rate: 0.01"
+    ):
+        read_recipe(path)
+
+
+@pytest.mark.parametrize(
+    ("write", "why"),
+    [
+        (lambda path: path.write_bytes(b"\xff\xfe bad"), "no text in UTF-8"),
+        (lambda path: path.mkdir(), "Is a directory"),
+        (lambda path: None, "No such file or directory"),
+    ],
+)
+def test_space_that_cannot_be_read_is_refused_with_the_reason(tmp_path, write, why):
+    path = tmp_path / "mine.yaml"
+    write(path)
+    with pytest.raises(
+        UserError, match=rf"mine.yaml' \({why}\); it must be a readable YAML file or one of fbnetv3"
+    ):
+        load_space(path)
 
 
 def test_space_without_network_is_loaded(tmp_path):

@@ -272,6 +272,7 @@ def of_version_0_1(tmp_path):
     return resume
 
 
+@pytest.mark.exports  # the stored modules are described as newer versions of torch do
 def test_checkpoint_of_version_0_1_is_resumed(small, of_version_0_1):
     resumed = of_version_0_1(small)
     assert resumed.curve[:2] == (8.635097493036211, 11.420612813370473)
@@ -282,6 +283,7 @@ def test_checkpoint_of_version_0_1_is_resumed(small, of_version_0_1):
     assert resumed.losses[2] == pytest.approx(2.0647, abs=0.01)
 
 
+@pytest.mark.exports
 def test_checkpoint_of_version_0_1_with_other_arguments_is_refused(small, of_version_0_1):
     with pytest.raises(UserError, match=r"arguments \(recipe.cutmix \(stored 0.0, given 1.0\)\); remove it"):
         of_version_0_1(small, cutmix=1.0)
