@@ -82,6 +82,7 @@ def test_exported_equals_eager():
 OTHER = {"padding": "same", "act": "silu", "inner_act": "relu6", "gate": "sigmoid", "eps": 1e-3}
 
 
+@pytest.mark.exports
 def test_other_functions_and_padding_are_compiled_and_exported():
     """The padding depends on the side of the map, which is constant in a program, as its batch is not."""
     torch.manual_seed(0)

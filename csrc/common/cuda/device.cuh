@@ -51,14 +51,13 @@ inline int launch_error() {
 #endif
 }
 
-// 1 / x for 1 <= x <= 2, to about one unit in the last place: the general division has a call for special
+// a / b, to two units in the last place; 0 where b is above 2^126. The exact division has a call for special
 // values, around which kernels would have to keep their registers.
-__device__ inline float reciprocal(float x) {
+__device__ inline float divide(float a, float b) {
 #ifdef NARSFAST_EMU
-  return 1.0f / x;
+  return a / b;
 #else
-  const float near = __fdividef(1.0f, x);
-  return fmaf(near, fmaf(-x, near, 1.0f), near);
+  return __fdividef(a, b);
 #endif
 }
 
