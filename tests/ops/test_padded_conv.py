@@ -45,6 +45,7 @@ def test_same_is_not_taken_for_a_plain_convolution():
         nn.Conv2d(4, 4, 3, conv.stride, conv.padding)
 
 
+@pytest.mark.filterwarnings("ignore:.*deprecated")
 @pytest.mark.parametrize("record", [pytest.param("export", marks=pytest.mark.exports), "jit", "fx"])
 def test_recorded_same_serves_other_sides(record):
     """The padding follows the side that a recorded program is given, even and odd."""
