@@ -109,8 +109,10 @@ NARSFAST_INLINE void with_activation(Activation activation, const Body& body) {
   }
 }
 
-// The same functions for a tile, in place. The long ones are called and not inlined: tiles are compiled for
-// every window. A copy is handed over, so that the tile itself may stay in registers.
+// The same functions for a tile, in place. Long ones are called and not inlined: tiles are compiled for every
+// window. A copy is handed over, so that the tile itself may stay in registers.
+constexpr bool is_long(Activation activation) { return activation == Activation::kSilu; }
+
 template <class Real, bool kDerivative>
 NARSFAST_NOINLINE void silu_of_each(Vector<Real>* z, int count) {
   for (int i = 0; i < count; ++i) {
@@ -130,16 +132,9 @@ NARSFAST_INLINE void silu_of_tile(Vector<Real>* z) {
 
 template <Activation kActivation, class Real, int kCount>
 NARSFAST_INLINE void activate_scaled_tile(Vector<Real>* w) {
-  if constexpr (kActivation == Activation::kSilu) return silu_of_tile<Real, false, kCount>(w);
+  if constexpr (is_long(kActivation)) return silu_of_tile<Real, false, kCount>(w);
 #pragma GCC unroll 8
   for (int i = 0; i < kCount; ++i) w[i] = activate_scaled<kActivation, Real>(w[i]);
-}
-
-template <Activation kActivation, class Real, int kCount>
-NARSFAST_INLINE void derivative_of_tile(Vector<Real>* z) {
-  if constexpr (kActivation == Activation::kSilu) return silu_of_tile<Real, true, kCount>(z);
-#pragma GCC unroll 8
-  for (int i = 0; i < kCount; ++i) z[i] = derivative<kActivation, Real>(z[i]);
 }
 
 // How far a gate is open, and the derivative of that.

@@ -65,22 +65,30 @@ struct InputGradientEpilogue {
     });
   }
 
-  // Multiplies d_a by the derivative of the activation, and adds it to the sums.
+  // Multiplies d_a by the derivative of the activation, and adds it to the sums. Inlined as a whole: a call
+  // that takes d_a would force the sums of the convolution through memory.
   template <int kColumns>
   NARSFAST_INLINE void before_norm(State& state, const Storage* at, int64_t lanes, Vector<Real>* d_a) {
-    with_activation(input.activation, [&](auto activation) {
-      Vector<Real> value[kColumns], slope[kColumns];
+    with_activation(input.activation, [&](auto activation) __attribute__((always_inline)) {
+      Vector<Real> slopes[kColumns];
+      if constexpr (is_long(activation.value)) {
+#pragma GCC unroll 8
+        for (int c = 0; c < kColumns; ++c) {
+          const Vector<Real> value = load_partial<Real>(at + c * distance, lanes);
+          slopes[c] = value * state.norm.scale + state.norm.shift;
+        }
+        silu_of_tile<Real, true, kColumns>(slopes);
+      }
 #pragma GCC unroll 8
       for (int c = 0; c < kColumns; ++c, at += distance) {
-        value[c] = load_partial<Real>(at, lanes);
-        slope[c] = value[c] * state.norm.scale + state.norm.shift;
-      }
-      derivative_of_tile<activation.value, Real, kColumns>(slope);
-#pragma GCC unroll 8
-      for (int c = 0; c < kColumns; ++c) {
-        d_a[c] *= slope[c];
+        const Vector<Real> value = load_partial<Real>(at, lanes);
+        if constexpr (is_long(activation.value)) {
+          d_a[c] *= slopes[c];
+        } else {
+          d_a[c] *= derivative<activation.value, Real>(value * state.norm.scale + state.norm.shift);
+        }
         state.sums.sum += d_a[c];
-        state.sums.centered += d_a[c] * (value[c] - state.sums.mean);
+        state.sums.centered += d_a[c] * (value - state.sums.mean);
       }
     });
   }

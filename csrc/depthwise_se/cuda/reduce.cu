@@ -117,6 +117,7 @@ __global__ void __launch_bounds__(kThreads)
   const int64_t plane = p.images * channels;
   float sum = 0;
   float y_sum = 0;
+  NARSFAST_ROLL
   for (int64_t n = 0; n < p.images; ++n) {
     const int64_t at = n * channels + c;
     const bool gated = p.excite.squeezed > 0;
