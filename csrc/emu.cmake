@@ -13,6 +13,7 @@ if(NARSFAST_EMU)
   # The launchers, and the functions of the compiled module that call them.
   pybind11_add_module(_emu MODULE EXCLUDE_FROM_ALL
     bindings/depthwise_se.cpp
+    bindings/depthwise_se_arguments.cpp
     bindings/emu.cpp
     bindings/optimizer.cpp
     bindings/tensor.cpp

@@ -106,6 +106,7 @@ def depthwise_convolve_gradient(
     norm: NormArgs,
     state: Tensor | None,
     d_pooled: Tensor | None,
+    gate: str,
     sums: NormSums,
     x: Tensor,
     kernel: Tensor,

@@ -3,15 +3,13 @@
 // tensors of its results.
 #include <pybind11/stl.h>
 
-#include <algorithm>
 #include <array>
 #include <initializer_list>
 #include <optional>
-#include <stdexcept>
-#include <string>
+#include <tuple>
 
+#include "bindings/depthwise_se_arguments.h"
 #include "bindings/module.h"
-#include "bindings/tensor.h"
 #include "depthwise_se/kernels.h"
 #include "depthwise_se/launch.h"
 
@@ -19,9 +17,6 @@ namespace py = pybind11;
 
 namespace narsfast::bindings {
 namespace {
-
-using Tensor = py::handle;  // a tensor, or None where it is optional
-using Args = py::handle;    // a named tuple, or None where it is optional
 
 template <class Arguments, class = void>
 struct has_workspace : std::false_type {};
@@ -40,170 +35,6 @@ int64_t channels_of(const Arguments& arguments) {
   } else {
     return arguments.channels;
   }
-}
-
-Activation activation_of(py::handle name) {
-  constexpr std::array<const char*, 3> kNames = {"none", "relu", "hard_swish"};  // in the order of Activation
-  for (size_t i = 0; PyUnicode_Check(name.ptr()) && i < kNames.size(); ++i) {
-    if (PyUnicode_CompareWithASCIIString(name.ptr(), kNames[i]) == 0) return static_cast<Activation>(i);
-  }
-  throw std::invalid_argument("an activation is " + py::repr(name).cast<std::string>() +
-                              "; it must be 'none', 'relu' or 'hard_swish'");
-}
-
-// A tuple of at least kCount items, of which the first kCount are read.
-template <Py_ssize_t kCount>
-class Items {
- public:
-  Items(py::handle tuple, const char* type) : tuple_(tuple) {
-    if (!PyTuple_Check(tuple.ptr()) || PyTuple_GET_SIZE(tuple.ptr()) < kCount) {
-      throw py::type_error(std::string(type) + " must be a tuple of " + std::to_string(kCount) +
-                           " items, not " + py::repr(tuple).cast<std::string>());
-    }
-  }
-  py::handle operator[](Py_ssize_t index) const { return PyTuple_GET_ITEM(tuple_.ptr(), index); }
-
- private:
-  py::handle tuple_;
-};
-
-using Names = std::array<const char*, 4>;
-constexpr Names kNorm = {"weight", "bias", "mean", "var"};
-constexpr Names kInputNorm = {"input_weight", "input_bias", "input_mean", "input_var"};
-constexpr Names kExcite = {"reduce_weight", "reduce_bias", "expand_weight", "expand_bias"};
-
-// Whether the first items are tensors, not None. Throws std::invalid_argument where only some of them are.
-template <Py_ssize_t kCount>
-bool all_given(const Items<kCount>& items, const Names& names) {
-  const char *given = nullptr, *missing = nullptr;
-  for (size_t i = 0; i < names.size(); ++i) {
-    (items[static_cast<Py_ssize_t>(i)].is_none() ? missing : given) = names[i];
-  }
-  if (given != nullptr && missing != nullptr) {
-    throw std::invalid_argument(std::string(missing) + " is None, but " + given + " is not; give all of " +
-                                names[0] + ", " + names[1] + ", " + names[2] + " and " + names[3] +
-                                ", or none of them");
-  }
-  return given != nullptr;
-}
-
-// NormArgs: weight, bias, mean, var, eps, act.
-Norm norm_of(const TensorReader& read, int64_t channels, Args norm, const Names& names = kNorm) {
-  const Items<6> items(norm, "NormArgs");
-  return {read.vector(names[0], items[0], channels),
-          read.vector(names[1], items[1], channels),
-          read.vector(names[2], items[2], channels),
-          read.vector(names[3], items[3], channels),
-          items[4].cast<double>(),
-          activation_of(items[5])};
-}
-
-// NormArgs; None, or without tensors: the identity.
-Norm input_norm_of(const TensorReader& read, int64_t channels, Args norm) {
-  if (norm.is_none() || !all_given(Items<6>(norm, "NormArgs"), kInputNorm)) return {};
-  return norm_of(read, channels, norm, kInputNorm);
-}
-
-// ExciteArgs: reduce_weight, reduce_bias, expand_weight, expand_bias, act. None, or without tensors: no
-// squeeze-excite.
-Excite excite_of(const TensorReader& read, int64_t channels, Args excite) {
-  if (excite.is_none()) return {};
-  const Items<5> items(excite, "ExciteArgs");
-  if (!all_given(items, kExcite)) return {};
-  const TensorView reduce = view_of(items[0]);
-  const int64_t squeezed = reduce.dimensions < 2 ? 0 : reduce.sizes[0];
-  if (squeezed < 1) {
-    throw std::invalid_argument("reduce_weight of shape " + shape_text(items[0]) +
-                                " must be (squeezed, channels), with at least 1 squeezed channel");
-  }
-  return {squeezed,
-          activation_of(items[4]),
-          read.vector(kExcite[0], items[0], squeezed * channels),
-          read.vector(kExcite[1], items[1], squeezed),
-          read.vector(kExcite[2], items[2], channels * squeezed),
-          read.vector(kExcite[3], items[3], channels)};
-}
-
-// NormSums: d_weight, d_bias, num_values.
-NormGradient norm_gradient_of(const TensorReader& read, const MapShape& shape, Tensor d_out, Tensor y,
-                              Args norm, Args sums) {
-  const Items<3> items(sums, "NormSums");
-  return {read.map("y", y, shape),
-          read.map("d_out", d_out, shape),
-          norm_of(read, shape.channels, norm),
-          nullptr,
-          nullptr,
-          read.vector("d_weight", items[0], shape.channels),
-          read.vector("d_bias", items[1], shape.channels),
-          items[2].cast<double>()};
-}
-
-// What squeeze-excite saves for its gradient, in one vector.
-struct ExciteState {
-  void *pooled, *hidden, *gate;
-};
-
-void require_no_state(Tensor state) {
-  if (state.is_none()) return;
-  throw std::invalid_argument("state of shape " + shape_text(state) +
-                              " is given without squeeze-excite; it must be None");
-}
-
-ExciteState state_of(const TensorReader& read, Tensor state, const MapShape& map, int64_t squeezed) {
-  if (squeezed == 0) {
-    require_no_state(state);
-    return {};
-  }
-  const int64_t vectors = map.images * map.channels, hidden = map.images * squeezed;
-  auto* at = static_cast<char*>(read.vector("state", state, 2 * vectors + hidden));
-  return {at, at + vectors * read.vector_element_size(),
-          at + (vectors + hidden) * read.vector_element_size()};
-}
-
-// Adds the gate, which is the last of the state, and d_pooled; both are None without squeeze-excite.
-void add_gate(const TensorReader& read, Tensor state, Tensor d_pooled, int64_t images, NormGradient* norm,
-              int64_t channels) {
-  if (d_pooled.is_none()) return require_no_state(state);
-  const int64_t vectors = images * channels, count = view_of_given("state", state).elements();
-  if (count < 2 * vectors + images || (images > 0 && count % images != 0)) {
-    throw std::invalid_argument(
-        "state of shape " + shape_text(state) + " must have 2 * channels + squeezed elements for each of " +
-        std::to_string(images) + " images of " + std::to_string(channels) + " channels");
-  }
-  norm->gate =
-      static_cast<char*>(read.vector("state", state, count)) + (count - vectors) * read.vector_element_size();
-  norm->d_pooled = read.vector("d_pooled", d_pooled, vectors);
-}
-
-// WindowArgs: stride, padding.
-Window window_of(const MapShape& x, Tensor kernel, Args window) {
-  constexpr int64_t kMaxPadding = 1 << 20;  // sums of sides and paddings stay far below overflow
-  const Items<2> items(window, "WindowArgs");
-  const auto stride = items[0].cast<int64_t>(), padding = items[1].cast<int64_t>();
-  const TensorView taps = view_of_given("kernel", kernel);
-  const int64_t size = taps.dimensions == 4 ? taps.sizes[3] : 0;
-  if (taps.dimensions != 4 || taps.sizes[0] != x.channels || taps.sizes[1] != 1 || taps.sizes[2] != size) {
-    throw std::invalid_argument("kernel of shape " + shape_text(kernel) + " must be (" +
-                                std::to_string(x.channels) + ", 1, k, k), as the map has " +
-                                std::to_string(x.channels) + " channels");
-  }
-  if (size != 3 && size != 5 && size != 7) throw std::invalid_argument("kernel must be 3, 5 or 7");
-  if (stride != 1 && stride != 2) throw std::invalid_argument("stride must be 1 or 2");
-  if (padding < 0 || padding > kMaxPadding) {
-    throw std::invalid_argument("padding is " + std::to_string(padding) +
-                                "; it must be at least 0 and at most " + std::to_string(kMaxPadding));
-  }
-  if (x.height + 2 * padding < size || x.width + 2 * padding < size) {
-    throw std::invalid_argument("the padded map is smaller than the kernel");
-  }
-  const auto out = [&](int64_t side) { return (side + 2 * padding - size) / stride + 1; };
-  int64_t elements = x.channels;
-  for (const int64_t factor : {out(x.height), out(x.width), std::max<int64_t>(x.images, 1)}) {
-    if (__builtin_mul_overflow(elements, factor, &elements)) {
-      throw std::invalid_argument("the output of the convolution has more than 2^63 elements");
-    }
-  }
-  return {x.images, x.height, x.width, x.channels, out(x.height), out(x.width), size, stride, padding};
 }
 
 // The shape of a convolution's output.
@@ -339,9 +170,9 @@ py::object norm_gradient(Tensor d_out, Tensor y, Args norm, Args sums, const Lau
 // Returns the gradients of x and the kernel, and with an input norm those of its weight and bias. With an
 // input norm and without input_count, the first is the gradient of the normalized x, and the caller continues
 // with norm_gradient; otherwise it includes that step.
-py::list convolve_gradient(Tensor d_out, Tensor y, Args norm, Tensor state, Tensor d_pooled, Args sums,
-                           Tensor x, Tensor kernel, Args input_norm, std::optional<double> input_count,
-                           Args window_args, const LaunchContext& launch) {
+py::list convolve_gradient(Tensor d_out, Tensor y, Args norm, Tensor state, Tensor d_pooled, py::handle gate,
+                           Args sums, Tensor x, Tensor kernel, Args input_norm,
+                           std::optional<double> input_count, Args window_args, const LaunchContext& launch) {
   const TensorReader read(x, launch.has_value());
   const MapShape shape = read.shape();
   const auto window = window_of(shape, kernel, window_args);
@@ -354,7 +185,7 @@ py::list convolve_gradient(Tensor d_out, Tensor y, Args norm, Tensor state, Tens
     results.add(read.empty_vector(channels));
   }
   NormGradient gradient = norm_gradient_of(read, out_shape, d_out, y, norm, sums);
-  add_gate(read, state, d_pooled, shape.images, &gradient, channels);
+  add_gate(read, state, d_pooled, gate, shape.images, &gradient, channels);
   const ConvolveGradientArguments arguments{read.dtype(), window,
                                             gradient,     read.map("x", x, shape),
                                             input,        read.vector("kernel", kernel, taps_of(window)),
@@ -370,8 +201,8 @@ py::list convolve_gradient(Tensor d_out, Tensor y, Args norm, Tensor state, Tens
                             shape.images,
                             pixels_of(shape),
                             channels,
-                            {arguments.x, arguments.d_x, linear, nullptr, nullptr, arguments.d_input_weight,
-                             arguments.d_input_bias, *input_count},
+                            {arguments.x, arguments.d_x, linear, nullptr, nullptr, Gate::kHardSigmoid,
+                             arguments.d_input_weight, arguments.d_input_bias, *input_count},
                             arguments.d_x},
       launch);
   return results.list();
@@ -434,8 +265,8 @@ void bind_depthwise_se(py::module_& m) {
   m.def("depthwise_norm_gradient", &norm_gradient, arg("d_out"), arg("y"), arg("norm"), arg("sums"),
         arg("launch"), "Return the gradient of a norm's input.");
   m.def("depthwise_convolve_gradient", &convolve_gradient, arg("d_out"), arg("y"), arg("norm"), arg("state"),
-        arg("d_pooled"), arg("sums"), arg("x"), arg("kernel"), arg("input_norm"), arg("input_count"),
-        arg("window"), arg("launch"),
+        arg("d_pooled"), arg("gate"), arg("sums"), arg("x"), arg("kernel"), arg("input_norm"),
+        arg("input_count"), arg("window"), arg("launch"),
         "Return the gradients of x and the kernel, and with an input norm those of its weight and bias.");
   m.def("depthwise_infer", &infer, arg("x"), arg("kernel"), arg("input_norm"), arg("norm"), arg("excite"),
         arg("window"), arg("launch"), "Compute the whole block in evaluation.");

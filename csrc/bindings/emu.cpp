@@ -82,9 +82,10 @@ PYBIND11_MODULE(_emu, m) {
              FIELD(Norm, eps), FIELD(Norm, activation));
   bind<Window>(m, "Window", FIELD(Window, images), FIELD(Window, height), FIELD(Window, width),
                FIELD(Window, channels), FIELD(Window, out_height), FIELD(Window, out_width),
-               FIELD(Window, kernel), FIELD(Window, stride), FIELD(Window, padding));
-  bind<Excite>(m, "Excite", FIELD(Excite, squeezed), FIELD(Excite, activation), FIELD(Excite, reduce_weight),
-               FIELD(Excite, reduce_bias), FIELD(Excite, expand_weight), FIELD(Excite, expand_bias));
+               FIELD(Window, kernel), FIELD(Window, stride), FIELD(Window, top), FIELD(Window, left));
+  bind<Excite>(m, "Excite", FIELD(Excite, squeezed), FIELD(Excite, activation), FIELD(Excite, gate_kind),
+               FIELD(Excite, reduce_weight), FIELD(Excite, reduce_bias), FIELD(Excite, expand_weight),
+               FIELD(Excite, expand_bias));
   using C = ConvolveArguments;
   bind<C>(m, "ConvolveArguments", FIELD(C, dtype), FIELD(C, window), FIELD(C, x), FIELD(C, input),
           FIELD(C, weight), FIELD(C, y), FIELD(C, mean), FIELD(C, var), FIELD(C, workspace));
@@ -102,7 +103,7 @@ PYBIND11_MODULE(_emu, m) {
           FIELD(R, d_reduce_bias), FIELD(R, d_expand_weight), FIELD(R, d_expand_bias), FIELD(R, workspace));
   using G = NormGradient;
   bind<G>(m, "NormGradient", FIELD(G, y), FIELD(G, d_out), FIELD(G, norm), FIELD(G, gate), FIELD(G, d_pooled),
-          FIELD(G, d_weight), FIELD(G, d_bias), FIELD(G, count));
+          FIELD(G, gate_kind), FIELD(G, d_weight), FIELD(G, d_bias), FIELD(G, count));
   using D = NormGradientArguments;
   bind<D>(m, "NormGradientArguments", FIELD(D, dtype), FIELD(D, images), FIELD(D, pixels), FIELD(D, channels),
           FIELD(D, norm), FIELD(D, d_y));

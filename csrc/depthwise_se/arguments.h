@@ -15,7 +15,10 @@ namespace narsfast {
 
 enum class Dtype : int32_t { kFloat32 = 0, kBfloat16, kFloat16, kFloat64 };
 
-enum class Activation : int32_t { kNone = 0, kRelu, kHardSwish };
+enum class Activation : int32_t { kNone = 0, kRelu, kHardSwish, kRelu6, kSilu };
+
+// What a squeeze-excite multiplies by: min(max(t + 3, 0), 6) / 6, or 1 / (1 + exp(-t)).
+enum class Gate : int32_t { kHardSigmoid = 0, kSigmoid };
 
 // A batch norm and the activation after it: act(weight * (value - mean) / sqrt(var + eps) + bias) per
 // channel; the identity where weight is null.
@@ -28,18 +31,20 @@ struct Norm {
   Activation activation = Activation::kNone;
 };
 
-// The shape of a depthwise convolution. out_height = (height + 2 * padding - kernel) / stride + 1, and
-// likewise for the width.
+// The shape of a depthwise convolution. `top` and `left` rows and columns of zeros are before the map; how
+// many are after it follows from the size of the output.
 struct Window {
   int64_t images, height, width, channels;
   int64_t out_height, out_width;
-  int64_t kernel, stride, padding;  // kernel 3, 5, 7; stride 1, 2
+  int64_t kernel, stride;  // 3, 5, 7; 1, 2
+  int64_t top, left;
 };
 
-// Squeeze-excite: gate = hard_sigmoid(expand(act(reduce(mean of a)))). Absent where squeezed is 0.
+// Squeeze-excite: gate = gate_kind(expand(act(reduce(mean of a)))). Absent where squeezed is 0.
 struct Excite {
   int64_t squeezed = 0;
   Activation activation = Activation::kHardSwish;
+  Gate gate_kind = Gate::kHardSigmoid;
   const void* reduce_weight = nullptr;  // (squeezed, channels)
   const void* reduce_bias = nullptr;    // (squeezed,)
   const void* expand_weight = nullptr;  // (channels, squeezed)
@@ -79,7 +84,7 @@ struct NormalizeArguments {
   void* out;
   void* pooled;  // (images, channels): mean of a
   void* hidden;  // (images, squeezed): before its activation
-  void* gate;    // (images, channels): before hard_sigmoid
+  void* gate;    // (images, channels): before gate_kind
 };
 
 // The gradients of the norm's weight and bias, and of squeeze-excite.
@@ -112,8 +117,9 @@ struct NormGradient {
   const void* y;
   const void* d_out;
   Norm norm;
-  const void* gate;      // (images, channels), before hard_sigmoid
+  const void* gate;      // (images, channels), before gate_kind
   const void* d_pooled;  // (images, channels)
+  Gate gate_kind;
   const void* d_weight;  // (channels,)
   const void* d_bias;    // (channels,)
   // The number of values that mean and var were computed from; 0 where they are constants, so that

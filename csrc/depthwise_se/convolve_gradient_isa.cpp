@@ -65,14 +65,28 @@ struct InputGradientEpilogue {
     });
   }
 
-  // Multiplies d_a by the derivative of the activation, and adds it to the sums.
+  // Multiplies d_a by the derivative of the activation, and adds it to the sums. Inlined as a whole: a call
+  // that takes d_a would force the sums of the convolution through memory.
   template <int kColumns>
   NARSFAST_INLINE void before_norm(State& state, const Storage* at, int64_t lanes, Vector<Real>* d_a) {
-    with_activation(input.activation, [&](auto activation) {
+    with_activation(input.activation, [&](auto activation) __attribute__((always_inline)) {
+      Vector<Real> slopes[kColumns];
+      if constexpr (is_long(activation.value)) {
+#pragma GCC unroll 8
+        for (int c = 0; c < kColumns; ++c) {
+          const Vector<Real> value = load_partial<Real>(at + c * distance, lanes);
+          slopes[c] = value * state.norm.scale + state.norm.shift;
+        }
+        silu_of_tile<Real, true, kColumns>(slopes);
+      }
 #pragma GCC unroll 8
       for (int c = 0; c < kColumns; ++c, at += distance) {
         const Vector<Real> value = load_partial<Real>(at, lanes);
-        d_a[c] *= derivative<activation.value, Real>(value * state.norm.scale + state.norm.shift);
+        if constexpr (is_long(activation.value)) {
+          d_a[c] *= slopes[c];
+        } else {
+          d_a[c] *= derivative<activation.value, Real>(value * state.norm.scale + state.norm.shift);
+        }
         state.sums.sum += d_a[c];
         state.sums.centered += d_a[c] * (value - state.sums.mean);
       }
@@ -152,7 +166,7 @@ class Gradient {
         pack_gradient(task, d_y_rows, n, row);
         weight_row<kKernel, kStride>(task, x_rows, d_y_rows, row);
         // No later output row contributes to these rows of d_x.
-        const int64_t ready = (row + 1) * kStride - window_.padding;
+        const int64_t ready = (row + 1) * kStride - window_.top;
         for (; done < ready && done < window_.height; ++done) {
           input_row<kKernel, kStride>(task, d_y_rows, n, done);
         }
@@ -176,7 +190,7 @@ class Gradient {
     for (int64_t i = 0; i < task.slab.vectors; ++i) {
       task.norms[i].set_gate(load_channels<Real>(gate, task.slab, i),
                              load_channels<Real>(d_pooled, task.slab, i),
-                             window_.out_height * window_.out_width);
+                             window_.out_height * window_.out_width, arguments_.norm.gate_kind);
     }
   }
 
@@ -225,7 +239,7 @@ class Gradient {
     for (int64_t i = 0; i < task.slab.vectors; ++i) {
       Real* at[kMaxKernel];
       for (int r = 0; r < count; ++r) at[r] = d_weight + (i * taps_ + r * kKernel) * kLanes<Real>;
-      correlate_rows<Real, kKernel, kStride>(rows, count, x_rows.layout, -window_.padding,
+      correlate_rows<Real, kKernel, kStride>(rows, count, x_rows.layout, -window_.left,
                                              reader(x_rows.layout, task.slab, i),
                                              d_y + i * d_y_rows.layout.plane, window_.out_width, at);
       for (int r = 0; r < count; ++r) rows[r] += x_rows.layout.plane;
@@ -243,8 +257,8 @@ class Gradient {
     };
     add(arguments_.d_x, window_.height, window_.width, row + 1);
     add(arguments_.x, window_.height, window_.width, row + window_.kernel + 1);
-    if ((row + window_.padding) % window_.stride == 0) {
-      const int64_t next = (row + window_.padding) / window_.stride + 1;
+    if ((row + window_.top) % window_.stride == 0) {
+      const int64_t next = (row + window_.top) / window_.stride + 1;
       add(arguments_.norm.y, window_.out_height, window_.out_width, next);
       add(arguments_.norm.d_out, window_.out_height, window_.out_width, next);
     }
@@ -252,24 +266,24 @@ class Gradient {
   }
 
   // Computes row `row` of image n's d_x. Output row q contributes through kernel row first + stride * t,
-  // where row + padding = stride * (q + t) + first.
+  // where row + top = stride * (q + t) + first.
   template <int kKernel, int kStride>
   NARSFAST_NOINLINE void input_row(const Task& task, const RowRing<Real>& d_y_rows, int64_t n,
                                    int64_t row) const {
     const Slab<Real>& slab = task.slab;
     Prefetcher prefetcher = prefetcher_of(n, row, slab);
-    const int64_t first = (row + window_.padding) % kStride;
-    const int64_t start = (row + window_.padding) / kStride;
+    const int64_t first = (row + window_.top) % kStride;
+    const int64_t start = (row + window_.top) / kStride;
     const Real* weights = reversed_.at + slab.first * taps_ * kLanes<Real>;
     InputGradientEpilogue<Real, Storage> epilogue{input_,  slab,    task.sums,
                                                   nullptr, nullptr, kStride * channels_};
     for (int64_t parity = 0; parity < kStride; ++parity) {
       const int64_t columns_taps = parity_taps(window_, parity);
-      const int64_t column = (parity + kStride - window_.padding % kStride) % kStride;
+      const int64_t column = (parity + kStride - window_.left % kStride) % kStride;
       const int64_t columns = (window_.width - column + kStride - 1) / kStride;
       RowTaps<Real> taps;
       taps.count = 0;
-      taps.first = (column + window_.padding) / kStride - (columns_taps - 1);
+      taps.first = (column + window_.left) / kStride - (columns_taps - 1);
       taps.layout = d_y_rows.layout;
       taps.weight_plane = taps_ * kLanes<Real>;
       for (int64_t t = 0; first + kStride * t < kKernel; ++t) {

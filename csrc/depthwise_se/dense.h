@@ -220,22 +220,6 @@ void multiply(const Strided<Real>& a, const Real* b, int64_t rows, int64_t colum
              });
 }
 
-// Hard-sigmoid and its derivative (torch's at the kinks).
-template <class Real>
-NARSFAST_INLINE Vector<Real> hard_sigmoid(Vector<Real> value) {
-  const Vector<Real> shifted = value + Real(3);
-  const Vector<Real> zero{};
-  const Vector<Real> above = shifted < zero ? zero : shifted;
-  return (above > zero + Real(6) ? zero + Real(6) : above) * Real(1.0 / 6);
-}
-
-template <class Real>
-NARSFAST_INLINE Vector<Real> hard_sigmoid_derivative(Vector<Real> value) {
-  const Vector<Real> zero{};
-  const auto inside = (value > zero - Real(3)) & (value < zero + Real(3));
-  return inside ? zero + Real(1.0 / 6) : zero;
-}
-
 // out[i] = transform(values[i], i), vector by vector.
 template <class Real, class Transform>
 NARSFAST_INLINE void transform_values(const Real* values, int64_t count, Real* out,
@@ -245,8 +229,17 @@ NARSFAST_INLINE void transform_values(const Real* values, int64_t count, Real* o
   }
 }
 
-// Computes hidden (images, squeezed) and gate (images, channels), both before their activations, from pooled
-// (images, channels). `inner` (images, squeezed) is workspace; `expand` holds the expand weights.
+// opened = gate_kind(gate), elementwise; opened may be gate.
+template <class Real>
+void open_gates(Gate gate_kind, const Real* gate, int64_t count, Real* opened) {
+  with_gate(gate_kind, [&](auto kind) {
+    transform_values<Real>(gate, count, opened,
+                           [&](Vector<Real> value, int64_t) { return open_gate<kind.value, Real>(value); });
+  });
+}
+
+// Computes hidden (images, squeezed) before its activation and gate (images, channels) before gate_kind, from
+// pooled (images, channels). `inner` (images, squeezed) is workspace; `expand` holds the expand weights.
 template <class Real>
 void excite_images(const Excite& excite, const Panels<Real>& expand, int64_t images, const Real* pooled,
                    Real* hidden, Real* inner, Real* gate) {

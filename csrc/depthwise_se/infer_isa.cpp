@@ -26,11 +26,9 @@ struct ActivationEpilogue {
   template <int kColumns>
   NARSFAST_INLINE void tile(Vector<Real>& sum, int64_t i, int row, int64_t column, Vector<Real>* z) {
     with_activation(norm.activation, [&](auto activation) __attribute__((always_inline)) {
+      activate_scaled_tile<activation.value, Real, kColumns>(z);
 #pragma GCC unroll 8
-      for (int c = 0; c < kColumns; ++c) {
-        z[c] = activate_scaled<activation.value, Real>(z[c]);
-        sum += z[c];
-      }
+      for (int c = 0; c < kColumns; ++c) sum += z[c];
     });
     Storage* to = out + row * row_size + column * slab.channels + i * kLanes<Real>;
     with_lanes<Real>(slab, i, [&](auto lanes) __attribute__((always_inline)) {
@@ -90,8 +88,7 @@ struct Inference {
     excite_images<Real>(arguments.excite, expand, images, pooled.at + n * window.channels,
                         hidden.at + n * arguments.excite.squeezed, inner.at + n * arguments.excite.squeezed,
                         gates);
-    transform_values<Real>(gates, images * window.channels, gates,
-                           [](Vector<Real> value, int64_t) { return hard_sigmoid<Real>(value); });
+    open_gates<Real>(arguments.excite.gate_kind, gates, images * window.channels, gates);
   }
 
   // Multiplies pixels [begin, end) of image n by the gates, in memory order. The gates are repeated until

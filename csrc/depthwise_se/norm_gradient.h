@@ -3,7 +3,6 @@
 // d_y from d_out and y, for one vector of channels; the formula is at NormGradient in arguments.h.
 
 #include "depthwise_se/activation.h"
-#include "depthwise_se/dense.h"
 #include "depthwise_se/norms.h"
 
 namespace narsfast {
@@ -32,9 +31,9 @@ struct NormGradientVector {
     return vector;
   }
 
-  // Sets the current image: its gate before the sigmoid, and its d_pooled.
-  void set_gate(Vector<Real> before_sigmoid, Vector<Real> d_pooled, int64_t pixels) {
-    gate = hard_sigmoid<Real>(before_sigmoid);
+  // Sets the current image: its gate before gate_kind, and its d_pooled.
+  void set_gate(Vector<Real> value, Vector<Real> d_pooled, int64_t pixels, Gate gate_kind) {
+    with_gate(gate_kind, [&](auto kind) { gate = open_gate<kind.value, Real>(value); });
     d_mean = d_pooled / static_cast<Real>(pixels);
   }
 

@@ -77,8 +77,10 @@ void excite_gradient(const ReduceArguments& arguments, Real* sums) {
   const Real* gate = static_cast<const Real*>(arguments.gate);
   const Real* hidden = static_cast<const Real*>(arguments.hidden);
   Real* d_gate = sums + kValue * images * channels;
-  transform_values<Real>(d_gate, images * channels, d_gate, [&](Vector<Real> value, int64_t i) {
-    return value * hard_sigmoid_derivative<Real>(load_partial<Real>(gate + i, images * channels - i));
+  with_gate(excite.gate_kind, [&](auto kind) {
+    transform_values<Real>(d_gate, images * channels, d_gate, [&](Vector<Real> value, int64_t i) {
+      return value * gate_derivative<kind.value, Real>(load_partial<Real>(gate + i, images * channels - i));
+    });
   });
   sum_rows<Real>(d_gate, images, channels, arguments.d_expand_bias);
 
@@ -123,16 +125,17 @@ void reduce_typed(const ReduceArguments& arguments) {
   });
   if (gated) {
     excite_gradient<Real>(arguments, sums.at);
-    const Real* gate = static_cast<const Real*>(arguments.gate);
+    Buffer<Real> opened(stride);
+    open_gates<Real>(arguments.excite.gate_kind, static_cast<const Real*>(arguments.gate), stride, opened.at);
     const Real* d_pooled = static_cast<const Real*>(arguments.d_pooled);
     for (const int sum : {kSlope, kSlopeY}) {
       const Real* bare = sums.at + (sum == kSlope ? kBareSlope : kBareSlopeY) * stride;
       transform_values<Real>(
           sums.at + sum * stride, stride, sums.at + sum * stride, [&](Vector<Real> value, int64_t i) {
             const int64_t left = stride - i;
-            return value * hard_sigmoid<Real>(load_partial<Real>(gate + i, left)) +
-                   load_partial<Real>(d_pooled + i, left) / static_cast<Real>(arguments.pixels) *
-                       load_partial<Real>(bare + i, left);
+            return value * load_partial<Real>(opened.at + i, left) + load_partial<Real>(d_pooled + i, left) /
+                                                                         static_cast<Real>(arguments.pixels) *
+                                                                         load_partial<Real>(bare + i, left);
           });
     }
   }

@@ -80,18 +80,17 @@ void pool_image(const NormalizeArguments& arguments, const FoldedNorm<Real>& nor
   }
 }
 
-// Normalizes pixels [begin, end), counted over all images. gate: (channels,) before the sigmoid, or null.
+// Normalizes pixels [begin, end), counted over all images. opened: the gates (channels,), or null.
 template <class Real, class Storage, Activation kActivation>
 void normalize_pixels(const NormalizeArguments& arguments, const FoldedNorm<Real>& norms, int64_t begin,
-                      int64_t end, const Real* gate) {
+                      int64_t end, const Real* opened) {
   const int64_t channels = arguments.channels;
   const Slab<Real> map(channels);
   const Storage* y = static_cast<const Storage*>(arguments.y) + begin * channels;
   Storage* out = static_cast<Storage*>(arguments.out) + begin * channels;
   for_tiles<Real>(end - begin, map, [&](int64_t i, auto lanes, int64_t first, int64_t last) {
     const Folded<Real> norm = norms.vectors.at[i];
-    const Vector<Real> factor =
-        gate == nullptr ? broadcast(Real(1)) : hard_sigmoid<Real>(load_channels<Real>(gate, map, i));
+    const Vector<Real> factor = opened == nullptr ? broadcast(Real(1)) : load_channels<Real>(opened, map, i);
     for (int64_t pixel = first; pixel < last; ++pixel) {
       const int64_t at = pixel * channels + i * kLanes<Real>;
       const Vector<Real> z = lanes.load(y + at) * norm.scale + norm.shift;
@@ -127,9 +126,11 @@ void normalize_typed(const NormalizeArguments& arguments) {
                  Buffer<Real> inner(squeezed * (end - begin));
                  excite_images<Real>(arguments.excite, expand, end - begin, pooled,
                                      static_cast<Real*>(arguments.hidden) + begin * squeezed, inner.at, gate);
+                 Buffer<Real> opened(channels * (end - begin));
+                 open_gates<Real>(arguments.excite.gate_kind, gate, channels * (end - begin), opened.at);
                  for (int64_t n = begin; n < end; ++n) {
                    normalize_pixels<Real, Storage, activation.value>(
-                       arguments, norms, n * pixels, (n + 1) * pixels, gate + (n - begin) * channels);
+                       arguments, norms, n * pixels, (n + 1) * pixels, opened.at + (n - begin) * channels);
                  }
                });
   });

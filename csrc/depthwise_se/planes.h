@@ -39,7 +39,7 @@ struct PlaneConvolution {
         RowTaps<Real> taps;
         taps.count = 0;
         taps.first_row = static_cast<int>(receptive.from - receptive.top);
-        taps.first = -window.padding;
+        taps.first = -window.left;
         taps.layout = rows.layout;
         taps.weight_plane = kernel.value * kernel.value * kLanes<Real>;
         for (int64_t r = receptive.from; r <= receptive.to; ++r, ++taps.count) {

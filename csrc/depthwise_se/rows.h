@@ -105,7 +105,7 @@ struct ReceptiveRows {
   int64_t end;       // one past the last row that would be read in an unbounded map
 
   ReceptiveRows(const Window& window, int64_t row, int64_t count)
-      : top(row * window.stride - window.padding),
+      : top(row * window.stride - window.top),
         from(top < 0 ? 0 : top),
         end(top + window.kernel + (count - 1) * window.stride) {
     to = end < window.height ? end - 1 : window.height - 1;

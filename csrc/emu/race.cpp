@@ -24,11 +24,13 @@ int run() {
        hidden = filled(kImages * kSqueezed);
   auto v = filled(kChannels), a = v, b = v, c = v, d = v;
   auto workspace = filled(1 << 20);
-  const Window window{kImages, kSize, kSize, kChannels, kSize, kSize, kKernel, 1, kKernel / 2};
-  const Norm norm{v.data(), v.data(), v.data(), v.data(), 1e-5, Activation::kHardSwish};
-  const Excite excite{kSqueezed, Activation::kRelu, fc1.data(), v.data(), fc2.data(), v.data()};
-  const NormGradient gradient{y.data(),        out.data(), norm,     gate.data(),
-                              d_pooled.data(), v.data(),   v.data(), kImages * kSize * kSize};
+  const Window window{kImages, kSize, kSize, kChannels, kSize, kSize, kKernel, 1, kKernel / 2, kKernel / 2};
+  const Norm norm{v.data(), v.data(), v.data(), v.data(), 1e-5, Activation::kSilu};
+  const Excite excite{kSqueezed, Activation::kRelu6, Gate::kSigmoid, fc1.data(),
+                      v.data(),  fc2.data(),         v.data()};
+  const NormGradient gradient{y.data(),    out.data(),      norm,
+                              gate.data(), d_pooled.data(), Gate::kSigmoid,
+                              v.data(),    v.data(),        kImages * kSize * kSize};
   const Dtype dtype = Dtype::kFloat32;
   const int64_t pixels = kSize * kSize;
   int error = 0;

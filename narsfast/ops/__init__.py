@@ -1,7 +1,16 @@
 """The building blocks of networks that have kernels of their own: plain torch modules with a fused path."""
 
 from ._arguments import ExciteArgs, NormArgs, WindowArgs
-from ._children import ACTIVATIONS, Watched, is_activation, is_norm, untouched
+from ._children import (
+    ACTIVATIONS,
+    GATES,
+    Watched,
+    activation_module,
+    gate_module,
+    is_activation,
+    is_norm,
+    untouched,
+)
 from ._depthwise_se import DepthwiseSE, SqueezeExcite
 from ._functions import BatchStatistics, depthwise_se, norm_act
 from ._modules import BatchNorm, Fusable, Ops, norm_args, plain_ops, set_ops, update_buffers
@@ -11,6 +20,7 @@ from ._shared_norm import SharedBatchNorm, share_norms
 
 __all__ = [
     "ACTIVATIONS",
+    "GATES",
     "BatchNorm",
     "BatchStatistics",
     "Conv2dPadded",
@@ -25,7 +35,9 @@ __all__ = [
     "SqueezeExcite",
     "Watched",
     "WindowArgs",
+    "activation_module",
     "depthwise_se",
+    "gate_module",
     "is_activation",
     "is_norm",
     "norm_act",

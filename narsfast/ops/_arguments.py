@@ -48,7 +48,7 @@ class NormArgs(NamedTuple):
 
 
 class ExciteArgs(NamedTuple):
-    """The weights of a squeeze-excite, of 1x1 convolutions or of linear layers. Without weights: none.
+    """A squeeze-excite: weights of 1x1 convolutions or of linear layers, and functions. Without weights: none.
 
     (squeezed, channels[, 1, 1]), (squeezed,), (channels, squeezed[, 1, 1]), (channels,).
     """
@@ -58,13 +58,17 @@ class ExciteArgs(NamedTuple):
     expand_weight: Tensor | None
     expand_bias: Tensor | None
     act: str
+    gate: str = "hard_sigmoid"
 
 
 class WindowArgs(NamedTuple):
-    """The window of a convolution; its kernel comes with the weights."""
+    """The window of a convolution: its stride, and zeros around the map. Its kernel comes with the weights."""
 
     stride: int = 1
-    padding: int = 0
+    top: int = 0
+    bottom: int = 0
+    left: int = 0
+    right: int = 0
 
 
 class NormSums(NamedTuple):
@@ -91,11 +95,14 @@ def vector_dtype(dtype: torch.dtype) -> torch.dtype:
     return torch.float64 if dtype is torch.float64 else torch.float32
 
 
-def out_size(size: int, kernel: int, stride: int, padding: int) -> int:
+def out_size(size: int, kernel: int, stride: int, before: int, after: int) -> int:
     """Return the size of a convolution's output along one side."""
-    if size + 2 * padding < kernel:
-        raise ValueError(f"a side of {size} padded by {padding} is smaller than the kernel of {kernel}")
-    return (size + 2 * padding - kernel) // stride + 1
+    padded = size + before + after
+    if padded < kernel:
+        raise ValueError(
+            f"a side of {size} padded by {before} and {after} is smaller than the kernel of {kernel}"
+        )
+    return (padded - kernel) // stride + 1
 
 
 def launch_context(x: Tensor) -> LaunchContext:
@@ -115,8 +122,9 @@ def launch_context(x: Tensor) -> LaunchContext:
 def convolved_map(x: Tensor, kernel: Tensor, window: WindowArgs) -> Tensor:
     """Return an empty tensor for the convolution of the map x."""
     images, channels, height, width = x.shape
-    size, (stride, padding) = kernel.shape[-1], window
-    out_height, out_width = out_size(height, size, stride, padding), out_size(width, size, stride, padding)
+    size, (stride, top, bottom, left, right) = kernel.shape[-1], window
+    out_height = out_size(height, size, stride, top, bottom)
+    out_width = out_size(width, size, stride, left, right)
     if out_height == height and out_width == width:
         return torch.empty_like(x)
     pixel = out_width * channels

@@ -17,12 +17,21 @@ from torch._C import _get_tracing_state
 from torch.nn.modules import module as _torch_module
 from torch.utils.hooks import RemovableHandle
 
+from narsfast.errors import UserError
+
+from ._padded_conv import Conv2dPadded, Conv2dSame
+
 ACTIVATIONS: dict[type[nn.Module], str] = {
     nn.Identity: "none",
     nn.ReLU: "relu",
+    nn.ReLU6: "relu6",
     nn.Hardswish: "hard_swish",
+    nn.SiLU: "silu",
 }
 """The activations of the kernels, by the modules that compute them."""
+
+GATES: dict[type[nn.Module], str] = {nn.Hardsigmoid: "hard_sigmoid", nn.Sigmoid: "sigmoid"}
+"""The functions of the kernels that end a squeeze-excite, by the modules that compute them."""
 
 NORMS: list[type[nn.Module]] = [nn.BatchNorm2d, nn.SyncBatchNorm]
 """The norms of the kernels; modules that compute them likewise are added."""
@@ -49,6 +58,31 @@ def untouched(module: Any, *classes: type[nn.Module]) -> bool:
     )
 
 
+def activation_module(name: str) -> nn.Module:
+    """Build the module of an activation of `ACTIVATIONS`.
+
+    Raises:
+        UserError: There is none of this name.
+    """
+    return _module(name, ACTIVATIONS, "an activation")
+
+
+def gate_module(name: str) -> nn.Module:
+    """Build the module of a gate of `GATES`.
+
+    Raises:
+        UserError: There is none of this name.
+    """
+    return _module(name, GATES, "a gate")
+
+
+def _module(name: str, names: dict[type[nn.Module], str], what: str) -> nn.Module:
+    for module, known in names.items():
+        if name == known:
+            return module()
+    raise UserError(f"{what} is {name!r}; it should be one of {', '.join(names.values())}")
+
+
 def is_norm(module: Any) -> bool:
     """Return whether the kernels compute a norm."""
     return untouched(module, *NORMS) and module.weight is not None and module.bias is not None
@@ -59,27 +93,29 @@ def is_activation(module: Any) -> bool:
     return untouched(module, *ACTIVATIONS)
 
 
+def is_gate(module: Any) -> bool:
+    """Return whether the kernels compute the last function of a squeeze-excite."""
+    return untouched(module, *GATES)
+
+
 def is_depthwise(conv: Any) -> bool:
     """Return whether the kernels compute a convolution, given that they support its kernel and stride."""
+    padded = untouched(conv, Conv2dPadded, Conv2dSame)
     return (
-        untouched(conv, nn.Conv2d)
+        (padded or (untouched(conv, nn.Conv2d) and isinstance(conv.padding, tuple)))
         and conv.groups == conv.in_channels == conv.out_channels
         and conv.bias is None
         and conv.padding_mode == "zeros"
         and conv.dilation == (1, 1)
-        and all(isinstance(pair, tuple) and pair[0] == pair[1] for pair in _window(conv))
+        and all(pair[0] == pair[1] for pair in (conv.kernel_size, conv.stride))
     )
-
-
-def _window(conv: Any) -> tuple[Any, ...]:
-    return conv.kernel_size, conv.stride, conv.padding
 
 
 def is_dense(conv: Any) -> bool:
     """Return whether a convolution is a matrix product with a bias, as squeeze-excite has them."""
     return (
         untouched(conv, nn.Conv2d)
-        and _window(conv) == ((1, 1), (1, 1), (0, 0))
+        and (conv.kernel_size, conv.stride, conv.padding) == ((1, 1), (1, 1), (0, 0))
         and conv.groups == 1
         and conv.bias is not None
     )

@@ -63,6 +63,7 @@ class _BlockSettings(NamedTuple):
     input_norm: _NormSettings
     norm: _NormSettings
     inner_act: str
+    gate: str
     window: WindowArgs
 
 
@@ -189,7 +190,7 @@ class _DepthwiseSE(Function):
         sums = _all_sums(norm.group, NormSums(d_weight, d_bias, count))
         shared = input_norm.group is not None and input_count > 0
         d_x, d_kernel, *d_input = convolve_gradient(
-            *(d_out, y, norm, state, d_pooled, sums, x, kernel),
+            *(d_out, y, norm, state, d_pooled, excite.gate, sums, x, kernel),
             *(input_norm, None if shared else input_count, window),
         )
         d_input_weight, d_input_bias = d_input or (None, None)
@@ -219,7 +220,7 @@ def _grouped(
     return (
         _norm_args(vectors[:4], settings.input_norm),
         _norm_args(vectors[4:8], settings.norm),
-        ExciteArgs(reduce_weight, reduce_bias, expand_weight, expand_bias, settings.inner_act),
+        ExciteArgs(reduce_weight, reduce_bias, expand_weight, expand_bias, settings.inner_act, settings.gate),
     )
 
 
@@ -268,7 +269,7 @@ def depthwise_se(
         x: (n, c, h, w), channels_last.
         kernel: (c, 1, k, k), k = 3, 5 or 7.
         norm: Of the convolution's output; without mean and var the batch's are used.
-        window: Stride 1 or 2, and zero padding.
+        window: Stride 1 or 2, and zeros around the map.
         excite: None leaves squeeze-excite out.
         input_norm: A norm and activation applied to x first.
 
@@ -287,6 +288,7 @@ def depthwise_se(
         _NormSettings(input_norm.eps, input_norm.act, input_norm.group),
         _NormSettings(norm.eps, norm.act, norm.group),
         excite.act,
+        excite.gate,
         window,
     )
     if evaluated:

@@ -56,11 +56,13 @@ _EXCITE = _Group(
     ExciteArgs,
     (
         *("Tensor? reduce_weight", "Tensor? reduce_bias", "Tensor? expand_weight", "Tensor? expand_bias"),
-        "str inner_act",
+        *("str inner_act", "str gate"),
     ),
 )
 _SUMS = _Group(NormSums, ("Tensor d_weight", "Tensor d_bias", "float num_values"))
-_WINDOW = _Group(WindowArgs, ("int stride", "int padding"))
+_WINDOW = _Group(
+    WindowArgs, ("int stride", "SymInt top", "SymInt bottom", "SymInt left", "SymInt right")
+)  # "same" padding depends on the map
 
 
 def _register(
@@ -271,6 +273,7 @@ def _convolve_gradient(
     norm: NormArgs,
     state: Tensor | None,
     d_pooled: Tensor | None,
+    gate: str,
     sums: NormSums,
     x: Tensor,
     kernel: Tensor,
@@ -279,7 +282,7 @@ def _convolve_gradient(
     window: WindowArgs,
 ) -> list[Tensor]:
     return _native.depthwise_convolve_gradient(
-        *(d_out, y, norm, state, d_pooled, sums, x, kernel, input_norm, input_count, window),
+        *(d_out, y, norm, state, d_pooled, gate, sums, x, kernel, input_norm, input_count, window),
         launch_context(d_out),
     )
 
@@ -290,6 +293,7 @@ def _convolve_gradient_fake(
     norm: NormArgs,
     state: Tensor | None,
     d_pooled: Tensor | None,
+    gate: str,
     sums: NormSums,
     x: Tensor,
     kernel: Tensor,
@@ -311,7 +315,7 @@ def _convolve_gradient_fake(
 convolve_gradient = _register(
     "convolve_gradient",
     [
-        *("Tensor d_out", "Tensor y", _NORM, "Tensor? state", "Tensor? d_pooled", _SUMS),
+        *("Tensor d_out", "Tensor y", _NORM, "Tensor? state", "Tensor? d_pooled", "str gate", _SUMS),
         *("Tensor x", "Tensor kernel", _INPUT_NORM, "float? input_count", _WINDOW),
     ],
     "Tensor[]",

@@ -114,9 +114,9 @@ def norm_args(module: BatchNorm, act: str) -> NormArgs:
     return NormArgs(weight, bias, None, None, module.eps, act, group)
 
 
-def excite_args(reduce: nn.Conv2d, expand: nn.Conv2d, act: str) -> ExciteArgs:
+def excite_args(reduce: nn.Conv2d, expand: nn.Conv2d, act: str, gate: str) -> ExciteArgs:
     """Return the arguments of a squeeze-excite from its 1x1 convolutions."""
-    return ExciteArgs(*weight_and_bias(reduce), *weight_and_bias(expand), act)
+    return ExciteArgs(*weight_and_bias(reduce), *weight_and_bias(expand), act, gate)
 
 
 def update_buffers(module: BatchNorm, statistics: BatchStatistics | None) -> None:

@@ -5,8 +5,13 @@ from types import SimpleNamespace
 import torch
 
 DTYPES = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}
-ACTIVATIONS = {"none": 0, "relu": 1, "hard_swish": 2}
+ACTIVATIONS = {"none": 0, "relu": 1, "hard_swish": 2, "relu6": 3, "silu": 4}
+GATES = {"hard_sigmoid": 0, "sigmoid": 1}
 NAN = float("nan")
+
+
+def pads_of(padding):
+    return (padding,) * 4 if isinstance(padding, int) else padding
 
 
 class Calls:
@@ -34,20 +39,23 @@ class Calls:
         return self.fill(self.emu.Norm(), **values._asdict())
 
     def excite(self, excite):
-        """`excite`: None or (reduce_weight, reduce_bias, expand_weight, expand_bias, activation)."""
+        """`excite`: None or (reduce_weight, reduce_bias, expand_weight, expand_bias, activation, gate)."""
         if excite is None:
             return self.emu.Excite()
         names = ("reduce_weight", "reduce_bias", "expand_weight", "expand_bias")
         values = dict(zip(names, excite, strict=False), activation=ACTIVATIONS[excite[4]])
+        values["gate_kind"] = GATES[excite[5]]
         return self.fill(self.emu.Excite(), squeezed=excite[0].shape[0], **values)
 
     def window(self, x, weight, stride, padding):
+        """Fill a Window; `padding`: on each side, or (top, bottom, left, right)."""
         n, h, w, c = x.shape
         k = weight.shape[-1]
-        out = [(size + 2 * padding - k) // stride + 1 for size in (h, w)]
+        top, bottom, left, right = pads_of(padding)
+        out = [(size - k) // stride + 1 for size in (h + top + bottom, w + left + right)]
         return self.fill(
             self.emu.Window(), images=n, height=h, width=w, channels=c, out_height=out[0], out_width=out[1],
-            kernel=k, stride=stride, padding=padding,
+            kernel=k, stride=stride, top=top, left=left,
         )  # fmt: skip
 
     def run(self, name, arguments, outputs):
@@ -104,7 +112,9 @@ class Calls:
         return self.run("reduce", arguments, out)
 
     def gradient(self, y, d_out, norm, **values):
-        """`values`: gate, d_pooled, d_weight, d_bias, count."""
+        """`values`: gate, gate_kind, d_pooled, d_weight, d_bias, count."""
+        if "gate_kind" in values:
+            values["gate_kind"] = GATES[values["gate_kind"]]
         return self.fill(self.emu.NormGradient(), y=y, d_out=d_out, norm=self.norm(norm), **values)
 
     def norm_gradient(self, y, d_out, norm, **values):

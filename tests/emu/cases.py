@@ -26,11 +26,12 @@ def norm_of(g, channels, activation):
     return Norm(weight, bias, mean, var, 0.01, activation)
 
 
-def excite_of(g, channels, squeezed, activation="hard_swish"):
+def excite_of(g, channels, squeezed, activation="hard_swish", gate="hard_sigmoid"):
     def draw(*shape):
         return torch.randn(*shape, generator=g) / shape[-1] ** 0.5
 
-    return draw(squeezed, channels), draw(squeezed), draw(channels, squeezed), draw(channels), activation
+    weights = draw(squeezed, channels), draw(squeezed), draw(channels, squeezed), draw(channels)
+    return *weights, activation, gate
 
 
 def map_of(g, shape, dtype):
@@ -38,7 +39,7 @@ def map_of(g, shape, dtype):
 
 
 # kernel, stride, padding, (n, h, w, c): odd sizes, single rows and columns, channels beside the vectors' widths,
-# several tiles and strips, windows larger than the map.
+# several tiles and strips, windows larger than the map, padding that differs between the sides.
 WINDOWS = [
     (3, 1, 1, (2, 7, 9, 8)),
     (3, 2, 1, (2, 7, 9, 40)),
@@ -55,4 +56,9 @@ WINDOWS = [
     (7, 1, 3, (1, 1, 5, 4)),
     (5, 2, 5, (1, 3, 2, 8)),
     (3, 1, 1, (0, 4, 4, 8)),
+    (3, 2, (0, 1, 0, 1), (2, 8, 34, 8)),
+    (5, 2, (1, 2, 2, 2), (1, 36, 9, 20)),
+    (7, 2, (3, 3, 2, 3), (2, 7, 10, 5)),
+    (5, 1, (0, 4, 3, 0), (1, 6, 7, 16)),
+    (3, 2, (1, 0, 1, 0), (2, 9, 6, 3)),
 ]

@@ -3,7 +3,16 @@
 import torch
 import torch.nn.functional as F
 
-ACTIVATIONS = {"none": lambda z: z, "relu": F.relu, "hard_swish": F.hardswish}
+from .calls import pads_of
+
+ACTIVATIONS = {
+    "none": lambda z: z,
+    "relu": F.relu,
+    "hard_swish": F.hardswish,
+    "relu6": F.relu6,
+    "silu": F.silu,
+}
+GATES = {"hard_sigmoid": F.hardsigmoid, "sigmoid": torch.sigmoid}
 
 
 def inverse(norm):
@@ -25,7 +34,9 @@ def apply(norm, value):
 
 def convolve(x, weight, stride, padding, norm=None):
     value = apply(norm, x).permute(0, 3, 1, 2)
-    y = F.conv2d(value, weight[:, None], stride=stride, padding=padding, groups=x.shape[3])
+    top, bottom, left, right = pads_of(padding)
+    value = F.pad(value, (left, right, top, bottom))
+    y = F.conv2d(value, weight[:, None], stride=stride, groups=x.shape[3])
     return y.permute(0, 2, 3, 1)
 
 
@@ -33,9 +44,9 @@ def gate(a, excite):
     """`excite` as in calls.Calls.excite, in float64."""
     if excite is None:
         return a
-    reduce_weight, reduce_bias, expand_weight, expand_bias, activation = excite
+    reduce_weight, reduce_bias, expand_weight, expand_bias, activation, gate_kind = excite
     hidden = F.linear(a.mean((1, 2)), reduce_weight, reduce_bias)
-    opened = F.hardsigmoid(F.linear(ACTIVATIONS[activation](hidden), expand_weight, expand_bias))
+    opened = GATES[gate_kind](F.linear(ACTIVATIONS[activation](hidden), expand_weight, expand_bias))
     return opened[:, None, None] * a
 
 

@@ -7,7 +7,8 @@ from . import cases, reference
 from .calls import Calls
 
 DTYPES = [torch.float32, torch.bfloat16, torch.float16]
-ACTIVATIONS = ["none", "relu", "hard_swish"]
+ACTIVATIONS = ["none", "relu", "hard_swish", "relu6", "silu"]
+GATES = ["hard_sigmoid", "sigmoid"]
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
@@ -27,7 +28,7 @@ def check_convolve_and_gradient(emu, window, case, dtype):
     channels = shape[3]
     x = cases.map_of(g, shape, dtype)
     weight = torch.randn(channels, kernel, kernel, generator=g)
-    first = cases.norm_of(g, channels, ACTIVATIONS[case % 3]) if case % 2 else None
+    first = cases.norm_of(g, channels, ACTIVATIONS[case % 5]) if case % 2 else None
     x64 = x.double().requires_grad_()
     weight64 = weight.double().requires_grad_()
     truth = reference.convolve(x64, weight64, stride, padding, first)
@@ -45,7 +46,8 @@ def check_convolve_and_gradient(emu, window, case, dtype):
     values = {name: torch.randn(channels, generator=g) for name in ("d_weight", "d_bias")}
     values |= {"count": [0.0, 2.5][case // 2 % 2]}
     values |= {name: torch.randn(shape[0], channels, generator=g) for name in ("gate", "d_pooled")}
-    norm = cases.norm_of(g, channels, ACTIVATIONS[(case + 1) % 3])
+    values["gate_kind"] = GATES[case // 4 % 2]
+    norm = cases.norm_of(g, channels, ACTIVATIONS[(case + 1) % 5])
     gradient = {"y": ours.y, "d_out": d_out, "norm": norm, **values}
     d_y = norm_gradient(**gradient)
     truth.backward(d_y)
@@ -69,10 +71,10 @@ def check_convolve_and_gradient(emu, window, case, dtype):
     reference.close(alone.d_y, d_y, dtype, 4)
 
 
-def norm_gradient(y, d_out, norm, d_weight, d_bias, count, gate, d_pooled):
+def norm_gradient(y, d_out, norm, d_weight, d_bias, count, gate, gate_kind, d_pooled):
     pixels = max(y.shape[1] * y.shape[2], 1)
     z = reference.z(norm, y).requires_grad_()
-    d_a = torch.nn.functional.hardsigmoid(gate.double())[:, None, None] * d_out.double()
+    d_a = reference.GATES[gate_kind](gate.double())[:, None, None] * d_out.double()
     d_a = d_a + d_pooled.double()[:, None, None] / pixels
     (d_z,) = torch.autograd.grad(reference.ACTIVATIONS[norm.activation](z), z, d_a)
     inverse = reference.inverse(norm)
@@ -91,8 +93,9 @@ def test_infer(emu, case, dtype, excites):
     x = cases.map_of(g, shape, dtype)
     weight = torch.randn(channels, kernel, kernel, generator=g) / kernel
     first = cases.norm_of(g, channels, "hard_swish") if case % 3 == 0 else None
-    norm = cases.norm_of(g, channels, ACTIVATIONS[case % 3])
-    excite = cases.excite_of(g, channels, 1 + case % 9, ["hard_swish", "relu"][case % 2]) if excites else None
+    norm = cases.norm_of(g, channels, ACTIVATIONS[case % 5])
+    kinds = ACTIVATIONS[1 + case % 4], GATES[case // 2 % 2]
+    excite = cases.excite_of(g, channels, 1 + case % 9, *kinds) if excites else None
     ours = Calls(emu).infer(x, weight, stride, padding, first, norm, excite)
     y = reference.convolve(x.double(), weight.double(), stride, padding, first)
     truth = reference.gate(reference.apply(norm, y), reference.double(excite))

@@ -11,7 +11,7 @@ def inputs(dtype, size=14, channels=64, kernel=5, images=2):
     g = cases.generator()
     x = cases.map_of(g, (images, size, size, channels), dtype)
     weight = torch.randn(channels, kernel, kernel, generator=g)
-    return x, weight, cases.norm_of(g, channels, "hard_swish"), cases.excite_of(g, channels, 8)
+    return x, weight, cases.norm_of(g, channels, "silu"), cases.excite_of(g, channels, 8, gate="sigmoid")
 
 
 def forward(calls, x, weight, norm, excite):
@@ -28,7 +28,7 @@ def backward(calls, x, weight, norm, excite, y, forward):
 def gradient_of(x, norm, y, forward, sums):
     """Return the arguments of calls.Calls.gradient, x standing for d_out."""
     values = {"gate": forward.gate, "d_pooled": sums.d_pooled, "d_weight": sums.d_weight}
-    values |= {"d_bias": sums.d_bias, "count": y[..., 0].numel()}
+    values |= {"d_bias": sums.d_bias, "count": y[..., 0].numel(), "gate_kind": "sigmoid"}
     return {"y": y, "d_out": x, "norm": norm, **values}
 
 

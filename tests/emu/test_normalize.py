@@ -9,7 +9,7 @@ from .calls import Calls
 SHAPES = [(2, 7, 7, 8), (3, 5, 4, 33), (1, 1, 1, 16), (2, 20, 15, 72), (0, 3, 3, 8), (2, 3, 1, 1)]
 
 
-@pytest.mark.parametrize("activation", ["none", "relu", "hard_swish"])
+@pytest.mark.parametrize("activation", list(reference.ACTIVATIONS))
 @pytest.mark.parametrize("squeezed", [0, 3, 8])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -18,8 +18,8 @@ def test_normalize_and_reduce(emu, shape, dtype, squeezed, activation):
     n, h, w, c = shape
     y = cases.map_of(g, shape, dtype)
     norm = cases.norm_of(g, c, activation)
-    inner = "relu" if squeezed == 3 else "hard_swish"
-    excite = cases.excite_of(g, c, squeezed, inner) if squeezed else None
+    kinds = ("relu", "sigmoid") if squeezed == 3 else ("hard_swish", "hard_sigmoid")
+    excite = cases.excite_of(g, c, squeezed, *kinds) if squeezed else None
     ours = Calls(emu).normalize(y, norm, excite)
 
     z = reference.z(norm, y).requires_grad_()
@@ -87,8 +87,8 @@ def plain_norm(activation):
 
 @pytest.mark.exports  # older versions have other slopes of hard-swish there
 def test_slopes_at_the_kinks(emu):
-    kinks = torch.tensor([-3.0, 0.0, 3.0, -4.0, 4.0, 1.0, -1.0, 2.0]).reshape(1, 1, 1, 8)
-    for activation in ("relu", "hard_swish"):
+    kinks = torch.tensor([-3.0, 0.0, 3.0, 6.0, 4.0, 1.0, -100.0, 100.0]).reshape(1, 1, 1, 8)
+    for activation in ("relu", "hard_swish", "relu6", "silu"):
         z = kinks.clone().requires_grad_()
         reference.ACTIVATIONS[activation](z).sum().backward()
         ours = Calls(emu).norm_gradient(kinks, torch.ones_like(kinks), plain_norm(activation), count=0.0)
@@ -100,9 +100,34 @@ def test_slope_of_the_gate_at_its_kinks(emu, gate):
     """A gate at a kink has no gradient, as in torch."""
     y = torch.ones(1, 2, 2, 8)
     norm = plain_norm("none")
-    excite = (torch.zeros(2, 8), torch.ones(2), torch.zeros(8, 2), torch.full((8,), gate), "relu")
+    excite = (
+        torch.zeros(2, 8),
+        torch.ones(2),
+        torch.zeros(8, 2),
+        torch.full((8,), gate),
+        "relu",
+        "hard_sigmoid",
+    )
     forward = Calls(emu).normalize(y, norm, excite)
     back = Calls(emu).reduce(y, y, norm, excite, forward)
     t = torch.tensor([gate], requires_grad=True)
     torch.nn.functional.hardsigmoid(t).sum().backward()
     assert torch.equal(back.d_expand_bias, t.grad * 4 * torch.ones(8))
+
+
+@pytest.mark.parametrize("activation", list(reference.ACTIVATIONS))
+def test_values_without_a_number_are_those_of_torch(emu, activation):
+    y = torch.tensor([float("nan"), float("inf"), -float("inf"), 0.0, -0.0, 1e30, -1e30, 88.5]).view(
+        1, 1, 1, 8
+    )
+    expected = reference.ACTIVATIONS[activation](y)
+    found = Calls(emu).normalize(y, plain_norm(activation), None).out
+    assert torch.allclose(found, expected, equal_nan=True)
+
+
+@pytest.mark.parametrize("gate_kind", list(reference.GATES))
+def test_gates_without_a_number_are_those_of_torch(emu, gate_kind):
+    gates = torch.tensor([float("nan"), float("inf"), -float("inf"), 0.0, 3.0, -3.0, 100.0, -100.0])
+    excite = (torch.zeros(2, 8), torch.ones(2), torch.zeros(8, 2), gates, "relu", gate_kind)
+    found = Calls(emu).normalize(torch.ones(1, 1, 1, 8), plain_norm("none"), excite).out
+    assert torch.allclose(found.flatten(), reference.GATES[gate_kind](gates), equal_nan=True)

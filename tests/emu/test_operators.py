@@ -8,6 +8,7 @@ from narsfast.ops import _arguments, _library
 
 from ..ops.conftest import (
     ACTIVATIONS,
+    EXCITES,
     SHAPES,
     Case,
     channels_last,
@@ -59,9 +60,11 @@ def test_inference_equals_float64(case, dtype, emu):
 
 
 @pytest.mark.parametrize("act", list(ACTIVATIONS))
+@pytest.mark.parametrize(("inner", "gate"), EXCITES)
 @pytest.mark.parametrize("training", [True, False])
-def test_activations_and_constant_statistics(act, training):
-    compare(Case(act=act, inner=act, training=training, squeezed=6, before=True), torch.float32)
+def test_activations_and_constant_statistics(act, inner, gate, training):
+    case = Case(act=act, inner=inner, gate=gate, training=training, squeezed=6, before=True)
+    compare(case, torch.float32)
 
 
 def test_no_images():

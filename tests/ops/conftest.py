@@ -13,7 +13,18 @@ ACTIVATIONS = {
     "none": lambda z: z,
     "relu": torch.relu,
     "hard_swish": lambda z: z * functional.relu6(z + 3) / 6,
+    "relu6": functional.relu6,
+    "silu": lambda z: z * torch.sigmoid(z),
 }
+GATES = {"hard_sigmoid": lambda t: functional.relu6(t + 3) / 6, "sigmoid": torch.sigmoid}
+EXCITES = [
+    ("relu", "hard_sigmoid"),
+    ("hard_swish", "hard_sigmoid"),
+    ("relu6", "sigmoid"),
+    ("silu", "sigmoid"),
+    ("hard_swish", "sigmoid"),
+]
+"""Inner activations and gates of squeeze-excites."""
 
 
 @pytest.fixture(params=_native.isas())
@@ -33,14 +44,20 @@ class Case:
     w: int = 7
     kernel: int = 3
     stride: int = 1
-    padding: int = 1
+    padding: int | tuple[int, int, int, int] = 1  # on each side, or top, bottom, left, right
     squeezed: int = 0
     before: bool = False
     act: str = "hard_swish"
     inner: str = "hard_swish"
+    gate: str = "hard_sigmoid"
     training: bool = True
     seed: int = 0
     offset: float = 0.0
+
+    @property
+    def window(self):
+        pads = (self.padding,) * 4 if isinstance(self.padding, int) else self.padding
+        return WindowArgs(self.stride, *pads)
 
     def leaves(self):
         """Return the inputs by name."""
@@ -96,7 +113,9 @@ class Case:
         x = leaves["x"]
         if self.before:
             x = act(norm(x, leaves["in_weight"], leaves["in_bias"], 0))
-        y = functional.conv2d(x, leaves["kernel"], None, self.stride, self.padding, groups=self.c)
+        stride, top, bottom, left, right = self.window
+        x = functional.pad(x, (left, right, top, bottom))
+        y = functional.conv2d(x, leaves["kernel"], None, stride, groups=self.c)
         a = act(norm(y, leaves["weight"], leaves["bias"], 1))
         if not self.squeezed:
             return a
@@ -104,7 +123,7 @@ class Case:
         gate = functional.linear(
             ACTIVATIONS[self.inner](hidden), leaves["expand_weight"], leaves["expand_bias"]
         )
-        return a * (functional.relu6(gate + 3) / 6)[:, :, None, None]
+        return a * GATES[self.gate](gate)[:, :, None, None]
 
     def fused(self, leaves):
         return self.with_statistics(leaves)[0]
@@ -118,12 +137,12 @@ class Case:
         excite = None
         if self.squeezed:
             names = ("reduce_weight", "reduce_bias", "expand_weight", "expand_bias")
-            excite = ExciteArgs(*(leaves[name] for name in names), self.inner)
+            excite = ExciteArgs(*(leaves[name] for name in names), self.inner, self.gate)
         return depthwise_se(
             leaves["x"].contiguous(memory_format=torch.channels_last),
             leaves["kernel"],
             NormArgs(leaves["weight"], leaves["bias"], *norms[1], 1e-5, self.act, group),
-            WindowArgs(self.stride, self.padding),
+            self.window,
             excite,
             input_norm,
         )
@@ -141,6 +160,32 @@ SHAPES = [
     Case(kernel=3, stride=2, padding=1, n=4, c=8, h=1, w=1),
     Case(kernel=3, stride=1, padding=3, n=2, c=20, h=4, w=3, squeezed=2),
     Case(kernel=3, stride=2, padding=1, n=2, c=1, h=33, w=31),
+    Case(kernel=3, stride=2, padding=(0, 1, 0, 1), c=24, h=8, w=10, act="silu"),
+    Case(
+        kernel=5,
+        stride=2,
+        padding=(1, 2, 2, 2),
+        h=12,
+        w=9,
+        act="relu6",
+        squeezed=3,
+        inner="silu",
+        gate="sigmoid",
+    ),
+    Case(
+        kernel=7,
+        stride=2,
+        padding=(3, 3, 2, 3),
+        c=9,
+        h=7,
+        w=8,
+        act="silu",
+        before=True,
+        squeezed=4,
+        gate="sigmoid",
+    ),
+    Case(kernel=5, stride=1, padding=(0, 4, 3, 0), c=40, h=11, w=10, act="relu6", before=True),
+    Case(kernel=3, stride=1, padding=(2, 0, 0, 1), c=17, h=5, w=33, act="silu", squeezed=2, inner="relu6"),
 ]
 
 
@@ -217,17 +262,19 @@ def operator_arguments(name, device="cpu", dtype=torch.float32):
     def norm(act):
         return (*(torch.rand(8).to(device) for _ in range(4)), 1e-5, act)
 
-    excite = (normal(4, 8), normal(4), normal(8, 4), normal(8), "relu")
+    excite = (normal(4, 8), normal(4), normal(8, 4), normal(8), "relu", "sigmoid")
     state = normal(3 * (8 + 4 + 8))
     kernel = normal(8, 1, 3, 3)
     gradient = (d_out, y, *norm("hard_swish"))
     sums = (normal(8), normal(8), 90.0)
+    window = (1, 1, 1, 1, 1)
+    pooled = (state, normal(3, 8), "sigmoid")
     return {
-        "convolve": (x, kernel, *norm("relu"), 1, 1),
-        "convolve_gradient": (*gradient, state, normal(3, 8), *sums, x, kernel, *norm("relu"), 90.0, 1, 1),
+        "convolve": (x, kernel, *norm("relu"), *window),
+        "convolve_gradient": (*gradient, *pooled, *sums, x, kernel, *norm("relu"), 90.0, *window),
         "moments": (y,),
         "normalize": (y, *norm("hard_swish"), *excite),
         "reduce": (*gradient, state, *excite),
         "norm_gradient": (*gradient, *sums),
-        "infer": (x, kernel, *norm("relu"), *norm("hard_swish"), *excite, 1, 1),
+        "infer": (x, kernel, *norm("relu"), *norm("hard_swish"), *excite, *window),
     }[name]

@@ -54,8 +54,9 @@ def test_unsupported_arguments_raise_a_clear_error():
     )
     assert refused("infer", infer, _8=weight[:4].clone()) == "weight of shape (4,) must have 8 elements"
     assert refused("infer", infer, _13="gelu") == (
-        "an activation is 'gelu'; it must be 'none', 'relu' or 'hard_swish'"
+        "an activation is 'gelu'; it must be 'none', 'relu', 'relu6', 'hard_swish' or 'silu'"
     )
+    assert refused("infer", infer, _19="tanh") == "a gate is 'tanh'; it must be 'hard_sigmoid' or 'sigmoid'"
     reduce = operator_arguments("reduce")
     d_out = reduce[0]
     assert refused("reduce", reduce, _0=d_out.bfloat16()) == (
@@ -74,7 +75,7 @@ EXCITE = ("reduce_weight", "reduce_bias", "expand_weight", "expand_bias")
     ("name", "first", "group"),
     [
         ("convolve", 2, INPUT_NORM),
-        ("convolve_gradient", 15, INPUT_NORM),
+        ("convolve_gradient", 16, INPUT_NORM),
         ("infer", 2, INPUT_NORM),
         ("infer", 14, EXCITE),
         ("normalize", 7, EXCITE),
@@ -101,7 +102,7 @@ def test_norm_after_the_convolution_is_never_left_out(missing):
         lambda: _native.depthwise_normalize(y, tuple(norm), None, None),
         lambda: _native.depthwise_reduce(y, y, tuple(norm), None, None, None),
         lambda: _native.depthwise_norm_gradient(y, y, tuple(norm), sums, None),
-        lambda: _native.depthwise_infer(y, torch.ones(8, 1, 3, 3), None, tuple(norm), None, (1, 1), None),
+        lambda: _native.depthwise_infer(y, torch.ones(8, 1, 3, 3), None, tuple(norm), None, (1,) * 5, None),
     ):
         with pytest.raises(ValueError, match=f"^{NORM[missing]} is None; it must be a tensor"):
             call()
@@ -146,9 +147,10 @@ def test_squeezed_channels_are_at_least_one(shape):
     assert said.endswith("must be (squeezed, channels), with at least 1 squeezed channel")
 
 
+@pytest.mark.parametrize("side", range(4))
 @pytest.mark.parametrize("padding", [-1, 2**20 + 1, 2**31, 2**62])
-def test_padding_outside_its_range_is_refused(padding):
-    said = refused("convolve", operator_arguments("convolve"), _9=padding)
+def test_padding_outside_its_range_is_refused(padding, side):
+    said = refused("convolve", operator_arguments("convolve"), **{f"_{9 + side}": padding})
     assert said == f"padding is {padding}; it must be at least 0 and at most 1048576"
 
 
@@ -156,7 +158,7 @@ def test_output_of_too_many_elements_is_refused():
     x = torch.empty(0, 1, 1, 1).expand(0, 2**23, 1, 1)
     kernel = torch.zeros(1, 1, 3, 3).expand(2**23, 1, 3, 3)
     with pytest.raises(ValueError, match=r"more than 2\^63 elements"):
-        _native.depthwise_convolve(x, kernel, None, (1, 2**20), None)
+        _native.depthwise_convolve(x, kernel, None, (1, *(4 * [2**20])), None)
 
 
 @pytest.mark.parametrize(
@@ -173,7 +175,7 @@ def test_kernel_of_another_shape_is_refused(shape):
 def test_kernel_fits_both_sides_of_the_padded_map(side):
     x = channels_last(2, 8, *((4, 9) if side == "height" else (9, 4)))
     with pytest.raises(ValueError, match="the padded map is smaller than the kernel"):
-        _native.depthwise_convolve(x, torch.zeros(8, 1, 7, 7), None, (1, 1), None)
+        _native.depthwise_convolve(x, torch.zeros(8, 1, 7, 7), None, (1, 0, 2, 2, 0), None)
 
 
 @pytest.mark.parametrize("count", [7, 9])

@@ -14,7 +14,7 @@ from torch.nn.modules.module import (
 from torch.nn.utils import parametrizations, prune
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from narsfast.ops import DepthwiseSE, plain_ops, set_ops
+from narsfast.ops import Conv2dPadded, Conv2dSame, DepthwiseSE, plain_ops, set_ops
 
 from .conftest import channels_last
 
@@ -163,6 +163,8 @@ def conv(**options):
 REPLACED = {
     "act by relu": ("act", nn.ReLU(), True),
     "act by nothing": ("act", nn.Identity(), True),
+    "act by relu6": ("act", nn.ReLU6(), True),
+    "act by silu": ("act", nn.SiLU(), True),
     "act by gelu": ("act", nn.GELU(), False),
     "act by a subclass": (
         "act",
@@ -181,12 +183,18 @@ REPLACED = {
     "conv by a reflecting one": ("conv", conv(padding_mode="reflect"), False),
     "conv by one of two strides": ("conv", conv(stride=(1, 2)), False),
     "conv by one of two sides": ("conv", conv(kernel_size=(3, 5), padding=(1, 2)), False),
+    "conv by one of two paddings": ("conv", conv(padding=(2, 1)), True),
+    "conv by one padded apart": ("conv", Conv2dPadded(16, 16, 3, 2, (0, 1), groups=16, bias=False), True),
+    "conv by one padded as TensorFlow does": ("conv", Conv2dSame(16, 16, 3, 2, groups=16, bias=False), True),
+    "conv by a dilated one padded so": ("conv", Conv2dSame(16, 16, 3, 1, 2, groups=16, bias=False), False),
     "conv by one that says same": ("conv", conv(padding="same"), False),
     "se by nothing": ("se", nn.Identity(), True),
     "se by another module": ("se", nn.Sequential(nn.Conv2d(16, 16, 1)), False),
-    "gate by a sigmoid": ("se.gate", nn.Sigmoid(), False),
+    "gate by a sigmoid": ("se.gate", nn.Sigmoid(), True),
+    "gate by a tanh": ("se.gate", nn.Tanh(), False),
     "inner act by relu": ("se.act", nn.ReLU(), True),
-    "inner act by silu": ("se.act", nn.SiLU(), False),
+    "inner act by silu": ("se.act", nn.SiLU(), True),
+    "inner act by gelu": ("se.act", nn.GELU(), False),
     "reduce without a bias": ("se.reduce", nn.Conv2d(16, 8, 1, bias=False), False),
     "expand in groups": ("se.expand", nn.Conv2d(8, 16, 1, groups=2), False),
     "pool to more pixels": ("se.pool", nn.AdaptiveAvgPool2d(8), False),

@@ -11,6 +11,7 @@ from narsfast.ops import DepthwiseSE, NormArgs, norm_act, set_ops
 
 from .conftest import (
     ACTIVATIONS,
+    EXCITES,
     OPERATORS,
     SHAPES,
     Case,
@@ -57,10 +58,12 @@ def test_training_equals_float64(case, dtype):
 
 
 @pytest.mark.parametrize("act", list(ACTIVATIONS))
-@pytest.mark.parametrize("inner", ["relu", "hard_swish"])
+@pytest.mark.parametrize(("inner", "gate"), EXCITES)
 @pytest.mark.parametrize("training", [True, False])
-def test_activations_and_constant_statistics(act, inner, training):
-    case = Case(act=act, inner=inner, training=training, squeezed=6, before=True, kernel=5, padding=2)
+def test_activations_and_constant_statistics(act, inner, gate, training):
+    case = Case(
+        act=act, inner=inner, gate=gate, training=training, squeezed=6, before=True, kernel=5, padding=2
+    )
     compare(case, torch.float32, CUDA)
 
 

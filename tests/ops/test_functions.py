@@ -4,10 +4,11 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from torch.nn import functional
 
 from narsfast.ops import NormArgs, norm_act
 
-from .conftest import ACTIVATIONS, SHAPES, Case, channels_last, compare, compare_inference, gradients
+from .conftest import ACTIVATIONS, EXCITES, SHAPES, Case, channels_last, compare, compare_inference, gradients
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
@@ -17,11 +18,15 @@ def test_training_equals_plain_torch(case, dtype, isa):
 
 
 @pytest.mark.parametrize("act", list(ACTIVATIONS))
-@pytest.mark.parametrize("inner", ["relu", "hard_swish"])
+@pytest.mark.parametrize(("inner", "gate"), EXCITES)
 @pytest.mark.parametrize("training", [True, False])
-def test_activations_and_constant_statistics(act, inner, training):
-    case = Case(act=act, inner=inner, training=training, squeezed=6, before=True, kernel=5, padding=2)
+def test_activations_and_constant_statistics(act, inner, gate, training):
+    case = Case(
+        act=act, inner=inner, gate=gate, training=training, squeezed=6, before=True, kernel=5, padding=2
+    )
     compare(case, torch.float32)
+    if not training:
+        compare_inference(case, torch.float32)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
@@ -50,21 +55,34 @@ def test_gates_of_many_and_few_channels(channels, squeezed, n, isa):
         w=st.integers(3, 19),
         kernel=st.sampled_from([3, 5, 7]),
         stride=st.sampled_from([1, 2]),
-        padding=st.integers(2, 4),
+        padding=st.tuples(*4 * [st.integers(2, 4)]),
         squeezed=st.integers(0, 9),
         before=st.booleans(),
+        act=st.sampled_from(["hard_swish", "silu"]),  # the others have steeper kinks
+        gate=st.sampled_from(["hard_sigmoid", "sigmoid"]),
         seed=st.integers(0, 1000),
     )
 )
 def test_random_shapes(case):
     # The statistics of a few values can be close to 0, and dividing by them makes any rounding large.
-    sides = [(side + 2 * case.padding - case.kernel) // case.stride + 1 for side in (case.h, case.w)]
+    _, top, bottom, left, right = case.window
+    padded = case.h + top + bottom, case.w + left + right
+    sides = [(side - case.kernel) // case.stride + 1 for side in padded]
     assume(case.n * sides[0] * sides[1] >= 16)
     compare(case, torch.float32)
 
 
-def test_gradcheck_of_the_float64_kernels():
-    case = Case(n=2, c=3, h=5, w=4, kernel=3, stride=2, squeezed=2, before=True)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"act": "silu", "inner": "silu", "gate": "sigmoid", "padding": (0, 1, 1, 1)},
+        {"act": "relu6", "inner": "relu6", "gate": "sigmoid", "padding": (1, 1, 0, 1)},
+    ],
+    ids=str,
+)
+def test_gradcheck_of_the_float64_kernels(changes):
+    case = Case(**{"n": 2, "c": 3, "h": 5, "w": 4, "stride": 2, "squeezed": 2, "before": True, **changes})
     leaves = case.leaves()
     names = list(leaves)
 
@@ -116,21 +134,80 @@ def test_norm_with_activation(act, shape, dtype, isa):
         torch.testing.assert_close(found[name].double(), value, rtol=0, atol=tolerance)
 
 
+PLAIN = {
+    "relu": functional.relu,
+    "relu6": functional.relu6,
+    "hard_swish": functional.hardswish,
+    "silu": functional.silu,
+}
+
+
+def plain_norm(act, channels=1):
+    """Return the arguments of a norm that changes nothing before its activation."""
+    one, zero = torch.ones(channels), torch.zeros(channels)
+    return one, zero, zero, one, 0.0, act
+
+
 @pytest.mark.exports  # older versions have other slopes of hard-swish there
-def test_derivatives_at_the_kinks_equal_torch():
-    y = torch.tensor([-3.0, 0.0, 3.0, float("nan"), float("inf"), -float("inf")])
-    y = y.view(6, 1, 1, 1).contiguous(memory_format=torch.channels_last)
-    one, zero = torch.ones(1), torch.zeros(1)
-    for act, plain in (("hard_swish", torch.nn.functional.hardswish), ("relu", torch.relu)):
-        x = y.clone().requires_grad_()
-        expected = plain(x)
-        (d_expected,) = torch.autograd.grad(expected.sum(), x)
-        norm = (one, zero, zero, one, 0.0, act)
-        out = torch.ops.narsfast.normalize(y, *norm, None, None, None, None, "none")[0]
-        torch.testing.assert_close(out, expected.detach(), equal_nan=True)
-        d_out = torch.ones_like(y)
-        d_y = torch.ops.narsfast.norm_gradient(d_out, torch.nan_to_num(y, 5, 5, -5), *norm, zero, zero, 0.0)
-        torch.testing.assert_close(d_y[:3], d_expected[:3])
+@pytest.mark.parametrize("act", list(PLAIN))
+def test_values_and_derivatives_at_the_kinks_equal_torch(act, isa):
+    y = torch.tensor([-3.0, 0.0, 3.0, 6.0, -1e4, 1e4, float("nan"), float("inf"), -float("inf")])
+    y = y.view(-1, 1, 1, 1).contiguous(memory_format=torch.channels_last)
+    x = y.clone().requires_grad_()
+    expected = PLAIN[act](x)
+    (d_expected,) = torch.autograd.grad(expected.sum(), x)
+    norm, zero = plain_norm(act), torch.zeros(1)
+    out = torch.ops.narsfast.normalize(y, *norm, None, None, None, None, "none", "hard_sigmoid")[0]
+    torch.testing.assert_close(out, expected.detach(), equal_nan=True)
+    d_y = torch.ops.narsfast.norm_gradient(torch.ones_like(y), y, *norm, zero, zero, 0.0)
+    torch.testing.assert_close(d_y[:6], d_expected[:6])
+
+
+def spacing(values):
+    """Return the distance of the float32 numbers around float64 values."""
+    near = values.float().abs()
+    return (torch.nextafter(near, torch.tensor(float("inf"))) - near).double()
+
+
+SWEEP = torch.cat(
+    [torch.linspace(-110, 110, 40001), torch.logspace(-44, 2, 2000), -torch.logspace(-44, 2, 2000)]
+)
+"""Up to where the exponential of a float32 number is 0 or infinite, and numbers close to 0."""
+
+
+def test_silu_is_accurate_to_a_few_units_in_the_last_place(isa):
+    y = SWEEP.view(-1, 1, 1, 1).contiguous(memory_format=torch.channels_last)
+    norm, zero = plain_norm("silu"), torch.zeros(1)
+    out = torch.ops.narsfast.normalize(y, *norm, None, None, None, None, "none", "hard_sigmoid")[0]
+    x = y.double().requires_grad_()
+    exact = functional.silu(x)
+    (slope,) = torch.autograd.grad(exact.sum(), x)
+    exact = exact.detach()
+    # Where the sigmoid has fewer digits, being below the normal numbers, its product with y has no more.
+    assert bool(((out.double() - exact).abs() <= 4 * spacing(exact) + 5e-43).all())
+    d_y = torch.ops.narsfast.norm_gradient(torch.ones_like(y), y, *norm, zero, zero, 0.0)
+    assert float((d_y.double() - slope).abs().max()) <= 3 * torch.finfo(torch.float32).eps
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_sigmoid_gates_are_accurate_to_a_few_units_in_the_last_place(dtype, isa):
+    gates = SWEEP.to(dtype)
+    channels = len(gates)
+    y = torch.ones(1, channels, 1, 1, dtype=dtype).contiguous(memory_format=torch.channels_last)
+    norm = [
+        item.to(dtype) if isinstance(item, torch.Tensor) else item for item in plain_norm("none", channels)
+    ]
+    weight = torch.zeros(1, channels, dtype=dtype)
+    excite = (weight, weight[:, 0], weight.view(channels, 1), gates, "none", "sigmoid")
+    out, state = torch.ops.narsfast.normalize(y, *norm, *excite)
+    found = {"value": out.flatten()}
+    found["slope"] = torch.ops.narsfast.reduce(y, y, *norm, state, *excite)[6]
+    exact = torch.sigmoid(gates.double())
+    small = gates.abs() < 80  # above, results have fewer digits, or are 0
+    for name, truth in (("value", exact), ("slope", exact * torch.sigmoid(-gates.double()))):
+        error = (found[name].double() - truth).abs() / truth
+        assert float(error[small].max()) <= 4 * torch.finfo(dtype).eps, name
+        assert bool(((found[name] >= 0) & (found[name] <= 1)).all())
 
 
 def test_gates_at_the_kinks_have_the_gradient_of_torch(isa):
@@ -138,7 +215,7 @@ def test_gates_at_the_kinks_have_the_gradient_of_torch(isa):
     gates = torch.tensor([-3.5, -3.0, -2.5, 0.0, 2.5, 3.0, 3.5, -3.0])
     y, d_out = (channels_last(1, 8, 2, 2) for _ in range(2))
     norm = (torch.ones(8), torch.zeros(8), torch.zeros(8), torch.ones(8), 0.0, "none")
-    excite = (torch.ones(1, 8), torch.zeros(1), torch.ones(8, 1), torch.zeros(8), "none")
+    excite = (torch.ones(1, 8), torch.zeros(1), torch.ones(8, 1), torch.zeros(8), "none", "hard_sigmoid")
     state = torch.cat([y.mean((0, 2, 3)), torch.zeros(1), gates])
     d_expand_bias = torch.ops.narsfast.reduce(d_out, y, *norm, state, *excite)[6]
     leaf = gates.clone().requires_grad_()
@@ -158,7 +235,9 @@ def test_statistics_if_the_first_pixel_of_a_part_is_far_from_the_others(convolve
     if convolved:
         kernel = torch.zeros(8, 1, 3, 3)
         kernel[:, :, 1, 1] = 1
-        _, mean, var = torch.ops.narsfast.convolve(y, kernel, None, None, None, None, 0.0, "none", 1, 1)
+        _, mean, var = torch.ops.narsfast.convolve(
+            y, kernel, None, None, None, None, 0.0, "none", 1, 1, 1, 1, 1
+        )
     else:
         mean, var = torch.ops.narsfast.moments(y)
     exact = y.double()

@@ -31,10 +31,11 @@ def test_contiguous_map_raises():
 def test_unsupported_kernel_or_dtype_raises():
     x = channels_last(2, 8, 9, 9)
     with pytest.raises(ValueError, match="kernel must be 3, 5 or 7"):
-        OPS.convolve(x, torch.randn(8, 1, 9, 9), None, None, None, None, 0.0, "none", 1, 4)
+        OPS.convolve(x, torch.randn(8, 1, 9, 9), None, None, None, None, 0.0, "none", 1, 4, 4, 4, 4)
     with pytest.raises(ValueError, match="smaller than the kernel"):
         OPS.convolve(
-            channels_last(2, 8, 3, 3), torch.randn(8, 1, 7, 7), None, None, None, None, 0.0, "none", 1, 0
+            *(channels_last(2, 8, 3, 3), torch.randn(8, 1, 7, 7), None, None, None, None, 0.0, "none"),
+            *(1, 0, 0, 0, 0),
         )
     with pytest.raises(TypeError, match="float16"):
         OPS.moments(channels_last(2, 8, 3, 3, dtype=torch.float16))
@@ -76,6 +77,31 @@ def test_exported_equals_eager():
         exported = torch.export.export(module, (x,))
         assert "narsfast.infer.default" in {str(node.target) for node in exported.graph.nodes}
         torch.testing.assert_close(exported.module()(x), module(x))
+
+
+OTHER = {"padding": "same", "act": "silu", "inner_act": "relu6", "gate": "sigmoid", "eps": 1e-3}
+
+
+@pytest.mark.exports
+def test_other_functions_and_padding_are_compiled_and_exported():
+    """The padding depends on the side of the map, which is constant in a program, as its batch is not."""
+    torch.manual_seed(0)
+    module = DepthwiseSE(16, 5, 2, squeezed=8, **OTHER).eval()
+    x, other = channels_last(2, 16, 8, 9), channels_last(3, 16, 8, 9)
+    compiled = torch.compile(copy.deepcopy(module), fullgraph=True, backend="eager")
+    for one, two in zip(run(compiled, x), run(module, x), strict=True):
+        torch.testing.assert_close(one, two)
+    with torch.no_grad():
+        exported = torch.export.export(module, (x,), dynamic_shapes=({0: torch.export.Dim("batch")},))
+        assert "narsfast.infer.default" in {str(node.target) for node in exported.graph.nodes}
+        torch.testing.assert_close(exported.module()(other), module(other))
+
+
+@pytest.mark.parametrize("path", ["fused", "torch"])
+def test_other_functions_and_padding_have_shapes_on_meta(path):
+    module = DepthwiseSE(16, 5, 2, squeezed=8, **OTHER).to("meta")
+    set_ops(module, path)
+    assert module(torch.empty(2, 16, 8, 9, device="meta")).shape == (2, 16, 4, 5)
 
 
 class Listener(TorchDispatchMode):

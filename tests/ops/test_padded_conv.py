@@ -45,7 +45,8 @@ def test_same_is_not_taken_for_a_plain_convolution():
         nn.Conv2d(4, 4, 3, conv.stride, conv.padding)
 
 
-@pytest.mark.parametrize("record", ["export", "jit", "fx"])
+@pytest.mark.filterwarnings("ignore:.*deprecated")
+@pytest.mark.parametrize("record", [pytest.param("export", marks=pytest.mark.exports), "jit", "fx"])
 def test_recorded_same_serves_other_sides(record):
     """The padding follows the side that a recorded program is given, even and odd."""
     conv = Conv2dSame(3, 4, 3, 2).eval()

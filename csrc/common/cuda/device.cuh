@@ -51,6 +51,16 @@ inline int launch_error() {
 #endif
 }
 
+// a / b, to two units in the last place; 0 where b is above 2^126. The exact division has a call for special
+// values, around which kernels would have to keep their registers.
+__device__ inline float divide(float a, float b) {
+#ifdef NARSFAST_EMU
+  return a / b;
+#else
+  return __fdividef(a, b);
+#endif
+}
+
 __host__ __device__ inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 }  // namespace narsfast::cuda

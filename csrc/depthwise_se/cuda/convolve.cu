@@ -29,8 +29,14 @@ __device__ void convolve_row(const Lane<T>& lane, const float* source, const flo
   }
 }
 
+// The blocks that are to share a multiprocessor; 0 leaves it to the compiler. Of 16-bit maps at stride 1 two
+// do if a few bytes are spilled, at stride 2 it would be too many.
+template <typename T, int kStride>
+constexpr int kBlocks = sizeof(T) == 2 && kStride == 1 ? 2 : 0;
+
 template <typename T, int kKernel, int kStride>
-__global__ void __launch_bounds__(kThreads) convolve_kernel(Convolve c, Tiling t, bool aligned) {
+__global__ void __launch_bounds__(kThreads, kBlocks<T, kStride>)
+    convolve_kernel(Convolve c, Tiling t, bool aligned) {
   NARSFAST_SHARED(float, shared);
   constexpr int kWidth = Lane<T>::kWidth;
   const Window& w = c.window;
@@ -48,8 +54,8 @@ __global__ void __launch_bounds__(kThreads) convolve_kernel(Convolve c, Tiling t
   const int64_t strip_begin = place.strip * t.strip_rows;
   const int strip_rows =
       static_cast<int>(w.out_height - strip_begin < t.strip_rows ? w.out_height - strip_begin : t.strip_rows);
-  const int64_t row_origin = strip_begin * kStride - w.padding;
-  const int64_t column_origin = place.tile * t.tile_columns * kStride - w.padding;
+  const int64_t row_origin = strip_begin * kStride - w.top;
+  const int64_t column_origin = place.tile * t.tile_columns * kStride - w.left;
   const auto load = [&](int row, int column, float (&values)[kWidth]) {
     const int64_t r = row_origin + row;
     const int64_t q = column_origin + column;
@@ -58,8 +64,7 @@ __global__ void __launch_bounds__(kThreads) convolve_kernel(Convolve c, Tiling t
       return;
     }
     lane.load(x + (r * w.width + q) * w.channels, values);
-    NARSFAST_UNROLL
-    for (int j = 0; j < kWidth; ++j) values[j] = input.apply(j, values[j]);
+    input.apply(values);
   };
 
   ShiftedSums moments[kWidth];
@@ -82,8 +87,7 @@ __global__ void __launch_bounds__(kThreads) convolve_kernel(Convolve c, Tiling t
       for (int g = 0; g < kGroup<T>; ++g) {
         const int64_t q = place.tile * t.tile_columns + my_column + g;
         if (q >= w.out_width) continue;
-        NARSFAST_UNROLL
-        for (int j = 0; j < kWidth; ++j) sums[g][j] = norm.apply(j, sums[g][j]);
+        norm.apply(sums[g]);
         lane.store(y + ((strip_begin + row + my_row) * w.out_width + q) * w.channels, sums[g]);
         NARSFAST_UNROLL
         for (int j = 0; j < kWidth; ++j) moments[j].add(sums[g][j], count);

@@ -4,8 +4,8 @@
 #include "depthwise_se/cuda/ring.cuh"
 
 // One pass over the input pixels computes both gradients. Through tap k a pixel contributes to the output
-// (pixel + padding - k) / stride; so d_x is the sum of d_y * w over the taps, and d_y * x is added to the
-// gradient of each tap's weight. Only d_y needs a halo.
+// (pixel + top - k) / stride, and likewise along the row; so d_x is the sum of d_y * w over the taps, and d_y
+// * x is added to the gradient of each tap's weight. Only d_y needs a halo.
 
 namespace narsfast::cuda {
 namespace {
@@ -59,17 +59,18 @@ __global__ void __launch_bounds__(kThreads) gradient_kernel(Gradient p, Tiling t
   const Ring ring{inputs + t.step * t.tile_columns * kSlab, t.ring_rows, t.ring_columns};
   fill_weights<kKernel>(lane, p.weight, weights);
 
-  // At stride 2, tiles begin where column + padding is even, so that a tap has the parity of its column.
-  const int padding = static_cast<int>(w.padding);
-  const int64_t column_origin = place.tile * t.tile_columns - (kStride == 2 ? padding & 1 : 0);
+  // At stride 2, tiles begin where column + left is even, so that a tap has the parity of its column.
+  const int top = static_cast<int>(w.top);
+  const int left = static_cast<int>(w.left);
+  const int64_t column_origin = place.tile * t.tile_columns - (kStride == 2 ? left & 1 : 0);
   const int64_t strip_begin = place.strip * t.strip_rows;
   const int strip_rows =
       static_cast<int>(w.height - strip_begin < t.strip_rows ? w.height - strip_begin : t.strip_rows);
-  const int64_t ring_row = (strip_begin + padding) / kStride - kBack;
-  const int64_t ring_column = (column_origin + padding) / kStride - kBack;
+  const int64_t ring_row = (strip_begin + top) / kStride - kBack;
+  const int64_t ring_column = (column_origin + left) / kStride - kBack;
   // The ring's row to which the pixels of a row contribute through tap 0 (at stride 2: 0 or 1).
   const auto own_row = [&](int row) {
-    return static_cast<int>((strip_begin + row + padding) / kStride - ring_row);
+    return static_cast<int>((strip_begin + row + top) / kStride - ring_row);
   };
   const int my_row = lane.slot / t.groups;
   const int my_group = lane.slot % t.groups;
@@ -101,7 +102,7 @@ __global__ void __launch_bounds__(kThreads) gradient_kernel(Gradient p, Tiling t
       __syncthreads();
       if (my_row < rows) {
         float d_x[kGroup<T>][kWidth] = {};
-        for (int k = static_cast<int>(strip_begin + row + my_row + padding) % kStride; k < kKernel;
+        for (int k = static_cast<int>(strip_begin + row + my_row + top) % kStride; k < kKernel;
              k += kStride) {
           const float* reached = ring.at(own_row(row + my_row) - k / kStride, my_group * kGroup<T> / kStride);
           float d_y[kM][kWidth];
@@ -142,7 +143,7 @@ __global__ void __launch_bounds__(kThreads) gradient_kernel(Gradient p, Tiling t
       __syncthreads();
       for (int i = my_part; my_part < kParts && i < rows * t.groups; i += kParts) {
         const int r = row + i / t.groups;
-        if (kStride == 2 && (strip_begin + r + padding - my_tap) % 2 != 0) continue;
+        if (kStride == 2 && (strip_begin + r + top - my_tap) % 2 != 0) continue;
         const int first = i % t.groups * kGroup<T>;
         const float* reached = ring.at(own_row(r) - my_tap / kStride, first / kStride);
         float d_y[kM][kWidth];
@@ -211,7 +212,7 @@ Tiling gradient_tiling(const Window& w) {
   const int back = (kernel - 1) / stride;
   const auto columns = [=](int inputs) { return inputs / stride + back; };
   const auto rows = [=](int inputs) { return (inputs + stride - 2) / stride + back + 1; };
-  return make_tiling<T>(w.height, w.width + (stride == 2 ? w.padding % 2 : 0), kTile,
+  return make_tiling<T>(w.height, w.width + (stride == 2 ? w.left % 2 : 0), kTile,
                         kernel * kernel + DeviceNormGradient::kVectors, 1, columns, rows);
 }
 

@@ -25,19 +25,18 @@ int64_t chunk_blocks(int64_t images, int64_t pixels, int64_t channels) {
   return images * ceil_div(pixels, kChunk) * ceil_div(channels, kSlab);
 }
 
-// out = hard_sigmoid(gate) * norm(y); gate (images, channels) may be null, and out may be y.
+// out = gate_kind(gate) * norm(y); gate (images, channels) may be null, and out may be y.
 template <typename T>
 __global__ void __launch_bounds__(kThreads)
-    apply_kernel(const T* y, DeviceNorm device_norm, const float* gate, T* out, int64_t pixels,
-                 int64_t channels, bool aligned) {
+    apply_kernel(const T* y, DeviceNorm device_norm, const float* gate, Gate gate_kind, T* out,
+                 int64_t pixels, int64_t channels, bool aligned) {
   constexpr int kWidth = Lane<T>::kWidth;
   const Chunk chunk(ceil_div(channels, kSlab), pixels);
   const Lane<T> lane(chunk.slab, channels, aligned);
   const LaneNorm<T> norm(device_norm, lane);
   float factor[kWidth];
-  lane.read_channels(gate == nullptr ? nullptr : gate + chunk.image * channels, 3,
-                     factor);  // hard_sigmoid(3) = 1
-  for (int j = 0; j < kWidth; ++j) factor[j] = hard_sigmoid(factor[j]);
+  lane.read_channels(gate == nullptr ? nullptr : gate + chunk.image * channels, 3, factor);
+  for (int j = 0; j < kWidth; ++j) factor[j] = open_gate(gate_kind, factor[j]);
   for (int64_t p = chunk.begin + lane.slot; p < chunk.end; p += Lane<T>::kSlots) {
     const int64_t offset = (chunk.image * pixels + p) * channels;
     float values[kWidth];
@@ -71,8 +70,9 @@ int apply(const Apply& a, void* stream) {
     using T = decltype(element);
     const auto* y = static_cast<const T*>(a.y);
     auto* out = static_cast<T*>(a.out);
-    launch(apply_kernel<T>, chunk_blocks(a.images, a.pixels, a.channels), 0, stream, y, a.norm, a.gate, out,
-           a.pixels, a.channels, aligned_maps<T>(a.channels, y, out));
+    launch(apply_kernel<T>, chunk_blocks(a.images, a.pixels, a.channels), 0, stream, y, a.norm, a.gate,
+           a.gate == nullptr ? Gate::kHardSigmoid : a.gate_kind, out, a.pixels, a.channels,
+           aligned_maps<T>(a.channels, y, out));
     return launch_error();
   });
 }

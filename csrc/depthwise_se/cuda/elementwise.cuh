@@ -4,13 +4,14 @@
 
 namespace narsfast::cuda {
 
-// out = hard_sigmoid(gate) * norm(y), without a gate where it is null; out may be y.
+// out = gate_kind(gate) * norm(y), without a gate where it is null; out may be y.
 struct Apply {
   Dtype dtype;
   int64_t images, pixels, channels;
   const void* y;
   DeviceNorm norm;
   const float* gate;  // (images, channels)
+  Gate gate_kind;
   void* out;
 };
 

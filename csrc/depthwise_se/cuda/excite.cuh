@@ -8,6 +8,7 @@ namespace narsfast::cuda {
 struct DeviceExcite {
   int64_t channels, squeezed;
   Activation activation;
+  Gate gate_kind;
   const float* reduce_weight;
   const float* reduce_bias;
   const float* expand_weight;
@@ -17,6 +18,7 @@ struct DeviceExcite {
       : channels(channels),
         squeezed(e.squeezed),
         activation(e.activation),
+        gate_kind(e.gate_kind),
         reduce_weight(static_cast<const float*>(e.reduce_weight)),
         reduce_bias(static_cast<const float*>(e.reduce_bias)),
         expand_weight(static_cast<const float*>(e.expand_weight)),
@@ -29,8 +31,8 @@ __device__ inline float warp_sum(float value) {
   return value;
 }
 
-// Computes hidden (images, squeezed) and gate (images, channels), both before their activations, from pooled
-// (images, channels).
+// Computes hidden (images, squeezed) and gate (images, channels), before its activation and before gate_kind,
+// from pooled (images, channels).
 void excite(const DeviceExcite& excite, int64_t images, const float* pooled, float* hidden, float* gate,
             void* stream);
 

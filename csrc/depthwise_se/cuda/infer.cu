@@ -60,7 +60,7 @@ int infer(const InferArguments& a, void* stream) {
   excite(DeviceExcite(a.excite, w.channels), w.images, pooled, floats + layout.hidden, floats + layout.gate,
          stream);
   return apply({a.dtype, w.images, w.out_height * w.out_width, w.channels, a.out, DeviceNorm(),
-                floats + layout.gate, a.out},
+                floats + layout.gate, a.excite.gate_kind, a.out},
                stream);
 }
 

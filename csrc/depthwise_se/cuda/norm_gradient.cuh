@@ -14,6 +14,7 @@ struct DeviceNormGradient {
   DeviceNorm norm;
   const float* gate;
   const float* d_pooled;
+  Gate gate_kind;
   const float* d_weight;  // null, like d_bias, where mean and var are constants
   const float* d_bias;
   float share;  // 1 / count
@@ -24,6 +25,7 @@ struct DeviceNormGradient {
         norm(g.norm),
         gate(static_cast<const float*>(g.gate)),
         d_pooled(static_cast<const float*>(g.d_pooled)),
+        gate_kind(g.gate == nullptr ? Gate::kHardSigmoid : g.gate_kind),
         d_weight(static_cast<const float*>(g.count > 0 ? g.d_weight : nullptr)),
         d_bias(static_cast<const float*>(g.count > 0 ? g.d_bias : nullptr)),
         share(g.count > 0 ? static_cast<float>(1 / g.count) : 0) {}
@@ -57,7 +59,7 @@ struct DeviceNormGradient {
         if (lane.slot == 1) value -= mean * scale;
         if (lane.slot == 2) value *= -scale * inverse * share;
         if (lane.slot == 3) value = (mean * inverse * value - at(d_bias, 0)) * scale * share;
-        if (lane.slot == 4) value = hard_sigmoid(value);
+        if (lane.slot == 4) value = open_gate(gate_kind, value);
         if (lane.slot == 5) value /= static_cast<float>(pixels);
       }
       shared[lane.slot * kSlab + lane.position(j)] = value;

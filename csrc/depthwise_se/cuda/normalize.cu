@@ -51,7 +51,7 @@ int normalize(const NormalizeArguments& a, void* stream) {
            static_cast<float*>(a.hidden), gate, stream);
   }
   return apply({a.dtype, a.images, a.pixels, a.channels, a.y, DeviceNorm(a.norm),
-                a.excite.squeezed > 0 ? gate : nullptr, a.out},
+                a.excite.squeezed > 0 ? gate : nullptr, a.excite.gate_kind, a.out},
                stream);
 }
 

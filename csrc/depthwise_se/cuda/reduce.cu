@@ -53,7 +53,7 @@ struct ExcitePass {
   const float* pooled;
   const float* hidden;
   const float* gate;
-  float* d_gate;    // (images, channels), gradient of the gate before hard_sigmoid
+  float* d_gate;    // (images, channels), gradient of the gate before gate_kind
   float* d_hidden;  // (images, squeezed), gradient of hidden before its activation
   float* d_pooled;
 };
@@ -65,7 +65,7 @@ __global__ void __launch_bounds__(kThreads) excite_gradient_kernel(ExcitePass p)
   float* d_gate = p.d_gate + row;
   float* d_hidden = p.d_hidden + blockIdx.x * e.squeezed;
   for (int64_t c = threadIdx.x; c < e.channels; c += kThreads)
-    write(d_gate + c, read(p.sums + row + c) * hard_sigmoid_slope(read(p.gate + row + c)));
+    write(d_gate + c, read(p.sums + row + c) * gate_slope(e.gate_kind, read(p.gate + row + c)));
   __syncthreads();
   const int lane = static_cast<int>(threadIdx.x) % 32;
   for (int64_t s = threadIdx.x / 32; s < e.squeezed; s += kThreads / 32) {
@@ -117,10 +117,11 @@ __global__ void __launch_bounds__(kThreads)
   const int64_t plane = p.images * channels;
   float sum = 0;
   float y_sum = 0;
+  NARSFAST_ROLL
   for (int64_t n = 0; n < p.images; ++n) {
     const int64_t at = n * channels + c;
     const bool gated = p.excite.squeezed > 0;
-    const float gate = gated ? hard_sigmoid(read(p.gate + at)) : 1;
+    const float gate = gated ? open_gate(p.excite.gate_kind, read(p.gate + at)) : 1;
     const float share = gated ? read(p.d_pooled + at) / static_cast<float>(p.pixels) : 0;
     sum += gate * read(p.sums + plane + at) + share * read(p.sums + 3 * plane + at);
     y_sum += gate * read(p.sums + 2 * plane + at) + share * read(p.sums + 4 * plane + at);
