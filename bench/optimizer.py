@@ -81,7 +81,7 @@ def ours_flat(backend: OptimBackend) -> Ours:
     for parameter, gradient in zip(made.parameters(), gradients, strict=True):
         parameter.grad.copy_(gradient)
     average = MovingAverage(flat.vectors(), KEPT)
-    parts = [{"params": [flat.decayed], "weight_decay": DECAY}, {"params": [flat.plain], "weight_decay": 0.0}]
+    parts = [{"params": flat.decayed, "weight_decay": DECAY}, {"params": flat.plain, "weight_decay": 0.0}]
     return RMSpropTF(parts, **SETTINGS, average=average, backend=backend), average
 
 

@@ -13,6 +13,7 @@ from narsfast.ops import (
     Fusable,
     SqueezeExcite,
     Watched,
+    activation_module,
     is_activation,
     is_norm,
     norm_act,
@@ -21,18 +22,9 @@ from narsfast.ops import (
     untouched,
     update_buffers,
 )
-from narsfast.space import Activation, Gate
+from narsfast.space import Activation
 
 from ._plan import Block, HeadPlan, Pads
-
-_MODULES: dict[Activation | Gate, type[nn.Module]] = {
-    "relu": nn.ReLU,
-    "relu6": nn.ReLU6,
-    "silu": nn.SiLU,
-    "hard_swish": nn.Hardswish,
-    "sigmoid": nn.Sigmoid,
-    "hard_sigmoid": nn.Hardsigmoid,
-}
 
 
 def build_conv(
@@ -64,7 +56,7 @@ class ConvNorm(Fusable, nn.Sequential):
             build_conv(in_channels, out_channels, kernel, stride, pads, groups),
             nn.BatchNorm2d(out_channels, norm_eps),
         ]
-        super().__init__(*layers, *([] if act is None else [_MODULES[act]()]))
+        super().__init__(*layers, *([] if act is None else [activation_module(act)]))
 
     def convolve(self, x: Tensor) -> Tensor | None:
         """Apply the convolution without norm and activation; None where the modules must be called."""
@@ -110,24 +102,13 @@ class ConvNorm(Fusable, nn.Sequential):
 
 
 def _depthwise(block: Block) -> DepthwiseSE:
-    """Build the inner half of an inverted residual."""
-    padding = block.kernel // 2 if block.padding == "same" else block.padding
-    inner = DepthwiseSE(block.hidden, block.kernel, block.stride, padding, block.squeezed or None)
-    if block.padding == "same" and block.stride > 1:
-        inner.conv = build_conv(
-            block.hidden, block.hidden, block.kernel, block.stride, block.padding, block.hidden
-        )
-    inner.norm.eps = block.norm_eps
-    inner.add_module("act", _MODULES[block.act]())
-    _set_gates(inner.se, block)
-    return inner
-
-
-def _set_gates(excite: nn.Module, block: Block) -> None:
-    """Give a squeeze-excite the block's inner activation and gate."""
-    if isinstance(excite, SqueezeExcite):
-        excite.add_module("act", _MODULES[block.se_act]())
-        excite.add_module("gate", _MODULES[block.se_gate]())
+    """Build the inner half of an inverted residual; at stride 1 TensorFlow's "same" padding is half the kernel."""
+    padding = None if block.padding == "same" and block.stride == 1 else block.padding
+    squeezed = block.squeezed or None
+    names = block.act, block.se_act, block.se_gate
+    return DepthwiseSE(
+        block.hidden, block.kernel, block.stride, padding, squeezed, *names, eps=block.norm_eps
+    )
 
 
 def _drop_path(block: Block, rate: float) -> nn.Module:
@@ -201,8 +182,9 @@ class FusedResidual(nn.Module):
         window = block.kernel, block.stride, block.padding
         eps = block.norm_eps
         self.expand = ConvNorm(block.in_channels, width, *window, act=block.act, norm_eps=eps)
-        self.se = SqueezeExcite(width, block.squeezed) if block.squeezed else nn.Identity()
-        _set_gates(self.se, block)
+        self.se: nn.Module = nn.Identity()
+        if block.squeezed:
+            self.se = SqueezeExcite(width, block.squeezed, block.se_act, block.se_gate)
         self.project = (
             ConvNorm(width, block.channels, act=None, norm_eps=eps) if block.expands else nn.Identity()
         )
@@ -232,7 +214,7 @@ class Head(nn.Module):
             self.features = nn.Conv2d(plan.pooled, plan.features, 1, bias=plan.bias)
             if plan.norm:
                 self.norm = nn.BatchNorm2d(plan.features, plan.norm_eps)
-            self.act = _MODULES[plan.act]()
+            self.act = activation_module(plan.act)
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(plan.classified, num_classes)
 

@@ -17,7 +17,7 @@ RESOLVED = {"data", "space", "pool_bounds", "budgets", "latency"}
 
 
 def test_configuration_has_every_option_as_a_field():
-    given_only = {"recipe_space", "fix", "workers"}
+    given_only = {"recipe_space", "fix", "workers", "parents"}
     assert RunConfig.model_fields.keys() - {"extra_statistics"} == RUN_OPTIONS.keys() - given_only
     assert list(TrainerSettings.model_fields) == list(TRAINER_OPTIONS)
 

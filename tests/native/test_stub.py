@@ -12,7 +12,7 @@ import narsfast
 from narsfast import _native
 
 PACKAGE = Path(narsfast.__file__).parent
-METACLASSES = ["narsfast._native.NetworkCounter", "narsfast._native.Predictor"]
+METACLASSES = [f"narsfast._native.{name}" for name in ("NetworkCounter", "PartCounter", "Predictor")]
 """Classes whose metaclass is pybind11's, which a stub cannot name."""
 
 
