@@ -12,7 +12,7 @@ from narsfast.cost import LATENCY, STATISTICS, Budget, Counter, LatencyTable, na
 from narsfast.data import Dataset
 from narsfast.errors import UserError
 from narsfast.runs import Executor, InProcess, Processes, RunStore
-from narsfast.search import ExtendedCounter, Pool, sample_pool
+from narsfast.search import ExtendedCounter, Pool, sample_bands, sample_pool
 from narsfast.space import PARENT, Candidate, Genes, Space
 from narsfast.training import InheritedStart, TaskData, TrainerSettings, TrialTask
 
@@ -130,13 +130,24 @@ class Search:
     @cached_property
     def pool(self) -> Pool:
         """The pool: a function of the configuration, so it is sampled again rather than stored."""
-        bounds = self.budget(self.config.pool_bounds) if self.config.pool_bounds else None
         self.progress("sample the pool", 0, 1)
-        pool = sample_pool(self.counter, bounds, self.config.pool_size, self.seed("pool"))
-        if self.space.parents:
-            pool = pool.anchored(self.counter, anchors(self.counter, bounds))
+        pool = self._children() if self.space.parents else self._sampled()
         self.progress("sample the pool", 1, 1)
         return pool
+
+    def _sampled(self) -> Pool:
+        bounds = self.budget(self.config.pool_bounds) if self.config.pool_bounds else None
+        return sample_pool(self.counter, bounds, self.config.pool_size, self.seed("pool"))
+
+    def _children(self) -> Pool:
+        """Return a pool of children, as many for each budget or inside its bounds; the parents are its anchors."""
+        if self.config.pool_bounds:
+            bands = [self.budget(self.config.pool_bounds)]
+            pool = self._sampled()
+        else:
+            bands = [self.budget(text) for text in self.config.budgets]
+            pool = sample_bands(self.counter, bands, self.config.pool_size, self.seed("pool"))
+        return pool.anchored(self.counter, *anchors(self.counter, bands))
 
     @cached_property
     def executor(self) -> Executor:
