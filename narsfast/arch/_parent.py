@@ -130,8 +130,8 @@ class Parent:
         """Give a network the weights that it inherits; its classifier stays fresh.
 
         Args:
-            network: A child of the parent, or the parent's own network, for images of as many channels or gray ones, just
-                built. A classifier that another library drew is drawn again, from torch's global generator.
+            network: A child of the parent, or the parent's own network, just built, for images of as many channels or
+                gray ones. A classifier that another library drew is drawn again, from torch's global generator.
 
         Raises:
             UserError: It is no child of this parent, or its images have other channels.

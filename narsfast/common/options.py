@@ -256,7 +256,8 @@ _OPTIONS = (
         str | None,
         None,
         _BASELINES,
-        "Teacher of the final trainings: `largest` (of this run), the folder of an emitted network, torchvision:NAME, "
+        "Teacher of the final trainings: `largest` (of this run), `parent` (the pretrained network that the run starts "
+        "from, fine-tuned as it is; of several `parent:NAME`), the folder of an emitted network, torchvision:NAME, "
         "timm:NAME, or REFERENCE=WEIGHTS.safetensors; `none` is without. A run may change it until its first final "
         "training has ended.",
         metavar="TEACHER",

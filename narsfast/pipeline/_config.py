@@ -47,6 +47,9 @@ _SINGLE: Mapping[str, tuple[tuple[type, ...], str]] = {
 }
 """Options that are resolved to something else: their types, and what is right."""
 
+PARENT_TEACHER = "parent"
+"""The teacher that is a parent of the run, fine-tuned as it is; of several, the one named as in ``parent:NAME``."""
+
 NO_TEACHER = "none"
 """What takes the teacher from a run that has one."""
 
@@ -172,6 +175,7 @@ def resolve_config(options: Mapping[str, Any], stored: Mapping[str, Any] | None 
             f"pool_size is {resolved.pool_size}; {resolved.iterations} batches of {resolved.trials_per_batch} need at "
             f"least {trials}"
         )
+    resolved = _named_parent(resolved, space)
     if resolved.distill == LARGEST and len(resolved.budgets) < 2:
         raise UserError(
             f"distill is {LARGEST}; with one budget no other network is left to learn from it, so give another budget "
@@ -186,8 +190,41 @@ def is_reference(teacher: str | None) -> bool:
     return (source in ("torchvision", "timm") or source.endswith(".py")) and "=" not in name
 
 
+def parent_teacher(teacher: str | None) -> str | None:
+    """Return the name of the run's parent that teaches; None where the teacher is another network, or there is none."""
+    word, separator, name = (teacher or "").partition(":")
+    return name if word == PARENT_TEACHER and separator else None
+
+
+def _named_parent(config: RunConfig, space: Space) -> RunConfig:
+    """Complete a teacher that is a parent by its name.
+
+    Raises:
+        UserError: The run has no such parent, or several.
+    """
+    if config.distill != PARENT_TEACHER and parent_teacher(config.distill) is None:
+        return config
+    names = [parent.name for parent in space.parents]
+    if not names:
+        raise UserError(
+            f"distill is {config.distill}, and the run starts from no pretrained network; give one in `parents`, or "
+            "name another teacher"
+        )
+    wanted = parent_teacher(config.distill)
+    if wanted is None and len(names) > 1:
+        raise UserError(
+            f"distill is {config.distill}, and the run has the parents {', '.join(names)}; name one, as in "
+            f"{PARENT_TEACHER}:{names[0]}"
+        )
+    if wanted is not None and wanted not in names:
+        raise UserError(f"distill is {config.distill}; the run's parents are {', '.join(names)}")
+    return config.model_copy(update={"distill": f"{PARENT_TEACHER}:{wanted or names[0]}"})
+
+
 def _absolute_teacher(text: str) -> str:
     """Make the paths of a teacher absolute: a run is resumed from any directory."""
+    if text == PARENT_TEACHER or parent_teacher(text) is not None:
+        return text
     folder = expanded(text)
     if folder.is_dir():
         return str(folder.resolve())

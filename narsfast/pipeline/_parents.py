@@ -85,18 +85,27 @@ def anchors(counter: Statistics, bounds: Budget | None) -> Genes:
         counter: Counter of a space of children.
         bounds: Of the pool.
     """
+    chosen = [_anchor(counter, bounds, str(name)) for name in counter.space.values(PARENT)]
+    return np.unique(np.concatenate(chosen), axis=0)
+
+
+def anchor_resolution(counter: Statistics, bounds: Budget | None, name: str) -> int:
+    """Return the resolution of the parent `name` among the `anchors`."""
     space = counter.space
-    chosen = []
-    for name in space.values(PARENT):
-        forms = space.encode(
-            [_as_it_is(space, str(name), int(resolution)) for resolution in sorted(space.values(RESOLUTION))]
-        )
-        place = len(forms) - 1
-        if bounds is not None:
-            inside = np.flatnonzero(bounds.within(counter(forms), counter.names))
-            place = int(inside[-1]) if len(inside) else 0
-        chosen.append(forms[place])
-    return np.unique(np.stack(chosen), axis=0)
+    return int(space.decode(_anchor(counter, bounds, name))[0].architecture[RESOLUTION])
+
+
+def _anchor(counter: Statistics, bounds: Budget | None, name: str) -> Genes:
+    """Return a parent among the `anchors`, genes (1, F)."""
+    space = counter.space
+    forms = space.encode(
+        [_as_it_is(space, name, int(resolution)) for resolution in sorted(space.values(RESOLUTION))]
+    )
+    place = len(forms) - 1
+    if bounds is not None:
+        inside = np.flatnonzero(bounds.within(counter(forms), counter.names))
+        place = int(inside[-1]) if len(inside) else 0
+    return forms[place : place + 1]
 
 
 def _as_it_is(space: Space, parent: str, resolution: int) -> Candidate:

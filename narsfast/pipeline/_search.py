@@ -127,10 +127,15 @@ class Search:
             return [dict(self.model_statistics) for _ in genes]
         return named(self.counter.names, self.counter(genes))
 
+    @property
+    def pool_bounds(self) -> Budget | None:
+        """The bounds of the pool; None is the whole space."""
+        return self.budget(self.config.pool_bounds) if self.config.pool_bounds else None
+
     @cached_property
     def pool(self) -> Pool:
         """The pool: a function of the configuration, so it is sampled again rather than stored."""
-        bounds = self.budget(self.config.pool_bounds) if self.config.pool_bounds else None
+        bounds = self.pool_bounds
         self.progress("sample the pool", 0, 1)
         pool = sample_pool(self.counter, bounds, self.config.pool_size, self.seed("pool"))
         if self.space.parents:
@@ -170,9 +175,7 @@ class Search:
             seed=self.seed(purpose, candidate.id),
             settings=self.trainer,
             output=output,
-            start=None
-            if parent is None
-            else InheritedStart(str(parent_file(self.store.path.absolute(), parent.name))),
+            start=None if parent is None else self.start_from(str(candidate.architecture[PARENT])),
             preparation=None if parent is None else parent.preparation,
             **self.task_data(),
         )
@@ -189,6 +192,10 @@ class Search:
     def parent_of(self, candidate: Candidate) -> Parent | None:
         """Return the pretrained network that a candidate is a child of; None where it starts from scratch."""
         return self.parents[str(candidate.architecture[PARENT])] if self.space.parents else None
+
+    def start_from(self, parent: str) -> InheritedStart:
+        """Return the start from the run's copy of a parent, by its name in the space."""
+        return InheritedStart(str(parent_file(self.store.path.absolute(), parent)))
 
     def task_data(self) -> TaskData:
         """Return what a training is told of the data."""
