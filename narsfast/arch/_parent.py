@@ -21,6 +21,7 @@ from ._definition import Definition
 from ._inherit import Inheritance
 from ._model import create_model
 from ._network import Network
+from ._spec import NetworkSpec
 from ._stem import Stem, check_channels, gray_weights
 
 _KEY = "narsfast.parent"  # of the metadata of a stored parent
@@ -85,6 +86,16 @@ class Parent:
             preparation=self.preparation.for_channels(in_chans),
             in_chans=in_chans,
         )
+
+    def spec(self, resolution: int | None = None) -> NetworkSpec:
+        """Return the network as it is, for images of its own resolution or another one, pixels.
+
+        Raises:
+            UserError: The resolution is below 1.
+        """
+        source = self.definition if self.source is None else self.source
+        assert source is not None
+        return NetworkSpec.of(source, self.resolution if resolution is None else resolution)
 
     def network(
         self,

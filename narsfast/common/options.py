@@ -151,6 +151,15 @@ _OPTIONS = (
         metavar="REFERENCE",
     ),
     RunOption(
+        "pretrained",
+        bool,
+        False,
+        _SPACE,
+        "With a model: every training starts from its trained weights, and recipes are those of fine-tuning, unless a "
+        "space or a recipe space is given. The model is named as a parent is, also as efficientnet_lite0 or "
+        "REFERENCE=FILE.",
+    ),
+    RunOption(
         "fix",
         Mapping[str, Any],
         None,

@@ -24,8 +24,8 @@ from narsfast.errors import UserError, refusal
 from narsfast.space import Space, load_space, with_recipe_space
 from narsfast.training import TrainerSettings, resolve_device
 
-from ._parents import children_space, with_parents
-from ._recipe_search import chosen_model, recipe_space, refuse_bounds
+from ._parents import FINETUNE, children_space, with_parents
+from ._recipe_search import chosen_model, fine_tuning_space, recipe_space, refuse_bounds, starts_trained
 
 LARGEST = "largest"
 """The teacher that a run makes itself: its largest network."""
@@ -71,6 +71,7 @@ class RunConfig(TrainerSettings):
 
     data: str
     model: str | None = option_field("model")
+    pretrained: bool = option_field("pretrained")
     space: dict[str, Any]
     pool_bounds: str | None
     budgets: tuple[str, ...]
@@ -99,8 +100,9 @@ class RunConfig(TrainerSettings):
         """Return JSON types for the run; what earlier versions did not know is left out where it says what they did."""
         stored = self.model_dump(mode="json")
         stored = {name: value for name, value in stored.items() if (name, value) not in READ_BY_0_2.items()}
-        if not self.extra_statistics:
-            del stored["extra_statistics"]
+        for name in ("extra_statistics", "pretrained"):  # earlier versions have none
+            if not stored[name]:
+                del stored[name]
         return stored
 
     @classmethod
@@ -117,6 +119,14 @@ class RunConfig(TrainerSettings):
     def folder_options(self) -> FolderOptions:
         """How image files are found and read."""
         return FolderOptions(self.layout, self.orient, self.bit_depth)
+
+    @property
+    def network_reference(self) -> str | None:
+        """What builds the one network, where it is not built from a definition that the run holds; None of others."""
+        if not self.pretrained:
+            return self.model
+        source: str | None = self.space["parents"][0].get("source")
+        return source
 
     @property
     def trainer(self) -> TrainerSettings:
@@ -149,7 +159,8 @@ def resolve_config(options: Mapping[str, Any], stored: Mapping[str, Any] | None 
     config = {**READ_BY_0_2, **upgrade_stored(stored)} if stored else {}
     config["data"], space = resolve_space(given, config)
     config["model"] = chosen_model(given, config)
-    for name in ("data", "model", "space", "parents", "recipe_space", "fix"):
+    config["pretrained"] = starts_trained(given, config)
+    for name in ("data", "model", "pretrained", "space", "parents", "recipe_space", "fix"):
         given.pop(name, None)
     config["space"] = space.to_dict()
     if config["model"]:
@@ -258,6 +269,20 @@ def _text(budget: str | Budget, known: Sequence[str], field: str = "budget") -> 
     return Budget.parse(budget if isinstance(budget, str) else budget.text(), known, field).text()
 
 
+def _check_start(given: Mapping[str, Any], stored: Mapping[str, Any]) -> None:
+    """Refuse what does not go together of one network and those to start from."""
+    model = chosen_model(given, stored)
+    if model is not None and given.get("parents"):
+        raise UserError(
+            "parents and model are both given; a search among children of `parents` has no single network, so leave one "
+            "of them out, or give `pretrained` with the model alone"
+        )
+    if model is None and given.get("pretrained"):
+        raise UserError(
+            "pretrained is given without a model; name the network as `model`, or search among its children by `parents`"
+        )
+
+
 def resolve_space(given: Mapping[str, Any], stored: Mapping[str, Any] | None = None) -> tuple[str, Space]:
     """Resolve `data`, `model`, `space`, `recipe_space` and `fix` of these options, as in `resolve_config`.
 
@@ -268,6 +293,7 @@ def resolve_space(given: Mapping[str, Any], stored: Mapping[str, Any] | None = N
         UserError: As `resolve_config`.
     """
     stored = stored or {}
+    _check_start(given, stored)
     data = DataSource.parse(given.get("data", stored.get("data", RUN_OPTIONS["data"].default)))
     if given.get("parents"):
         if given.get("space") is not None:
@@ -282,11 +308,16 @@ def resolve_space(given: Mapping[str, Any], stored: Mapping[str, Any] | None = N
         space = Space.from_dict(stored["space"])
     if "recipe_space" in given:
         space = with_recipe_space(space, str(given["recipe_space"]))
+    elif starts_trained(given, stored) and "space" not in given and "space" not in stored:
+        space = with_recipe_space(space, FINETUNE)
     fixed = given.get("fix") or {}
     if not isinstance(fixed, Mapping):
         raise UserError(f"fix is {fixed!r}; give values by field, as in {{'resolution': 64}}")
     if model := chosen_model(given, stored):
-        return data.text, recipe_space(space, model, fixed)
+        if not starts_trained(given, stored):
+            return data.text, recipe_space(space, model, fixed)
+        named = any(given.get(name) is not None for name in ("model", "pretrained"))
+        return data.text, fine_tuning_space(space, model if named else None, fixed)
     if not space.has_networks:
         raise UserError(f"space {space.name} has no stages to build networks from; a run needs them")
     return data.text, space.fix(fixed)

@@ -51,7 +51,7 @@ def space_around(parents: Sequence[Parent], references: Sequence[str]) -> Space:
     return Space.from_dict(
         {
             "name": f"children of {' and '.join(names)}",
-            "parents": [_described(parent, text) for parent, text in zip(parents, references, strict=True)],
+            "parents": [described(parent, text) for parent, text in zip(parents, references, strict=True)],
             "architecture": architecture | shapes,
             "recipe": FINETUNE,
             "budgets": _budgets(parents),
@@ -70,7 +70,7 @@ def with_parents(space: Space) -> Space:
     loaded = load_parents([parent.reference for parent in space.parents])
     data = space.to_dict()
     data["parents"] = [
-        _described(parent, known.reference) | {"name": known.name}
+        described(parent, known.reference) | {"name": known.name}
         for parent, known in zip(loaded, space.parents, strict=True)
     ]
     return Space.from_dict(data)
@@ -111,9 +111,9 @@ def _anchor(counter: Statistics, bounds: Budget | None, name: str) -> Genes:
 def _as_it_is(space: Space, parent: str, resolution: int) -> Candidate:
     """Return a parent with all its blocks and channels, or as nearly as the space has it."""
     wanted: dict[str, Any] = {PARENT: parent, RESOLUTION: resolution, **default_recipe(FINETUNE).model_dump()}
-    described = next(known for known in space.parents if known.name == parent)
-    if described.definition is not None:
-        own = Family(Definition.from_dict(described.definition)).own
+    document = next(known for known in space.parents if known.name == parent)
+    if document.definition is not None:
+        own = Family(Definition.from_dict(document.definition)).own
         wanted |= {f"{parent}.{name}": value for name, value in own.items()}
     genes = np.zeros((1, len(space.fields)), np.int16)
     for column, field in enumerate(space.fields):
@@ -157,7 +157,8 @@ def stored_parents(run: Path, space: Space) -> Mapping[str, Parent]:
     return {parent.name: read_parent(parent_file(run, parent.name)) for parent in space.parents}
 
 
-def _described(parent: Parent, reference: str) -> dict[str, Any]:
+def described(parent: Parent, reference: str) -> dict[str, Any]:
+    """Return a parent as a space has it; `reference` is what loads it again."""
     return {
         "name": parent.name,
         "reference": reference,

@@ -119,7 +119,14 @@ class Search:
             UserError: The network cannot take the images.
         """
         model = self.config.model
-        return {} if model is None else network_statistics(NetworkSpec(model, self.resolution), self.data)
+        if model is None:
+            return {}
+        (network,) = (
+            [parent.spec(self.resolution) for parent in self.parents.values()]
+            if self.config.pretrained
+            else [NetworkSpec(model, self.resolution)]
+        )
+        return network_statistics(network, self.data)
 
     def statistics(self, genes: Genes) -> list[dict[str, int | float]]:
         """Count canonical genes (n, F): statistics by name, in JSON types."""
@@ -210,6 +217,6 @@ class Search:
         }
 
     def _network(self, candidate: Candidate) -> NetworkSpec:
-        if self.config.model is not None:
+        if self.config.model is not None and not self.config.pretrained:
             return NetworkSpec(self.config.model, self.resolution)
         return specs_of(self.space, [candidate])[0]

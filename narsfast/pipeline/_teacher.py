@@ -46,7 +46,7 @@ def check_teacher(search: Search) -> None:
 
 
 def teacher_task(search: Search) -> TrialTask | None:
-    """Return the training of a teacher that is no network of the run, and no file; None where it needs none of its own."""
+    """Return the training of a teacher that is neither a network of the run nor in files; None where it needs none."""
     text = search.config.distill
     if text is not None and parent_teacher(text) is not None:
         return _parent_task(search, text)
@@ -57,11 +57,9 @@ def _parent_task(search: Search, text: str) -> TrialTask:
     """Return the fine-tuning of a parent as it is; its trial's candidate is the teacher's text."""
     name = str(parent_teacher(text))
     parent, epochs = search.parents[name], search.config.final_epochs
-    source = parent.definition if parent.source is None else parent.source
-    assert source is not None
     return TrialTask(
         candidate=text,
-        network=NetworkSpec(source, anchor_resolution(search.counter, search.pool_bounds, name)),
+        network=parent.spec(anchor_resolution(search.counter, search.pool_bounds, name)),
         recipe=default_recipe(FINETUNE).model_dump(mode="json"),
         epochs=epochs,
         schedule_epochs=epochs,

@@ -2,45 +2,24 @@
 
 import json
 import shutil
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import torch
 
 from narsfast import pipeline
-from narsfast.arch import Definition, create_model, save_weights
+from narsfast.arch import create_model, read_definition, save_weights
 from narsfast.cost import Counter
 from narsfast.errors import UserError
-from narsfast.pipeline import _trials
-from narsfast.pipeline._finals import final_task
 from narsfast.pipeline._config import resolve_config
+from narsfast.pipeline._finals import final_task
 from narsfast.runs import RunStore, TeacherChoice
 from narsfast.space import Space, default_recipe
 from narsfast.training import InheritedStart
 
 pytestmark = pytest.mark.usefixtures("always_few_steps")
 
-DEFINITION = {
-    "name": "small",
-    "resolution": 32,
-    "stem_channels": 16,
-    "stages": [[[3, 1, 16, 1, 1, False]], [[3, 3, 16, 2, 2, True]], [[5, 3, 24, 2, 2, True]]],
-    "head_expansion": 2,
-    "head_features": None,
-    "act": "relu6",
-}
 RECIPE = {"optimizer": "sgd", "epochs_share": 1.0, "batch_size": 32, "augmentation": "crop", "frozen": 0.0}
-
-
-@pytest.fixture(scope="module")
-def parent(tmp_path_factory):
-    """Write a small network with its weights, and return how it is named as a parent."""
-    folder = tmp_path_factory.mktemp("parents")
-    torch.manual_seed(0)
-    (folder / "small.json").write_text(json.dumps(DEFINITION))
-    save_weights(create_model(Definition.from_dict(DEFINITION), 7, 3), folder / "small.safetensors")
-    return f"{folder / 'small.json'}={folder / 'small.safetensors'}"
 
 
 @pytest.fixture(scope="module")
@@ -57,29 +36,8 @@ def options(few_images, smallest, parent):
     }
 
 
-@contextmanager
-def recorded():
-    """Provide a list that gets the tasks that are trained."""
-    tasks = []
-    run_trials = _trials.run_trials
-
-    def recording(executor, function, new, **settings):
-        tasks.extend(new)
-        return run_trials(executor, function, new, **settings)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("narsfast.pipeline._trials.run_trials", recording)
-        yield tasks
-
-
-@pytest.fixture
-def trained():
-    with recorded() as tasks:
-        yield tasks
-
-
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory, options):
+def finished(tmp_path_factory, options, recorded):
     """Run a search from a parent, with the tasks that were trained."""
     path = tmp_path_factory.mktemp("runs") / "run"
     with recorded() as tasks:
@@ -134,7 +92,7 @@ def test_another_parent_is_refused(finished, tmp_path, options, parent):
     shutil.copytree(path, copy)
     other = tmp_path / "other.safetensors"
     torch.manual_seed(1)
-    save_weights(create_model(Definition.from_dict(DEFINITION), 7, 3), other)
+    save_weights(create_model(parent.partition("=")[0], 7, 3), other)
     with pytest.raises(UserError, match="space"):
         pipeline.run(copy, options | {"parents": [parent.partition("=")[0] + f"={other}"]})
 
@@ -181,11 +139,11 @@ def untrained(finished, tmp_path, forget_finals):
     return copy
 
 
-def test_the_parent_is_fine_tuned_once_and_teaches(untrained, options, trained):
+def test_the_parent_is_fine_tuned_once_and_teaches(untrained, options, parent, trained):
     (result,) = pipeline.run(untrained, options | {"distill": "parent"}, workers=1)
     teacher, final = trained
     assert teacher.candidate == "parent:small"
-    assert teacher.network.source.to_dict()["stages"] == Definition.from_dict(DEFINITION).to_dict()["stages"]
+    assert teacher.network.source.stages == read_definition(parent.partition("=")[0]).stages
     assert teacher.network.resolution == 32
     assert teacher.start == InheritedStart(str(untrained / "parents" / "small.safetensors"))
     assert teacher.recipe["learning_rate"] == default_recipe("finetune").learning_rate
