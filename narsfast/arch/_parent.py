@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,12 @@ from narsfast.common.files import replacing
 from narsfast.common.preparation import Preparation
 from narsfast.errors import UserError
 
+from ._blocks import draw_classifier
 from ._definition import Definition
 from ._inherit import Inheritance
 from ._model import create_model
+from ._network import Network
+from ._spec import NetworkSpec
 from ._stem import Stem, check_channels, gray_weights
 
 _KEY = "narsfast.parent"  # of the metadata of a stored parent
@@ -84,6 +87,16 @@ class Parent:
             in_chans=in_chans,
         )
 
+    def spec(self, resolution: int | None = None) -> NetworkSpec:
+        """Return the network as it is, for images of its own resolution or another one, pixels.
+
+        Raises:
+            UserError: The resolution is below 1.
+        """
+        source = self.definition if self.source is None else self.source
+        assert source is not None
+        return NetworkSpec.of(source, self.resolution if resolution is None else resolution)
+
     def network(
         self,
         num_classes: int | None = None,
@@ -96,7 +109,8 @@ class Parent:
         """Build the network with its weights, on the CPU in training mode.
 
         Args:
-            num_classes: Outputs of a new classifier, drawn from torch's global generator; None keeps the parent's own.
+            num_classes: Outputs of a new classifier, drawn from torch's global generator as those of definitions are;
+                None keeps the parent's own.
             in_chans: Channels of the images; None is the parent's own.
             dropout: As for `create_model`, as are the following ones.
             drop_path: As there.
@@ -120,17 +134,23 @@ class Parent:
             {name: tensor for name, tensor in own.weights.items() if name not in fresh}
             | {name: state[name] for name in fresh}
         )
+        self._draw_classifier(network, fresh)
         return network
 
     def give(self, network: nn.Module) -> None:
-        """Give a network the weights that it inherits; its classifier stays.
+        """Give a network the weights that it inherits; its classifier stays fresh.
 
         Args:
-            network: A child of the parent, or the parent's own network, for images of as many channels or gray ones.
+            network: A child of the parent, or the parent's own network, just built, for images of as many channels or
+                gray ones. A classifier that another library drew is drawn again, from torch's global generator.
 
         Raises:
             UserError: It is no child of this parent, or its images have other channels.
         """
+        if self.definition is not None and not isinstance(network, Network):
+            raise UserError(
+                f"{type(network).__name__} is no child of parent {self.name}; give the network by its definition"
+            )
         own = network.state_dict()
         name = "stem.0.weight" if self.stem is None else self.stem.weight
         chans = self.in_chans if name not in own else own[name].shape[1]
@@ -138,8 +158,25 @@ class Parent:
         weights = parent.weights
         if self.definition is not None:
             weights = Inheritance(self.definition, network.definition)(weights)  # type: ignore[arg-type]
-        kept = {name: own[name] for name in self.classifier}
-        network.load_state_dict({**weights, **kept})
+        kept = {name: own[name] for name in self.classifier if name in own}
+        try:
+            network.load_state_dict({**weights, **kept})
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())[:200]
+            raise UserError(f"the network is not that of parent {self.name}: {reason}") from None
+        self._draw_classifier(network, self.classifier)
+
+    def _draw_classifier(self, network: nn.Module, fresh: Collection[str]) -> None:
+        """Draw a new classifier as `initialize` does; definitions have it so already.
+
+        Libraries draw theirs for long trainings: timm's uniform weights of width ``1 / sqrt(features)`` give logits that
+        a short fine-tuning has to unlearn first.
+        """
+        if self.definition is not None:
+            return
+        for name, module in network.named_modules():
+            if isinstance(module, nn.Linear | nn.Conv2d) and f"{name}.weight" in fresh:
+                draw_classifier(module)
 
     def facts(self) -> dict[str, Any]:
         """Return what is told of it on cards and in runs, in JSON types."""

@@ -53,7 +53,7 @@ def space_around(parents: Sequence[Parent], references: Sequence[str]) -> Space:
     return Space.from_dict(
         {
             "name": f"children of {' and '.join(names)}",
-            "parents": [_described(parent, text) for parent, text in zip(parents, references, strict=True)],
+            "parents": [described(parent, text) for parent, text in zip(parents, references, strict=True)],
             "architecture": architecture | shapes,
             "recipe": FINETUNE,
             "budgets": _budgets(parents),
@@ -72,7 +72,7 @@ def with_parents(space: Space) -> Space:
     loaded = load_parents([parent.reference for parent in space.parents])
     data = space.to_dict()
     data["parents"] = [
-        _described(parent, known.reference) | {"name": known.name}
+        described(parent, known.reference) | {"name": known.name}
         for parent, known in zip(loaded, space.parents, strict=True)
     ]
     return Space.from_dict(data)
@@ -92,27 +92,37 @@ def anchors(counter: Statistics, budgets: Sequence[Budget]) -> tuple[Genes, NDAr
         Genes (k, F), and for which budget each is there (k,); each parent once before the others.
     """
     space = counter.space
-    found: list[list[tuple[NDArray[np.int16], int]]] = []
-    for name in space.values(PARENT):
-        forms = space.encode(
-            [_as_it_is(space, str(name), int(resolution)) for resolution in sorted(space.values(RESOLUTION))]
-        )
-        statistics = counter(forms)
-        largest = [np.flatnonzero(budget.within(statistics, counter.names))[-1:] for budget in budgets]
-        places = [(int(place), band) for band, inside in enumerate(largest) for place in inside]
-        found.append([(forms[place], band) for place, band in places or [(0, 0)]])
+    found = [_anchors(counter, budgets, str(name)) for name in space.values(PARENT)]
     ordered = [turn for turns in zip_longest(*found) for turn in turns if turn is not None]
     genes, band = np.stack([row for row, _ in ordered]), np.array([band for _, band in ordered], np.int64)
     first = np.sort(np.unique(space.keys(genes), return_index=True)[1])
     return genes[first], band[first]
 
 
+def anchor_resolution(counter: Statistics, budgets: Sequence[Budget], name: str) -> int:
+    """Return the largest resolution of the parent `name` among the `anchors`."""
+    genes = np.stack([row for row, _ in _anchors(counter, budgets, name)])
+    return max(int(candidate.architecture[RESOLUTION]) for candidate in counter.space.decode(genes))
+
+
+def _anchors(
+    counter: Statistics, budgets: Sequence[Budget], name: str
+) -> list[tuple[NDArray[np.int16], int]]:
+    """Return a parent's `anchors`: genes (F,), and for which budget."""
+    space = counter.space
+    forms = space.encode([_as_it_is(space, name, int(side)) for side in sorted(space.values(RESOLUTION))])
+    statistics = counter(forms)
+    largest = [np.flatnonzero(budget.within(statistics, counter.names))[-1:] for budget in budgets]
+    places = [(int(place), band) for band, inside in enumerate(largest) for place in inside]
+    return [(forms[place], band) for place, band in places or [(0, 0)]]
+
+
 def _as_it_is(space: Space, parent: str, resolution: int) -> Candidate:
     """Return a parent with all its blocks and channels, or as nearly as the space has it."""
     wanted: dict[str, Any] = {PARENT: parent, RESOLUTION: resolution, **default_recipe(FINETUNE).model_dump()}
-    described = next(known for known in space.parents if known.name == parent)
-    if described.definition is not None:
-        own = Family(Definition.from_dict(described.definition)).own
+    document = next(known for known in space.parents if known.name == parent)
+    if document.definition is not None:
+        own = Family(Definition.from_dict(document.definition)).own
         wanted |= {f"{parent}.{name}": value for name, value in own.items()}
     genes = np.zeros((1, len(space.fields)), np.int16)
     for column, field in enumerate(space.fields):
@@ -156,7 +166,8 @@ def stored_parents(run: Path, space: Space) -> Mapping[str, Parent]:
     return {parent.name: read_parent(parent_file(run, parent.name)) for parent in space.parents}
 
 
-def _described(parent: Parent, reference: str) -> dict[str, Any]:
+def described(parent: Parent, reference: str) -> dict[str, Any]:
+    """Return a parent as a space has it; `reference` is what loads it again."""
     return {
         "name": parent.name,
         "reference": reference,

@@ -342,7 +342,7 @@ def _emit_family(search: Search, family: Family, trial: Trial, directory: Path) 
             describe_data(data),
             found,
             test_batches=batches(data.test, task.network.resolution, 128),
-            given=None if search.config.model is None else task.network,
+            given=task.network if search.config.model is not None or task.network.reference else None,
         ),
         f"writing {directory}",
     )

@@ -225,6 +225,24 @@ def test_networks_that_are_no_definitions_take_part_whole(reference, classifier,
     check_equal(parent, network, side)
     fresh = parent.network(7, 1)
     assert fresh(torch.zeros(2, 1, side, side)).shape == (2, 7)
+    given = create_model(reference, 7, 1)
+    parent.give(given)
+    weight, bias = classifier
+    for made in (fresh, given):  # as that of a definition's network begins
+        state = made.state_dict()
+        assert not state[bias].any()
+        assert state[weight].std() == pytest.approx(0.01, rel=0.1)
+        assert state[weight].abs().max() > 0.02  # normal, not uniform
+
+
+def test_another_network_is_no_child(tmp_path):
+    whole = library_network("timm:resnet10t")
+    parent = load_pretrained("timm:resnet10t", weights_file(tmp_path, whole.state_dict()))
+    with pytest.raises(UserError, match="the network is not that of parent resnet10t: "):
+        parent.give(create_model("torchvision:squeezenet1_1", 7))
+    shrinkable = load_pretrained(SMALL, weights_file(tmp_path, create_model(SMALL).state_dict()))
+    with pytest.raises(UserError, match=f"ResNet is no child of parent {SMALL}"):
+        shrinkable.give(whole)
 
 
 def test_weights_in_the_cache_of_torchvision(caches):
