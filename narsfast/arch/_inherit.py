@@ -38,30 +38,12 @@ _NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 _EPS = 1e-3
 
 
-@dataclass(frozen=True)
-class Kept:
-    """What a child has of its parent's, of one stage, the stem or the head.
-
-    Attributes:
-        name: ``stem``, ``stage1`` and so on, ``head``.
-        blocks: Blocks of the child and of the parent.
-        channels: Channels of the output, likewise; of the head those of its first convolution.
-    """
-
-    name: str
-    blocks: tuple[int, int]
-    channels: tuple[int, int]
-
-
 class Inheritance:
     """What a child inherits from a parent, worked out once for any weights.
 
     Args:
         parent: Definition of the parent.
         child: Definition of the child: as many stages, of the same kinds of blocks.
-
-    Attributes:
-        kept: What is kept, in order.
 
     Raises:
         UserError: The child is none of this parent; the sentence says where.
@@ -81,7 +63,6 @@ class Inheritance:
             else:
                 self._match(f"block {place}", self._child.blocks[place], self._parent.blocks[origin])
         self._match("the head", self._child.head, self._parent.head)
-        self.kept = _kept(parent, child, self._parent, self._child)
 
     def _match(self, where: str, child: list[Layer], parent: list[Layer]) -> None:
         """Pair the layers of a part, and with them their groups of channels."""
@@ -388,27 +369,6 @@ def _origins(parent: Definition, child: Definition) -> list[int | None]:
 
 def _depths(definition: Definition) -> list[int]:
     return [sum(row.repeats for row in rows) for rows in definition.stages]
-
-
-def _kept(parent: Definition, child: Definition, before: Channels, after: Channels) -> list[Kept]:
-    def widths(channels: Channels, depths: list[int]) -> list[int]:
-        places = torch.tensor(depths).cumsum(0).tolist()
-        return [channels.sizes[channels.streams[place]] for place in places]
-
-    own, others = _depths(child), _depths(parent)
-    result = [Kept("stem", (1, 1), (after.sizes["stem"], before.sizes["stem"]))]
-    for number, (blocks, channels) in enumerate(
-        zip(
-            zip(own, others, strict=True),
-            zip(widths(after, own), widths(before, others), strict=True),
-            strict=True,
-        ),
-        start=1,
-    ):
-        result.append(Kept(f"stage{number}", blocks, channels))
-    if "head" in before.sizes:
-        result.append(Kept("head", (1, 1), (after.sizes["head"], before.sizes["head"])))
-    return result
 
 
 def _check(channels: Channels, weights: Mapping[str, Tensor], name: str) -> None:

@@ -173,6 +173,7 @@ def described(parent: Parent, reference: str) -> dict[str, Any]:
         "reference": reference,
         "definition": None if parent.definition is None else parent.definition.to_dict(),
         "source": parent.source,
+        "resolution": None if parent.source is None else parent.resolution,
         "sha256": parent.sha256,
     }
 
