@@ -19,8 +19,9 @@ from narsfast.runs import FoundCandidate, TeacherChoice
 from narsfast.space import default_recipe
 from narsfast.training import Distillation, Teacher, TrialTask
 
+from ._anchors import anchor_resolution
 from ._config import LARGEST, is_reference, parent_teacher
-from ._parents import FINETUNE, anchor_resolution
+from ._parents import FINETUNE
 from ._recipe_search import network_statistics
 from ._reference_networks import baseline_folder, baseline_task
 from ._search import Search
