@@ -150,8 +150,8 @@ def _parents_hint(known: Mapping[str, Any]) -> str | None:
     except (KeyError, TypeError):
         return None
     return (
-        f"hint: these networks learned from {images:,} images alone; with `--parent efficientnet_lite0` candidates start "
-        "from pretrained weights, shrunk to the budgets (docs/pretrained.md)"
+        f"hint: these networks learned from {images:,} images alone; with `--parent efficientnet_lite0` they would "
+        "start from pretrained weights, shrunk to the budgets (docs/pretrained.md)"
     )
 
 
