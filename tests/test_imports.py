@@ -21,7 +21,7 @@ ALLOWED = {
     "training": {"arch", "data", "space"},
     "runs": set(),
     "emit": {"runs", "arch", "data", "space", "cost"},
-    "report": {"runs", "space", "cost"},
+    "report": {"runs", "arch", "space", "cost"},
     "pipeline": {
         "arch",
         "cost",

@@ -7,7 +7,8 @@ from ._available_parents import AvailableParent, available_parents
 from ._blocks import ConvNorm, FusedResidual, InvertedResidual
 from ._child import Family, Place, added
 from ._definition import Definition, Padding, check_padding, read_definition
-from ._inherit import Importance, Inheritance, Kept
+from ._inherit import Importance, Inheritance
+from ._kept import KEPT_COLUMNS, Kept, KeptPart, kept, kept_of
 from ._keys import NAMINGS, Naming, key_map, renamed
 from ._lookup import absolute_reference, reference_file, reference_version, unsupported_recipe_fields
 from ._model import create_model
@@ -36,6 +37,7 @@ __all__ = [
     "CLASSIFIER",
     "FEATURE_STRIDES",
     "HEADER_COLUMNS",
+    "KEPT_COLUMNS",
     "NAMINGS",
     "ROW_COLUMNS",
     "WEIGHTS_FILE",
@@ -55,6 +57,7 @@ __all__ = [
     "Inheritance",
     "InvertedResidual",
     "Kept",
+    "KeptPart",
     "LostWeightsError",
     "Naming",
     "Network",
@@ -76,6 +79,8 @@ __all__ = [
     "create_model",
     "definition_of",
     "head_of",
+    "kept",
+    "kept_of",
     "key_map",
     "load_parents",
     "load_pretrained",

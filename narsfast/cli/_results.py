@@ -29,6 +29,7 @@ def results_as_json(run: Path, results: Any) -> str:
             "dir": str(run / result.directory),
         }
         | _latency(run / result.directory)
+        | _kept(run / result.directory)
         | ({"passed_over": passed[result.budget]} if result.budget in passed else {})
         for result in results
     ]
@@ -102,12 +103,14 @@ def print_results(run: Path, results: Any) -> None:
     from narsfast.runs import PassedOver
 
     balanced = _balanced(run)
+    parents = {result.directory: _parent(run / result.directory) for result in results}
     rows = [
         {
             "budget": result.budget,
             "MACs": result.macs,
             "params": result.params,
         }
+        | ({"parent": parents[result.directory] or "-"} if any(parents.values()) else {})
         | {f"{name} ms": f"{value:.2f}" for name, value in _latency(run / result.directory).items()}
         | {
             "predicted %": f"{result.predicted:.2f}",
@@ -119,7 +122,7 @@ def print_results(run: Path, results: Any) -> None:
         }
         for result in results
     ]
-    timed = [name for name in rows[0] if name.endswith(" ms")]
+    timed = [name for name in rows[0] if name == "parent" or name.endswith(" ms")]
     rows += [_baseline_row(run, row, timed, _percent(balanced.get(row["model"]))) for row in _baselines(run)]
     print_table("Found (predicted: validation accuracy at the early-stop epoch)", rows)
     for budget, passed in _passed_over(run).items():
@@ -154,6 +157,22 @@ def _latency(directory: Path) -> dict[str, float]:
     statistics = _emission(directory).get("statistics")
     latency = statistics.get("latency") if isinstance(statistics, dict) else None
     return {"latency": latency} if isinstance(latency, int | float) else {}
+
+
+def _kept(directory: Path) -> dict[str, Any]:
+    """Return what an emitted network has of its parent, as its folder says; nothing where it has none."""
+    kept = _emission(directory).get("kept")
+    return {"kept": kept} if isinstance(kept, dict) else {}
+
+
+def _parent(directory: Path) -> str | None:
+    """Return a few words on the parent of an emitted network; None where it has none, or they cannot be read."""
+    from narsfast.arch import Kept
+
+    try:
+        return Kept.from_dict(_kept(directory)["kept"]).text()
+    except (KeyError, TypeError):
+        return None
 
 
 def _emission(directory: Path) -> dict[str, Any]:

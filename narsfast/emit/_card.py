@@ -16,6 +16,7 @@ from ._load import CODE_FOLDER, MODEL_FILE
 from ._markdown import as_code, as_text, table
 from ._notation import block_notation, notation_text
 from ._onnx import OnnxCheck
+from ._parent_card import kept_paragraph, parent_paragraph
 from ._transform import PREPROCESS_FILE
 
 STATISTIC_TEXTS = {
@@ -204,18 +205,6 @@ narsfast, by a joint search over architectures and recipes after FBNetV3
 (CVPR 2021), within the budget **{found.budget}**."""
 
 
-def _parent(found: Measurements) -> str:
-    if found.parent is None:
-        return ""
-    facts = found.parent
-    return f"""Its training began with weights of the pretrained network {as_code(facts["name"])}
-({as_text(facts["provenance"])}; license: {as_text(facts["license"] or "not stated")};
-SHA-256 {as_code(facts["sha256"])}), whose license and training data apply to it too. Images are
-normalized and resized as that network's were.
-
-"""
-
-
 def _architecture(definition: Definition | None, given: NetworkSpec | None) -> str:
     if definition is None:
         assert given is not None
@@ -237,11 +226,12 @@ channels, squeeze-excite of the {of}), {act}:
 def _training(found: Measurements) -> str:
     duration = f", {found.seconds:,.0f} s" if found.seconds is not None else ""
     step = f" (the optimizer's step by {found.optim_backend})" if found.optim_backend is not None else ""
-    start = (
-        "Trained from scratch"
-        if found.origin is None
-        else f"Trained from the weights of {as_code(found.origin.name)}, all but those of the classifier, which was new,"
-    )
+    start = "Trained from scratch"
+    if found.origin is not None:
+        name = as_code(found.origin.name)
+        start = f"Trained from the weights of {name}, all but those of the classifier, which was new,"
+    elif found.parent is not None:
+        start = f"Trained from weights of {as_code(found.parent['name'])}, with a new classifier,"
     return f"{start} for {found.epochs} epochs with seed {found.seed}{duration}{step}.{_distillation(found)}"
 
 
@@ -313,7 +303,7 @@ def model_card(
 
 An image classifier for {len(data.classes)} classes, {_origin(found, given)}
 
-{_parent(found)}{_passed_over(found)}{_accuracies(found, data)}
+{parent_paragraph(found)}{_passed_over(found)}{_accuracies(found, data)}
 
 {_statistics(found.statistics)}
 
@@ -338,7 +328,7 @@ The data is {as_text(data.name)}: {counts or "sizes not recorded"}. Classes in t
 {_TIMM if definition else ""}
 ## Architecture
 
-{_architecture(definition, given)}
+{_architecture(definition, given)}{kept_paragraph(found)}
 
 ## Limits
 

@@ -62,10 +62,9 @@ def _manifest(
     checksums = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in _files(folder)}
     measured = asdict(replace(found, by_class=None))
     del measured["by_class"]
-    if found.origin is None:
-        del measured["origin"]
-    if found.parent is None:
-        del measured["parent"]
+    for name in ("origin", "parent", "kept"):
+        if measured[name] is None:
+            del measured[name]
     if not found.passed_over:
         del measured["passed_over"]
     return _json(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from narsfast.arch import Kept
 from narsfast.common.images import Interpolation, Reading
 from narsfast.data import Dataset, Preprocess
 from narsfast.runs import ClassResults
@@ -121,6 +122,7 @@ class Measurements:
         by_class: How it answers on the test split by class; None where that was not counted.
         origin: Where its weights but those of the classifier come from; None where it was trained from scratch.
         parent: The pretrained network that it inherited weights from (`narsfast.arch.Parent.facts`); None is none.
+        kept: What it has of that network; None where there is none, or it is not known.
     """
 
     budget: str
@@ -138,3 +140,4 @@ class Measurements:
     by_class: ClassResults | None = None
     origin: Origin | None = None
     parent: Mapping[str, Any] | None = None
+    kept: Kept | None = None

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from narsfast.arch import Definition, Family, Parent, load_parents, read_parent
 from narsfast.cost import Budget, count_definitions
@@ -17,7 +19,7 @@ from narsfast.space import PARENT, RESOLUTION, Candidate, Genes, Space, Value, d
 
 FINETUNE = "finetune"
 """The recipe space of children."""
-SHARES = (8, 4, 2)
+SHARES = (32, 16, 8)
 """Budgets of a space around parents: the first parent's multiply-adds, divided by these (this project's choice)."""
 _FOLDER = "parents"  # in a run
 
@@ -76,36 +78,43 @@ def with_parents(space: Space) -> Space:
     return Space.from_dict(data)
 
 
-def anchors(counter: Statistics, bounds: Budget | None) -> Genes:
+def anchors(counter: Statistics, budgets: Sequence[Budget]) -> tuple[Genes, NDArray[np.int64]]:
     """Return the parents as they are, with the default recipe of fine-tuning: the candidates that are trained first.
 
-    Each is taken at the largest resolution of the space at which it is inside the bounds, or at the smallest.
+    For each budget each parent is taken at the largest resolution of the space at which it keeps the budget, if there is
+    one; a parent that keeps none is taken at the smallest.
 
     Args:
         counter: Counter of a space of children.
-        bounds: Of the pool.
+        budgets: Of the run, at least one.
+
+    Returns:
+        Genes (k, F), and for which budget each is there (k,); each parent once before the others.
     """
-    chosen = [_anchor(counter, bounds, str(name)) for name in counter.space.values(PARENT)]
-    return np.unique(np.concatenate(chosen), axis=0)
-
-
-def anchor_resolution(counter: Statistics, bounds: Budget | None, name: str) -> int:
-    """Return the resolution of the parent `name` among the `anchors`."""
     space = counter.space
-    return int(space.decode(_anchor(counter, bounds, name))[0].architecture[RESOLUTION])
+    found = [_anchors(counter, budgets, str(name)) for name in space.values(PARENT)]
+    ordered = [turn for turns in zip_longest(*found) for turn in turns if turn is not None]
+    genes, band = np.stack([row for row, _ in ordered]), np.array([band for _, band in ordered], np.int64)
+    first = np.sort(np.unique(space.keys(genes), return_index=True)[1])
+    return genes[first], band[first]
 
 
-def _anchor(counter: Statistics, bounds: Budget | None, name: str) -> Genes:
-    """Return a parent among the `anchors`, genes (1, F)."""
+def anchor_resolution(counter: Statistics, budgets: Sequence[Budget], name: str) -> int:
+    """Return the largest resolution of the parent `name` among the `anchors`."""
+    genes = np.stack([row for row, _ in _anchors(counter, budgets, name)])
+    return max(int(candidate.architecture[RESOLUTION]) for candidate in counter.space.decode(genes))
+
+
+def _anchors(
+    counter: Statistics, budgets: Sequence[Budget], name: str
+) -> list[tuple[NDArray[np.int16], int]]:
+    """Return a parent's `anchors`: genes (F,), and for which budget."""
     space = counter.space
-    forms = space.encode(
-        [_as_it_is(space, name, int(resolution)) for resolution in sorted(space.values(RESOLUTION))]
-    )
-    place = len(forms) - 1
-    if bounds is not None:
-        inside = np.flatnonzero(bounds.within(counter(forms), counter.names))
-        place = int(inside[-1]) if len(inside) else 0
-    return forms[place : place + 1]
+    forms = space.encode([_as_it_is(space, name, int(side)) for side in sorted(space.values(RESOLUTION))])
+    statistics = counter(forms)
+    largest = [np.flatnonzero(budget.within(statistics, counter.names))[-1:] for budget in budgets]
+    places = [(int(place), band) for band, inside in enumerate(largest) for place in inside]
+    return [(forms[place], band) for place, band in places or [(0, 0)]]
 
 
 def _as_it_is(space: Space, parent: str, resolution: int) -> Candidate:
@@ -164,6 +173,7 @@ def described(parent: Parent, reference: str) -> dict[str, Any]:
         "reference": reference,
         "definition": None if parent.definition is None else parent.definition.to_dict(),
         "source": parent.source,
+        "resolution": None if parent.source is None else parent.resolution,
         "sha256": parent.sha256,
     }
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from narsfast.arch import Definition, NetworkSpec, specs_of
+from narsfast.arch import Definition, Kept, NetworkSpec, kept_of, specs_of
 from narsfast.common.candidate import Candidate, Value
 from narsfast.common.files import output_path
 from narsfast.common.progress import Progress, silent
@@ -51,6 +51,7 @@ class TrialRow:
         architecture: Value of each active architecture name.
         recipe: Value of each active recipe name.
         statistics: What the architecture costs.
+        kept: What the candidate has of its pretrained parent; None where it has none.
     """
 
     candidate: str
@@ -66,6 +67,7 @@ class TrialRow:
     architecture: Mapping[str, Value]
     recipe: Mapping[str, Value]
     statistics: Mapping[str, int | float]
+    kept: Kept | None = None
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,7 @@ class FoundNetwork:
         by_class: How it answers on the test split by class, as in ``by_class.balanced_accuracy``; None before it is
             tested, or where version 0.1 tested it.
         directory: Its folder; None before it is emitted.
+        kept: What it has of its pretrained parent; None where it has none.
     """
 
     budget: str
@@ -99,6 +102,7 @@ class FoundNetwork:
     test: float | None = None
     by_class: ClassResults | None = None
     directory: Path | None = None
+    kept: Kept | None = None
 
     def load(self, *, ops: str = "fused", run_code: bool = False) -> nn.Module:
         """Return the trained network on the CPU, in evaluation mode; arguments and errors as for `narsfast.load`.
@@ -252,6 +256,7 @@ class Run:
             test=result.test if result else None,
             by_class=by_class.get(found.id) if result else None,
             directory=self.path / result.directory if result else None,
+            kept=kept_of(self.space, [found.candidate])[0],
         )
 
     def network(self, candidate: Candidate) -> NetworkSpec:
@@ -269,6 +274,9 @@ class Run:
             found = {f.id: f for family in store.facts.families or () for f in family.candidates}
             counted = store.facts.statistics or {}
             trials = store.trials(purpose)
+        candidates = {name: known.candidate for name, known in found.items()}
+        candidates |= {name: Candidate(one.architecture, one.recipe) for name, (_, one) in picked.items()}
+        kept = dict(zip(candidates, kept_of(self.space, list(candidates.values())), strict=True))
         rows = []
         for trial in trials:
             batch, source = picked.get(trial.candidate, (None, None))
@@ -289,12 +297,15 @@ class Run:
                     architecture=known.architecture if known else {},
                     recipe=known.recipe if known else {},
                     statistics=counted.get(trial.candidate) or (late.statistics if late else {}),
+                    kept=kept.get(trial.candidate),
                 )
             )
         return sorted(rows, key=lambda row: (row.batch is None, row.batch or 0, row.candidate))
 
     def trials_frame(self, purpose: Purpose = "search") -> pandas.DataFrame:
         """Return `trials` as a pandas frame: architecture, recipe and statistics as columns of their own.
+
+        ``kept`` is the share of its parent's weights that a child has; runs without parents do not have the column.
 
         Raises:
             UserError: pandas is not installed.
@@ -305,7 +316,10 @@ class Run:
             raise UserError("trials_frame needs pandas; `pip install pandas` adds it") from None
         rows = []
         for trial in self.trials(purpose):
-            row = asdict(trial)
+            row = asdict(replace(trial, kept=None))
+            del row["kept"]
+            if trial.kept is not None:
+                row["kept"] = trial.kept.share
             for part in ("architecture", "recipe", "statistics"):
                 row |= {f"{part}.{name}": value for name, value in row.pop(part).items()}
             rows.append(row)

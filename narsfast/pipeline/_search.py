@@ -12,7 +12,7 @@ from narsfast.cost import LATENCY, STATISTICS, Budget, Counter, LatencyTable, na
 from narsfast.data import Dataset
 from narsfast.errors import UserError
 from narsfast.runs import Executor, InProcess, Processes, RunStore
-from narsfast.search import ExtendedCounter, Pool, sample_pool
+from narsfast.search import ExtendedCounter, Pool, sample_bands, sample_pool
 from narsfast.space import PARENT, Candidate, Genes, Space
 from narsfast.training import InheritedStart, TaskData, TrainerSettings, TrialTask
 
@@ -135,18 +135,23 @@ class Search:
         return named(self.counter.names, self.counter(genes))
 
     @property
-    def pool_bounds(self) -> Budget | None:
-        """The bounds of the pool; None is the whole space."""
-        return self.budget(self.config.pool_bounds) if self.config.pool_bounds else None
+    def bands(self) -> list[Budget]:
+        """What the candidates of the pool are drawn for: its bounds, or each budget; at least one."""
+        texts = [self.config.pool_bounds] if self.config.pool_bounds else self.config.budgets
+        return [self.budget(text) for text in texts] or [Budget({})]
 
     @cached_property
     def pool(self) -> Pool:
         """The pool: a function of the configuration, so it is sampled again rather than stored."""
-        bounds = self.pool_bounds
         self.progress("sample the pool", 0, 1)
-        pool = sample_pool(self.counter, bounds, self.config.pool_size, self.seed("pool"))
+        size, seed = self.config.pool_size, self.seed("pool")
+        if self.space.parents and not self.config.pool_bounds:
+            pool = sample_bands(self.counter, self.bands, size, seed)
+        else:
+            bounds = self.budget(self.config.pool_bounds) if self.config.pool_bounds else None
+            pool = sample_pool(self.counter, bounds, size, seed)
         if self.space.parents:
-            pool = pool.anchored(self.counter, anchors(self.counter, bounds))
+            pool = pool.anchored(self.counter, *anchors(self.counter, self.bands))
         self.progress("sample the pool", 1, 1)
         return pool
 

@@ -14,6 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from narsfast.arch import kept_of
 from narsfast.common.listed import listed
 from narsfast.common.machine import persistently
 from narsfast.common.progress import Progress, silent
@@ -332,6 +333,7 @@ def _emit_family(search: Search, family: Family, trial: Trial, directory: Path) 
         optim_backend=effective_backend(recipe.optimizer, search.trainer.optim_backend),
         distillation=describe_teacher(search, trial.candidate),
         parent=None if parent is None else parent.facts(),
+        kept=kept_of(search.space, [best.candidate])[0],
         passed_over=tuple(asdict(passed) for passed in passed_over(search.store, family, trial.candidate)),
     )
     persistently(

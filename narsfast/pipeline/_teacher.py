@@ -59,7 +59,7 @@ def _parent_task(search: Search, text: str) -> TrialTask:
     parent, epochs = search.parents[name], search.config.final_epochs
     return TrialTask(
         candidate=text,
-        network=parent.spec(anchor_resolution(search.counter, search.pool_bounds, name)),
+        network=parent.spec(anchor_resolution(search.counter, search.bands, name)),
         recipe=default_recipe(FINETUNE).model_dump(mode="json"),
         epochs=epochs,
         schedule_epochs=epochs,

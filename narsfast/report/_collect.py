@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from narsfast.arch import Kept, kept_of
+from narsfast.common.candidate import Candidate
 from narsfast.common.names import shown
 from narsfast.common.trial import Fit, Trial
 from narsfast.cost import LATENCY
 from narsfast.runs import all_passed_over
+from narsfast.space import Space
 
 from ._collect_classes import balanced_accuracies, classes_of
 from ._importance import field_importance
@@ -38,7 +41,9 @@ def collect(run: RunStore) -> dict[str, Any]:
     label_epoch = (
         early_stop_epoch if early_stop_epoch is not None else (batches[0].epochs if batches else None)
     )
-    rows = _trial_rows(batches, trials, run.facts.statistics or {}, label_epoch, chance)
+    space = _space_of_children(run.config)
+    kept = _kept(space, run, batches)
+    rows = _trial_rows(batches, trials, run.facts.statistics or {}, label_epoch, chance, kept)
     latencies = {
         found.id: found.statistics.get(LATENCY)
         for family in run.facts.families or ()
@@ -54,6 +59,7 @@ def collect(run: RunStore) -> dict[str, Any]:
         "early_stop_epoch": early_stop_epoch,
         "label_epoch": label_epoch,
         "expected_trials": sum(len(batch.candidates) for batch in batches),
+        "parents": [] if space is None else [parent.dump() for parent in space.parents],
         "trials": rows,
         "batches": batch_means(rows),
         "prediction": prediction_quality(rows),
@@ -84,6 +90,7 @@ def collect(run: RunStore) -> dict[str, Any]:
                 "test": result.test,
                 "balanced_accuracy": balanced.get(result.candidate),
                 "directory": result.directory,
+                "kept": kept.get(result.candidate),
             }
             for result in run.results()
         ],
@@ -96,6 +103,7 @@ def _trial_rows(
     statistics: Mapping[str, Mapping[str, float]],
     label_epoch: int | None,
     chance: float | None,
+    kept: Mapping[str, Mapping[str, Any]],
 ) -> list[dict[str, Any]]:
     """Return one row per finished trial, in the order of the batches."""
     rows = []
@@ -118,9 +126,35 @@ def _trial_rows(
                     "seconds": trial.seconds,
                     "macs": known.get("macs"),
                     "params": known.get("params"),
+                    "kept": kept.get(picked.candidate),
                 }
             )
     return rows
+
+
+def _space_of_children(config: Mapping[str, Any]) -> Space | None:
+    """Return the space of a run whose candidates have parents."""
+    described = config.get("space")
+    if not isinstance(described, Mapping) or not described.get("parents") or config.get("model"):
+        return None
+    return Space.from_dict(described)
+
+
+def _kept(space: Space | None, run: RunStore, batches: Sequence[Batch]) -> dict[str, dict[str, Any]]:
+    """Return what each candidate has of its parent, by the candidate's id."""
+    if space is None:
+        return {}
+    found = {row.id: row.candidate for family in run.facts.families or () for row in family.candidates} | {
+        picked.candidate: Candidate(picked.architecture, picked.recipe)
+        for batch in batches
+        for picked in batch.candidates
+    }
+    parts = zip(found, kept_of(space, list(found.values())), strict=True)
+    return {name: _described(kept) for name, kept in parts if kept is not None}
+
+
+def _described(kept: Kept) -> dict[str, Any]:
+    return kept.to_dict() | {"as_it_is": kept.as_it_is, "share": kept.share}
 
 
 def _label(trial: Trial, epoch: int | None, chance: float | None) -> float | None:

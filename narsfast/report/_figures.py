@@ -45,6 +45,7 @@ def accuracy_against_macs(data: Data) -> Figure | None:
                 "hovertemplate": "%{text}<br>%{x:.4s} MACs<br>%{y:.2f} %<extra></extra>",
             }
         )
+    traces += _parents_as_they_are(rows)
     for kind, symbol, dash in (("validation", "star-open", "dot"), ("test", "star", "solid")):
         found = [result for result in data["results"] if result[kind] is not None]
         if found:
@@ -88,6 +89,27 @@ def accuracy_against_macs(data: Data) -> Figure | None:
         x | {"ticktext": [amount(tick) for tick in ticks]},
         {"title": title("accuracy (%)"), "range": accuracy_range(data)},
     )
+
+
+def _parents_as_they_are(rows: Sequence[Data]) -> list[dict[str, Any]]:
+    """Mark the trials of the parents with all that they have, each with its name and the side of its images."""
+    stock = [row for row in rows if row["kept"] and row["kept"]["as_it_is"]]
+    if not stock:
+        return []
+    return [
+        {
+            "type": "scatter",
+            "mode": "markers+text",
+            "name": "parents as they are",
+            "x": [row["macs"] for row in stock],
+            "y": [row["label"] for row in stock],
+            "text": [f"{row['kept']['parent']}, {row['kept']['resolution'][0]} px" for row in stock],
+            "textposition": "top left",
+            "textfont": {"color": "@text", "size": 11},
+            "marker": {"color": "@text", "symbol": "diamond-open", "size": 15, "line": {"width": 2}},
+            "hovertemplate": "%{text}<br>%{x:.4s} MACs<br>%{y:.2f} %<extra>parent as it is</extra>",
+        }
+    ]
 
 
 def _tested_baselines(data: Data) -> list[Data]:

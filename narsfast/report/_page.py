@@ -51,11 +51,13 @@ def render_report(data: Mapping[str, Any], folder: Path, page: Path) -> str:
 
     figures = {name: drawn for name, draw in FIGURES.items() if (drawn := draw(data)) is not None}
     places = set(figures), folder.absolute(), page.absolute()
+    bodies = [(identifier, title, body(data, *places)) for identifier, title, body in SECTIONS]
+    shown = [section for section in bodies if section[2]]
     sections = "\n".join(
-        f'<section id="{identifier}"><h2>{escape(title)}</h2>\n{body(data, *places)}</section>'
-        for identifier, title, body in SECTIONS
+        f'<section id="{identifier}"><h2>{escape(title)}</h2>\n{body}</section>'
+        for identifier, title, body in shown
     )
-    links = " ".join(f'<a href="#{identifier}">{escape(title)}</a>' for identifier, title, _ in SECTIONS)
+    links = " ".join(f'<a href="#{identifier}">{escape(title)}</a>' for identifier, title, _ in shown)
     assets = files(__package__) / "assets"
     style = (assets / "page.css").read_text(encoding="utf-8")
     script = (assets / "page.js").read_text(encoding="utf-8")

@@ -156,6 +156,8 @@ def macs(data: Data, drawn: set[str], folder: Path, page: Path) -> str:
     text += " (the found networks after their full training)." if data["results"] else "."
     if not data["results"]:
         text += " No network has been trained fully yet."
+    if any(row["kept"] and row["kept"]["as_it_is"] for row in data["trials"]):
+        text += " The parents as they are, with all their blocks and channels, are marked with their names."
     failed = [row for row in data["trials"] if row["outcome"] != "ok"]
     if failed:
         text += (
@@ -167,5 +169,8 @@ def macs(data: Data, drawn: set[str], folder: Path, page: Path) -> str:
     if below:
         text += f" {below} trials are below the plotted range (double-click the plot to see all)."
     return paragraph(text) + figure(
-        "macs", "Accuracy against multiply-adds of all trials and the found networks"
+        "macs",
+        "Accuracy against multiply-adds of all trials, the parents as they are and the found networks"
+        if data["parents"]
+        else "Accuracy against multiply-adds of all trials and the found networks",
     )

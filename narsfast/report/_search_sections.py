@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from narsfast.arch import Kept
 from narsfast.cost import STATISTICS
 
 from ._figures import REGRESSORS
@@ -190,10 +191,12 @@ def trials(data: Data, drawn: set[str], folder: Path, page: Path) -> str:
     if not data["trials"]:
         return missing("No trial has ended yet.")
     ordered: Sequence[Data] = sorted(data["trials"], key=lambda row: -(row["label"] or 0.0))
+    inherits = bool(data["parents"])
     rows = [
         (
             code(row["candidate"]),
             row["batch"] + 1,
+            *((Kept.from_dict(row["kept"]).text(),) if inherits else ()),
             amount(row["macs"]),
             amount(row["params"]),
             number(row["score"]),
@@ -210,6 +213,7 @@ def trials(data: Data, drawn: set[str], folder: Path, page: Path) -> str:
             (
                 "candidate",
                 "batch",
+                *(("parent",) if inherits else ()),
                 "MACs",
                 "params",
                 "predicted (%)",
@@ -219,7 +223,7 @@ def trials(data: Data, drawn: set[str], folder: Path, page: Path) -> str:
                 "outcome",
             ),
             rows,
-            numbers=range(1, 8),
+            numbers=[1, *range(2 + inherits, 8 + inherits)],
             identifier="trials",
         )
         + "</details>"

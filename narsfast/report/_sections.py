@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ._class_section import by_class
 from ._html import code, missing, paragraph, table
+from ._parents_section import parents
 from ._results_section import macs, results
 from ._search_sections import batches, curves, importance, prediction, quality, trials
 from ._style import Data
@@ -41,6 +42,7 @@ Section = Callable[[Data, set[str], Path, Path], str]
 SECTIONS: tuple[tuple[str, str, Section], ...] = (
     ("results-section", "Results", results),
     ("macs", "Accuracy against cost", macs),
+    ("parents-section", "Parents", parents),
     ("classes-section", "By class", by_class),
     ("prediction-section", "Predicted against measured", prediction),
     ("batches-section", "Picked and random batches", batches),
@@ -50,4 +52,4 @@ SECTIONS: tuple[tuple[str, str, Section], ...] = (
     ("trials-section", "Trials", trials),
     ("configuration-section", "Configuration and versions", configuration),
 )
-"""Id, title and body of each section, in the order of the page."""
+"""Id, title and body of each section, in the order of the page; one whose body is empty is left out."""

@@ -54,6 +54,7 @@ class ParentDocument(BaseModel):
         name: How fields and reports name it; that of the reference if left out.
         definition: Its definition as plain data; None before it was loaded, and of a network that takes part whole.
         source: What builds a network that takes part whole, as `narsfast.arch.create_model` takes it; None of others.
+        resolution: Side of the images that a network that takes part whole was trained on, pixels; None of others.
         sha256: Of the file of its weights; None before it was loaded.
     """
 
@@ -63,6 +64,7 @@ class ParentDocument(BaseModel):
     name: str = ""
     definition: dict[str, Any] | None = None
     source: str | None = None
+    resolution: int | None = None
     sha256: str | None = None
 
     @model_validator(mode="before")

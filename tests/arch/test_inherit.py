@@ -246,15 +246,6 @@ def test_gray_images_see_what_equal_channels_would():
         torch.testing.assert_close(child(gray), network(gray.expand(-1, 3, -1, -1)), rtol=1e-4, atol=1e-5)
 
 
-def test_what_is_kept_is_said():
-    child = shrunk(PARENT, **{"stage4.width": 100})
-    kept = {part.name: (part.blocks, part.channels) for part in Inheritance(PARENT, child).kept}
-    assert kept["stem"] == ((1, 1), (8, 16))
-    assert kept["stage2"] == ((1, 3), (16, 24))
-    assert kept["stage4"] == ((1, 3), (40, 40))
-    assert kept["head"] == ((1, 1), (40, 80))
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [

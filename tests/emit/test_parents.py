@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from narsfast.arch import NetworkSpec, create, create_model, load_pretrained, parse_parent
+from narsfast.arch import Family, Kept, NetworkSpec, create, create_model, kept, load_pretrained, parse_parent
 from narsfast.common.preparation import Preparation
 from narsfast.emit import describe_data, emit, load
 from narsfast.errors import UserError
@@ -122,12 +122,16 @@ def test_code_of_a_folder_is_not_run(emitted_network, tmp_path):
 
 def test_card_says_what_was_inherited(folder, emitted_network):
     facts = load_pretrained(str(folder)).facts() | {"license": "Apache-2.0"}
-    child = emitted_network(
-        create(DEFINITION, 10, 1), found=replace(measurements(), parent=facts), name="child"
-    )
-    assert json.loads((child / "emission.json").read_text())["parent"] == facts
+    own = Family(DEFINITION).child({"stage2.depth": 1, "stage3.hidden": 50})
+    found = replace(measurements(), parent=facts, kept=kept("macs_1m", DEFINITION, own))
+    child = emitted_network(create(own, 10, 1), found=found, name="child")
+    emission = json.loads((child / "emission.json").read_text())
+    assert emission["parent"] == facts
+    assert Kept.from_dict(emission["kept"]) == found.kept
     card = " ".join((child / "README.md").read_text().split())
     assert "weights of the pretrained network `macs_1m` (candidate 0123456789abcdef of narsfast" in card
     assert f"license: Apache-2.0; SHA-256 `{facts['sha256']}`" in card
-    assert "parent" not in json.loads((folder / "emission.json").read_text())
+    assert "| stage2 | 1 of 3 | all 16 | all 32 | all 5 |" in card
+    assert "Trained from weights of `macs_1m`, with a new classifier, for 12 epochs" in card
+    assert not {"parent", "kept"} & json.loads((folder / "emission.json").read_text()).keys()
     assert "pretrained" not in (folder / "README.md").read_text()

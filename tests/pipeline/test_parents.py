@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
+import narsfast as nf
 from narsfast import pipeline
-from narsfast.arch import create_model, read_definition, save_weights
+from narsfast.arch import Kept, create_model, read_definition, save_weights
 from narsfast.cost import Counter
 from narsfast.errors import UserError
 from narsfast.pipeline._config import resolve_config
@@ -71,8 +72,24 @@ def test_what_is_emitted_says_where_it_comes_from(finished):
     facts = json.loads((folder / "emission.json").read_text())["parent"]
     assert (facts["name"], facts["in_chans"], facts["num_classes"]) == ("small", 3, 7)
     assert facts["sha256"] in (folder / "README.md").read_text()
+    kept = Kept.from_dict(json.loads((folder / "emission.json").read_text())["kept"])
+    assert [part.name for part in kept.parts] == ["stem", "stage1", "stage2", "stage3", "head"]
+    run = nf.Run(path)
+    assert run.best().kept == kept
+    trials = [trial.kept for trial in run.trials()]
+    assert {trial.parent for trial in trials} == {"small"}
+    assert any(trial.as_it_is for trial in trials)
+    assert "parents-section" in (path / "report.html").read_text()
     mean = json.loads((folder / "preprocessing.json").read_text())["mean"]
     assert mean == pytest.approx([(0.485 + 0.456 + 0.406) / 3])
+
+
+def test_best_says_what_was_kept(finished, run_narsfast):
+    path, _, _ = finished
+    kept = nf.Run(path).best().kept
+    (row,) = json.loads(run_narsfast("best", path, "--json")[1])["results"]
+    assert Kept.from_dict(row["kept"]) == kept
+    assert kept.text() in " ".join(run_narsfast("best", path)[1].split())
 
 
 def test_a_run_goes_on_without_the_file_that_it_came_from(finished, tmp_path, options, parent, forget_finals):
