@@ -99,12 +99,6 @@ def anchors(counter: Statistics, budgets: Sequence[Budget]) -> tuple[Genes, NDAr
     return genes[first], band[first]
 
 
-def anchor_resolution(counter: Statistics, budgets: Sequence[Budget], name: str) -> int:
-    """Return the largest resolution of the parent `name` among the `anchors`."""
-    genes = np.stack([row for row, _ in _anchors(counter, budgets, name)])
-    return max(int(candidate.architecture[RESOLUTION]) for candidate in counter.space.decode(genes))
-
-
 def _anchors(
     counter: Statistics, budgets: Sequence[Budget], name: str
 ) -> list[tuple[NDArray[np.int16], int]]:
