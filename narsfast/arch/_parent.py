@@ -209,6 +209,16 @@ class Parent:
             save_file(tensors, temporary, {_KEY: json.dumps(described)})
 
 
+def stored_sha256(file: str | Path) -> str | None:
+    """Return the `Parent.sha256` of what `Parent.save` wrote; None where there is no such file, or a damaged one."""
+    try:
+        with safe_open(file, framework="pt") as opened:
+            digest = json.loads((opened.metadata() or {})[_KEY])["sha256"]
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+        return None
+    return str(digest)
+
+
 def read_parent(file: str | Path) -> Parent:
     """Read what `Parent.save` wrote.
 
