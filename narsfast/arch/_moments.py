@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -28,28 +28,30 @@ class Moment:
 
 
 class _Sums:
-    """Sums over the positions that were seen."""
+    """Sums over the positions that were seen, of differences from the first batch's mean: little is lost by rounding."""
 
     def __init__(self) -> None:
-        self.count = 0
-        self.first: Tensor | float = 0.0
-        self.second: Tensor | float = 0.0
+        self._count = 0
+        self._shift = self._first = self._second = torch.zeros(0)
 
     def add(self, x: Tensor) -> None:
         values = x.transpose(0, 1).flatten(1)
         if values.shape[1] > _POSITIONS:
-            chosen = torch.randperm(values.shape[1], generator=torch.Generator().manual_seed(self.count))
+            chosen = torch.randperm(values.shape[1], generator=torch.Generator().manual_seed(self._count))
             values = values[:, chosen[:_POSITIONS]]
-        self.count += values.shape[1]
-        self.first = self.first + values.sum(1).double()
-        self.second = self.second + (values @ values.T).double()
+        if self._count == 0:
+            self._shift = values.mean(1)
+            self._first = torch.zeros(len(values), dtype=torch.float64)
+            self._second = torch.zeros(len(values), len(values), dtype=torch.float64)
+        values = values - self._shift[:, None]
+        self._count += values.shape[1]
+        self._first += values.sum(1)
+        self._second += values @ values.T
 
     def moment(self) -> Moment:
-        assert isinstance(self.first, Tensor)
-        assert isinstance(self.second, Tensor)
-        mean = self.first / self.count
-        covariance = self.second / self.count - mean[:, None] * mean
-        return Moment(mean.float(), covariance.float())
+        mean = self._first / self._count
+        covariance = self._second / self._count - mean[:, None] * mean
+        return Moment((self._shift + mean).float(), covariance.float())
 
 
 @torch.no_grad()
@@ -97,10 +99,10 @@ class Reader:
 def elimination_order(readers: Iterable[Reader]) -> Tensor:
     """Order the channels of a group by what their loss does to the layers that read it, the most needed first (n,).
 
-    A lost channel is replaced by its best linear prediction from those that are left; what its readers' outputs lose by
-    that, as a share of their variance, is how much it is needed (the saliency of Optimal Brain Surgeon, Hassibi and
-    Stork, NIPS 1992, for the squared error of a layer, as in Frantar and Alistarh, Optimal Brain Compression, NeurIPS
-    2022). The least needed quarter goes at a time, and all are weighed anew (this project's choice).
+    A lost channel is replaced by its best linear prediction from those that are left. The one goes next whose loss costs
+    the readers' outputs least, as a share of their variance (the saliency of Optimal Brain Surgeon, Hassibi and Stork,
+    NIPS 1992, for the squared error of layers, as in Frantar and Alistarh, Optimal Brain Compression, NeurIPS 2022). A
+    quarter of the channels goes at a time, out of the half that is least needed: a choice of this project, for speed.
     """
     known = []
     for reader in readers:
@@ -114,14 +116,66 @@ def elimination_order(readers: Iterable[Reader]) -> Tensor:
     left = torch.arange(len(known[0][1]))
     gone: list[Tensor] = []
     while len(left) > 1:
-        needed = torch.zeros(len(left))
+        losses = []
         for product, covariance, energy in known:
             inverse = _inverse(covariance[left][:, left])
-            needed += ((product[:, left] @ inverse).square().sum(0) / inverse.diagonal()) / energy
-        ascending = left[needed.argsort(stable=True)]
-        gone.append(ascending[: -(-len(left) // 4)])
-        left = ascending[-(-len(left) // 4) :].sort().values
+            losses.append(_Loss(inverse, product[:, left] @ inverse, energy))
+        size = -(-len(left) // 4)
+        least = sum(loss.of_each() for loss in losses).argsort(stable=True)[: 2 * size]
+        for loss in losses:
+            loss.narrow(least)
+        places = least[_one_by_one(losses, size)]
+        gone.append(left[places])
+        rest = torch.ones(len(left), dtype=torch.bool)
+        rest[places] = False
+        left = left[rest]
     return torch.cat([*gone, left]).flip(0)
+
+
+class _Loss:
+    """What the loss of each channel costs one layer, with those gone that went before.
+
+    Args:
+        inverse: (n, n), of the covariance of the channels that are left.
+        weight: (outputs, n), by which the outputs are predicted from these.
+        energy: Variance of the outputs.
+    """
+
+    def __init__(self, inverse: Tensor, weight: Tensor, energy: float) -> None:
+        self._inverse = inverse
+        self._weight = weight
+        self._energy = energy
+
+    def of_each(self) -> Tensor:
+        """Return the cost of each channel, as a share of the variance of the outputs."""
+        return self._weight.square().sum(0) / self._inverse.diagonal().clamp_min(1e-30) / self._energy
+
+    def narrow(self, channels: Tensor) -> None:
+        """Go on with these channels alone; the others are left."""
+        self._inverse = self._inverse[channels][:, channels]
+        self._weight = self._weight[:, channels]
+
+    def lose(self, channel: Tensor) -> None:
+        """Take one channel out: the others take over what it said."""
+        row = self._inverse[channel]
+        shares = row / row[channel]
+        self._weight = self._weight - torch.outer(self._weight[:, channel], shares)
+        self._inverse = self._inverse - torch.outer(row, shares)
+
+
+def _one_by_one(losses: Sequence[_Loss], count: int) -> Tensor:
+    """Lose so many channels, at each step the one that costs least, and return them in this order (count,)."""
+    lost: list[Tensor] = []
+    gone: Tensor | None = None
+    for _ in range(count):
+        cost = torch.stack([loss.of_each() for loss in losses]).sum(0)
+        gone = torch.zeros(len(cost), dtype=torch.bool) if gone is None else gone
+        channel = cost.masked_fill(gone, torch.inf).argmin()
+        gone[channel] = True
+        lost.append(channel)
+        for loss in losses:
+            loss.lose(channel)
+    return torch.stack(lost)
 
 
 def predicted_from(kept: Tensor, dropped: Tensor, moment: Moment) -> tuple[Tensor, Tensor]:

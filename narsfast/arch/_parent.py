@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,21 @@ from narsfast.common.preparation import Preparation
 from narsfast.errors import UserError
 
 from ._blocks import draw_classifier
+from ._channels import IMAGE, channels_of
 from ._definition import Definition
 from ._inherit import Inheritance
 from ._model import create_model
+from ._moments import Moments, measure_moments
 from ._network import Network
 from ._spec import NetworkSpec
 from ._stem import Stem, check_channels, gray_weights
 
+Images = Callable[[], Sequence[Tensor]]
+"""A function that returns batches of images (n, channels, side, side), called only where they are of use."""
+
 _KEY = "narsfast.parent"  # of the metadata of a stored parent
+_REMEMBERED = 8
+"""Sets of images, as of several resolutions, whose moments are kept in memory."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +73,7 @@ class Parent:
     sha256: str
     license: str | None = None
     classes: tuple[str, ...] = ()
+    _moments: dict[str, Moments] = field(default_factory=dict, repr=False)
 
     def for_channels(self, in_chans: int) -> Parent:
         """Return the parent for images of so many channels: itself, or for gray ones the same with a summed stem.
@@ -137,12 +146,14 @@ class Parent:
         self._draw_classifier(network, fresh)
         return network
 
-    def give(self, network: nn.Module) -> None:
+    def give(self, network: nn.Module, images: Images | None = None) -> None:
         """Give a network the weights that it inherits; its classifier stays fresh.
 
         Args:
             network: A child of the parent, or the parent's own network, just built, for images of as many channels or
                 gray ones. A classifier that another library drew is drawn again, from torch's global generator.
+            images: Batches that it is going to be trained on, which a child with fewer channels is fitted to; None goes
+                by the weights alone.
 
         Raises:
             UserError: It is no child of this parent, or its images have other channels.
@@ -157,7 +168,9 @@ class Parent:
         parent = self.for_channels(chans)
         weights = parent.weights
         if self.definition is not None:
-            weights = Inheritance(self.definition, network.definition)(weights)  # type: ignore[arg-type]
+            inheritance = Inheritance(self.definition, network.definition)  # type: ignore[arg-type]
+            moments = parent.measured(images()) if images is not None and inheritance.shrinks else None
+            weights = inheritance(weights, moments=moments)
         kept = {name: own[name] for name in self.classifier if name in own}
         try:
             network.load_state_dict({**weights, **kept})
@@ -165,6 +178,26 @@ class Parent:
             reason = " ".join(str(error).split())[:200]
             raise UserError(f"the network is not that of parent {self.name}: {reason}") from None
         self._draw_classifier(network, self.classifier)
+
+    def measured(self, images: Sequence[Tensor]) -> Moments:
+        """Measure what the layers of the parent's definition read on images; the same ones are measured once.
+
+        Args:
+            images: Batches (n, in_chans, side, side), at least one.
+        """
+        hashed = hashlib.sha256()
+        for batch in images:
+            hashed.update(batch.contiguous().numpy())
+        key = hashed.hexdigest()
+        if key not in self._moments:
+            assert self.definition is not None
+            layers = [
+                layer.name for layer in channels_of(self.definition).layers if layer.into not in (None, IMAGE)
+            ]
+            while len(self._moments) >= _REMEMBERED:
+                del self._moments[next(iter(self._moments))]
+            self._moments[key] = Moments(measure_moments(self.network(), layers, images))
+        return self._moments[key]
 
     def _draw_classifier(self, network: nn.Module, fresh: Collection[str]) -> None:
         """Draw a new classifier as `initialize` does; definitions have it so already.
