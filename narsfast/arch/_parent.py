@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -196,7 +197,11 @@ class Parent:
             ]
             while len(self._moments) >= _REMEMBERED:
                 del self._moments[next(iter(self._moments))]
-            self._moments[key] = Moments(measure_moments(self.network(), layers, images))
+            with torch.random.fork_rng(
+                devices=[]
+            ):  # what is drawn later must not depend on what is remembered
+                network = self.network()
+            self._moments[key] = Moments(measure_moments(network, layers, images))
         return self._moments[key]
 
     def _draw_classifier(self, network: nn.Module, fresh: Collection[str]) -> None:

@@ -13,6 +13,7 @@ from narsfast.errors import UserError
 from narsfast.pipeline import _standalone, fine_tune, train_with_recipe
 from narsfast.space import Recipe, default_recipe
 from narsfast.training import evaluate
+from narsfast.training._start import first_images
 
 RECIPE = Recipe(
     optimizer="sgd", sgd_factor=1.0, learning_rate=0.01, batch_size=32, dropout=0.1, drop_path=0.1
@@ -83,7 +84,8 @@ def test_a_child_inherits(child, parent, few_images, tmp_path):
     assert (result["model"], result["resolution"]) == (child, 24)
     found = load(tmp_path / "out")
     inherited = create_model(read_definition(child), 10, 1)
-    loaded.give(inherited)
+    data = shared_data(few_images, 24).prepared(loaded.preparation)
+    loaded.give(inherited, lambda: first_images(data, 24))
     states = inherited.state_dict(), found.state_dict()
     weights = [name for name, _ in found.named_parameters() if not name.startswith("head.classifier")]
     for name in weights:
