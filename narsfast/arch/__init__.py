@@ -13,7 +13,7 @@ from ._keys import NAMINGS, Naming, key_map, renamed
 from ._lookup import absolute_reference, reference_file, reference_version, unsupported_recipe_fields
 from ._model import create_model
 from ._network import FEATURE_STRIDES, FeatureInfo, FeatureNetwork, Network, create, resolve_definition
-from ._parent import Images, Parent, read_parent
+from ._parent import Images, Parent, read_parent, stored_sha256
 from ._parents import ParentReference, load_parents, load_pretrained, parse_parent
 from ._plan import Block, HeadPlan, blocks_of, head_of
 from ._row import Row
@@ -107,6 +107,7 @@ __all__ = [
     "set_ops",
     "share_norms",
     "specs_of",
+    "stored_sha256",
     "unsupported_recipe_fields",
     "zoo",
     "zoo_definition",

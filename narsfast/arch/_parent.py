@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -196,7 +197,11 @@ class Parent:
             ]
             while len(self._moments) >= _REMEMBERED:
                 del self._moments[next(iter(self._moments))]
-            self._moments[key] = Moments(measure_moments(self.network(), layers, images))
+            with torch.random.fork_rng(
+                devices=[]
+            ):  # what is drawn later must not depend on what is remembered
+                network = self.network()
+            self._moments[key] = Moments(measure_moments(network, layers, images))
         return self._moments[key]
 
     def _draw_classifier(self, network: nn.Module, fresh: Collection[str]) -> None:
@@ -240,6 +245,16 @@ class Parent:
         tensors = {name: tensor.contiguous() for name, tensor in self.weights.items()}
         with replacing(file) as temporary:
             save_file(tensors, temporary, {_KEY: json.dumps(described)})
+
+
+def stored_sha256(file: str | Path) -> str | None:
+    """Return the `Parent.sha256` of what `Parent.save` wrote; None where there is no such file, or a damaged one."""
+    try:
+        with safe_open(file, framework="pt") as opened:
+            digest = json.loads((opened.metadata() or {})[_KEY])["sha256"]
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+        return None
+    return str(digest)
 
 
 def read_parent(file: str | Path) -> Parent:

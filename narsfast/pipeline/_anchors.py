@@ -44,12 +44,6 @@ def anchors(counter: Statistics, budgets: Sequence[Budget]) -> tuple[Genes, NDAr
     return genes[first], band[first]
 
 
-def anchor_resolution(counter: Statistics, budgets: Sequence[Budget], name: str) -> int:
-    """Return the largest resolution of the parent `name` as it is among the `anchors`."""
-    genes = np.stack([row for row, _ in _whole(counter, budgets, name)])
-    return max(int(candidate.architecture[RESOLUTION]) for candidate in counter.space.decode(genes))
-
-
 def _whole(counter: Statistics, budgets: Sequence[Budget], name: str) -> list[_Anchor]:
     """Return a parent as it is, for each budget that it keeps."""
     space = counter.space

@@ -25,7 +25,14 @@ from narsfast.space import Space, load_space, with_recipe_space
 from narsfast.training import TrainerSettings, resolve_device
 
 from ._parents import FINETUNE, children_space, with_parents
-from ._recipe_search import chosen_model, fine_tuning_space, recipe_space, refuse_bounds, starts_trained
+from ._recipe_search import (
+    chosen_model,
+    fine_tuning_space,
+    recipe_space,
+    refuse_bounds,
+    starts_trained,
+    supported_recipes,
+)
 
 LARGEST = "largest"
 """The teacher that a run makes itself: its largest network."""
@@ -320,4 +327,4 @@ def resolve_space(given: Mapping[str, Any], stored: Mapping[str, Any] | None = N
         return data.text, fine_tuning_space(space, model if named else None, fixed)
     if not space.has_networks:
         raise UserError(f"space {space.name} has no stages to build networks from; a run needs them")
-    return data.text, space.fix(fixed)
+    return data.text, supported_recipes(space, fixed).fix(fixed)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from narsfast.arch import Family, Parent, load_parents, read_parent
+from narsfast.arch import Family, Parent, load_parents, read_parent, stored_sha256
 from narsfast.cost import count_definitions
 from narsfast.errors import UserError
 from narsfast.runs import RunStore
@@ -79,7 +79,11 @@ def store_parents(store: RunStore, space: Space) -> None:
     Raises:
         UserError: One is not what the run was created with.
     """
-    missing = [parent for parent in space.parents if not parent_file(store.path, parent.name).exists()]
+    missing = [
+        parent
+        for parent in space.parents
+        if stored_sha256(parent_file(store.path, parent.name)) != parent.sha256
+    ]
     for known, parent in zip(missing, load_parents([parent.reference for parent in missing]), strict=True):
         if parent.sha256 != known.sha256:
             raise UserError(

@@ -140,6 +140,42 @@ def _reduced(
     return recipes.fix(given)
 
 
+def supported_recipes(space: Space, fix: Mapping[str, Any]) -> Space:
+    """Leave to each parent of a space what its network can be trained with, which is logged once.
+
+    Definitions take every recipe. A field that no parent can take is fixed at 0.
+
+    Args:
+        space: The space.
+        fix: Values that are fixed in it later.
+
+    Raises:
+        UserError: A fixed value cannot be taken by any.
+    """
+    searched = [name for name in ("drop_path", "dropout") if _above_zero(space, name)]
+    reasons: dict[str, dict[str, str]] = {name: {} for name in searched}
+    for parent in space.parents if searched else ():
+        missing = {} if parent.source is None else unsupported_recipe_fields(parent.source)
+        for name in missing.keys() & searched:
+            reasons[name][parent.name] = missing[name]
+    for name, without in reasons.items():
+        able = [parent.name for parent in space.parents if parent.name not in without]
+        if not able and fix.get(name):
+            parent_name, why = next(iter(without.items()))
+            raise UserError(f"{name} is {fix[name]}; {parent_name} {why}, so leave it out")
+        for parent_name, why in without.items():
+            _log.warning("%s is 0 for %s, which %s", name, parent_name, why)
+        if not able:
+            space = space.override({name: 0.0})
+        elif without:
+            data = space.to_dict()
+            spec = data["recipe"][name]
+            spec = dict(spec) if isinstance(spec, Mapping) else {"value": spec}
+            data["recipe"][name] = spec | {"when": {**spec.get("when", {}), PARENT: able}}
+            space = Space.from_dict(data)
+    return space
+
+
 def _default_resolution(space: Space, model: str) -> Any:
     if space.has_networks and ":" not in model:
         return resolve_definition(model).resolution

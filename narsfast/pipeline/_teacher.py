@@ -2,7 +2,8 @@
 
 The trainings of the search are never distilled: labels of the predictor stay what a recipe alone gives, and the teacher
 may be a network that the search has yet to find. A parent that teaches is fine-tuned as it is, once, by the default
-recipe of fine-tuning, at the resolution at which the search tries it first.
+recipe of fine-tuning, at the largest resolution of the networks that the run has found: so it sees all that any of them
+sees, and no images that were enlarged for it alone.
 """
 
 from __future__ import annotations
@@ -19,11 +20,10 @@ from narsfast.runs import FoundCandidate, TeacherChoice
 from narsfast.space import default_recipe
 from narsfast.training import Distillation, Teacher, TrialTask
 
-from ._anchors import anchor_resolution
 from ._config import LARGEST, is_reference, parent_teacher
 from ._parents import FINETUNE
 from ._recipe_search import network_statistics
-from ._reference_networks import baseline_folder, baseline_task
+from ._reference_networks import baseline_folder, baseline_resolution, baseline_task
 from ._search import Search
 
 
@@ -36,14 +36,14 @@ def check_teacher(search: Search) -> None:
     text = search.config.distill
     if text is None or text == LARGEST:
         return
-    if parent_teacher(text) is not None:
-        network_statistics(_parent_task(search, text).network, search.data)
-    elif is_reference(text):
-        sides = [int(value) for value in search.space.values("resolution")]
-        for side in {min(sides), max(sides)}:
-            network_statistics(NetworkSpec(text, side), search.data)
-    else:
+    parent = parent_teacher(text)
+    if parent is None and not is_reference(text):
         Teacher(_from_files(search, text), search.data)
+        return
+    sides = [int(value) for value in search.space.values("resolution")]
+    for side in {min(sides), max(sides)}:
+        spec = NetworkSpec(text, side) if parent is None else search.parents[parent].spec(side)
+        network_statistics(spec, search.data)
 
 
 def teacher_task(search: Search) -> TrialTask | None:
@@ -60,7 +60,7 @@ def _parent_task(search: Search, text: str) -> TrialTask:
     parent, epochs = search.parents[name], search.config.final_epochs
     return TrialTask(
         candidate=text,
-        network=parent.spec(anchor_resolution(search.counter, search.bands, name)),
+        network=parent.spec(baseline_resolution(search)),
         recipe=default_recipe(FINETUNE).model_dump(mode="json"),
         epochs=epochs,
         schedule_epochs=epochs,

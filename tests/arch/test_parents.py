@@ -15,6 +15,7 @@ from torch import nn
 from torchvision import models
 
 from narsfast.arch import (
+    Family,
     Network,
     available_parents,
     create_model,
@@ -415,6 +416,24 @@ def test_definition_with_a_file_by_any_names(small, tmp_path):
         check_equal(parent, library_network(f"timm:{SMALL}"))
         assert parent.provenance == "file weights.safetensors"
         assert parent.preparation.mean == (0.485, 0.456, 0.406)
+
+
+def test_what_is_drawn_after_a_start_does_not_depend_on_those_before(small, tmp_path):
+    """What a parent reads of images is measured once, and remembered for the next children."""
+    parent = load_pretrained(SMALL, weights_file(tmp_path, small))
+    family = Family(parent.definition)
+    hidden = next(name for name in family.fields if name.endswith(".hidden"))
+    definition = family.child({hidden: 50, "resolution": 32})
+    images = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    drawn = []
+    for _ in range(2):
+        torch.manual_seed(5)
+        network = create_model(definition, 7)
+        parent.give(network, lambda: [images])
+        drawn.append((torch.rand(3), network.state_dict()))
+    (first, weights), (second, again) = drawn
+    assert first.equal(second)
+    assert all(weights[name].equal(again[name]) for name in weights)
 
 
 def test_network_of_an_own_file(tmp_path, caplog):

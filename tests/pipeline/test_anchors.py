@@ -5,7 +5,7 @@ import pytest
 
 from narsfast.arch import Family, create_model
 from narsfast.cost import Budget, Counter
-from narsfast.pipeline._anchors import anchor_resolution, anchors
+from narsfast.pipeline._anchors import anchors
 from narsfast.space import Space, default_recipe
 
 NAMES = ("mobilenet_v3_small", "mnasnet1_0")
@@ -64,11 +64,13 @@ def test_a_parent_that_keeps_no_budget_is_there_at_the_smallest_resolution(count
     genes, band = anchors(counter, [Budget(macs=1)])
     assert band.tolist() == [0, 0, 0]
     assert {candidate.architecture["resolution"] for candidate in counter.space.decode(genes)} == {32}
-    assert anchor_resolution(counter, [Budget(macs=1)], "shufflenet") == 32
 
 
-def test_the_resolution_of_a_parent_is_the_largest_that_keeps_a_budget(counter):
-    small, large = (anchor_resolution(counter, [Budget(macs=cap)], "mnasnet1_0") for cap in (15e6, 1e9))
-    assert small < large == 128
-    both = anchor_resolution(counter, [Budget(macs=15e6), Budget(macs=1e9)], "mnasnet1_0")
-    assert both == 128
+def test_parents_are_as_large_as_the_budget_allows(counter):
+    genes, band = anchors(counter, [Budget(macs=15e6), Budget(macs=1e9)])
+    sides = [
+        (candidate.architecture["resolution"], number)
+        for candidate, number in zip(counter.space.decode(genes), band, strict=True)
+        if candidate.architecture["parent"] == "mnasnet1_0" and shares(candidate) == {100}
+    ]
+    assert sides == [(32, 0), (128, 1)]

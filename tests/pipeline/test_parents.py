@@ -129,6 +129,30 @@ def test_a_space_file_names_parents(tmp_path, options, parent):
         resolve_config(options | {"space": str(file)})
 
 
+def test_a_parent_has_the_name_that_a_space_file_gives_it(tmp_path, options, parent):
+    space = json.loads(json.dumps(resolve_config(options).space).replace('"small', '"mine'))
+    space |= {"parents": [{"reference": parent, "name": "mine"}], "recipe": "finetune"}
+    (tmp_path / "space.yaml").write_text(json.dumps(space))
+    given = {name: value for name, value in options.items() if name not in ("parents", "fix")}
+    given |= {"space": str(tmp_path / "space.yaml"), "distill": "parent"}
+    with pipeline.open_search(tmp_path / "run", given, workers=1) as search:
+        candidate = search.space.decode(search.pool.genes[:1])[0]
+        for task in (search.task(candidate, 1, 1, "search"), search.task(candidate, 1, 1, "final")):
+            assert Path(task.start.weights) == search.store.path / "parents" / "mine.safetensors"
+            task.start.load(task.build(search.data))
+        assert search.config.distill == "parent:mine"
+
+
+def test_a_run_that_has_not_trained_takes_other_weights_of_the_same_name(tmp_path, options, parent):
+    definition = parent.partition("=")[0]
+    torch.manual_seed(2)
+    save_weights(create_model(definition, 7, 3), tmp_path / "other.safetensors")
+    for reference in (parent, f"{definition}={tmp_path / 'other.safetensors'}"):
+        given = options | {"parents": [reference]}
+        with pipeline.open_search(tmp_path / "run", given, workers=1) as search:
+            assert search.parents["small"].sha256 == search.space.parents[0].sha256
+
+
 def test_lengths_follow_from_the_number_of_images(tmp_path, options):
     given = {name: value for name, value in options.items() if name not in ("epochs", "final_epochs")}
     with pipeline.open_search(tmp_path / "run", given) as search:

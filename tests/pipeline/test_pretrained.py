@@ -124,6 +124,22 @@ def test_a_run_without_it_is_stored_as_before(smallest, parent):
     assert RunConfig.of_stored(stored).pretrained is False
 
 
+def test_whole_networks_among_several_take_no_recipe_that_they_cannot(options, own, parent):
+    """A trial whose network has no stochastic depth would end the whole search."""
+    given = {name: value for name, value in options.items() if name != "pretrained"}
+    given |= {"budgets": ["macs=1G"]}
+    config = resolve_config(given | {"parents": [parent, own]})
+    assert resolve_config({}, config.to_stored()) == config
+    both = Space.from_dict(config.space)
+    for candidate in both.decode(both.random(200, 0)):
+        assert ("drop_path" in candidate.recipe) == (candidate.architecture["parent"] == "small")
+        assert "dropout" in candidate.recipe
+    alone = Space.from_dict(resolve_config(given | {"parents": [own]}).space)
+    assert alone.values("drop_path") == (0.0,)
+    with pytest.raises(UserError, match=r"drop_path is 0.1; net has no stochastic depth"):
+        resolve_config(given | {"parents": [own], "fix": {"drop_path": 0.1}})
+
+
 def test_an_emitted_folder(finished, options, tmp_path, monkeypatch):
     path, (result,), _, _ = finished
     folder = path / result.directory
