@@ -5,7 +5,7 @@ from narsfast.space import Activation, BlockKind, Gate, SqueezedWidth, round_wid
 
 from ._available_parents import AvailableParent, available_parents
 from ._blocks import ConvNorm, FusedResidual, InvertedResidual
-from ._child import Family, Place, added
+from ._child import HIDDEN, WHOLE, Family, Place, added
 from ._definition import Definition, Padding, check_padding, read_definition
 from ._inherit import Importance, Inheritance
 from ._kept import KEPT_COLUMNS, Kept, KeptPart, kept, kept_of
@@ -37,10 +37,12 @@ __all__ = [
     "CLASSIFIER",
     "FEATURE_STRIDES",
     "HEADER_COLUMNS",
+    "HIDDEN",
     "KEPT_COLUMNS",
     "NAMINGS",
     "ROW_COLUMNS",
     "WEIGHTS_FILE",
+    "WHOLE",
     "Activation",
     "AvailableParent",
     "Block",

@@ -121,7 +121,7 @@ def elimination_order(readers: Iterable[Reader]) -> Tensor:
             inverse = _inverse(covariance[left][:, left])
             losses.append(_Loss(inverse, product[:, left] @ inverse, energy))
         size = -(-len(left) // 4)
-        least = sum(loss.of_each() for loss in losses).argsort(stable=True)[: 2 * size]
+        least = _cost(losses).argsort(stable=True)[: 2 * size]
         for loss in losses:
             loss.narrow(least)
         places = least[_one_by_one(losses, size)]
@@ -163,12 +163,16 @@ class _Loss:
         self._inverse = self._inverse - torch.outer(row, shares)
 
 
+def _cost(losses: Sequence[_Loss]) -> Tensor:
+    return torch.stack([loss.of_each() for loss in losses]).sum(0)
+
+
 def _one_by_one(losses: Sequence[_Loss], count: int) -> Tensor:
     """Lose so many channels, at each step the one that costs least, and return them in this order (count,)."""
     lost: list[Tensor] = []
     gone: Tensor | None = None
     for _ in range(count):
-        cost = torch.stack([loss.of_each() for loss in losses]).sum(0)
+        cost = _cost(losses)
         gone = torch.zeros(len(cost), dtype=torch.bool) if gone is None else gone
         channel = cost.masked_fill(gone, torch.inf).argmin()
         gone[channel] = True

@@ -188,7 +188,7 @@ class Parent:
         """
         hashed = hashlib.sha256()
         for batch in images:
-            hashed.update(batch.contiguous().numpy())
+            hashed.update(batch.contiguous().numpy().data)
         key = hashed.hexdigest()
         if key not in self._moments:
             assert self.definition is not None

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from narsfast.arch import Definition, Family, Parent, load_parents, read_parent, stored_sha256
-from narsfast.cost import Budget, count_definitions
+from narsfast.arch import Family, Parent, load_parents, read_parent, stored_sha256
+from narsfast.cost import count_definitions
 from narsfast.errors import UserError
-from narsfast.predictor import Statistics
 from narsfast.runs import RunStore
-from narsfast.space import PARENT, RESOLUTION, Candidate, Genes, Space, Value, default_recipe
+from narsfast.space import PARENT, RESOLUTION, Space
 
 FINETUNE = "finetune"
 """The recipe space of children."""
@@ -76,62 +71,6 @@ def with_parents(space: Space) -> Space:
         for parent, known in zip(loaded, space.parents, strict=True)
     ]
     return Space.from_dict(data)
-
-
-def anchors(counter: Statistics, budgets: Sequence[Budget]) -> tuple[Genes, NDArray[np.int64]]:
-    """Return the parents as they are, with the default recipe of fine-tuning: the candidates that are trained first.
-
-    For each budget each parent is taken at the largest resolution of the space at which it keeps the budget, if there is
-    one; a parent that keeps none is taken at the smallest.
-
-    Args:
-        counter: Counter of a space of children.
-        budgets: Of the run, at least one.
-
-    Returns:
-        Genes (k, F), and for which budget each is there (k,); each parent once before the others.
-    """
-    space = counter.space
-    found = [_anchors(counter, budgets, str(name)) for name in space.values(PARENT)]
-    ordered = [turn for turns in zip_longest(*found) for turn in turns if turn is not None]
-    genes, band = np.stack([row for row, _ in ordered]), np.array([band for _, band in ordered], np.int64)
-    first = np.sort(np.unique(space.keys(genes), return_index=True)[1])
-    return genes[first], band[first]
-
-
-def _anchors(
-    counter: Statistics, budgets: Sequence[Budget], name: str
-) -> list[tuple[NDArray[np.int16], int]]:
-    """Return a parent's `anchors`: genes (F,), and for which budget."""
-    space = counter.space
-    forms = space.encode([_as_it_is(space, name, int(side)) for side in sorted(space.values(RESOLUTION))])
-    statistics = counter(forms)
-    largest = [np.flatnonzero(budget.within(statistics, counter.names))[-1:] for budget in budgets]
-    places = [(int(place), band) for band, inside in enumerate(largest) for place in inside]
-    return [(forms[place], band) for place, band in places or [(0, 0)]]
-
-
-def _as_it_is(space: Space, parent: str, resolution: int) -> Candidate:
-    """Return a parent with all its blocks and channels, or as nearly as the space has it."""
-    wanted: dict[str, Any] = {PARENT: parent, RESOLUTION: resolution, **default_recipe(FINETUNE).model_dump()}
-    document = next(known for known in space.parents if known.name == parent)
-    if document.definition is not None:
-        own = Family(Definition.from_dict(document.definition)).own
-        wanted |= {f"{parent}.{name}": value for name, value in own.items()}
-    genes = np.zeros((1, len(space.fields)), np.int16)
-    for column, field in enumerate(space.fields):
-        genes[0, column] = _nearest(field.values, wanted.get(field.fills[0]))
-    return space.decode(space.canonical(genes))[0]
-
-
-def _nearest(values: Sequence[Value], wanted: Any) -> int:
-    """Return the place of a value: itself, the largest if it is larger than all, else the middle one."""
-    if wanted in values:
-        return values.index(wanted)
-    numbers = [value for value in values if isinstance(value, int | float)]
-    if isinstance(wanted, int | float) and len(numbers) == len(values):
-        return min(range(len(values)), key=lambda place: abs(float(numbers[place]) - float(wanted)))
-    return (len(values) - 1) // 2
 
 
 def store_parents(store: RunStore, space: Space) -> None:

@@ -16,10 +16,11 @@ from narsfast.search import ExtendedCounter, Pool, sample_bands, sample_pool
 from narsfast.space import PARENT, Candidate, Genes, Space
 from narsfast.training import InheritedStart, TaskData, TrainerSettings, TrialTask
 
+from ._anchors import anchors
 from ._config import RunConfig
 from ._data import CONTENT_FILE, largest_resolution, run_data
 from ._own import Own
-from ._parents import anchors, parent_file, stored_parents
+from ._parents import parent_file, stored_parents
 from ._recipe_search import network_statistics
 
 
