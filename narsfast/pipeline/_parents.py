@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from narsfast.arch import Definition, Family, Parent, load_parents, read_parent
+from narsfast.arch import Definition, Family, NetworkSpec, Parent, load_parents, read_parent
 from narsfast.cost import Budget, count_definitions
 from narsfast.errors import UserError
 from narsfast.predictor import Statistics
@@ -19,6 +20,8 @@ FINETUNE = "finetune"
 """The recipe space of children."""
 SHARES = (8, 4, 2)
 """Budgets of a space around parents: the first parent's multiply-adds, divided by these (this project's choice)."""
+SMALLEST_WHOLE, WHOLE_STEP = 64, 32
+"""Smallest resolution of a network that takes part whole, and the step to the next ones (this project's choice)."""
 _FOLDER = "parents"  # in a run
 
 
@@ -42,7 +45,7 @@ def space_around(parents: Sequence[Parent], references: Sequence[str]) -> Space:
     resolutions: set[int] = set()
     for parent in parents:
         if parent.definition is None:
-            resolutions.add(parent.resolution)
+            resolutions.update(_resolutions(parent))
             continue
         fields = dict(Family(parent.definition).fields)
         resolutions.update(_values(fields.pop(RESOLUTION)))
@@ -57,6 +60,13 @@ def space_around(parents: Sequence[Parent], references: Sequence[str]) -> Space:
             "budgets": _budgets(parents),
         }
     )
+
+
+def _resolutions(parent: Parent) -> list[int]:
+    """Return the sides at which a network takes part whole: its own, and smaller ones that it can take."""
+    own = parent.resolution
+    sides = range(SMALLEST_WHOLE, own, WHOLE_STEP)
+    return [side for side in sides if NetworkSpec(str(parent.source), side).takes(parent.in_chans)] + [own]
 
 
 def with_parents(space: Space) -> Space:
@@ -97,6 +107,18 @@ def anchors(counter: Statistics, bounds: Budget | None) -> Genes:
             place = int(inside[-1]) if len(inside) else 0
         chosen.append(forms[place])
     return np.unique(np.stack(chosen), axis=0)
+
+
+def smallest_and_largest(counter: Statistics) -> NDArray[Any]:
+    """Return the statistics (2 * parents, S) of each parent's child with the least of everything, and with the most."""
+    space = counter.space
+    genes = np.zeros((2 * len(space.values(PARENT)), len(space.fields)), np.int16)
+    for column in space.architecture_fields:
+        values = space.fields[column].values
+        if space.fields[column].name != PARENT:
+            genes[::2, column], genes[1::2, column] = np.argmin(values), np.argmax(values)
+    genes[:, space.column(PARENT)] = np.repeat(np.arange(len(space.values(PARENT))), 2)
+    return np.asarray(counter(space.canonical(genes)))
 
 
 def _as_it_is(space: Space, parent: str, resolution: int) -> Candidate:
