@@ -5,7 +5,7 @@ from narsfast.space import Activation, BlockKind, Gate, SqueezedWidth, round_wid
 
 from ._available_parents import AvailableParent, available_parents
 from ._blocks import ConvNorm, FusedResidual, InvertedResidual
-from ._child import Family, Place, added
+from ._child import HIDDEN, WHOLE, Family, Place, added
 from ._definition import Definition, Padding, check_padding, read_definition
 from ._inherit import Importance, Inheritance
 from ._kept import KEPT_COLUMNS, Kept, KeptPart, kept, kept_of
@@ -13,7 +13,7 @@ from ._keys import NAMINGS, Naming, key_map, renamed
 from ._lookup import absolute_reference, reference_file, reference_version, unsupported_recipe_fields
 from ._model import create_model
 from ._network import FEATURE_STRIDES, FeatureInfo, FeatureNetwork, Network, create, resolve_definition
-from ._parent import Parent, read_parent
+from ._parent import Images, Parent, read_parent, stored_sha256
 from ._parents import ParentReference, load_parents, load_pretrained, parse_parent
 from ._plan import Block, HeadPlan, blocks_of, head_of
 from ._row import Row, hidden_width
@@ -37,10 +37,12 @@ __all__ = [
     "CLASSIFIER",
     "FEATURE_STRIDES",
     "HEADER_COLUMNS",
+    "HIDDEN",
     "KEPT_COLUMNS",
     "NAMINGS",
     "ROW_COLUMNS",
     "WEIGHTS_FILE",
+    "WHOLE",
     "Activation",
     "AvailableParent",
     "Block",
@@ -53,6 +55,7 @@ __all__ = [
     "FusedResidual",
     "Gate",
     "HeadPlan",
+    "Images",
     "Importance",
     "Inheritance",
     "InvertedResidual",
@@ -105,6 +108,7 @@ __all__ = [
     "set_ops",
     "share_norms",
     "specs_of",
+    "stored_sha256",
     "unsupported_recipe_fields",
     "zoo",
     "zoo_definition",

@@ -254,11 +254,18 @@ def initialize(network: nn.Module) -> None:
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
         elif isinstance(module, nn.Linear):
-            nn.init.normal_(module.weight, 0.0, 0.01)
-        if isinstance(module, nn.Conv2d | nn.Linear) and module.bias is not None:
-            nn.init.zeros_(module.bias)
+            draw_classifier(module)
     for module in network.modules():
         projects = isinstance(module, InvertedResidual | FusedResidual) and module.shortcut
         if projects and isinstance(module.project, ConvNorm):
             nn.init.zeros_(module.project.get_parameter("1.weight"))
+
+
+def draw_classifier(layer: nn.Linear | nn.Conv2d) -> None:
+    """Initialize the layer of a classifier: weights normal with standard deviation 0.01, bias 0."""
+    nn.init.normal_(layer.weight, 0.0, 0.01)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)

@@ -31,7 +31,7 @@ HIDDEN = (25, 37, 50, 75, WHOLE)
 """Percent of hidden channels that a space offers (this project's choice: most of the cost is in them)."""
 KERNELS = (3, 5)
 """Kernels that a space offers beside the parent's own (this project's choice)."""
-SMALLEST = 48
+SMALLEST = 32
 """The smallest resolution that a space offers, pixels (this project's choice)."""
 _STEP = 16  # of resolutions
 

@@ -2,9 +2,10 @@
 
 A child is a parent with fewer or more channels, blocks and kernel pixels. Of each group of channels (`Channels`) it
 keeps the most important ones, the same ones in every tensor of the group; of each stage the first blocks; of a kernel
-its middle. What a child has more of is added so that it computes the same function: copies of channels that nothing
-reads yet, blocks whose last norm is zero, kernels with a border of zeros (Net2Net, Chen et al., ICLR 2016, with zeros
-in the place of shared outgoing weights).
+its middle. Where it is known what the parent's layers read on images (`Moments`), those channels are kept that the
+others are best predicted from, and the layers that read them take in the prediction. What a child has more of is added
+so that it computes the same function: copies of channels that nothing reads yet, blocks whose last norm is zero, kernels
+with a border of zeros (Net2Net, Chen et al., ICLR 2016, with zeros in the place of shared outgoing weights).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import torch
@@ -22,16 +24,18 @@ from narsfast.errors import UserError
 
 from ._channels import CLASSES, IMAGE, Channels, Layer, channels_of
 from ._definition import Definition
+from ._moments import Moment, Moments, predicted_from
 
-Importance = Literal["scaled", "norm", "l1", "random"]
-"""How channels are ranked.
+Importance = Literal["l1", "scaled", "norm", "random"]
+"""How channels are ranked without moments.
 
-"scaled": the L1 norm of a channel's incoming weights times what its norm multiplies them by; "norm": the scale of its
-norm alone (Liu et al., Network Slimming, ICCV 2017); "l1": the L1 norm alone (Li et al., ICLR 2017); "random": drawn, to
+"l1": the L1 norm of a channel's incoming weights (Li et al., ICLR 2017); "scaled": the same times what its norm
+multiplies them by; "norm": the scale of its norm alone (Liu et al., Network Slimming, ICCV 2017); "random": drawn, to
 compare with. Of a group that several layers write, each layer's values are divided by their mean, and added.
 """
 
-_NORM = ("weight", "bias", "running_mean", "running_var")
+_NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+_EPS = 1e-3
 
 
 class Inheritance:
@@ -48,6 +52,7 @@ class Inheritance:
     def __init__(self, parent: Definition, child: Definition) -> None:
         self._parent, self._child = channels_of(parent), channels_of(child)
         self._parent_name = parent.name
+        self._eps = parent.norm_eps
         self._groups = {IMAGE: IMAGE, CLASSES: CLASSES}
         self._layers: list[tuple[Layer, Layer]] = []
         self._added: list[list[Layer]] = []
@@ -91,7 +96,8 @@ class Inheritance:
         self,
         weights: Mapping[str, Tensor],
         *,
-        importance: Importance = "scaled",
+        importance: Importance = "l1",
+        moments: Moments | None = None,
         in_chans: int | None = None,
         seed: int = 0,
     ) -> dict[str, Tensor]:
@@ -99,7 +105,8 @@ class Inheritance:
 
         Args:
             weights: The parent's, by the names of `Network.state_dict`.
-            importance: How channels are ranked.
+            importance: How channels are ranked where there are no moments.
+            moments: What the parent's layers read (`measured`); None goes by the weights alone.
             in_chans: Channels of the child's images; None: those of the parent's. For 1, the stem's weights are summed
                 over the parent's channels, which is exact for an image whose channels are equal, normalized alike.
             seed: Of ``random``.
@@ -111,22 +118,17 @@ class Inheritance:
             UserError: A weight is missing or of another shape, or the parent takes images of other channels.
         """
         _check(self._parent, weights, self._parent_name)
-        chosen = self._chosen(weights, importance, seed)
+        chosen = self._chosen(weights, importance, moments, seed)
         result: dict[str, Tensor] = {}
         for layer, origin in self._layers:
             out = chosen.get(layer.out)
-            weight = _taken(weights[f"{origin.name}.weight"], out)
-            if layer.into is not None and (into := chosen.get(layer.into)) is not None:
-                weight = weight.index_select(1, into.source)
-                weight[:, into.kept :] = 0  # nothing reads the copies yet
-            result[f"{layer.name}.weight"] = _resized(weight, layer.kernel)
-            if layer.bias:
-                result[f"{layer.name}.bias"] = _taken(weights[f"{origin.name}.bias"], out)
-            if layer.norm is not None:
-                for name in _NORM:
-                    result[f"{layer.norm}.{name}"] = _taken(weights[f"{origin.norm}.{name}"], out)
-                counted = weights[f"{origin.norm}.num_batches_tracked"]
-                result[f"{layer.norm}.num_batches_tracked"] = counted.clone()
+            own = {role: _taken(weights[name], out) for role, name in _names(origin).items()}
+            into = None if layer.into is None else chosen.get(layer.into)
+            if into is not None:
+                moment = None if moments is None else moments.get(origin.name)
+                own |= _reading(own, into, moment, self._eps)
+            own["weight"] = _resized(own["weight"], layer.kernel)
+            result |= {name: own[role] for role, name in _names(layer).items()}
         for layers in self._added:
             result |= _fresh(layers, self._child.sizes, seed)
         if in_chans is not None:
@@ -134,18 +136,46 @@ class Inheritance:
             result[stem] = _for_images(result[stem], in_chans, self._parent_name)
         return result
 
-    def _chosen(self, weights: Mapping[str, Tensor], importance: Importance, seed: int) -> dict[str, _Chosen]:
-        """Return the parent's channels that each group of the child has, unless they are all of them."""
+    @property
+    def shrinks(self) -> bool:
+        """Whether the child lacks channels of the parent, so that moments make a difference."""
+        return any(size < self._parent.sizes[self._groups[group]] for group, size in self._changed.items())
+
+    @property
+    def readers(self) -> list[str]:
+        """The parent's layers that read channels which the child lacks: those whose moments are of use."""
+        lacking = {self._groups[group] for group, size in self._changed.items()}
+        return [layer.name for layer in self._parent.layers if layer.into in lacking]
+
+    @cached_property
+    def _changed(self) -> dict[str, int]:
+        """The sizes of those groups of the child that the parent has in another size."""
         sizes = self._child.sizes
-        wanted = {
+        return {
             group: sizes[group]
             for group, source in self._groups.items()
             if group in sizes and sizes[group] != self._parent.sizes[source]
         }
-        if not wanted:
+
+    def _chosen(
+        self, weights: Mapping[str, Tensor], importance: Importance, moments: Moments | None, seed: int
+    ) -> dict[str, _Chosen]:
+        """Return the parent's channels that each group of the child has, unless they are all of them."""
+        if not self._changed:
             return {}
-        values = _importances(self._parent, weights, importance, {self._groups[g] for g in wanted}, seed)
-        return {group: _choose(values[self._groups[group]], size) for group, size in wanted.items()}
+        sources = {self._groups[group] for group in self._changed}
+        values = _importances(self._parent, weights, importance, sources, seed)
+        ranked = {source: torch.argsort(own, descending=True, stable=True) for source, own in values.items()}
+        if moments is not None:
+            for source in sources:
+                readers = {
+                    layer.name: weights[f"{layer.name}.weight"]
+                    for layer in self._parent.layers
+                    if layer.into == source
+                }
+                order = moments.order(source, readers)
+                ranked[source] = ranked[source] if order is None else order
+        return {group: _choose(ranked[self._groups[group]], size) for group, size in self._changed.items()}
 
 
 @dataclass(frozen=True)
@@ -154,20 +184,78 @@ class _Chosen:
 
     Attributes:
         source: (size,) int64, the parent's channel that each is taken from.
+        dropped: (others,) int64, the parent's channels that the child lacks.
         kept: How many, from the first on, are not copies of others.
     """
 
     source: Tensor
+    dropped: Tensor
     kept: int
 
 
-def _choose(values: Tensor, size: int) -> _Chosen:
-    """Choose the most important channels, in their order; where more are wanted, all and copies of the first of them."""
-    ranked = torch.argsort(values, descending=True, stable=True)
-    if size <= len(values):
-        return _Chosen(ranked[:size].sort().values, size)
-    copies = ranked.repeat(-(-size // len(values)))[: size - len(values)]
-    return _Chosen(torch.cat([torch.arange(len(values)), copies]), len(values))
+def _choose(ranked: Tensor, size: int) -> _Chosen:
+    """Choose the first channels, in the parent's order; where more are wanted, all and copies of the first ones."""
+    if size <= len(ranked):
+        return _Chosen(ranked[:size].sort().values, ranked[size:].sort().values, size)
+    copies = ranked.repeat(-(-size // len(ranked)))[: size - len(ranked)]
+    return _Chosen(torch.cat([torch.arange(len(ranked)), copies]), ranked[:0], len(ranked))
+
+
+def _names(layer: Layer) -> dict[str, str]:
+    """Return the tensors of a layer and its norm, by what they are to it."""
+    names = {"weight": f"{layer.name}.weight"}
+    if layer.bias:
+        names["bias"] = f"{layer.name}.bias"
+    if layer.norm is not None:
+        names |= {f"norm.{name}": f"{layer.norm}.{name}" for name in _NORM}
+    return names
+
+
+def _reading(
+    own: Mapping[str, Tensor], into: _Chosen, moment: Moment | None, eps: float
+) -> dict[str, Tensor]:
+    """Return the tensors of a layer that change where it reads other channels than the parent's.
+
+    Args:
+        own: Its tensors, with the parent's inputs.
+        into: The channels that it reads.
+        moment: Of what the parent's layer reads; None: dropped channels are left out.
+        eps: Of the norms.
+    """
+    weight = own["weight"].index_select(1, into.source)
+    weight[:, into.kept :] = 0  # nothing reads the copies yet
+    if moment is None or not len(into.dropped):
+        return {"weight": weight}
+    factors, offsets = predicted_from(into.source, into.dropped, moment)
+    lost = own["weight"].index_select(1, into.dropped)
+    weight = weight + torch.einsum("od...,dk->ok...", lost, factors)
+    changed = {"weight": weight}
+    offset = lost.flatten(2).sum(2) @ offsets if lost.ndim > 2 else lost @ offsets
+    if "bias" in own:
+        changed["bias"] = own["bias"] + offset
+    elif "norm.running_mean" in own:
+        changed["norm.running_mean"] = own["norm.running_mean"] - offset
+    if "norm.running_var" in own and weight[0, 0].numel() == 1:
+        changed |= _same_scale(own, weight, into, moment, eps)
+    return changed
+
+
+def _same_scale(
+    own: Mapping[str, Tensor], weight: Tensor, into: _Chosen, moment: Moment, eps: float
+) -> dict[str, Tensor]:
+    """Return variance and scale of the norm after a layer, whose outputs vary less as they are predicted."""
+    before = _variances(own["weight"].flatten(1), moment.covariance)
+    after = _variances(weight.flatten(1), moment.covariance[into.source][:, into.source])
+    variance = own["norm.running_var"]
+    reduced = variance * (after / before.clamp_min(1e-12)).clamp(1e-3, 1.0)
+    return {
+        "norm.running_var": reduced,
+        "norm.weight": own["norm.weight"] * ((reduced + eps) / (variance + eps)).sqrt(),
+    }
+
+
+def _variances(weight: Tensor, covariance: Tensor) -> Tensor:
+    return ((weight @ covariance) * weight).sum(1)
 
 
 def _importances(
@@ -190,9 +278,8 @@ def _scaled(layer: Layer, weights: Mapping[str, Tensor]) -> Tensor:
     values = _l1(layer, weights)
     if layer.norm is None:
         return values
-    return (
-        values * _norm(layer, weights) / weights[f"{layer.norm}.running_var"].float().clamp_min(1e-12).sqrt()
-    )
+    # The epsilon is that of most networks: without one, channels that never vary would be the most important.
+    return values * _norm(layer, weights) / (weights[f"{layer.norm}.running_var"].float() + _EPS).sqrt()
 
 
 def _norm(layer: Layer, weights: Mapping[str, Tensor]) -> Tensor:
@@ -214,7 +301,7 @@ _OF_LAYER: Mapping[str, Callable[[Layer, Mapping[str, Tensor]], Tensor]] = {
 
 def _taken(tensor: Tensor, chosen: _Chosen | None) -> Tensor:
     """Return the chosen entries of the first axis, in memory of their own."""
-    return tensor.clone() if chosen is None else tensor.index_select(0, chosen.source)
+    return tensor.clone() if chosen is None or not tensor.ndim else tensor.index_select(0, chosen.source)
 
 
 def _resized(weight: Tensor, kernel: int) -> Tensor:

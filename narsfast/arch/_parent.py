@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -16,12 +18,22 @@ from narsfast.common.files import replacing
 from narsfast.common.preparation import Preparation
 from narsfast.errors import UserError
 
+from ._blocks import draw_classifier
+from ._channels import IMAGE, channels_of
 from ._definition import Definition
 from ._inherit import Inheritance
 from ._model import create_model
+from ._moments import Moments, measure_moments
+from ._network import Network
+from ._spec import NetworkSpec
 from ._stem import Stem, check_channels, gray_weights
 
+Images = Callable[[], Sequence[Tensor]]
+"""A function that returns batches of images (n, channels, side, side), called only where they are of use."""
+
 _KEY = "narsfast.parent"  # of the metadata of a stored parent
+_REMEMBERED = 8
+"""Sets of images, as of several resolutions, whose moments are kept in memory."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +74,7 @@ class Parent:
     sha256: str
     license: str | None = None
     classes: tuple[str, ...] = ()
+    _moments: dict[str, Moments] = field(default_factory=dict, repr=False)
 
     def for_channels(self, in_chans: int) -> Parent:
         """Return the parent for images of so many channels: itself, or for gray ones the same with a summed stem.
@@ -84,6 +97,16 @@ class Parent:
             in_chans=in_chans,
         )
 
+    def spec(self, resolution: int | None = None) -> NetworkSpec:
+        """Return the network as it is, for images of its own resolution or another one, pixels.
+
+        Raises:
+            UserError: The resolution is below 1.
+        """
+        source = self.definition if self.source is None else self.source
+        assert source is not None
+        return NetworkSpec.of(source, self.resolution if resolution is None else resolution)
+
     def network(
         self,
         num_classes: int | None = None,
@@ -96,7 +119,8 @@ class Parent:
         """Build the network with its weights, on the CPU in training mode.
 
         Args:
-            num_classes: Outputs of a new classifier, drawn from torch's global generator; None keeps the parent's own.
+            num_classes: Outputs of a new classifier, drawn from torch's global generator as those of definitions are;
+                None keeps the parent's own.
             in_chans: Channels of the images; None is the parent's own.
             dropout: As for `create_model`, as are the following ones.
             drop_path: As there.
@@ -120,26 +144,77 @@ class Parent:
             {name: tensor for name, tensor in own.weights.items() if name not in fresh}
             | {name: state[name] for name in fresh}
         )
+        self._draw_classifier(network, fresh)
         return network
 
-    def give(self, network: nn.Module) -> None:
-        """Give a network the weights that it inherits; its classifier stays.
+    def give(self, network: nn.Module, images: Images | None = None) -> None:
+        """Give a network the weights that it inherits; its classifier stays fresh.
 
         Args:
-            network: A child of the parent, or the parent's own network, for images of as many channels or gray ones.
+            network: A child of the parent, or the parent's own network, just built, for images of as many channels or
+                gray ones. A classifier that another library drew is drawn again, from torch's global generator.
+            images: Batches that it is going to be trained on, which a child with fewer channels is fitted to; None goes
+                by the weights alone.
 
         Raises:
             UserError: It is no child of this parent, or its images have other channels.
         """
+        if self.definition is not None and not isinstance(network, Network):
+            raise UserError(
+                f"{type(network).__name__} is no child of parent {self.name}; give the network by its definition"
+            )
         own = network.state_dict()
         name = "stem.0.weight" if self.stem is None else self.stem.weight
         chans = self.in_chans if name not in own else own[name].shape[1]
         parent = self.for_channels(chans)
         weights = parent.weights
         if self.definition is not None:
-            weights = Inheritance(self.definition, network.definition)(weights)  # type: ignore[arg-type]
-        kept = {name: own[name] for name in self.classifier}
-        network.load_state_dict({**weights, **kept})
+            inheritance = Inheritance(self.definition, network.definition)  # type: ignore[arg-type]
+            moments = parent.measured(images()) if images is not None and inheritance.shrinks else None
+            weights = inheritance(weights, moments=moments)
+        kept = {name: own[name] for name in self.classifier if name in own}
+        try:
+            network.load_state_dict({**weights, **kept})
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())[:200]
+            raise UserError(f"the network is not that of parent {self.name}: {reason}") from None
+        self._draw_classifier(network, self.classifier)
+
+    def measured(self, images: Sequence[Tensor]) -> Moments:
+        """Measure what the layers of the parent's definition read on images; the same ones are measured once.
+
+        Args:
+            images: Batches (n, in_chans, side, side), at least one.
+        """
+        hashed = hashlib.sha256()
+        for batch in images:
+            hashed.update(batch.contiguous().numpy().data)
+        key = hashed.hexdigest()
+        if key not in self._moments:
+            assert self.definition is not None
+            layers = [
+                layer.name for layer in channels_of(self.definition).layers if layer.into not in (None, IMAGE)
+            ]
+            while len(self._moments) >= _REMEMBERED:
+                del self._moments[next(iter(self._moments))]
+            with torch.random.fork_rng(
+                devices=[]
+            ):  # what is drawn later must not depend on what is remembered
+                network = self.network()
+            self._moments[key] = Moments(measure_moments(network, layers, images))
+        return self._moments[key]
+
+    def _draw_classifier(self, network: nn.Module, fresh: Collection[str]) -> None:
+        """Draw a new classifier as `initialize` does; definitions have it so already.
+
+        Libraries draw theirs for long trainings: timm's uniform weights of width ``1 / sqrt(features)`` give logits that
+        a short fine-tuning has to unlearn first.
+        """
+        if self.definition is not None:
+            return
+        for name, module in network.named_modules():
+            if isinstance(module, nn.Linear | nn.Conv2d) and f"{name}.weight" in fresh:
+                draw_classifier(module)
 
     def facts(self) -> dict[str, Any]:
         """Return what is told of it on cards and in runs, in JSON types."""
@@ -170,6 +245,16 @@ class Parent:
         tensors = {name: tensor.contiguous() for name, tensor in self.weights.items()}
         with replacing(file) as temporary:
             save_file(tensors, temporary, {_KEY: json.dumps(described)})
+
+
+def stored_sha256(file: str | Path) -> str | None:
+    """Return the `Parent.sha256` of what `Parent.save` wrote; None where there is no such file, or a damaged one."""
+    try:
+        with safe_open(file, framework="pt") as opened:
+            digest = json.loads((opened.metadata() or {})[_KEY])["sha256"]
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+        return None
+    return str(digest)
 
 
 def read_parent(file: str | Path) -> Parent:

@@ -65,39 +65,52 @@ def train_model(
             "weights, with a new classifier.",
         ),
     ] = None,
+    parent: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REF[=FILE]",
+            help="Start from a pretrained network: train it itself, or with --model a definition that is a child of it. "
+            "efficientnet_lite0, timm:NAME, torchvision:NAME, a found network's folder, or REFERENCE=FILE with a file "
+            "of weights.",
+        ),
+    ] = None,
     recipe: Annotated[
         Path | None,
         typer.Option(
-            help="Its recipe: a YAML or JSON file, or the folder of a found network. With --from, its own is the "
-            "default.",
+            help="Its recipe: a YAML or JSON file, or the folder of a found network. Default with --from: its own; with "
+            "--parent: one of fine-tuning.",
         ),
     ] = None,
     resolution: Annotated[
-        int | None, typer.Option(help="Side of the images, pixels. Default: a definition's own.")
+        int | None,
+        typer.Option(help="Side of the images, pixels. Default: a definition's or the parent's own."),
     ] = None,
     epochs: Annotated[
         int | None,
         typer.Option(
             min=1,
-            help=f"Epochs to train. Default: {RUN_OPTIONS['final_epochs'].default}, with --from by the number of "
-            "training images.",
+            help=f"Epochs to train. Default: {RUN_OPTIONS['final_epochs'].default}, with --from and --parent by the "
+            "number of training images.",
         ),
     ] = None,
     as_json: Json = False,
     **options: Any,
 ) -> None:
-    """Train one network with a recipe, or a found network on other classes, and test it once."""
+    """Train one network with a recipe, from scratch or from a pretrained or a found network, and test it once."""
     from narsfast.pipeline import fine_tune, train_with_recipe
 
     options["settings"] = {name: options.pop(name) for name in TRAINER_OPTIONS if name in options}
     options |= {"resolution": resolution, "epochs": epochs}
-    if model is not None and folder is not None:
-        raise typer.BadParameter("it is given with --model; leave one of them out", param_hint="'--from'")
+    for flag, other in (("--model", model), ("--parent", parent)):
+        if folder is not None and other is not None:
+            raise typer.BadParameter(f"it is given with {flag}; leave one of them out", param_hint="'--from'")
     if folder is not None:
         train = partial(fine_tune, folder, out, recipe)
+    elif parent is not None:
+        train = partial(train_with_recipe, model, recipe, out, parent=parent)
     elif model is None:
         raise typer.BadParameter(
-            "it is missing; name a network, or give the folder of a found one as --from",
+            "it is missing; name a network, or give a pretrained one as --parent or the folder of a found one as --from",
             param_hint="'--model'",
         )
     elif recipe is None:

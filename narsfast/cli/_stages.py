@@ -160,5 +160,7 @@ def _run_directory(options: Mapping[str, Any]) -> Path:
     model = options.get("model")
     name = DataSource.parse(options.get("data", RUN_OPTIONS["data"].default)).name
     if model is not None:
+        if options.get("pretrained"):  # perhaps with a file of weights
+            model = model.partition("=")[0]
         name += "-" + re.sub(r"\W+", "-", Path(model.rpartition(":")[2]).stem)
     return Path("runs") / name

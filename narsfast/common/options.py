@@ -151,6 +151,15 @@ _OPTIONS = (
         metavar="REFERENCE",
     ),
     RunOption(
+        "pretrained",
+        bool,
+        False,
+        _SPACE,
+        "With a model: every training starts from its trained weights, and recipes are those of fine-tuning, unless a "
+        "space or a recipe space is given. The model is named as a parent is, also as efficientnet_lite0 or "
+        "REFERENCE=FILE.",
+    ),
+    RunOption(
         "fix",
         Mapping[str, Any],
         None,
@@ -256,7 +265,8 @@ _OPTIONS = (
         str | None,
         None,
         _BASELINES,
-        "Teacher of the final trainings: `largest` (of this run), the folder of an emitted network, torchvision:NAME, "
+        "Teacher of the final trainings: `largest` (of this run), `parent` (the pretrained network that the run starts "
+        "from, fine-tuned as it is; of several `parent:NAME`), the folder of an emitted network, torchvision:NAME, "
         "timm:NAME, or REFERENCE=WEIGHTS.safetensors; `none` is without. A run may change it until its first final "
         "training has ended.",
         metavar="TEACHER",

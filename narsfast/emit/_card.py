@@ -163,6 +163,11 @@ def _distillation(found: Measurements) -> str:
     own = (
         f" (candidate `{teacher['candidate']}`, the run's largest network)" if "candidate" in teacher else ""
     )
+    if "resolution" in teacher:
+        own = (
+            f" (the pretrained network as it is, fine-tuned for {teacher['epochs']} epochs at {teacher['resolution']} "
+            f"pixels: {_percent(teacher['validation'])} on the validation split)"
+        )
     return (
         f" Distilled from {as_code(teacher['teacher'])}{own}: the loss is {1 - teacher['weight']:g} times that of the "
         f"labels plus {teacher['weight']:g} times the divergence from the teacher, at temperature "

@@ -24,8 +24,15 @@ from narsfast.errors import UserError, refusal
 from narsfast.space import Space, load_space, with_recipe_space
 from narsfast.training import TrainerSettings, resolve_device
 
-from ._parents import children_space, with_parents
-from ._recipe_search import chosen_model, recipe_space, refuse_bounds
+from ._parents import FINETUNE, children_space, with_parents
+from ._recipe_search import (
+    chosen_model,
+    fine_tuning_space,
+    recipe_space,
+    refuse_bounds,
+    starts_trained,
+    supported_recipes,
+)
 
 LARGEST = "largest"
 """The teacher that a run makes itself: its largest network."""
@@ -46,6 +53,9 @@ _SINGLE: Mapping[str, tuple[tuple[type, ...], str]] = {
     "latency": ((str, os.PathLike), "the file of a latency table"),
 }
 """Options that are resolved to something else: their types, and what is right."""
+
+PARENT_TEACHER = "parent"
+"""The teacher that is a parent of the run, fine-tuned as it is; of several, the one named as in ``parent:NAME``."""
 
 NO_TEACHER = "none"
 """What takes the teacher from a run that has one."""
@@ -68,6 +78,7 @@ class RunConfig(TrainerSettings):
 
     data: str
     model: str | None = option_field("model")
+    pretrained: bool = option_field("pretrained")
     space: dict[str, Any]
     pool_bounds: str | None
     budgets: tuple[str, ...]
@@ -96,8 +107,9 @@ class RunConfig(TrainerSettings):
         """Return JSON types for the run; what earlier versions did not know is left out where it says what they did."""
         stored = self.model_dump(mode="json")
         stored = {name: value for name, value in stored.items() if (name, value) not in READ_BY_0_2.items()}
-        if not self.extra_statistics:
-            del stored["extra_statistics"]
+        for name in ("extra_statistics", "pretrained"):  # earlier versions have none
+            if not stored[name]:
+                del stored[name]
         return stored
 
     @classmethod
@@ -114,6 +126,14 @@ class RunConfig(TrainerSettings):
     def folder_options(self) -> FolderOptions:
         """How image files are found and read."""
         return FolderOptions(self.layout, self.orient, self.bit_depth)
+
+    @property
+    def network_reference(self) -> str | None:
+        """What builds the one network, where it is not built from a definition that the run holds; None of others."""
+        if not self.pretrained:
+            return self.model
+        source: str | None = self.space["parents"][0].get("source")
+        return source
 
     @property
     def trainer(self) -> TrainerSettings:
@@ -146,7 +166,8 @@ def resolve_config(options: Mapping[str, Any], stored: Mapping[str, Any] | None 
     config = {**READ_BY_0_2, **upgrade_stored(stored)} if stored else {}
     config["data"], space = resolve_space(given, config)
     config["model"] = chosen_model(given, config)
-    for name in ("data", "model", "space", "parents", "recipe_space", "fix"):
+    config["pretrained"] = starts_trained(given, config)
+    for name in ("data", "model", "pretrained", "space", "parents", "recipe_space", "fix"):
         given.pop(name, None)
     config["space"] = space.to_dict()
     if config["model"]:
@@ -172,6 +193,7 @@ def resolve_config(options: Mapping[str, Any], stored: Mapping[str, Any] | None 
             f"pool_size is {resolved.pool_size}; {resolved.iterations} batches of {resolved.trials_per_batch} need at "
             f"least {trials}"
         )
+    resolved = _named_parent(resolved, space)
     if resolved.distill == LARGEST and len(resolved.budgets) < 2:
         raise UserError(
             f"distill is {LARGEST}; with one budget no other network is left to learn from it, so give another budget "
@@ -186,8 +208,41 @@ def is_reference(teacher: str | None) -> bool:
     return (source in ("torchvision", "timm") or source.endswith(".py")) and "=" not in name
 
 
+def parent_teacher(teacher: str | None) -> str | None:
+    """Return the name of the run's parent that teaches; None where the teacher is another network, or there is none."""
+    word, separator, name = (teacher or "").partition(":")
+    return name if word == PARENT_TEACHER and separator else None
+
+
+def _named_parent(config: RunConfig, space: Space) -> RunConfig:
+    """Complete a teacher that is a parent by its name.
+
+    Raises:
+        UserError: The run has no such parent, or several.
+    """
+    if config.distill != PARENT_TEACHER and parent_teacher(config.distill) is None:
+        return config
+    names = [parent.name for parent in space.parents]
+    if not names:
+        raise UserError(
+            f"distill is {config.distill}, and the run starts from no pretrained network; give one in `parents`, or "
+            "name another teacher"
+        )
+    wanted = parent_teacher(config.distill)
+    if wanted is None and len(names) > 1:
+        raise UserError(
+            f"distill is {config.distill}, and the run has the parents {', '.join(names)}; name one, as in "
+            f"{PARENT_TEACHER}:{names[0]}"
+        )
+    if wanted is not None and wanted not in names:
+        raise UserError(f"distill is {config.distill}; the run's parents are {', '.join(names)}")
+    return config.model_copy(update={"distill": f"{PARENT_TEACHER}:{wanted or names[0]}"})
+
+
 def _absolute_teacher(text: str) -> str:
     """Make the paths of a teacher absolute: a run is resumed from any directory."""
+    if text == PARENT_TEACHER or parent_teacher(text) is not None:
+        return text
     folder = expanded(text)
     if folder.is_dir():
         return str(folder.resolve())
@@ -221,6 +276,20 @@ def _text(budget: str | Budget, known: Sequence[str], field: str = "budget") -> 
     return Budget.parse(budget if isinstance(budget, str) else budget.text(), known, field).text()
 
 
+def _check_start(given: Mapping[str, Any], stored: Mapping[str, Any]) -> None:
+    """Refuse what does not go together of one network and those to start from."""
+    model = chosen_model(given, stored)
+    if model is not None and given.get("parents"):
+        raise UserError(
+            "parents and model are both given; a search among children of `parents` has no single network, so leave one "
+            "of them out, or give `pretrained` with the model alone"
+        )
+    if model is None and given.get("pretrained"):
+        raise UserError(
+            "pretrained is given without a model; name the network as `model`, or search among its children by `parents`"
+        )
+
+
 def resolve_space(given: Mapping[str, Any], stored: Mapping[str, Any] | None = None) -> tuple[str, Space]:
     """Resolve `data`, `model`, `space`, `recipe_space` and `fix` of these options, as in `resolve_config`.
 
@@ -231,6 +300,7 @@ def resolve_space(given: Mapping[str, Any], stored: Mapping[str, Any] | None = N
         UserError: As `resolve_config`.
     """
     stored = stored or {}
+    _check_start(given, stored)
     data = DataSource.parse(given.get("data", stored.get("data", RUN_OPTIONS["data"].default)))
     if given.get("parents"):
         if given.get("space") is not None:
@@ -245,11 +315,16 @@ def resolve_space(given: Mapping[str, Any], stored: Mapping[str, Any] | None = N
         space = Space.from_dict(stored["space"])
     if "recipe_space" in given:
         space = with_recipe_space(space, str(given["recipe_space"]))
+    elif starts_trained(given, stored) and "space" not in given and "space" not in stored:
+        space = with_recipe_space(space, FINETUNE)
     fixed = given.get("fix") or {}
     if not isinstance(fixed, Mapping):
         raise UserError(f"fix is {fixed!r}; give values by field, as in {{'resolution': 64}}")
     if model := chosen_model(given, stored):
-        return data.text, recipe_space(space, model, fixed)
+        if not starts_trained(given, stored):
+            return data.text, recipe_space(space, model, fixed)
+        named = any(given.get(name) is not None for name in ("model", "pretrained"))
+        return data.text, fine_tuning_space(space, model if named else None, fixed)
     if not space.has_networks:
         raise UserError(f"space {space.name} has no stages to build networks from; a run needs them")
-    return data.text, space.fix(fixed)
+    return data.text, supported_recipes(space, fixed).fix(fixed)

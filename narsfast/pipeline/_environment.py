@@ -59,7 +59,7 @@ def check_environment(run: RunStore, config: RunConfig, *, accept: bool = False)
         "loader_version": loader_version(resolve_loader(resolved.loader, source)),
         **{name: value for name, value in resolved if value != getattr(config, name)},
     }
-    if model := run.config.get("model"):
+    if model := config.network_reference:
         here["model"] = reference_version(model)
     stored = run.facts.versions
     if stored is None:

@@ -262,7 +262,7 @@ class Run:
     def network(self, candidate: Candidate) -> NetworkSpec:
         """Return the network of a candidate of the run's space, to be built or counted."""
         config = self.config
-        if config.model is not None:
+        if config.model is not None and not config.pretrained:
             return NetworkSpec(config.model, int(candidate.architecture["resolution"]))
         return specs_of(self.space, [candidate])[0]
 

@@ -27,6 +27,7 @@ class RunOptions(TypedDict, total=False):
 
     parents: Sequence[str] | None
     model: str | None
+    pretrained: bool | None
     recipe_space: str | None
     fix: Mapping[str, Any] | None
     pool_bounds: Budget | str | None

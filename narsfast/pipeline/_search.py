@@ -12,14 +12,15 @@ from narsfast.cost import LATENCY, STATISTICS, Budget, Counter, LatencyTable, na
 from narsfast.data import Dataset
 from narsfast.errors import UserError
 from narsfast.runs import Executor, InProcess, Processes, RunStore
-from narsfast.search import ExtendedCounter, Pool, sample_pool
+from narsfast.search import ExtendedCounter, Pool, sample_bands, sample_pool
 from narsfast.space import PARENT, Candidate, Genes, Space
 from narsfast.training import InheritedStart, TaskData, TrainerSettings, TrialTask
 
+from ._anchors import anchors
 from ._config import RunConfig
 from ._data import CONTENT_FILE, largest_resolution, run_data
 from ._own import Own
-from ._parents import anchors, parent_file, stored_parents
+from ._parents import parent_file, stored_parents
 from ._recipe_search import network_statistics
 
 
@@ -119,7 +120,14 @@ class Search:
             UserError: The network cannot take the images.
         """
         model = self.config.model
-        return {} if model is None else network_statistics(NetworkSpec(model, self.resolution), self.data)
+        if model is None:
+            return {}
+        (network,) = (
+            [parent.spec(self.resolution) for parent in self.parents.values()]
+            if self.config.pretrained
+            else [NetworkSpec(model, self.resolution)]
+        )
+        return network_statistics(network, self.data)
 
     def statistics(self, genes: Genes) -> list[dict[str, int | float]]:
         """Count canonical genes (n, F): statistics by name, in JSON types."""
@@ -127,14 +135,24 @@ class Search:
             return [dict(self.model_statistics) for _ in genes]
         return named(self.counter.names, self.counter(genes))
 
+    @property
+    def bands(self) -> list[Budget]:
+        """What the candidates of the pool are drawn for: its bounds, or each budget; at least one."""
+        texts = [self.config.pool_bounds] if self.config.pool_bounds else self.config.budgets
+        return [self.budget(text) for text in texts] or [Budget({})]
+
     @cached_property
     def pool(self) -> Pool:
         """The pool: a function of the configuration, so it is sampled again rather than stored."""
-        bounds = self.budget(self.config.pool_bounds) if self.config.pool_bounds else None
         self.progress("sample the pool", 0, 1)
-        pool = sample_pool(self.counter, bounds, self.config.pool_size, self.seed("pool"))
+        size, seed = self.config.pool_size, self.seed("pool")
+        if self.space.parents and not self.config.pool_bounds:
+            pool = sample_bands(self.counter, self.bands, size, seed)
+        else:
+            bounds = self.budget(self.config.pool_bounds) if self.config.pool_bounds else None
+            pool = sample_pool(self.counter, bounds, size, seed)
         if self.space.parents:
-            pool = pool.anchored(self.counter, anchors(self.counter, bounds))
+            pool = pool.anchored(self.counter, *anchors(self.counter, self.bands))
         self.progress("sample the pool", 1, 1)
         return pool
 
@@ -170,9 +188,7 @@ class Search:
             seed=self.seed(purpose, candidate.id),
             settings=self.trainer,
             output=output,
-            start=None
-            if parent is None
-            else InheritedStart(str(parent_file(self.store.path.absolute(), parent.name))),
+            start=None if parent is None else self.start_from(str(candidate.architecture[PARENT])),
             preparation=None if parent is None else parent.preparation,
             **self.task_data(),
         )
@@ -190,6 +206,10 @@ class Search:
         """Return the pretrained network that a candidate is a child of; None where it starts from scratch."""
         return self.parents[str(candidate.architecture[PARENT])] if self.space.parents else None
 
+    def start_from(self, parent: str) -> InheritedStart:
+        """Return the start from the run's copy of a parent, by its name in the space."""
+        return InheritedStart(str(parent_file(self.store.path.absolute(), parent)))
+
     def task_data(self) -> TaskData:
         """Return what a training is told of the data."""
         content = self.data.content
@@ -203,6 +223,6 @@ class Search:
         }
 
     def _network(self, candidate: Candidate) -> NetworkSpec:
-        if self.config.model is not None:
+        if self.config.model is not None and not self.config.pretrained:
             return NetworkSpec(self.config.model, self.resolution)
         return specs_of(self.space, [candidate])[0]

@@ -7,7 +7,6 @@ import json
 import logging
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from narsfast.arch import (
     Definition,
     NetworkSpec,
     Padding,
+    Parent,
     absolute_reference,
     check_padding,
     resolve_definition,
@@ -37,7 +37,7 @@ from narsfast.emit import (
     read_preprocessing,
 )
 from narsfast.errors import UserError, refusal
-from narsfast.space import Recipe, parse_quantity, read_recipe
+from narsfast.space import Recipe, default_recipe, parse_quantity, read_recipe
 from narsfast.training import (
     TrainerSettings,
     TrialTask,
@@ -49,8 +49,9 @@ from narsfast.training import (
 from ._config import resolve_space
 from ._data import refuse_inside
 from ._final_test import final_test
+from ._parents import FINETUNE
 from ._recipe_search import network_statistics
-from ._start import EmittedStart, read_start
+from ._start import EmittedStart, TrainedStart, parent_start, read_start
 
 TRAINING_FILE = "training.json"
 SCALED_FILE = "statistics.json"
@@ -59,8 +60,8 @@ _log = logging.getLogger("narsfast.model")
 
 
 def train_with_recipe(
-    model: str,
-    recipe: str | Path | Recipe,
+    model: str | None,
+    recipe: str | Path | Recipe | None,
     out: str | Path,
     *,
     data: str = DIGITS,
@@ -74,19 +75,23 @@ def train_with_recipe(
     settings: Mapping[str, Any] | None = None,
     progress: Progress = silent,
     start: EmittedStart | None = None,
+    parent: Parent | str | None = None,
 ) -> dict[str, Any]:
     """Train any network with a recipe and test it once.
+
+    From a parent it inherits weights, and sees its images as the parent did.
 
     What the network cannot take of the recipe is left out and named in the result. A training that was stopped goes on
     from its last epoch when the same is asked for again.
 
     Args:
-        model: Reference of the network (`narsfast.arch.create_model`).
-        recipe: A recipe or its file.
+        model: Reference of the network (`narsfast.arch.create_model`); with a parent, of a child, None is the parent
+            itself.
+        recipe: A recipe or its file; with a parent, None is ``narsfast.space.default_recipe("finetune")``.
         out: Folder that gets what `narsfast.emit.emit` writes of a network, and training.json; one that exists is
             replaced only where it holds a training.
         data: ``digits``, a folder of images, a table of labels or a stored data set.
-        resolution: Side of the images, pixels; None is a definition's own.
+        resolution: Side of the images, pixels; None is a definition's or the parent's own.
         epochs: To train; None is `narsfast.training.default_epochs` of a final training.
         seed: Of the training.
         mirror: Whether a mirrored image keeps its class.
@@ -96,35 +101,50 @@ def train_with_recipe(
         settings: Fields of `TrainerSettings`.
         progress: Told of the training.
         start: The emitted network of the model that it starts from (`fine_tune`); None is fresh weights.
+        parent: The pretrained network that it starts from, loaded or as ``REFERENCE[=FILE]``; None is none.
 
     Returns:
         What training.json holds: the arguments, ``optim_backend`` (who computed the optimizer's step), ``statistics``,
         ``curve`` (validation accuracy in percent after each
         epoch), ``validation``, ``test``, ``balanced_accuracy`` (on the test split), ``seconds``, and for one that
-        started from a network, ``from``.
+        started from a network, ``from`` or ``parent``.
 
     Raises:
         UserError: An argument cannot be used, or the training ended badly.
     """
     if seed < 0:
         raise UserError(f"seed is {seed}; it must be at least 0")
-    model, target = absolute_reference(model), output_path(out)
+    if start is not None and parent is not None:
+        raise UserError(
+            f"parent is given with the folder {start.folder} to start from; leave one of them out"
+        )
+    target = output_path(out)
     _check_target(target, TRAINING_FILE)
-    asked = recipe if isinstance(recipe, Recipe) else read_recipe(recipe)
-    spec = NetworkSpec.of(model, resolution)
-    left_out = {name: why for name, why in unsupported_recipe_fields(model).items() if getattr(asked, name)}
+    begun: TrainedStart | None = start
+    if parent is not None:
+        begun = parent_start(parent)
+        spec = begun.spec(model, resolution)
+        model = begun.loaded.reference if model is None else absolute_reference(model)
+        asked = default_recipe(FINETUNE) if recipe is None else _recipe(recipe)
+    else:
+        model = absolute_reference(_given("model", model))
+        asked = _recipe(_given("recipe", recipe))
+        spec = NetworkSpec.of(model, resolution)
+    unsupported = {} if spec.reference is None else unsupported_recipe_fields(spec.reference)
+    left_out = {name: why for name, why in unsupported.items() if getattr(asked, name)}
     for name, why in left_out.items():
         _log.warning("%s is left out of the recipe: %s %s", name, model, why)
     used = asked.model_copy(update=dict.fromkeys(left_out, 0.0))
     refuse_inside(target, data)
     folder_options = FolderOptions(layout, orient, str(bit_depth))
     dataset = shared_data(data, spec.resolution, mirror, folder_options)
-    if start is not None:
-        start.check(dataset)
+    if begun is not None:
+        begun.check(spec, dataset)
     if epochs is None:
-        epochs = default_epochs(len(dataset.train), "scratch" if start is None else "parent", "final")
+        epochs = default_epochs(len(dataset.train), "scratch" if begun is None else "parent", "final")
     statistics = network_statistics(spec, dataset)
     unfinished = target.absolute().with_name(f".{target.name}.training")
+    unfinished.mkdir(parents=True, exist_ok=True)  # a place that cannot be written to costs no training
     task = TrialTask(
         candidate=model,
         network=spec,
@@ -138,9 +158,9 @@ def train_with_recipe(
         data_resolution=spec.resolution,
         mirror=mirror,
         folder_options=folder_options,
-        start=None if start is None else start.point,
+        start=None if begun is None else begun.point(unfinished),
+        preparation=None if begun is None else begun.preparation,
     )
-    unfinished.mkdir(parents=True, exist_ok=True)  # a place that cannot be written to costs no training
     trial = run_trial(task, report=lambda share: progress("train", share, 1))
     if trial.outcome != "ok":
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -166,13 +186,14 @@ def train_with_recipe(
         "balanced_accuracy": tested.by_class.balanced_accuracy,
         "seconds": trial.seconds,
     }
-    if start is not None:
-        found["from"] = {"folder": str(start.folder.resolve()), **asdict(start.origin)}
+    if begun is not None:
+        found |= begun.facts()
+    shown = dataset.prepared(task.preparation)
     emit(
         target,
         tested.network,
         used,
-        describe_data(dataset),
+        describe_data(shown),
         Measurements(
             budget=GIVEN,
             statistics=statistics,
@@ -185,10 +206,11 @@ def train_with_recipe(
             seconds=trial.seconds,
             optim_backend=found["optim_backend"],
             by_class=tested.by_class,
-            origin=None if start is None else start.origin,
+            origin=None if begun is None else begun.origin,
+            parent=None if begun is None else begun.parent,
         ),
-        test_batches=batches(dataset.test, spec.resolution, 128),
-        padding="published" if start is None else check_padding(start.point.padding),
+        test_batches=batches(shown.test, spec.resolution, 128),
+        padding="published" if task.start is None else check_padding(task.start.padding),
         given=task.network,
         extra_files={TRAINING_FILE: json.dumps(found, indent=1) + "\n"},
     )
@@ -202,7 +224,7 @@ def fine_tune(
     """Train a found network on other classes, and test it once.
 
     It starts from the weights of an emitted folder, all but those of the classifier, which is new. Images are normalized
-    by the mean and the standard deviation of the new data.
+    by the mean and the standard deviation of the new data; those of a network that came from a parent as the parent's.
 
     Args:
         folder: What `narsfast.emit.emit` wrote of a narsfast network, also after a fine-tuning.
@@ -223,6 +245,17 @@ def fine_tune(
     return train_with_recipe(
         str(start.folder), start.folder if recipe is None else recipe, out, start=start, **options
     )
+
+
+def _recipe(recipe: str | Path | Recipe) -> Recipe:
+    return recipe if isinstance(recipe, Recipe) else read_recipe(recipe)
+
+
+def _given(name: str, value: Any) -> Any:
+    """Return an argument that only a training from a parent can do without."""
+    if value is None:
+        raise UserError(f"{name} is missing; give one, or start from a `parent`")
+    return value
 
 
 def _trainer(settings: Mapping[str, Any]) -> TrainerSettings:

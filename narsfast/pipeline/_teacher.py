@@ -1,7 +1,9 @@
 """Who teaches the final trainings of a run: the second step of the paper's two-step distillation.
 
 The trainings of the search are never distilled: labels of the predictor stay what a recipe alone gives, and the teacher
-may be a network that the search has yet to find.
+may be a network that the search has yet to find. A parent that teaches is fine-tuned as it is, once, by the default
+recipe of fine-tuning, at the largest resolution of the networks that the run has found: so it sees all that any of them
+sees, and no images that were enlarged for it alone.
 """
 
 from __future__ import annotations
@@ -15,11 +17,13 @@ from narsfast.arch import WEIGHTS_FILE, NetworkSpec, read_definition
 from narsfast.emit import read_preprocessing
 from narsfast.errors import UserError
 from narsfast.runs import FoundCandidate, TeacherChoice
+from narsfast.space import default_recipe
 from narsfast.training import Distillation, Teacher, TrialTask
 
-from ._config import LARGEST, is_reference
+from ._config import LARGEST, is_reference, parent_teacher
+from ._parents import FINETUNE
 from ._recipe_search import network_statistics
-from ._reference_networks import baseline_task
+from ._reference_networks import baseline_folder, baseline_resolution, baseline_task
 from ._search import Search
 
 
@@ -32,18 +36,41 @@ def check_teacher(search: Search) -> None:
     text = search.config.distill
     if text is None or text == LARGEST:
         return
-    if is_reference(text):
-        sides = [int(value) for value in search.space.values("resolution")]
-        for side in {min(sides), max(sides)}:
-            network_statistics(NetworkSpec(text, side), search.data)
-    else:
+    parent = parent_teacher(text)
+    if parent is None and not is_reference(text):
         Teacher(_from_files(search, text), search.data)
+        return
+    sides = [int(value) for value in search.space.values("resolution")]
+    for side in {min(sides), max(sides)}:
+        spec = NetworkSpec(text, side) if parent is None else search.parents[parent].spec(side)
+        network_statistics(spec, search.data)
 
 
 def teacher_task(search: Search) -> TrialTask | None:
-    """Return the training of a teacher that is named by its reference; None where it needs none of its own."""
+    """Return the training of a teacher that is neither a network of the run nor in files; None where it needs none."""
     text = search.config.distill
+    if text is not None and parent_teacher(text) is not None:
+        return _parent_task(search, text)
     return baseline_task(search, text) if text is not None and is_reference(text) else None
+
+
+def _parent_task(search: Search, text: str) -> TrialTask:
+    """Return the fine-tuning of a parent as it is; its trial's candidate is the teacher's text."""
+    name = str(parent_teacher(text))
+    parent, epochs = search.parents[name], search.config.final_epochs
+    return TrialTask(
+        candidate=text,
+        network=parent.spec(baseline_resolution(search)),
+        recipe=default_recipe(FINETUNE).model_dump(mode="json"),
+        epochs=epochs,
+        schedule_epochs=epochs,
+        seed=search.seed("teacher", text),
+        settings=search.trainer,
+        output=str(search.store.path / baseline_folder(text)),
+        start=search.start_from(name),
+        preparation=parent.preparation,
+        **search.task_data(),
+    )
 
 
 def describe_teacher(search: Search, candidate: str) -> dict[str, Any] | None:
@@ -54,10 +81,20 @@ def describe_teacher(search: Search, candidate: str) -> dict[str, Any] | None:
         return None
     return {
         "teacher": config.distill,
+        **_fine_tuned(search),
         **teacher.to_dict(),
         "weight": config.distill_weight,
         "temperature": config.distill_temperature,
     }
+
+
+def _fine_tuned(search: Search) -> dict[str, Any]:
+    """Return what came out of the fine-tuning of a parent that teaches; nothing of another teacher."""
+    text = search.config.distill
+    if parent_teacher(text) is None:
+        return {}
+    trial = next(trial for trial in search.store.trials("baseline") if trial.candidate == text)
+    return {"epochs": trial.epochs, "validation": trial.curve[-1]}
 
 
 def distillation_of(search: Search, candidate: str) -> Distillation | None:
@@ -71,12 +108,8 @@ def distillation_of(search: Search, candidate: str) -> Distillation | None:
             return None
         found = _from_run(search, teacher)
     else:
-        reference = is_reference(config.distill)
-        found = (
-            _from_task(baseline_task(search, config.distill))
-            if reference
-            else _from_files(search, config.distill)
-        )
+        task = teacher_task(search)
+        found = _from_files(search, config.distill) if task is None else _from_task(search, task)
         _keep(search, found)
     return replace(found, weight=config.distill_weight, temperature=config.distill_temperature)
 
@@ -94,13 +127,17 @@ def _from_run(search: Search, teacher: FoundCandidate) -> Distillation:
     epochs = search.config.final_epochs
     task = search.task(teacher.candidate, epochs, epochs, "final")
     resolution = int(teacher.architecture["resolution"])
-    return replace(_from_task(task), network=replace(task.network, resolution=resolution))
+    return replace(_from_task(search, task), network=replace(task.network, resolution=resolution))
 
 
-def _from_task(task: TrialTask) -> Distillation:
+def _from_task(search: Search, task: TrialTask) -> Distillation:
+    """Return a teacher that the run has trained; where parents say how images are normalized, with its own numbers."""
+    own = search.data.prepared(task.preparation).preprocess if search.space.parents else None
     return Distillation(
         weights=str(Path(str(task.output), WEIGHTS_FILE)),
         network=task.network,
+        mean=None if own is None else own.mean,
+        std=None if own is None else own.std,
     )
 
 
@@ -146,7 +183,9 @@ def _keep(search: Search, found: Distillation) -> None:
         raise UserError(f"distill: {found.weights} cannot be read ({error.strerror}); put it back") from None
     chosen = search.store.facts.teacher
     if chosen is None:
-        search.store.facts.teacher = TeacherChoice(sha256=digest)
+        tuned = parent_teacher(search.config.distill) is not None
+        resolution = found.network.resolution if tuned else None
+        search.store.facts.teacher = TeacherChoice(sha256=digest, resolution=resolution)
     elif chosen.sha256 != digest:
         raise UserError(
             f"distill: {found.weights} has changed since the first network was distilled; put the old file back, or "

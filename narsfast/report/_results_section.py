@@ -139,6 +139,8 @@ def _teacher_text(data: Data) -> str:
     budgets = {result["candidate"]: result["budget"] for result in data["results"]}
     candidate = teacher.get("candidate")
     own = f" ({budgets.get(candidate, candidate)}, itself not distilled)" if candidate else ""
+    if "resolution" in teacher:
+        own = f" (the pretrained network as it is, fine-tuned at {teacher['resolution']} pixels)"
     return (
         f" The full trainings are distilled from {config['distill']}{own}: the teacher's share of the loss is "
         f"{config['distill_weight']:g}, the temperature {config['distill_temperature']:g}. The trials of the search had "

@@ -123,10 +123,12 @@ class TeacherChoice:
     Attributes:
         candidate: Id of the run's own network that teaches the others; None where the teacher is another network.
         sha256: Of the weights of another network.
+        resolution: Side of the images, pixels, for which the run fine-tuned a parent to teach; None of other teachers.
     """
 
     candidate: str | None = None
     sha256: str | None = None
+    resolution: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON types, without what is None."""

@@ -19,7 +19,7 @@ from ._optimize import (
     next_batch,
     optimize,
 )
-from ._pool import Pool, sample_pool
+from ._pool import Pool, sample_bands, sample_pool
 from ._table import TableCounter
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "next_batch",
     "optimize",
     "pareto",
+    "sample_bands",
     "sample_pool",
 ]
 

@@ -68,20 +68,22 @@ Evaluate = Callable[[PickedBatch], Iterable[Trial]]
 
 
 def first_batch(pool: Pool, m: int, seed: int) -> NDArray[np.int64]:
-    """Pick the anchors of the pool and random candidates, m together, and return their rows (m,).
+    """Pick the anchors of the pool and random candidates, m together, as many of each band, and return their rows (m,).
 
     Raises:
         UserError: The pool has fewer than m candidates.
     """
     _check_size(m, len(pool))
     order = np.random.default_rng(derive_seed(seed, "first batch")).permutation(len(pool))
-    return np.concatenate([np.arange(pool.anchors), order[order >= pool.anchors]])[:m]
+    return _spread(
+        pool, np.concatenate([np.arange(pool.anchors), order[order >= pool.anchors]]), m, pool.anchors
+    )
 
 
 def next_batch(
     predictor: Predictor, pool: Pool, trained: ArrayLike, m: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Pick the m most promising untrained candidates of the pool, best first.
+    """Pick the m most promising untrained candidates of the pool, as many of each band, best first.
 
     They are ordered by predicted accuracy plus one standard deviation of the ensemble, so that candidates on which its
     members disagree are tried too. The calibration by cross-validation has no influence.
@@ -101,8 +103,24 @@ def next_batch(
     open_rows = np.setdiff1d(np.arange(len(pool)), np.asarray(trained, np.int64))
     _check_size(m, len(open_rows))
     scores, spread = replace(predictor, deviation=UNCALIBRATED).predict(pool.genes[open_rows])
-    best = np.argsort(-(scores + spread), kind="stable")[:m]
-    return open_rows[best], scores[best]
+    order = np.argsort(-(scores + spread), kind="stable")
+    rows = _spread(pool, open_rows[order], m)
+    return rows, scores[np.searchsorted(open_rows, rows)]
+
+
+def _spread(pool: Pool, rows: NDArray[np.int64], m: int, first: int = 0) -> NDArray[np.int64]:
+    """Return m of these rows: the first ones, then in their order as many of each band as there are."""
+    taken = rows[: min(first, m)]
+    counts = np.bincount(pool.band[taken], minlength=int(pool.band.max()) + 1)
+    rest = rows[len(taken) :]
+    bands = pool.band[rest]
+    # The place of each row among those of its band, behind those that are taken.
+    turns = np.empty(len(rest), np.int64)
+    for band in np.unique(bands):
+        mine = bands == band
+        turns[mine] = counts[band] + np.arange(mine.sum())
+    chosen = np.sort(np.argsort(turns, kind="stable")[: m - len(taken)])
+    return np.concatenate([taken, rest[chosen]])
 
 
 class IterativeOptimization:

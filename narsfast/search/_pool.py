@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from narsfast.common.seeds import derive_seed
 from narsfast.cost import Budget
 from narsfast.errors import UserError
 from narsfast.predictor import Statistics
@@ -22,6 +25,10 @@ POINTS_PER_CANDIDATE = 2000
 """Largest number of points drawn per wanted candidate, after which the space has too few distinct ones."""
 
 
+BAND = 0.6
+"""Smallest share of a budget that candidates trained for it use (this project's choice)."""
+
+
 @dataclass(frozen=True)
 class Pool:
     """Candidates to pick from, with their statistics.
@@ -29,19 +36,27 @@ class Pool:
     Attributes:
         genes: (n, F) int16, canonical, no two equal.
         statistics: (n, S), the columns of the counter.
+        band: (n,) int64, for which of the budgets a candidate is there, from 0; a batch has as many of each. By default
+            all are there for one.
         anchors: How many of the first candidates are in the first batch whatever the seed.
     """
 
     genes: Genes
     statistics: NDArray[Any]
+    band: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     anchors: int = 0
 
-    def anchored(self, counter: Statistics, genes: Genes) -> Pool:
-        """Return the pool with these candidates (k, F) in front, as its anchors; they take the place of the last ones.
+    def __post_init__(self) -> None:
+        if len(self.band) != len(self.genes):
+            object.__setattr__(self, "band", np.zeros(len(self.genes), np.int64))
+
+    def anchored(self, counter: Statistics, genes: Genes, band: NDArray[np.int64]) -> Pool:
+        """Return the pool with these candidates in front, as its anchors; they take the place of the last ones.
 
         Args:
             counter: Of the pool.
-            genes: Canonical, no two equal; they need not be inside the bounds of the pool.
+            genes: (k, F), canonical, no two equal; they need not be inside the bounds of the pool.
+            band: (k,), as the attribute.
         """
         space = counter.space
         others = ~np.isin(space.keys(self.genes), space.keys(genes))
@@ -49,11 +64,49 @@ class Pool:
         return Pool(
             np.concatenate([genes, self.genes[kept]]),
             np.concatenate([counter(genes).astype(self.statistics.dtype), self.statistics[kept]]),
+            np.concatenate([band, self.band[kept]]),
             len(genes),
         )
 
     def __len__(self) -> int:
         return len(self.genes)
+
+
+def sample_bands(counter: Statistics, budgets: Sequence[Budget], n: int, seed: int) -> Pool:
+    """Draw n distinct candidates, as many for each budget, that use `BAND` of it at least.
+
+    That is of the first statistic that the budget bounds from above only. Where the space has too few such candidates,
+    they are drawn from all that keep the budget.
+
+    Args:
+        counter: Counter of the statistics of candidates.
+        budgets: At least one.
+        n: Size of the pool; a little less where bands overlap.
+        seed: Seed of the scrambling.
+
+    Raises:
+        UserError: As `sample_pool`, for a budget.
+    """
+    parts: list[Pool] = []
+    for number, budget in enumerate(budgets):
+        size = n // len(budgets) + (number < n % len(budgets))
+        drawn = derive_seed(seed, "band", number)
+        try:
+            part = sample_pool(counter, _band(budget), size, drawn)
+        except UserError:
+            part = sample_pool(counter, budget, size, drawn)
+        parts.append(part)
+    genes = np.concatenate([part.genes for part in parts])
+    band = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+    first = np.sort(np.unique(counter.space.keys(genes), return_index=True)[1])
+    return Pool(genes[first], np.concatenate([part.statistics for part in parts])[first], band[first])
+
+
+def _band(budget: Budget) -> Budget:
+    for name, (low, high) in budget.bounds.items():
+        if low == 0 and math.isfinite(high):
+            return Budget({**budget.bounds, name: (BAND * high, high)})
+    return budget
 
 
 def sample_pool(counter: Statistics, bounds: Budget | None, n: int, seed: int) -> Pool:

@@ -18,7 +18,7 @@ from ._process_group import ProcessGroup, process_group
 from ._rmsprop import RMSpropTF
 from ._schedule import learning_rate
 from ._settings import TrainerSettings
-from ._start import InheritedStart, StartingPoint
+from ._start import InheritedStart, StartingPoint, first_images
 from ._train import Training, train, train_network
 from ._trial import TaskData, TrialTask, remove_checkpoint, run_trial
 from ._weights import FlatWeights, MovingAverage, ema_decay
@@ -54,6 +54,7 @@ __all__ = [
     "effective_backend",
     "ema_decay",
     "evaluate",
+    "first_images",
     "layer_numbers",
     "learning_rate",
     "process_group",

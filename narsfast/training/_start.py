@@ -5,12 +5,16 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 
-from torch import nn
+from torch import Tensor, nn
 
-from narsfast.arch import CLASSIFIER, Parent, load_weights, read_parent
+from narsfast.arch import CLASSIFIER, Images, Parent, load_weights, read_parent
+from narsfast.data import Dataset, batches
 from narsfast.errors import UserError
+
+_BATCH, _BATCHES = 64, 8
 
 
 @dataclass(frozen=True)
@@ -25,8 +29,12 @@ class StartingPoint:
     weights: str
     padding: str = "published"
 
-    def load(self, network: nn.Module) -> None:
+    def load(self, network: nn.Module, images: Images | None = None) -> None:
         """Give the network the weights of this one; its own classifier stays.
+
+        Args:
+            network: As it was built.
+            images: Batches of training images, for starts that are fitted to them.
 
         Raises:
             UserError: The file cannot be read, or it is of another architecture.
@@ -55,14 +63,24 @@ class InheritedStart(StartingPoint):
         weights: File that `narsfast.arch.Parent.save` wrote.
     """
 
-    def load(self, network: nn.Module) -> None:
+    def load(self, network: nn.Module, images: Images | None = None) -> None:
         """Give the network the weights that it inherits; its own classifier stays.
 
         Raises:
             UserError: The file cannot be read, or the network is no child of the parent.
         """
         status = Path(self.weights).stat() if Path(self.weights).exists() else None
-        _parent(self.weights, None if status is None else status.st_mtime_ns).give(network)
+        _parent(self.weights, None if status is None else status.st_mtime_ns).give(network, images)
+
+
+def first_images(data: Dataset, resolution: int) -> list[Tensor]:
+    """Return up to 512 training images, augmented as in an epoch of seed 0, in batches.
+
+    Their number is this project's choice: with twice as many, children were no better (docs/pretrained.md).
+    """
+    size = min(_BATCH, len(data.train))
+    drawn = batches(data.train, resolution, size, training=True)
+    return [images for images, _ in islice(drawn, _BATCHES)]
 
 
 @lru_cache(maxsize=4)

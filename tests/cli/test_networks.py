@@ -76,6 +76,28 @@ def test_train_model_starts_from_a_found_network(run_narsfast, single, monkeypat
     assert "Invalid value for '--from': it is given with --model; leave one of them out" in in_one_line(err)
 
 
+def test_train_model_starts_from_a_parent(run_narsfast, single, monkeypatch, tmp_path):
+    asked = []
+
+    def train_with_recipe(model, recipe, out, **options):
+        asked.append((model, recipe, out, options["parent"], options["resolution"]))
+        return {"test": 90.0}
+
+    monkeypatch.setattr("narsfast.pipeline.train_with_recipe", train_with_recipe)
+    start = {"--parent": "efficientnet_lite0", "--out": tmp_path / "out", "--resolution": 96}
+    code, out, _ = run_narsfast("train-model", *flat(start), "--json")
+    assert (code, json.loads(out)) == (0, {"test": 90.0})
+    child = {"--model": "child.json", "--recipe": single["--recipe"]}
+    run_narsfast("train-model", *flat(start | child), "--json")
+    assert asked == [
+        (None, None, tmp_path / "out", "efficientnet_lite0", 96),
+        ("child.json", single["--recipe"], tmp_path / "out", "efficientnet_lite0", 96),
+    ]
+    code, _, err = run_narsfast("train-model", *flat(start | {"--from": "found"}))
+    assert code == 2
+    assert "Invalid value for '--from': it is given with --parent; leave one of them out" in in_one_line(err)
+
+
 def test_train_model_names_the_flag_of_a_wrong_start(run_narsfast, tmp_path):
     (tmp_path / "definition.json").touch()
     code, _, err = run_narsfast("train-model", "--from", tmp_path / "nothing", "--out", tmp_path / "out")

@@ -1,6 +1,23 @@
 """What tests of the pipeline share."""
 
+import json
+from contextlib import contextmanager
+
 import pytest
+import torch
+
+from narsfast.arch import Definition, create_model, save_weights
+from narsfast.pipeline import _trials
+
+DEFINITION = {
+    "name": "small",
+    "resolution": 32,
+    "stem_channels": 16,
+    "stages": [[[3, 1, 16, 1, 1, False]], [[3, 3, 16, 2, 2, True]], [[5, 3, 24, 2, 2, True]]],
+    "head_expansion": 2,
+    "head_features": None,
+    "act": "relu6",
+}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -33,3 +50,41 @@ def forget_finals():
 def change_option():
     """Give the function above; it takes the value as JSON text."""
     return _change_option
+
+
+@pytest.fixture(scope="session")
+def parent(tmp_path_factory):
+    """Write a small network with its weights, and return how it is named as a parent."""
+    folder = tmp_path_factory.mktemp("parents")
+    torch.manual_seed(0)
+    (folder / "small.json").write_text(json.dumps(DEFINITION))
+    save_weights(create_model(Definition.from_dict(DEFINITION), 7, 3), folder / "small.safetensors")
+    return f"{folder / 'small.json'}={folder / 'small.safetensors'}"
+
+
+@contextmanager
+def _recorded():
+    """Provide a list that gets the tasks that are trained."""
+    tasks = []
+    run_trials = _trials.run_trials
+
+    def recording(executor, function, new, **options):
+        tasks.extend(new)
+        return run_trials(executor, function, new, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("narsfast.pipeline._trials.run_trials", recording)
+        yield tasks
+
+
+@pytest.fixture(scope="session")
+def recorded():
+    """Give the function above."""
+    return _recorded
+
+
+@pytest.fixture
+def trained():
+    """Record the tasks that are trained from now on."""
+    with _recorded() as tasks:
+        yield tasks

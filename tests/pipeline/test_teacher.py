@@ -9,7 +9,6 @@ from narsfast import pipeline
 from narsfast.arch import NetworkSpec, create_model, read_definition, save_weights
 from narsfast.common.trial import Trial
 from narsfast.errors import UserError
-from narsfast.pipeline import _trials
 from narsfast.pipeline._config import resolve_config
 from narsfast.pipeline._finals import final_task, first_to_train
 from narsfast.runs import RunStore, TeacherChoice
@@ -55,20 +54,6 @@ def finished(tmp_path_factory, smallest):
 def copy(finished, tmp_path):
     subprocess.run(["cp", "-r", finished[0], tmp_path / "run"], check=True)
     return tmp_path / "run"
-
-
-@pytest.fixture
-def trained(monkeypatch):
-    """Record the tasks that are trained from now on."""
-    tasks = []
-    run_trials = _trials.run_trials
-
-    def recording(executor, function, new, **options):
-        tasks.extend(new)
-        return run_trials(executor, function, new, **options)
-
-    monkeypatch.setattr("narsfast.pipeline._trials.run_trials", recording)
-    return tasks
 
 
 def emission(path, result):

@@ -219,6 +219,26 @@ def test_next_batch_breaks_ties_by_the_order_of_the_pool():
     assert scores.tolist() == [5, 5, 5, 3]
 
 
+def test_batches_have_as_many_candidates_of_each_band():
+    genes = np.array([[0, 9], [1, 8], [2, 7], [3, 6], [4, 5], [5, 4], [6, 3]], np.int16)
+    pool = Pool(genes, np.zeros((7, 0)), np.array([0, 0, 0, 0, 1, 1, 2]))
+    rows, scores = next_batch(Scored(), pool, [0], 5)
+    assert rows.tolist() == [1, 2, 4, 5, 6]
+    assert scores.tolist() == [8, 7, 5, 4, 3]
+    assert next_batch(Scored(), pool, [0], 3)[0].tolist() == [1, 4, 6]
+    assert next_batch(Scored(), pool, [0, 4, 5], 3)[0].tolist() == [1, 2, 6]
+
+
+def test_first_batch_begins_with_anchors_and_evens_out_the_bands():
+    pool = Pool(np.arange(40, dtype=np.int16)[:, None], np.zeros((40, 0)), np.arange(40) % 3, 2)
+    for seed in range(5):
+        rows = first_batch(pool, 9, seed)
+        assert rows[:2].tolist() == [0, 1]
+        assert np.bincount(pool.band[rows]).tolist() == [3, 3, 3]
+        assert len(set(rows.tolist())) == 9
+    assert first_batch(pool, 1, 0).tolist() == [0]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

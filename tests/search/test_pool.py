@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from narsfast.cost import Budget, Counter
 from narsfast.errors import UserError
-from narsfast.search import TableCounter, sample_pool
+from narsfast.search import TableCounter, sample_bands, sample_pool
 from narsfast.space import Space, load_space
 
 COUNTER = Counter(load_space("tiny"), in_chans=1, num_classes=10)
@@ -110,3 +110,42 @@ def test_unknown_statistic_is_refused_by_name():
 def test_empty_pool_is_refused():
     with pytest.raises(UserError, match="pool size is 0"):
         sample_pool(COUNTER, BOUNDS, 0, seed=0)
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    st.integers(3, 200),
+    st.lists(st.floats(1e6, 2e7), min_size=1, max_size=3, unique=True),
+    st.integers(0, 2**32 - 1),
+)
+def test_bands_have_as_many_candidates_that_use_most_of_their_budget(n, caps, seed):
+    pool = sample_bands(COUNTER, [Budget(macs=cap) for cap in caps], n, seed)
+    macs = pool.statistics[:, COUNTER.names.index("macs")]
+    limit = np.array(caps)[pool.band]
+    assert ((macs >= 0.6 * limit) & (macs <= limit)).all()
+    np.testing.assert_array_equal(pool.statistics, COUNTER(pool.genes))
+    assert len(np.unique(pool.genes, axis=0)) == len(pool) <= n
+    apart = all(b < 0.6 * a or a < 0.6 * b for a in caps for b in caps if a != b)
+    if apart:
+        assert len(pool) == n
+        assert np.ptp(np.bincount(pool.band, minlength=len(caps))) <= 1
+
+
+def test_budget_above_the_space_has_the_whole_space_as_its_band():
+    counter = flat([4, 4])
+    pool = sample_bands(counter, [Budget({"cost": (0, 1000)}), Budget({"cost": (0, 3)})], 6, 0)
+    assert (pool.band == 0).sum() == 3
+    with pytest.raises(UserError, match="inside cost<=1 "):
+        sample_bands(counter, [Budget({"cost": (0, 1)})], 4, 0)
+
+
+def test_anchors_take_the_place_of_the_last_candidates_and_are_there_once():
+    pool = sample_bands(COUNTER, [Budget(macs=5e6), Budget(macs=2e6)], 40, 0)
+    anchors = pool.genes[[3, 38]]
+    anchored = pool.anchored(COUNTER, anchors, np.array([1, 0]))
+    assert len(anchored) == 40
+    assert anchored.anchors == 2
+    np.testing.assert_array_equal(anchored.genes[:2], anchors)
+    assert len(np.unique(anchored.genes, axis=0)) == 40
+    assert anchored.band[:2].tolist() == [1, 0]
+    np.testing.assert_array_equal(anchored.statistics, COUNTER(anchored.genes))

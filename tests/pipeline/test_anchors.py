@@ -1,0 +1,76 @@
+"""What a run from parents trains first."""
+
+import numpy as np
+import pytest
+
+from narsfast.arch import Family, create_model
+from narsfast.cost import Budget, Counter
+from narsfast.pipeline._anchors import anchors
+from narsfast.space import Space, default_recipe
+
+NAMES = ("mobilenet_v3_small", "mnasnet1_0")
+
+
+@pytest.fixture(scope="module")
+def counter():
+    """Provide a counter of the children of two networks, and of one that takes part whole."""
+    parents = [{"reference": "torchvision:shufflenet_v2_x0_5", "name": "shufflenet"}]
+    architecture = {
+        "parent": {"choices": [*NAMES, "shufflenet"]},
+        "resolution": {"choices": [32, 64, 96, 128]},
+    }
+    for name in NAMES:
+        definition = create_model(name).definition
+        fields = {key: spec for key, spec in Family(definition).fields.items() if key != "resolution"}
+        architecture |= {f"{name}.{field}": spec for field, spec in fields.items()}
+        parents.append({"reference": name, "name": name, "definition": definition.to_dict()})
+    space = {"name": "s", "parents": parents, "architecture": architecture, "recipe": "finetune"}
+    return Counter(Space.from_dict(space), 3, 10)
+
+
+def shares(candidate):
+    """Return the shares of channels of a candidate's own parent."""
+    return {value for name, value in candidate.architecture.items() if name.endswith((".width", ".hidden"))}
+
+
+def test_parents_as_they_are_and_evenly_shrunk_are_there_for_each_budget(counter):
+    budgets = [Budget(macs=4e6), Budget(macs=30e6)]
+    genes, band = anchors(counter, budgets)
+    macs = counter(genes)[:, counter.names.index("macs")]
+    candidates = counter.space.decode(genes)
+    assert {candidate.architecture["parent"] for candidate in candidates[:3]} == {*NAMES, "shufflenet"}
+    assert len(np.unique(genes, axis=0)) == len(genes)
+    wanted = default_recipe("finetune")
+    for candidate, cost, number in zip(candidates, macs, band, strict=True):
+        assert cost <= (4e6, 30e6)[number]
+        assert candidate.recipe["optimizer"] == wanted.optimizer
+        assert candidate.recipe["frozen"] == wanted.frozen == 0
+    for number in (0, 1):
+        mine = [c for c, own in zip(candidates, band, strict=True) if own == number]
+        for name in NAMES:
+            kinds = [shares(c) for c in mine if c.architecture["parent"] == name]
+            if number == 1:
+                assert {100} in kinds
+            assert any(len(kind) == 2 and 100 in kind for kind in kinds)
+
+
+def test_shrunk_ones_use_most_of_the_budget_that_even_children_can(counter):
+    genes, _ = anchors(counter, [Budget(macs=30e6)])
+    macs = counter(genes)[:, counter.names.index("macs")]
+    assert macs.max() > 0.8 * 30e6
+
+
+def test_a_parent_that_keeps_no_budget_is_there_at_the_smallest_resolution(counter):
+    genes, band = anchors(counter, [Budget(macs=1)])
+    assert band.tolist() == [0, 0, 0]
+    assert {candidate.architecture["resolution"] for candidate in counter.space.decode(genes)} == {32}
+
+
+def test_parents_are_as_large_as_the_budget_allows(counter):
+    genes, band = anchors(counter, [Budget(macs=15e6), Budget(macs=1e9)])
+    sides = [
+        (candidate.architecture["resolution"], number)
+        for candidate, number in zip(counter.space.decode(genes), band, strict=True)
+        if candidate.architecture["parent"] == "mnasnet1_0" and shares(candidate) == {100}
+    ]
+    assert sides == [(32, 0), (128, 1)]
