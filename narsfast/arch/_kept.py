@@ -109,8 +109,8 @@ KEPT_COLUMNS = ("part", "blocks", "channels", "hidden channels", "kernel")
 
 
 def kept_of(space: Space, candidates: Sequence[Candidate]) -> list[Kept | None]:
-    """Return what n candidates of a space keep of their parents; None of a space without parents."""
-    if not space.parents:
+    """Return what n candidates of a space keep of their parents; None of a space that has none to choose from."""
+    if not space.has(PARENT):
         return [None] * len(candidates)
     parents = {parent.name: parent for parent in space.parents}
     definitions = {

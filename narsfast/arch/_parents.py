@@ -143,14 +143,22 @@ def _without_weights(ref: str) -> UserError:
 
 def _packaged(ref: str, file: str | None, given: TensorFile | None) -> Parent:
     package = PACKAGES[ref]
+    definition = resolve_definition(package.definition)
     if given is None:
         package, path = require_package(ref)
-        given, provenance = read_tensor_file(path), f"PyPI {package.distribution} {package.version}"
+        provenance = f"PyPI {package.distribution} {package.version}"
+        try:
+            given = read_tensor_file(path)
+            fitted = fit_definition(given.tensors, definition, ordered=True)
+        except UserError as error:
+            raise UserError(
+                f"parent {ref}: the package {package.distribution} is damaged ({error}); "
+                f"`pip install --force-reinstall {package.distribution}` brings it back"
+            ) from None
     else:
         path = Path(file or "")
         provenance = f"file {path.name}"
-    definition = resolve_definition(package.definition)
-    fitted = _fitted(ref, path, lambda: fit_definition(given.tensors, definition, ordered=True))
+        fitted = _fitted(ref, path, lambda: fit_definition(given.tensors, definition, ordered=True))
     return _parent(
         fitted,
         name=ref,

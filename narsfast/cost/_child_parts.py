@@ -145,6 +145,7 @@ def _parts(space: Space, index: int, in_chans: int, num_classes: int, whole: Who
         return
     tables = _Tables(space, index, num_classes)
     family = tables.family
+    _check_sides(parent.name, family.parent, resolutions)
     sides = np.array(resolutions)
     yield tables.stem(sides, in_chans)
     sides = (sides - 1) // 2 + 1
@@ -156,6 +157,22 @@ def _parts(space: Space, index: int, in_chans: int, num_classes: int, whole: Who
             if number < len(places):
                 sides = place.sides(sides)
     yield tables.head(sides)
+
+
+def _check_sides(name: str, parent: Definition, resolutions: Sequence[int]) -> None:
+    """Refuse resolutions at which a kernel of the parent does not fit its map.
+
+    Raises:
+        UserError: Naming the parent and the resolution.
+    """
+    for side in resolutions:
+        try:
+            parent.model_copy(update={"resolution": side}).check()
+        except UserError as error:
+            raise UserError(
+                f"parent {name} cannot take images of {side} x {side} ({error}); give `fix` another resolution, or "
+                "leave the parent out"
+            ) from None
 
 
 class _Tables:

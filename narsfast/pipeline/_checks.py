@@ -5,13 +5,17 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from narsfast.cost import LATENCY, NO_TABLE, STATISTICS, Budget
 from narsfast.errors import UserError
+from narsfast.predictor import Statistics
 from narsfast.search import Pool
 from narsfast.space import PARENT
 
-from ._parents import smallest_and_largest
 from ._recipe_search import refuse_bounds
 from ._search import Search
 
@@ -57,9 +61,9 @@ def check_reach(search: Search, budget: Budget, said: str) -> None:
     Raises:
         UserError: The bounds are below the smallest child or above the largest; the sentence has the range.
     """
-    if not search.space.parents:
+    if not search.space.parents or search.config.model is not None:
         return
-    counted = smallest_and_largest(search.counter)
+    counted = _smallest_and_largest(search.counter)
     for name, (low, high) in budget.bounds.items():
         if name not in STATISTICS:
             continue
@@ -79,15 +83,27 @@ def check_reach(search: Search, budget: Budget, said: str) -> None:
             _log.warning("%s is above the largest network (%s), so that %s is not bounded", said, span, name)
 
 
+def _smallest_and_largest(counter: Statistics) -> NDArray[Any]:
+    """Return the statistics (2 * parents, S) of each parent's child with the least of everything, and with the most."""
+    space = counter.space
+    genes = np.zeros((2 * len(space.values(PARENT)), len(space.fields)), np.int16)
+    for column in space.architecture_fields:
+        values = space.fields[column].values
+        if space.fields[column].name != PARENT:
+            genes[::2, column], genes[1::2, column] = np.argmin(values), np.argmax(values)
+    genes[:, space.column(PARENT)] = np.repeat(np.arange(len(space.values(PARENT))), 2)
+    return np.asarray(counter(space.canonical(genes)))
+
+
 def check_parents(search: Search) -> None:
     """Refuse parents that cannot take the images, before anything is trained.
 
     Raises:
         UserError: Naming the parent and the channels.
     """
-    names = search.space.values(PARENT) if search.space.parents else ()
-    for name in names:
-        search.parents[str(name)].for_channels(search.data.in_chans)
+    for parent in search.space.parents:
+        if not search.space.has(PARENT) or parent.name in search.space.values(PARENT):
+            search.parents[parent.name].for_channels(search.data.in_chans)
 
 
 def check_budget(search: Search, budget: Budget, pool: Pool, said: str | None = None) -> None:

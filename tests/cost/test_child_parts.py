@@ -14,14 +14,14 @@ NAMES = ["efficientnet_lite0", "mobilenet_v3_small", "mobilenetv4_conv_small", "
 RECIPE = {"optimizer": "sgd", "learning_rate": 0.1}
 
 
-def children(names, whole=None, **changed):
-    """Return the space around these parents, and around networks that take part whole."""
+def children(names, whole=None, own=None, **changed):
+    """Return the space around these parents, of the zoo or of `own`, and around networks that take part whole."""
     whole = whole or {}
     chosen = [*names, *whole]
     architecture = {"parent": {"choices": chosen} if len(chosen) > 1 else chosen[0]}
     parents = []
     for name in names:
-        definition = create_model(name).definition
+        definition = (own or {}).get(name) or create_model(name).definition
         fields = dict(Family(definition).fields)
         architecture["resolution"] = fields.pop("resolution")
         architecture |= {f"{name}.{field}": spec for field, spec in fields.items()}
