@@ -9,9 +9,9 @@ unless said otherwise. In each pair, with EfficientNet-Lite0 and its ImageNet we
 - found: `narsfast run --parent efficientnet_lite0` under 8, 16 and 32 million multiply-adds: 24 trials and one final
   training a budget, at the default lengths.
 - stock: for each budget the parent as it is at the largest resolution that keeps it (a multiple of 4), by the default
-  recipe of fine-tuning and by 8 random recipes of the same space, each for as many epochs as a trial; the best of these
-  by validation and the default recipe are then trained as long as a final training, and the better one by validation is
-  tested. So both sides have 24 short trainings, and stock twice as many long ones.
+  recipe of fine-tuning and by 8 random recipes of the same space (8 for each budget that has this resolution), each for
+  as many epochs as a trial; the best of these by validation and the default recipe are then trained as long as a final
+  training, and the better one by validation is tested. So both sides have 24 short trainings.
 - scratch: `narsfast run` in the space `mobile` at 64 px under 16 million, 24 trials of 12 epochs, 30 final ones.
 - equal epochs: the network found for 16 million by its own recipe and length, from fresh weights.
 
@@ -156,9 +156,8 @@ class Stock:
         network = self.parent.spec(resolution)
         return Case(network, recipe, self.seed, epochs, self.data, SIDE, self.start, self.parent.preparation)
 
-    def judge(self, macs: int, count: int) -> dict[str, Any]:
+    def judge(self, resolution: int, count: int) -> dict[str, Any]:
         """Return the accuracies of the default recipe and of the best of random ones, and which is better."""
-        resolution = self.resolution(macs)
         recipes = random_recipes(count, self.seed)
         short = all_accuracies(self.case(resolution, recipe, self.epochs) for recipe in recipes)
         best = max(range(count), key=lambda place: short[place][0])
@@ -204,7 +203,8 @@ def judge_pair(
 
     rows = []
     results = kept("found", found)
-    for (name, macs), result in zip(BUDGETS.items(), results, strict=True):
+    sides = [stock.resolution(macs) for macs in BUDGETS.values()]
+    for name, side, result in zip(BUDGETS, sides, results, strict=True):
         row = {
             "pair": pair,
             "budget": name,
@@ -212,7 +212,8 @@ def judge_pair(
             "found_validation": result["validation"],
             "found_test": result["test"],
         }
-        rows.append(row | kept(f"stock-{name}", lambda macs=macs: stock.judge(macs, count)))
+        times = count * sides.count(side)
+        rows.append(row | kept(f"stock-{side}", lambda side=side, times=times: stock.judge(side, times)))
     middle = next(result for row, result in zip(rows, results, strict=True) if row["budget"] == "16M")
 
     def fresh() -> float:

@@ -16,7 +16,7 @@ from ._network import FEATURE_STRIDES, FeatureInfo, FeatureNetwork, Network, cre
 from ._parent import Images, Parent, read_parent, stored_sha256
 from ._parents import ParentReference, load_parents, load_pretrained, parse_parent
 from ._plan import Block, HeadPlan, blocks_of, head_of
-from ._row import Row
+from ._row import Row, hidden_width
 from ._rows import (
     HEADER_COLUMNS,
     ROW_COLUMNS,
@@ -82,6 +82,7 @@ __all__ = [
     "create_model",
     "definition_of",
     "head_of",
+    "hidden_width",
     "kept",
     "kept_of",
     "key_map",

@@ -22,7 +22,7 @@ def _group() -> None:
 
 
 @latency.command(cls=Command)
-@takes("data", "space", "fix")
+@takes("data", "space", "parents", "fix")
 def measure(
     out: Annotated[Path, typer.Option(help="The table to write, JSON.")],
     batch_size: Annotated[int, typer.Option(min=1, help="Images at once.")] = 1,
@@ -60,7 +60,7 @@ def measure(
             {"blocks": "timed", "number": len(table.parts), "of": table.of},
             {
                 "blocks": "median error of interpolated ones",
-                "number": f"{100 * table.part_error:.1f} %",
+                "number": _percent(table.part_error),
                 "of": "",
             },
             {
@@ -70,7 +70,7 @@ def measure(
             },
             {
                 "blocks": "whole networks: Spearman",
-                "number": f"{table.network_spearman:.3f}",
+                "number": "-" if table.network_spearman is None else f"{table.network_spearman:.3f}",
                 "of": table.networks,
             },
         ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -129,6 +130,29 @@ def print_results(run: Path, results: Any) -> None:
         for row in passed:
             typer.echo(f"{budget}: {PassedOver(**row).sentence()}")
     typer.echo(f"report: {run / 'report.html'}")
+    if results and (hint := _parents_hint(_emission(run / results[0].directory))):
+        typer.echo(hint)
+
+
+_FEW_IMAGES = 50_000
+
+
+def _parents_hint(known: Mapping[str, Any]) -> str | None:
+    """Say what a parent would do for networks that were trained from scratch on few images; None elsewhere.
+
+    Args:
+        known: What `_emission` read of one of them.
+    """
+    try:
+        images = known["data"]["images"]["train"]
+        if known.get("parent") is not None or not 0 < images < _FEW_IMAGES:
+            return None
+    except (KeyError, TypeError):
+        return None
+    return (
+        f"hint: these networks learned from {images:,} images alone; with `--parent efficientnet_lite0` they would "
+        "start from pretrained weights, shrunk to the budgets (docs/pretrained.md)"
+    )
 
 
 def _percent(value: float | None) -> str:

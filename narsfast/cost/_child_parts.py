@@ -7,13 +7,27 @@ from itertools import product
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from narsfast import _native
 from narsfast.arch import Definition, Family, NetworkSpec, Place, added, lower_header, lower_row
 from narsfast.common.candidate import Value
 from narsfast.errors import UserError
-from narsfast.space import PARENT, RESOLUTION, ParentDocument, Space
+from narsfast.space import PARENT, RESOLUTION, Space
 
+from ._child_keys import (
+    ABSENT,
+    BLOCK,
+    CHILD_COLUMNS,
+    HEAD,
+    STEM,
+    WHOLE,
+    Columns,
+    Keys,
+    block_columns,
+    head_columns,
+    keys_of,
+)
 from ._counting import Counts, Totals, count_head, count_row, count_stem
 
 MOST_ENTRIES = 2**22
@@ -30,14 +44,37 @@ class _Part(NamedTuple):
     Attributes:
         columns: Of the fields that decide what it is, after the resolution.
         entries: (values of resolution and of each of these fields..., statistics) int64; zeros where it is not there.
+        keys: Returns (values..., `CHILD_COLUMNS`), by which a latency table knows it; `ABSENT` where it is not there.
     """
 
     columns: tuple[int, ...]
     entries: Counts
+    keys: Callable[[], Keys]
+
+
+def child_keys(space: Space, in_chans: int, num_classes: int) -> Keys:
+    """Return the keys of all different parts of a space of children, (n, `CHILD_COLUMNS`).
+
+    Raises:
+        UserError: The parts have too many forms.
+    """
+    parts = _all_parts(space, in_chans, num_classes, _uncounted)
+    found = [np.unique(part.keys().reshape(-1, len(CHILD_COLUMNS)), axis=0) for part, _ in parts]
+    keys = np.unique(np.concatenate(found), axis=0)
+    return np.array(keys[keys[:, 0] != ABSENT], np.int32)
+
+
+def _uncounted(spec: NetworkSpec, in_chans: int, num_classes: int) -> Sequence[int]:
+    return [0]
 
 
 def part_counter(
-    space: Space, in_chans: int, num_classes: int, largest: int, whole: Whole
+    space: Space,
+    in_chans: int,
+    num_classes: int,
+    largest: int,
+    whole: Whole,
+    cost: Callable[[Keys], NDArray[np.float64]] | None = None,
 ) -> _native.PartCounter:
     """Return a native counter of a space of children.
 
@@ -47,6 +84,7 @@ def part_counter(
         num_classes: Outputs of the classifier.
         largest: The statistic of which the largest of the parts counts.
         whole: Counts the networks that take part whole.
+        cost: Returns one more statistic (n,) of parts (n, `CHILD_COLUMNS`), a sum like the others; None is without.
 
     Raises:
         UserError: The parts have too many forms, or a network cannot take the images.
@@ -54,61 +92,72 @@ def part_counter(
     parts: list[tuple[int, int, int, int, int]] = []
     terms: list[tuple[int, int]] = []
     gates: list[tuple[int, int, int]] = []
-    entries: list[Counts] = []
+    entries: list[NDArray[np.float64]] = []
     total = 0
     names = space.values(PARENT)
-    for parent in space.parents:
-        if parent.name not in names:
-            continue
-        for part in _parts(space, parent, in_chans, num_classes, whole):
-            *sizes, statistics = part.entries.shape
-            first_term, first_gate, step = len(terms), len(gates), 1
-            for column, size in reversed(
-                list(zip((space.column(RESOLUTION), *part.columns), sizes, strict=True))
-            ):
-                terms.append((column, step))
-                step *= size
-            if len(names) > 1:
-                gene = names.index(parent.name)
-                gates.append((space.column(PARENT), gene, gene))
-            parts.append((first_term, len(terms), first_gate, len(gates), total))
-            entries.append(part.entries.reshape(-1, statistics))
-            total += step
-            if total > MOST_ENTRIES:
-                raise UserError(
-                    f"space {space.name}: the parts of its networks have over {MOST_ENTRIES:,} forms; give its fields "
-                    "fewer values"
-                )
+    for part, parent in _all_parts(space, in_chans, num_classes, whole):
+        *sizes, statistics = part.entries.shape
+        first_term, first_gate, step = len(terms), len(gates), 1
+        for column, size in reversed(
+            list(zip((space.column(RESOLUTION), *part.columns), sizes, strict=True))
+        ):
+            terms.append((column, step))
+            step *= size
+        if len(names) > 1:
+            gene = names.index(parent)
+            gates.append((space.column(PARENT), gene, gene))
+        parts.append((first_term, len(terms), first_gate, len(gates), total))
+        counted = part.entries.reshape(-1, statistics).astype(np.float64)
+        if cost is not None:
+            counted = np.column_stack([counted, cost(part.keys().reshape(step, -1))])
+        entries.append(counted)
+        total += step
     return _native.PartCounter(
         space.tables(),
         np.array(parts, np.int32).reshape(-1, 5),
         np.array(terms, np.int32).reshape(-1, 2),
         np.array(gates, np.int32).reshape(-1, 3),
-        np.concatenate(entries).astype(np.float64),
+        np.concatenate(entries),
         largest,
     )
 
 
-def _parts(
-    space: Space, parent: ParentDocument, in_chans: int, num_classes: int, whole: Whole
-) -> Iterator[_Part]:
-    """Yield the parts of the children of a parent."""
+def _all_parts(space: Space, in_chans: int, num_classes: int, whole: Whole) -> Iterator[tuple[_Part, str]]:
+    """Yield the parts of all children, each with the name of its parent."""
+    names, total = space.values(PARENT), 0
+    for index, parent in enumerate(space.parents):
+        if parent.name not in names:
+            continue
+        for part in _parts(space, index, in_chans, num_classes, whole):
+            total += part.entries[..., 0].size
+            if total > MOST_ENTRIES:
+                raise UserError(
+                    f"space {space.name}: the parts of its networks have over {MOST_ENTRIES:,} forms; give its fields "
+                    "fewer values"
+                )
+            yield part, parent.name
+
+
+def _parts(space: Space, index: int, in_chans: int, num_classes: int, whole: Whole) -> Iterator[_Part]:
+    """Yield the parts of the children of the parent of this place."""
+    parent = space.parents[index]
     resolutions = [int(value) for value in space.values(RESOLUTION)]
     if parent.definition is None:
         specs = [NetworkSpec(parent.source or parent.reference, resolution) for resolution in resolutions]
-        yield _Part((), np.array([whole(spec, in_chans, num_classes) for spec in specs], np.int64))
+        entries = np.array([whole(spec, in_chans, num_classes) for spec in specs], np.int64)
+        yield _Part((), entries, lambda: keys_of([{"in": in_chans}], WHOLE, index, resolutions)[:, 0])
         return
-    family = Family(Definition.from_dict(parent.definition))
-    tables = _Tables(space, parent.name, family, num_classes)
+    tables = _Tables(space, index, num_classes)
+    family = tables.family
     sides = np.array(resolutions)
     yield tables.stem(sides, in_chans)
     sides = (sides - 1) // 2 + 1
     for places in family.stages:
         depths = [int(depth) for depth in tables.values(f"stage{places[0].stage}.depth") or (len(places),)]
-        for index in range(max(depths)):
-            place = places[index] if index < len(places) else added(places[-1])
-            yield tables.block(place, [index < depth for depth in depths], sides)
-            if index < len(places):
+        for number in range(max(depths)):
+            place = places[number] if number < len(places) else added(places[-1])
+            yield tables.block(place, [number < depth for depth in depths], sides)
+            if number < len(places):
                 sides = place.sides(sides)
     yield tables.head(sides)
 
@@ -118,15 +167,18 @@ class _Tables:
 
     Args:
         space: The space.
-        parent: Name of the parent.
-        family: The parent and its children.
+        index: Place of the parent, a definition.
         num_classes: Outputs of the classifier.
+
+    Attributes:
+        family: The parent and its children.
     """
 
-    def __init__(self, space: Space, parent: str, family: Family, num_classes: int) -> None:
+    def __init__(self, space: Space, index: int, num_classes: int) -> None:
         self._space = space
-        self._prefix = f"{parent}."
-        self._family = family
+        self._index = index
+        self._prefix = f"{space.parents[index].name}."
+        self.family = Family(Definition.from_dict(space.parents[index].definition or {}))
         self._num_classes = num_classes
         self._known = {name for field in space.fields for name in field.fills}
 
@@ -137,35 +189,46 @@ class _Tables:
 
     def stem(self, sides: Counts, in_chans: int) -> _Part:
         """Count the stem on images of these sides (resolutions,)."""
-        fields, forms = self._forms((self._family.stem.field,))
-        widths = np.array([self._family.stem.of(values) for values in forms])
+        fields, forms = self._forms((self.family.stem.field,))
+        widths = np.array([self.family.stem.of(values) for values in forms])
         totals, side, (width,) = _totals(sides, widths)
         count_stem(totals, in_chans, width, side)
-        return self._part(fields, totals, len(sides))
+        return self._part(
+            fields, totals, lambda: [{"in": in_chans, "out": int(width)} for width in widths], STEM, sides
+        )
 
     def block(self, place: Place, there: Sequence[bool], sides: Counts) -> _Part:
         """Count a block on maps of these sides (resolutions,); `there` says for which depths it exists."""
         fields, forms = self._forms(place.fields)
-        rows = np.array([lower_row(place.child(values), self._family.parent) for values in forms], np.int64)
+        rows = np.array([lower_row(place.child(values), self.family.parent) for values in forms], np.int64)
         inputs = np.array([place.into.of(values) for values in forms])
         totals, side, (channels, row) = _totals(sides, inputs, rows)
         count_row(totals, row, channels, side)
-        part = self._part(fields, totals, len(sides))
+        parent = self.family.parent
+        part = self._part(
+            fields, totals, lambda: [block_columns(place, values, parent) for values in forms], BLOCK, sides
+        )
         depth = f"stage{place.stage}.depth"
         if not self.values(depth):
             return part
         entries = np.stack([part.entries * present for present in there], axis=1)
-        return _Part((self._space.column(self._prefix + depth), *part.columns), entries)
+
+        def keys() -> Keys:
+            own = part.keys()
+            return np.stack([own if present else np.full_like(own, ABSENT) for present in there], axis=1)
+
+        return _Part((self._space.column(self._prefix + depth), *part.columns), entries, keys)
 
     def head(self, sides: Counts) -> _Part:
         """Count the head on maps of these sides (resolutions,)."""
-        family = self._family
+        family = self.family
         fields, forms = self._forms((family.last.field, "head.width"))
-        headers = np.array([lower_header(family.child(values)) for values in forms], np.int64)
+        children = [family.child(values) for values in forms]
+        headers = np.array([lower_header(child) for child in children], np.int64)
         channels = np.array([family.last.of(values) for values in forms])
         totals, side, (inputs, header) = _totals(sides, channels, headers)
         count_head(totals, header, inputs, side, self._num_classes)
-        return self._part(fields, totals, len(sides))
+        return self._part(fields, totals, lambda: list(map(head_columns, children)), HEAD, sides)
 
     def _forms(self, names: Sequence[str]) -> tuple[list[str], list[Values]]:
         """Return those of the fields that the space has, and all combinations of their values, the last one fastest."""
@@ -174,11 +237,22 @@ class _Tables:
             dict(zip(fields, values, strict=True)) for values in product(*map(self.values, fields))
         ]
 
-    def _part(self, fields: Sequence[str], totals: Totals, sides: int) -> _Part:
+    def _part(
+        self,
+        fields: Sequence[str],
+        totals: Totals,
+        forms: Callable[[], list[Columns]],
+        kind: int,
+        sides: Counts,
+    ) -> _Part:
         columns = tuple(self._space.column(self._prefix + name) for name in fields)
         statistics = totals.statistics()
-        sizes = [len(self.values(name)) for name in fields]
-        return _Part(columns, statistics.reshape(sides, *sizes, statistics.shape[1]))
+        sizes = [len(sides), *(len(self.values(name)) for name in fields)]
+
+        def keys() -> Keys:
+            return keys_of(forms(), kind, self._index, sides.tolist()).reshape(*sizes, -1)
+
+        return _Part(columns, statistics.reshape(*sizes, -1), keys)
 
 
 def _totals(sides: Counts, *columns: Counts) -> tuple[Totals, Counts, list[Counts]]:

@@ -49,7 +49,10 @@ class Counter:
         """The native counter, which tabulates the costs of all parts that the space's networks can have."""
         if self.space.parents:
             largest = STATISTICS.index("peak_memory")
-            return part_counter(self.space, self.in_chans, self.num_classes, largest, count_whole)
+            cost = None
+            if self.latency is not None:
+                cost = self.latency.cost_of_children(self.space)
+            return part_counter(self.space, self.in_chans, self.num_classes, largest, count_whole, cost)
         native = _native.NetworkCounter(self.space.tables(), self.in_chans, self.num_classes)
         if self.latency is not None:
             parts = native.parts
@@ -75,6 +78,7 @@ class Counter:
         array = np.ascontiguousarray(genes, dtype=np.int16)
         native = self.native
         if isinstance(native, _native.PartCounter):
-            return native.count(array).astype(np.int64)
+            counted = native.count(array)
+            return counted.astype(np.int64) if self.latency is None else counted
         with refusing_overflow():
             return native.count_int64(array) if self.latency is None else native.count_float64(array)

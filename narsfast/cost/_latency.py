@@ -7,6 +7,7 @@ were not timed is this project's choice. The errors of both are measured with th
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,10 @@ from narsfast.space import (
     Value,
 )
 
+from ._child_keys import ABSENT, WHOLE
+from ._child_latency import check_children_timed, child_interpolation, place_of_parents, with_parents_at
+from ._ridge import Ridge
+
 FORMAT = 1
 PART_COLUMNS = ("kind", "kernel", "expansion", "in", "out", "stride", "se", "side")
 OPTION_COLUMNS = ("act", "block", "start_kernel", "se_width")
@@ -34,15 +39,17 @@ OPTION_COLUMNS = ("act", "block", "start_kernel", "se_width")
 input, in pixels. Options are numbers as in `narsfast.space.SpaceTables`; a table has them unless all are defaults."""
 NO_TABLE = "needs a latency table: give one as `latency`, made by `narsfast latency measure`"
 """The end of messages about bounds on a latency for which there is no table."""
-RIDGE = 1e-3
-"""Penalty of the ridge regression, per timed part (this project's choice)."""
 
 Parts = NDArray[np.int32]
 Milliseconds = NDArray[np.float64]
+Interpolation = Callable[[Parts, Milliseconds, Parts], Milliseconds]
 
 
 class LatencyTable(BaseModel):
     """A latency table, as written by `narsfast latency measure`.
+
+    Of a space of children, the parts are the children's, and networks that take part whole are parts of their own, to
+    which `scale` does not apply.
 
     Attributes:
         format: Version of the file format.
@@ -54,10 +61,11 @@ class LatencyTable(BaseModel):
         machine: Name of the CPU.
         torch: Version of torch.
         ops: Implementation of the operators, as for `narsfast.create_model`.
-        parts: (n, 8) or (n, 12), the timed parts: `PART_COLUMNS`, and `OPTION_COLUMNS` unless all are defaults.
+        parts: (n, 8) or (n, 12), the timed parts: `PART_COLUMNS`, and `OPTION_COLUMNS` unless all are defaults; of a
+            space of children (n, 16), `CHILD_COLUMNS`.
         milliseconds: (n,), the time of each.
         of: Number of different parts that the space has.
-        part_error: Median relative error of the interpolation on timed parts that were held out.
+        part_error: Median relative error of the interpolation on timed parts that were held out; None of few parts.
         scale: Factor on the sum of parts, fitted to half of the whole networks that were timed.
         networks: Size of the other half, on which the table is checked.
         network_error: Median relative error of the table on that half.
@@ -78,7 +86,7 @@ class LatencyTable(BaseModel):
     parts: tuple[tuple[int, ...], ...]
     milliseconds: tuple[float, ...]
     of: int
-    part_error: float
+    part_error: float | None = None
     scale: float = 1.0
     networks: int = 0
     network_error: float | None = None
@@ -138,6 +146,9 @@ class LatencyTable(BaseModel):
                 f"latency: the table is for images of {self.in_chans} channels and {self.num_classes} classes, "
                 f"not {in_chans} and {num_classes}; {remedy}"
             )
+        if timed.parents or space.parents:
+            check_children_timed(timed, space, remedy)
+            return
         if timed.stages != space.stages:
             raise UserError(
                 f"latency: the table is of space {timed.name}, which has {timed.stages} stages and not "
@@ -156,12 +167,30 @@ class LatencyTable(BaseModel):
 
     def cost(self, parts: Parts) -> Milliseconds:
         """Return the milliseconds (n,) of parts (n, 13), repeats included."""
-        timed = {part: ms for part, ms in zip(self.parts, self.milliseconds, strict=True)}
         known = np.array(self.parts, np.int32)
         kinds = parts[:, : known.shape[1]]
         guess = interpolated(known, np.array(self.milliseconds), kinds)
-        each = [timed.get(tuple(part), ms) for part, ms in zip(kinds.tolist(), guess.tolist(), strict=True)]
-        return self.scale * np.array(each) * parts[:, -1]
+        return self.scale * self._known(kinds, guess) * parts[:, -1]
+
+    def cost_of_children(self, space: Space) -> Callable[[Parts], Milliseconds]:
+        """Return a function from parts of children of a space (n, `CHILD_COLUMNS`) to their milliseconds (n,)."""
+        known = np.array(self.parts, np.int32)
+        guess = child_interpolation(known, np.array(self.milliseconds), len(self.space["parents"]))
+        places = place_of_parents(self.space, space)
+
+        def cost(parts: Parts) -> Milliseconds:
+            own = with_parents_at(parts, places)
+            kind = own[:, 0]
+            each = np.where(kind == WHOLE, 1.0, self.scale) * self._known(own, guess(own))
+            return np.where(kind == ABSENT, 0.0, each)
+
+        return cost
+
+    def _known(self, parts: Parts, guess: Milliseconds) -> Milliseconds:
+        """Return the times of parts that were timed, and the guess of others, (n,)."""
+        timed = dict(zip(self.parts, self.milliseconds, strict=True))
+        each = [timed.get(tuple(part), ms) for part, ms in zip(parts.tolist(), guess.tolist(), strict=True)]
+        return np.array(each, np.float64)
 
 
 def _values(space: Space, name: str) -> tuple[Value | None, ...]:
@@ -192,27 +221,21 @@ def interpolated(parts: Parts, milliseconds: Milliseconds, wanted: Parts) -> Mil
     Returns:
         Milliseconds (m,), within the range of the timed parts.
     """
-    inputs, outputs = _polynomial(parts), np.log(milliseconds)
-    mean, std = inputs.mean(axis=0), inputs.std(axis=0)
-    std[std < 1e-9] = 1
-    scaled = (inputs - mean) / std
-    gram = scaled.T @ scaled + RIDGE * len(parts) * np.eye(scaled.shape[1])
-    weights = np.linalg.solve(gram, scaled.T @ (outputs - outputs.mean()))
-    logs = (_polynomial(wanted) - mean) / std @ weights + outputs.mean()
-    result: Milliseconds = np.exp(np.clip(logs, outputs.min(), outputs.max()))
-    return result
+    return Ridge(_polynomial(parts), milliseconds)(_polynomial(wanted))
 
 
-def held_out_error(parts: Parts, milliseconds: Milliseconds, folds: int = 5) -> float:
-    """Return the median relative error of the interpolation in cross-validation."""
+def held_out_error(
+    parts: Parts, milliseconds: Milliseconds, folds: int = 5, guess: Interpolation = interpolated
+) -> float | None:
+    """Return the median relative error of the interpolation in cross-validation; None with few parts."""
     if len(parts) < 2 * folds:
-        return float("nan")
+        return None
     fold = np.arange(len(parts)) % folds
     errors = []
     for index in range(folds):
         out = fold == index
-        guess = interpolated(parts[~out], milliseconds[~out], parts[out])
-        errors.append(np.abs(guess / milliseconds[out] - 1))
+        guessed = guess(parts[~out], milliseconds[~out], parts[out])
+        errors.append(np.abs(guessed / milliseconds[out] - 1))
     return float(np.median(np.concatenate(errors)))
 
 

@@ -13,13 +13,24 @@ import torch
 from scipy.stats import spearmanr
 from torch import Tensor, nn
 
-from narsfast.arch import Definition, Network, Row, create, definition_of, network_settings
+from narsfast.arch import Definition, Network, Row, create, network_settings, specs_of
 from narsfast.common.threads import torch_threads
 from narsfast.errors import UserError
-from narsfast.space import ACTIVATIONS, BLOCK_KINDS, Space, SqueezedWidth
+from narsfast.space import ACTIVATIONS, BLOCK_KINDS, PARENT, Genes, Space, SqueezedWidth
 
+from ._child_keys import OPS, WHOLE, child_module
+from ._child_latency import child_interpolation, children_in_turn, in_turn
+from ._child_parts import child_keys
 from ._counter import Counter
-from ._latency import LatencyTable, Parts, held_out_error, without_defaults
+from ._latency import (
+    Interpolation,
+    LatencyTable,
+    Milliseconds,
+    Parts,
+    held_out_error,
+    interpolated,
+    without_defaults,
+)
 from ._statistics import STATISTICS
 
 WARM_UP = 3
@@ -29,7 +40,6 @@ NETWORKS = 24
 """Random networks that are timed: half of them set the scale of the table, half check it."""
 NETWORK_SHARE = 0.25
 """Share of the time limit for these networks."""
-OPS = "fused"
 
 Report = Callable[[str, float, float], None]
 
@@ -63,25 +73,19 @@ def measure_latency(
     Raises:
         UserError: The space has no stages, or more different parts than fit in a table.
     """
-    counter = Counter(space, in_chans, num_classes)
-    if not counter.names:
+    if not space.has_networks:
         raise UserError(f"space {space.name} has no stages, so there is nothing to time")
-    tabled = counter.parts
-    if tabled is None:
-        raise UserError(
-            f"space {space.name} has too many different blocks for a latency table; fix some fields"
-        )
-    parts = _in_turn(np.unique(tabled[tabled[:, -1] > 0, :-1], axis=0), seed)
-    settings = network_settings(space)
+    parts, build, guess = (_children if space.parents else _stages)(space, in_chans, num_classes, batch, seed)
     end = time.monotonic() + seconds * (1 - NETWORK_SHARE)
     times: list[float] = []
     with torch_threads(threads), torch.inference_mode():
         for part in parts:
             if time.monotonic() > end and len(times) >= min(len(parts), 20):
                 break
-            times.append(_milliseconds(*_part(part.tolist(), batch, num_classes, settings)))
+            times.append(_milliseconds(*build(part.tolist())))
             progress("time the blocks", len(times), len(parts))
-        timed = without_defaults(parts[: len(times)])
+        timed = parts[: len(times)] if space.parents else without_defaults(parts[: len(times)])
+        held_out = timed[:, 0] != WHOLE
         table = LatencyTable(
             space=space.to_dict(),
             in_chans=in_chans,
@@ -94,20 +98,54 @@ def measure_latency(
             parts=tuple(map(tuple, timed.tolist())),
             milliseconds=tuple(times),
             of=len(parts),
-            part_error=held_out_error(timed, np.array(times)),
+            part_error=held_out_error(timed[held_out], np.array(times)[held_out], guess=guess),
         )
         return _checked(table, space, time.monotonic() + seconds * NETWORK_SHARE, seed, progress)
+
+
+Build = Callable[[list[int]], tuple[nn.Module, Tensor]]
+
+
+def _stages(
+    space: Space, in_chans: int, num_classes: int, batch: int, seed: int
+) -> tuple[Parts, Build, Interpolation]:
+    """Return the parts of a space with stages in the order of timing, what builds one, and what interpolates."""
+    tabled = Counter(space, in_chans, num_classes).parts
+    if tabled is None:
+        raise UserError(
+            f"space {space.name} has too many different blocks for a latency table; fix some fields"
+        )
+    parts, settings = np.unique(tabled[tabled[:, -1] > 0, :-1], axis=0), network_settings(space)
+    ordered = in_turn(parts, parts[:, [0, 5, 6, 7]], seed)  # kind, stride, squeeze-excite, side
+    return ordered, lambda part: _part(part, batch, num_classes, settings), interpolated
+
+
+def _children(
+    space: Space, in_chans: int, num_classes: int, batch: int, seed: int
+) -> tuple[Parts, Build, Interpolation]:
+    """Return the same of a space of children."""
+    ordered = children_in_turn(child_keys(space, in_chans, num_classes), seed)
+    parents = len(space.parents)
+
+    def interpolate(parts: Parts, milliseconds: Milliseconds, wanted: Parts) -> Milliseconds:
+        return child_interpolation(parts, milliseconds, parents)(wanted)
+
+    return ordered, lambda part: child_module(part, space.parents, batch, num_classes), interpolate
 
 
 def _checked(table: LatencyTable, space: Space, end: float, seed: int, progress: Report) -> LatencyTable:
     """Return the table with its scale and its errors on whole networks."""
     genes = space.random(NETWORKS, seed)
+    if space.parents:
+        genes = _of_definitions(space, seed)
+    if not len(genes):
+        return table
     counter = Counter(space, table.in_chans, table.num_classes, latency=table)
     sums = counter(genes)[:, len(STATISTICS)]
     measured: list[float] = []
-    for definition in definition_of(space, genes):
-        network = create(definition, table.num_classes, table.in_chans, ops=OPS).eval()
-        side = definition.resolution
+    for spec in specs_of(space, space.decode(genes)):
+        network = spec.build(table.num_classes, table.in_chans, ops=OPS).eval()
+        side = spec.resolution
         measured.append(_milliseconds(network, torch.randn(table.batch, table.in_chans, side, side)))
         progress("time whole networks", len(measured), NETWORKS)
         if time.monotonic() > end and len(measured) >= 6:
@@ -126,14 +164,12 @@ def _checked(table: LatencyTable, space: Space, end: float, seed: int, progress:
     )
 
 
-def _in_turn(parts: Parts, seed: int) -> Parts:
-    """Shuffle the parts so that kinds, strides, squeeze-excites and sides take turns."""
-    shuffled = np.random.default_rng(seed).permutation(parts)
-    _, stratum = np.unique(shuffled[:, [0, 5, 6, 7]], axis=0, return_inverse=True)
-    order = np.argsort(stratum.ravel(), kind="stable")
-    counts = np.bincount(stratum.ravel())
-    turn = np.concatenate([np.arange(count) for count in counts])
-    return shuffled[order[np.argsort(turn, kind="stable")]]
+def _of_definitions(space: Space, seed: int) -> Genes:
+    """Return random children of the parents that are definitions, none where all take part whole."""
+    whole = [parent.name for parent in space.parents if parent.definition is None]
+    genes = space.random(NETWORKS * 8, seed)
+    parents = [space.values(PARENT)[gene] for gene in genes[:, space.column(PARENT)]]
+    return genes[[parent not in whole for parent in parents]][:NETWORKS]
 
 
 def _part(

@@ -22,7 +22,9 @@ from ._teacher import distillation_of, found_teacher
 _log = logging.getLogger("narsfast.finals")
 
 
-def select_final(family: Family, finals: Mapping[str, Trial], images: int) -> FoundCandidate:
+def select_final(
+    family: Family, finals: Mapping[str, Trial], images: int, always_both: bool = False
+) -> FoundCandidate:
     """Select the candidate that a budget wants; where it is trained already, the budget's network.
 
     It is the best predicted one whose training ends well. Where that does worse after its full training than the best
@@ -34,6 +36,8 @@ def select_final(family: Family, finals: Mapping[str, Trial], images: int) -> Fo
         family: Of the budget.
         finals: Full trainings so far, by candidate.
         images: Number of images in the validation split.
+        always_both: Whether the candidate of the best trial is trained fully in any case, as in runs from parents: short
+            fine-tunings say much of longer ones.
 
     Raises:
         UserError: Every candidate that the run keeps for the budget ended badly.
@@ -50,10 +54,11 @@ def select_final(family: Family, finals: Mapping[str, Trial], images: int) -> Fo
     if final is None or best is None or best.candidate == wanted.id:
         return wanted
     reached = final.curve[-1]
-    if best.accuracy - reached <= standard_error(reached, images):
+    worse = best.accuracy - reached > standard_error(reached, images)
+    if not (worse or always_both):
         return wanted
     again = finals.get(best.candidate)
-    if again is None:
+    if again is None and worse:
         _log.warning(
             "budget %s: the network found reached %.1f %% in its full training, and a trial %.1f %% in %d epochs, so "
             "that this one is trained fully too, and the better of the two is taken",
@@ -62,7 +67,7 @@ def select_final(family: Family, finals: Mapping[str, Trial], images: int) -> Fo
             best.accuracy,
             best.epochs,
         )
-    elif again.outcome != "ok" or again.curve[-1] < reached:
+    if again is not None and (again.outcome != "ok" or again.curve[-1] < reached):
         return wanted
     return next(found for found in candidates if found.id == best.candidate)
 

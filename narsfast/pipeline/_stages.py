@@ -247,7 +247,8 @@ def train(search: Search) -> dict[str, Trial]:
     finals = {trial.candidate: trial for trial in search.store.trials("final")}
     before = set(finals)
     while True:
-        chosen = {family.budget: select_final(family, finals, images) for family in families}
+        both = bool(search.space.parents)
+        chosen = {family.budget: select_final(family, finals, images, both) for family in families}
         wanted = {found.id: found for found in chosen.values()}
         used = [final_task(search, c) for c in still_used(search, families, chosen) if c.id in before]
         if lost := forget_lost(search, used, "final"):

@@ -48,7 +48,7 @@ def finished(tmp_path_factory, options, recorded):
 
 def test_every_training_inherits(finished):
     path, results, tasks = finished
-    assert len(tasks) == 3
+    assert len(tasks) in (3, 4)  # two trials, and the best of them if it is not what evolution found
     for task in tasks:
         assert task.start == InheritedStart(str(path / "parents" / "small.safetensors"))
         assert task.preparation.mean == pytest.approx((0.485, 0.456, 0.406))
@@ -182,15 +182,16 @@ def untrained(finished, tmp_path, forget_finals):
 
 def test_the_parent_is_fine_tuned_once_and_teaches(untrained, options, parent, trained):
     (result,) = pipeline.run(untrained, options | {"distill": "parent"}, workers=1)
-    teacher, final = trained
+    teacher, *finals = trained
     assert teacher.candidate == "parent:small"
     assert teacher.network.source.stages == read_definition(parent.partition("=")[0]).stages
     assert teacher.network.resolution == 32
     assert teacher.start == InheritedStart(str(untrained / "parents" / "small.safetensors"))
     assert teacher.recipe["learning_rate"] == default_recipe("finetune").learning_rate
-    told = final.distillation
-    assert told.weights == f"{teacher.output}/weights.safetensors"
-    assert told.network == teacher.network
+    for final in finals:
+        told = final.distillation
+        assert told.weights == f"{teacher.output}/weights.safetensors"
+        assert told.network == teacher.network
     assert told.mean == pytest.approx([(0.485 + 0.456 + 0.406) / 3])  # gray, as its own images were
     described = json.loads((untrained / result.directory / "emission.json").read_text())["distillation"]
     assert (described["teacher"], described["resolution"], described["epochs"]) == ("parent:small", 32, 1)

@@ -95,7 +95,7 @@ def test_page_says_which_parent_and_how_much_of_it(run, tmp_path):
     rows = {row[0]: row[1:] for row in page.tables["kept-0"]}
     assert rows["resolution"][1] == "64 px of 224"
     assert rows["stage2"][0] == "1 of 2"
-    assert rows["stage4"][2].split(" of ")[1] == "240"
+    assert rows["stage4"][2].split(" of ")[1] == "120"
     trials = page.tables["trials"]
     assert trials[0][2] == "parent"
     assert {row[2] for row in trials[1:] if row[2].startswith("resnet")} == {"resnet at 128 px, as it is"}
