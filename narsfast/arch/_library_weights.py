@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -64,7 +66,8 @@ def download(library: str, name: str) -> dict[str, Tensor]:
     """
     reference = f"{library}:{name}"
     try:
-        with torch.random.fork_rng(devices=[]):  # both draw fresh weights first
+        # Both draw fresh weights first, and tell of downloads on stdout, where narsfast writes results.
+        with torch.random.fork_rng(devices=[]), redirect_stdout(sys.stderr):
             found = _timm_tensors(name) if library == "timm" else _torchvision_tensors(name)
     except (
         Exception

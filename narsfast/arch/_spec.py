@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import nn
 
 from narsfast.common.candidate import Candidate
@@ -84,6 +85,36 @@ class NetworkSpec:
         if isinstance(network, Network):
             network.definition = network.definition.model_copy(update={"resolution": self.resolution})
         return network
+
+    def outline(self, num_classes: int, in_chans: int = 3) -> nn.Module:
+        """Build the network in evaluation mode to look at its shapes alone: without memory and time for its weights.
+
+        Code of the user's own, and what needs values, is built as usual.
+
+        Raises:
+            UserError: As for `create_model`.
+        """
+        with torch.random.fork_rng(devices=[]):
+            if not self.name.rpartition(":")[0].endswith(".py"):
+                try:
+                    with torch.device("meta"):
+                        return self.build(num_classes, in_chans).eval()
+                except (NotImplementedError, RuntimeError):
+                    pass
+            return self.build(num_classes, in_chans).eval()
+
+    def takes(self, in_chans: int = 3) -> bool:
+        """Return whether the network takes images of its resolution, as one forward pass shows."""
+        try:
+            network = self.outline(2, in_chans)
+            device = next((parameter.device for parameter in network.parameters()), None)
+            with torch.no_grad():
+                network(torch.zeros(1, in_chans, self.resolution, self.resolution, device=device))
+        except UserError:
+            raise
+        except Exception:  # whatever a network raises on a size that it cannot take
+            return False
+        return True
 
     def to_json(self) -> str:
         """Return JSON text that `from_json` reads."""

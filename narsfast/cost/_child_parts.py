@@ -52,20 +52,16 @@ class _Part(NamedTuple):
     keys: Callable[[], Keys]
 
 
-def child_keys(space: Space, in_chans: int, num_classes: int) -> Keys:
+def child_keys(space: Space, in_chans: int, num_classes: int, whole: Whole) -> Keys:
     """Return the keys of all different parts of a space of children, (n, `CHILD_COLUMNS`).
 
     Raises:
-        UserError: The parts have too many forms.
+        UserError: As for `part_counter`, whose arguments these are.
     """
-    parts = _all_parts(space, in_chans, num_classes, _uncounted)
+    parts = _all_parts(space, in_chans, num_classes, whole)
     found = [np.unique(part.keys().reshape(-1, len(CHILD_COLUMNS)), axis=0) for part, _ in parts]
     keys = np.unique(np.concatenate(found), axis=0)
     return np.array(keys[keys[:, 0] != ABSENT], np.int32)
-
-
-def _uncounted(spec: NetworkSpec, in_chans: int, num_classes: int) -> Sequence[int]:
-    return [0]
 
 
 def part_counter(

@@ -31,6 +31,7 @@ from ._latency import (
     interpolated,
     without_defaults,
 )
+from ._network import count_whole
 from ._statistics import STATISTICS
 
 WARM_UP = 3
@@ -124,7 +125,7 @@ def _children(
     space: Space, in_chans: int, num_classes: int, batch: int, seed: int
 ) -> tuple[Parts, Build, Interpolation]:
     """Return the same of a space of children."""
-    ordered = children_in_turn(child_keys(space, in_chans, num_classes), seed)
+    ordered = children_in_turn(child_keys(space, in_chans, num_classes, count_whole), seed)
     parents = len(space.parents)
 
     def interpolate(parts: Parts, milliseconds: Milliseconds, wanted: Parts) -> Milliseconds:

@@ -17,8 +17,8 @@ def count_network(network: nn.Module, in_chans: int, resolution: int, num_classe
     """Count the statistics of one forward pass of one image in evaluation mode.
 
     Args:
-        network: A network on the CPU; it is not changed. A narsfast network is counted from its rows, with padding
-            "published".
+        network: A network on the CPU or the meta device; it is not changed. A narsfast network is counted from its
+            rows, with padding "published".
         in_chans: Channels of the images.
         resolution: Side of the images, pixels.
         num_classes: Outputs of the classifier.
@@ -37,7 +37,7 @@ def count_network(network: nn.Module, in_chans: int, resolution: int, num_classe
     torch.backends.mha.set_fastpath_enabled(False)
     try:
         with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-            logits = network(torch.zeros(1, in_chans, resolution, resolution))
+            logits = network(torch.zeros(1, in_chans, resolution, resolution, device=_device(network)))
     finally:
         torch.backends.mha.set_fastpath_enabled(fast_attention)
         network.train(training)
@@ -54,6 +54,10 @@ def count_network(network: nn.Module, in_chans: int, resolution: int, num_classe
     return {"macs": counter.get_total_flops() // 2, "params": params}
 
 
+def _device(network: nn.Module) -> torch.device | None:
+    return next((parameter.device for parameter in network.parameters()), None)
+
+
 def count_whole(spec: NetworkSpec, in_chans: int, num_classes: int) -> list[int]:
     """Count all STATISTICS of a network that is no definition, as nearly as modules show them.
 
@@ -62,9 +66,22 @@ def count_whole(spec: NetworkSpec, in_chans: int, num_classes: int) -> list[int]
     and output of one (shortcuts are not seen), ``params_published`` their weights; ``flops_published`` is ``macs``.
 
     Raises:
-        UserError: There is no such network, or it does not give logits.
+        UserError: There is no such network, it does not give logits, or it cannot take images of the resolution.
     """
-    network = spec.build(num_classes, in_chans)
+    try:
+        return _count_whole(spec.outline(num_classes, in_chans), spec, in_chans, num_classes)
+    except UserError:
+        raise
+    except Exception as error:  # whatever a network raises on a size that it cannot take
+        side = spec.resolution
+        reason = str(error).splitlines()[0] if str(error) else "no reason is given"
+        raise UserError(
+            f"{spec.name} cannot take images of {in_chans} x {side} x {side} ({type(error).__name__}: {reason}); give "
+            "`fix` another resolution, or leave the network out"
+        ) from None
+
+
+def _count_whole(network: nn.Module, spec: NetworkSpec, in_chans: int, num_classes: int) -> list[int]:
     outputs: list[tuple[int, int]] = []
     weights = 0
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterable
 
-from narsfast.cost import LATENCY, NO_TABLE, Budget
+from narsfast.cost import LATENCY, NO_TABLE, STATISTICS, Budget
 from narsfast.errors import UserError
 from narsfast.search import Pool
+from narsfast.space import PARENT
 
+from ._parents import smallest_and_largest
 from ._recipe_search import refuse_bounds
 from ._search import Search
+
+_log = logging.getLogger("narsfast.run")
 
 RECIPE = "recipe"
 """In the place of a budget where the recipe of one network is searched."""
@@ -37,6 +42,52 @@ def inside_pool(search: Search, budget: Budget) -> Budget:
     lowest = {name: low for name, (low, _) in pool.items() if low > 0}
     bounds = {name: (low, math.inf) for name, low in lowest.items()} | dict(budget.bounds)
     return Budget({name: (max(low, lowest.get(name, 0.0)), high) for name, (low, high) in bounds.items()})
+
+
+def check_reach(search: Search, budget: Budget, said: str) -> None:
+    """Refuse bounds that no child of the run's parents can keep, before the pool is sampled; warn of idle ones.
+
+    Latencies and the user's own statistics need not grow with a network, so that they are left to the pool.
+
+    Args:
+        search: Of the run.
+        budget: Any.
+        said: How a message names it.
+
+    Raises:
+        UserError: The bounds are below the smallest child or above the largest; the sentence has the range.
+    """
+    if not search.space.parents:
+        return
+    counted = smallest_and_largest(search.counter)
+    for name, (low, high) in budget.bounds.items():
+        if name not in STATISTICS:
+            continue
+        column = counted[:, search.counter.names.index(name)]
+        least, most = column.min(), column.max()
+        bounds = dict.fromkeys(_amount(name, end) for end in (least, most))
+        span = f"the networks of space {search.space.name} have {name} {' to '.join(bounds)}"
+        if high < least:
+            raise UserError(
+                f"{said} is below the smallest network ({span}); raise it, or name a smaller parent"
+            )
+        if low > most:
+            raise UserError(
+                f"{said} is above the largest network ({span}); lower it, or name a larger parent"
+            )
+        if math.isfinite(high) and high > most:
+            _log.warning("%s is above the largest network (%s), so that %s is not bounded", said, span, name)
+
+
+def check_parents(search: Search) -> None:
+    """Refuse parents that cannot take the images, before anything is trained.
+
+    Raises:
+        UserError: Naming the parent and the channels.
+    """
+    names = search.space.values(PARENT) if search.space.parents else ()
+    for name in names:
+        search.parents[str(name)].for_channels(search.data.in_chans)
 
 
 def check_budget(search: Search, budget: Budget, pool: Pool, said: str | None = None) -> None:

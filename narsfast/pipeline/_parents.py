@@ -6,9 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from narsfast.arch import Family, Parent, load_parents, read_parent, stored_sha256
+import numpy as np
+from numpy.typing import NDArray
+
+from narsfast.arch import Family, NetworkSpec, Parent, load_parents, read_parent, stored_sha256
 from narsfast.cost import count_definitions
 from narsfast.errors import UserError
+from narsfast.predictor import Statistics
 from narsfast.runs import RunStore
 from narsfast.space import PARENT, RESOLUTION, Space
 
@@ -16,6 +20,8 @@ FINETUNE = "finetune"
 """The recipe space of children."""
 SHARES = (32, 16, 8)
 """Budgets of a space around parents: the first parent's multiply-adds, divided by these (this project's choice)."""
+SMALLEST_WHOLE, WHOLE_STEP = 64, 32
+"""Smallest resolution of a network that takes part whole, and the step to the next ones (this project's choice)."""
 _FOLDER = "parents"  # in a run
 
 
@@ -39,7 +45,7 @@ def space_around(parents: Sequence[Parent], references: Sequence[str]) -> Space:
     resolutions: set[int] = set()
     for parent in parents:
         if parent.definition is None:
-            resolutions.add(parent.resolution)
+            resolutions.update(_resolutions(parent))
             continue
         fields = dict(Family(parent.definition).fields)
         resolutions.update(_values(fields.pop(RESOLUTION)))
@@ -54,6 +60,13 @@ def space_around(parents: Sequence[Parent], references: Sequence[str]) -> Space:
             "budgets": _budgets(parents),
         }
     )
+
+
+def _resolutions(parent: Parent) -> list[int]:
+    """Return the sides at which a network takes part whole: its own, and smaller ones that it can take."""
+    own = parent.resolution
+    sides = range(SMALLEST_WHOLE, own, WHOLE_STEP)
+    return [side for side in sides if NetworkSpec(str(parent.source), side).takes(parent.in_chans)] + [own]
 
 
 def with_parents(space: Space) -> Space:
@@ -71,6 +84,18 @@ def with_parents(space: Space) -> Space:
         for parent, known in zip(loaded, space.parents, strict=True)
     ]
     return Space.from_dict(data)
+
+
+def smallest_and_largest(counter: Statistics) -> NDArray[Any]:
+    """Return the statistics (2 * parents, S) of each parent's child with the least of everything, and with the most."""
+    space = counter.space
+    genes = np.zeros((2 * len(space.values(PARENT)), len(space.fields)), np.int16)
+    for column in space.architecture_fields:
+        values = space.fields[column].values
+        if space.fields[column].name != PARENT:
+            genes[::2, column], genes[1::2, column] = np.argmin(values), np.argmax(values)
+    genes[:, space.column(PARENT)] = np.repeat(np.arange(len(space.values(PARENT))), 2)
+    return np.asarray(counter(space.canonical(genes)))
 
 
 def store_parents(store: RunStore, space: Space) -> None:

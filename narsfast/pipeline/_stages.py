@@ -34,7 +34,15 @@ from narsfast.search import pareto as pareto_front
 from narsfast.space import Recipe
 from narsfast.training import effective_backend
 
-from ._checks import check_budget, check_model, inside_pool, refuse_front, wanted_budgets
+from ._checks import (
+    check_budget,
+    check_model,
+    check_parents,
+    check_reach,
+    inside_pool,
+    refuse_front,
+    wanted_budgets,
+)
 from ._class_results import store_class_results
 from ._families import family_of, found_candidates, trained_genes
 from ._final_test import final_test
@@ -81,9 +89,17 @@ def pretrain(search: Search) -> Predictor:
         return stored
     if not known:
         search.store.facts.stage = "pretrain"
+    check_parents(search)
+    budgets = [search.budget(text) for text in search.config.budgets]
+    for budget in budgets:
+        check_reach(search, budget, f"budget {budget.label()}")
+    if search.config.pool_bounds:
+        check_reach(
+            search, search.budget(search.config.pool_bounds), f"pool_bounds {search.config.pool_bounds!r}"
+        )
     pool = search.pool
-    for text in search.config.budgets:
-        check_budget(search, search.budget(text), pool)
+    for budget in budgets:
+        check_budget(search, budget, pool)
     check_teacher(search)
     predictor = pretrain_predictor(
         search.counter,
@@ -175,6 +191,8 @@ def evolve(search: Search, added: Sequence[str] | str = ()) -> list[Family]:
     wanted = wanted_budgets(search, (*search.config.budgets, *known, *further, *added))
     missing = {text: budget for text, budget in wanted.items() if text not in known}
     if missing:
+        for budget in missing.values():
+            check_reach(search, budget, f"budget {budget.label()}")
         pool = search.pool
         for budget in missing.values():
             check_budget(search, budget, pool)

@@ -8,6 +8,7 @@ from narsfast.cost import LATENCY, STATISTICS, Budget, Counter, LatencyTable
 from narsfast.cost import _measure as measuring
 from narsfast.cost._child_keys import CHILD_COLUMNS, KINDS, child_module, child_regressors
 from narsfast.cost._child_parts import child_keys
+from narsfast.cost._network import count_whole
 from narsfast.errors import UserError
 from narsfast.search import evolve, sample_pool
 from narsfast.search._evolve import _NativeEngine
@@ -64,7 +65,7 @@ def test_sums_of_parts_are_whole_networks(name, clock):
     """With this clock the latency of a network is that of its parts."""
     space = thin([name])
     table = measuring.measure_latency(space, 3, 10, seconds=1)
-    assert table.of == len(table.parts) == len(child_keys(space, 3, 10))
+    assert table.of == len(table.parts) == len(child_keys(space, 3, 10, count_whole))
     assert table.network_error < 1e-6
     assert table.scale == pytest.approx(1)
     table = LatencyTable.from_dict(table.model_dump(mode="json"))
@@ -125,7 +126,7 @@ def test_the_limit_leaves_parts_of_every_kind(clock):
 
 def test_parts_that_were_not_timed_are_near():
     space = children(NAMES[:2], resolution={"range": [64, 128, 32]})
-    keys = child_keys(space, 3, 10)
+    keys = child_keys(space, 3, 10, count_whole)
     keys = keys[np.random.default_rng(0).permutation(len(keys))][:1500]
     part = {name: keys[:, i].astype(float) for i, name in enumerate(CHILD_COLUMNS)}
     true = 0.1 + 1e-6 * part["in"] * np.maximum(part["hidden"], 1) * part["side"] ** 2
@@ -148,7 +149,7 @@ def test_parts_are_modules_of_the_network(name):
     wanted = [network.stem, *(block for stage in network.stages for block in stage), network.head]
     wanted = sorted(sum(p.numel() for p in module.parameters()) for module in wanted)
     found = {}
-    for key in child_keys(whole, 3, 10).tolist():
+    for key in child_keys(whole, 3, 10, count_whole).tolist():
         module, image = child_module(key, whole.parents, 2, 10)
         found[sum(p.numel() for p in module.parameters())] = module(image).shape
     assert sorted(set(wanted)) == sorted(found)
