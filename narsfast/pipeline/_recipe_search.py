@@ -146,12 +146,14 @@ def supported_recipes(space: Space, fix: Mapping[str, Any]) -> Space:
     Definitions take every recipe. A field that no parent can take is fixed at 0.
 
     Args:
-        space: The space.
+        space: The space; without parents it stays as it is.
         fix: Values that are fixed in it later.
 
     Raises:
         UserError: A fixed value cannot be taken by any.
     """
+    if not space.parents:
+        return space
     searched = [name for name in ("drop_path", "dropout") if _above_zero(space, name)]
     reasons: dict[str, dict[str, str]] = {name: {} for name in searched}
     for parent in space.parents if searched else ():
