@@ -26,6 +26,7 @@ BENCHMARKS = (
     "throughput",
     "ops_accuracy",
     "baselines",
+    "finetune",
     "recipe_switch",
     "joint_vs_single",
     "search_time",

@@ -75,7 +75,7 @@ def test_installed_package_works_in_an_empty_folder(installed, tmp_path):
     doctor = json.loads(run(installed / "narsfast", "doctor", "--json", cwd=tmp_path))
     assert doctor["works"]
     zoo = json.loads(run(installed / "narsfast", "zoo", "--json", cwd=tmp_path))
-    assert len(zoo) == 8
+    assert len(zoo) == 20
 
 
 @pytest.mark.exports

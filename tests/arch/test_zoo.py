@@ -28,7 +28,7 @@ def test_unknown_name_is_refused_with_the_known_ones(name):
 
 def test_zoo_returns_a_new_dict():
     zoo().clear()
-    assert len(zoo()) == 19
+    assert len(zoo()) == 20
 
 
 @pytest.mark.parametrize("name", ["mobilenet_v2", "MobileNet_V2", "tf_efficientnet_lite0"])
