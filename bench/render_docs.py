@@ -16,7 +16,7 @@ from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = ("performance.md", "quality.md")
+PAGES = ("performance.md", "quality.md", "pretrained.md")
 MARK = r"(<!-- (\w+)\.(\w+) -->\n)"
 PASSES = ("eval_forward", "train_forward", "train_backward")
 BEST = ("eager", "eager_nhwc", "compile_nhwc")
@@ -218,6 +218,50 @@ def found_and_known() -> str:
     )
 
 
+def fine_tuned(name: str = "finetune") -> str:
+    """Return what was found from a parent beside the parent itself, a row per pair and budget: test accuracies."""
+    rivals = ("stock_default", "stock_random", "stock", "scratch", "equal_epochs")
+    return markdown(
+        [
+            "pair",
+            "budget",
+            "found, M MACs",
+            "found",
+            "parent, px",
+            *(
+                "default recipe",
+                "best of random",
+                "better by validation",
+                "our run from scratch",
+                "equal epochs",
+            ),
+        ],
+        [
+            [
+                str(row["pair"]),
+                row["budget"],
+                f"{row['found_macs'] / 1e6:.2f}",
+                f"{row['found_test']:.2f}",
+                str(row["stock_resolution"]),
+                *(f"{row[f'{rival}_test']:.2f}" if f"{rival}_test" in row else "" for rival in rivals),
+            ]
+            for row in read(name)["rows"]
+        ],
+    )
+
+
+def importances() -> str:
+    """Return accuracies of a child by how its channels were chosen, a column per seed: validation / test."""
+    rows = read("finetune_importance")["rows"]
+    ways = dict.fromkeys(row["chosen_by"] for row in rows)
+    seeds = sorted({row["seed"] for row in rows})
+    cells = {(row["chosen_by"], row["seed"]): f"{row['validation']:.1f} / {row['test']:.1f}" for row in rows}
+    return markdown(
+        ["chosen by", *(f"seed {seed}" for seed in seeds)],
+        [[way, *(cells[way, seed] for seed in seeds)] for way in ways],
+    )
+
+
 def recipes() -> str:
     """Return test accuracies of every network and recipe of both questions, mean and seeds."""
     return markdown(
@@ -281,6 +325,8 @@ PARTS: dict[str, dict[str, Callable[[], str]]] = {
     "baselines": {"networks": found_and_known},
     "recipe_switch": {"recipes": recipes},
     "early_stopping": {},
+    "finetune": {"pairs": fine_tuned},
+    "finetune_importance": {"importances": importances},
     "search_naap": {"searches": partial(searches, "search_naap")},
 }
 """What pages show of a result in addition to its figures and machine."""

@@ -20,6 +20,7 @@ IMAGENET = Preparation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), "bilinear",
 _HALVED = {"fbnetv3_b": "FBNetV3_B", "fbnetv3_d": "FBNetV3_D", "fbnetv3_g": "FBNetV3_G"}
 _TIMM = {
     "efficientnet_b0": "efficientnet_b0",
+    "efficientnet_es": "efficientnet_es",
     "efficientnet_lite0": "efficientnet_lite0",
     "tf_efficientnet_b0": "efficientnet_b0",
     "tf_efficientnet_lite0": "tf_efficientnet_lite0",

@@ -19,6 +19,7 @@ PUBLISHED = {
     "mobilenet_v3_large": ("torchvision", "mobilenet_v3_large", 64),
     "efficientnet_b0": ("torchvision", "efficientnet_b0", 64),
     "mnasnet1_0": ("torchvision", "mnasnet1_0", 64),
+    "efficientnet_es": ("timm", "efficientnet_es", 64),
     "efficientnet_lite0": ("timm", "efficientnet_lite0", 64),
     "tf_efficientnet_lite0": ("timm", "tf_efficientnet_lite0", 75),
     "tf_efficientnet_lite1": ("timm", "tf_efficientnet_lite1", 64),
