@@ -14,6 +14,7 @@ from ._spec import FORMS
 PARENT = "parent"
 """The field that chooses among the parents; its values are their names."""
 RESOLUTION = "resolution"
+"""The field of the side of the images, pixels."""
 
 _SHAPE = re.compile(
     r"(?P<parent>[A-Za-z0-9_-]+)\.(?:stem|head|stage[1-9][0-9]*)\.(?P<what>depth|width|hidden|kernel)"

@@ -6,7 +6,9 @@ import pytest
 
 from narsfast.arch import Definition
 from narsfast.data import Dataset, load_data
+from narsfast.space import _optimizers
 from narsfast.training import _apex
+from narsfast.training import _optimizers as builders
 
 
 def part(split, count):
@@ -53,3 +55,11 @@ def apex(tmp_path, monkeypatch):
     forget()
     yield tmp_path
     forget()
+
+
+@pytest.fixture
+def own_optimizers(monkeypatch):
+    """Hold the built-in optimizers alone, and forget what a test registers."""
+    builtin = {info.name: info for info in _optimizers._BUILTIN}
+    monkeypatch.setattr(_optimizers, "_registry", builtin)
+    monkeypatch.setattr(builders, "_entries", {name: builders._entries[name] for name in builtin})

@@ -6,7 +6,7 @@ import torch
 from narsfast.arch import NetworkSpec
 from narsfast.errors import UserError
 from narsfast.runs import Processes, run_trials
-from narsfast.space import Recipe, _optimizers, load_space, optimizer_info, optimizers
+from narsfast.space import Recipe, load_space, optimizer_info, optimizers
 from narsfast.training import (
     TrainerSettings,
     TrialTask,
@@ -21,6 +21,8 @@ from narsfast.training import (
     _optimizers as builders,
 )
 
+pytestmark = pytest.mark.usefixtures("own_optimizers")
+
 RECIPE = {
     "optimizer": "nadam",
     "learning_rate": 0.02,
@@ -28,14 +30,6 @@ RECIPE = {
     "adamw_factor": 0.5,
     "ema_decay": 0.9,
 }
-
-
-@pytest.fixture(autouse=True)
-def own_registry(monkeypatch):
-    """Hold the built-in optimizers alone, whatever other tests of this process have registered."""
-    builtin = {info.name: info for info in _optimizers._BUILTIN}
-    monkeypatch.setattr(_optimizers, "_registry", builtin)
-    monkeypatch.setattr(builders, "_entries", {name: builders._entries[name] for name in builtin})
 
 
 def nadam(groups, lr, recipe):

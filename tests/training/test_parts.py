@@ -185,6 +185,7 @@ def test_fused_kernels_train_above_frozen_layers_as_torch_does(small, few_digits
         torch.testing.assert_close(tensor, plain.network.state_dict()[name], rtol=2e-2, atol=2e-4, msg=name)
 
 
+@pytest.mark.usefixtures("own_optimizers")
 def test_registered_optimizer_that_joins_groups_is_refused_where_rates_differ(small, few_digits):
     def joined(groups, lr, recipe):
         return torch.optim.SGD([tensor for group in groups for tensor in group["params"]], lr=lr)
