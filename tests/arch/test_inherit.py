@@ -183,7 +183,7 @@ def test_the_order_of_channels_does_not_matter(name, importance):
     torch.testing.assert_close(outputs(there), outputs(here), rtol=1e-4, atol=1e-5)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(data=st.data(), name=st.sampled_from(PARENTS), importance=st.sampled_from(["scaled", "random"]))
 def test_every_child_of_the_space_loads(data, name, importance):
     family = Family(parent_of(name))
