@@ -12,9 +12,14 @@ from numpy.typing import NDArray
 from narsfast.arch import HIDDEN, WHOLE, Definition, Family
 from narsfast.cost import Budget
 from narsfast.predictor import Statistics
+from narsfast.search import Pool
 from narsfast.space import PARENT, RESOLUTION, Candidate, Genes, Space, Value, default_recipe
 
 from ._parents import FINETUNE
+
+DEFAULT = 0.75
+"""Share of the recipe's fields that have their default in a candidate of the pool (this project's choice): a few dozen
+trainings cannot learn which of all recipes are good, and the default is better than most."""
 
 _Anchor = tuple[NDArray[np.int16], int]  # genes (F,), and for which budget
 
@@ -42,6 +47,24 @@ def anchors(counter: Statistics, budgets: Sequence[Budget]) -> tuple[Genes, NDAr
     genes, band = np.stack([row for row, _ in ordered]), np.array([band for _, band in ordered], np.int64)
     first = np.sort(np.unique(space.keys(genes), return_index=True)[1])
     return genes[first], band[first]
+
+
+def near_default(pool: Pool, space: Space, seed: int) -> Pool:
+    """Return a pool of as many children whose recipes differ in few fields from the default of fine-tuning.
+
+    Candidates that become equal by that are there once; others stay as they were in their place.
+    """
+    default = space.encode([_even(space, str(space.values(PARENT)[0]), _resolutions(space)[0], WHOLE)])[0]
+    recipe = [column for column, field in enumerate(space.fields) if field.part == "recipe"]
+    kept = np.random.default_rng(seed).random((len(pool), len(recipe))) < DEFAULT
+    genes = pool.genes.copy()
+    genes[:, recipe] = np.where(kept, default[recipe], genes[:, recipe])
+    genes = space.canonical(genes)
+    keys = space.keys(genes)
+    first = np.sort(np.unique(keys, return_index=True)[1])
+    others = np.flatnonzero(~np.isin(space.keys(pool.genes), keys))[: len(pool) - len(first)]
+    rows = np.concatenate([first, others])
+    return Pool(np.concatenate([genes[first], pool.genes[others]]), pool.statistics[rows], pool.band[rows])
 
 
 def _whole(counter: Statistics, budgets: Sequence[Budget], name: str) -> list[_Anchor]:

@@ -5,7 +5,8 @@ import pytest
 
 from narsfast.arch import Family, create_model
 from narsfast.cost import Budget, Counter
-from narsfast.pipeline._anchors import anchors
+from narsfast.pipeline._anchors import anchors, near_default
+from narsfast.search import sample_bands
 from narsfast.space import Space, default_recipe
 
 NAMES = ("mobilenet_v3_small", "mnasnet1_0")
@@ -74,3 +75,32 @@ def test_parents_are_as_large_as_the_budget_allows(counter):
         if candidate.architecture["parent"] == "mnasnet1_0" and shares(candidate) == {100}
     ]
     assert sides == [(32, 0), (128, 1)]
+
+
+def test_recipes_of_a_pool_are_near_the_default(counter):
+    space = counter.space
+    pool = sample_bands(counter, [Budget(macs=10e6), Budget(macs=30e6)], 300, 0)
+    near = near_default(pool, space, 3)
+    space.check(near.genes)
+    assert len(np.unique(near.genes, axis=0)) == len(near) == len(pool)
+    np.testing.assert_array_equal(near.statistics, counter(near.genes))
+    columns = [
+        c for c, f in enumerate(space.fields) if f.part == "recipe" and not f.conditions and len(f.values) > 1
+    ]
+    (default,) = anchors(counter, [Budget(macs=30e6)])[0][:1]
+    shares = (near.genes[:, columns] == default[columns]).mean(0)
+    assert (shares > 0.75).all()
+    assert (shares < 0.97).all()
+    again = near_default(pool, space, 3)
+    np.testing.assert_array_equal(again.genes, near.genes)
+    assert not np.array_equal(near_default(pool, space, 4).genes, near.genes)
+
+
+def test_a_small_space_keeps_all_its_candidates(counter):
+    fields = {name: counter.space.values(name)[0] for f in counter.space.fields for name in f.fills}
+    free = ("batch_size", "mixup", "resolution")
+    space = counter.space.fix({name: value for name, value in fields.items() if name not in free})
+    small = Counter(space, 3, 10)
+    pool = sample_bands(small, [Budget(macs=1e9)], space.size(), 0)
+    near = near_default(pool, space, 0)
+    assert {tuple(row) for row in near.genes.tolist()} == {tuple(row) for row in pool.genes.tolist()}

@@ -151,9 +151,8 @@ def test_fields_of_frozen_layers_are_active_where_some_are_frozen():
     for candidate in space.decode(space.random(200, 0)):
         frozen = candidate.recipe["frozen"] > 0
         assert ("frozen_until" in candidate.recipe) == ("keep_statistics" in candidate.recipe) == frozen
-    assert not {"frozen_until", "keep_statistics"} & set(
-        space.fix({"frozen": 0}).decode(space.random(1, 0))[0].recipe
-    )
+    fixed = space.fix({"frozen": 0})
+    assert not {"frozen_until", "keep_statistics"} & set(fixed.decode(fixed.random(1, 0))[0].recipe)
 
 
 def test_default_of_finetune_is_one_of_its_recipes():
