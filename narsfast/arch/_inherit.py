@@ -141,12 +141,6 @@ class Inheritance:
         """Whether the child lacks channels of the parent, so that moments make a difference."""
         return any(size < self._parent.sizes[self._groups[group]] for group, size in self._changed.items())
 
-    @property
-    def readers(self) -> list[str]:
-        """The parent's layers that read channels which the child lacks: those whose moments are of use."""
-        lacking = {self._groups[group] for group, size in self._changed.items()}
-        return [layer.name for layer in self._parent.layers if layer.into in lacking]
-
     @cached_property
     def _changed(self) -> dict[str, int]:
         """The sizes of those groups of the child that the parent has in another size."""

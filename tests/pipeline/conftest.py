@@ -88,3 +88,23 @@ def trained():
     """Record the tasks that are trained from now on."""
     with _recorded() as tasks:
         yield tasks
+
+
+FACTORY = """
+from torch import nn
+
+
+def net(num_classes, in_chans):
+    layers = [nn.Conv2d(in_chans, 64, 3, 2), nn.BatchNorm2d(64), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    return nn.Sequential(*layers, nn.Linear(64, num_classes))
+"""
+
+
+@pytest.fixture(scope="session")
+def own(tmp_path_factory):
+    """Write a network that is no definition, with its weights, and return how it is named."""
+    folder = tmp_path_factory.mktemp("own")
+    (folder / "nets.py").write_text(FACTORY)
+    torch.manual_seed(0)
+    save_weights(create_model(f"{folder / 'nets.py'}:net", 7, 3), folder / "net.safetensors")
+    return f"{folder / 'nets.py'}:net={folder / 'net.safetensors'}"

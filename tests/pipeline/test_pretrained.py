@@ -9,7 +9,7 @@ import torch
 
 import narsfast
 from narsfast import pipeline
-from narsfast.arch import create_model, read_definition, save_weights
+from narsfast.arch import read_definition
 from narsfast.errors import UserError
 from narsfast.pipeline._config import RunConfig, resolve_config
 from narsfast.runs import RunStore
@@ -18,14 +18,6 @@ from narsfast.training import InheritedStart
 
 pytestmark = pytest.mark.usefixtures("always_few_steps")
 
-FACTORY = """
-from torch import nn
-
-
-def net(num_classes, in_chans):
-    layers = [nn.Conv2d(in_chans, 8, 3, 2), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
-    return nn.Sequential(*layers, nn.Linear(8, num_classes))
-"""
 FIXED = {"batch_size": 32, "augmentation": "crop", "frozen": 0.0}
 
 
@@ -33,16 +25,6 @@ FIXED = {"batch_size": 32, "augmentation": "crop", "frozen": 0.0}
 def options(few_images, smallest):
     given = {name: value for name, value in smallest.items() if not name.endswith(("space", "epochs"))}
     return given | {"pretrained": True}
-
-
-@pytest.fixture(scope="module")
-def own(tmp_path_factory):
-    """Write a network of the user's with its weights, and return how it is named."""
-    folder = tmp_path_factory.mktemp("own")
-    (folder / "nets.py").write_text(FACTORY)
-    torch.manual_seed(0)
-    save_weights(create_model(f"{folder / 'nets.py'}:net", 7, 3), folder / "net.safetensors")
-    return f"{folder / 'nets.py'}:net={folder / 'net.safetensors'}"
 
 
 @pytest.fixture(scope="module")
