@@ -10,16 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from narsfast.arch import HIDDEN, WHOLE, Definition, Family
+from narsfast.common.seeds import derive_seed
 from narsfast.cost import Budget
 from narsfast.predictor import Statistics
-from narsfast.search import Pool
+from narsfast.search import Pool, band_of
 from narsfast.space import PARENT, RESOLUTION, Candidate, Genes, Space, Value, default_recipe
 
 from ._parents import FINETUNE
 
-DEFAULT = 0.75
-"""Share of the recipe's fields that have their default in a candidate of the pool (this project's choice): a few dozen
-trainings cannot learn which of all recipes are good, and the default is better than most."""
+CHANGED = 3
+"""Fields of the architecture, and fields of the recipe, in which a candidate of the pool differs from an evenly shrunk
+parent with the default recipe, on average (this project's choice): a few dozen trainings cannot learn which of all
+children and recipes are good, and these are better than most."""
+CHUNK = 4096
+CHUNKS = 16
+"""Candidates that are drawn at once, and how often at most, for a pool near the anchors (this project's choice)."""
 
 _Anchor = tuple[NDArray[np.int16], int]  # genes (F,), and for which budget
 
@@ -49,28 +54,68 @@ def anchors(counter: Statistics, budgets: Sequence[Budget]) -> tuple[Genes, NDAr
     return genes[first], band[first]
 
 
-def near_default(pool: Pool, space: Space, seed: int) -> Pool:
-    """Return a pool of as many children whose recipes differ in few fields from the default of fine-tuning.
+def near_anchors(pool: Pool, counter: Statistics, budgets: Sequence[Budget], seed: int) -> Pool:
+    """Return a pool of as many children that differ in few fields from evenly shrunk parents with the default recipe.
 
-    Candidates that become equal by that are there once; others stay as they were in their place.
+    Where too few of them use enough of a budget, candidates of the given pool fill it up.
+
+    Args:
+        pool: Of `sample_bands` for these budgets: how many are drawn for each, and what fills up.
+        counter: Of the pool.
+        budgets: At least one.
+        seed: Of what is drawn.
     """
-    default = space.encode([_even(space, str(space.values(PARENT)[0]), _resolutions(space)[0], WHOLE)])[0]
-    recipe = [column for column, field in enumerate(space.fields) if field.part == "recipe"]
-    kept = np.random.default_rng(seed).random((len(pool), len(recipe))) < DEFAULT
-    genes = pool.genes.copy()
-    genes[:, recipe] = np.where(kept, default[recipe], genes[:, recipe])
-    genes = space.canonical(genes)
-    keys = space.keys(genes)
-    first = np.sort(np.unique(keys, return_index=True)[1])
-    others = np.flatnonzero(~np.isin(space.keys(pool.genes), keys))[: len(pool) - len(first)]
-    rows = np.concatenate([first, others])
-    return Pool(np.concatenate([genes[first], pool.genes[others]]), pool.statistics[rows], pool.band[rows])
+    space = counter.space
+    parts: list[Genes] = []
+    for number, budget in enumerate(budgets):
+        own = pool.genes[pool.band == number]
+        near = _near(counter, band_of(budget), len(own), derive_seed(seed, number))
+        others = ~np.isin(space.keys(own), space.keys(near))
+        parts.append(np.concatenate([near, own[others][: len(own) - len(near)]]))
+    genes, band = np.concatenate(parts), np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+    first = np.sort(np.unique(space.keys(genes), return_index=True)[1])
+    return Pool(genes[first], counter(genes[first]), band[first])
+
+
+def _near(counter: Statistics, budget: Budget, n: int, seed: int) -> Genes:
+    """Draw at most n distinct candidates near evenly shrunk parents inside a budget, every parent's as often."""
+    space = counter.space
+    names = [str(name) for name in space.values(PARENT)]
+    bases = [np.concatenate(list(_evens(space, name).values())) for name in names]
+    change = np.stack([_change(space, name) for name in names])
+    random = np.random.default_rng(seed)
+    found = np.empty((0, len(space.fields)), np.int16)
+    for number in range(CHUNKS):
+        parents = random.integers(len(names), size=CHUNK)
+        genes = np.stack([bases[parent][random.integers(len(bases[parent]))] for parent in parents])
+        changed = random.random(genes.shape) < change[parents]
+        genes = space.canonical(np.where(changed, space.sobol(CHUNK, seed, skip=number * CHUNK), genes))
+        found = np.concatenate([found, genes[budget.within(counter(genes), counter.names)]])
+        found = found[np.sort(np.unique(space.keys(found), return_index=True)[1])][:n]
+        if len(found) == n:
+            break
+    return found
+
+
+def _change(space: Space, name: str) -> NDArray[np.float64]:
+    """Return for each field the probability that a child of this parent differs there from an evenly shrunk one."""
+    others = tuple(f"{other}." for other in space.values(PARENT) if other != name)
+    open_fields = np.array(
+        [
+            len(field.values) > 1 and field.name != PARENT and not field.fills[0].startswith(others)
+            for field in space.fields
+        ]
+    )
+    change = np.zeros(len(space.fields))
+    for part in ("architecture", "recipe"):
+        mine = open_fields & np.array([field.part == part for field in space.fields])
+        change[mine] = min(1.0, CHANGED / max(1, mine.sum()))
+    return change
 
 
 def _whole(counter: Statistics, budgets: Sequence[Budget], name: str) -> list[_Anchor]:
     """Return a parent as it is, for each budget that it keeps."""
-    space = counter.space
-    forms = space.encode([_even(space, name, side, WHOLE) for side in _resolutions(space)])
+    forms = _evens(counter.space, name)[WHOLE]
     statistics = counter(forms)
     largest = [np.flatnonzero(budget.within(statistics, counter.names))[-1:] for budget in budgets]
     places = [(int(place), band) for band, inside in enumerate(largest) for place in inside]
@@ -79,12 +124,11 @@ def _whole(counter: Statistics, budgets: Sequence[Budget], name: str) -> list[_A
 
 def _shrunk(counter: Statistics, budgets: Sequence[Budget], name: str) -> list[_Anchor]:
     """Return an evenly shrunk child of a parent, for each budget that has one."""
-    space = counter.space
-    if _definition(space, name) is None:
-        return []
-    forms = space.encode(
-        [_even(space, name, side, share) for share in HIDDEN if share < WHOLE for side in _resolutions(space)]
+    forms = np.concatenate(
+        [forms for share, forms in _evens(counter.space, name).items() if share < WHOLE] or [[]]
     )
+    if not len(forms):
+        return []
     statistics = counter(forms)
     found = []
     for band, budget in enumerate(budgets):
@@ -95,8 +139,11 @@ def _shrunk(counter: Statistics, budgets: Sequence[Budget], name: str) -> list[_
     return found
 
 
-def _resolutions(space: Space) -> list[int]:
-    return sorted(int(side) for side in space.values(RESOLUTION))
+def _evens(space: Space, name: str) -> dict[int, Genes]:
+    """Return a parent with the same share of hidden channels everywhere, by this share: at each resolution, (n, F)."""
+    shares = HIDDEN if _definition(space, name) is not None else (WHOLE,)
+    sides = sorted(int(side) for side in space.values(RESOLUTION))
+    return {share: space.encode([_even(space, name, side, share) for side in sides]) for share in shares}
 
 
 def _definition(space: Space, name: str) -> Definition | None:

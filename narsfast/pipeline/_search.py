@@ -16,7 +16,7 @@ from narsfast.search import ExtendedCounter, Pool, sample_bands, sample_pool
 from narsfast.space import PARENT, Candidate, Genes, Space
 from narsfast.training import InheritedStart, TaskData, TrainerSettings, TrialTask
 
-from ._anchors import anchors, near_default
+from ._anchors import anchors, near_anchors
 from ._config import RunConfig
 from ._data import CONTENT_FILE, largest_resolution, run_data
 from ._own import Own
@@ -152,7 +152,7 @@ class Search:
             bounds = self.budget(self.config.pool_bounds) if self.config.pool_bounds else None
             pool = sample_pool(self.counter, bounds, size, seed)
         if self.space.parents:
-            pool = near_default(pool, self.space, self.seed("recipes"))
+            pool = near_anchors(pool, self.counter, self.bands, self.seed("near"))
             pool = pool.anchored(self.counter, *anchors(self.counter, self.bands))
         self.progress("sample the pool", 1, 1)
         return pool

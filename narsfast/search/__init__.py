@@ -19,7 +19,7 @@ from ._optimize import (
     next_batch,
     optimize,
 )
-from ._pool import Pool, sample_bands, sample_pool
+from ._pool import Pool, band_of, sample_bands, sample_pool
 from ._table import TableCounter
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "PickedBatch",
     "Pool",
     "TableCounter",
+    "band_of",
     "early_stop_epoch",
     "evolve",
     "first_batch",

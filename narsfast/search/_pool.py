@@ -92,7 +92,7 @@ def sample_bands(counter: Statistics, budgets: Sequence[Budget], n: int, seed: i
         size = n // len(budgets) + (number < n % len(budgets))
         drawn = derive_seed(seed, "band", number)
         try:
-            part = sample_pool(counter, _band(budget), size, drawn)
+            part = sample_pool(counter, band_of(budget), size, drawn)
         except UserError:
             part = sample_pool(counter, budget, size, drawn)
         parts.append(part)
@@ -102,7 +102,8 @@ def sample_bands(counter: Statistics, budgets: Sequence[Budget], n: int, seed: i
     return Pool(genes[first], np.concatenate([part.statistics for part in parts])[first], band[first])
 
 
-def _band(budget: Budget) -> Budget:
+def band_of(budget: Budget) -> Budget:
+    """Return a budget with a lower bound: `BAND` of the bound of its first statistic that is bounded from above only."""
     for name, (low, high) in budget.bounds.items():
         if low == 0 and math.isfinite(high):
             return Budget({**budget.bounds, name: (BAND * high, high)})

@@ -5,7 +5,7 @@ import pytest
 
 from narsfast.arch import Family, create_model
 from narsfast.cost import Budget, Counter
-from narsfast.pipeline._anchors import anchors, near_default
+from narsfast.pipeline._anchors import anchors, near_anchors
 from narsfast.search import sample_bands
 from narsfast.space import Space, default_recipe
 
@@ -77,30 +77,44 @@ def test_parents_are_as_large_as_the_budget_allows(counter):
     assert sides == [(32, 0), (128, 1)]
 
 
-def test_recipes_of_a_pool_are_near_the_default(counter):
-    space = counter.space
-    pool = sample_bands(counter, [Budget(macs=10e6), Budget(macs=30e6)], 300, 0)
-    near = near_default(pool, space, 3)
+def test_children_of_a_pool_are_near_the_anchors(counter):
+    space, budgets = counter.space, [Budget(macs=10e6), Budget(macs=30e6)]
+    pool = sample_bands(counter, budgets, 300, 0)
+    near = near_anchors(pool, counter, budgets, 3)
     space.check(near.genes)
-    assert len(np.unique(near.genes, axis=0)) == len(near) == len(pool)
+    assert len(np.unique(near.genes, axis=0)) == len(near)
+    assert abs(len(near) - len(pool)) <= 5  # bands overlap a little
     np.testing.assert_array_equal(near.statistics, counter(near.genes))
-    columns = [
-        c for c, f in enumerate(space.fields) if f.part == "recipe" and not f.conditions and len(f.values) > 1
-    ]
-    (default,) = anchors(counter, [Budget(macs=30e6)])[0][:1]
-    shares = (near.genes[:, columns] == default[columns]).mean(0)
-    assert (shares > 0.75).all()
-    assert (shares < 0.97).all()
-    again = near_default(pool, space, 3)
-    np.testing.assert_array_equal(again.genes, near.genes)
-    assert not np.array_equal(near_default(pool, space, 4).genes, near.genes)
+    for number, budget in enumerate(budgets):
+        own = near.statistics[near.band == number]
+        assert len(own) > 100
+        assert budget.within(own, counter.names).all()
+    recipes = [c for c, f in enumerate(space.fields) if f.part == "recipe" and len(f.values) > 1]
+    default = anchors(counter, budgets)[0][0]
+    changed = (near.genes[:, recipes] != default[recipes]).sum(1)
+    assert 1 < changed.mean() < 5
+    assert changed.min() == 0
+    for candidate in space.decode(near.genes):
+        hidden = [value for name, value in candidate.architecture.items() if name.endswith(".hidden")]
+        if hidden:
+            assert max(map(hidden.count, hidden)) >= len(hidden) - 7
+    mobile = [c.architecture["parent"] for c in space.decode(near.genes)]
+    assert min(map(mobile.count, (*NAMES, "shufflenet"))) >= 5
+
+
+def test_a_pool_near_the_anchors_follows_its_seed(counter):
+    budgets = [Budget(macs=30e6)]
+    pool = sample_bands(counter, budgets, 100, 0)
+    first, again, other = (near_anchors(pool, counter, budgets, seed).genes for seed in (3, 3, 4))
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
 
 
 def test_a_small_space_keeps_all_its_candidates(counter):
     fields = {name: counter.space.values(name)[0] for f in counter.space.fields for name in f.fills}
     free = ("batch_size", "mixup", "resolution")
     space = counter.space.fix({name: value for name, value in fields.items() if name not in free})
-    small = Counter(space, 3, 10)
-    pool = sample_bands(small, [Budget(macs=1e9)], space.size(), 0)
-    near = near_default(pool, space, 0)
+    small, budgets = Counter(space, 3, 10), [Budget(macs=1e9)]
+    pool = sample_bands(small, budgets, space.size(), 0)
+    near = near_anchors(pool, small, budgets, 0)
     assert {tuple(row) for row in near.genes.tolist()} == {tuple(row) for row in pool.genes.tolist()}
