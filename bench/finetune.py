@@ -4,7 +4,8 @@
                              [--importance]
 
 A pair is a split of the photos (drawn anew, stratified) and the seed of everything that is trained on it; five pairs
-unless said otherwise, numbered from 1 (the split of 0 was looked at while this was developed). In each pair, with EfficientNet-Lite0 and its ImageNet weights:
+unless said otherwise, numbered from 1 (the split of 0 was looked at while this was developed). In each pair, with
+EfficientNet-Lite0 and its ImageNet weights:
 
 - found: `narsfast run --parent efficientnet_lite0` under 8, 16 and 32 million multiply-adds: 24 trials and one final
   training a budget, at the default lengths.

@@ -124,11 +124,10 @@ def _whole(counter: Statistics, budgets: Sequence[Budget], name: str) -> list[_A
 
 def _shrunk(counter: Statistics, budgets: Sequence[Budget], name: str) -> list[_Anchor]:
     """Return an evenly shrunk child of a parent, for each budget that has one."""
-    forms = np.concatenate(
-        [forms for share, forms in _evens(counter.space, name).items() if share < WHOLE] or [[]]
-    )
-    if not len(forms):
+    shrunk = [forms for share, forms in _evens(counter.space, name).items() if share < WHOLE]
+    if not shrunk:
         return []
+    forms = np.concatenate(shrunk)
     statistics = counter(forms)
     found = []
     for band, budget in enumerate(budgets):
