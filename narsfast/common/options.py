@@ -199,6 +199,16 @@ _OPTIONS = (
     RunOption("epochs", int, 8, _SEARCH, "Length of the first batch's learning curves.", minimum=1),
     RunOption("final_epochs", int, 30, _SEARCH, "Length of the final trainings.", minimum=1),
     RunOption(
+        "finalists",
+        int,
+        4,
+        _SEARCH,
+        "Candidates of each budget that race for it, beside what is known to work: all are trained for a third of the "
+        "final epochs, and the best one or two of them to the end. 1 is without a race: the best predicted one is "
+        "trained, as in the paper.",
+        minimum=1,
+    ),
+    RunOption(
         "threshold",
         float,
         0.92,

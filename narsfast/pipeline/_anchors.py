@@ -1,4 +1,8 @@
-"""Anchors: the children of pretrained networks that a run trains first, whatever its seed."""
+"""Anchors: candidates that are known to work, and that a run trains first, whatever its seed.
+
+From pretrained networks those are the parents as they are and evenly shrunk ones, with the default recipe of
+fine-tuning, and in other spaces even architectures with the middle recipe. All of it is this project's choice.
+"""
 
 from __future__ import annotations
 
@@ -29,21 +33,31 @@ CHUNKS = 16
 _Anchor = tuple[NDArray[np.int16], int]  # genes (F,), and for which budget
 
 
+SHARES = 65
+"""How many even architectures of a space without parents there are at most (this project's choice)."""
+
+
 def anchors(counter: Statistics, budgets: Sequence[Budget]) -> tuple[Genes, NDArray[np.int64]]:
-    """Return what is trained first, all with the default recipe of fine-tuning.
+    """Return the anchors of a space.
 
     For each budget that is each parent as it is, at the largest resolution of the space at which it keeps the budget,
     and each parent with the same share of hidden channels in all its blocks, at the share and the resolution that use
     most of the budget. A parent that keeps no budget is taken at the smallest resolution.
 
+    In a space without parents it is, for each budget that has one, the candidate whose every field of the architecture
+    is at the same share of its values, at the share that uses most of the budget, and whose recipe has the middle of
+    each field's values, the lower one of two.
+
     Args:
-        counter: Counter of a space of children.
+        counter: Counter of the space.
         budgets: Of the run, at least one.
 
     Returns:
         Genes (k, F), and for which budget each is there (k,); each parent once before the others.
     """
     space = counter.space
+    if not space.parents:
+        return _middle(counter, budgets)
     names = [str(name) for name in space.values(PARENT)]
     turns = zip_longest(
         *([*_whole(counter, budgets, name), *_shrunk(counter, budgets, name)] for name in names)
@@ -52,6 +66,24 @@ def anchors(counter: Statistics, budgets: Sequence[Budget]) -> tuple[Genes, NDAr
     genes, band = np.stack([row for row, _ in ordered]), np.array([band for _, band in ordered], np.int64)
     first = np.sort(np.unique(space.keys(genes), return_index=True)[1])
     return genes[first], band[first]
+
+
+def _middle(counter: Statistics, budgets: Sequence[Budget]) -> tuple[Genes, NDArray[np.int64]]:
+    space = counter.space
+    last = space.sizes.astype(np.int64) - 1
+    genes = np.tile(last // 2, (SHARES, 1))
+    columns = space.architecture_fields
+    genes[:, columns] = np.rint(np.linspace(0, 1, SHARES)[:, None] * last[columns])
+    evens = space.canonical(genes.astype(np.int16))
+    statistics = counter(evens)
+    found: list[_Anchor] = []
+    for band, budget in enumerate(budgets):
+        inside = np.flatnonzero(budget.within(statistics, counter.names))
+        if len(inside):
+            found.append((evens[inside[-1]], band))  # of larger shares everything is larger
+    rows = np.array([row for row, _ in found], np.int16).reshape(-1, len(space.fields))
+    first = np.sort(np.unique(space.keys(rows), return_index=True)[1])
+    return rows[first], np.array([band for _, band in found], np.int64)[first]
 
 
 def near_anchors(pool: Pool, counter: Statistics, budgets: Sequence[Budget], seed: int) -> Pool:

@@ -17,7 +17,7 @@ from narsfast.common.files import expanded
 from narsfast.common.listed import listed
 from narsfast.common.option_field import option_field
 from narsfast.common.options import POOL_SIZE, RUN_OPTIONS, BitDepth, Correlation, Layout
-from narsfast.common.renamed import READ_BY_0_2, upgrade_given, upgrade_stored
+from narsfast.common.renamed import DONE_BY_0_2, upgrade_given, upgrade_stored
 from narsfast.cost import LATENCY, NO_TABLE, STATISTICS, Budget, LatencyTable
 from narsfast.data import DIGITS, DataSource, FolderOptions
 from narsfast.errors import UserError, refusal
@@ -93,6 +93,7 @@ class RunConfig(TrainerSettings):
     iterations: int = option_field("iterations")
     epochs: int = option_field("epochs")
     final_epochs: int = option_field("final_epochs")
+    finalists: int = option_field("finalists")
     threshold: float = option_field("threshold")
     correlation: Correlation = option_field("correlation")
     ensemble_members: int = option_field("ensemble_members")
@@ -106,7 +107,7 @@ class RunConfig(TrainerSettings):
     def to_stored(self) -> dict[str, Any]:
         """Return JSON types for the run; what earlier versions did not know is left out where it says what they did."""
         stored = self.model_dump(mode="json")
-        stored = {name: value for name, value in stored.items() if (name, value) not in READ_BY_0_2.items()}
+        stored = {name: value for name, value in stored.items() if (name, value) not in DONE_BY_0_2.items()}
         for name in ("extra_statistics", "pretrained"):  # earlier versions have none
             if not stored[name]:
                 del stored[name]
@@ -115,7 +116,7 @@ class RunConfig(TrainerSettings):
     @classmethod
     def of_stored(cls, stored: Mapping[str, Any]) -> RunConfig:
         """Read what `to_stored` returned, also in an earlier version."""
-        return cls.model_validate({**READ_BY_0_2, **stored})
+        return cls.model_validate({**DONE_BY_0_2, **stored})
 
     @field_validator("bit_depth", mode="before")
     @classmethod
@@ -163,7 +164,7 @@ def resolve_config(options: Mapping[str, Any], stored: Mapping[str, Any] | None 
     for name, (kinds, right) in _SINGLE.items():
         if not isinstance(given.get(name), (*kinds, NoneType)):
             raise UserError(f"{name} is {given[name]!r}; give {right}")
-    config = {**READ_BY_0_2, **upgrade_stored(stored)} if stored else {}
+    config = {**DONE_BY_0_2, **upgrade_stored(stored)} if stored else {}
     config["data"], space = resolve_space(given, config)
     config["model"] = chosen_model(given, config)
     config["pretrained"] = starts_trained(given, config)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Generic, Protocol, TypeVar, overload
+from typing import Any, Generic, Literal, Protocol, TypeVar, overload
 
 from narsfast.common.candidate import Candidate, Value
 from narsfast.common.trial import Fit, Outcome
@@ -82,6 +82,23 @@ class BestTrial:
     epochs: int
 
 
+Origin = Literal["trial", "evolved", "anchor"]
+"""Why a candidate races: a trial of the search was promising, evolution found it, or it is known to work."""
+
+
+@dataclass(frozen=True)
+class Finalist:
+    """A candidate that races for a budget.
+
+    Attributes:
+        candidate: Id of the candidate.
+        origin: Why it is there.
+    """
+
+    candidate: str
+    origin: Origin
+
+
 @dataclass(frozen=True)
 class Family:
     """What evolution found for one budget.
@@ -92,6 +109,7 @@ class Family:
         generations: That evolution ran.
         candidates: Best predicted first; the best trial is among them.
         best_trial: Of the search inside the budget; None where no trial is inside.
+        finalists: Who races for the budget; none in runs without a race.
     """
 
     budget: str
@@ -99,6 +117,11 @@ class Family:
     generations: int
     candidates: tuple[FoundCandidate, ...]
     best_trial: BestTrial | None = None
+    finalists: tuple[Finalist, ...] = ()
+
+    def found(self, candidate: str) -> FoundCandidate:
+        """Return one of the candidates by its id."""
+        return next(found for found in self.candidates if found.id == candidate)
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON types."""
@@ -108,6 +131,7 @@ class Family:
             "generations": self.generations,
             "candidates": [found.to_dict() for found in self.candidates],
             "best_trial": None if self.best_trial is None else asdict(self.best_trial),
+            "finalists": [asdict(finalist) for finalist in self.finalists],
         }
 
     @classmethod

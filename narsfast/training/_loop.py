@@ -75,7 +75,6 @@ class Loop:
         self._recipe = recipe
         self._data = data
         self._seed = seed
-        self._epochs = epochs
         self._schedule_epochs = schedule_epochs
         self._settings = settings
         self._device = device
@@ -225,7 +224,6 @@ class Loop:
             "data": self._data.fingerprint(),
             **({} if self._data.content is None else {"content": self._data.content.fingerprint}),
             "seed": self._seed,
-            "epochs": self._epochs,
             "schedule_epochs": self._schedule_epochs,
             "settings": self._settings.model_dump(mode="json"),
             "loader": [self._loader.name, loader_version(self._loader.name)],

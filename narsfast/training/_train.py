@@ -144,7 +144,8 @@ def train_network(
         report: Called with the share done, 0 to 1, every now and then.
         keep_network: Whether to return the trained network.
         checkpoint: File that keeps the state of the training until it ends: one that was killed is resumed from
-            there, and its result is bit for bit that of one without an interruption.
+            there, and its result is bit for bit that of one without an interruption. So does one that is asked for more
+            epochs of the same schedule.
         checkpoint_epochs: Epochs from one checkpoint to the next.
         keep_checkpoint: Whether the checkpoint of a training that ended well stays for the caller to remove, once what
             came out of it is safe.
@@ -193,6 +194,11 @@ def train_network(
             kept = Checkpoint(checkpoint, loop.arguments(), group, device)
             if (state := kept.load()) is not None:
                 loop.load_state_dict(state)
+            if len(loop.curve) > epochs:
+                raise UserError(
+                    f"epochs is {epochs}, and checkpoint {checkpoint} has {len(loop.curve)} of this training; remove it "
+                    "to start over, or ask for more"
+                )
         try:
             for epoch in range(len(loop.curve), epochs):
                 loop.epoch(epoch)

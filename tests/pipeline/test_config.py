@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from narsfast.common.options import RUN_OPTIONS
-from narsfast.common.renamed import OLD_FIELDS, READ_BY_0_2
+from narsfast.common.renamed import DONE_BY_0_2, OLD_FIELDS
 from narsfast.cost import Budget
 from narsfast.errors import UserError
 from narsfast.pipeline._config import resolve_config
@@ -212,7 +212,7 @@ def stored_by_version_0_1():
 def test_configuration_of_version_0_1_resolves_to_the_present_one(caplog):
     stored = stored_by_version_0_1()
     assert stored.keys() >= OLD_FIELDS.keys()
-    assert resolve_config({}, stored) == resolve_config(READ_BY_0_2)
+    assert resolve_config({}, stored) == resolve_config(DONE_BY_0_2)
     assert not caplog.records
 
 
