@@ -148,6 +148,7 @@ def smallest(few_images):
         "pool_size": 64,
         "trials_per_batch": 2,
         "finalists": 1,
+        "explore": True,
         "iterations": 1,
         "epochs": 1,
         "final_epochs": 2,

@@ -186,6 +186,14 @@ _OPTIONS = (
         unset="those of the space",
     ),
     RunOption(
+        "explore",
+        bool,
+        False,
+        _SPACE,
+        "Train candidates of every cost in the pool's bounds, as a front needs them (`narsfast pareto`). Without it, "
+        "trainings are steered to the budgets: as many for each, at 60 to 100 % of it.",
+    ),
+    RunOption(
         "latency",
         Path | None,
         None,

@@ -33,8 +33,11 @@ CHUNKS = 16
 _Anchor = tuple[NDArray[np.int16], int]  # genes (F,), and for which budget
 
 
-SHARES = 65
-"""How many even architectures of a space without parents there are at most (this project's choice)."""
+SHARES, ORDERS = 257, 16
+"""Even architectures of a space without parents: shares of the fields' values, and in how many orders fields grow (this
+project's choice)."""
+GOLDEN = 0.6180339887498949
+"""Its multiples, without their integers, are evenly spread however many there are."""
 
 
 def anchors(counter: Statistics, budgets: Sequence[Budget]) -> tuple[Genes, NDArray[np.int64]]:
@@ -45,8 +48,8 @@ def anchors(counter: Statistics, budgets: Sequence[Budget]) -> tuple[Genes, NDAr
     most of the budget. A parent that keeps no budget is taken at the smallest resolution.
 
     In a space without parents it is, for each budget that has one, the candidate whose every field of the architecture
-    is at the same share of its values, at the share that uses most of the budget, and whose recipe has the middle of
-    each field's values, the lower one of two.
+    is at about the same share of its values, at the share that costs most (by the first statistic), and whose recipe has
+    the middle of each field's values, the lower one of two.
 
     Args:
         counter: Counter of the space.
@@ -71,19 +74,41 @@ def anchors(counter: Statistics, budgets: Sequence[Budget]) -> tuple[Genes, NDAr
 def _middle(counter: Statistics, budgets: Sequence[Budget]) -> tuple[Genes, NDArray[np.int64]]:
     space = counter.space
     last = space.sizes.astype(np.int64) - 1
-    genes = np.tile(last // 2, (SHARES, 1))
     columns = space.architecture_fields
-    genes[:, columns] = np.rint(np.linspace(0, 1, SHARES)[:, None] * last[columns])
+    # Fields grow one after the other, so that costs grow in small steps: each is rounded up at another remainder.
+    remainders = (np.arange(len(columns)) * GOLDEN + np.linspace(0, 1, ORDERS, endpoint=False)[:, None]) % 1
+    grown = np.floor(np.linspace(0, 1, SHARES)[:, None, None] * last[columns] + remainders).reshape(
+        -1, len(columns)
+    )
+    genes = np.tile(last // 2, (len(grown), 1))
+    genes[:, columns] = np.where(_shrinks(counter), last[columns] - grown, grown)
     evens = space.canonical(genes.astype(np.int16))
     statistics = counter(evens)
     found: list[_Anchor] = []
     for band, budget in enumerate(budgets):
         inside = np.flatnonzero(budget.within(statistics, counter.names))
         if len(inside):
-            found.append((evens[inside[-1]], band))  # of larger shares everything is larger
+            costs = statistics[inside, 0] if statistics.shape[1] else inside
+            found.append((evens[inside[int(np.argmax(costs))]], band))
     rows = np.array([row for row, _ in found], np.int16).reshape(-1, len(space.fields))
     first = np.sort(np.unique(space.keys(rows), return_index=True)[1])
     return rows[first], np.array([band for _, band in found], np.int64)[first]
+
+
+def _shrinks(counter: Statistics) -> NDArray[np.bool_]:
+    """Return for each field of the architecture whether its last value costs less than its first, as strides do."""
+    space = counter.space
+    middle = (space.sizes.astype(np.int64) - 1) // 2
+    columns = space.architecture_fields
+    ends = np.tile(middle, (2, len(columns), 1))
+    for place, column in enumerate(columns):
+        ends[:, place, column] = 0, space.sizes[column] - 1
+    costs = counter(space.canonical(ends.reshape(-1, len(middle)).astype(np.int16)))
+    if not costs.shape[1]:
+        return np.zeros(len(columns), np.bool_)
+    first, last = costs[:, 0].reshape(2, len(columns))
+    less: NDArray[np.bool_] = last < first
+    return less
 
 
 def near_anchors(pool: Pool, counter: Statistics, budgets: Sequence[Budget], seed: int) -> Pool:

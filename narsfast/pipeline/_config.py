@@ -82,6 +82,7 @@ class RunConfig(TrainerSettings):
     space: dict[str, Any]
     pool_bounds: str | None
     budgets: tuple[str, ...]
+    explore: bool = option_field("explore")
     latency: str | None = None
     extra_statistics: tuple[str, ...] = ()
     mirror: bool = option_field("mirror")
@@ -259,7 +260,7 @@ def _resolve_bounds(given: dict[str, Any], config: dict[str, Any], space: Space)
         config["latency"] = LatencyTable.read(latency).label()
     known = (*STATISTICS, LATENCY, *given.get("extra_statistics", config.get("extra_statistics", ())))
     pool = given.pop("pool_bounds", None) or config.get("pool_bounds")
-    if pool is None and space.pool:
+    if pool is None and space.pool and given.get("explore", config.get("explore", False)):
         pool = Budget(space.pool).text()
     config["pool_bounds"] = pool and _text(pool, known, "pool_bounds")
     budgets = given.pop("budgets", None) or config.get("budgets") or [Budget(b).text() for b in space.budgets]

@@ -136,6 +136,11 @@ class Search:
         return named(self.counter.names, self.counter(genes))
 
     @property
+    def steered(self) -> bool:
+        """Whether candidates are trained for the budgets, and not across the pool's bounds."""
+        return not (self.config.explore or self.config.pool_bounds)
+
+    @property
     def bands(self) -> list[Budget]:
         """What the candidates of the pool are drawn for: its bounds, or each budget; at least one."""
         texts = [self.config.pool_bounds] if self.config.pool_bounds else self.config.budgets
@@ -146,13 +151,14 @@ class Search:
         """The pool: a function of the configuration, so it is sampled again rather than stored."""
         self.progress("sample the pool", 0, 1)
         size, seed = self.config.pool_size, self.seed("pool")
-        if self.space.parents and not self.config.pool_bounds:
+        if self.steered:
             pool = sample_bands(self.counter, self.bands, size, seed)
         else:
             bounds = self.budget(self.config.pool_bounds) if self.config.pool_bounds else None
             pool = sample_pool(self.counter, bounds, size, seed)
         if self.space.parents:
             pool = near_anchors(pool, self.counter, self.bands, self.seed("near"))
+        if self.steered or self.space.parents:
             pool = pool.anchored(self.counter, *anchors(self.counter, self.bands))
         self.progress("sample the pool", 1, 1)
         return pool

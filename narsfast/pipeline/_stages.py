@@ -41,6 +41,7 @@ from ._checks import (
     check_reach,
     inside_pool,
     refuse_front,
+    tell_untrained,
     wanted_budgets,
 )
 from ._class_results import store_class_results
@@ -159,6 +160,7 @@ def start_optimization(search: Search) -> IterativeOptimization:
         seed=search.seed("optimise"),
         threshold=config.threshold,
         correlation=config.correlation,
+        steered=search.steered,
         on_fit=lambda fits, early_stop_epoch: store_fits(search, fits, early_stop_epoch),
         progress=search.progress,
     )
@@ -197,6 +199,7 @@ def evolve(search: Search, added: Sequence[str] | str = ()) -> list[Family]:
         pool = search.pool
         for budget in missing.values():
             check_budget(search, budget, pool)
+            tell_untrained(search, budget, f"budget {budget.label()}")
         search.progress("evolve", 0, 1)
         evolved = evolve_candidates(
             predictor,
@@ -234,6 +237,7 @@ def pareto(search: Search, statistics: Sequence[str], between: str | None = None
         budget = search.budget(search.config.pool_bounds)
     else:
         budget = Budget({statistics[0]: (0.0, math.inf)})
+    tell_untrained(search, budget, "the front")
     predictor = optimize(search)
     pool = search.pool
     search.progress("pareto", 0, 1)

@@ -38,8 +38,8 @@ def races(data: Data, drawn: set[str], folder: Path, page: Path) -> str:
         f"after {epochs} epochs (%)",
     )
     return table((*heads, "at the end (%)"), rows, numbers=range(3, 8), identifier="races") + paragraph(
-        "All finalists began their full training with the schedule of all its epochs. The best one on validation, or the "
-        "best two where the split cannot tell them apart, went on to the end, and the better of these is the budget's "
-        "network. A training that another budget took to the end takes part.",
+        "All finalists began their full training with the schedule of all its epochs. The best one on validation, or "
+        "the best two where the split cannot tell them apart, went on to the end, and the better of these is the "
+        "budget's network. A training that another budget took to the end takes part.",
         soft=True,
     )

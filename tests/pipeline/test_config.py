@@ -50,7 +50,8 @@ def test_defaults_come_from_the_space():
     assert Space.from_dict(config.space) == tiny
     assert config.data == "digits"
     assert config.budgets == ("macs=1M", "macs=2M", "macs=4M")
-    assert config.pool_bounds == "macs=500K:10M"
+    assert config.pool_bounds is None
+    assert resolve_config({"explore": True}).pool_bounds == "macs=500K:10M"
     assert config.pool_size >= 2000
     assert config.trials_per_batch * config.iterations >= 20
     assert (config.iterations, config.epochs) == (3, 8)

@@ -89,7 +89,7 @@ def test_one_epoch_is_the_whole_race():
 
 @pytest.fixture(scope="module")
 def options(smallest):
-    return {**smallest, "finalists": 4, "final_epochs": 4}
+    return {**smallest, "finalists": 4, "explore": False, "final_epochs": 4}
 
 
 @pytest.fixture(scope="module")
