@@ -226,6 +226,16 @@ _OPTIONS = (
         maximum=1,
     ),
     RunOption("correlation", Correlation, "kendall", _SEARCH, "Which rank correlation that is."),
+    RunOption(
+        "time",
+        str | None,
+        None,
+        _SEARCH,
+        "How long the run may take, as in 90m, 2h or 1d. What trainings cost here is measured, and the number and "
+        "length of the trials and the length of the final trainings follow, unless they are given.",
+        metavar="DURATION",
+        unset="as long as it takes",
+    ),
     RunOption("ensemble_members", int, 4, _SEARCH, "Ensemble members of the predictor.", minimum=1),
     RunOption("seed", int, 0, _SEARCH, "Seed of every random choice.", minimum=0),
     RunOption(

@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import ValidationError, field_validator
 
 from narsfast.arch import absolute_reference
+from narsfast.common.duration import seconds_of
 from narsfast.common.files import expanded
 from narsfast.common.listed import listed
 from narsfast.common.option_field import option_field
@@ -54,6 +55,9 @@ _SINGLE: Mapping[str, tuple[tuple[type, ...], str]] = {
 }
 """Options that are resolved to something else: their types, and what is right."""
 
+PLANNED = ("trials_per_batch", "iterations", "epochs", "final_epochs")
+"""Options that a run for a given time chooses where they are not given."""
+
 PARENT_TEACHER = "parent"
 """The teacher that is a parent of the run, fine-tuned as it is; of several, the one named as in ``parent:NAME``."""
 
@@ -73,6 +77,8 @@ class RunConfig(TrainerSettings):
         pool_bounds: Bounds of the pool on statistics, as in ``macs=2M:40M``; None is the whole space.
         budgets: Bounds for each network asked for, as in ``macs=50M,params=3M``.
         latency: Which latency table the run has (`LatencyTable.label`); None is without that statistic.
+        time: Seconds that the run may take; None is no plan.
+        planned: Options that the plan for this time chooses: those that the user did not give.
         extra_statistics: Names of statistics that functions of a Python user count.
     """
 
@@ -101,6 +107,8 @@ class RunConfig(TrainerSettings):
     seed: int = option_field("seed")
     trial_timeout: float | None = option_field("trial_timeout")
     baselines: tuple[str, ...] = option_field("baselines")
+    time: float | None = None
+    planned: tuple[str, ...] = ()
     distill: str | None = option_field("distill")
     distill_weight: float = option_field("distill_weight")
     distill_temperature: float = option_field("distill_temperature")
@@ -109,7 +117,7 @@ class RunConfig(TrainerSettings):
         """Return JSON types for the run; what earlier versions did not know is left out where it says what they did."""
         stored = self.model_dump(mode="json")
         stored = {name: value for name, value in stored.items() if (name, value) not in DONE_BY_0_2.items()}
-        for name in ("extra_statistics", "pretrained"):  # earlier versions have none
+        for name in ("extra_statistics", "pretrained", "time", "planned"):  # earlier versions have none
             if not stored[name]:
                 del stored[name]
         return stored
@@ -182,6 +190,9 @@ def resolve_config(options: Mapping[str, Any], stored: Mapping[str, Any] | None 
     config["baselines"] = list(dict.fromkeys([*config.get("baselines", ()), *added]))
     if teacher := given.pop("distill", None):
         config["distill"] = None if teacher == NO_TEACHER else _absolute_teacher(str(teacher))
+    if given.get("time") is not None:
+        given["time"] = seconds_of(given["time"], "time")
+        config.setdefault("planned", [name for name in PLANNED if given.get(name) is None])
     config.update(given)
     try:
         resolved = RunConfig.model_validate(config)

@@ -45,6 +45,7 @@ class RunOptions(TypedDict, total=False):
     finalists: int | None
     threshold: float | None
     correlation: Correlation | None
+    time: str | float | None
     ensemble_members: int | None
     seed: int | None
     trial_timeout: float | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from functools import cached_property
 
@@ -32,6 +33,8 @@ class Search:
         config: Its configuration.
         progress: Told of every long stage.
         own: What the user brings.
+        workers: Trials at once.
+        began: Since when this process drives the run, by `time.perf_counter`.
     """
 
     def __init__(
@@ -41,7 +44,12 @@ class Search:
         self.config = RunConfig.of_stored(store.config)
         self.progress = progress
         self.own = own or Own()
-        self._workers = workers
+        self.workers = workers
+        self.began = time.perf_counter()
+
+    def seconds(self) -> float:
+        """Return for how long this process has driven the run, or since `began` was set anew."""
+        return time.perf_counter() - self.began
 
     def __enter__(self) -> Search:
         return self
@@ -169,10 +177,10 @@ class Search:
         if self.own.executor is not None:
             return self.own.executor
         config = self.config
-        if self._workers <= 1:
+        if self.workers <= 1:
             return InProcess()
         return Processes(
-            self._workers,
+            self.workers,
             threads_per_trial=config.threads_per_trial,
             gpus_per_worker=config.processes_per_trial,
         )

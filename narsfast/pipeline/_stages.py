@@ -51,6 +51,7 @@ from ._finals import final_task, first_to_train, still_used, tell_passed_over
 from ._folders import family_folders
 from ._lost_weights import forget_lost
 from ._open import open_search
+from ._plan import plan, plan_finals, spend
 from ._race import standing
 from ._reference_networks import baseline_task, test_baselines
 from ._resume import Resume
@@ -103,6 +104,7 @@ def pretrain(search: Search) -> Predictor:
     for budget in budgets:
         check_budget(search, budget, pool)
     check_teacher(search)
+    plan(search, pool)
     predictor = pretrain_predictor(
         search.counter,
         pool.genes,
@@ -141,6 +143,7 @@ def optimize(search: Search) -> Predictor:
     steps = start_optimization(search)
     while (batch := steps.next()) is not None:
         steps.learn(evaluate_batch(search, batch))
+        spend(search)
     return finish_optimization(search, steps)
 
 
@@ -266,6 +269,7 @@ def train(search: Search) -> dict[str, Trial]:
         UserError: Every candidate that the run keeps for a budget ended badly, or the teacher did.
     """
     families = evolve(search)
+    plan_finals(search, families)
     finals = {trial.candidate: trial for trial in search.store.trials("final")}
     before = set(finals)
     while True:

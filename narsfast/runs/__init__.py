@@ -12,6 +12,7 @@ from ._facts import (
     FoundCandidate,
     Origin,
     TeacherChoice,
+    TimePlan,
 )
 from ._in_process import InProcess
 from ._legible import legible
@@ -50,6 +51,7 @@ __all__ = [
     "RunStore",
     "Task",
     "TeacherChoice",
+    "TimePlan",
     "TrialTimedOut",
     "WorkerLost",
     "all_passed_over",

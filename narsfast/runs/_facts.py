@@ -190,6 +190,21 @@ class BaselineResult:
     test: float | None = None
 
 
+@dataclass(frozen=True)
+class TimePlan:
+    """What a run for a given time knows of its time.
+
+    Attributes:
+        costs: What trainings take here, by the names of the measure (`narsfast.pipeline._schedule.Costs`).
+        spent: Seconds that processes before this one spent on the run.
+        final: Whether the length of the final trainings is chosen.
+    """
+
+    costs: Mapping[str, float]
+    spent: float = 0.0
+    final: bool = False
+
+
 class FactStore(Protocol):
     """Where facts are kept, in JSON types."""
 
@@ -268,6 +283,7 @@ class Facts:
         early_stop_epoch: Epoch of all labels, 1-based.
         fits: Of the predictor, one per batch.
         families: What evolution found, one per budget.
+        plan: Of a run for a given time.
         further_budgets: Beside those of the configuration, where the families are to be found again.
         finals_expected: How many final trainings there will be.
         teacher: Of the final trainings.
@@ -295,6 +311,7 @@ class Facts:
         lambda rows: tuple(map(Family.from_dict, rows)),
         lambda families: [family.to_dict() for family in families],
     )
+    plan = Fact[TimePlan](TimePlan, encode=asdict)
     further_budgets = Fact[tuple[str, ...]](tuple[str, ...])
     finals_expected = Fact[int](int)
     teacher = Fact[TeacherChoice](TeacherChoice, encode=TeacherChoice.to_dict)
