@@ -11,7 +11,7 @@ from narsfast.cost import Budget
 from narsfast.predictor import Predictor
 from narsfast.runs import Finalist, Origin
 from narsfast.search import Evolved
-from narsfast.space import Genes
+from narsfast.space import Genes, Space
 
 from ._anchors import anchors
 from ._finals import standard_error
@@ -39,60 +39,84 @@ def trials_inside(search: Search, budget: Budget) -> tuple[Genes, Floats]:
 
 def finalists_of(
     search: Search, budget: Budget, evolved: Evolved, predictor: Predictor
-) -> list[tuple[Finalist, Genes]]:
-    """Choose who races for a budget, with genes (F,).
+) -> list[tuple[Finalist, NDArray[np.int16]]]:
+    """Choose who races for a budget (`choose_finalists`), with genes (F,)."""
+    space = search.space
+    trained, labels = trials_inside(search, budget)
+    known = anchors(search.counter, [budget])[0]
+    known = known[budget.within(search.counter(known), search.counter.names)]
+    chosen = choose_finalists(
+        predictor,
+        trained,
+        labels,
+        len(search.data.val),
+        evolved.genes,
+        evolved.scores - evolved.std,
+        best_anchor(space, known, trained, labels),
+        search.config.finalists,
+    )
+    rows = np.array([row for _, row in chosen], np.int16).reshape(-1, len(space.fields))
+    names = space.ids(rows)
+    return [(Finalist(name, origin), row) for name, (origin, row) in zip(names, chosen, strict=True)]
+
+
+def choose_finalists(
+    predictor: Predictor,
+    trained: Genes,
+    labels: Floats,
+    images: int,
+    found: Genes,
+    scores: Floats,
+    anchor: Genes,
+    count: int,
+) -> list[tuple[Origin, NDArray[np.int16]]]:
+    """Choose who races for a budget: why, and genes (F,).
 
     Half of them are trials of the search, by their labels and the predictor, each weighted by its precision. The others
-    were found by evolution, by their predicted accuracy less its deviation. No two have the same architecture where it
-    is searched, and none the same recipe and architecture. Then comes the anchor of the best label.
+    were found. No two have the same architecture where it is searched. Then comes the anchor, unless it races already.
+
+    Args:
+        predictor: Fitted to all trials.
+        trained: Trials inside the budget, (n, F).
+        labels: Of these, percent (n,).
+        images: Of the validation split.
+        found: Candidates that evolution found, (m, F).
+        scores: What they are ranked by, (m,).
+        anchor: (1, F), or none (0, F).
+        count: How many race beside the anchor.
     """
-    count, found = search.config.finalists, list[tuple[Finalist, Genes]]()
-    taken: set[bytes] = set()
+    space = predictor.space
+    columns = space.architecture_fields if space.searches_architecture else np.arange(len(space.fields))
+    chosen: list[tuple[Origin, NDArray[np.int16]]] = []
+    shapes: set[bytes] = set()
 
-    def take(genes: Genes, origin: Origin, most: int) -> None:
-        for candidate, row in zip(search.space.decode(genes), genes, strict=True):
-            shape = _shape(search, row)
-            if len(found) < most and shape not in taken:
-                taken.add(shape)
-                found.append((Finalist(candidate.id, origin), row))
+    def take(origin: Origin, genes: Genes, worth: Floats, most: int) -> None:
+        for row in genes[np.argsort(-worth, kind="stable")]:
+            if len(chosen) < most and (shape := row[columns].tobytes()) not in shapes:
+                shapes.add(shape)
+                chosen.append((origin, row))
 
-    trained, labels = trials_inside(search, budget)
-    take(
-        trained[np.argsort(-_posterior(search, predictor, trained, labels), kind="stable")],
-        "trial",
-        count // 2,
-    )
-    take(evolved.genes[np.argsort(-(evolved.scores - evolved.std), kind="stable")], "evolved", count)
-    anchor = _anchor(search, budget, trained, labels)
-    known = {finalist.candidate for finalist, _ in found}
-    for candidate, row in zip(search.space.decode(anchor), anchor, strict=True):
-        if candidate.id not in known:
-            found.append((Finalist(candidate.id, "anchor"), row))
-    return found
+    take("trial", trained, _posterior(predictor, trained, labels, images), count // 2)
+    take("evolved", found, scores, count)
+    for row in anchor:
+        if all((row != known).any() for _, known in chosen):
+            chosen.append(("anchor", row))
+    return chosen
 
 
-def _shape(search: Search, genes: Genes) -> bytes:
-    columns = search.space.architecture_fields if search.space.searches_architecture else slice(None)
-    return genes[columns].tobytes()
+def best_anchor(space: Space, known: Genes, trained: Genes, labels: Floats) -> Genes:
+    """Return the anchor of the best label, (1, F), or one that is not trained; none where none is known."""
+    found = dict(zip(space.keys(trained).tolist(), labels.tolist(), strict=True))
+    worth = [found.get(key, -math.inf) for key in space.keys(known).tolist()]
+    return known[np.argsort(-np.array(worth), kind="stable")[:1]]
 
 
-def _posterior(search: Search, predictor: Predictor, genes: Genes, labels: Floats) -> Floats:
+def _posterior(predictor: Predictor, genes: Genes, labels: Floats, images: int) -> Floats:
     """Return the mean of labels and predictions (n,), each weighted by its precision."""
     if not len(genes):
         return labels
     means, deviations = predictor.predict(genes)
-    noise = np.array([standard_error(label, len(search.data.val)) for label in labels])
+    noise = np.array([standard_error(label, images) for label in labels])
     share = noise**2 / np.maximum(noise**2 + deviations**2, 1e-9)
     mixed: Floats = share * means + (1 - share) * labels
     return mixed
-
-
-def _anchor(search: Search, budget: Budget, trained: Genes, labels: Floats) -> Genes:
-    """Return the anchor of the best label, (1, F), or one that is not trained; none where none keeps the budget."""
-    known = anchors(search.counter, [budget])[0]
-    known = known[budget.within(search.counter(known), search.counter.names)]
-    best = dict(zip(search.space.keys(trained).tolist(), labels.tolist(), strict=True))
-    order = sorted(
-        range(len(known)), key=lambda row: -best.get(int(search.space.keys(known[[row]])[0]), -math.inf)
-    )
-    return known[order[:1]]
