@@ -29,15 +29,14 @@ def genes(*rows):
     return np.array(rows, np.int16).reshape(-1, 2)
 
 
+NONE = genes()
 TRAINED = genes([1, 0], [1, 1], [2, 0], [3, 0])
 LABELS = np.array([60.0, 59.0, 58.0, 57.0])
 FOUND = genes([2, 5], [4, 0], [4, 1], [5, 0], [6, 0])
 SCORES = np.array([9.0, 8.0, 7.0, 5.0, 6.0])
 
 
-def chosen(
-    predictor=None, trained=TRAINED, labels=LABELS, found=FOUND, scores=SCORES, anchor=genes(), count=4
-):
+def chosen(predictor=None, trained=TRAINED, labels=LABELS, found=FOUND, scores=SCORES, anchor=NONE, count=4):
     rows = choose_finalists(predictor or Known(5.0), trained, labels, 400, found, scores, anchor, count)
     return [(origin, *row.tolist()) for origin, row in rows]
 
