@@ -51,6 +51,12 @@ def _persistent(
     return written
 
 
+def _goes_on(trial: Trial, epochs: int, curve: str, outcome: str) -> bool:
+    """Return whether a trial is a stored one that was trained on; one that failed then has no curve."""
+    held = json.loads(curve)
+    return outcome == "ok" and epochs < trial.epochs and list(trial.curve[: len(held)]) in ([], held)
+
+
 class RunConflict(UserError):  # noqa: N818
     """What is to be stored contradicts what is: resuming gave another batch, trial or result than before.
 
@@ -283,6 +289,8 @@ class RunStore:
     def add_trial(self, trial: Trial, purpose: Purpose) -> None:
         """Store a training that has ended; do nothing when it is stored with the same curve and outcome.
 
+        One that ended well and goes on takes the place of its beginning.
+
         Raises:
             RunConflict: The candidate is stored for this purpose with another curve, outcome or number of
                 epochs.
@@ -291,23 +299,24 @@ class RunStore:
         with self._writing() as execute:
             execute("DELETE FROM in_flight WHERE purpose = ? AND candidate = ?", (purpose, trial.candidate))
             stored = execute(
-                "SELECT epochs, curve, outcome FROM trials WHERE purpose = ? AND candidate = ?",
+                "SELECT epochs, curve, outcome, seconds FROM trials WHERE purpose = ? AND candidate = ?",
                 (purpose, trial.candidate),
             ).fetchone()
-            if stored is None:
+            begun = stored is not None and _goes_on(trial, *stored[:3])
+            if stored is None or begun:
                 execute(
-                    "INSERT INTO trials VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    "INSERT OR REPLACE INTO trials VALUES (?, ?, ?, ?, ?, ?, ?)",
                     (
                         purpose,
                         trial.candidate,
                         trial.epochs,
                         curve,
                         trial.outcome,
-                        trial.seconds,
+                        trial.seconds + (stored[3] if begun else 0.0),
                         trial.message,
                     ),
                 )
-            elif stored != (trial.epochs, curve, trial.outcome):
+            elif stored[:3] != (trial.epochs, curve, trial.outcome):
                 raise RunConflict(
                     f"the {purpose} trial of candidate {trial.candidate} in {self._path} "
                     f"is stored with other content; {_CHANGED}"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from itertools import islice
 from typing import Any
@@ -75,7 +77,6 @@ class Loop:
         self._recipe = recipe
         self._data = data
         self._seed = seed
-        self._epochs = epochs
         self._schedule_epochs = schedule_epochs
         self._settings = settings
         self._device = device
@@ -132,18 +133,7 @@ class Loop:
         self._network.train()
         self._freezing.set_modes()
         total = torch.zeros((), device=self._device)
-        loaded = self._loader.batches(
-            self._data.train,
-            self._side,
-            self._recipe.batch_size,
-            seed=self._seed,
-            epoch=epoch,
-            training=True,
-            augmentation=self._augmentation,
-            share=self._group.share,
-            balanced=self._recipe.class_balance == "sampling",
-        )
-        for index, (images, labels) in enumerate(islice(loaded, self._steps)):
+        for index, (images, labels) in enumerate(islice(self._loaded(epoch), self._steps)):
             step = epoch * self._steps + index
             total += self._step(to_device(images, self._device), to_device(labels, self._device), step)
             if (index + 1) % _CHECK_STEPS == 0 or index + 1 == self._steps:
@@ -154,6 +144,33 @@ class Loop:
                     self._report((step + 1) / self._total)
         self.losses.append(loss / self._steps)
         self._divergence.check(self.losses)
+
+    def timed_steps(self, warm: int, steps: int) -> tuple[int, float]:
+        """Take some steps that are not counted and then others; return how many images these took, and seconds."""
+        self._network.train()
+        self._freezing.set_modes()
+        loaded = itertools.chain.from_iterable(self._loaded(epoch) for epoch in itertools.count())
+        images, began = 0, 0.0
+        for index, (batch, labels) in enumerate(islice(loaded, warm + steps)):
+            if index == warm:
+                began = time.perf_counter()
+            float(self._step(to_device(batch, self._device), to_device(labels, self._device), index))  # waits
+            images += len(batch) if index >= warm else 0
+        return images, time.perf_counter() - began
+
+    def _loaded(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the training batches of an epoch."""
+        return self._loader.batches(
+            self._data.train,
+            self._side,
+            self._recipe.batch_size,
+            seed=self._seed,
+            epoch=epoch,
+            training=True,
+            augmentation=self._augmentation,
+            share=self._group.share,
+            balanced=self._recipe.class_balance == "sampling",
+        )
 
     def _total_loss(self, value: Tensor) -> float:
         """Return the sum over the processes, which is the same in all of them, so that they diverge together."""
@@ -225,7 +242,6 @@ class Loop:
             "data": self._data.fingerprint(),
             **({} if self._data.content is None else {"content": self._data.content.fingerprint}),
             "seed": self._seed,
-            "epochs": self._epochs,
             "schedule_epochs": self._schedule_epochs,
             "settings": self._settings.model_dump(mode="json"),
             "loader": [self._loader.name, loader_version(self._loader.name)],

@@ -7,7 +7,7 @@ from narsfast.arch import Family, create_model
 from narsfast.cost import Budget, Counter
 from narsfast.pipeline._anchors import anchors, near_anchors
 from narsfast.search import sample_bands
-from narsfast.space import Space, default_recipe
+from narsfast.space import Space, default_recipe, load_space
 
 NAMES = ("mobilenet_v3_small", "mnasnet1_0")
 
@@ -118,3 +118,17 @@ def test_a_small_space_keeps_all_its_candidates(counter):
     pool = sample_bands(small, budgets, space.size(), 0)
     near = near_anchors(pool, small, budgets, 0)
     assert {tuple(row) for row in near.genes.tolist()} == {tuple(row) for row in pool.genes.tolist()}
+
+
+def test_without_parents_an_even_candidate_with_the_middle_recipe_is_there_for_each_budget():
+    counter = Counter(load_space("mobile").fix({"resolution": 64}), 3, 10)
+    space, budgets = counter.space, [Budget(macs=6e6), Budget(macs=20e6), Budget(macs=1)]
+    genes, band = anchors(counter, budgets)
+    space.check(genes)
+    assert band.tolist() == [0, 1]
+    macs = counter(genes)[:, counter.names.index("macs")]
+    assert (macs <= [6e6, 20e6]).all()
+    assert (macs >= 0.7 * np.array([6e6, 20e6])).all()
+    active = space.active(genes)
+    for column in space.recipe_fields:
+        assert (genes[active[:, column], column] == (space.sizes[column] - 1) // 2).all()

@@ -27,6 +27,7 @@ SETTINGS = {
     "space": str(SMALL),
     "pool_size": 128,
     "trials_per_batch": 4,
+    "finalists": 1,
     "iterations": 2,
     "epochs": 3,
     "final_epochs": 4,
