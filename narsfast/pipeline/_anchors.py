@@ -111,24 +111,26 @@ def _shrinks(counter: Statistics) -> NDArray[np.bool_]:
     return less
 
 
-def near_anchors(pool: Pool, counter: Statistics, budgets: Sequence[Budget], seed: int) -> Pool:
-    """Return a pool of as many children that differ in few fields from evenly shrunk parents with the default recipe.
+def near_anchors(pool: Pool, counter: Statistics, budgets: Sequence[Budget], n: int, seed: int) -> Pool:
+    """Return a pool of children that differ in few fields from evenly shrunk parents with the default recipe.
 
     Where too few of them use enough of a budget, candidates of the given pool fill it up.
 
     Args:
-        pool: Of `sample_bands` for these budgets: how many are drawn for each, and what fills up.
+        pool: For these budgets: what fills up.
         counter: Of the pool.
         budgets: At least one.
+        n: Size of the pool, as far as there are so many.
         seed: Of what is drawn.
     """
     space = counter.space
     parts: list[Genes] = []
     for number, budget in enumerate(budgets):
         own = pool.genes[pool.band == number]
-        near = _near(counter, band_of(budget), len(own), derive_seed(seed, number))
+        size = n // len(budgets) + (number < n % len(budgets))
+        near = _near(counter, band_of(budget), size, derive_seed(seed, number))
         others = ~np.isin(space.keys(own), space.keys(near))
-        parts.append(np.concatenate([near, own[others][: len(own) - len(near)]]))
+        parts.append(np.concatenate([near, own[others][: size - len(near)]]))
     genes, band = np.concatenate(parts), np.repeat(np.arange(len(parts)), [len(part) for part in parts])
     first = np.sort(np.unique(space.keys(genes), return_index=True)[1])
     return Pool(genes[first], counter(genes[first]), band[first])

@@ -150,9 +150,9 @@ class Search:
 
     @property
     def bands(self) -> list[Budget]:
-        """What the candidates of the pool are drawn for: its bounds, or each budget; at least one."""
-        texts = [self.config.pool_bounds] if self.config.pool_bounds else self.config.budgets
-        return [self.budget(text) for text in texts] or [Budget({})]
+        """What the candidates of the pool are drawn for: its bounds, each budget, or anything; at least one."""
+        texts = self.config.budgets if self.steered else (self.config.pool_bounds,)
+        return [self.budget(text) for text in texts if text] or [Budget({})]
 
     @cached_property
     def pool(self) -> Pool:
@@ -165,7 +165,7 @@ class Search:
             bounds = self.budget(self.config.pool_bounds) if self.config.pool_bounds else None
             pool = sample_pool(self.counter, bounds, size, seed)
         if self.space.parents:
-            pool = near_anchors(pool, self.counter, self.bands, self.seed("near"))
+            pool = near_anchors(pool, self.counter, self.bands, size, self.seed("near"))
         if self.steered or self.space.parents:
             pool = pool.anchored(self.counter, *anchors(self.counter, self.bands))
         self.progress("sample the pool", 1, 1)

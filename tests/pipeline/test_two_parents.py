@@ -30,6 +30,7 @@ def options(tmp_path_factory, few_images, smallest, parent):
         "final_epochs": 1,
         "trials_per_batch": 3,
         "finalists": 1,
+        "explore": False,
     }
 
 
