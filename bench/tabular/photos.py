@@ -148,7 +148,7 @@ def candidates(name: str, kind: str) -> Genes:
     if kind == "parent":
         budgets, half = PARENT_BUDGETS, photos.parent // 2
         pool = sample_bands(counter, budgets, 4 * photos.parent, seed)
-        near = near_anchors(pool, counter, budgets, seed)
+        near = near_anchors(pool, counter, budgets, 4 * photos.parent, seed)
         first = anchors(counter, budgets)[0]
         rows = [random.permutation(len(genes)) for genes in (near.genes, pool.genes)]
         drawn = np.stack([near.genes[rows[0][:half]], pool.genes[rows[1][:half]]], axis=1)
