@@ -119,7 +119,7 @@ def _trial_rows(
                     "batch": batch.index,
                     "score": picked.score,
                     "label": _label(trial, label_epoch, chance),
-                    "curve": [_number(accuracy) for accuracy in trial.curve],
+                    **_epochs(trial),
                     "outcome": trial.outcome,
                     "message": trial.message,
                     "epochs": trial.epochs,
@@ -155,6 +155,15 @@ def _kept(space: Space | None, run: RunStore, batches: Sequence[Batch]) -> dict[
 
 def _described(kept: Kept) -> dict[str, Any]:
     return kept.to_dict() | {"as_it_is": kept.as_it_is, "share": kept.share}
+
+
+def _epochs(trial: Trial) -> dict[str, list[float | None]]:
+    """Return what the page shows of each epoch."""
+    return {
+        "curve": [_number(accuracy) for accuracy in trial.curve],
+        "cross_entropy": [_number(loss) for loss in trial.metrics.cross_entropy],
+        "training_loss": [_number(loss) for loss in trial.metrics.training_loss],
+    }
 
 
 def _label(trial: Trial, epoch: int | None, chance: float | None) -> float | None:
@@ -293,7 +302,7 @@ def _final_rows(run: RunStore) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = [
         {
             "candidate": trial.candidate,
-            "curve": [_number(accuracy) for accuracy in trial.curve],
+            **_epochs(trial),
             "outcome": trial.outcome,
             "message": trial.message,
             "epochs": trial.epochs,

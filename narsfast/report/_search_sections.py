@@ -93,6 +93,11 @@ def curves(data: Data, drawn: set[str], folder: Path, page: Path) -> str:
             else "The early-stop epoch is not known yet; it follows from the curves of the complete first batch."
         ),
         figure("curves", "Validation accuracy of every trial after each epoch"),
+        *(
+            [figure("losses", "Cross-entropy of every trial on the validation split after each epoch")]
+            if "losses" in drawn
+            else []
+        ),
         "<h3>How the early-stop epoch was chosen</h3>",
     ]
     if "early-stop" in drawn:
@@ -112,6 +117,15 @@ def curves(data: Data, drawn: set[str], folder: Path, page: Path) -> str:
         parts.append(figure("finals", "Validation accuracy of the found networks after each epoch"))
     else:
         parts.append(missing("No full training has ended yet."))
+    if "final-losses" in drawn:
+        parts.append(
+            paragraph(
+                "Cross-entropy on the validation split (solid) and training loss (dotted), which is of images and "
+                "labels as the recipe mixes, augments and smooths them.",
+                soft=True,
+            )
+        )
+        parts.append(figure("final-losses", "Losses of the found networks in each epoch"))
     return "".join(parts)
 
 

@@ -33,6 +33,7 @@ from ._legible import checked, damaged, legible
 from ._lock import DriverLock, disk_has_locks
 from ._records import Batch, PickedCandidate, Purpose, Result, RunState
 from ._state import read_state
+from ._trial_rows import curve_text, read_trials, trial_row
 
 _P = ParamSpec("_P")
 _CHANGED = "the machine, the versions or the data changed since the run was started: start another run"
@@ -168,6 +169,7 @@ class RunStore:
                 database.change_config(self._connection, given)
             else:
                 database.restart(self._connection, given)
+        database.upgrade(self._connection)
         with database.writing(self._connection):
             self._connection.execute("DELETE FROM in_flight")
         remove_partial(self._path)
@@ -287,7 +289,7 @@ class RunStore:
             RunConflict: The candidate is stored for this purpose with another curve, outcome or number of
                 epochs.
         """
-        curve = database.dump([float(accuracy) for accuracy in trial.curve])
+        curve = curve_text(trial)
         with self._writing() as execute:
             execute("DELETE FROM in_flight WHERE purpose = ? AND candidate = ?", (purpose, trial.candidate))
             stored = execute(
@@ -295,18 +297,7 @@ class RunStore:
                 (purpose, trial.candidate),
             ).fetchone()
             if stored is None:
-                execute(
-                    "INSERT INTO trials VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    (
-                        purpose,
-                        trial.candidate,
-                        trial.epochs,
-                        curve,
-                        trial.outcome,
-                        trial.seconds,
-                        trial.message,
-                    ),
-                )
+                execute("INSERT INTO trials VALUES (?, ?, ?, ?, ?, ?, ?, ?)", trial_row(trial, purpose))
             elif stored != (trial.epochs, curve, trial.outcome):
                 raise RunConflict(
                     f"the {purpose} trial of candidate {trial.candidate} in {self._path} "
@@ -317,17 +308,8 @@ class RunStore:
         """Return the trials for one purpose, sorted by candidate id (so that the order of ending does not show)."""
         if purpose not in get_args(Purpose):
             raise ValueError(f"purpose is one of {get_args(Purpose)}, got {purpose!r}")
-        with self._legible():
-            rows = self._rows(
-                "SELECT candidate, curve, outcome, epochs, seconds, message FROM trials"
-                " WHERE purpose = ? ORDER BY candidate",
-                purpose,
-            )
-            names = ("candidate", "curve", "outcome", "epochs", "seconds", "message")
-            return [
-                checked(Trial, dict(zip(names, (candidate, json.loads(curve), *rest), strict=True)))
-                for candidate, curve, *rest in rows
-            ]
+        with self._legible(), self._mutex:
+            return read_trials(self._connection, purpose)
 
     @_persistent
     def add_result(self, result: Result) -> None:

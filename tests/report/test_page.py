@@ -94,6 +94,10 @@ def test_figures_show_the_trials(known, page):
     assert found["found networks, validation"] == [96.0, 97.0, 98.0]
     assert len(figures["curves"]["data"]) == 3 * SIZE
     assert figures["curves"]["layout"]["shapes"][0]["x0"] == STOP
+    assert [len(figures[name]["data"]) for name in ("losses", "final-losses")] == [3 * SIZE, 2 * 3]
+    validation, training = figures["final-losses"]["data"][:2]
+    assert (validation["y"][0], training["y"][0]) == (None, 2.0)
+    assert (validation["line"]["dash"], training["line"]["dash"]) == ("solid", "dot")
     taus = {trace["name"]: trace["y"] for trace in figures["fits"]["data"]}
     assert taus["predictor"] == pytest.approx([0.4, 0.5, 0.6])
     assert taus["parameters alone"] == [0.31] * 3
@@ -236,6 +240,7 @@ def test_numbers_in_the_text_are_those_of_the_run(collected, page):
         ({"batches": 1, "results": 0, "fits": False}, 6),
         ({"batches": 3, "results": 0}, 3),
         ({"batches": 3, "results": 3, "counted": False}, 1),
+        ({"batches": 3, "results": 3, "metrics": False}, 0),
     ],
 )
 def test_page_of_a_partial_run_notes_missing_content(tmp_path, stage, missing):
