@@ -174,7 +174,7 @@ def final_losses(data: Data) -> Figure | None:
 
 def _final(data: Data, row: Data, number: int, dash: str, metric: str) -> dict[str, Any]:
     """Return a line of one full training, in its color; its training loss is not in the legend."""
-    budgets: dict[str, str] = {result["candidate"]: result["budget"] for result in data["results"]}
-    name = budgets.get(row["candidate"], row["candidate"])
+    budgets = {result["candidate"]: result["budget"] for result in data["results"]}
+    name = str(budgets.get(row["candidate"], row["candidate"]))
     color, show = f"@c{number % 7 + 1}", metric != "training_loss"
     return _curve(row, name, group=number, color=color, dash=dash, show=show, metric=metric)
