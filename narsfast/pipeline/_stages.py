@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from narsfast.arch import kept_of
+from narsfast.common.label_noise import LabelNoise
 from narsfast.common.listed import listed
 from narsfast.common.machine import persistently
 from narsfast.common.progress import Progress, silent
@@ -111,6 +112,7 @@ def pretrain(search: Search) -> Predictor:
     persistently(lambda: save_predictor(predictor, search.store.path / "pretrained"), "saving the predictor")
     if not known:
         search.store.facts.chance = search.data.chance
+        search.store.facts.label_noise = LabelNoise(len(search.data.val))
         search.store.facts.predictor_pretraining = predictor.pretraining.to_dict()
     return predictor
 
@@ -148,7 +150,7 @@ def start_optimization(search: Search) -> IterativeOptimization:
     if search.store.facts.stage not in _AFTER_OPTIMIZE:
         search.store.facts.stage = "optimize"
     config = search.config
-    return IterativeOptimization(
+    steps = IterativeOptimization(
         search.pool,
         pretrained,
         batch=config.trials_per_batch,
@@ -158,9 +160,11 @@ def start_optimization(search: Search) -> IterativeOptimization:
         seed=search.seed("optimise"),
         threshold=config.threshold,
         correlation=config.correlation,
-        on_fit=lambda fits, early_stop_epoch: store_fits(search, fits, early_stop_epoch),
+        noise=search.store.facts.label_noise,
+        on_fit=lambda fits, _: store_fits(search, fits, steps.early_stopping),
         progress=search.progress,
     )
+    return steps
 
 
 def finish_optimization(search: Search, steps: IterativeOptimization) -> Predictor:

@@ -11,6 +11,7 @@ import numpy as np
 
 from narsfast.arch import Kept, kept_of
 from narsfast.common.candidate import Candidate
+from narsfast.common.early_stopping import EarlyStopping
 from narsfast.common.names import shown
 from narsfast.common.trial import Fit, Trial
 from narsfast.cost import LATENCY
@@ -64,6 +65,7 @@ def collect(run: RunStore) -> dict[str, Any]:
         "batches": batch_means(rows),
         "prediction": prediction_quality(rows),
         "early_stopping": early_stopping(rows, run.config.get("correlation", "kendall")),
+        "early_stop_decision": _decision(run.facts.early_stopping),
         "fits": _fits(run.facts.fits),
         "pretraining": run.facts.predictor_pretraining or {},
         "importance": field_importance(run.config.get("space"), batches, rows),
@@ -275,6 +277,10 @@ def early_stopping(rows: Sequence[Mapping[str, Any]], correlation: str) -> list[
         constant = np.ptp(curves[:, epoch]) == 0 or np.ptp(curves[:, -1]) == 0
         values.append(None if constant else _number(measure(curves[:, epoch], curves[:, -1]).statistic))
     return values
+
+
+def _decision(found: EarlyStopping | None) -> dict[str, Any] | None:
+    return None if found is None else {**asdict(found), "sentence": found.sentence()}
 
 
 def _fits(fits: Sequence[Fit] | None) -> list[dict[str, Any]]:

@@ -123,24 +123,31 @@ def early_stop_choice(data: Data) -> Figure | None:
     if data["early_stop_epoch"] is not None:
         layout["shapes"].append(_vertical_line(data["early_stop_epoch"]))
         layout["annotations"] = [_epoch_label(data["early_stop_epoch"])]
-    trace = {
-        "type": "scatter",
-        "mode": "lines+markers",
-        "name": "first batch",
-        "x": list(range(1, len(values) + 1)),
-        "y": values,
-        "line": {"color": "@c1", "width": 2},
-        "marker": {"color": "@c1", "size": 8},
-        "hovertemplate": "epoch %{x}: %{y:.3f}<extra></extra>",
-    }
+    decision = data["early_stop_decision"]
+    lines = [("as measured", values, "@c1", "solid")]
+    if decision is not None and decision["reliability"]:
+        lines.append(("without the noise of the labels", list(decision["corrected"]), "@c2", "dash"))
     name = data["config"]["correlation"].capitalize()
     return plot(
-        [trace],
+        [_correlations(*line) for line in lines],
         _epoch_axis(len(values)),
         {"title": title(f"rank correlation ({name})")},
-        showlegend=False,
+        showlegend=len(lines) > 1,
         **layout,
     )
+
+
+def _correlations(name: str, values: Sequence[float | None], color: str, dash: str) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "name": name,
+        "x": list(range(1, len(values) + 1)),
+        "y": values,
+        "line": {"color": color, "width": 2, "dash": dash},
+        "marker": {"color": color, "size": 8},
+        "hovertemplate": "epoch %{x}: %{y:.3f}<extra></extra>",
+    }
 
 
 def final_curves(data: Data) -> Figure | None:

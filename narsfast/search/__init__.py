@@ -7,7 +7,7 @@ steps, all values and the names of the two algorithms are this project's choice.
 from narsfast.common.callable_package import make_callable
 from narsfast.common.trial import Fit
 
-from ._early_stopping import early_stop_epoch
+from ._early_stopping import decide_early_stopping, early_stop_epoch
 from ._evolve import Evolved, evolve, pareto
 from ._extended import ExtendedCounter
 from ._optimize import (
@@ -33,6 +33,7 @@ __all__ = [
     "Pool",
     "TableCounter",
     "band_of",
+    "decide_early_stopping",
     "early_stop_epoch",
     "evolve",
     "first_batch",

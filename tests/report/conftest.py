@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
+from narsfast.common.early_stopping import EarlyStopping
 from narsfast.common.trial import EpochMetrics, Fit, Trial
 from narsfast.report import collect, write_report
 from narsfast.runs import (
@@ -50,7 +51,9 @@ def metrics_of(curve, known=True):
     return EpochMetrics(losses, unknown, curve) if known else EpochMetrics()
 
 
-def make_run(path, batches=3, results=3, fits=True, full_config=True, counted=True, metrics=True) -> KnownRun:
+def make_run(
+    path, batches=3, results=3, fits=True, full_config=True, counted=True, metrics=True, decided=True
+) -> KnownRun:
     space = load_space("tiny")
     config = {"data": "digits", "seed": 0}
     if full_config:
@@ -102,6 +105,12 @@ def make_run(path, batches=3, results=3, fits=True, full_config=True, counted=Tr
     run.facts.statistics = statistics
     if batches:
         run.facts.early_stop_epoch = STOP
+    if batches and decided:
+        # As the rule may have found it; the curves of this run are too even for it.
+        observed, corrected = (0.6, 0.7, 0.75, 0.75, 0.8, 1.0, 1.0, 1.0), (0.7, 0.8, 0.87, 0.87, *[1.0] * 4)
+        run.facts.early_stopping = EarlyStopping(
+            STOP, "reached", 0.92, "spearman", 7, observed, corrected, (0.85,) * EPOCHS, 2.25, 5.75
+        )
     if batches and fits:
         taus = {"predictor": 0.61, "params": 0.31, "macs": 0.25, "ridge": 0.44, "random_forest": 0.52}
         run.facts.fits = tuple(
