@@ -20,6 +20,7 @@ from ._optimize import (
     optimize,
 )
 from ._pool import Pool, band_of, sample_bands, sample_pool
+from ._standing import Standing, standings
 from ._table import TableCounter
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "Optimization",
     "PickedBatch",
     "Pool",
+    "Standing",
     "TableCounter",
     "band_of",
     "decide_early_stopping",
@@ -42,6 +44,7 @@ __all__ = [
     "pareto",
     "sample_bands",
     "sample_pool",
+    "standings",
 ]
 
 make_callable(__name__)  # `narsfast.search(...)`

@@ -6,7 +6,8 @@ reaches 0.92 too early to identify the best candidates of a batch (docs/quality.
 Two labels are both noisy, and so agree less than what they measure. The correlation is corrected for that as Spearman
 did (American Journal of Psychology 1904): it is divided by the root of both reliabilities. That holds for Pearson's
 correlation, to and from which rank correlations are converted as for normal variables (Kruskal, JASA 1958). The noise of
-two epochs of one training counts as independent.
+two epochs of one training counts as independent; that of the last epochs is not quite, so that their corrected
+correlations are rather too high.
 """
 
 from __future__ import annotations

@@ -165,6 +165,27 @@ def test_epoch_whose_own_labels_are_mostly_noise_is_passed_over():
     assert found.corrected[0] is None  # less spread than noise
 
 
+@pytest.mark.parametrize("noise", [1.0, 2.0])
+def test_noise_does_not_make_early_stopping_cost_more(noise):
+    """Labels at the epoch chosen agree with the truth nearly as well as those of the last epoch.
+
+    Without noise the rule costs 0.04 in Kendall's tau with these curves. Half of the noise of an epoch is shared by all.
+    """
+    random = np.random.default_rng(7)
+    known = LabelNoise(images=341, seed_deviation=noise, sampling_share=0.0)
+    lost = []
+    for _ in range(100):
+        truth, shared = random.normal(size=(2, 8))
+        like_last = np.array([0.3, 0.5, 0.7, 0.85, 0.93, 0.97, 0.99, 1.0])
+        own = np.outer(truth, like_last) + np.sqrt(1 - like_last**2) * random.normal(size=(8, 8))
+        disturbed = np.sqrt(0.5) * (shared[:, None] + random.normal(size=(8, 8)))
+        labels = 75 + 4 * own + noise * disturbed
+        epoch = decide_early_stopping(labels, noise=known).epoch
+        at = [kendalltau(labels[:, column - 1], truth).statistic for column in (8, epoch)]
+        lost.append(at[0] - at[1])
+    assert np.mean(lost) < 0.08
+
+
 @pytest.mark.parametrize(
     ("curves", "noise", "said"),
     [
