@@ -3,7 +3,8 @@
 An accuracy on a few hundred images counts right and wrong answers; the cross-entropy on the same images also knows how
 sure each answer was, and so orders networks of one run with less noise, but on another scale. Here the accuracies are
 drawn towards their regression on the cross-entropies, by as much as their noise exceeds what the regression leaves
-unexplained (the estimator of Fay and Herriot, JASA 1979). That it is used for this is this project's choice.
+unexplained (the estimator of Fay and Herriot, JASA 1979; its error by Prasad and Rao, JASA 1990). That it is used for
+this is this project's choice.
 """
 
 from __future__ import annotations
@@ -85,8 +86,11 @@ def _drawn_together(accuracy: Floats, entropy: Floats, noise: float) -> tuple[Fl
     slope = min(0.0, float(centered @ accuracy) / square) if square > 0 else 0.0
     line = accuracy.mean() + slope * centered
     unexplained = max(0.0, float(((accuracy - line) ** 2).sum()) / (len(accuracy) - 2) - noise)
-    weight = unexplained / (unexplained + noise) if noise > 0 else 1.0
+    if noise == 0:
+        return accuracy, np.zeros_like(accuracy)
+    weight = unexplained / (unexplained + noise)
     leverage = 1 / len(accuracy) + (centered**2 / square if square > 0 else np.zeros_like(centered))
-    # Of what is known by the line alone, the error of the line is left.
-    variance: Floats = noise * (weight + (1 - weight) * leverage)
+    # The error where the unexplained variance is known, that of the line, and that of the unexplained variance.
+    parts = weight + (1 - weight) * leverage + 2 * (1 - weight) / len(accuracy)
+    variance: Floats = noise * np.minimum(1.0, parts)
     return line + weight * (accuracy - line), variance

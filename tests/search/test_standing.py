@@ -25,8 +25,9 @@ def test_without_cross_entropies_accuracies_count_alone():
 
 
 def test_of_two_equal_accuracies_the_lower_cross_entropy_stands_higher():
-    others = [trial([accuracy], [entropy]) for accuracy, entropy in ((60.0, 1.4), (65.0, 1.2), (80.0, 0.7))]
-    sure, unsure = standings([trial([75.0], [0.8]), trial([75.0], [1.0]), *others], 341)[:2]
+    worse = ((60.0, 1.4), (63.0, 1.3), (66.0, 1.2), (69.0, 1.1), (72.0, 1.0))
+    others = [trial([accuracy], [entropy]) for accuracy, entropy in (*worse, (80.0, 0.7))]
+    sure, unsure = standings([trial([75.0], [0.85]), trial([75.0], [0.95]), *others], 341)[:2]
     assert sure.accuracy > unsure.accuracy
     assert sure.deviation < 100 * np.sqrt(0.6 * 0.75 * 0.25 / 341)
 
@@ -89,4 +90,4 @@ def test_deviations_are_those_of_the_errors():
         noisy = worth + 100 * np.sqrt(0.6 * 0.75 * 0.25 / 341) * random.normal(size=8)
         found = standings([trial([a], [e]) for a, e in zip(noisy, entropies, strict=True)], 341)
         squares += [((f.accuracy - w) / f.deviation) ** 2 for f, w in zip(found, worth, strict=True)]
-    assert np.mean(squares) == pytest.approx(1, abs=0.5)
+    assert 0.4 < np.mean(squares) < 1.1  # of few trials they are stated rather too large
