@@ -7,6 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from narsfast.common.label_noise import label_noise
 from narsfast.cost import Budget
 from narsfast.predictor import Predictor
 from narsfast.runs import Finalist, Origin
@@ -14,7 +15,6 @@ from narsfast.search import Evolved
 from narsfast.space import Genes, Space
 
 from ._anchors import anchors
-from ._finals import standard_error
 from ._search import Search
 
 Floats = NDArray[np.float64]
@@ -116,7 +116,7 @@ def _posterior(predictor: Predictor, genes: Genes, labels: Floats, images: int) 
     if not len(genes):
         return labels
     means, deviations = predictor.predict(genes)
-    noise = np.array([standard_error(label, images) for label in labels])
-    share = noise**2 / np.maximum(noise**2 + deviations**2, 1e-9)
+    noise = label_noise(labels, images)
+    share = noise / np.maximum(noise + deviations**2, 1e-9)
     mixed: Floats = share * means + (1 - share) * labels
     return mixed

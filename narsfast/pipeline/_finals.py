@@ -23,7 +23,7 @@ _log = logging.getLogger("narsfast.finals")
 
 
 @dataclass(frozen=True)
-class Standing:
+class RaceState:
     """How far the race for a budget is.
 
     Attributes:
@@ -85,10 +85,10 @@ def select_final(family: Family, finals: Mapping[str, Trial], images: int) -> Fo
     return next(found for found in candidates if found.id == best.candidate)
 
 
-def tell_passed_over(search: Search, families: Iterable[Family], standings: Mapping[str, Standing]) -> None:
+def tell_passed_over(search: Search, families: Iterable[Family], races: Mapping[str, RaceState]) -> None:
     """Log for each budget which better predicted candidates its next network replaces, and why; of races nothing."""
     for family in families:
-        held = standings[family.budget]
+        held = races[family.budget]
         for name in [] if family.finalists else [*held.missing]:
             for passed in passed_over(search.store, family, name):
                 _log.warning("budget %s: %s", family.label, passed.sentence())
@@ -101,7 +101,7 @@ def standard_error(accuracy: float, images: int) -> float:
 
 
 def first_to_train(
-    search: Search, families: Iterable[Family], standings: Mapping[str, Standing]
+    search: Search, families: Iterable[Family], races: Mapping[str, RaceState]
 ) -> dict[str, int]:
     """Return the candidates that can be trained now, and to which epoch: one budget's alone while it gives the teacher.
 
@@ -109,8 +109,8 @@ def first_to_train(
     be trained again is alone, too.
     """
     missing: dict[str, int] = {}
-    for standing in standings.values():
-        for name, epochs in standing.missing.items():
+    for race in races.values():
+        for name, epochs in race.missing.items():
             missing[name] = max(epochs, missing.get(name, 0))
     if search.config.distill != LARGEST:
         return missing
@@ -118,15 +118,15 @@ def first_to_train(
     if teacher is not None:
         ended = any(trial.candidate == teacher.id for trial in search.store.trials("final"))
         return missing if ended else {teacher.id: search.config.final_epochs}
-    largest = {family.budget: standings[family.budget].largest(family) for family in families}
-    first = max(standings, key=lambda budget: largest[budget].statistics["macs"])
-    chosen = standings[first].chosen
+    largest = {family.budget: races[family.budget].largest(family) for family in families}
+    first = max(races, key=lambda budget: largest[budget].statistics["macs"])
+    chosen = races[first].chosen
     if chosen is None:
         if len({found.id for found in largest.values()}) == 1:
             _log.warning(
                 "distill: one network is the best for all budgets, so nobody learns from the largest"
             )
-        return dict(standings[first].missing)
+        return dict(races[first].missing)
     search.store.facts.teacher = TeacherChoice(candidate=chosen.id)
     return missing
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from narsfast.arch import kept_of
+from narsfast.common.label_noise import LabelNoise
 from narsfast.common.listed import listed
 from narsfast.common.machine import persistently
 from narsfast.common.progress import Progress, silent
@@ -52,7 +53,7 @@ from ._folders import family_folders
 from ._lost_weights import forget_lost
 from ._open import open_search
 from ._plan import plan, plan_finals, spend
-from ._race import standing
+from ._race import race_state
 from ._reference_networks import baseline_task, test_baselines
 from ._resume import Resume
 from ._search import Search
@@ -115,6 +116,7 @@ def pretrain(search: Search) -> Predictor:
     persistently(lambda: save_predictor(predictor, search.store.path / "pretrained"), "saving the predictor")
     if not known:
         search.store.facts.chance = search.data.chance
+        search.store.facts.label_noise = LabelNoise(len(search.data.val))
         search.store.facts.predictor_pretraining = predictor.pretraining.to_dict()
     return predictor
 
@@ -153,7 +155,7 @@ def start_optimization(search: Search) -> IterativeOptimization:
     if search.store.facts.stage not in _AFTER_OPTIMIZE:
         search.store.facts.stage = "optimize"
     config = search.config
-    return IterativeOptimization(
+    steps = IterativeOptimization(
         search.pool,
         pretrained,
         batch=config.trials_per_batch,
@@ -164,9 +166,11 @@ def start_optimization(search: Search) -> IterativeOptimization:
         threshold=config.threshold,
         correlation=config.correlation,
         steered=search.steered,
-        on_fit=lambda fits, early_stop_epoch: store_fits(search, fits, early_stop_epoch),
+        noise=search.store.facts.label_noise,
+        on_fit=lambda fits, _: store_fits(search, fits, steps.early_stopping),
         progress=search.progress,
     )
+    return steps
 
 
 def finish_optimization(search: Search, steps: IterativeOptimization) -> Predictor:
@@ -258,7 +262,7 @@ def pareto(search: Search, statistics: Sequence[str], between: str | None = None
 
 
 def train(search: Search) -> dict[str, Trial]:
-    """Find the network of every budget by full trainings (`standing`), then train the baselines.
+    """Find the network of every budget by full trainings (`race_state`), then train the baselines.
 
     What was trained before is kept. Teachers are trained before those that they teach.
 
@@ -273,20 +277,20 @@ def train(search: Search) -> dict[str, Trial]:
     finals = {trial.candidate: trial for trial in search.store.trials("final")}
     before = set(finals)
     while True:
-        standings = {family.budget: standing(search, family, finals) for family in families}
-        chosen = {budget: held.chosen for budget, held in standings.items() if held.chosen is not None}
+        races = {family.budget: race_state(search, family, finals) for family in families}
+        chosen = {budget: held.chosen for budget, held in races.items() if held.chosen is not None}
         used = [final_task(search, c) for c in still_used(search, families, chosen) if c.id in before]
         if lost := forget_lost(search, used, "final"):
             before -= lost
             finals = {name: trial for name, trial in finals.items() if name not in lost}
             continue
-        now = first_to_train(search, families, standings)
+        now = first_to_train(search, families, races)
         if not now:
             break
-        tell_passed_over(search, families, standings)
+        tell_passed_over(search, families, races)
         _train_teacher(search)
         racing = {finalist.candidate for family in families for finalist in family.finalists}
-        missing = {name for held in standings.values() for name in held.missing}
+        missing = {name for held in races.values() for name in held.missing}
         search.store.facts.finals_expected = len(racing | missing | finals.keys())
         known = {found.id: found for family in families for found in family.candidates}
         tasks = [final_task(search, known[name], epochs) for name, epochs in now.items()]

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from narsfast.common import machine
 from narsfast.common.candidate import Candidate
+from narsfast.common.early_stopping import EarlyStopping
 from narsfast.common.trial import Fit, Trial
 from narsfast.errors import MachineError, UserError
 from narsfast.runs import PickedCandidate, Purpose, run_trials
@@ -161,7 +162,8 @@ def remove_checkpoints(search: Search, finals: Iterable[Trial]) -> None:
         (search.store.path / "weights" / trial.candidate / CHECKPOINT_FILE).unlink(missing_ok=True)
 
 
-def store_fits(search: Search, fits: Sequence[Fit], early_stop_epoch: int) -> None:
-    """Keep how well the predictor ranks after each batch."""
-    search.store.facts.early_stop_epoch = early_stop_epoch
+def store_fits(search: Search, fits: Sequence[Fit], early_stopping: EarlyStopping | None) -> None:
+    """Keep how well the predictor ranks after each batch, and the early-stop epoch."""
+    search.store.facts.early_stopping = early_stopping
+    search.store.facts.early_stop_epoch = None if early_stopping is None else early_stopping.epoch
     search.store.facts.fits = tuple(fits)

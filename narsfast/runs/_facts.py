@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Generic, Literal, Protocol, TypeVar, overload
 
 from narsfast.common.candidate import Candidate, Value
+from narsfast.common.early_stopping import EarlyStopping
+from narsfast.common.label_noise import LabelNoise
 from narsfast.common.trial import Fit, Outcome
 
 from ._class_results import ClassResults
@@ -280,7 +282,9 @@ class Facts:
         extra_statistics: Names of statistics that functions of the user count.
         predictor_pretraining: Error and rank correlation per statistic (`narsfast.predictor.PretrainingReport`).
         statistics: Of the trained candidates, by their ids.
+        label_noise: By which the early-stop rule corrects; None in runs of versions whose rule knew none.
         early_stop_epoch: Epoch of all labels, 1-based.
+        early_stopping: Why it is that one; None in runs of versions that did not store it.
         fits: Of the predictor, one per batch.
         families: What evolution found, one per budget.
         plan: Of a run for a given time.
@@ -304,7 +308,9 @@ class Facts:
     extra_statistics = Fact[tuple[str, ...]](tuple[str, ...])
     predictor_pretraining = Fact[Mapping[str, Mapping[str, float]]](Mapping[str, Mapping[str, float]])
     statistics = Fact[Mapping[str, Statistics]](Mapping[str, Statistics])
+    label_noise = Fact[LabelNoise](LabelNoise, encode=asdict)
     early_stop_epoch = Fact[int](int)
+    early_stopping = Fact[EarlyStopping](EarlyStopping, encode=asdict)
     fits = Fact[tuple[Fit, ...]](tuple[Fit, ...], encode=lambda fits: [asdict(fit) for fit in fits])
     families = Fact[tuple[Family, ...]](
         tuple[Family, ...],

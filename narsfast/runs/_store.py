@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, get_args
@@ -33,6 +33,7 @@ from ._legible import checked, damaged, legible
 from ._lock import DriverLock, disk_has_locks
 from ._records import Batch, PickedCandidate, Purpose, Result, RunState
 from ._state import read_state
+from ._trial_rows import curve_text, read_trials, trial_row
 
 _P = ParamSpec("_P")
 _CHANGED = "the machine, the versions or the data changed since the run was started: start another run"
@@ -174,6 +175,7 @@ class RunStore:
                 database.change_config(self._connection, given)
             else:
                 database.restart(self._connection, given)
+        database.upgrade(self._connection)
         with database.writing(self._connection):
             self._connection.execute("DELETE FROM in_flight")
         remove_partial(self._path)
@@ -295,7 +297,7 @@ class RunStore:
             RunConflict: The candidate is stored for this purpose with another curve, outcome or number of
                 epochs.
         """
-        curve = database.dump([float(accuracy) for accuracy in trial.curve])
+        curve = curve_text(trial)
         with self._writing() as execute:
             execute("DELETE FROM in_flight WHERE purpose = ? AND candidate = ?", (purpose, trial.candidate))
             stored = execute(
@@ -303,19 +305,11 @@ class RunStore:
                 (purpose, trial.candidate),
             ).fetchone()
             begun = stored is not None and _goes_on(trial, *stored[:3])
+            if begun:
+                trial = replace(trial, seconds=trial.seconds + stored[3])
             if stored is None or begun:
-                execute(
-                    "INSERT OR REPLACE INTO trials VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    (
-                        purpose,
-                        trial.candidate,
-                        trial.epochs,
-                        curve,
-                        trial.outcome,
-                        trial.seconds + (stored[3] if begun else 0.0),
-                        trial.message,
-                    ),
-                )
+                row = trial_row(trial, purpose)
+                execute("INSERT OR REPLACE INTO trials VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
             elif stored[:3] != (trial.epochs, curve, trial.outcome):
                 raise RunConflict(
                     f"the {purpose} trial of candidate {trial.candidate} in {self._path} "
@@ -326,17 +320,8 @@ class RunStore:
         """Return the trials for one purpose, sorted by candidate id (so that the order of ending does not show)."""
         if purpose not in get_args(Purpose):
             raise ValueError(f"purpose is one of {get_args(Purpose)}, got {purpose!r}")
-        with self._legible():
-            rows = self._rows(
-                "SELECT candidate, curve, outcome, epochs, seconds, message FROM trials"
-                " WHERE purpose = ? ORDER BY candidate",
-                purpose,
-            )
-            names = ("candidate", "curve", "outcome", "epochs", "seconds", "message")
-            return [
-                checked(Trial, dict(zip(names, (candidate, json.loads(curve), *rest), strict=True)))
-                for candidate, curve, *rest in rows
-            ]
+        with self._legible(), self._mutex:
+            return read_trials(self._connection, purpose)
 
     @_persistent
     def add_result(self, result: Result) -> None:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from narsfast.common.early_stopping import EarlyStopping
+from narsfast.common.label_noise import LabelNoise
 from narsfast.common.progress import Progress, silent
 from narsfast.common.seeds import derive_seed
 from narsfast.common.trial import Fit, Trial
@@ -21,7 +22,7 @@ from narsfast.errors import UserError
 from narsfast.predictor import UNCALIBRATED, Predictor, compare_regressors
 from narsfast.space import Genes, Space
 
-from ._early_stopping import early_stop_epoch
+from ._early_stopping import Correlation, decide_early_stopping
 from ._pool import Pool
 
 CURIOSITY = (1.0, 0.3)
@@ -60,6 +61,7 @@ class Optimization:
         early_stop_epoch: Epoch at which all labels are taken, 1-based.
         predictor: The predictor, fitted to all labels and calibrated.
         fits: One per batch; without `on_fit` only the last.
+        early_stopping: Why it is that epoch; None before the first batch is learned.
     """
 
     trials: tuple[Trial, ...]
@@ -67,6 +69,7 @@ class Optimization:
     early_stop_epoch: int
     predictor: Predictor
     fits: tuple[Fit, ...]
+    early_stopping: EarlyStopping | None = None
 
 
 Evaluate = Callable[[PickedBatch], Iterable[Trial]]
@@ -164,13 +167,17 @@ class IterativeOptimization:
         epochs: Length of the first batch's curves; later batches are trained up to the early-stop epoch.
         chance: Accuracy in percent of a constant guess, which is the label of trials that did not end well.
         seed: Seed of the first batch and the fits.
-        threshold: As for `early_stop_epoch`.
-        correlation: As for `early_stop_epoch`.
+        threshold: As for `decide_early_stopping`.
+        correlation: As for `decide_early_stopping`.
         steered: Whether trainings are steered to what they are for: batches have at most `ALIKE` of one architecture,
             and their curiosity falls from the second to the last (`CURIOSITY`).
+        noise: As for `decide_early_stopping`.
         on_fit: Called after each fit with all fits so far and the early-stop epoch. Without it only the last fit is
             cross-validated, which does not change the picks.
         progress: Called with the stage, the number of fits done and the total.
+
+    Attributes:
+        early_stopping: What was decided on the first batch; None before it is learned.
 
     Raises:
         UserError: The pool has fewer than ``batch * iterations`` candidates, or a size is below 1.
@@ -187,14 +194,16 @@ class IterativeOptimization:
         chance: float,
         seed: int,
         threshold: float = 0.92,
-        correlation: Literal["spearman", "kendall"] = "kendall",
+        correlation: Correlation = "kendall",
         steered: bool = False,
+        noise: LabelNoise | None = None,
         on_fit: Callable[[Sequence[Fit], int], None] | None = None,
         progress: Progress = silent,
     ) -> None:
         if iterations < 1:
             raise UserError(f"iterations is {iterations}; it should be at least 1")
         _check_size(batch * iterations, len(pool))
+        self.early_stopping: EarlyStopping | None = None
         self._pool = pool
         self._predictor = predictor
         self._batch = batch
@@ -203,8 +212,9 @@ class IterativeOptimization:
         self._chance = chance
         self._seed = seed
         self._threshold = threshold
-        self._correlation: Literal["spearman", "kendall"] = correlation
+        self._correlation: Correlation = correlation
         self._steered = steered
+        self._noise = noise
         self._on_fit = on_fit
         self._progress = progress
         self._length = epochs
@@ -233,8 +243,8 @@ class IterativeOptimization:
         self._trials |= _checked(self._predictor, picked, trials)
         index = picked.index
         if index == 0:
-            first = list(self._trials.values())
-            self._length = _early_stop(first, self._epochs, self._threshold, self._correlation)
+            self.early_stopping = self._decide()
+            self._length = self.early_stopping.epoch
         stage = f"fit the predictor, batch {index + 1} of {self._iterations}"
         self._progress(stage, 0, 1)
         genes, labels = _training_set(self._trials, self._length, self._chance)
@@ -256,7 +266,17 @@ class IterativeOptimization:
         """Return the outcome so far."""
         ordered = tuple(self._trials[identifier][0] for identifier in sorted(self._trials))
         batches = tuple(self._batches[: self._learned])
-        return Optimization(ordered, batches, self._length, self._predictor, tuple(self._fits))
+        return Optimization(
+            ordered, batches, self._length, self._predictor, tuple(self._fits), self.early_stopping
+        )
+
+    def _decide(self) -> EarlyStopping:
+        """Find the early-stop epoch from the complete curves of the first batch."""
+        first = [self._trials[identifier][0] for identifier in sorted(self._trials)]
+        complete = [t for t in first if t.outcome == "ok" and len(t.curve) == self._epochs]
+        curves = [trial.curve for trial in complete]
+        array = np.reshape(curves, (len(curves), self._epochs))
+        return decide_early_stopping(array, self._threshold, self._correlation, self._noise)
 
     def _pick(self) -> PickedBatch:
         scores: tuple[float | None, ...] = (None,) * self._batch
@@ -289,8 +309,9 @@ def optimize(
     chance: float,
     seed: int,
     threshold: float = 0.92,
-    correlation: Literal["spearman", "kendall"] = "kendall",
+    correlation: Correlation = "kendall",
     steered: bool = False,
+    noise: LabelNoise | None = None,
     on_fit: Callable[[Sequence[Fit], int], None] | None = None,
     progress: Progress = silent,
 ) -> Optimization:
@@ -310,6 +331,7 @@ def optimize(
         threshold: As for `IterativeOptimization`.
         correlation: As for `IterativeOptimization`.
         steered: As for `IterativeOptimization`.
+        noise: As for `IterativeOptimization`.
         on_fit: As for `IterativeOptimization`.
         progress: As for `IterativeOptimization`.
 
@@ -328,6 +350,7 @@ def optimize(
         threshold=threshold,
         correlation=correlation,
         steered=steered,
+        noise=noise,
         on_fit=on_fit,
         progress=progress,
     )
@@ -358,17 +381,6 @@ def _checked(
         missing = ", ".join(sorted(genes.keys() - found.keys()))
         raise RuntimeError(f"batch {picked.index} got no trial of candidates {missing}")
     return found
-
-
-def _early_stop(
-    first: Sequence[tuple[Trial, NDArray[np.int16]]],
-    epochs: int,
-    threshold: float,
-    correlation: Literal["spearman", "kendall"],
-) -> int:
-    """Find the early-stop epoch from the complete curves of the first batch."""
-    curves = [trial.curve for trial, _ in first if trial.outcome == "ok" and len(trial.curve) == epochs]
-    return early_stop_epoch(np.reshape(curves, (len(curves), epochs)), threshold, correlation)
 
 
 def _training_set(

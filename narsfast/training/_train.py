@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
@@ -14,7 +14,7 @@ from torch import nn
 from narsfast.arch import NetworkSpec
 from narsfast.common.options import OpsName
 from narsfast.common.threads import torch_threads
-from narsfast.common.trial import Outcome
+from narsfast.common.trial import EpochMetrics, Outcome
 from narsfast.data import Dataset, Loader, hash_seed, open_loader, resolve_loader
 from narsfast.errors import UserError
 from narsfast.space import Recipe
@@ -44,6 +44,7 @@ class Training:
         message: One line on an outcome other than ``ok``, else empty.
         network: With the final weights (the averaged ones where the recipe says so), in evaluation mode; None where
             it was not asked for, or the training diverged.
+        metrics: What else was measured in each epoch of the curve.
     """
 
     curve: tuple[float, ...]
@@ -52,6 +53,7 @@ class Training:
     seconds: float
     message: str = ""
     network: nn.Module | None = None
+    metrics: EpochMetrics = field(default_factory=EpochMetrics)
 
 
 class TrainingOptions(TypedDict, total=False):
@@ -218,7 +220,8 @@ def train_network(
             kept.remove()
         trained = loop.finish() if keep_network and outcome == "ok" else None
     seconds = time.perf_counter() - began
-    return Training(tuple(loop.curve), tuple(loop.losses), outcome, seconds, message, trained)
+    curve, losses = tuple(loop.curve), tuple(loop.losses)
+    return Training(curve, losses, outcome, seconds, message, trained, loop.metrics())
 
 
 def loader_of(settings: TrainerSettings, data: Dataset, device: torch.device) -> Loader:

@@ -9,7 +9,7 @@ import pytest
 
 from narsfast import pipeline
 from narsfast.common.candidate import Candidate
-from narsfast.common.trial import Trial
+from narsfast.common.trial import EpochMetrics, Trial
 from narsfast.cost import Budget
 from narsfast.errors import UserError
 from narsfast.pipeline._finalists import trials_inside
@@ -31,8 +31,9 @@ FAMILY = Family(
 )
 
 
-def trial(name, *curve, epochs=None, outcome="ok"):
-    return Trial(IDS[name], curve, outcome, epochs or len(curve), 1.0)
+def trial(name, *curve, epochs=None, outcome="ok", entropies=()):
+    metrics = EpochMetrics(cross_entropy=entropies) if entropies else EpochMetrics()
+    return Trial(IDS[name], curve, outcome, epochs or len(curve), 1.0, metrics=metrics)
 
 
 def held(*trials, images=100):
@@ -62,6 +63,13 @@ def test_the_better_one_at_the_end_is_the_network():
     # One that ended for another budget takes part, even if it would not have gone on here.
     other = trial("c", 40, 50, 0, 0, 0, 90)
     assert held(*ended, other).chosen.id == IDS["c"]
+
+
+def test_cross_entropies_decide_where_accuracies_are_noise():
+    entropies = {"a": 0.9, "b": 0.8, "c": 0.6}
+    begun = [trial(name, 40, 70, entropies=(2.0, entropy)) for name, entropy in entropies.items()]
+    begun[1] = trial("b", 40, 73, entropies=(2.0, 0.8))
+    assert "c" in missing(*begun)
 
 
 def test_where_one_diverges_the_next_goes_on():

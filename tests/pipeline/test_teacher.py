@@ -10,7 +10,7 @@ from narsfast.arch import NetworkSpec, create_model, read_definition, save_weigh
 from narsfast.common.trial import Trial
 from narsfast.errors import UserError
 from narsfast.pipeline._config import resolve_config
-from narsfast.pipeline._finals import Standing, final_task, first_to_train
+from narsfast.pipeline._finals import RaceState, final_task, first_to_train
 from narsfast.runs import RunStore, TeacherChoice
 from narsfast.training import CHECKPOINT_FILE
 
@@ -267,7 +267,7 @@ def test_one_network_for_all_budgets_teaches_nobody_which_is_said_before_its_tra
         rows = {row.id: row for row in families[0].candidates}
         trained = [result.candidate for result in search.store.results()]
         other = next(name for name in rows if name not in trained)
-        for held, said in ((Standing(missing={other: 2}), 1), (Standing(rows[trained[0]]), 0)):
+        for held, said in ((RaceState(missing={other: 2}), 1), (RaceState(rows[trained[0]]), 0)):
             caplog.clear()
             with caplog.at_level(logging.WARNING):
                 assert first_to_train(search, families, {families[0].budget: held}) == held.missing

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from narsfast.common.label_noise import LabelNoise
 from narsfast.common.seeds import derive_seed
 from narsfast.common.trial import Trial
 from narsfast.cost import Budget, Counter
@@ -85,6 +86,24 @@ def test_batches_have_the_wanted_sizes_and_epochs(world, outcome):
     assert result.batches[0].scores == (None,) * 8
     assert [t.candidate for t in result.trials] == sorted(world.ids[indices])
     assert outcome.trainer.requests == list(result.batches)
+
+
+def test_decision_on_early_stopping_is_kept(outcome):
+    found = outcome.result.early_stopping
+    assert (found.epoch, found.reason, found.curves) == (3, "reached", 8)
+    assert found.observed[2:] == (pytest.approx(1), pytest.approx(1), pytest.approx(1), pytest.approx(1))
+    assert (found.corrected, found.reliability) == (found.observed, ())
+
+
+def test_noise_of_the_labels_reaches_the_rule_whatever_the_order_of_the_trials(few_steps, world):
+    """A deviation of 10 points leaves nothing of labels that vary by 7."""
+    options = {**SETTINGS, "iterations": 1, "noise": LabelNoise(341, seed_deviation=10.0)}
+    found = [
+        optimize(world.pool, world.predictor, Trainer(world, backwards), **options).early_stopping
+        for backwards in (False, True)
+    ]
+    assert (found[0].epoch, found[0].reason) == (EPOCHS, "noise")
+    assert found[0] == found[1]
 
 
 def test_later_batch_is_the_most_promising_untrained_one(world, outcome):
