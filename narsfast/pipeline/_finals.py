@@ -127,6 +127,7 @@ def first_to_train(
                 "distill: one network is the best for all budgets, so nobody learns from the largest"
             )
         return dict(races[first].missing)
+    search.store.facts.undistilled = tuple(trial.candidate for trial in search.store.trials("final"))
     search.store.facts.teacher = TeacherChoice(candidate=chosen.id)
     return missing
 

@@ -291,6 +291,7 @@ class Facts:
         further_budgets: Beside those of the configuration, where the families are to be found again.
         finals_expected: How many final trainings there will be.
         teacher: Of the final trainings.
+        undistilled: Candidates whose final trainings began before the run's own teacher was known.
         baseline_resolution: Side of the baselines' images, pixels.
         baselines: Known networks that were trained and tested.
         class_results: How the tested networks answer by class, by candidate or baseline; those that an earlier version
@@ -321,6 +322,7 @@ class Facts:
     further_budgets = Fact[tuple[str, ...]](tuple[str, ...])
     finals_expected = Fact[int](int)
     teacher = Fact[TeacherChoice](TeacherChoice, encode=TeacherChoice.to_dict)
+    undistilled = Fact[tuple[str, ...]](tuple[str, ...])
     baseline_resolution = Fact[int](int)
     baselines = Fact[tuple[BaselineResult, ...]](
         tuple[BaselineResult, ...], encode=lambda results: [asdict(result) for result in results]

@@ -66,10 +66,10 @@ def test_the_better_one_at_the_end_is_the_network():
 
 
 def test_cross_entropies_decide_where_accuracies_are_noise():
-    entropies = {"a": 0.9, "b": 0.8, "c": 0.6}
-    begun = [trial(name, 40, 70, entropies=(2.0, entropy)) for name, entropy in entropies.items()]
-    begun[1] = trial("b", 40, 73, entropies=(2.0, 0.8))
-    assert "c" in missing(*begun)
+    known = {"a": (70, 1.2), "b": (71, 1.0), "c": (70.5, 0.5)}
+    begun = [trial(name, 40, accuracy, entropies=(2.0, loss)) for name, (accuracy, loss) in known.items()]
+    assert list(missing(*begun, images=50)) == ["c", "b"]
+    assert list(missing(*[trial(name, 40, accuracy) for name, (accuracy, _) in known.items()])) == ["b", "c"]
 
 
 def test_where_one_diverges_the_next_goes_on():
