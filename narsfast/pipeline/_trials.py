@@ -33,7 +33,9 @@ def evaluate_batch(search: Search, batch: PickedBatch) -> Iterator[Trial]:
         trials = _own_trials(search, search.own.evaluate, candidates, batch.epochs, stage)
     else:
         epochs = search.config.epochs
-        tasks = [search.task(candidate, batch.epochs, epochs, "search") for candidate in candidates]
+        costs = search.store.facts.statistics or {}
+        longest_first = sorted(candidates, key=lambda candidate: -costs[candidate.id].get("macs", 0))
+        tasks = [search.task(candidate, batch.epochs, epochs, "search") for candidate in longest_first]
         trials = run_tasks(search, tasks, "search", stage)
     bad: list[Trial] = []
     for trial in trials:

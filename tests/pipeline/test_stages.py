@@ -448,7 +448,8 @@ def test_a_final_training_that_ends_badly_gives_way_to_the_next(finished, tmp_pa
     with pipeline.open_search(copy, workers=1) as search:
         families = pipeline.evolve(search)
         first, second = (found.id for found in families[0].candidates[:2])
-        good = replace(search.store.trials("final")[0], curve=(100.0,))  # no trial was better
+        known = search.store.trials("final")[0]
+        good = Trial(known.candidate, (100.0,), "ok", known.epochs, 1.0)  # no trial was better
 
         def stored(purpose):
             others = [replace(good, candidate=c.id) for f in families for c in f.candidates]
