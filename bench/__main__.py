@@ -34,10 +34,11 @@ BENCHMARKS = (
     "search_optimum",
     "predictor_quality",
     "search_quality",
+    "replay",
     "early_stopping",
     "statistics_speed",
 )
-TOOLS = ("tabular.hpo_bench", "render_docs")
+TOOLS = ("tabular.hpo_bench", "tabular.photos", "render_docs")
 ALL = "all"
 _LAST_LINES = 10
 

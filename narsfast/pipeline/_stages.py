@@ -42,20 +42,23 @@ from ._checks import (
     check_reach,
     inside_pool,
     refuse_front,
+    tell_untrained,
     wanted_budgets,
 )
 from ._class_results import store_class_results
 from ._families import family_of, found_candidates, trained_genes
 from ._final_test import final_test
-from ._finals import final_task, first_to_train, select_final, still_used, tell_passed_over
+from ._finals import final_task, first_to_train, still_used, tell_passed_over
 from ._folders import family_folders
 from ._lost_weights import forget_lost
 from ._open import open_search
+from ._plan import plan, plan_finals, spend
+from ._race import standing
 from ._reference_networks import baseline_task, test_baselines
 from ._resume import Resume
 from ._search import Search
 from ._teacher import check_teacher, describe_teacher, teacher_task
-from ._trials import evaluate_batch, run_tasks, store_fits
+from ._trials import evaluate_batch, remove_checkpoints, run_tasks, store_fits
 
 _log = logging.getLogger("narsfast.run")
 
@@ -102,6 +105,7 @@ def pretrain(search: Search) -> Predictor:
     for budget in budgets:
         check_budget(search, budget, pool)
     check_teacher(search)
+    plan(search, pool)
     predictor = pretrain_predictor(
         search.counter,
         pool.genes,
@@ -141,6 +145,7 @@ def optimize(search: Search) -> Predictor:
     steps = start_optimization(search)
     while (batch := steps.next()) is not None:
         steps.learn(evaluate_batch(search, batch))
+        spend(search)
     return finish_optimization(search, steps)
 
 
@@ -161,6 +166,7 @@ def start_optimization(search: Search) -> IterativeOptimization:
         threshold=config.threshold,
         correlation=config.correlation,
         noise=search.store.facts.label_noise,
+        steered=search.steered,
         on_fit=lambda fits, _: store_fits(search, fits, steps.early_stopping),
         progress=search.progress,
     )
@@ -200,6 +206,7 @@ def evolve(search: Search, added: Sequence[str] | str = ()) -> list[Family]:
         pool = search.pool
         for budget in missing.values():
             check_budget(search, budget, pool)
+            tell_untrained(search, budget, f"budget {budget.label()}")
         search.progress("evolve", 0, 1)
         evolved = evolve_candidates(
             predictor,
@@ -237,6 +244,7 @@ def pareto(search: Search, statistics: Sequence[str], between: str | None = None
         budget = search.budget(search.config.pool_bounds)
     else:
         budget = Budget({statistics[0]: (0.0, math.inf)})
+    tell_untrained(search, budget, "the front")
     predictor = optimize(search)
     pool = search.pool
     search.progress("pareto", 0, 1)
@@ -254,7 +262,7 @@ def pareto(search: Search, statistics: Sequence[str], between: str | None = None
 
 
 def train(search: Search) -> dict[str, Trial]:
-    """Train the network of every budget (`select_final`) fully, then the baselines.
+    """Find the network of every budget by full trainings (`standing`), then train the baselines.
 
     What was trained before is kept. Teachers are trained before those that they teach.
 
@@ -265,26 +273,29 @@ def train(search: Search) -> dict[str, Trial]:
         UserError: Every candidate that the run keeps for a budget ended badly, or the teacher did.
     """
     families = evolve(search)
-    images = len(search.data.val)
+    plan_finals(search, families)
     finals = {trial.candidate: trial for trial in search.store.trials("final")}
     before = set(finals)
     while True:
-        both = bool(search.space.parents)
-        chosen = {family.budget: select_final(family, finals, images, both) for family in families}
-        wanted = {found.id: found for found in chosen.values()}
+        standings = {family.budget: standing(search, family, finals) for family in families}
+        chosen = {budget: held.chosen for budget, held in standings.items() if held.chosen is not None}
         used = [final_task(search, c) for c in still_used(search, families, chosen) if c.id in before]
         if lost := forget_lost(search, used, "final"):
             before -= lost
             finals = {name: trial for name, trial in finals.items() if name not in lost}
             continue
-        now = first_to_train(search, wanted)
-        if wanted.keys() <= finals.keys():
+        now = first_to_train(search, families, standings)
+        if not now:
             break
-        tell_passed_over(search, families, chosen)
+        tell_passed_over(search, families, standings)
         _train_teacher(search)
-        search.store.facts.finals_expected = len(wanted.keys() | finals.keys())
-        tasks = [final_task(search, found) for found in now.values()]
+        racing = {finalist.candidate for family in families for finalist in family.finalists}
+        missing = {name for held in standings.values() for name in held.missing}
+        search.store.facts.finals_expected = len(racing | missing | finals.keys())
+        known = {found.id: found for family in families for found in family.candidates}
+        tasks = [final_task(search, known[name], epochs) for name, epochs in now.items()]
         finals |= {trial.candidate: trial for trial in run_tasks(search, tasks, "final", "train")}
+    remove_checkpoints(search, finals.values())
     baselines = [baseline_task(search, reference) for reference in search.config.baselines]
     if baselines:
         tested = {result.model for result in search.store.facts.baselines or ()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from narsfast.common import machine
 from narsfast.common.candidate import Candidate
@@ -13,7 +13,7 @@ from narsfast.common.trial import Fit, Trial
 from narsfast.errors import MachineError, UserError
 from narsfast.runs import PickedCandidate, Purpose, run_trials
 from narsfast.search import PickedBatch
-from narsfast.training import TrialTask, remove_checkpoint, run_trial
+from narsfast.training import CHECKPOINT_FILE, TrialTask, remove_checkpoint, run_trial
 
 from ._own import Evaluate
 from ._search import Search
@@ -110,8 +110,16 @@ def _wait_for(delays: Iterator[float], lost: Trial) -> None:
 
 
 def run_tasks(search: Search, tasks: Sequence[TrialTask], purpose: Purpose, stage: str) -> Iterator[Trial]:
-    """Yield trials of the tasks as they end: those in the run first, then those trained now."""
-    stored = {trial.candidate: trial for trial in search.store.trials(purpose)}
+    """Yield trials of the tasks as they end: those in the run first, then those trained now.
+
+    A training of which the run has a beginning goes on from there.
+    """
+    asked = {task.candidate: task.epochs for task in tasks}
+    stored = {
+        trial.candidate: trial
+        for trial in search.store.trials(purpose)
+        if trial.outcome != "ok" or trial.epochs >= asked.get(trial.candidate, 0)
+    }
     open_tasks = {task.candidate: task for task in tasks if task.candidate not in stored}
     shares = dict.fromkeys(open_tasks, 0.0)
     done = len(tasks) - len(open_tasks)
@@ -123,7 +131,7 @@ def run_tasks(search: Search, tasks: Sequence[TrialTask], purpose: Purpose, stag
     search.progress(stage, done, len(tasks))
     for task in tasks:
         if task.candidate in stored:
-            remove_checkpoint(task)
+            _end(task, stored[task.candidate])
             yield stored[task.candidate]
     if not open_tasks:
         return
@@ -136,10 +144,22 @@ def run_tasks(search: Search, tasks: Sequence[TrialTask], purpose: Purpose, stag
         report=report,
     ):
         search.store.add_trial(trial, purpose)
-        remove_checkpoint(open_tasks[trial.candidate])
+        _end(open_tasks[trial.candidate], trial)
         shares[trial.candidate] = 1.0
         search.progress(stage, done + sum(shares.values()), len(tasks))
         yield trial
+
+
+def _end(task: TrialTask, trial: Trial) -> None:
+    """Remove the checkpoint of a training that will not go on."""
+    if trial.outcome != "ok" or task.epochs == task.schedule_epochs:
+        remove_checkpoint(task)
+
+
+def remove_checkpoints(search: Search, finals: Iterable[Trial]) -> None:
+    """Remove what full trainings that were not taken to their end would have gone on from."""
+    for trial in finals:
+        (search.store.path / "weights" / trial.candidate / CHECKPOINT_FILE).unlink(missing_ok=True)
 
 
 def store_fits(search: Search, fits: Sequence[Fit], early_stopping: EarlyStopping | None) -> None:

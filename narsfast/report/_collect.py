@@ -19,6 +19,7 @@ from narsfast.runs import all_passed_over
 from narsfast.space import Space
 
 from ._collect_classes import balanced_accuracies, classes_of
+from ._collect_race import races_of
 from ._importance import field_importance
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ def collect(run: RunStore) -> dict[str, Any]:
         ],
         "by_class": classes_of(run),
         "teacher": None if run.facts.teacher is None else run.facts.teacher.to_dict(),
+        "races": races_of(run),
         "displaced": _replaced_by_trials(run),
         "passed_over": {
             label: [asdict(passed) for passed in found] for label, found in all_passed_over(run).items()
@@ -291,13 +293,14 @@ def _fits(fits: Sequence[Fit] | None) -> list[dict[str, Any]]:
 
 
 def _replaced_by_trials(run: RunStore) -> list[str]:
-    """Return the labels of budgets whose network is that of the best trial instead of the one found by evolution."""
+    """Return the labels of budgets without a race whose network is the best trial's, not the one found by evolution."""
     ended_well = {trial.candidate for trial in run.trials("final") if trial.outcome == "ok"}
     emitted = {result.budget: result.candidate for result in run.results()}
     families = run.facts.families or ()
     found = {
         family.label: next((found.id for found in family.candidates if found.id in ended_well), None)
         for family in families
+        if not family.finalists
     }
     return [budget for budget, candidate in emitted.items() if candidate != found.get(budget, candidate)]
 

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, get_args
@@ -50,6 +50,12 @@ def _persistent(
         persistently(lambda: write(store, *args, **options), f"writing to {store.path}")
 
     return written
+
+
+def _goes_on(trial: Trial, epochs: int, curve: str, outcome: str) -> bool:
+    """Return whether a trial is a stored one that was trained on; one that failed then has no curve."""
+    held = json.loads(curve)
+    return outcome == "ok" and epochs < trial.epochs and list(trial.curve[: len(held)]) in ([], held)
 
 
 class RunConflict(UserError):  # noqa: N818
@@ -285,6 +291,8 @@ class RunStore:
     def add_trial(self, trial: Trial, purpose: Purpose) -> None:
         """Store a training that has ended; do nothing when it is stored with the same curve and outcome.
 
+        One that ended well and goes on takes the place of its beginning.
+
         Raises:
             RunConflict: The candidate is stored for this purpose with another curve, outcome or number of
                 epochs.
@@ -293,12 +301,16 @@ class RunStore:
         with self._writing() as execute:
             execute("DELETE FROM in_flight WHERE purpose = ? AND candidate = ?", (purpose, trial.candidate))
             stored = execute(
-                "SELECT epochs, curve, outcome FROM trials WHERE purpose = ? AND candidate = ?",
+                "SELECT epochs, curve, outcome, seconds FROM trials WHERE purpose = ? AND candidate = ?",
                 (purpose, trial.candidate),
             ).fetchone()
-            if stored is None:
-                execute("INSERT INTO trials VALUES (?, ?, ?, ?, ?, ?, ?, ?)", trial_row(trial, purpose))
-            elif stored != (trial.epochs, curve, trial.outcome):
+            begun = stored is not None and _goes_on(trial, *stored[:3])
+            if stored is None or begun:
+                whole = replace(trial, seconds=trial.seconds + stored[3]) if begun else trial
+                execute(
+                    "INSERT OR REPLACE INTO trials VALUES (?, ?, ?, ?, ?, ?, ?, ?)", trial_row(whole, purpose)
+                )
+            elif stored[:3] != (trial.epochs, curve, trial.outcome):
                 raise RunConflict(
                     f"the {purpose} trial of candidate {trial.candidate} in {self._path} "
                     f"is stored with other content; {_CHANGED}"

@@ -20,10 +20,16 @@ from narsfast.common.seeds import derive_seed
 from narsfast.common.trial import Fit, Trial
 from narsfast.errors import UserError
 from narsfast.predictor import UNCALIBRATED, Predictor, compare_regressors
-from narsfast.space import Genes
+from narsfast.space import Genes, Space
 
 from ._early_stopping import Correlation, decide_early_stopping
 from ._pool import Pool
+
+CURIOSITY = (1.0, 0.3)
+"""Weight of the predictor's deviation in the second batch and in the last one, of steered trainings: the last ones are
+for what is known to be good (this project's choice)."""
+ALIKE = 2
+"""Candidates of one architecture in a batch, at most, of steered trainings (this project's choice)."""
 
 
 @dataclass(frozen=True)
@@ -84,18 +90,26 @@ def first_batch(pool: Pool, m: int, seed: int) -> NDArray[np.int64]:
 
 
 def next_batch(
-    predictor: Predictor, pool: Pool, trained: ArrayLike, m: int
+    predictor: Predictor,
+    pool: Pool,
+    trained: ArrayLike,
+    m: int,
+    *,
+    curiosity: float = 1.0,
+    alike: int | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Pick the m most promising untrained candidates of the pool, as many of each band, best first.
 
-    They are ordered by predicted accuracy plus one standard deviation of the ensemble, so that candidates on which its
-    members disagree are tried too. The calibration by cross-validation has no influence.
+    They are ordered by predicted accuracy plus a multiple of the standard deviation of the ensemble, so that candidates
+    on which its members disagree are tried too. The calibration by cross-validation has no influence.
 
     Args:
         predictor: A fitted predictor.
         pool: Candidates to pick from.
         trained: Rows of the pool that are trained.
         m: Size of the batch.
+        curiosity: That multiple.
+        alike: How many of a batch have the same architecture at most, where there are others; None is no limit.
 
     Returns:
         Rows (m,) and their predicted accuracies in percent (m,); of equally promising ones the earlier row comes first.
@@ -106,9 +120,23 @@ def next_batch(
     open_rows = np.setdiff1d(np.arange(len(pool)), np.asarray(trained, np.int64))
     _check_size(m, len(open_rows))
     scores, spread = replace(predictor, deviation=UNCALIBRATED).predict(pool.genes[open_rows])
-    order = np.argsort(-(scores + spread), kind="stable")
+    order = np.argsort(-(scores + curiosity * spread), kind="stable")
+    if alike is not None:
+        order = _unlike_first(predictor.space, pool.genes[open_rows], order, alike)
     rows = _spread(pool, open_rows[order], m)
     return rows, scores[np.searchsorted(open_rows, rows)]
+
+
+def _unlike_first(space: Space, genes: Genes, order: NDArray[np.int64], alike: int) -> NDArray[np.int64]:
+    """Return the order (n,) with those at its end that come after so many of the same architecture."""
+    if not space.searches_architecture:
+        return order
+    shapes = np.unique(genes[order][:, space.architecture_fields], axis=0, return_inverse=True)[1].ravel()
+    by_shape = np.argsort(shapes, kind="stable")
+    first = np.searchsorted(shapes[by_shape], shapes[by_shape])
+    place = np.empty(len(order), np.int64)
+    place[by_shape] = np.arange(len(order)) - first
+    return np.concatenate([order[place < alike], order[place >= alike]])
 
 
 def _spread(pool: Pool, rows: NDArray[np.int64], m: int, first: int = 0) -> NDArray[np.int64]:
@@ -142,6 +170,8 @@ class IterativeOptimization:
         threshold: As for `decide_early_stopping`.
         correlation: As for `decide_early_stopping`.
         noise: As for `decide_early_stopping`.
+        steered: Whether trainings are steered to what they are for: batches have at most `ALIKE` of one architecture,
+            and their curiosity falls from the second to the last (`CURIOSITY`).
         on_fit: Called after each fit with all fits so far and the early-stop epoch. Without it only the last fit is
             cross-validated, which does not change the picks.
         progress: Called with the stage, the number of fits done and the total.
@@ -166,6 +196,7 @@ class IterativeOptimization:
         threshold: float = 0.92,
         correlation: Correlation = "kendall",
         noise: LabelNoise | None = None,
+        steered: bool = False,
         on_fit: Callable[[Sequence[Fit], int], None] | None = None,
         progress: Progress = silent,
     ) -> None:
@@ -183,6 +214,7 @@ class IterativeOptimization:
         self._threshold = threshold
         self._correlation: Correlation = correlation
         self._noise = noise
+        self._steered = steered
         self._on_fit = on_fit
         self._progress = progress
         self._length = epochs
@@ -252,7 +284,16 @@ class IterativeOptimization:
             rows = first_batch(self._pool, self._batch, self._seed)
         else:
             trained = np.concatenate([picked.indices for picked in self._batches])
-            rows, predicted = next_batch(self._predictor, self._pool, trained, self._batch)
+            first, last = CURIOSITY if self._steered else (1.0, 1.0)
+            done = (len(self._batches) - 1) / max(1, self._iterations - 2)
+            rows, predicted = next_batch(
+                self._predictor,
+                self._pool,
+                trained,
+                self._batch,
+                curiosity=first + done * (last - first),
+                alike=ALIKE if self._steered else None,
+            )
             scores = tuple(predicted.tolist())
         return PickedBatch(len(self._batches), rows, self._pool.genes[rows], scores, self._length)
 
@@ -270,6 +311,7 @@ def optimize(
     threshold: float = 0.92,
     correlation: Correlation = "kendall",
     noise: LabelNoise | None = None,
+    steered: bool = False,
     on_fit: Callable[[Sequence[Fit], int], None] | None = None,
     progress: Progress = silent,
 ) -> Optimization:
@@ -289,6 +331,7 @@ def optimize(
         threshold: As for `IterativeOptimization`.
         correlation: As for `IterativeOptimization`.
         noise: As for `IterativeOptimization`.
+        steered: As for `IterativeOptimization`.
         on_fit: As for `IterativeOptimization`.
         progress: As for `IterativeOptimization`.
 
@@ -307,6 +350,7 @@ def optimize(
         threshold=threshold,
         correlation=correlation,
         noise=noise,
+        steered=steered,
         on_fit=on_fit,
         progress=progress,
     )

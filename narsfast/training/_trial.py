@@ -59,8 +59,8 @@ class TrialTask:
         schedule_epochs: Length of the learning-rate schedule.
         seed: Of the trial.
         settings: How the training is computed.
-        output: Folder for ``weights.safetensors``, and until the trial is stored for a checkpoint after each epoch;
-            None keeps nothing.
+        output: Folder for ``weights.safetensors`` at the end of the schedule, and until the trial is stored for a
+            checkpoint after each epoch, from which a task of more epochs goes on; None keeps nothing.
         data_resolution: The largest resolution of the run, pixels: data that is loaded for it serves all its trials.
         mirror: Whether a mirrored image keeps its class.
         folder_options: How image files are found and read.
@@ -159,7 +159,7 @@ def _train(
         "schedule_epochs": task.schedule_epochs,
         "settings": task.settings,
         "report": report,
-        "keep_network": task.output is not None,
+        "keep_network": task.output is not None and task.epochs == task.schedule_epochs,
         "checkpoint": None if task.output is None else Path(task.output, CHECKPOINT_FILE),
         "keep_checkpoint": True,
         "teacher": None if task.distillation is None else Teacher(task.distillation, data),

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.usefixtures("always_few_steps")
 SETTINGS = {
     "pool_size": 64,
     "trials_per_batch": 3,
+    "finalists": 1,
     "iterations": 2,
     "epochs": 2,
     "final_epochs": 1,

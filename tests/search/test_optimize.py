@@ -248,6 +248,32 @@ def test_batches_have_as_many_candidates_of_each_band():
     assert next_batch(Scored(), pool, [0, 4, 5], 3)[0].tolist() == [1, 2, 6]
 
 
+@dataclass
+class Shaped(Scored):
+    """The same, of a space whose architecture is the first gene."""
+
+    space = SimpleNamespace(searches_architecture=True, architecture_fields=np.array([0]))
+
+    def predict(self, genes):
+        return genes[:, -1].astype(float), (genes[:, 1] == 1) * 2.5
+
+
+def test_few_of_a_batch_are_of_one_architecture():
+    genes = np.array([[0, 0, 9], [0, 0, 8], [0, 0, 7], [1, 0, 6], [1, 0, 5], [2, 0, 4]], np.int16)
+    pool = Pool(genes, np.zeros((6, 0)))
+    assert next_batch(Shaped(), pool, [], 4)[0].tolist() == [0, 1, 2, 3]
+    assert next_batch(Shaped(), pool, [], 4, alike=2)[0].tolist() == [0, 1, 3, 4]
+    assert next_batch(Shaped(), pool, [], 3, alike=1)[0].tolist() == [0, 3, 5]
+    assert sorted(next_batch(Shaped(), pool, [], 6, alike=1)[0].tolist()) == [*range(6)]
+
+
+def test_curiosity_weighs_the_deviation():
+    genes = np.array([[0, 0, 5], [1, 1, 3], [2, 1, 2]], np.int16)
+    pool = Pool(genes, np.zeros((3, 0)))
+    assert next_batch(Shaped(), pool, [], 2)[0].tolist() == [1, 0]
+    assert next_batch(Shaped(), pool, [], 2, curiosity=0.3)[0].tolist() == [0, 1]
+
+
 def test_first_batch_begins_with_anchors_and_evens_out_the_bands():
     pool = Pool(np.arange(40, dtype=np.int16)[:, None], np.zeros((40, 0)), np.arange(40) % 3, 2)
     for seed in range(5):
