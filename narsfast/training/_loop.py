@@ -52,7 +52,6 @@ class Loop:
         curve: Validation accuracy in percent of each epoch so far.
         losses: Mean training loss of each epoch so far.
         cross_entropies: On the validation split, of each epoch so far; None where it is not finite or not known.
-        raw: Validation accuracy of the weights that are not averaged, of each epoch so far; None where not measured.
     """
 
     def __init__(
@@ -76,7 +75,6 @@ class Loop:
         self.curve: list[float] = []
         self.losses: list[float] = []
         self.cross_entropies: list[float | None] = []
-        self.raw: list[float | None] = []
         self._network = network
         self._resolution = resolution
         self._recipe = recipe
@@ -230,32 +228,33 @@ class Loop:
         scaler.update()
 
     def validate(self) -> None:
-        """Append the validation accuracy, of the averaged weights where the recipe says so, to the curve.
-
-        Where they are averaged, the others are evaluated after the last epoch alone: a second pass each time would be 3
-        to 8 % of a training where a tenth to a quarter of the images validate. That is this project's choice.
-        """
+        """Append the validation accuracy, of the averaged weights where the recipe says so, to the curve."""
         with nullcontext() if self._average is None else self._average.applied():
             counts = self._evaluate()
         self.curve.append(counts.accuracy)
         self.cross_entropies.append(counts.cross_entropy if math.isfinite(counts.cross_entropy) else None)
-        if self._average is None:
-            self.raw.append(counts.accuracy)
-        else:
-            self.raw.append(self._evaluate().accuracy if len(self.curve) == self._epochs else None)
 
     def _evaluate(self) -> Evaluation:
         return evaluate(
             self._network, self._data.val, self._resolution, group=self._group, loader=self._loader
         )
 
-    def metrics(self) -> EpochMetrics:
-        """Return what was measured in each epoch beside the curve."""
+    def metrics(self, ended_well: bool) -> EpochMetrics:
+        """Return what was measured in each epoch beside the curve.
+
+        Where the weights are averaged, the others are evaluated here, after the last epoch of a training that ended
+        well: a second pass in each epoch would be 3 to 8 % of a training where a tenth to a quarter of the images
+        validate. That is this project's choice.
+        """
+        curve = tuple(self.curve)
+        raw: tuple[float | None, ...] = curve
+        if self._average is not None:
+            raw = (*[None] * (len(curve) - 1), self._evaluate().accuracy) if ended_well else ()
         return EpochMetrics(
-            training_loss=tuple(self.losses[: len(self.curve)]),
+            training_loss=tuple(self.losses[: len(curve)]),
             cross_entropy=tuple(self.cross_entropies),
-            raw_accuracy=tuple(self.raw),
-            ema_accuracy=() if self._average is None else tuple(self.curve),
+            raw_accuracy=raw,
+            ema_accuracy=() if self._average is None else curve,
         )
 
     def arguments(self) -> dict[str, Any]:
@@ -289,7 +288,6 @@ class Loop:
             "curve": self.curve,
             "losses": self.losses,
             "cross_entropies": self.cross_entropies,
-            "raw": self.raw,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -301,9 +299,8 @@ class Loop:
         self._precision.scaler.load_state_dict(state["scaler"])
         self.curve = state["curve"]
         self.losses = state["losses"]
-        known: list[float | None] = [None] * len(self.curve)  # versions 0.1 and 0.2 kept the curve alone
-        self.cross_entropies = state.get("cross_entropies", known)
-        self.raw = state.get("raw", [*self.curve] if self._average is None else [*known])
+        # Versions 0.1 and 0.2 did not keep them.
+        self.cross_entropies = state.get("cross_entropies", [None] * len(self.curve))
 
     def finish(self) -> nn.Module:
         """Return the network with its final weights, each tensor with memory of its own again."""

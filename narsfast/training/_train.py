@@ -216,12 +216,13 @@ def train_network(
                     kept.save(loop.state_dict())
         except DivergedError as error:
             outcome, message = "diverged", f"{error} in epoch {len(loop.curve) + 1}"
+        metrics = loop.metrics(ended_well=outcome == "ok")
         if kept is not None and not (keep_checkpoint and outcome == "ok"):
             kept.remove()
         trained = loop.finish() if keep_network and outcome == "ok" else None
     seconds = time.perf_counter() - began
     curve, losses = tuple(loop.curve), tuple(loop.losses)
-    return Training(curve, losses, outcome, seconds, message, trained, loop.metrics())
+    return Training(curve, losses, outcome, seconds, message, trained, metrics)
 
 
 def loader_of(settings: TrainerSettings, data: Dataset, device: torch.device) -> Loader:

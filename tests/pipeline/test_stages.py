@@ -12,7 +12,7 @@ import torch
 
 import narsfast
 from narsfast import pipeline
-from narsfast.common.trial import Trial
+from narsfast.common.trial import EpochMetrics, Trial
 from narsfast.errors import UserError
 from narsfast.pipeline import _final_test, _stages
 from narsfast.pipeline._config import resolve_config
@@ -453,7 +453,8 @@ def test_a_final_training_that_ends_badly_gives_way_to_the_next(finished, tmp_pa
 
         def stored(purpose):
             others = [replace(good, candidate=c.id) for f in families for c in f.candidates]
-            return [replace(t, outcome="diverged", curve=()) if t.candidate == first else t for t in others]
+            bad = {"outcome": "diverged", "curve": (), "metrics": EpochMetrics()}
+            return [replace(t, **bad) if t.candidate == first else t for t in others]
 
         monkeypatch.setattr(search.store, "trials", stored)
         assert pipeline.train(search)[families[0].budget].candidate == second

@@ -54,7 +54,6 @@ def test_evaluating_both_weights_changes_nothing_of_the_training(small, few_digi
             found = loop._evaluate()
         loop.curve.append(found.accuracy)
         loop.cross_entropies.append(None)
-        loop.raw.append(None)
 
     monkeypatch.setattr(_loop.Loop, "validate", first_alone)
     alone = run(small, few_digits, RECIPE)
@@ -75,6 +74,7 @@ def test_a_training_that_diverged_keeps_what_its_epochs_measured(small, few_digi
     training = run(small, few_digits, RECIPE, epochs=3)
     assert (training.outcome, len(training.curve)) == ("diverged", 1)
     assert (training.metrics.training_loss, len(training.metrics.cross_entropy)) == (training.losses[:1], 1)
+    assert (training.metrics.ema_accuracy, training.metrics.raw_accuracy) == (training.curve, ())
 
 
 class Infinite(torch.nn.Module):
