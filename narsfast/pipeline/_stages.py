@@ -167,7 +167,6 @@ def start_optimization(search: Search) -> IterativeOptimization:
         correlation=config.correlation,
         steered=search.steered,
         noise=search.store.facts.label_noise,
-        steered=search.steered,
         on_fit=lambda fits, _: store_fits(search, fits, steps.early_stopping),
         progress=search.progress,
     )

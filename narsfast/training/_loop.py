@@ -80,7 +80,6 @@ class Loop:
         self._recipe = recipe
         self._data = data
         self._seed = seed
-        self._epochs = epochs
         self._schedule_epochs = schedule_epochs
         self._settings = settings
         self._device = device

@@ -73,9 +73,7 @@ def test_a_training_that_is_cut_goes_on_to_the_same_end(task, tmp_path, monkeypa
     assert [p.name for p in (tmp_path / "part").iterdir()] == ["checkpoint.pt"]
     epochs, epoch = [], Loop.epoch
     monkeypatch.setattr(Loop, "epoch", lambda loop, number: (epochs.append(number), epoch(loop, number)))
-    ended = run_trial(part)
-    assert (ended.curve, ended.epochs, ended.outcome) == (whole.curve, 3, "ok")
-    assert ended.metrics.cross_entropy == whole.metrics.cross_entropy
+    assert dataclasses.replace(run_trial(part), seconds=0.0) == dataclasses.replace(whole, seconds=0.0)
     assert epochs == [1, 2]
     weights = [(tmp_path / name / "weights.safetensors").read_bytes() for name in ("part", "whole")]
     assert weights[0] == weights[1]
