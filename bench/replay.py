@@ -124,7 +124,7 @@ def figures_of(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
         }
         figures[f"replay_regret_{count}"] = means[OURS]
         figures |= {f"replay_regret_{count}_{name}": mean for name, mean in means.items() if name != OURS}
-        for rival in ("random", "tpe", "earlier"):
+        for rival in means.keys() - {OURS}:
             figures[f"replay_regret_{count}_vs_{rival}"] = means[OURS] / means[rival]
     return figures
 

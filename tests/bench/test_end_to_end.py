@@ -1,5 +1,7 @@
 """Rivals of a whole run, each with its own trials and race."""
 
+from importlib.util import find_spec
+
 import pytest
 
 from bench import end_to_end
@@ -21,7 +23,12 @@ def options(smallest):
     }
 
 
-@pytest.mark.parametrize("propose", [end_to_end.random_candidates, end_to_end.by_tpe])
+needs_optuna = pytest.mark.skipif(find_spec("optuna") is None, reason="optuna is not installed")
+
+
+@pytest.mark.parametrize(
+    "propose", [end_to_end.random_candidates, pytest.param(end_to_end.by_tpe, marks=needs_optuna)]
+)
 def test_a_rival_trains_as_many_and_races_its_best(options, tmp_path, propose):
     asked = options if propose is end_to_end.random_candidates else {**options, "budgets": ["macs=10M"]}
     found = end_to_end.searched(tmp_path / "run", asked, propose)
@@ -39,6 +46,7 @@ def test_a_rival_trains_as_many_and_races_its_best(options, tmp_path, propose):
     assert 0 <= found["test"] <= 100
 
 
+@needs_optuna
 def test_a_rival_that_was_stopped_goes_on(options, tmp_path, monkeypatch):
     whole = end_to_end.searched(tmp_path / "whole", options, end_to_end.by_tpe)
     race = end_to_end.race
