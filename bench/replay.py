@@ -77,8 +77,9 @@ def judge(
         if size > len(dataset) // 2:
             continue
         known, others = order[:size], order[size:]
+        labels = replay.labels(known)
         for name in RANKED:
-            predicted = PREDICTORS[name].learn(dataset, known, replay.labels[known], others, draw % 4)
+            predicted = PREDICTORS[name].learn(dataset, known, labels, others, draw % 4)
             if predicted is not None:
                 tau = kendall_tau(predicted[0].tolist(), replay.worth[others].tolist())
                 rows.append({"table": file.stem, "draw": draw, "predictor": name, "labels": size, "tau": tau})

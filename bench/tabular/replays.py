@@ -1,9 +1,9 @@
 """Policies of search, replayed on a table of real trainings (`photo_table.py`).
 
-A trial is a row of the table, and what a policy sees of it is its accuracy on some of the held-out photos, drawn anew
-for each replay: its validation split. What its network is worth is its accuracy on the other held-out photos. A policy
-trains so many rows, names a few finalists for each budget, and takes the one of the best accuracy on the validation
-split, as a race does. Its regret for a budget is what the best row inside the budget is worth, less what its own is.
+A trial is a row of the table, and what a policy sees of it is its accuracy and cross-entropy on some of the held-out
+photos, drawn anew for each replay: its validation split. What its network is worth is its accuracy on the other held-out
+photos. A policy trains so many rows, names a few finalists for each budget, and takes the one of the best standing on
+the validation split, as a race does. Its regret for a budget is what the best row inside the budget is worth, less what its own is.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from numpy.typing import NDArray
 from bench.tabular.dataset import TabularDataset
 from bench.tabular.photo_table import PhotoTable
 from bench.tabular.predictors import pretrained
+from narsfast.common.label_noise import LabelNoise
 from narsfast.common.seeds import derive_seed
-from narsfast.common.trial import Trial
+from narsfast.common.trial import EpochMetrics, Trial
 from narsfast.cost import Budget, Counter
 from narsfast.pipeline._anchors import anchors
 from narsfast.pipeline._finalists import best_anchor, choose_finalists
-from narsfast.search import PickedBatch, Pool, band_of, optimize
+from narsfast.search import PickedBatch, Pool, band_of, labels_of, optimize
 from narsfast.space import Candidate, Genes, Space
 
 Rows = NDArray[np.int64]
@@ -41,7 +42,8 @@ class Replay:
 
     Attributes:
         dataset: Its candidates.
-        labels: (n,) accuracy in percent on the validation split.
+        accuracy: (n,) in percent on the validation split.
+        entropy: (n,) cross-entropy in nats on the validation split.
         worth: (n,) accuracy in percent on the other held-out photos.
         budgets: Of the search.
         images: Of the validation split.
@@ -49,7 +51,8 @@ class Replay:
     """
 
     dataset: TabularDataset
-    labels: Floats
+    accuracy: Floats
+    entropy: Floats
     worth: Floats
     budgets: tuple[Budget, ...]
     images: int
@@ -64,12 +67,26 @@ class Replay:
         """The rows of each budget's band."""
         return [self.inside(band_of(budget)) for budget in self.budgets]
 
+    def trials(self, rows: Rows) -> list[Trial]:
+        """Return the trials of rows."""
+        names = self.dataset.space.ids(self.dataset.genes[rows])
+        return [
+            Trial(name, (accuracy,), "ok", 1, 0.0, metrics=EpochMetrics(cross_entropy=(entropy,)))
+            for name, accuracy, entropy in zip(
+                names, self.accuracy[rows].tolist(), self.entropy[rows].tolist(), strict=True
+            )
+        ]
+
+    def labels(self, rows: Rows) -> Floats:
+        """Return what a search that trained these rows knows of them, percent (k,)."""
+        return labels_of(self.trials(rows), 1, CHANCE, LabelNoise(self.images))
+
     def regret(self, finalists: Sequence[Rows]) -> list[float]:
         """Return the regret of each budget, whose finalists are these."""
         found = []
         for budget, rows in zip(self.budgets, finalists, strict=True):
             best = float(self.worth[self.inside(budget)].max())
-            found.append(best - float(self.worth[rows[np.argmax(self.labels[rows])]]) if len(rows) else best)
+            found.append(best - float(self.worth[rows[np.argmax(self.labels(rows))]]) if len(rows) else best)
         return found
 
 
@@ -92,14 +109,15 @@ def drawn(
     """Draw a validation split."""
     photos = np.random.default_rng(derive_seed(seed, "photos")).permutation(table.held_out.shape[1])
     rows = np.flatnonzero(table.repeat == 0)
-    labels, worth = (table.accuracy(part)[rows, -1] for part in (photos[:images], photos[images:]))
-    return Replay(dataset, labels, worth, tuple(budgets), images, seed)
+    accuracy, worth = (table.accuracy(part)[rows, -1] for part in (photos[:images], photos[images:]))
+    entropy = table.cross_entropy(photos[:images])[rows, -1]
+    return Replay(dataset, accuracy, entropy, worth, tuple(budgets), images, seed)
 
 
 def _best(replay: Replay, rows: Rows, budget: Budget, count: int = FINALISTS) -> Rows:
     """Return the rows of the best labels inside a budget."""
     mine = np.intersect1d(rows, replay.inside(budget))
-    return mine[np.argsort(-replay.labels[mine], kind="stable")[:count]]
+    return mine[np.argsort(-replay.labels(mine), kind="stable")[:count]]
 
 
 def random_search(replay: Replay, trials: int) -> list[Rows]:
@@ -137,7 +155,7 @@ def tpe(replay: Replay, trials: int) -> list[Rows]:
                     genes[column] = asked.suggest_categorical(field.name, range(last + 1))
             wanted = dataset.space.features(dataset.space.canonical(genes[None]))
             row = int(free[np.argmin(np.square(features[free] - wanted).sum(axis=1))])
-            study.tell(asked, replay.labels[row])
+            study.tell(asked, replay.accuracy[row])
             picked.append(row)
     return [_best(replay, np.array(picked), budget) for budget in replay.budgets]
 
@@ -146,9 +164,7 @@ def _optimized(replay: Replay, pool: Pool, rows: Rows, trials: int, steered: boo
     """Run Algorithm 1 on rows of the table; return the predictor and the rows that it trained."""
 
     def evaluate(picked: PickedBatch) -> list[Trial]:
-        names = replay.dataset.space.ids(picked.genes)
-        labels = replay.labels[rows[picked.indices]]
-        return [Trial(name, (float(label),), "ok", 1, 0.0) for name, label in zip(names, labels, strict=True)]
+        return replay.trials(rows[picked.indices])
 
     batch = min(BATCH, trials)
     outcome = optimize(
@@ -161,6 +177,7 @@ def _optimized(replay: Replay, pool: Pool, rows: Rows, trials: int, steered: boo
         chance=CHANCE,
         seed=derive_seed(replay.seed, "optimise"),
         steered=steered,
+        noise=LabelNoise(replay.images) if steered else None,
     )
     return outcome.predictor, rows[np.concatenate([picked.indices for picked in outcome.batches])]
 
@@ -208,11 +225,12 @@ def _raced(replay: Replay, budget: Budget, predictor: object, trained: Rows, kno
     mine, others = np.intersect1d(trained, inside), np.setdiff1d(inside, trained)
     means, deviations = predictor.predict(dataset.genes[others])  # type: ignore[attr-defined]
     known = known[budget.within(dataset.counter(known), names)] if len(known) else known
-    anchor = best_anchor(dataset.space, known, dataset.genes[mine], replay.labels[mine])
+    labels = replay.labels(mine)
+    anchor = best_anchor(dataset.space, known, dataset.genes[mine], labels)
     chosen = choose_finalists(
         predictor,  # type: ignore[arg-type]
         dataset.genes[mine],
-        replay.labels[mine],
+        labels,
         replay.images,
         dataset.genes[others],
         means - deviations,

@@ -7,11 +7,11 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from narsfast.common.label_noise import label_noise
+from narsfast.common.label_noise import LabelNoise, label_noise
 from narsfast.cost import Budget
 from narsfast.predictor import Predictor
 from narsfast.runs import Finalist, Origin
-from narsfast.search import Evolved
+from narsfast.search import Evolved, labels_of
 from narsfast.space import Genes, Space
 
 from ._anchors import anchors
@@ -20,8 +20,13 @@ from ._search import Search
 Floats = NDArray[np.float64]
 
 
-def trials_inside(search: Search, budget: Budget) -> tuple[Genes, Floats]:
+def trials_inside(search: Search, budget: Budget, noise: LabelNoise | None = None) -> tuple[Genes, Floats]:
     """Return the trials inside a budget that ended well, in the order in which they were picked.
+
+    Args:
+        search: Of the run.
+        budget: Any.
+        noise: As for `labels_of`.
 
     Returns:
         Genes (n, F) and labels (n,), percent.
@@ -32,7 +37,8 @@ def trials_inside(search: Search, budget: Budget) -> tuple[Genes, Floats]:
     genes = np.array([one.genes for one in picked], np.int16).reshape(-1, len(search.space.fields))
     if epoch is None or not len(genes):
         return genes[:0], np.empty(0)
-    labels = np.array([trials[one.candidate].label(epoch, search.data.chance) for one in picked])
+    known = [trials[one.candidate] for one in picked]
+    labels = labels_of(known, epoch, search.data.chance, noise)
     inside = budget.within(search.counter(genes), search.counter.names)
     return genes[inside], labels[inside]
 
@@ -42,7 +48,7 @@ def finalists_of(
 ) -> list[tuple[Finalist, NDArray[np.int16]]]:
     """Choose who races for a budget (`choose_finalists`), with genes (F,)."""
     space = search.space
-    trained, labels = trials_inside(search, budget)
+    trained, labels = trials_inside(search, budget, search.store.facts.label_noise)
     known = anchors(search.counter, [budget])[0]
     known = known[budget.within(search.counter(known), search.counter.names)]
     chosen = choose_finalists(

@@ -10,6 +10,7 @@ from narsfast.common.trial import Fit
 from ._early_stopping import decide_early_stopping, early_stop_epoch
 from ._evolve import Evolved, evolve, pareto
 from ._extended import ExtendedCounter
+from ._labels import labels_of
 from ._optimize import (
     Evaluate,
     IterativeOptimization,
@@ -39,6 +40,7 @@ __all__ = [
     "early_stop_epoch",
     "evolve",
     "first_batch",
+    "labels_of",
     "next_batch",
     "optimize",
     "pareto",

@@ -23,6 +23,7 @@ from narsfast.predictor import UNCALIBRATED, Predictor, compare_regressors
 from narsfast.space import Genes, Space
 
 from ._early_stopping import Correlation, decide_early_stopping
+from ._labels import labels_of
 from ._pool import Pool
 
 CURIOSITY = (1.0, 0.3)
@@ -171,7 +172,7 @@ class IterativeOptimization:
         correlation: As for `decide_early_stopping`.
         steered: Whether trainings are steered to what they are for: batches have at most `ALIKE` of one architecture,
             and their curiosity falls from the second to the last (`CURIOSITY`).
-        noise: As for `decide_early_stopping`.
+        noise: As for `decide_early_stopping` and `labels_of`.
         on_fit: Called after each fit with all fits so far and the early-stop epoch. Without it only the last fit is
             cross-validated, which does not change the picks.
         progress: Called with the stage, the number of fits done and the total.
@@ -247,7 +248,7 @@ class IterativeOptimization:
             self._length = self.early_stopping.epoch
         stage = f"fit the predictor, batch {index + 1} of {self._iterations}"
         self._progress(stage, 0, 1)
-        genes, labels = _training_set(self._trials, self._length, self._chance)
+        genes, labels = _training_set(self._trials, self._length, self._chance, self._noise)
         predictor = self._predictor.fit(genes, labels, derive_seed(self._seed, "fit", index))
         if self._on_fit is not None or index + 1 == self._iterations:
             validation = predictor.cross_validate(genes, labels, derive_seed(self._seed, "validation", index))
@@ -384,9 +385,9 @@ def _checked(
 
 
 def _training_set(
-    trials: dict[str, tuple[Trial, NDArray[np.int16]]], epoch: int, chance: float
+    trials: dict[str, tuple[Trial, NDArray[np.int16]]], epoch: int, chance: float, noise: LabelNoise | None
 ) -> tuple[Genes, NDArray[np.float64]]:
     """Return genes (n, F) and labels (n,) of all trials, sorted by candidate id."""
     ordered = [trials[identifier] for identifier in sorted(trials)]
-    labels = np.array([trial.label(epoch, chance) for trial, _ in ordered])
+    labels = labels_of([trial for trial, _ in ordered], epoch, chance, noise)
     return np.stack([genes for _, genes in ordered]), labels

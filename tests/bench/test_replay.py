@@ -49,11 +49,11 @@ def test_candidates_are_those_of_the_table(made):
 def test_labels_and_worth_come_from_different_photos(made):
     table, dataset, _, share = made
     one, again, other = (drawn(table, dataset, BUDGETS, 200, seed) for seed in (0, 0, 1))
-    np.testing.assert_array_equal(one.labels, again.labels)
-    assert not np.array_equal(one.labels, other.labels)
-    rest = table.accuracy()[:96, -1] * 800 - one.labels * 200
+    np.testing.assert_array_equal(one.accuracy, again.accuracy)
+    assert not np.array_equal(one.accuracy, other.accuracy)
+    rest = table.accuracy()[:96, -1] * 800 - one.accuracy * 200
     np.testing.assert_allclose(one.worth, rest / 600)
-    assert np.std(one.labels - 100 * share) > np.std(one.worth - 100 * share)
+    assert np.std(one.accuracy - 100 * share) > np.std(one.worth - 100 * share)
 
 
 @pytest.mark.parametrize("policy", THERE)
@@ -74,7 +74,7 @@ def test_regret_is_that_of_the_best_label_among_the_finalists(made):
     best = inside[np.argmax(one.worth[inside])]
     assert one.regret([np.array([best])]) == [0.0]
     pair = inside[:2]
-    taken = pair[np.argmax(one.labels[pair])]
+    taken = pair[np.argmax(one.accuracy[pair])]
     assert one.regret([pair]) == [pytest.approx(one.worth[best] - one.worth[taken])]
 
 
