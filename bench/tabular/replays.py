@@ -1,9 +1,10 @@
 """Policies of search, replayed on a table of real trainings (`photo_table.py`).
 
 A trial is a row of the table, and what a policy sees of it is its accuracy and cross-entropy on some of the held-out
-photos, drawn anew for each replay: its validation split. What its network is worth is its accuracy on the other held-out
-photos. A policy trains so many rows, names a few finalists for each budget, and takes the one of the best standing on
-the validation split, as a race does. Its regret for a budget is what the best row inside the budget is worth, less what its own is.
+photos, drawn anew for each replay: its validation split. What its network is worth is its accuracy on the other
+held-out photos. A policy trains so many rows, names a few finalists for each budget, and takes the one of the best
+standing on the validation split, as a race does. Its regret for a budget is what the best row inside the budget is
+worth, less what its own is.
 """
 
 from __future__ import annotations
