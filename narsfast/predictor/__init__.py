@@ -3,6 +3,7 @@
 from ._inputs import Statistics
 from ._predictor import Predictor, pretrain
 from ._pretraining import PretrainingReport, StatisticReport
+from ._process import LeaveOneOut, Noise, Process
 from ._regressors import compare_regressors
 from ._storage import DamagedPredictorError, load_predictor, save_predictor
 from ._validation import UNCALIBRATED, CrossValidation, Deviation
@@ -14,9 +15,12 @@ __all__ = [
     "CrossValidation",
     "DamagedPredictorError",
     "Deviation",
+    "LeaveOneOut",
+    "Noise",
     "Predictor",
     "PredictorWeights",
     "PretrainingReport",
+    "Process",
     "StatisticReport",
     "Statistics",
     "compare_regressors",
