@@ -32,7 +32,7 @@ from bench.rivals.per_candidate import per_candidate
 from narsfast.cost import Budget, Counter
 from narsfast.predictor import pretrain
 from narsfast.search import evolve, sample_pool
-from narsfast.search._reference import predict_reference
+from narsfast.search._surrogate_reference import predict_reference
 from narsfast.space import load_space
 
 MEMORY_POOL = 1_000_000

@@ -10,7 +10,7 @@ from bench.rivals.torch_evolution import TorchEvolution
 from narsfast.cost import Budget, Counter
 from narsfast.predictor import PredictorWeights, pretrain
 from narsfast.search import Evolved, Pool, evolve
-from narsfast.search._reference import predict_reference
+from narsfast.search._surrogate_reference import predict_reference
 from narsfast.space import Genes, load_space
 
 POPULATIONS = (100, 1000)

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from narsfast import _native
 from narsfast.common.progress import Progress, silent
 from narsfast.common.seeds import derive_seed
 from narsfast.common.threads import torch_threads
@@ -23,6 +22,7 @@ from narsfast.errors import UserError
 from narsfast.space import Space
 
 from ._fitting import Fitted, fit_members
+from ._inference import native_surrogate
 from ._inputs import Inputs, Scaling, Statistics, checked_labels, fold_order, order_columns
 from ._network import Layer, new_layers
 from ._pretraining import PretrainingReport, ProxyTask, pretrain_encoder
@@ -132,7 +132,7 @@ class Predictor:
 
     @cached_property
     def _native(self) -> Any:
-        return _native.Predictor(self.space.tables(), self.weights())
+        return native_surrogate(self.space.tables(), self.weights())
 
     def weights(self) -> PredictorWeights:
         """Return the fitted weights as arrays.

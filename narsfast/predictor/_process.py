@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -24,15 +24,20 @@ from torch import Tensor
 from narsfast.common.threads import torch_threads
 from narsfast.space import Genes, Space
 
-from ._covariance import MAX_FITTED, NOISE, Hyperparameters, Labeled, signal
+from ._covariance import INTERCEPT, MAX_FITTED, NOISE, Hyperparameters, Labeled, signal
+from ._inference import native_surrogate
 from ._inputs import Scaling, Statistics, checked_labels
 from ._metric import Metric, codes
+from ._stages import gene_rows, num_rows, stage_table
 from ._targets import compress, expand, upper_center_and_scale
+from ._weights import ProcessWeights
 
 Floats = NDArray[np.float64]
 
 MACS_SLOPE = 0.4
 """Prior mean of the slope of standardized log MACs, in standardized labels; that of other statistics is 0."""
+STAGE_SLOPE = 0.7
+"""Prior deviation of the slope of a stage's size, relative to that of a statistic."""
 SEEDS = 1.0
 """Standard deviation over seeds in percent, measured on 96 trainings of one candidate (this project's choice)."""
 SAMPLING = 0.6
@@ -73,7 +78,7 @@ class LeaveOneOut:
 
 
 class ProcessInputs(NamedTuple):
-    """What the process sees of n candidates: codes (n, F), see `codes`, and standardized statistics (n, S) float64."""
+    """What the process sees of n candidates: codes (n, F), and z (n, S + T) float64 of statistics and stages."""
 
     codes: Genes
     z: Tensor
@@ -113,19 +118,22 @@ class Process:
     Attributes:
         counter: Counter of the statistics that are inputs.
         scaling: Standardization of the statistics.
+        stages: (rows, T) float64, see `stage_table`.
         noise: Noise of the labels; None where it is unknown and estimated.
         posterior: What was learned by the last fit, or None.
     """
 
     counter: Statistics
     scaling: Scaling
+    stages: Floats
     noise: Noise | None = None
     posterior: Posterior | None = None
 
     @classmethod
     def of(cls, counter: Statistics, genes: ArrayLike, noise: Noise | None = None) -> Process:
         """Return a process that is not fitted; the statistics of canonical genes (n, F) determine the scaling."""
-        return cls(counter, Scaling.of(counter(np.asarray(genes, np.int16))), noise)
+        array = np.asarray(genes, np.int16)
+        return cls(counter, Scaling.of(counter(array)), stage_table(counter.space, array), noise)
 
     @property
     def space(self) -> Space:
@@ -182,11 +190,14 @@ class Process:
     def predict(self, genes: ArrayLike) -> tuple[Floats, Floats]:
         """Predict the latent accuracy and its standard deviation, (n,) each in percent, for canonical genes (n, F).
 
+        Inference is native; a candidate's result depends neither on the other candidates nor on the number of threads.
+
         Raises:
             RuntimeError: The process is not fitted.
         """
-        mean, covariance = self.joint(genes)
-        return mean, np.sqrt(np.diag(covariance))
+        array = np.ascontiguousarray(genes, np.int16)
+        mean, std = self._native.score(array, np.ascontiguousarray(self.counter(array), np.float64))
+        return mean, std
 
     def scores(self, genes: ArrayLike) -> Floats:
         """Return the accuracies of `predict`, (n,) percent, by which candidates are ranked."""
@@ -235,6 +246,57 @@ class Process:
         )
         return LeaveOneOut(*(values[learned.places] for values in (found.mean, found.std, found.log_density)))
 
+    def weights(self) -> ProcessWeights:
+        """Return what inference needs, as arrays.
+
+        Raises:
+            RuntimeError: The process is not fitted.
+        """
+        learned = self._fitted()
+        hyper, (labeled, z) = learned.hyper, learned.inputs
+        parts = tuple(zip(self._metrics, (hyper.architecture, hyper.recipe), strict=True))
+        first_rows = gene_rows(self.space, np.zeros_like(labeled[:1]))[0]
+        distances = np.zeros((num_rows(self.space), len(labeled)), np.float32)
+        for metric, part in parts:
+            for column, table, rate in zip(metric.columns, metric.tables, part.rates, strict=True):
+                distances[first_rows[column] :][: len(table)] = rate * table[:, labeled[:, column]]
+        varies = np.concatenate([self.scaling.varies, np.ones(self.stages.shape[1])])
+        slope_variances: Floats = hyper.slope**2 * varies
+        linear = slope_variances[:, None] * z.numpy().T
+        with torch_threads(1):
+            identity = torch.eye(len(labeled), dtype=torch.float64)
+            whitening = torch.linalg.solve_triangular(learned.factor, identity, upper=False)
+        weights = learned.weights.numpy()
+        return ProcessWeights(
+            self.scaling.mean,
+            self.scaling.std,
+            distances,
+            STAGE_SLOPE * self.stages,
+            np.array([part.deviation**2 if len(metric.columns) else 0.0 for metric, part in parts]),
+            weights,
+            INTERCEPT**2 * float(weights.sum()),
+            self._slopes.numpy() * varies + linear @ weights,
+            INTERCEPT**2,
+            slope_variances,
+            linear.astype(np.float32),
+            whitening.numpy().astype(np.float32),
+            learned.center,
+            learned.scale,
+        )
+
+    @cached_property
+    def _native(self) -> Any:
+        return native_surrogate(self.space.tables(), self.weights())
+
+    def compressed(self, percent: Floats) -> Floats:
+        """Return accuracies (n,) in the standardized and compressed units of the fit.
+
+        Raises:
+            RuntimeError: The process is not fitted.
+        """
+        learned = self._fitted()
+        return compress(torch.from_numpy((percent - learned.center) / learned.scale)).numpy()
+
     def _fitted(self) -> Posterior:
         if self.posterior is None:
             raise RuntimeError("the process is not fitted; call fit first")
@@ -246,14 +308,15 @@ class Process:
 
     @cached_property
     def _slopes(self) -> Tensor:
-        """Prior means (S,) of the slopes of statistics."""
-        return torch.tensor(
-            [MACS_SLOPE if name == "macs" else 0.0 for name in self.names], dtype=torch.float64
-        )
+        """Prior means (S + T,) of the slopes of statistics and stages."""
+        means = [MACS_SLOPE if name == "macs" else 0.0 for name in self.names]
+        return torch.tensor(means + [0.0] * self.stages.shape[1], dtype=torch.float64)
 
     def _inputs(self, genes: Genes) -> ProcessInputs:
+        coded = codes(self.space, genes)
         z = self.scaling(self.counter(genes)).astype(np.float64) * self.scaling.varies
-        return ProcessInputs(codes(self.space, genes), torch.from_numpy(z))
+        sizes = STAGE_SLOPE * self.stages[gene_rows(self.space, coded)].sum(axis=1)
+        return ProcessInputs(coded, torch.from_numpy(np.concatenate([z, sizes], axis=1)))
 
 
 def _distances(
