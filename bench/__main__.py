@@ -27,6 +27,7 @@ BENCHMARKS = (
     "ops_accuracy",
     "baselines",
     "finetune",
+    "end_to_end",
     "recipe_switch",
     "joint_vs_single",
     "search_time",
@@ -34,10 +35,11 @@ BENCHMARKS = (
     "search_optimum",
     "predictor_quality",
     "search_quality",
+    "replay",
     "early_stopping",
     "statistics_speed",
 )
-TOOLS = ("tabular.hpo_bench", "render_docs")
+TOOLS = ("tabular.hpo_bench", "tabular.photos", "render_docs")
 ALL = "all"
 _LAST_LINES = 10
 

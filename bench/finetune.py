@@ -1,7 +1,7 @@
 """Are networks that start from a pretrained parent better than the parent itself at the same cost, and than scratch?
 
     python -m bench.finetune [--quick] [--json FILE] [--data FOLDER] [--runs DIR] [--photos NAME] [--pairs N]
-                             [--importance]
+                             [--importance | --recipes]
 
 A pair is a split of the photos (drawn anew, stratified) and the seed of everything that is trained on it; five pairs
 unless said otherwise, numbered from 1 (the split of 0 was looked at while this was developed). In each pair, with
@@ -21,8 +21,9 @@ Figures, points of test accuracy with the standard error over the pairs: `found_
 from the parent's, `fitted_ms` with moments that were measured (`narsfast.arch.Parent.measured`), one thread.
 
 `--importance` asks instead how channels are to be chosen: a child with half of the hidden channels at 64 px, three
-epochs by the default recipe, three seeds, by each importance and by moments. `--runs DIR` keeps what was trained, and
-goes on from there. The weights are those of the extra `pretrained`.
+epochs by the default recipe, three seeds, by each importance and by moments. `--recipes` asks what a field of the recipe
+is worth: the same child by the default recipe with one thing changed, six epochs, three seeds. `--runs DIR` keeps what
+was trained, and goes on from there. The weights are those of the extra `pretrained`.
 """
 
 from __future__ import annotations
@@ -83,6 +84,33 @@ SCRATCH = {
 }
 RECIPES = 8
 HALF = {"resolution": 64} | {f"stage{number}.hidden": 50 for number in range(1, 8)}
+CHANGES: dict[str, dict[str, Any]] = {
+    "the default": {},
+    **{f"AdamW at {0.06 * rate:g}": {"learning_rate": rate} for rate in (0.005, 0.0125, 0.025, 0.1, 0.2)},
+    **{f"SGD at {rate:g}": {"optimizer": "sgd", "learning_rate": rate} for rate in (0.03, 0.06, 0.1)},
+    **{
+        f"{name} {value}": {name: value}
+        for name, value in (
+            ("weight_decay", 1e-5),
+            ("weight_decay", 1e-3),
+            ("layer_decay", 0.9),
+            ("head_factor", 3.0),
+            ("batch_size", 32),
+            ("mixup", 0.2),
+            ("drop_path", 0.2),
+            ("dropout", 0.2),
+            ("label_smoothing", 0.0),
+            ("augmentation", "trivialaugment"),
+            ("erasing", 0.25),
+            ("epochs_share", 0.5),
+            ("train_resolution", 0.75),
+        )
+    },
+    "ema with 0.99": {"ema": True, "ema_decay": 0.99},
+    "randaugment, strength 9": {"augmentation": "randaugment", "augmentation_strength": 9},
+    "frozen 0.4 until 0.5": {"frozen": 0.4, "frozen_until": 0.5},
+}
+"""What is changed of the default recipe of fine-tuning."""
 QUICK = {"pool_size": 64, "ensemble_members": 1, "trials_per_batch": 3, "iterations": 1, "epochs": 1}
 
 
@@ -322,6 +350,26 @@ def _of_child(data: str, way: Importance | None, seed: int, epochs: int) -> dict
     return {"validation": result.curve[-1], "test": tested}
 
 
+def judge_recipes(data: str, kept: Kept, seeds: int, epochs: int) -> list[dict[str, Any]]:
+    """Train a child with half of the hidden channels by each recipe and seed."""
+    parent = load_pretrained(PARENT)
+    assert parent.definition is not None
+    file = kept.folder / "parent.safetensors"
+    if not file.is_file():
+        parent.save(file)
+    network = NetworkSpec.of(Family(parent.definition).child(HALF))
+    rows = []
+    for seed in range(seeds):
+        for name, change in CHANGES.items():
+            recipe = default_recipe("finetune").model_copy(update=change)
+            case = Case(
+                network, recipe, seed, epochs, data, SIDE, InheritedStart(str(file)), parent.preparation
+            )
+            found = kept(f"{name.replace(' ', '-')}-{seed}", lambda case=case: all_accuracies([case])[0])
+            rows.append({"recipe": name, "seed": seed, "validation": found[0], "test": found[1]})
+    return rows
+
+
 def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--runs", type=Path, metavar="DIR", help="keep what is trained there, and go on from it"
@@ -330,6 +378,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pairs", type=int, default=5, help="pairs of split and seed")
     parser.add_argument("--no-scratch", action="store_true", help="leave out our own run from scratch")
     parser.add_argument("--importance", action="store_true", help="compare how channels are chosen")
+    parser.add_argument("--recipes", action="store_true", help="compare recipes with one thing changed")
 
 
 def main() -> None:
@@ -348,6 +397,14 @@ def main() -> None:
             for way in dict.fromkeys(row["chosen_by"] for row in rows):
                 tests = [row["test"] for row in rows if row["chosen_by"] == way]
                 figures |= harness.mean_and_error(f"test_{way}", tests)
+        elif options.recipes:
+            data = str(draw_split(photos, Kept(runs).folder / f"{options.photos}.csv", 0))
+            seeds, epochs = (1, 1) if options.quick else (3, 6)
+            rows = judge_recipes(data, Kept(runs / f"recipes-{options.photos}"), seeds, epochs)
+            figures = {}
+            for name in CHANGES:
+                means = [(row["validation"] + row["test"]) / 2 for row in rows if row["recipe"] == name]
+                figures |= harness.mean_and_error(f"accuracy_{name}", means)
         else:
             count, quick = (2, {**QUICK, "final_epochs": 1}) if options.quick else (RECIPES, {})
             for pair in range(1, 2 if options.quick else 1 + options.pairs):

@@ -64,6 +64,7 @@ OPTIONS: dict[str, Any] = {
     "iterations": 3,
     "epochs": 6,
     "final_epochs": 20,
+    "finalists": 1,
 }
 QUICK = {
     "pool_size": 128,
@@ -72,6 +73,7 @@ QUICK = {
     "iterations": 2,
     "epochs": 1,
     "final_epochs": 1,
+    "finalists": 1,
 }
 
 

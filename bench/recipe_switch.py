@@ -70,10 +70,11 @@ def found_recipe(data: str, quick: bool) -> Recipe:
             "iterations": 2,
             "epochs": 1,
             "final_epochs": 1,
+            "finalists": 1,
             "ensemble_members": 1,
         }
     else:
-        options |= {"trials_per_batch": 8, "iterations": 3, "epochs": 6, "final_epochs": 12}
+        options |= {"trials_per_batch": 8, "iterations": 3, "epochs": 6, "final_epochs": 12, "finalists": 1}
     with tempfile.TemporaryDirectory() as scratch:
         (result,) = pipeline.run(Path(scratch, "run"), options, workers=2)
         return read_recipe(Path(scratch, "run", result.directory, "recipe.json"))

@@ -262,6 +262,25 @@ def importances() -> str:
     )
 
 
+def fine_tuning() -> str:
+    """Return accuracies of a child by recipes with one thing changed: validation / test, and the mean of both."""
+    result = read("finetune_recipes")
+    rows, figures_by_name = result["rows"], result["figures"]
+    names, seeds = dict.fromkeys(row["recipe"] for row in rows), sorted({row["seed"] for row in rows})
+    cells = {(row["recipe"], row["seed"]): f"{row['validation']:.1f} / {row['test']:.1f}" for row in rows}
+    return markdown(
+        ["recipe", *(f"seed {seed}" for seed in seeds), "mean of both"],
+        [
+            [
+                name,
+                *(cells[name, seed] for seed in seeds),
+                f"{figures_by_name[f'accuracy_{name}']:.1f} +- {figures_by_name[f'accuracy_{name}_error']:.1f}",
+            ]
+            for name in names
+        ],
+    )
+
+
 def recipes() -> str:
     """Return test accuracies of every network and recipe of both questions, mean and seeds."""
     return markdown(
@@ -327,6 +346,7 @@ PARTS: dict[str, dict[str, Callable[[], str]]] = {
     "early_stopping": {},
     "finetune": {"pairs": fine_tuned},
     "finetune_importance": {"importances": importances},
+    "finetune_recipes": {"recipes": fine_tuning},
     "search_naap": {"searches": partial(searches, "search_naap")},
 }
 """What pages show of a result in addition to its figures and machine."""

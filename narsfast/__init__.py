@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .arch import load_pretrained as load_pretrained
     from .arch import zoo as zoo
     from .common.candidate import Candidate as Candidate
+    from .common.trial import EpochMetrics as EpochMetrics
     from .common.trial import Trial as Trial
     from .cost import Budget as Budget
     from .data import Dataset as Dataset
@@ -49,6 +50,7 @@ _HOMES = {
     "Categorical": "space",
     "Dataset": "data",
     "Definition": "arch",
+    "EpochMetrics": "common.trial",
     "Executor": "runs",
     "Fixed": "space",
     "FoundNetwork": "pipeline",

@@ -147,6 +147,8 @@ def smallest(few_images):
         "space": str(Path(__file__).parent / "small.yaml"),
         "pool_size": 64,
         "trials_per_batch": 2,
+        "finalists": 1,
+        "explore": True,
         "iterations": 1,
         "epochs": 1,
         "final_epochs": 2,

@@ -6,6 +6,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from narsfast.common.early_stopping import EarlyStopping
+
 _WIDTH = 200  # columns of a table where stdout is no terminal
 
 
@@ -47,6 +49,8 @@ def print_state(state: Mapping[str, Any]) -> None:
         )
     if state["early_stop_epoch"] is not None:
         print(f"early-stop epoch: {state['early_stop_epoch']}")
+    if state["early_stopping"] is not None:
+        print(EarlyStopping(**state["early_stopping"]).sentence())
     if state["outcomes"]:
         counts = ", ".join(
             f"{count} {outcome.replace('_', ' ')}" for outcome, count in state["outcomes"].items()

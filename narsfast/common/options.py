@@ -186,6 +186,14 @@ _OPTIONS = (
         unset="those of the space",
     ),
     RunOption(
+        "explore",
+        bool,
+        False,
+        _SPACE,
+        "Train candidates of every cost in the pool's bounds, as a front needs them (`narsfast pareto`). Without it, "
+        "trainings are steered to the budgets: as many for each, at 60 to 100 % of it.",
+    ),
+    RunOption(
         "latency",
         Path | None,
         None,
@@ -199,6 +207,16 @@ _OPTIONS = (
     RunOption("epochs", int, 8, _SEARCH, "Length of the first batch's learning curves.", minimum=1),
     RunOption("final_epochs", int, 30, _SEARCH, "Length of the final trainings.", minimum=1),
     RunOption(
+        "finalists",
+        int,
+        4,
+        _SEARCH,
+        "Candidates of each budget that race for it, beside what is known to work: all are trained for a third of the "
+        "final epochs, and the best one or two of them to the end. 1 is without a race: the best predicted one is "
+        "trained, as in the paper.",
+        minimum=1,
+    ),
+    RunOption(
         "threshold",
         float,
         0.92,
@@ -208,6 +226,16 @@ _OPTIONS = (
         maximum=1,
     ),
     RunOption("correlation", Correlation, "kendall", _SEARCH, "Which rank correlation that is."),
+    RunOption(
+        "time",
+        str | None,
+        None,
+        _SEARCH,
+        "How long the run may take, as in 90m, 2h or 1d. What trainings cost here is measured, and the number and "
+        "length of the trials and the length of the final trainings follow, unless they are given.",
+        metavar="DURATION",
+        unset="as long as it takes",
+    ),
     RunOption("ensemble_members", int, 4, _SEARCH, "Ensemble members of the predictor.", minimum=1),
     RunOption("seed", int, 0, _SEARCH, "Seed of every random choice.", minimum=0),
     RunOption(

@@ -1,4 +1,8 @@
-"""Anchors: the children of pretrained networks that a run trains first, whatever its seed."""
+"""Anchors: candidates that are known to work, and that a run trains first, whatever its seed.
+
+From pretrained networks those are the parents as they are and evenly shrunk ones, with the default recipe of
+fine-tuning, and in other spaces even architectures with the middle recipe. All of it is this project's choice.
+"""
 
 from __future__ import annotations
 
@@ -29,21 +33,34 @@ CHUNKS = 16
 _Anchor = tuple[NDArray[np.int16], int]  # genes (F,), and for which budget
 
 
+SHARES, ORDERS = 257, 16
+"""Even architectures of a space without parents: shares of the fields' values, and in how many orders fields grow (this
+project's choice)."""
+GOLDEN = 0.6180339887498949
+"""Its multiples, without their integers, are evenly spread however many there are."""
+
+
 def anchors(counter: Statistics, budgets: Sequence[Budget]) -> tuple[Genes, NDArray[np.int64]]:
-    """Return what is trained first, all with the default recipe of fine-tuning.
+    """Return the anchors of a space.
 
     For each budget that is each parent as it is, at the largest resolution of the space at which it keeps the budget,
     and each parent with the same share of hidden channels in all its blocks, at the share and the resolution that use
     most of the budget. A parent that keeps no budget is taken at the smallest resolution.
 
+    In a space without parents it is, for each budget that has one, the candidate whose every field of the architecture
+    is at about the same share of its values, at the share that costs most (by the first statistic), and whose recipe has
+    the middle of each field's values, the lower one of two.
+
     Args:
-        counter: Counter of a space of children.
+        counter: Counter of the space.
         budgets: Of the run, at least one.
 
     Returns:
         Genes (k, F), and for which budget each is there (k,); each parent once before the others.
     """
     space = counter.space
+    if not space.parents:
+        return _middle(counter, budgets)
     names = [str(name) for name in space.values(PARENT)]
     turns = zip_longest(
         *([*_whole(counter, budgets, name), *_shrunk(counter, budgets, name)] for name in names)
@@ -54,24 +71,66 @@ def anchors(counter: Statistics, budgets: Sequence[Budget]) -> tuple[Genes, NDAr
     return genes[first], band[first]
 
 
-def near_anchors(pool: Pool, counter: Statistics, budgets: Sequence[Budget], seed: int) -> Pool:
-    """Return a pool of as many children that differ in few fields from evenly shrunk parents with the default recipe.
+def _middle(counter: Statistics, budgets: Sequence[Budget]) -> tuple[Genes, NDArray[np.int64]]:
+    space = counter.space
+    last = space.sizes.astype(np.int64) - 1
+    columns = space.architecture_fields
+    # Fields grow one after the other, so that costs grow in small steps: each is rounded up at another remainder.
+    remainders = (np.arange(len(columns)) * GOLDEN + np.linspace(0, 1, ORDERS, endpoint=False)[:, None]) % 1
+    grown = np.floor(np.linspace(0, 1, SHARES)[:, None, None] * last[columns] + remainders).reshape(
+        -1, len(columns)
+    )
+    genes = np.tile(last // 2, (len(grown), 1))
+    genes[:, columns] = np.where(_shrinks(counter), last[columns] - grown, grown)
+    evens = space.canonical(genes.astype(np.int16))
+    statistics = counter(evens)
+    found: list[_Anchor] = []
+    for band, budget in enumerate(budgets):
+        inside = np.flatnonzero(budget.within(statistics, counter.names))
+        if len(inside):
+            costs = statistics[inside, 0] if statistics.shape[1] else inside
+            found.append((evens[inside[int(np.argmax(costs))]], band))
+    rows = np.array([row for row, _ in found], np.int16).reshape(-1, len(space.fields))
+    first = np.sort(np.unique(space.keys(rows), return_index=True)[1])
+    return rows[first], np.array([band for _, band in found], np.int64)[first]
+
+
+def _shrinks(counter: Statistics) -> NDArray[np.bool_]:
+    """Return for each field of the architecture whether its last value costs less than its first, as strides do."""
+    space = counter.space
+    middle = (space.sizes.astype(np.int64) - 1) // 2
+    columns = space.architecture_fields
+    ends = np.tile(middle, (2, len(columns), 1))
+    for place, column in enumerate(columns):
+        ends[:, place, column] = 0, space.sizes[column] - 1
+    costs = counter(space.canonical(ends.reshape(-1, len(middle)).astype(np.int16)))
+    if not costs.shape[1]:
+        return np.zeros(len(columns), np.bool_)
+    first, last = costs[:, 0].reshape(2, len(columns))
+    less: NDArray[np.bool_] = last < first
+    return less
+
+
+def near_anchors(pool: Pool, counter: Statistics, budgets: Sequence[Budget], n: int, seed: int) -> Pool:
+    """Return a pool of children that differ in few fields from evenly shrunk parents with the default recipe.
 
     Where too few of them use enough of a budget, candidates of the given pool fill it up.
 
     Args:
-        pool: Of `sample_bands` for these budgets: how many are drawn for each, and what fills up.
+        pool: For these budgets: what fills up.
         counter: Of the pool.
         budgets: At least one.
+        n: Size of the pool, as far as there are so many.
         seed: Of what is drawn.
     """
     space = counter.space
     parts: list[Genes] = []
     for number, budget in enumerate(budgets):
         own = pool.genes[pool.band == number]
-        near = _near(counter, band_of(budget), len(own), derive_seed(seed, number))
+        size = n // len(budgets) + (number < n % len(budgets))
+        near = _near(counter, band_of(budget), size, derive_seed(seed, number))
         others = ~np.isin(space.keys(own), space.keys(near))
-        parts.append(np.concatenate([near, own[others][: len(own) - len(near)]]))
+        parts.append(np.concatenate([near, own[others][: size - len(near)]]))
     genes, band = np.concatenate(parts), np.repeat(np.arange(len(parts)), [len(part) for part in parts])
     first = np.sort(np.unique(space.keys(genes), return_index=True)[1])
     return Pool(genes[first], counter(genes[first]), band[first])

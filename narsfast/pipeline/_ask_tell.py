@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from narsfast.common.candidate import Candidate
-from narsfast.common.trial import Outcome, Trial
+from narsfast.common.trial import EpochMetrics, Outcome, Trial
 from narsfast.errors import UserError
 from narsfast.search import IterativeOptimization, PickedBatch
 
@@ -69,6 +69,7 @@ class AskTell:
         outcome: Outcome = "ok",
         seconds: float = 0.0,
         message: str = "",
+        metrics: EpochMetrics | None = None,
     ) -> None:
         """Store a trial.
 
@@ -78,9 +79,11 @@ class AskTell:
             outcome: How the training ended; one that was lost is no trial, and its candidate is to be asked for again.
             seconds: That it took.
             message: One line on an outcome other than ``ok``.
+            metrics: What else was measured in each epoch of the curve; None is nothing.
 
         Raises:
-            UserError: The candidate was not asked for or is told already, or the curve does not fit the outcome.
+            UserError: The candidate was not asked for or is told already, the curve does not fit the outcome, or the
+                metrics do not fit the curve.
         """
         name = candidate if isinstance(candidate, str) else candidate.id
         asked = self._waiting.get(name)
@@ -99,7 +102,12 @@ class AskTell:
         if outcome == "lost":
             self._asked.discard(name)
             return
-        trial = Trial(name, accuracies, outcome, asked.epochs, seconds, message)
+        try:
+            trial = Trial(
+                name, accuracies, outcome, asked.epochs, seconds, message, metrics or EpochMetrics()
+            )
+        except ValueError as error:
+            raise UserError(f"metrics of candidate {name}: {error}") from None
         self._search.store.add_trial(trial, "search")
         del self._waiting[name]
         if not self._waiting:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from narsfast.cost import LATENCY, NO_TABLE, STATISTICS, Budget
 from narsfast.errors import UserError
 from narsfast.predictor import Statistics
-from narsfast.search import Pool
+from narsfast.search import Pool, band_of
 from narsfast.space import PARENT
 
 from ._recipe_search import refuse_bounds
@@ -42,8 +42,14 @@ def wanted_budgets(search: Search, texts: Iterable[str]) -> dict[str, Budget]:
 
 def inside_pool(search: Search, budget: Budget) -> Budget:
     """Bound a budget below by the pool: the predictor knows nothing of smaller candidates."""
-    pool = search.budget(search.config.pool_bounds).bounds if search.config.pool_bounds else {}
-    lowest = {name: low for name, (low, _) in pool.items() if low > 0}
+    lowest: dict[str, float] = {}
+    for band in map(band_of, search.bands) if search.steered else search.bands:
+        for name, (low, _) in band.bounds.items():
+            lowest[name] = min(low, lowest.get(name, math.inf))
+    if search.steered:  # where the space has too few that use enough of a budget, smaller ones are trained
+        smallest = search.pool.statistics.min(axis=0).tolist()
+        lowest = {name: min(low, smallest[search.counter.names.index(name)]) for name, low in lowest.items()}
+    lowest = {name: low for name, low in lowest.items() if low > 0}
     bounds = {name: (low, math.inf) for name, low in lowest.items()} | dict(budget.bounds)
     return Budget({name: (max(low, lowest.get(name, 0.0)), high) for name, (low, high) in bounds.items()})
 
@@ -130,6 +136,28 @@ def check_budget(search: Search, budget: Budget, pool: Pool, said: str | None = 
         )
 
 
+def tell_untrained(search: Search, budget: Budget, said: str) -> None:
+    """Warn of a budget whose networks the run trained nothing near to: predictions are guesses there.
+
+    Args:
+        search: Of a run whose predictor is fitted.
+        budget: Of the networks, or of a front.
+        said: How the message names it.
+    """
+    if not search.steered or search.config.model is not None:
+        return
+    for name, (_, high) in budget.bounds.items():
+        most = max((band.bounds[name][1] for band in search.bands if name in band.bounds), default=math.inf)
+        if high > most:
+            _log.warning(
+                "%s reaches beyond the run's budgets, and its trainings were steered to these: of networks with more "
+                "than %s %s its predictions are guesses; a run with `explore` trains such networks too",
+                said,
+                _amount(name, most),
+                name,
+            )
+
+
 def refuse_front(search: Search, statistics: Iterable[str]) -> None:
     """Refuse a front against statistics that the run does not count.
 
@@ -154,4 +182,6 @@ def check_model(search: Search) -> None:
 
 
 def _amount(name: str, value: float) -> str:
-    return f"{value:.3g} ms" if name == LATENCY else f"{value:,}"
+    if name == LATENCY:
+        return f"{value:.3g} ms"
+    return f"{int(value):,}" if float(value).is_integer() else f"{value:,}"

@@ -13,11 +13,12 @@ from typing import Any
 from pydantic import ValidationError, field_validator
 
 from narsfast.arch import absolute_reference
+from narsfast.common.duration import seconds_of
 from narsfast.common.files import expanded
 from narsfast.common.listed import listed
 from narsfast.common.option_field import option_field
 from narsfast.common.options import POOL_SIZE, RUN_OPTIONS, BitDepth, Correlation, Layout
-from narsfast.common.renamed import READ_BY_0_2, upgrade_given, upgrade_stored
+from narsfast.common.renamed import DONE_BY_0_2, upgrade_given, upgrade_stored
 from narsfast.cost import LATENCY, NO_TABLE, STATISTICS, Budget, LatencyTable
 from narsfast.data import DIGITS, DataSource, FolderOptions
 from narsfast.errors import UserError, refusal
@@ -54,6 +55,9 @@ _SINGLE: Mapping[str, tuple[tuple[type, ...], str]] = {
 }
 """Options that are resolved to something else: their types, and what is right."""
 
+PLANNED = ("trials_per_batch", "iterations", "epochs", "final_epochs")
+"""Options that a run for a given time chooses where they are not given."""
+
 PARENT_TEACHER = "parent"
 """The teacher that is a parent of the run, fine-tuned as it is; of several, the one named as in ``parent:NAME``."""
 
@@ -73,6 +77,8 @@ class RunConfig(TrainerSettings):
         pool_bounds: Bounds of the pool on statistics, as in ``macs=2M:40M``; None is the whole space.
         budgets: Bounds for each network asked for, as in ``macs=50M,params=3M``.
         latency: Which latency table the run has (`LatencyTable.label`); None is without that statistic.
+        time: Seconds that the run may take; None is no plan.
+        planned: Options that the plan for this time chooses: those that the user did not give.
         extra_statistics: Names of statistics that functions of a Python user count.
     """
 
@@ -82,6 +88,7 @@ class RunConfig(TrainerSettings):
     space: dict[str, Any]
     pool_bounds: str | None
     budgets: tuple[str, ...]
+    explore: bool = option_field("explore")
     latency: str | None = None
     extra_statistics: tuple[str, ...] = ()
     mirror: bool = option_field("mirror")
@@ -93,12 +100,15 @@ class RunConfig(TrainerSettings):
     iterations: int = option_field("iterations")
     epochs: int = option_field("epochs")
     final_epochs: int = option_field("final_epochs")
+    finalists: int = option_field("finalists")
     threshold: float = option_field("threshold")
     correlation: Correlation = option_field("correlation")
     ensemble_members: int = option_field("ensemble_members")
     seed: int = option_field("seed")
     trial_timeout: float | None = option_field("trial_timeout")
     baselines: tuple[str, ...] = option_field("baselines")
+    time: float | None = None
+    planned: tuple[str, ...] = ()
     distill: str | None = option_field("distill")
     distill_weight: float = option_field("distill_weight")
     distill_temperature: float = option_field("distill_temperature")
@@ -106,8 +116,8 @@ class RunConfig(TrainerSettings):
     def to_stored(self) -> dict[str, Any]:
         """Return JSON types for the run; what earlier versions did not know is left out where it says what they did."""
         stored = self.model_dump(mode="json")
-        stored = {name: value for name, value in stored.items() if (name, value) not in READ_BY_0_2.items()}
-        for name in ("extra_statistics", "pretrained"):  # earlier versions have none
+        stored = {name: value for name, value in stored.items() if (name, value) not in DONE_BY_0_2.items()}
+        for name in ("extra_statistics", "pretrained", "time", "planned"):  # earlier versions have none
             if not stored[name]:
                 del stored[name]
         return stored
@@ -115,7 +125,7 @@ class RunConfig(TrainerSettings):
     @classmethod
     def of_stored(cls, stored: Mapping[str, Any]) -> RunConfig:
         """Read what `to_stored` returned, also in an earlier version."""
-        return cls.model_validate({**READ_BY_0_2, **stored})
+        return cls.model_validate({**DONE_BY_0_2, **stored})
 
     @field_validator("bit_depth", mode="before")
     @classmethod
@@ -163,7 +173,7 @@ def resolve_config(options: Mapping[str, Any], stored: Mapping[str, Any] | None 
     for name, (kinds, right) in _SINGLE.items():
         if not isinstance(given.get(name), (*kinds, NoneType)):
             raise UserError(f"{name} is {given[name]!r}; give {right}")
-    config = {**READ_BY_0_2, **upgrade_stored(stored)} if stored else {}
+    config = {**DONE_BY_0_2, **upgrade_stored(stored)} if stored else {}
     config["data"], space = resolve_space(given, config)
     config["model"] = chosen_model(given, config)
     config["pretrained"] = starts_trained(given, config)
@@ -180,6 +190,9 @@ def resolve_config(options: Mapping[str, Any], stored: Mapping[str, Any] | None 
     config["baselines"] = list(dict.fromkeys([*config.get("baselines", ()), *added]))
     if teacher := given.pop("distill", None):
         config["distill"] = None if teacher == NO_TEACHER else _absolute_teacher(str(teacher))
+    if given.get("time") is not None:
+        given["time"] = seconds_of(given["time"], "time")
+        config.setdefault("planned", [name for name in PLANNED if given.get(name) is None])
     config.update(given)
     try:
         resolved = RunConfig.model_validate(config)
@@ -258,7 +271,7 @@ def _resolve_bounds(given: dict[str, Any], config: dict[str, Any], space: Space)
         config["latency"] = LatencyTable.read(latency).label()
     known = (*STATISTICS, LATENCY, *given.get("extra_statistics", config.get("extra_statistics", ())))
     pool = given.pop("pool_bounds", None) or config.get("pool_bounds")
-    if pool is None and space.pool:
+    if pool is None and space.pool and given.get("explore", config.get("explore", False)):
         pool = Budget(space.pool).text()
     config["pool_bounds"] = pool and _text(pool, known, "pool_bounds")
     budgets = given.pop("budgets", None) or config.get("budgets") or [Budget(b).text() for b in space.budgets]

@@ -7,11 +7,12 @@ from numpy.typing import NDArray
 
 from narsfast.cost import Budget
 from narsfast.predictor import Predictor
-from narsfast.runs import BestTrial, Family, FoundCandidate, PickedCandidate
+from narsfast.runs import BestTrial, Family, FoundCandidate
 from narsfast.search import Evolved
 from narsfast.space import Genes
 
 from ._checks import RECIPE
+from ._finalists import finalists_of, trials_inside
 from ._search import Search
 
 Floats = NDArray[np.float64]
@@ -27,18 +28,22 @@ def trained_genes(search: Search) -> Genes:
 
 
 def family_of(search: Search, text: str, budget: Budget, evolved: Evolved, predictor: Predictor) -> Family:
-    """Describe what evolution found for one budget, with the best trial inside it as the last candidate."""
+    """Describe what evolution found for one budget, who races for it, and the best trial inside it."""
     candidates = found_candidates(search, evolved, KEPT)
+    raced = finalists_of(search, budget, evolved, predictor) if search.config.finalists > 1 else []
     best = _best_trial(search, budget)
-    if best is not None and all(found.id != best[0].candidate for found in candidates):
-        genes = np.array([best[0].genes], np.int16)
-        candidates += _found(search, genes, *predictor.predict(genes))
+    rows = [genes for _, genes in raced] + ([] if best is None else [best[1]])
+    others = np.array(rows, np.int16).reshape(-1, len(search.space.fields))
+    for found in _found(search, others, *predictor.predict(others)) if len(others) else []:
+        if all(found.id != known.id for known in candidates):
+            candidates.append(found)
     return Family(
         budget=text,
         label=budget.label() or f"the {RECIPE}",
         generations=evolved.generations,
         candidates=tuple(candidates),
-        best_trial=None if best is None else BestTrial(best[0].candidate, best[1], best[2]),
+        best_trial=None if best is None else best[0],
+        finalists=tuple(finalist for finalist, _ in raced),
     )
 
 
@@ -60,22 +65,12 @@ def _found(search: Search, genes: Genes, scores: Floats, deviations: Floats) -> 
     ]
 
 
-def _best_trial(search: Search, budget: Budget) -> tuple[PickedCandidate, float, int] | None:
-    """Find the trial of the best label, of those inside the budget that ended well: its candidate, label and epoch."""
+def _best_trial(search: Search, budget: Budget) -> tuple[BestTrial, NDArray[np.int16]] | None:
+    """Find the trial of the best label, of those inside the budget that ended well, and its genes (F,)."""
     epoch = search.store.facts.early_stop_epoch
-    trials = {trial.candidate: trial for trial in search.store.trials("search") if trial.outcome == "ok"}
-    trained = [c for batch in search.store.batches() for c in batch.candidates if c.candidate in trials]
-    if not trained or epoch is None:
+    genes, labels = trials_inside(search, budget)
+    if epoch is None or not len(labels):
         return None
-    counted = search.counter(np.array([picked.genes for picked in trained], np.int16))
-    inside = budget.within(counted, search.counter.names)
-    label, best = max(
-        (
-            (trials[picked.candidate].label(epoch, search.data.chance), picked)
-            for picked, keeps in zip(trained, inside, strict=True)
-            if keeps
-        ),
-        key=lambda pair: pair[0],
-        default=(0.0, None),
-    )
-    return None if best is None else (best, label, epoch)
+    row = int(np.argmax(labels))
+    (name,) = search.space.ids(genes[[row]])
+    return BestTrial(name, float(labels[row]), epoch), genes[row]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from narsfast.arch import Definition, Kept, NetworkSpec, kept_of, specs_of
 from narsfast.common.candidate import Candidate, Value
 from narsfast.common.files import output_path
 from narsfast.common.progress import Progress, silent
-from narsfast.common.trial import Outcome
+from narsfast.common.trial import EpochMetrics, Outcome
 from narsfast.cost import Budget
 from narsfast.emit import load
 from narsfast.errors import UserError
@@ -44,6 +44,7 @@ class TrialRow:
         score: Accuracy in percent that the predictor expected when it picked the candidate.
         label: What the predictor learns of it, percent; None before the early-stop epoch is known.
         curve: Validation accuracy in percent after each epoch.
+        metrics: What else was measured in each epoch; empty in runs of versions that kept nothing else.
         epochs: Asked for.
         outcome: How the training ended.
         message: One line on an outcome other than ``ok``.
@@ -68,6 +69,7 @@ class TrialRow:
     recipe: Mapping[str, Value]
     statistics: Mapping[str, int | float]
     kept: Kept | None = None
+    metrics: EpochMetrics = field(default_factory=EpochMetrics)
 
 
 @dataclass(frozen=True)
@@ -298,12 +300,13 @@ class Run:
                     recipe=known.recipe if known else {},
                     statistics=counted.get(trial.candidate) or (late.statistics if late else {}),
                     kept=kept.get(trial.candidate),
+                    metrics=trial.metrics,
                 )
             )
         return sorted(rows, key=lambda row: (row.batch is None, row.batch or 0, row.candidate))
 
     def trials_frame(self, purpose: Purpose = "search") -> pandas.DataFrame:
-        """Return `trials` as a pandas frame: architecture, recipe and statistics as columns of their own.
+        """Return `trials` as a pandas frame: architecture, recipe, statistics and metrics as columns of their own.
 
         ``kept`` is the share of its parent's weights that a child has; runs without parents do not have the column.
 
@@ -320,7 +323,7 @@ class Run:
             del row["kept"]
             if trial.kept is not None:
                 row["kept"] = trial.kept.share
-            for part in ("architecture", "recipe", "statistics"):
+            for part in ("architecture", "recipe", "statistics", "metrics"):
                 row |= {f"{part}.{name}": value for name, value in row.pop(part).items()}
             rows.append(row)
         return pandas.DataFrame(rows)
@@ -353,9 +356,12 @@ class Run:
         outcome: Outcome = "ok",
         seconds: float = 0.0,
         message: str = "",
+        metrics: EpochMetrics | None = None,
     ) -> None:
         """Store a trial of a candidate that `ask` gave; arguments and errors as of `AskTell.tell`."""
-        self._asking().tell(candidate, curve, outcome=outcome, seconds=seconds, message=message)
+        self._asking().tell(
+            candidate, curve, outcome=outcome, seconds=seconds, message=message, metrics=metrics
+        )
 
     @property
     def finished(self) -> bool:

@@ -31,6 +31,7 @@ class RunOptions(TypedDict, total=False):
     recipe_space: str | None
     fix: Mapping[str, Any] | None
     pool_bounds: Budget | str | None
+    explore: bool | None
     latency: str | Path | None
     mirror: bool | None
     layout: Layout | None
@@ -41,8 +42,10 @@ class RunOptions(TypedDict, total=False):
     iterations: int | None
     epochs: int | None
     final_epochs: int | None
+    finalists: int | None
     threshold: float | None
     correlation: Correlation | None
+    time: str | float | None
     ensemble_members: int | None
     seed: int | None
     trial_timeout: float | None

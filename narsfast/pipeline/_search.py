@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from functools import cached_property
 
@@ -32,6 +33,8 @@ class Search:
         config: Its configuration.
         progress: Told of every long stage.
         own: What the user brings.
+        workers: Trials at once.
+        began: Since when this process drives the run, by `time.perf_counter`.
     """
 
     def __init__(
@@ -41,7 +44,12 @@ class Search:
         self.config = RunConfig.of_stored(store.config)
         self.progress = progress
         self.own = own or Own()
-        self._workers = workers
+        self.workers = workers
+        self.began = time.perf_counter()
+
+    def seconds(self) -> float:
+        """Return for how long this process has driven the run, or since `began` was set anew."""
+        return time.perf_counter() - self.began
 
     def __enter__(self) -> Search:
         return self
@@ -136,23 +144,29 @@ class Search:
         return named(self.counter.names, self.counter(genes))
 
     @property
+    def steered(self) -> bool:
+        """Whether candidates are trained for the budgets, and not across the pool's bounds."""
+        return not (self.config.explore or self.config.pool_bounds)
+
+    @property
     def bands(self) -> list[Budget]:
-        """What the candidates of the pool are drawn for: its bounds, or each budget; at least one."""
-        texts = [self.config.pool_bounds] if self.config.pool_bounds else self.config.budgets
-        return [self.budget(text) for text in texts] or [Budget({})]
+        """What the candidates of the pool are drawn for: its bounds, each budget, or anything; at least one."""
+        texts = self.config.budgets if self.steered else (self.config.pool_bounds,)
+        return [self.budget(text) for text in texts if text] or [Budget({})]
 
     @cached_property
     def pool(self) -> Pool:
         """The pool: a function of the configuration, so it is sampled again rather than stored."""
         self.progress("sample the pool", 0, 1)
         size, seed = self.config.pool_size, self.seed("pool")
-        if self.space.parents and not self.config.pool_bounds:
+        if self.steered:
             pool = sample_bands(self.counter, self.bands, size, seed)
         else:
             bounds = self.budget(self.config.pool_bounds) if self.config.pool_bounds else None
             pool = sample_pool(self.counter, bounds, size, seed)
         if self.space.parents:
-            pool = near_anchors(pool, self.counter, self.bands, self.seed("near"))
+            pool = near_anchors(pool, self.counter, self.bands, size, self.seed("near"))
+        if self.steered or self.space.parents:
             pool = pool.anchored(self.counter, *anchors(self.counter, self.bands))
         self.progress("sample the pool", 1, 1)
         return pool
@@ -163,10 +177,10 @@ class Search:
         if self.own.executor is not None:
             return self.own.executor
         config = self.config
-        if self._workers <= 1:
+        if self.workers <= 1:
             return InProcess()
         return Processes(
-            self._workers,
+            self.workers,
             threads_per_trial=config.threads_per_trial,
             gpus_per_worker=config.processes_per_trial,
         )

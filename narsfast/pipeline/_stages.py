@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from narsfast.arch import kept_of
+from narsfast.common.label_noise import LabelNoise
 from narsfast.common.listed import listed
 from narsfast.common.machine import persistently
 from narsfast.common.progress import Progress, silent
@@ -41,20 +42,23 @@ from ._checks import (
     check_reach,
     inside_pool,
     refuse_front,
+    tell_untrained,
     wanted_budgets,
 )
 from ._class_results import store_class_results
 from ._families import family_of, found_candidates, trained_genes
 from ._final_test import final_test
-from ._finals import final_task, first_to_train, select_final, still_used, tell_passed_over
+from ._finals import final_task, first_to_train, still_used, tell_passed_over
 from ._folders import family_folders
 from ._lost_weights import forget_lost
 from ._open import open_search
+from ._plan import plan, plan_finals, spend
+from ._race import race_state
 from ._reference_networks import baseline_task, test_baselines
 from ._resume import Resume
 from ._search import Search
 from ._teacher import check_teacher, describe_teacher, teacher_task
-from ._trials import evaluate_batch, run_tasks, store_fits
+from ._trials import evaluate_batch, remove_checkpoints, run_tasks, store_fits
 
 _log = logging.getLogger("narsfast.run")
 
@@ -101,6 +105,7 @@ def pretrain(search: Search) -> Predictor:
     for budget in budgets:
         check_budget(search, budget, pool)
     check_teacher(search)
+    plan(search, pool)
     predictor = pretrain_predictor(
         search.counter,
         pool.genes,
@@ -111,6 +116,7 @@ def pretrain(search: Search) -> Predictor:
     persistently(lambda: save_predictor(predictor, search.store.path / "pretrained"), "saving the predictor")
     if not known:
         search.store.facts.chance = search.data.chance
+        search.store.facts.label_noise = LabelNoise(len(search.data.val))
         search.store.facts.predictor_pretraining = predictor.pretraining.to_dict()
     return predictor
 
@@ -139,6 +145,7 @@ def optimize(search: Search) -> Predictor:
     steps = start_optimization(search)
     while (batch := steps.next()) is not None:
         steps.learn(evaluate_batch(search, batch))
+        spend(search)
     return finish_optimization(search, steps)
 
 
@@ -148,7 +155,7 @@ def start_optimization(search: Search) -> IterativeOptimization:
     if search.store.facts.stage not in _AFTER_OPTIMIZE:
         search.store.facts.stage = "optimize"
     config = search.config
-    return IterativeOptimization(
+    steps = IterativeOptimization(
         search.pool,
         pretrained,
         batch=config.trials_per_batch,
@@ -158,9 +165,12 @@ def start_optimization(search: Search) -> IterativeOptimization:
         seed=search.seed("optimise"),
         threshold=config.threshold,
         correlation=config.correlation,
-        on_fit=lambda fits, early_stop_epoch: store_fits(search, fits, early_stop_epoch),
+        steered=search.steered,
+        noise=search.store.facts.label_noise,
+        on_fit=lambda fits, _: store_fits(search, fits, steps.early_stopping),
         progress=search.progress,
     )
+    return steps
 
 
 def finish_optimization(search: Search, steps: IterativeOptimization) -> Predictor:
@@ -196,6 +206,7 @@ def evolve(search: Search, added: Sequence[str] | str = ()) -> list[Family]:
         pool = search.pool
         for budget in missing.values():
             check_budget(search, budget, pool)
+            tell_untrained(search, budget, f"budget {budget.label()}")
         search.progress("evolve", 0, 1)
         evolved = evolve_candidates(
             predictor,
@@ -233,6 +244,7 @@ def pareto(search: Search, statistics: Sequence[str], between: str | None = None
         budget = search.budget(search.config.pool_bounds)
     else:
         budget = Budget({statistics[0]: (0.0, math.inf)})
+    tell_untrained(search, budget, "the front")
     predictor = optimize(search)
     pool = search.pool
     search.progress("pareto", 0, 1)
@@ -250,7 +262,7 @@ def pareto(search: Search, statistics: Sequence[str], between: str | None = None
 
 
 def train(search: Search) -> dict[str, Trial]:
-    """Train the network of every budget (`select_final`) fully, then the baselines.
+    """Find the network of every budget by full trainings (`race_state`), then train the baselines.
 
     What was trained before is kept. Teachers are trained before those that they teach.
 
@@ -261,26 +273,29 @@ def train(search: Search) -> dict[str, Trial]:
         UserError: Every candidate that the run keeps for a budget ended badly, or the teacher did.
     """
     families = evolve(search)
-    images = len(search.data.val)
+    plan_finals(search, families)
     finals = {trial.candidate: trial for trial in search.store.trials("final")}
     before = set(finals)
     while True:
-        both = bool(search.space.parents)
-        chosen = {family.budget: select_final(family, finals, images, both) for family in families}
-        wanted = {found.id: found for found in chosen.values()}
+        races = {family.budget: race_state(search, family, finals) for family in families}
+        chosen = {budget: held.chosen for budget, held in races.items() if held.chosen is not None}
         used = [final_task(search, c) for c in still_used(search, families, chosen) if c.id in before]
         if lost := forget_lost(search, used, "final"):
             before -= lost
             finals = {name: trial for name, trial in finals.items() if name not in lost}
             continue
-        now = first_to_train(search, wanted)
-        if wanted.keys() <= finals.keys():
+        now = first_to_train(search, families, races)
+        if not now:
             break
-        tell_passed_over(search, families, chosen)
+        tell_passed_over(search, families, races)
         _train_teacher(search)
-        search.store.facts.finals_expected = len(wanted.keys() | finals.keys())
-        tasks = [final_task(search, found) for found in now.values()]
+        racing = {finalist.candidate for family in families for finalist in family.finalists}
+        missing = {name for held in races.values() for name in held.missing}
+        search.store.facts.finals_expected = len(racing | missing | finals.keys())
+        known = {found.id: found for family in families for found in family.candidates}
+        tasks = [final_task(search, known[name], epochs) for name, epochs in now.items()]
         finals |= {trial.candidate: trial for trial in run_tasks(search, tasks, "final", "train")}
+    remove_checkpoints(search, finals.values())
     baselines = [baseline_task(search, reference) for reference in search.config.baselines]
     if baselines:
         tested = {result.model for result in search.store.facts.baselines or ()}

@@ -77,7 +77,7 @@ def describe_teacher(search: Search, candidate: str) -> dict[str, Any] | None:
     """Describe the teacher of a final training for its folder and the report; None where it had none."""
     config = search.config
     teacher = search.store.facts.teacher
-    if config.distill is None or teacher is None or teacher.candidate == candidate:
+    if config.distill is None or teacher is None or candidate in _undistilled(search, teacher.candidate):
         return None
     return {
         "teacher": config.distill,
@@ -104,7 +104,7 @@ def distillation_of(search: Search, candidate: str) -> Distillation | None:
         return None
     if config.distill == LARGEST:
         teacher = found_teacher(search)
-        if teacher is None or teacher.id == candidate:
+        if teacher is None or candidate in _undistilled(search, teacher.id):
             return None
         found = _from_run(search, teacher)
     else:
@@ -112,6 +112,11 @@ def distillation_of(search: Search, candidate: str) -> Distillation | None:
         found = _from_files(search, config.distill) if task is None else _from_task(search, task)
         _keep(search, found)
     return replace(found, weight=config.distill_weight, temperature=config.distill_temperature)
+
+
+def _undistilled(search: Search, teacher: str | None) -> tuple[str | None, ...]:
+    """Return a teacher of the run's own, and those whose trainings began before it was known."""
+    return teacher, *(search.store.facts.undistilled or () if teacher is not None else ())
 
 
 def found_teacher(search: Search) -> FoundCandidate | None:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from narsfast.common import machine
 from narsfast.common.candidate import Candidate
+from narsfast.common.early_stopping import EarlyStopping
 from narsfast.common.trial import Fit, Trial
 from narsfast.errors import MachineError, UserError
 from narsfast.runs import PickedCandidate, Purpose, run_trials
 from narsfast.search import PickedBatch
-from narsfast.training import TrialTask, remove_checkpoint, run_trial
+from narsfast.training import CHECKPOINT_FILE, TrialTask, remove_checkpoint, run_trial
 
 from ._own import Evaluate
 from ._search import Search
@@ -32,7 +33,9 @@ def evaluate_batch(search: Search, batch: PickedBatch) -> Iterator[Trial]:
         trials = _own_trials(search, search.own.evaluate, candidates, batch.epochs, stage)
     else:
         epochs = search.config.epochs
-        tasks = [search.task(candidate, batch.epochs, epochs, "search") for candidate in candidates]
+        costs = search.store.facts.statistics or {}
+        longest_first = sorted(candidates, key=lambda candidate: -costs[candidate.id].get("macs", 0))
+        tasks = [search.task(candidate, batch.epochs, epochs, "search") for candidate in longest_first]
         trials = run_tasks(search, tasks, "search", stage)
     bad: list[Trial] = []
     for trial in trials:
@@ -109,8 +112,16 @@ def _wait_for(delays: Iterator[float], lost: Trial) -> None:
 
 
 def run_tasks(search: Search, tasks: Sequence[TrialTask], purpose: Purpose, stage: str) -> Iterator[Trial]:
-    """Yield trials of the tasks as they end: those in the run first, then those trained now."""
-    stored = {trial.candidate: trial for trial in search.store.trials(purpose)}
+    """Yield trials of the tasks as they end: those in the run first, then those trained now.
+
+    A training of which the run has a beginning goes on from there.
+    """
+    asked = {task.candidate: task.epochs for task in tasks}
+    stored = {
+        trial.candidate: trial
+        for trial in search.store.trials(purpose)
+        if trial.outcome != "ok" or trial.epochs >= asked.get(trial.candidate, 0)
+    }
     open_tasks = {task.candidate: task for task in tasks if task.candidate not in stored}
     shares = dict.fromkeys(open_tasks, 0.0)
     done = len(tasks) - len(open_tasks)
@@ -122,7 +133,7 @@ def run_tasks(search: Search, tasks: Sequence[TrialTask], purpose: Purpose, stag
     search.progress(stage, done, len(tasks))
     for task in tasks:
         if task.candidate in stored:
-            remove_checkpoint(task)
+            _end(task, stored[task.candidate])
             yield stored[task.candidate]
     if not open_tasks:
         return
@@ -135,13 +146,26 @@ def run_tasks(search: Search, tasks: Sequence[TrialTask], purpose: Purpose, stag
         report=report,
     ):
         search.store.add_trial(trial, purpose)
-        remove_checkpoint(open_tasks[trial.candidate])
+        _end(open_tasks[trial.candidate], trial)
         shares[trial.candidate] = 1.0
         search.progress(stage, done + sum(shares.values()), len(tasks))
         yield trial
 
 
-def store_fits(search: Search, fits: Sequence[Fit], early_stop_epoch: int) -> None:
-    """Keep how well the predictor ranks after each batch."""
-    search.store.facts.early_stop_epoch = early_stop_epoch
+def _end(task: TrialTask, trial: Trial) -> None:
+    """Remove the checkpoint of a training that will not go on."""
+    if trial.outcome != "ok" or task.epochs == task.schedule_epochs:
+        remove_checkpoint(task)
+
+
+def remove_checkpoints(search: Search, finals: Iterable[Trial]) -> None:
+    """Remove what full trainings that were not taken to their end would have gone on from."""
+    for trial in finals:
+        (search.store.path / "weights" / trial.candidate / CHECKPOINT_FILE).unlink(missing_ok=True)
+
+
+def store_fits(search: Search, fits: Sequence[Fit], early_stopping: EarlyStopping | None) -> None:
+    """Keep how well the predictor ranks after each batch, and the early-stop epoch."""
+    search.store.facts.early_stopping = early_stopping
+    search.store.facts.early_stop_epoch = None if early_stopping is None else early_stopping.epoch
     search.store.facts.fits = tuple(fits)

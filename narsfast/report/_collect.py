@@ -11,6 +11,7 @@ import numpy as np
 
 from narsfast.arch import Kept, kept_of
 from narsfast.common.candidate import Candidate
+from narsfast.common.early_stopping import EarlyStopping
 from narsfast.common.names import shown
 from narsfast.common.trial import Fit, Trial
 from narsfast.cost import LATENCY
@@ -18,6 +19,7 @@ from narsfast.runs import all_passed_over
 from narsfast.space import Space
 
 from ._collect_classes import balanced_accuracies, classes_of
+from ._collect_race import races_of
 from ._importance import field_importance
 
 if TYPE_CHECKING:
@@ -64,6 +66,7 @@ def collect(run: RunStore) -> dict[str, Any]:
         "batches": batch_means(rows),
         "prediction": prediction_quality(rows),
         "early_stopping": early_stopping(rows, run.config.get("correlation", "kendall")),
+        "early_stop_decision": _decision(run.facts.early_stopping),
         "fits": _fits(run.facts.fits),
         "pretraining": run.facts.predictor_pretraining or {},
         "importance": field_importance(run.config.get("space"), batches, rows),
@@ -74,6 +77,7 @@ def collect(run: RunStore) -> dict[str, Any]:
         ],
         "by_class": classes_of(run),
         "teacher": None if run.facts.teacher is None else run.facts.teacher.to_dict(),
+        "races": races_of(run),
         "displaced": _replaced_by_trials(run),
         "passed_over": {
             label: [asdict(passed) for passed in found] for label, found in all_passed_over(run).items()
@@ -119,7 +123,7 @@ def _trial_rows(
                     "batch": batch.index,
                     "score": picked.score,
                     "label": _label(trial, label_epoch, chance),
-                    "curve": [_number(accuracy) for accuracy in trial.curve],
+                    **_epochs(trial),
                     "outcome": trial.outcome,
                     "message": trial.message,
                     "epochs": trial.epochs,
@@ -155,6 +159,15 @@ def _kept(space: Space | None, run: RunStore, batches: Sequence[Batch]) -> dict[
 
 def _described(kept: Kept) -> dict[str, Any]:
     return kept.to_dict() | {"as_it_is": kept.as_it_is, "share": kept.share}
+
+
+def _epochs(trial: Trial) -> dict[str, list[float | None]]:
+    """Return what the page shows of each epoch."""
+    return {
+        "curve": [_number(accuracy) for accuracy in trial.curve],
+        "cross_entropy": [_number(loss) for loss in trial.metrics.cross_entropy],
+        "training_loss": [_number(loss) for loss in trial.metrics.training_loss],
+    }
 
 
 def _label(trial: Trial, epoch: int | None, chance: float | None) -> float | None:
@@ -268,6 +281,10 @@ def early_stopping(rows: Sequence[Mapping[str, Any]], correlation: str) -> list[
     return values
 
 
+def _decision(found: EarlyStopping | None) -> dict[str, Any] | None:
+    return None if found is None else {**asdict(found), "sentence": found.sentence()}
+
+
 def _fits(fits: Sequence[Fit] | None) -> list[dict[str, Any]]:
     return [
         {"trials": fit.trials, "taus": {name: _number(tau) for name, tau in fit.taus.items()}}
@@ -276,13 +293,14 @@ def _fits(fits: Sequence[Fit] | None) -> list[dict[str, Any]]:
 
 
 def _replaced_by_trials(run: RunStore) -> list[str]:
-    """Return the labels of budgets whose network is that of the best trial instead of the one found by evolution."""
+    """Return the labels of budgets without a race whose network is the best trial's, not the one found by evolution."""
     ended_well = {trial.candidate for trial in run.trials("final") if trial.outcome == "ok"}
     emitted = {result.budget: result.candidate for result in run.results()}
     families = run.facts.families or ()
     found = {
         family.label: next((found.id for found in family.candidates if found.id in ended_well), None)
         for family in families
+        if not family.finalists
     }
     return [budget for budget, candidate in emitted.items() if candidate != found.get(budget, candidate)]
 
@@ -293,7 +311,7 @@ def _final_rows(run: RunStore) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = [
         {
             "candidate": trial.candidate,
-            "curve": [_number(accuracy) for accuracy in trial.curve],
+            **_epochs(trial),
             "outcome": trial.outcome,
             "message": trial.message,
             "epochs": trial.epochs,

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from ._style import DASHES, Data, Figure, batch_color, batch_name, plot, title
 
 
-def _curve(row: Data, name: str, *, group: int, color: str, dash: str, show: bool) -> dict[str, Any]:
+def _curve(
+    row: Data, name: str, *, group: int, color: str, dash: str, show: bool, metric: str = "curve"
+) -> dict[str, Any]:
+    values = row[metric]
+    unit = " %" if metric == "curve" else ""
     return {
         "type": "scatter",
-        "mode": "lines" if len(row["curve"]) > 1 else "markers",
+        "mode": "lines" if len(values) > 1 else "markers",
         "name": name,
         "legendgroup": str(group),
         "showlegend": show,
-        "x": list(range(1, len(row["curve"]) + 1)),
-        "y": row["curve"],
+        "x": list(range(1, len(values) + 1)),
+        "y": values,
         "line": {"color": color, "dash": dash, "width": 1.5},
         "marker": {"color": color, "size": 6},
         "opacity": 0.85,
-        "hovertemplate": f"{row['candidate']}<br>epoch %{{x}}: %{{y:.2f}} %<extra></extra>",
+        "hovertemplate": f"{row['candidate']}<br>epoch %{{x}}: %{{y:.2f}}{unit}<extra></extra>",
     }
 
 
@@ -29,12 +34,6 @@ def learning_curves(data: Data) -> Figure | None:
     rows = [row for row in data["trials"] if row["curve"]]
     if not rows:
         return None
-    traces, shown = [], set()
-    for row in rows:
-        batch = row["batch"]
-        style = {"group": batch, "color": batch_color(batch), "dash": DASHES[batch % len(DASHES)]}
-        traces.append(_curve(row, batch_name(batch), **style, show=batch not in shown))
-        shown.add(batch)
     layout: dict[str, Any] = {}
     if data["early_stop_epoch"] is not None:
         layout = {
@@ -42,11 +41,34 @@ def learning_curves(data: Data) -> Figure | None:
             "annotations": [_epoch_label(data["early_stop_epoch"])],
         }
     return plot(
-        traces,
+        _of_batches(rows, "curve"),
         _epoch_axis(max(len(row["curve"]) for row in rows)),
         {"title": title("validation accuracy (%)")},
         **layout,
     )
+
+
+def cross_entropies(data: Data) -> Figure | None:
+    """Plot the cross-entropy of every trial on the validation split; None where no trial has it."""
+    rows = [row for row in data["trials"] if row["cross_entropy"]]
+    if not rows:
+        return None
+    return plot(
+        _of_batches(rows, "cross_entropy"),
+        _epoch_axis(max(len(row["curve"]) for row in rows)),
+        {"title": title("validation cross-entropy (nats)")},
+    )
+
+
+def _of_batches(rows: Sequence[Data], metric: str) -> list[dict[str, Any]]:
+    """Return one line per trial, in the color of its batch."""
+    traces, shown = [], set()
+    for row in rows:
+        batch = row["batch"]
+        style = {"group": batch, "color": batch_color(batch), "dash": DASHES[batch % len(DASHES)]}
+        traces.append(_curve(row, batch_name(batch), **style, show=batch not in shown, metric=metric))
+        shown.add(batch)
+    return traces
 
 
 def _epoch_axis(longest: int) -> dict[str, Any]:
@@ -101,24 +123,31 @@ def early_stop_choice(data: Data) -> Figure | None:
     if data["early_stop_epoch"] is not None:
         layout["shapes"].append(_vertical_line(data["early_stop_epoch"]))
         layout["annotations"] = [_epoch_label(data["early_stop_epoch"])]
-    trace = {
-        "type": "scatter",
-        "mode": "lines+markers",
-        "name": "first batch",
-        "x": list(range(1, len(values) + 1)),
-        "y": values,
-        "line": {"color": "@c1", "width": 2},
-        "marker": {"color": "@c1", "size": 8},
-        "hovertemplate": "epoch %{x}: %{y:.3f}<extra></extra>",
-    }
+    decision = data["early_stop_decision"]
+    lines = [("as measured", values, "@c1", "solid")]
+    if decision is not None and decision["reliability"]:
+        lines.append(("without the noise of the labels", list(decision["corrected"]), "@c2", "dash"))
     name = data["config"]["correlation"].capitalize()
     return plot(
-        [trace],
+        [_correlations(*line) for line in lines],
         _epoch_axis(len(values)),
         {"title": title(f"rank correlation ({name})")},
-        showlegend=False,
+        showlegend=len(lines) > 1,
         **layout,
     )
+
+
+def _correlations(name: str, values: Sequence[float | None], color: str, dash: str) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "name": name,
+        "x": list(range(1, len(values) + 1)),
+        "y": values,
+        "line": {"color": color, "width": 2, "dash": dash},
+        "marker": {"color": color, "size": 8},
+        "hovertemplate": "epoch %{x}: %{y:.3f}<extra></extra>",
+    }
 
 
 def final_curves(data: Data) -> Figure | None:
@@ -126,20 +155,33 @@ def final_curves(data: Data) -> Figure | None:
     finals = [row for row in data["finals"] if row["curve"]]
     if not finals:
         return None
-    budgets = {result["candidate"]: result["budget"] for result in data["results"]}
+    return plot(
+        [_final(data, row, i, DASHES[i % 4], "curve") for i, row in enumerate(finals)],
+        _epoch_axis(max(len(row["curve"]) for row in finals)),
+        {"title": title("validation accuracy (%)")},
+    )
+
+
+def final_losses(data: Data) -> Figure | None:
+    """Plot both losses of the full trainings; None where none has them."""
+    finals = [row for row in data["finals"] if row["cross_entropy"]]
+    if not finals:
+        return None
     traces = [
-        _curve(
-            row,
-            budgets.get(row["candidate"], row["candidate"]),
-            group=i,
-            color=f"@c{i % 7 + 1}",
-            dash=DASHES[i % 4],
-            show=True,
-        )
+        _final(data, row, i, dash, metric)
         for i, row in enumerate(finals)
+        for metric, dash in (("cross_entropy", "solid"), ("training_loss", "dot"))
     ]
     return plot(
         traces,
         _epoch_axis(max(len(row["curve"]) for row in finals)),
-        {"title": title("validation accuracy (%)")},
+        {"title": title("loss (nats)")},
     )
+
+
+def _final(data: Data, row: Data, number: int, dash: str, metric: str) -> dict[str, Any]:
+    """Return a line of one full training, in its color; its training loss is not in the legend."""
+    budgets = {result["candidate"]: result["budget"] for result in data["results"]}
+    name = str(budgets.get(row["candidate"], row["candidate"]))
+    color, show = f"@c{number % 7 + 1}", metric != "training_loss"
+    return _curve(row, name, group=number, color=color, dash=dash, show=show, metric=metric)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ._confusion import confusion
-from ._curves import early_stop_choice, final_curves, learning_curves
+from ._curves import cross_entropies, early_stop_choice, final_curves, final_losses, learning_curves
 from ._html import amount
 from ._style import DASHES, SYMBOLS, Data, Figure, batch_color, batch_name, plot, range_around, title
 
@@ -310,7 +310,9 @@ FIGURES = {
     "batches": means_of_batches,
     "curves": learning_curves,
     "early-stop": early_stop_choice,
+    "losses": cross_entropies,
     "finals": final_curves,
+    "final-losses": final_losses,
     "importance": importance,
     "fits": predictor_quality,
 }

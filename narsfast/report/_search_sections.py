@@ -84,15 +84,14 @@ def curves(data: Data, drawn: set[str], folder: Path, page: Path) -> str:
     """Return the section on learning curves and early stopping."""
     if "curves" not in drawn:
         return missing("No trial has ended yet.")
-    epoch = data["early_stop_epoch"]
     parts = [
-        paragraph(
-            f"Trainings after the first batch end at epoch {epoch}, the first epoch that ranks the first batch nearly "
-            "like its last epoch."
-            if epoch is not None
-            else "The early-stop epoch is not known yet; it follows from the curves of the complete first batch."
-        ),
+        paragraph(_decision(data)),
         figure("curves", "Validation accuracy of every trial after each epoch"),
+        *(
+            [figure("losses", "Cross-entropy of every trial on the validation split after each epoch")]
+            if "losses" in drawn
+            else []
+        ),
         "<h3>How the early-stop epoch was chosen</h3>",
     ]
     if "early-stop" in drawn:
@@ -105,6 +104,7 @@ def curves(data: Data, drawn: set[str], folder: Path, page: Path) -> str:
             )
         )
         parts.append(figure("early-stop", "Rank correlation of each epoch with the last one"))
+        parts.append(_decided(data))
     else:
         parts.append(missing("Fewer than three trials of the first batch have run to their last epoch."))
     parts.append("<h3>Full training of the found networks</h3>")
@@ -112,7 +112,54 @@ def curves(data: Data, drawn: set[str], folder: Path, page: Path) -> str:
         parts.append(figure("finals", "Validation accuracy of the found networks after each epoch"))
     else:
         parts.append(missing("No full training has ended yet."))
+    if "final-losses" in drawn:
+        parts.append(
+            paragraph(
+                "Cross-entropy on the validation split (solid) and training loss (dotted), which is of images and "
+                "labels as the recipe mixes, augments and smooths them.",
+                soft=True,
+            )
+        )
+        parts.append(figure("final-losses", "Losses of the found networks in each epoch"))
     return "".join(parts)
+
+
+def _decision(data: Data) -> str:
+    """Say when trainings after the first batch end, and why."""
+    epoch = data["early_stop_epoch"]
+    if epoch is None:
+        return (
+            "The early-stop epoch is not known yet; it follows from the curves of the complete first batch."
+        )
+    if data["early_stop_decision"] is not None:
+        return str(data["early_stop_decision"]["sentence"])
+    return (
+        f"Trainings after the first batch end at epoch {epoch}, the first epoch that ranks the first batch nearly "
+        "like its last epoch."
+    )
+
+
+def _decided(data: Data) -> str:
+    """Return the table of what the rule compared; empty where it knew no noise."""
+    decision = data["early_stop_decision"]
+    if decision is None or not decision["reliability"]:
+        return ""
+    columns = (decision["observed"], decision["corrected"], decision["reliability"])
+    rows = [
+        (epoch, *(number(value, 3) for value in values))
+        for epoch, values in enumerate(zip(*columns, strict=True), start=1)
+    ]
+    return paragraph(
+        "Two labels are both noisy, and so agree less than what they measure. The reliability is the share of their "
+        f"variance that is no noise. At the last epoch they vary by {decision['spread']:.2f} points between candidates, "
+        f"of which {decision['deviation']:.2f} are noise (of the seed and of the choice of images).",
+        soft=True,
+    ) + table(
+        ("epoch", "correlation as measured", "without noise", "reliability"),
+        rows,
+        numbers=range(4),
+        identifier="early-stopping",
+    )
 
 
 def importance(data: Data, drawn: set[str], folder: Path, page: Path) -> str:

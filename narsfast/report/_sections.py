@@ -10,6 +10,7 @@ from pathlib import Path
 from ._class_section import by_class
 from ._html import code, missing, paragraph, table
 from ._parents_section import parents
+from ._race_section import races
 from ._results_section import macs, results
 from ._search_sections import batches, curves, importance, prediction, quality, trials
 from ._style import Data
@@ -41,6 +42,7 @@ Section = Callable[[Data, set[str], Path, Path], str]
 
 SECTIONS: tuple[tuple[str, str, Section], ...] = (
     ("results-section", "Results", results),
+    ("races-section", "Races", races),
     ("macs", "Accuracy against cost", macs),
     ("parents-section", "Parents", parents),
     ("classes-section", "By class", by_class),

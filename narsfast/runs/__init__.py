@@ -2,7 +2,18 @@
 
 from ._class_results import ClassCounts, ClassResults, ConfusedImage, Confusion
 from ._executor import Executor, Report, Task, TrialTimedOut, WorkerLost, run_trials
-from ._facts import BaselineResult, BestTrial, Fact, Facts, Family, FoundCandidate, TeacherChoice
+from ._facts import (
+    BaselineResult,
+    BestTrial,
+    Fact,
+    Facts,
+    Family,
+    Finalist,
+    FoundCandidate,
+    Origin,
+    TeacherChoice,
+    TimePlan,
+)
 from ._in_process import InProcess
 from ._legible import legible
 from ._passed_over import PassedOver, all_passed_over, passed_over
@@ -24,9 +35,11 @@ __all__ = [
     "Fact",
     "Facts",
     "Family",
+    "Finalist",
     "FoundCandidate",
     "InFlight",
     "InProcess",
+    "Origin",
     "PassedOver",
     "PickedCandidate",
     "Processes",
@@ -38,6 +51,7 @@ __all__ = [
     "RunStore",
     "Task",
     "TeacherChoice",
+    "TimePlan",
     "TrialTimedOut",
     "WorkerLost",
     "all_passed_over",

@@ -18,7 +18,9 @@ from narsfast.errors import UserError
 from ._legible import damaged
 
 DATABASE_FILE = "run.db"
-VERSION = 2
+VERSION = 3
+_UPGRADES = {2: ("ALTER TABLE trials ADD COLUMN metrics TEXT",)}
+"""What makes a database of one format one of the next. Format 2 is that of versions 0.1 and 0.2."""
 _APPLICATION = 0x6E617273  # "nars", in the header of the file
 _TIMEOUT = 30.0  # seconds to wait for a lock of SQLite's own
 
@@ -33,7 +35,7 @@ _TABLES = (
     """CREATE TABLE trials (
         purpose TEXT NOT NULL CHECK (purpose IN ('search', 'final', 'baseline')), candidate TEXT NOT NULL,
         epochs INTEGER NOT NULL, curve TEXT NOT NULL, outcome TEXT NOT NULL, seconds REAL NOT NULL,
-        message TEXT NOT NULL, PRIMARY KEY (purpose, candidate)) WITHOUT ROWID""",
+        message TEXT NOT NULL, metrics TEXT, PRIMARY KEY (purpose, candidate)) WITHOUT ROWID""",
     """CREATE TABLE in_flight (
         purpose TEXT NOT NULL CHECK (purpose IN ('search', 'final', 'baseline')), candidate TEXT NOT NULL,
         epochs INTEGER NOT NULL, since REAL NOT NULL, PRIMARY KEY (purpose, candidate)) WITHOUT ROWID""",
@@ -126,6 +128,23 @@ def initialize(connection: sqlite3.Connection, config: Mapping[str, Any]) -> Non
         _store_config(connection, config)
 
 
+def upgrade(connection: sqlite3.Connection) -> None:
+    """Bring a database of an earlier format to the present one, in one transaction."""
+    version = _version(connection)
+    if version == VERSION:
+        return
+    with writing(connection):
+        for step in range(version, VERSION):
+            for statement in _UPGRADES[step]:
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def has_column(connection: sqlite3.Connection, table: str, column: str) -> bool:
+    """Tell whether a table has a column, which one of an earlier format that is only read may lack."""
+    return any(row[1] == column for row in connection.execute(f"PRAGMA table_info({table})"))
+
+
 def restart(connection: sqlite3.Connection, config: Mapping[str, Any]) -> None:
     """Store another configuration and forget all facts, in one transaction."""
     with writing(connection):
@@ -146,14 +165,14 @@ def _store_config(connection: sqlite3.Connection, config: Mapping[str, Any]) -> 
 
 
 def is_initialized(connection: sqlite3.Connection, file: Path) -> bool:
-    """Tell whether `initialize` was done, by this version of the store.
+    """Tell whether `initialize` was done, in a format that this version of the store reads.
 
     Raises:
         UserError: The tables are another program's or another version's.
     """
     try:
         (application,) = connection.execute("PRAGMA application_id").fetchone()
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        version = _version(connection)
         (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     except sqlite3.Error as error:
         raise (machine_error(error, file.parent) or damaged(file, error)) from error
@@ -161,12 +180,17 @@ def is_initialized(connection: sqlite3.Connection, file: Path) -> bool:
         return False
     if application != _APPLICATION:
         raise _not_a_run(file, "another program's database")
-    if version != VERSION:
+    if version not in (*_UPGRADES, VERSION):
         raise UserError(
-            f"{file} has format {version} and this narsfast reads format {VERSION}: "
+            f"{file} has format {version} and this narsfast reads formats {min(_UPGRADES)} to {VERSION}: "
             "use the narsfast that made the run"
         )
     return True
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    return int(version)
 
 
 @contextmanager

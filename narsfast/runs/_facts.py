@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Generic, Protocol, TypeVar, overload
+from typing import Any, Generic, Literal, Protocol, TypeVar, overload
 
 from narsfast.common.candidate import Candidate, Value
+from narsfast.common.early_stopping import EarlyStopping
+from narsfast.common.label_noise import LabelNoise
 from narsfast.common.trial import Fit, Outcome
 
 from ._class_results import ClassResults
@@ -82,6 +84,23 @@ class BestTrial:
     epochs: int
 
 
+Origin = Literal["trial", "evolved", "anchor"]
+"""Why a candidate races: a trial of the search was promising, evolution found it, or it is known to work."""
+
+
+@dataclass(frozen=True)
+class Finalist:
+    """A candidate that races for a budget.
+
+    Attributes:
+        candidate: Id of the candidate.
+        origin: Why it is there.
+    """
+
+    candidate: str
+    origin: Origin
+
+
 @dataclass(frozen=True)
 class Family:
     """What evolution found for one budget.
@@ -92,6 +111,7 @@ class Family:
         generations: That evolution ran.
         candidates: Best predicted first; the best trial is among them.
         best_trial: Of the search inside the budget; None where no trial is inside.
+        finalists: Who races for the budget; none in runs without a race.
     """
 
     budget: str
@@ -99,6 +119,11 @@ class Family:
     generations: int
     candidates: tuple[FoundCandidate, ...]
     best_trial: BestTrial | None = None
+    finalists: tuple[Finalist, ...] = ()
+
+    def found(self, candidate: str) -> FoundCandidate:
+        """Return one of the candidates by its id."""
+        return next(found for found in self.candidates if found.id == candidate)
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON types."""
@@ -108,6 +133,7 @@ class Family:
             "generations": self.generations,
             "candidates": [found.to_dict() for found in self.candidates],
             "best_trial": None if self.best_trial is None else asdict(self.best_trial),
+            "finalists": [asdict(finalist) for finalist in self.finalists],
         }
 
     @classmethod
@@ -164,6 +190,21 @@ class BaselineResult:
     params: int | None = None
     validation: float | None = None
     test: float | None = None
+
+
+@dataclass(frozen=True)
+class TimePlan:
+    """What a run for a given time knows of its time.
+
+    Attributes:
+        costs: What trainings take here, by the names of the measure (`narsfast.pipeline._schedule.Costs`).
+        spent: Seconds that processes before this one spent on the run.
+        final: Whether the length of the final trainings is chosen.
+    """
+
+    costs: Mapping[str, float]
+    spent: float = 0.0
+    final: bool = False
 
 
 class FactStore(Protocol):
@@ -241,12 +282,16 @@ class Facts:
         extra_statistics: Names of statistics that functions of the user count.
         predictor_pretraining: Error and rank correlation per statistic (`narsfast.predictor.PretrainingReport`).
         statistics: Of the trained candidates, by their ids.
+        label_noise: By which the early-stop rule corrects; None in runs of versions whose rule knew none.
         early_stop_epoch: Epoch of all labels, 1-based.
+        early_stopping: Why it is that one; None in runs of versions that did not store it.
         fits: Of the predictor, one per batch.
         families: What evolution found, one per budget.
+        plan: Of a run for a given time.
         further_budgets: Beside those of the configuration, where the families are to be found again.
         finals_expected: How many final trainings there will be.
         teacher: Of the final trainings.
+        undistilled: Candidates whose final trainings began before the run's own teacher was known.
         baseline_resolution: Side of the baselines' images, pixels.
         baselines: Known networks that were trained and tested.
         class_results: How the tested networks answer by class, by candidate or baseline; those that an earlier version
@@ -264,16 +309,20 @@ class Facts:
     extra_statistics = Fact[tuple[str, ...]](tuple[str, ...])
     predictor_pretraining = Fact[Mapping[str, Mapping[str, float]]](Mapping[str, Mapping[str, float]])
     statistics = Fact[Mapping[str, Statistics]](Mapping[str, Statistics])
+    label_noise = Fact[LabelNoise](LabelNoise, encode=asdict)
     early_stop_epoch = Fact[int](int)
+    early_stopping = Fact[EarlyStopping](EarlyStopping, encode=asdict)
     fits = Fact[tuple[Fit, ...]](tuple[Fit, ...], encode=lambda fits: [asdict(fit) for fit in fits])
     families = Fact[tuple[Family, ...]](
         tuple[Family, ...],
         lambda rows: tuple(map(Family.from_dict, rows)),
         lambda families: [family.to_dict() for family in families],
     )
+    plan = Fact[TimePlan](TimePlan, encode=asdict)
     further_budgets = Fact[tuple[str, ...]](tuple[str, ...])
     finals_expected = Fact[int](int)
     teacher = Fact[TeacherChoice](TeacherChoice, encode=TeacherChoice.to_dict)
+    undistilled = Fact[tuple[str, ...]](tuple[str, ...])
     baseline_resolution = Fact[int](int)
     baselines = Fact[tuple[BaselineResult, ...]](
         tuple[BaselineResult, ...], encode=lambda results: [asdict(result) for result in results]

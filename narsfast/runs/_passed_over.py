@@ -40,7 +40,9 @@ class PassedOver:
 
 
 def passed_over(run: RunStore, family: Family, chosen: str) -> list[PassedOver]:
-    """Return the candidates of a family that come before the chosen one and ended badly, best predicted first.
+    """Return the candidates of a family that would have come before the chosen one and ended badly.
+
+    Those are the better predicted ones, best first; of a race, all finalists.
 
     Args:
         run: Their run.
@@ -49,8 +51,9 @@ def passed_over(run: RunStore, family: Family, chosen: str) -> list[PassedOver]:
     """
     finals = {trial.candidate: trial for trial in run.trials("final")}
     found = []
-    for candidate in family.candidates:
-        if candidate.id == chosen:
+    raced = [family.found(finalist.candidate) for finalist in family.finalists]
+    for candidate in raced or family.candidates:
+        if candidate.id == chosen and not raced:
             break
         trial = finals.get(candidate.id)
         if trial is not None and trial.outcome != "ok":

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import PurePath
 from typing import Any, Literal
 
+from narsfast.common.early_stopping import EarlyStopping
+
 Purpose = Literal["search", "final", "baseline"]
 """What a trial is for: to learn from, as a found network, or as a known network beside them."""
 Value = int | float | str | bool
@@ -130,6 +132,7 @@ class RunState:
         results: Number of results.
         driver: Process id of the living driver, None when nobody drives the run.
         updated: Time of the last write, in seconds since 1970.
+        early_stopping: Why it is that epoch; None until it is known, and in runs of versions that did not store it.
     """
 
     stage: str | None
@@ -142,6 +145,7 @@ class RunState:
     results: int
     driver: int | None
     updated: float
+    early_stopping: EarlyStopping | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """All of it in JSON types."""

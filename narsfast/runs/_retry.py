@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _FINAL_OUTCOMES = ("ok", "diverged")
 """What a candidate does again, whatever the machine."""
 
-_AFTER_TRIALS = ("early_stop_epoch", "fits", "families", "finals_expected")
+_AFTER_TRIALS = ("early_stop_epoch", "early_stopping", "fits", "families", "finals_expected")
 """Facts that follow from the trials of the search."""
 
 Execute = Callable[..., Any]

@@ -44,5 +44,6 @@ def read_state(rows: Callable[[str], list[tuple[Any, ...]]], facts: Facts, path:
         "results": results,
         "driver": driver_of(path),
         "updated": updated,
+        "early_stopping": facts.early_stopping,
     }
     return checked(RunState, found)

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, get_args
@@ -33,6 +33,7 @@ from ._legible import checked, damaged, legible
 from ._lock import DriverLock, disk_has_locks
 from ._records import Batch, PickedCandidate, Purpose, Result, RunState
 from ._state import read_state
+from ._trial_rows import curve_text, read_trials, trial_row
 
 _P = ParamSpec("_P")
 _CHANGED = "the machine, the versions or the data changed since the run was started: start another run"
@@ -49,6 +50,12 @@ def _persistent(
         persistently(lambda: write(store, *args, **options), f"writing to {store.path}")
 
     return written
+
+
+def _goes_on(trial: Trial, epochs: int, curve: str, outcome: str) -> bool:
+    """Return whether a trial is a stored one that was trained on; one that failed then has no curve."""
+    held = json.loads(curve)
+    return outcome == "ok" and epochs < trial.epochs and list(trial.curve[: len(held)]) in ([], held)
 
 
 class RunConflict(UserError):  # noqa: N818
@@ -168,6 +175,7 @@ class RunStore:
                 database.change_config(self._connection, given)
             else:
                 database.restart(self._connection, given)
+        database.upgrade(self._connection)
         with database.writing(self._connection):
             self._connection.execute("DELETE FROM in_flight")
         remove_partial(self._path)
@@ -283,31 +291,26 @@ class RunStore:
     def add_trial(self, trial: Trial, purpose: Purpose) -> None:
         """Store a training that has ended; do nothing when it is stored with the same curve and outcome.
 
+        One that ended well and goes on takes the place of its beginning.
+
         Raises:
             RunConflict: The candidate is stored for this purpose with another curve, outcome or number of
                 epochs.
         """
-        curve = database.dump([float(accuracy) for accuracy in trial.curve])
+        curve = curve_text(trial)
         with self._writing() as execute:
             execute("DELETE FROM in_flight WHERE purpose = ? AND candidate = ?", (purpose, trial.candidate))
             stored = execute(
-                "SELECT epochs, curve, outcome FROM trials WHERE purpose = ? AND candidate = ?",
+                "SELECT epochs, curve, outcome, seconds FROM trials WHERE purpose = ? AND candidate = ?",
                 (purpose, trial.candidate),
             ).fetchone()
-            if stored is None:
-                execute(
-                    "INSERT INTO trials VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    (
-                        purpose,
-                        trial.candidate,
-                        trial.epochs,
-                        curve,
-                        trial.outcome,
-                        trial.seconds,
-                        trial.message,
-                    ),
-                )
-            elif stored != (trial.epochs, curve, trial.outcome):
+            begun = stored is not None and _goes_on(trial, *stored[:3])
+            if begun:
+                trial = replace(trial, seconds=trial.seconds + stored[3])
+            if stored is None or begun:
+                row = trial_row(trial, purpose)
+                execute("INSERT OR REPLACE INTO trials VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+            elif stored[:3] != (trial.epochs, curve, trial.outcome):
                 raise RunConflict(
                     f"the {purpose} trial of candidate {trial.candidate} in {self._path} "
                     f"is stored with other content; {_CHANGED}"
@@ -317,17 +320,8 @@ class RunStore:
         """Return the trials for one purpose, sorted by candidate id (so that the order of ending does not show)."""
         if purpose not in get_args(Purpose):
             raise ValueError(f"purpose is one of {get_args(Purpose)}, got {purpose!r}")
-        with self._legible():
-            rows = self._rows(
-                "SELECT candidate, curve, outcome, epochs, seconds, message FROM trials"
-                " WHERE purpose = ? ORDER BY candidate",
-                purpose,
-            )
-            names = ("candidate", "curve", "outcome", "epochs", "seconds", "message")
-            return [
-                checked(Trial, dict(zip(names, (candidate, json.loads(curve), *rest), strict=True)))
-                for candidate, curve, *rest in rows
-            ]
+        with self._legible(), self._mutex:
+            return read_trials(self._connection, purpose)
 
     @_persistent
     def add_result(self, result: Result) -> None:

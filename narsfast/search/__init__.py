@@ -7,7 +7,7 @@ steps, all values and the names of the two algorithms are this project's choice.
 from narsfast.common.callable_package import make_callable
 from narsfast.common.trial import Fit
 
-from ._early_stopping import early_stop_epoch
+from ._early_stopping import decide_early_stopping, early_stop_epoch
 from ._evolve import Evolved, evolve, pareto
 from ._extended import ExtendedCounter
 from ._optimize import (
@@ -20,6 +20,7 @@ from ._optimize import (
     optimize,
 )
 from ._pool import Pool, band_of, sample_bands, sample_pool
+from ._standing import Standing, standings
 from ._table import TableCounter
 
 __all__ = [
@@ -31,8 +32,10 @@ __all__ = [
     "Optimization",
     "PickedBatch",
     "Pool",
+    "Standing",
     "TableCounter",
     "band_of",
+    "decide_early_stopping",
     "early_stop_epoch",
     "evolve",
     "first_batch",
@@ -41,6 +44,7 @@ __all__ = [
     "pareto",
     "sample_bands",
     "sample_pool",
+    "standings",
 ]
 
 make_callable(__name__)  # `narsfast.search(...)`

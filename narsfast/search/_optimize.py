@@ -9,20 +9,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from narsfast.common.early_stopping import EarlyStopping
+from narsfast.common.label_noise import LabelNoise
 from narsfast.common.progress import Progress, silent
 from narsfast.common.seeds import derive_seed
 from narsfast.common.trial import Fit, Trial
 from narsfast.errors import UserError
 from narsfast.predictor import UNCALIBRATED, Predictor, compare_regressors
-from narsfast.space import Genes
+from narsfast.space import Genes, Space
 
-from ._early_stopping import early_stop_epoch
+from ._early_stopping import Correlation, decide_early_stopping
 from ._pool import Pool
+
+CURIOSITY = (1.0, 0.3)
+"""Weight of the predictor's deviation in the second batch and in the last one, of steered trainings: the last ones are
+for what is known to be good (this project's choice)."""
+ALIKE = 2
+"""Candidates of one architecture in a batch, at most, of steered trainings (this project's choice)."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +61,7 @@ class Optimization:
         early_stop_epoch: Epoch at which all labels are taken, 1-based.
         predictor: The predictor, fitted to all labels and calibrated.
         fits: One per batch; without `on_fit` only the last.
+        early_stopping: Why it is that epoch; None before the first batch is learned.
     """
 
     trials: tuple[Trial, ...]
@@ -61,6 +69,7 @@ class Optimization:
     early_stop_epoch: int
     predictor: Predictor
     fits: tuple[Fit, ...]
+    early_stopping: EarlyStopping | None = None
 
 
 Evaluate = Callable[[PickedBatch], Iterable[Trial]]
@@ -81,18 +90,26 @@ def first_batch(pool: Pool, m: int, seed: int) -> NDArray[np.int64]:
 
 
 def next_batch(
-    predictor: Predictor, pool: Pool, trained: ArrayLike, m: int
+    predictor: Predictor,
+    pool: Pool,
+    trained: ArrayLike,
+    m: int,
+    *,
+    curiosity: float = 1.0,
+    alike: int | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Pick the m most promising untrained candidates of the pool, as many of each band, best first.
 
-    They are ordered by predicted accuracy plus one standard deviation of the ensemble, so that candidates on which its
-    members disagree are tried too. The calibration by cross-validation has no influence.
+    They are ordered by predicted accuracy plus a multiple of the standard deviation of the ensemble, so that candidates
+    on which its members disagree are tried too. The calibration by cross-validation has no influence.
 
     Args:
         predictor: A fitted predictor.
         pool: Candidates to pick from.
         trained: Rows of the pool that are trained.
         m: Size of the batch.
+        curiosity: That multiple.
+        alike: How many of a batch have the same architecture at most, where there are others; None is no limit.
 
     Returns:
         Rows (m,) and their predicted accuracies in percent (m,); of equally promising ones the earlier row comes first.
@@ -103,9 +120,23 @@ def next_batch(
     open_rows = np.setdiff1d(np.arange(len(pool)), np.asarray(trained, np.int64))
     _check_size(m, len(open_rows))
     scores, spread = replace(predictor, deviation=UNCALIBRATED).predict(pool.genes[open_rows])
-    order = np.argsort(-(scores + spread), kind="stable")
+    order = np.argsort(-(scores + curiosity * spread), kind="stable")
+    if alike is not None:
+        order = _unlike_first(predictor.space, pool.genes[open_rows], order, alike)
     rows = _spread(pool, open_rows[order], m)
     return rows, scores[np.searchsorted(open_rows, rows)]
+
+
+def _unlike_first(space: Space, genes: Genes, order: NDArray[np.int64], alike: int) -> NDArray[np.int64]:
+    """Return the order (n,) with those at its end that come after so many of the same architecture."""
+    if not space.searches_architecture:
+        return order
+    shapes = np.unique(genes[order][:, space.architecture_fields], axis=0, return_inverse=True)[1].ravel()
+    by_shape = np.argsort(shapes, kind="stable")
+    first = np.searchsorted(shapes[by_shape], shapes[by_shape])
+    place = np.empty(len(order), np.int64)
+    place[by_shape] = np.arange(len(order)) - first
+    return np.concatenate([order[place < alike], order[place >= alike]])
 
 
 def _spread(pool: Pool, rows: NDArray[np.int64], m: int, first: int = 0) -> NDArray[np.int64]:
@@ -136,11 +167,17 @@ class IterativeOptimization:
         epochs: Length of the first batch's curves; later batches are trained up to the early-stop epoch.
         chance: Accuracy in percent of a constant guess, which is the label of trials that did not end well.
         seed: Seed of the first batch and the fits.
-        threshold: As for `early_stop_epoch`.
-        correlation: As for `early_stop_epoch`.
+        threshold: As for `decide_early_stopping`.
+        correlation: As for `decide_early_stopping`.
+        steered: Whether trainings are steered to what they are for: batches have at most `ALIKE` of one architecture,
+            and their curiosity falls from the second to the last (`CURIOSITY`).
+        noise: As for `decide_early_stopping`.
         on_fit: Called after each fit with all fits so far and the early-stop epoch. Without it only the last fit is
             cross-validated, which does not change the picks.
         progress: Called with the stage, the number of fits done and the total.
+
+    Attributes:
+        early_stopping: What was decided on the first batch; None before it is learned.
 
     Raises:
         UserError: The pool has fewer than ``batch * iterations`` candidates, or a size is below 1.
@@ -157,13 +194,16 @@ class IterativeOptimization:
         chance: float,
         seed: int,
         threshold: float = 0.92,
-        correlation: Literal["spearman", "kendall"] = "kendall",
+        correlation: Correlation = "kendall",
+        steered: bool = False,
+        noise: LabelNoise | None = None,
         on_fit: Callable[[Sequence[Fit], int], None] | None = None,
         progress: Progress = silent,
     ) -> None:
         if iterations < 1:
             raise UserError(f"iterations is {iterations}; it should be at least 1")
         _check_size(batch * iterations, len(pool))
+        self.early_stopping: EarlyStopping | None = None
         self._pool = pool
         self._predictor = predictor
         self._batch = batch
@@ -172,7 +212,9 @@ class IterativeOptimization:
         self._chance = chance
         self._seed = seed
         self._threshold = threshold
-        self._correlation: Literal["spearman", "kendall"] = correlation
+        self._correlation: Correlation = correlation
+        self._steered = steered
+        self._noise = noise
         self._on_fit = on_fit
         self._progress = progress
         self._length = epochs
@@ -201,8 +243,8 @@ class IterativeOptimization:
         self._trials |= _checked(self._predictor, picked, trials)
         index = picked.index
         if index == 0:
-            first = list(self._trials.values())
-            self._length = _early_stop(first, self._epochs, self._threshold, self._correlation)
+            self.early_stopping = self._decide()
+            self._length = self.early_stopping.epoch
         stage = f"fit the predictor, batch {index + 1} of {self._iterations}"
         self._progress(stage, 0, 1)
         genes, labels = _training_set(self._trials, self._length, self._chance)
@@ -224,7 +266,17 @@ class IterativeOptimization:
         """Return the outcome so far."""
         ordered = tuple(self._trials[identifier][0] for identifier in sorted(self._trials))
         batches = tuple(self._batches[: self._learned])
-        return Optimization(ordered, batches, self._length, self._predictor, tuple(self._fits))
+        return Optimization(
+            ordered, batches, self._length, self._predictor, tuple(self._fits), self.early_stopping
+        )
+
+    def _decide(self) -> EarlyStopping:
+        """Find the early-stop epoch from the complete curves of the first batch."""
+        first = [self._trials[identifier][0] for identifier in sorted(self._trials)]
+        complete = [t for t in first if t.outcome == "ok" and len(t.curve) == self._epochs]
+        curves = [trial.curve for trial in complete]
+        array = np.reshape(curves, (len(curves), self._epochs))
+        return decide_early_stopping(array, self._threshold, self._correlation, self._noise)
 
     def _pick(self) -> PickedBatch:
         scores: tuple[float | None, ...] = (None,) * self._batch
@@ -232,7 +284,16 @@ class IterativeOptimization:
             rows = first_batch(self._pool, self._batch, self._seed)
         else:
             trained = np.concatenate([picked.indices for picked in self._batches])
-            rows, predicted = next_batch(self._predictor, self._pool, trained, self._batch)
+            first, last = CURIOSITY if self._steered else (1.0, 1.0)
+            done = (len(self._batches) - 1) / max(1, self._iterations - 2)
+            rows, predicted = next_batch(
+                self._predictor,
+                self._pool,
+                trained,
+                self._batch,
+                curiosity=first + done * (last - first),
+                alike=ALIKE if self._steered else None,
+            )
             scores = tuple(predicted.tolist())
         return PickedBatch(len(self._batches), rows, self._pool.genes[rows], scores, self._length)
 
@@ -248,7 +309,9 @@ def optimize(
     chance: float,
     seed: int,
     threshold: float = 0.92,
-    correlation: Literal["spearman", "kendall"] = "kendall",
+    correlation: Correlation = "kendall",
+    steered: bool = False,
+    noise: LabelNoise | None = None,
     on_fit: Callable[[Sequence[Fit], int], None] | None = None,
     progress: Progress = silent,
 ) -> Optimization:
@@ -267,6 +330,8 @@ def optimize(
         seed: As for `IterativeOptimization`.
         threshold: As for `IterativeOptimization`.
         correlation: As for `IterativeOptimization`.
+        steered: As for `IterativeOptimization`.
+        noise: As for `IterativeOptimization`.
         on_fit: As for `IterativeOptimization`.
         progress: As for `IterativeOptimization`.
 
@@ -284,6 +349,8 @@ def optimize(
         seed=seed,
         threshold=threshold,
         correlation=correlation,
+        steered=steered,
+        noise=noise,
         on_fit=on_fit,
         progress=progress,
     )
@@ -314,17 +381,6 @@ def _checked(
         missing = ", ".join(sorted(genes.keys() - found.keys()))
         raise RuntimeError(f"batch {picked.index} got no trial of candidates {missing}")
     return found
-
-
-def _early_stop(
-    first: Sequence[tuple[Trial, NDArray[np.int16]]],
-    epochs: int,
-    threshold: float,
-    correlation: Literal["spearman", "kendall"],
-) -> int:
-    """Find the early-stop epoch from the complete curves of the first batch."""
-    curves = [trial.curve for trial, _ in first if trial.outcome == "ok" and len(trial.curve) == epochs]
-    return early_stop_epoch(np.reshape(curves, (len(curves), epochs)), threshold, correlation)
 
 
 def _training_set(

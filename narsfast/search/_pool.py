@@ -76,16 +76,16 @@ def sample_bands(counter: Statistics, budgets: Sequence[Budget], n: int, seed: i
     """Draw n distinct candidates, as many for each budget, that use `BAND` of it at least.
 
     That is of the first statistic that the budget bounds from above only. Where the space has too few such candidates,
-    they are drawn from all that keep the budget.
+    they are drawn from all that keep the budget, and where these are few, there are fewer.
 
     Args:
         counter: Counter of the statistics of candidates.
         budgets: At least one.
-        n: Size of the pool; a little less where bands overlap.
+        n: Size of the pool; less where bands overlap, or few candidates keep a budget.
         seed: Seed of the scrambling.
 
     Raises:
-        UserError: As `sample_pool`, for a budget.
+        UserError: No candidate that was sampled keeps a budget.
     """
     parts: list[Pool] = []
     for number, budget in enumerate(budgets):
@@ -94,12 +94,36 @@ def sample_bands(counter: Statistics, budgets: Sequence[Budget], n: int, seed: i
         try:
             part = sample_pool(counter, band_of(budget), size, drawn)
         except UserError:
-            part = sample_pool(counter, budget, size, drawn)
+            part = _few(counter, budget, size, drawn)
         parts.append(part)
     genes = np.concatenate([part.genes for part in parts])
     band = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
     first = np.sort(np.unique(counter.space.keys(genes), return_index=True)[1])
     return Pool(genes[first], np.concatenate([part.statistics for part in parts])[first], band[first])
+
+
+def _few(counter: Statistics, budget: Budget, n: int, seed: int) -> Pool:
+    """Return n distinct candidates inside a budget, or those of `MIN_POINTS` samples.
+
+    Raises:
+        UserError: There is none.
+    """
+    space = counter.space
+    genes = space.sobol(MIN_POINTS, seed)
+    genes = genes[np.sort(np.unique(space.keys(genes), return_index=True)[1])]
+    statistics = counter(genes)
+    rows = np.flatnonzero(budget.within(statistics, counter.names))[:n]
+    if not len(rows):
+        spans = ", ".join(
+            f"{name} {column.min():,} to {column.max():,}"
+            for name in budget.bounds
+            for column in (statistics[:, counter.names.index(name)],)
+        )
+        raise UserError(
+            f"budget {budget.label()}: no candidate of {space.name} that was sampled keeps it (they have {spans}); "
+            "change it, or the space"
+        )
+    return Pool(genes[rows], statistics[rows])
 
 
 def band_of(budget: Budget) -> Budget:

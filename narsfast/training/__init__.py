@@ -19,6 +19,7 @@ from ._rmsprop import RMSpropTF
 from ._schedule import learning_rate
 from ._settings import TrainerSettings
 from ._start import InheritedStart, StartingPoint, first_images
+from ._timing import StepTimes, time_steps
 from ._train import Training, train, train_network
 from ._trial import TaskData, TrialTask, remove_checkpoint, run_trial
 from ._weights import FlatWeights, MovingAverage, ema_decay
@@ -40,6 +41,7 @@ __all__ = [
     "RMSpropTF",
     "Start",
     "StartingPoint",
+    "StepTimes",
     "TaskData",
     "Teacher",
     "TrainerSettings",
@@ -63,6 +65,7 @@ __all__ = [
     "resolve_backend",
     "resolve_device",
     "run_trial",
+    "time_steps",
     "train",
     "train_network",
     "training_device",

@@ -83,6 +83,9 @@ class Checkpoint:
 
 def _upgraded(stored: Mapping[str, Any], here: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return stored arguments as this version writes them, where it trains like the version that stored them."""
+    stored = {
+        name: value for name, value in stored.items() if name != "epochs"
+    }  # those asked for decide nothing
     if "content" not in stored and "content" in here:  # version 0.2 told data apart by "data" alone
         stored = {**stored, "content": here["content"]}
     made_by, version = (arguments.get("versions", {}).get("narsfast", "") for arguments in (stored, here))

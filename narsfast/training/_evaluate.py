@@ -1,4 +1,4 @@
-"""Accuracy of a network on a split."""
+"""Accuracy and cross-entropy of a network on a split."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from narsfast.common.threads import torch_threads
 from narsfast.data import Loader, Split, batches, split_share
@@ -22,10 +23,12 @@ class Evaluation:
 
     Attributes:
         accuracy: Top-1, percent; of the whole split, also where processes share it.
+        cross_entropy: Mean over the whole split, nats.
         logits: (n, classes) float32 on the CPU, in the split's order; of this process's part of it.
     """
 
     accuracy: float
+    cross_entropy: float
     logits: Tensor
 
 
@@ -64,5 +67,6 @@ def evaluate(
         network.train(training)
     labels = torch.from_numpy(split.labels[split_share(len(split), group.share)])
     correct = (logits.argmax(dim=1) == labels).sum().to(device)
-    group.sum_(correct)
-    return Evaluation(100.0 * int(correct) / len(split), logits.clone())
+    lost = functional.cross_entropy(logits, labels, reduction="sum").to(device)
+    group.sum_(correct, lost)
+    return Evaluation(100.0 * int(correct) / len(split), float(lost) / len(split), logits.clone())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
@@ -12,8 +12,9 @@ import torch
 from torch import nn
 
 from narsfast.arch import NetworkSpec
+from narsfast.common.options import OpsName
 from narsfast.common.threads import torch_threads
-from narsfast.common.trial import Outcome
+from narsfast.common.trial import EpochMetrics, Outcome
 from narsfast.data import Dataset, Loader, hash_seed, open_loader, resolve_loader
 from narsfast.errors import UserError
 from narsfast.space import Recipe
@@ -43,6 +44,7 @@ class Training:
         message: One line on an outcome other than ``ok``, else empty.
         network: With the final weights (the averaged ones where the recipe says so), in evaluation mode; None where
             it was not asked for, or the training diverged.
+        metrics: What else was measured in each epoch of the curve.
     """
 
     curve: tuple[float, ...]
@@ -51,6 +53,7 @@ class Training:
     seconds: float
     message: str = ""
     network: nn.Module | None = None
+    metrics: EpochMetrics = field(default_factory=EpochMetrics)
 
 
 class TrainingOptions(TypedDict, total=False):
@@ -90,22 +93,28 @@ def train(
             weights that it starts from are of another one.
     """
     ops = (options.get("settings") or TrainerSettings()).ops
-    start = options.get("start")
 
     def build() -> nn.Module:
-        built = network.build(
-            len(data.classes),
-            data.in_chans,
-            dropout=recipe.dropout,
-            drop_path=recipe.drop_path,
-            ops=ops,
-            padding="published" if start is None else start.padding,
-        )
-        if start is not None:
-            start.load(built, lambda: first_images(data, network.resolution))
-        return built
+        return build_network(network, recipe, data, ops, options.get("start"))
 
     return train_network(build, network.resolution, recipe, data, epochs=epochs, seed=seed, **options)
+
+
+def build_network(
+    network: NetworkSpec, recipe: Recipe, data: Dataset, ops: OpsName, start: StartingPoint | None
+) -> nn.Module:
+    """Return a network as a training begins with it: with the recipe's dropout and drop path, and its start."""
+    built = network.build(
+        len(data.classes),
+        data.in_chans,
+        dropout=recipe.dropout,
+        drop_path=recipe.drop_path,
+        ops=ops,
+        padding="published" if start is None else start.padding,
+    )
+    if start is not None:
+        start.load(built, lambda: first_images(data, network.resolution))
+    return built
 
 
 def train_network(
@@ -144,7 +153,8 @@ def train_network(
         report: Called with the share done, 0 to 1, every now and then.
         keep_network: Whether to return the trained network.
         checkpoint: File that keeps the state of the training until it ends: one that was killed is resumed from
-            there, and its result is bit for bit that of one without an interruption.
+            there, and its result is bit for bit that of one without an interruption. So does one that is asked for more
+            epochs of the same schedule.
         checkpoint_epochs: Epochs from one checkpoint to the next.
         keep_checkpoint: Whether the checkpoint of a training that ended well stays for the caller to remove, once what
             came out of it is safe.
@@ -161,7 +171,7 @@ def train_network(
         raise UserError(f"checkpoint_epochs is {checkpoint_epochs}; it must be at least 1")
     settings = settings or TrainerSettings()
     device = training_device(settings.device)
-    loader = _loader(settings, data, device)
+    loader = loader_of(settings, data, device)
     group = ProcessGroup.current()
     began = time.perf_counter()
     outcome: Outcome = "ok"
@@ -193,6 +203,11 @@ def train_network(
             kept = Checkpoint(checkpoint, loop.arguments(), group, device)
             if (state := kept.load()) is not None:
                 loop.load_state_dict(state)
+            if len(loop.curve) > epochs:
+                raise UserError(
+                    f"epochs is {epochs}, and checkpoint {checkpoint} has {len(loop.curve)} of this training; remove it "
+                    "to start over, or ask for more"
+                )
         try:
             for epoch in range(len(loop.curve), epochs):
                 loop.epoch(epoch)
@@ -201,14 +216,16 @@ def train_network(
                     kept.save(loop.state_dict())
         except DivergedError as error:
             outcome, message = "diverged", f"{error} in epoch {len(loop.curve) + 1}"
+        metrics = loop.metrics(ended_well=outcome == "ok")
         if kept is not None and not (keep_checkpoint and outcome == "ok"):
             kept.remove()
         trained = loop.finish() if keep_network and outcome == "ok" else None
     seconds = time.perf_counter() - began
-    return Training(tuple(loop.curve), tuple(loop.losses), outcome, seconds, message, trained)
+    curve, losses = tuple(loop.curve), tuple(loop.losses)
+    return Training(curve, losses, outcome, seconds, message, trained, metrics)
 
 
-def _loader(settings: TrainerSettings, data: Dataset, device: torch.device) -> Loader:
+def loader_of(settings: TrainerSettings, data: Dataset, device: torch.device) -> Loader:
     """Open the loader of the settings; DALI decodes on the device of the training."""
     name = resolve_loader(settings.loader, data)
     decoder = device.index or 0 if name == "dali" and device.type == "cuda" else None

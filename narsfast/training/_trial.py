@@ -15,7 +15,7 @@ from torch import nn
 from narsfast.arch import WEIGHTS_FILE, NetworkSpec, save_weights
 from narsfast.common.machine import machine_error, machine_errors
 from narsfast.common.preparation import Preparation
-from narsfast.common.trial import Outcome, Trial
+from narsfast.common.trial import EpochMetrics, Outcome, Trial
 from narsfast.data import Dataset, FolderOptions, shared_data
 from narsfast.errors import MachineError, UserError
 from narsfast.space import Recipe
@@ -59,8 +59,8 @@ class TrialTask:
         schedule_epochs: Length of the learning-rate schedule.
         seed: Of the trial.
         settings: How the training is computed.
-        output: Folder for ``weights.safetensors``, and until the trial is stored for a checkpoint after each epoch;
-            None keeps nothing.
+        output: Folder for ``weights.safetensors`` at the end of the schedule, and until the trial is stored for a
+            checkpoint after each epoch, from which a task of more epochs goes on; None keeps nothing.
         data_resolution: The largest resolution of the run, pixels: data that is loaded for it serves all its trials.
         mirror: Whether a mirrored image keeps its class.
         folder_options: How image files are found and read.
@@ -136,18 +136,20 @@ def _run(task: TrialTask, group: ProcessGroup, report: Callable[[float], None] |
         content=task.content,
     ).prepared(task.preparation)
     recipe = Recipe.of(task.recipe)
-    curve: tuple[float, ...] = ()
+    curve, metrics = tuple[float, ...](), EpochMetrics()
     outcome: Outcome
     try:
         training = _train(task, recipe, data, report)
         if task.output is not None and training.network is not None and group.rank == 0:
             save_weights(training.network, Path(task.output, WEIGHTS_FILE))
-        curve, outcome, message = training.curve, training.outcome, training.message
+        curve, metrics = training.curve, training.metrics
+        outcome, message = training.outcome, training.message
     except UserError:
         raise
     except Exception as error:
         outcome, message = _own_failure(error)
-    return Trial(task.candidate, curve, outcome, task.epochs, time.perf_counter() - start, message)
+    seconds = time.perf_counter() - start
+    return Trial(task.candidate, curve, outcome, task.epochs, seconds, message, metrics)
 
 
 def _train(
@@ -157,7 +159,7 @@ def _train(
         "schedule_epochs": task.schedule_epochs,
         "settings": task.settings,
         "report": report,
-        "keep_network": task.output is not None,
+        "keep_network": task.output is not None and task.epochs == task.schedule_epochs,
         "checkpoint": None if task.output is None else Path(task.output, CHECKPOINT_FILE),
         "keep_checkpoint": True,
         "teacher": None if task.distillation is None else Teacher(task.distillation, data),

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from narsfast.common.early_stopping import EarlyStopping
 from narsfast.runs import BaselineResult, ClassCounts, ClassResults, Confusion, RunStore
 
 
@@ -67,15 +68,18 @@ def test_best_of_a_run_without_results_is_refused(run_narsfast, tmp_path):
 def test_status_as_json_and_in_sentences(run_narsfast, stored):
     with RunStore.open(stored, None) as run:
         run.facts.early_stop_epoch = 2
+        run.facts.early_stopping = EarlyStopping(2, "few_curves", 0.92, "kendall", 5)
         run.started("a" * 16, "search", 2)
     code, out, _ = run_narsfast("status", stored, "--json")
     state = json.loads(out)
     assert code == 0
     assert (state["stage"], state["batches"][0]["expected"], state["results"]) == ("done", 1, 1)
+    assert state["early_stopping"]["reason"] == "few_curves"
     _, out, _ = run_narsfast("status", stored)
     assert "stage: done" in out
     assert "batch 1: 0 of 1 trials, 2 epochs each" in out
     assert "early-stop epoch: 2" in out
+    assert "not stopped early: 5 trainings of the first batch reached the last epoch, too few" in out
     assert f"in flight: {'a' * 16} (search, 2 epochs) for 0.0 min" in out
     assert "process: none is working on the run" in out
 

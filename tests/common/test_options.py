@@ -12,13 +12,16 @@ from narsfast.pipeline import RunConfig
 from narsfast.pipeline._run_options import RunOptions
 from narsfast.training import TrainerSettings
 
-RESOLVED = {"data", "space", "pool_bounds", "budgets", "latency"}
+RESOLVED = {"data", "space", "pool_bounds", "budgets", "latency", "time"}
 """Fields that are stored in another form than they are given."""
+
+OURS = {"extra_statistics", "planned"}
+"""Fields that follow from what is given."""
 
 
 def test_configuration_has_every_option_as_a_field():
     given_only = {"recipe_space", "fix", "workers", "parents"}
-    assert RunConfig.model_fields.keys() - {"extra_statistics"} == RUN_OPTIONS.keys() - given_only
+    assert RunConfig.model_fields.keys() - OURS == RUN_OPTIONS.keys() - given_only
     assert list(TrainerSettings.model_fields) == list(TRAINER_OPTIONS)
 
 
@@ -27,7 +30,7 @@ def test_search_has_every_option_as_a_keyword():
     assert RUN_OPTIONS.keys() == RunOptions.__annotations__.keys() | (RUN_OPTIONS.keys() & named)
 
 
-@pytest.mark.parametrize("name", sorted(RunConfig.model_fields.keys() - RESOLVED - {"extra_statistics"}))
+@pytest.mark.parametrize("name", sorted(RunConfig.model_fields.keys() - RESOLVED - OURS))
 def test_field_is_as_its_option(name):
     field, option = RunConfig.model_fields[name], RUN_OPTIONS[name]
     assert get_type_hints(RunConfig)[name] == option.type

@@ -7,7 +7,7 @@ from narsfast.arch import Family, create_model
 from narsfast.cost import Budget, Counter
 from narsfast.pipeline._anchors import anchors, near_anchors
 from narsfast.search import sample_bands
-from narsfast.space import Space, default_recipe
+from narsfast.space import Space, default_recipe, load_space
 
 NAMES = ("mobilenet_v3_small", "mnasnet1_0")
 
@@ -80,7 +80,7 @@ def test_parents_are_as_large_as_the_budget_allows(counter):
 def test_children_of_a_pool_are_near_the_anchors(counter):
     space, budgets = counter.space, [Budget(macs=10e6), Budget(macs=30e6)]
     pool = sample_bands(counter, budgets, 300, 0)
-    near = near_anchors(pool, counter, budgets, 3)
+    near = near_anchors(pool, counter, budgets, 300, 3)
     space.check(near.genes)
     assert len(np.unique(near.genes, axis=0)) == len(near)
     assert abs(len(near) - len(pool)) <= 5  # bands overlap a little
@@ -105,7 +105,7 @@ def test_children_of_a_pool_are_near_the_anchors(counter):
 def test_a_pool_near_the_anchors_follows_its_seed(counter):
     budgets = [Budget(macs=30e6)]
     pool = sample_bands(counter, budgets, 100, 0)
-    first, again, other = (near_anchors(pool, counter, budgets, seed).genes for seed in (3, 3, 4))
+    first, again, other = (near_anchors(pool, counter, budgets, 100, seed).genes for seed in (3, 3, 4))
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)
 
@@ -116,5 +116,19 @@ def test_a_small_space_keeps_all_its_candidates(counter):
     space = counter.space.fix({name: value for name, value in fields.items() if name not in free})
     small, budgets = Counter(space, 3, 10), [Budget(macs=1e9)]
     pool = sample_bands(small, budgets, space.size(), 0)
-    near = near_anchors(pool, small, budgets, 0)
+    near = near_anchors(pool, small, budgets, space.size(), 0)
     assert {tuple(row) for row in near.genes.tolist()} == {tuple(row) for row in pool.genes.tolist()}
+
+
+def test_without_parents_an_even_candidate_with_the_middle_recipe_is_there_for_each_budget():
+    counter = Counter(load_space("mobile").fix({"resolution": 64}), 3, 10)
+    space, budgets = counter.space, [Budget(macs=6e6), Budget(macs=20e6), Budget(macs=1)]
+    genes, band = anchors(counter, budgets)
+    space.check(genes)
+    assert band.tolist() == [0, 1]
+    macs = counter(genes)[:, counter.names.index("macs")]
+    assert (macs <= [6e6, 20e6]).all()
+    assert (macs >= 0.7 * np.array([6e6, 20e6])).all()
+    active = space.active(genes)
+    for column in space.recipe_fields:
+        assert (genes[active[:, column], column] == (space.sizes[column] - 1) // 2).all()

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from narsfast.common.options import RUN_OPTIONS
-from narsfast.common.renamed import OLD_FIELDS, READ_BY_0_2
+from narsfast.common.renamed import DONE_BY_0_2, OLD_FIELDS
 from narsfast.cost import Budget
 from narsfast.errors import UserError
 from narsfast.pipeline._config import resolve_config
@@ -50,7 +50,8 @@ def test_defaults_come_from_the_space():
     assert Space.from_dict(config.space) == tiny
     assert config.data == "digits"
     assert config.budgets == ("macs=1M", "macs=2M", "macs=4M")
-    assert config.pool_bounds == "macs=500K:10M"
+    assert config.pool_bounds is None
+    assert resolve_config({"explore": True}).pool_bounds == "macs=500K:10M"
     assert config.pool_size >= 2000
     assert config.trials_per_batch * config.iterations >= 20
     assert (config.iterations, config.epochs) == (3, 8)
@@ -212,7 +213,7 @@ def stored_by_version_0_1():
 def test_configuration_of_version_0_1_resolves_to_the_present_one(caplog):
     stored = stored_by_version_0_1()
     assert stored.keys() >= OLD_FIELDS.keys()
-    assert resolve_config({}, stored) == resolve_config(READ_BY_0_2)
+    assert resolve_config({}, stored) == resolve_config(DONE_BY_0_2)
     assert not caplog.records
 
 

@@ -19,6 +19,7 @@ OPTIONS = {
     "space": str(Path(__file__).parents[1] / "small.yaml"),
     "pool_size": 64,
     "trials_per_batch": 2,
+    "finalists": 1,
     "iterations": 1,
     "loader": "torchvision",
 }

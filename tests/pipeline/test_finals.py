@@ -32,8 +32,8 @@ def trial(name, accuracy=70.0, outcome="ok"):
     return Trial(IDS[name], (10.0, accuracy), outcome, 2, 1.0, "" if outcome == "ok" else "why")
 
 
-def wanted(family, *trials, always_both=False):
-    found = select_final(family, {trial.candidate: trial for trial in trials}, IMAGES, always_both)
+def wanted(family, *trials):
+    found = select_final(family, {trial.candidate: trial for trial in trials}, IMAGES)
     return found.architecture["name"]
 
 
@@ -51,16 +51,6 @@ def test_where_it_ends_badly_the_next_is_wanted():
         UserError, match=r"macs<=1M: none of its 2 final trainings ended well, the last diverged"
     ):
         wanted(family("a", "b"), bad, trial("b", outcome="diverged"))
-
-
-@pytest.mark.parametrize(("of_trial", "better"), [(75.0, "t"), (65.0, "a"), (70.0, "t")])
-def test_from_parents_the_best_trial_is_always_trained_fully_too(caplog, of_trial, better):
-    close = family("a", "b", "t", best="t", accuracy=60.0)
-    assert wanted(close, trial("a", 70.0)) == "a"
-    assert wanted(close, always_both=True) == "a"
-    assert wanted(close, trial("a", 70.0), always_both=True) == "t"
-    assert wanted(close, trial("a", 70.0), trial("t", of_trial), always_both=True) == better
-    assert not caplog.text
 
 
 def test_where_it_does_worse_than_a_trial_the_better_of_both_is_wanted(caplog):

@@ -41,6 +41,7 @@ def options(table, few_images):
         "data": few_images,
         "pool_size": 128,
         "trials_per_batch": 2,
+        "finalists": 1,
         "iterations": 1,
         "epochs": 2,
         "final_epochs": 1,

@@ -38,6 +38,7 @@ SETTINGS = {
     "space": str(SMALL),
     "fix": {"resolution": 16},
     "trials_per_batch": 2,
+    "finalists": 1,
     "iterations": 2,
     "epochs": 2,
     "final_epochs": 2,

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.usefixtures("always_few_steps")
 SETTINGS = {
     "pool_size": 64,
     "trials_per_batch": 3,
+    "finalists": 1,
     "iterations": 2,
     "epochs": 2,
     "final_epochs": 1,
@@ -259,8 +260,12 @@ def test_ask_and_tell_give_the_run_of_an_own_trainer(tmp_path, space, searched):
         (third,) = run.ask(5)
         assert run.ask(1) == []  # the rest of the batch is being trained
         assert not run.finished
+        with pytest.raises(nf.UserError, match=r"metrics of candidate .*: cross_entropy has 1 epochs"):
+            run.tell(third, [50.0, 60.0], metrics=nf.EpochMetrics(cross_entropy=(1.0,)))
+        metrics = nf.EpochMetrics(cross_entropy=(2.0, 1.0))
         for candidate in (third, *first):
-            run.tell(candidate, [worth(candidate) - 5, worth(candidate) - 2.5], seconds=0.1)
+            run.tell(candidate, [worth(candidate) - 5, worth(candidate) - 2.5], seconds=0.1, metrics=metrics)
+        assert {row.metrics for row in run.trials()} == {metrics}
         while not run.finished:
             (candidate,) = run.ask()
             curve = [worth(candidate) - 5 / (epoch + 1) for epoch in range(candidate.epochs)]

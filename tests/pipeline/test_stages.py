@@ -12,7 +12,7 @@ import torch
 
 import narsfast
 from narsfast import pipeline
-from narsfast.common.trial import Trial
+from narsfast.common.trial import EpochMetrics, Trial
 from narsfast.errors import UserError
 from narsfast.pipeline import _final_test, _stages
 from narsfast.pipeline._config import resolve_config
@@ -27,6 +27,7 @@ SETTINGS = {
     "space": str(SMALL),
     "pool_size": 128,
     "trials_per_batch": 4,
+    "finalists": 1,
     "iterations": 2,
     "epochs": 3,
     "final_epochs": 4,
@@ -280,7 +281,8 @@ def test_the_loader_of_a_run_stays(finished, tmp_path, monkeypatch):
 def test_a_budget_outside_the_pool_is_refused_before_any_training(finished, tmp_path, options):
     new = tmp_path / "run"
     with pytest.raises(
-        UserError, match=r"budget macs<=1K: no member of the pool keeps it .the pool has macs 1"
+        UserError,
+        match=r"budget macs<=1K: no candidate of small that was sampled keeps it .they have macs 38,784 to 522,368",
     ):
         pipeline.run(new, {**options, "budgets": ["macs=1K"]}, workers=1)
     with RunStore.read(new) as run:
@@ -429,11 +431,11 @@ def test_evolution_stays_above_the_lower_bounds_of_the_pool(finished, tmp_path, 
     monkeypatch.setattr("narsfast.pipeline._stages.evolve_candidates", recording)
     with pipeline.open_search(copy, workers=1) as search:
         families = pipeline.evolve(search, ["macs=150K", "params=1M"])
-    assert asked[0] == {"macs": (100_000, 150_000)}
-    assert asked[1]["macs"][0] == 100_000
+    assert asked[0] == {"macs": (120_000, 150_000)}
+    assert asked[1]["macs"][0] == 120_000
     assert asked[1]["params"] == (0, 1_000_000)
     for family in families[-2:]:
-        assert all(candidate.statistics["macs"] >= 100_000 for candidate in family.candidates)
+        assert all(candidate.statistics["macs"] >= 120_000 for candidate in family.candidates)
 
 
 def test_a_final_training_that_ends_badly_gives_way_to_the_next(finished, tmp_path, monkeypatch):
@@ -446,11 +448,13 @@ def test_a_final_training_that_ends_badly_gives_way_to_the_next(finished, tmp_pa
     with pipeline.open_search(copy, workers=1) as search:
         families = pipeline.evolve(search)
         first, second = (found.id for found in families[0].candidates[:2])
-        good = replace(search.store.trials("final")[0], curve=(100.0,))  # no trial was better
+        known = search.store.trials("final")[0]
+        good = Trial(known.candidate, (100.0,), "ok", known.epochs, 1.0)  # no trial was better
 
         def stored(purpose):
             others = [replace(good, candidate=c.id) for f in families for c in f.candidates]
-            return [replace(t, outcome="diverged", curve=()) if t.candidate == first else t for t in others]
+            bad = {"outcome": "diverged", "curve": (), "metrics": EpochMetrics()}
+            return [replace(t, **bad) if t.candidate == first else t for t in others]
 
         monkeypatch.setattr(search.store, "trials", stored)
         assert pipeline.train(search)[families[0].budget].candidate == second

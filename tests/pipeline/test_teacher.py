@@ -10,7 +10,7 @@ from narsfast.arch import NetworkSpec, create_model, read_definition, save_weigh
 from narsfast.common.trial import Trial
 from narsfast.errors import UserError
 from narsfast.pipeline._config import resolve_config
-from narsfast.pipeline._finals import final_task, first_to_train
+from narsfast.pipeline._finals import RaceState, final_task, first_to_train
 from narsfast.runs import RunStore, TeacherChoice
 from narsfast.training import CHECKPOINT_FILE
 
@@ -263,14 +263,16 @@ def test_without_its_teacher_a_run_begins_its_networks_anew(copy, forget_finals)
 def test_one_network_for_all_budgets_teaches_nobody_which_is_said_before_its_training(finished, copy, caplog):
     with pipeline.open_search(copy) as search:
         search.store.facts.teacher = None
-        rows = {row.id: row for row in search.store.facts.families[0].candidates}
+        families = search.store.facts.families[:1]
+        rows = {row.id: row for row in families[0].candidates}
         trained = [result.candidate for result in search.store.results()]
         other = next(name for name in rows if name not in trained)
-        for name, said in ((other, 1), (trained[0], 0)):
+        for held, said in ((RaceState(missing={other: 2}), 1), (RaceState(rows[trained[0]]), 0)):
             caplog.clear()
             with caplog.at_level(logging.WARNING):
-                assert first_to_train(search, {name: rows[name]}) == {name: rows[name]}
+                assert first_to_train(search, families, {families[0].budget: held}) == held.missing
             assert caplog.text.count("nobody learns from the largest") == said
+        assert search.store.facts.teacher.candidate == trained[0]
 
 
 def test_a_run_that_has_ended_needs_its_teacher_no_more(finished, copy, tmp_path, change_option):

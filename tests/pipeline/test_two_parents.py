@@ -29,6 +29,8 @@ def options(tmp_path_factory, few_images, smallest, parent):
         "budgets": BUDGETS,
         "final_epochs": 1,
         "trials_per_batch": 3,
+        "finalists": 1,
+        "explore": False,
     }
 
 

@@ -72,6 +72,8 @@ def test_killed_run_is_resumed_to_the_same_end(old, as_here, name):
         assert store.config["distill"] == "largest"
     assert len(trials) == 6
     assert {name: trials[name] for name in kept} == kept
+    for trial in trials.values():
+        assert len(trial.metrics.cross_entropy) == (0 if trial.candidate in kept else len(trial.curve))
     if as_here:
         assert results == results_of(old / "finished")
 

@@ -8,7 +8,7 @@ from narsfast.report import collect, write_report
 from narsfast.report._figures import FIGURES, log_ticks
 from narsfast.report._page import render_report
 
-from .conftest import SIZE, STOP, make_run
+from .conftest import EPOCHS, SIZE, STOP, make_run
 
 
 class Page(HTMLParser):
@@ -94,6 +94,12 @@ def test_figures_show_the_trials(known, page):
     assert found["found networks, validation"] == [96.0, 97.0, 98.0]
     assert len(figures["curves"]["data"]) == 3 * SIZE
     assert figures["curves"]["layout"]["shapes"][0]["x0"] == STOP
+    measured, corrected = figures["early-stop"]["data"]
+    assert (len(measured["y"]), corrected["y"][:2]) == (EPOCHS, [0.7, 0.8])
+    assert [len(figures[name]["data"]) for name in ("losses", "final-losses")] == [3 * SIZE, 2 * 3]
+    validation, training = figures["final-losses"]["data"][:2]
+    assert (validation["y"][0], training["y"][0]) == (None, 2.0)
+    assert (validation["line"]["dash"], training["line"]["dash"]) == ("solid", "dot")
     taus = {trace["name"]: trace["y"] for trace in figures["fits"]["data"]}
     assert taus["predictor"] == pytest.approx([0.4, 0.5, 0.6])
     assert taus["parameters alone"] == [0.31] * 3
@@ -224,7 +230,9 @@ def test_every_text_of_a_strangers_run_is_escaped(known, collected, tmp_path, mo
 def test_numbers_in_the_text_are_those_of_the_run(collected, page):
     text = " ".join(" ".join(Page(page).text).split())
     assert f"{2 * SIZE} trials, Kendall tau {collected['prediction']['tau']:.3f}" in text
-    assert "end at epoch 5" in text
+    assert "end at epoch 5: it ranks the first batch like the last epoch" in text
+    assert "with Spearman's correlation 0.80, 1.00 without the noise of the labels (threshold 0.92)" in text
+    assert "vary by 5.75 points between candidates, of which 2.25 are noise" in text
     assert "first batch is a random sample of the pool" in text
     assert f"1 of {3 * SIZE} trials did not end well" in text
 
@@ -236,6 +244,7 @@ def test_numbers_in_the_text_are_those_of_the_run(collected, page):
         ({"batches": 1, "results": 0, "fits": False}, 6),
         ({"batches": 3, "results": 0}, 3),
         ({"batches": 3, "results": 3, "counted": False}, 1),
+        ({"batches": 3, "results": 3, "metrics": False, "decided": False}, 0),
     ],
 )
 def test_page_of_a_partial_run_notes_missing_content(tmp_path, stage, missing):

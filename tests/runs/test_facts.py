@@ -8,6 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from narsfast.common.candidate import Candidate
+from narsfast.common.early_stopping import EarlyStopping
+from narsfast.common.label_noise import LabelNoise
 from narsfast.common.trial import Fit
 from narsfast.runs import (
     BaselineResult,
@@ -65,6 +67,29 @@ def test_families_are_read_as_they_were_written(store, families):
     [
         ("stage", "optimize", "optimize"),
         ("early_stop_epoch", 3, 3),
+        (
+            "label_noise",
+            LabelNoise(341),
+            {"images": 341, "seed_deviation": 1.33, "sampling_share": 0.6},
+        ),
+        (
+            "early_stopping",
+            EarlyStopping(
+                2, "reached", 0.92, "kendall", 8, (None, 0.8, 1.0), (None, 0.9, 1.0), (0.0, 0.9, 0.9)
+            ),
+            {
+                "epoch": 2,
+                "reason": "reached",
+                "threshold": 0.92,
+                "correlation": "kendall",
+                "curves": 8,
+                "observed": [None, 0.8, 1.0],
+                "corrected": [None, 0.9, 1.0],
+                "reliability": [0.0, 0.9, 0.9],
+                "deviation": None,
+                "spread": None,
+            },
+        ),
         ("teacher", TeacherChoice(candidate="a"), {"candidate": "a"}),
         ("teacher", TeacherChoice(sha256="b"), {"sha256": "b"}),
         (
@@ -92,7 +117,7 @@ def test_families_are_read_as_they_were_written(store, families):
         ),
     ],
 )
-def test_facts_have_the_stored_form_of_version_0_1(store, name, value, stored):
+def test_facts_have_their_stored_form(store, name, value, stored):
     setattr(store.facts, name, value)
     assert store.fact(name) == stored
     assert getattr(store.facts, name) == value

@@ -3,6 +3,7 @@
 import pytest
 
 from narsfast.common.candidate import Candidate
+from narsfast.common.early_stopping import EarlyStopping
 from narsfast.common.trial import Fit, Trial
 from narsfast.runs import (
     BaselineResult,
@@ -36,6 +37,7 @@ def finished(path, search=(), finals=(), baselines=(), teacher=None):
     for name in NAMES:
         add(name, "search")
     run.facts.early_stop_epoch = 4
+    run.facts.early_stopping = EarlyStopping(4, "few_curves", 0.92, "kendall", 2)
     run.facts.fits = [Fit(2, {})] * 3
     run.facts.families = tuple(
         Family(budget, budget.replace("=", "<="), 1, tuple(FOUND))
@@ -70,6 +72,7 @@ def test_a_failed_trial_of_the_search_takes_the_run_back_to_its_batch(tmp_path, 
         assert [batch.index for batch in run.batches()] == [0, 1]
         assert [trial.candidate for trial in run.trials("search")] == ["a", "b", "d", "e", "f"]
         assert (run.facts.early_stop_epoch, run.facts.fits, run.facts.families) == (None, None, None)
+        assert run.facts.early_stopping is None
         assert run.facts.further_budgets == ("macs=1M", "macs=2M", "macs=3M")
         assert run.results() == []
         assert [trial.candidate for trial in run.trials("final")] == sorted([X, Y])

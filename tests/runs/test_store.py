@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from narsfast.common.trial import Trial
+from narsfast.common.trial import EpochMetrics, Trial
 from narsfast.errors import UserError
 from narsfast.runs import BatchState, InFlight, PickedCandidate, Result, RunConflict, RunStore
 
@@ -37,10 +37,20 @@ member = st.builds(
     recipe=st.dictionaries(text, value, max_size=3),
     score=st.none() | number,
 )
+curves = st.lists(number, max_size=4).map(tuple)
+
+
+def metrics_of(curve):
+    """Return metrics that a training with this curve may have."""
+    size = {"min_size": len(curve), "max_size": len(curve)}
+    metric = st.just(()) | st.lists(number | st.none(), **size).map(tuple)
+    return st.builds(EpochMetrics, metric, metric, metric, metric)
+
+
 trial = st.builds(
-    Trial,
+    lambda curve, **rest: Trial(curve=curve[0], metrics=curve[1], **rest),
     candidate=candidate,
-    curve=st.lists(number, max_size=4).map(tuple),
+    curve=curves.flatmap(lambda curve: st.tuples(st.just(curve), metrics_of(curve))),
     outcome=st.sampled_from(["ok", "diverged", "out_of_memory", "timed_out", "failed", "lost"]),
     epochs=st.integers(1, 400),
     seconds=st.floats(0, 1e6),
@@ -121,7 +131,9 @@ def keep(add, args, known, key, content):
 
 
 def timeless(content):
-    return replace(content, seconds=0.0, message="") if isinstance(content, Trial) else content
+    if not isinstance(content, Trial):
+        return content
+    return replace(content, seconds=0.0, message="", metrics=EpochMetrics())
 
 
 def test_what_is_committed_is_on_the_disk(tmp_path):

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from narsfast.common.label_noise import LabelNoise
 from narsfast.common.seeds import derive_seed
 from narsfast.common.trial import Trial
 from narsfast.cost import Budget, Counter
@@ -85,6 +86,24 @@ def test_batches_have_the_wanted_sizes_and_epochs(world, outcome):
     assert result.batches[0].scores == (None,) * 8
     assert [t.candidate for t in result.trials] == sorted(world.ids[indices])
     assert outcome.trainer.requests == list(result.batches)
+
+
+def test_decision_on_early_stopping_is_kept(outcome):
+    found = outcome.result.early_stopping
+    assert (found.epoch, found.reason, found.curves) == (3, "reached", 8)
+    assert found.observed[2:] == (pytest.approx(1), pytest.approx(1), pytest.approx(1), pytest.approx(1))
+    assert (found.corrected, found.reliability) == (found.observed, ())
+
+
+def test_noise_of_the_labels_reaches_the_rule_whatever_the_order_of_the_trials(few_steps, world):
+    """A deviation of 10 points leaves nothing of labels that vary by 7."""
+    options = {**SETTINGS, "iterations": 1, "noise": LabelNoise(341, seed_deviation=10.0)}
+    found = [
+        optimize(world.pool, world.predictor, Trainer(world, backwards), **options).early_stopping
+        for backwards in (False, True)
+    ]
+    assert (found[0].epoch, found[0].reason) == (EPOCHS, "noise")
+    assert found[0] == found[1]
 
 
 def test_later_batch_is_the_most_promising_untrained_one(world, outcome):
@@ -227,6 +246,32 @@ def test_batches_have_as_many_candidates_of_each_band():
     assert scores.tolist() == [8, 7, 5, 4, 3]
     assert next_batch(Scored(), pool, [0], 3)[0].tolist() == [1, 4, 6]
     assert next_batch(Scored(), pool, [0, 4, 5], 3)[0].tolist() == [1, 2, 6]
+
+
+@dataclass
+class Shaped(Scored):
+    """The same, of a space whose architecture is the first gene."""
+
+    space = SimpleNamespace(searches_architecture=True, architecture_fields=np.array([0]))
+
+    def predict(self, genes):
+        return genes[:, -1].astype(float), (genes[:, 1] == 1) * 2.5
+
+
+def test_few_of_a_batch_are_of_one_architecture():
+    genes = np.array([[0, 0, 9], [0, 0, 8], [0, 0, 7], [1, 0, 6], [1, 0, 5], [2, 0, 4]], np.int16)
+    pool = Pool(genes, np.zeros((6, 0)))
+    assert next_batch(Shaped(), pool, [], 4)[0].tolist() == [0, 1, 2, 3]
+    assert next_batch(Shaped(), pool, [], 4, alike=2)[0].tolist() == [0, 1, 3, 4]
+    assert next_batch(Shaped(), pool, [], 3, alike=1)[0].tolist() == [0, 3, 5]
+    assert sorted(next_batch(Shaped(), pool, [], 6, alike=1)[0].tolist()) == [*range(6)]
+
+
+def test_curiosity_weighs_the_deviation():
+    genes = np.array([[0, 0, 5], [1, 1, 3], [2, 1, 2]], np.int16)
+    pool = Pool(genes, np.zeros((3, 0)))
+    assert next_batch(Shaped(), pool, [], 2)[0].tolist() == [1, 0]
+    assert next_batch(Shaped(), pool, [], 2, curiosity=0.3)[0].tolist() == [0, 1]
 
 
 def test_first_batch_begins_with_anchors_and_evens_out_the_bands():

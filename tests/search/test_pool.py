@@ -135,8 +135,19 @@ def test_budget_above_the_space_has_the_whole_space_as_its_band():
     counter = flat([4, 4])
     pool = sample_bands(counter, [Budget({"cost": (0, 1000)}), Budget({"cost": (0, 3)})], 6, 0)
     assert (pool.band == 0).sum() == 3
-    with pytest.raises(UserError, match="inside cost<=1 "):
+    with pytest.raises(
+        UserError,
+        match=r"budget cost<=1: no candidate of flat that was sampled keeps it .they have cost 2.0 to 8.0",
+    ):
         sample_bands(counter, [Budget({"cost": (0, 1)})], 4, 0)
+
+
+def test_where_few_keep_a_budget_there_are_fewer():
+    counter = flat([4, 4])
+    pool = sample_bands(counter, [Budget({"cost": (0, 2)}), Budget({"cost": (0, 8)})], 12, 0)
+    few = pool.statistics[pool.band == 0, 0]
+    assert 1 <= len(few) < 6
+    assert (few <= 2).all()
 
 
 def test_anchors_take_the_place_of_the_last_candidates_and_are_there_once():

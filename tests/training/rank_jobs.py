@@ -44,6 +44,7 @@ def job(name, definition, data, **options):
         **options,
     )
     found = {"curve": training.curve, "losses": training.losses, "outcome": training.outcome}
+    found["metrics"] = training.metrics
     if training.network is not None:
         found["modules"] = {type(module).__name__ for module in training.network.modules()}
         found["state"] = training.network.state_dict()

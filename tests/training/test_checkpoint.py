@@ -86,6 +86,7 @@ def test_resumed_training_equals_an_uninterrupted_one_bit_for_bit(
         again = run(small, few_digits, path, checkpoint_epochs=every, **options)
         assert again.curve == whole.curve
         assert again.losses == whole.losses
+        assert again.metrics == whole.metrics
         assert all(state(whole)[name].equal(tensor) for name, tensor in state(again).items())
         assert list(path.parent.iterdir()) == []
 
@@ -284,6 +285,10 @@ def test_checkpoint_of_version_0_1_is_resumed(small, of_version_0_1):
         22.56, abs=3
     )  # as that version ended; machines differ in rounding
     assert resumed.losses[2] == pytest.approx(2.0647, abs=0.01)
+    known = resumed.metrics
+    assert (known.training_loss, known.ema_accuracy) == (resumed.losses, resumed.curve)
+    assert [value is None for value in known.cross_entropy] == [True, True, False]
+    assert [value is None for value in known.raw_accuracy] == [True, True, False]
 
 
 @pytest.mark.exports

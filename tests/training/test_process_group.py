@@ -38,6 +38,8 @@ def test_two_processes_train_like_one_with_the_whole_batch(name, found, small, f
         if name not in TOLERANCES:
             torch.testing.assert_close(rank[name]["logits"], whole["logits"], rtol=1e-3, atol=1e-3)
             assert rank[name]["curve"] == pytest.approx(whole["curve"], abs=1.3)  # one image of 80
+            measured = [metrics.cross_entropy for metrics in (rank[name]["metrics"], whole["metrics"])]
+            assert measured[0] == pytest.approx(measured[1], rel=1e-3)
 
 
 def test_processes_have_identical_weights(found):
@@ -45,6 +47,7 @@ def test_processes_have_identical_weights(found):
         first, second = (rank[name] for rank in found)
         assert first["losses"] == second["losses"]
         assert first["curve"] == second["curve"]
+        assert first["metrics"] == second["metrics"]
         if "state" in first:
             assert all(first["state"][key].equal(tensor) for key, tensor in second["state"].items())
 

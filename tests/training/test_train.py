@@ -214,7 +214,7 @@ def test_curve_is_of_the_validation_split(small, few_digits, monkeypatch):
     monkeypatch.setattr("narsfast.training._loop.evaluate", recording)
     for ema in (True, False):
         run(small, few_digits, changed(ema=ema), 2)
-    assert len(seen) == 4
+    assert len(seen) == 5  # both kinds of weights after the last epoch
     assert all(split is few_digits.val for split in seen)
 
 

@@ -11,6 +11,7 @@ from narsfast.common.preparation import Preparation
 from narsfast.data import save_dataset, shared_data
 from narsfast.errors import MachineError, UserError
 from narsfast.training import TrainerSettings, TrialTask, _trial, evaluate, remove_checkpoint, run_trial
+from narsfast.training._loop import Loop
 
 OUT_OF_MEMORY = (
     "CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total capacity of 14.75 GiB of which 8.06 MiB is "
@@ -53,7 +54,7 @@ def test_trial_on_stored_data_equals_that_on_the_original(task, tmp_path):
 
 
 def test_weights_in_the_output_folder_are_those_evaluated(task, small, tmp_path):
-    output = tmp_path / "deep" / "er"
+    output, task = tmp_path / "deep" / "er", dataclasses.replace(task, schedule_epochs=task.epochs)
     trial = run_trial(dataclasses.replace(task, output=str(output)))
     assert sorted(p.name for p in output.iterdir()) == ["checkpoint.pt", "weights.safetensors"]
     remove_checkpoint(dataclasses.replace(task, output=str(output)))
@@ -61,6 +62,23 @@ def test_weights_in_the_output_folder_are_those_evaluated(task, small, tmp_path)
     network = create(small, num_classes=10, in_chans=1)
     load_weights(network, output / "weights.safetensors")
     assert evaluate(network, shared_data("digits").val, 16).accuracy == trial.curve[-1]
+
+
+def test_a_training_that_is_cut_goes_on_to_the_same_end(task, tmp_path, monkeypatch):
+    task = dataclasses.replace(task, epochs=3, schedule_epochs=3)
+    whole = run_trial(dataclasses.replace(task, output=str(tmp_path / "whole")))
+    part = dataclasses.replace(task, output=str(tmp_path / "part"))
+    first = run_trial(dataclasses.replace(part, epochs=1))
+    assert (first.curve, first.epochs) == (whole.curve[:1], 1)
+    assert [p.name for p in (tmp_path / "part").iterdir()] == ["checkpoint.pt"]
+    epochs, epoch = [], Loop.epoch
+    monkeypatch.setattr(Loop, "epoch", lambda loop, number: (epochs.append(number), epoch(loop, number)))
+    assert dataclasses.replace(run_trial(part), seconds=0.0) == dataclasses.replace(whole, seconds=0.0)
+    assert epochs == [1, 2]
+    weights = [(tmp_path / name / "weights.safetensors").read_bytes() for name in ("part", "whole")]
+    assert weights[0] == weights[1]
+    with pytest.raises(UserError, match=r"epochs is 2, and checkpoint .* has 3 of this training; remove it"):
+        run_trial(dataclasses.replace(part, epochs=2))
 
 
 def test_training_has_the_settings_of_the_task(task, monkeypatch):
@@ -153,6 +171,7 @@ def test_more_memory_than_the_machine_has_is_an_outcome(task, monkeypatch):
 
 def test_weights_that_could_not_be_written_cost_no_epoch(task, tmp_path, monkeypatch):
     """The checkpoint stays, and the next attempt has nothing left to train."""
+    task = dataclasses.replace(task, schedule_epochs=task.epochs)
     kept = dataclasses.replace(task, output=str(tmp_path / "out"))
     whole = run_trial(dataclasses.replace(task, output=str(tmp_path / "whole")))
 
