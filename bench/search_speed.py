@@ -8,6 +8,9 @@ not count for ours, while the rival's all do. Variants take turns; figures are m
 nothing else is said. pymoo's NSGA-II (where it is installed) and an evolution in Python that makes one candidate at a
 time have a row each.
 
+`process_vs_network` is the ratio of the candidates a second of the Gaussian process with 48 labels to those of the
+network, `process_vs_network_cautious` the same where deviations are computed too (`caution`).
+
 `pool_memory_mb` is the rise of the peak memory, in a process of its own, while a million candidates are sampled, counted
 and scored.
 """
@@ -32,7 +35,7 @@ from bench.rivals.per_candidate import per_candidate
 from narsfast.cost import Budget, Counter
 from narsfast.predictor import pretrain
 from narsfast.search import evolve, sample_pool
-from narsfast.search._reference import predict_reference
+from narsfast.search._surrogate_reference import predict_reference
 from narsfast.space import load_space
 
 MEMORY_POOL = 1_000_000
@@ -67,6 +70,11 @@ def rates(case: Case, rounds: int) -> dict[str, float]:
         work[f"torch, population {population}"] = lambda p=population, rival=torch_run: rival.run(
             start, p, GENERATIONS
         )[1]
+    for kind, caution in (("", 0.0), (", cautious", 1.0)):
+        for name, surrogate in (("network", case.default), ("process", case.process)):
+            work[f"{name}{kind}, population 1000"] = lambda s=surrogate, c=caution: (
+                case.ours(s, 1000, caution=c).num_evaluated
+            )
     work["narsfast, 3 x 400, population 1000"] = lambda: case.ours(case.wide, 1000).num_evaluated
     for m, n, k in SIDES:
         a, b, out = torch.randn(m, k), torch.randn(k, n), torch.empty(m, n)
@@ -142,6 +150,8 @@ def main() -> None:
         / found[f"torch, population {population}"]
         for population in POPULATIONS
     }
+    for figure, kind in (("process_vs_network", ""), ("process_vs_network_cautious", ", cautious")):
+        figures[figure] = found[f"process{kind}, population 1000"] / found[f"network{kind}, population 1000"]
     figures["score_at_equal_time"] = 30 * wins / len(equal_rows)
     figures["share_of_gemm_limit"] = found["narsfast, 3 x 400, population 1000"] * flops / sgemm
     figures["pool_memory_mb"] = pool_memory()

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from narsfast.ops._arguments import ExciteArgs, LaunchContext, NormArgs, NormSums, WindowArgs
-from narsfast.predictor import PredictorWeights
+from narsfast.predictor import PredictorWeights, ProcessWeights
 from narsfast.space import SpaceTables
 
 # Instruction sets, random numbers, scratch memory
@@ -43,14 +43,22 @@ class PartCounter:
     ) -> None: ...
     def count(self, genes: NDArray[np.int16]) -> NDArray[np.float64]: ...
 
-# Predictor and evolution
-class Predictor:
-    def __init__(self, tables: SpaceTables, weights: PredictorWeights) -> None: ...
+# Predictor, process and evolution
+class Surrogate:
     @property
     def isa(self) -> str: ...
     def score(
         self, genes: NDArray[np.int16], statistics: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
+
+class Predictor(Surrogate):
+    def __init__(self, tables: SpaceTables, weights: PredictorWeights) -> None: ...
+
+class Process(Surrogate):
+    def __init__(self, tables: SpaceTables, weights: ProcessWeights) -> None: ...
+
+class Mixture(Surrogate):
+    def __init__(self, parts: Sequence[Surrogate], shares: Sequence[float]) -> None: ...
 
 def evolve(
     tables: SpaceTables,
@@ -58,8 +66,9 @@ def evolve(
         NetworkCounter | PartCounter | NDArray[np.float64] | Callable[[NDArray[np.int16]], NDArray[Any]]
     ],
     num_statistics: int,
-    scorer: Predictor | Callable[[NDArray[np.int16]], NDArray[Any]],
+    scorer: Surrogate | Callable[[NDArray[np.int16]], NDArray[Any]],
     predictor_columns: Sequence[int],
+    caution: float,
     bounds: Sequence[Sequence[tuple[int, float, float]]],
     starts: Sequence[NDArray[np.int16]],
     *,

@@ -8,14 +8,15 @@ import numpy as np
 
 from bench.rivals.torch_evolution import TorchEvolution
 from narsfast.cost import Budget, Counter
-from narsfast.predictor import PredictorWeights, pretrain
+from narsfast.predictor import PredictorWeights, Process, pretrain
 from narsfast.search import Evolved, Pool, evolve
-from narsfast.search._reference import predict_reference
+from narsfast.search._surrogate_reference import predict_reference
 from narsfast.space import Genes, load_space
 
 POPULATIONS = (100, 1000)
 GENERATIONS = 100
 POOL = 2048
+PROCESS_LABELS = 48
 SIDES = ((768, 768, 768), (4096, 400, 400))
 """(m, n, k) of the matrix products whose best rate stands for sgemm's."""
 
@@ -40,6 +41,7 @@ class Case:
         counter: Its statistics.
         pool: `POOL` random candidates.
         default: The default predictor.
+        process: The process fitted to `PROCESS_LABELS` labels.
         wide: A predictor with one ensemble member of three hidden layers, 400 wide.
         budgets: The space's own budgets.
         bound: The budget that all searches keep.
@@ -55,6 +57,8 @@ class Case:
         labels = 70 + 3 * np.log(macs / 5e8) + features @ slopes
         fitted = pretrain(self.counter, genes, 0).fit(genes[:200], labels[:200], 0)
         self.default = Network(fitted.names, fitted.weights())
+        few = slice(PROCESS_LABELS)
+        self.process = Process.of(self.counter, genes).fit(genes[few], labels[few], 0)
         self.wide = self._wide(400, 3)
         self.budgets = [Budget(dict(bounds)) for bounds in self.space.budgets]
         self.bound = Budget({"macs": (0.0, 550e6)})
@@ -76,11 +80,16 @@ class Case:
         )
 
     def ours(
-        self, network: Network, population: int, seed: int = 0, generations: int = GENERATIONS
+        self,
+        surrogate: Network | Process,
+        population: int,
+        seed: int = 0,
+        generations: int = GENERATIONS,
+        caution: float = 0.0,
     ) -> Evolved:
         """Evolve under the bound with one child per parent, as the rival does."""
         return evolve(
-            network,
+            surrogate,
             self.counter,
             [self.bound],
             self.pool,
@@ -91,6 +100,7 @@ class Case:
             children_per_parent=1,
             generations=generations,
             patience=generations,
+            caution=caution,
         )[0]
 
     def family(self) -> list[Evolved]:

@@ -18,7 +18,9 @@
 #include "search/evolution.h"
 #include "search/kernels.h"
 #include "search/predictor.h"
+#include "search/process.h"
 #include "search/scorer.h"
+#include "search/surrogate.h"
 #include "space/tables.h"
 
 namespace py = pybind11;
@@ -44,15 +46,34 @@ std::vector<LayerWeights> layers(const py::object& list, py::ssize_t members,
   return result;
 }
 
-// A predictor of the core, and the space that its inputs are checked against.
-struct PredictorHandle {
+// A surrogate of the core, and the space that its inputs are checked against.
+struct SurrogateHandle {
   SpaceArrays space;
-  Predictor predictor;
+  Isa isa;
+  std::shared_ptr<const Surrogate> surrogate;
 
+  SurrogateHandle(SpaceArrays arrays, Isa chosen) : space(std::move(arrays)), isa(chosen) {}
+
+  py::tuple score(const Array<int16_t>& genes, const Array<double>& statistics) const {
+    space.check(genes);
+    require(statistics.ndim() == 2 && statistics.shape(0) == genes.shape(0) &&
+                statistics.shape(1) == surrogate->statistics(),
+            "statistics must be (n, statistics of the predictor)");
+    Array<double> mean(genes.shape(0));
+    Array<double> std(genes.shape(0));
+    double* mean_out = mean.mutable_data();
+    double* std_out = std.mutable_data();
+    {
+      py::gil_scoped_release release;
+      surrogate->score(genes.data(), statistics.data(), genes.shape(0), mean_out, std_out);
+    }
+    return py::make_tuple(mean, std);
+  }
+};
+
+struct PredictorHandle : SurrogateHandle {
   PredictorHandle(const py::object& tables, const py::object& weights)
-      : space(tables), predictor(make(space, weights)) {}
-
-  static Predictor make(const SpaceArrays& space, const py::object& weights) {
+      : SurrogateHandle(SpaceArrays(tables), choose_isa()) {
     const auto head = weights.attr("head").cast<std::vector<std::pair<Array<float>, Array<float>>>>();
     require(!head.empty() && head[0].first.ndim() == 3,
             "the head needs layers, weights (M, inputs, outputs)");
@@ -71,23 +92,77 @@ struct PredictorHandle {
     view.output_scale = weights.attr("output_scale").cast<double>();
     view.deviation_scale = weights.attr("deviation_scale").cast<double>();
     view.deviation_floor = weights.attr("deviation_floor").cast<double>();
-    return Predictor(space.view, view, choose_isa());
+    surrogate = std::make_shared<Predictor>(space.view, view, isa);
+  }
+};
+
+// An array of ProcessWeights with this shape.
+template <typename T>
+Array<T> shaped(const py::object& weights, const char* name, std::vector<py::ssize_t> shape) {
+  Array<T> array(weights.attr(name));
+  const bool fits = array.ndim() == static_cast<py::ssize_t>(shape.size()) &&
+                    std::equal(shape.begin(), shape.end(), array.shape());
+  require(fits, "an array of the process has another shape");
+  return array;
+}
+
+struct ProcessHandle : SurrogateHandle {
+  ProcessHandle(const py::object& tables, const py::object& weights)
+      : SurrogateHandle(SpaceArrays(tables), choose_isa()) {
+    const Array<double> alpha(weights.attr("weights"));
+    const Array<float> mean(weights.attr("statistic_mean"));
+    const Array<float> distances(weights.attr("distances"));
+    require(alpha.ndim() == 1 && mean.ndim() == 1 && distances.ndim() == 2,
+            "weights must be (n,), statistic_mean (S,) and distances (R, n)");
+    const py::ssize_t labels = alpha.size();
+    const py::ssize_t columns = mean.size();
+    require(distances.shape(1) == labels, "distances must be (R, n)");
+    const auto std = shaped<float>(weights, "statistic_std", {columns});
+    const Array<double> sums(weights.attr("sums"));
+    require(sums.ndim() == 2 && sums.shape(0) == distances.shape(0), "sums must be (R, T)");
+    const py::ssize_t all = columns + sums.shape(1);
+    const auto slopes = shaped<double>(weights, "slopes", {all});
+    const auto slope_variances = shaped<double>(weights, "slope_variances", {all});
+    const auto linear = shaped<float>(weights, "linear", {all, labels});
+    const auto whitening = shaped<float>(weights, "whitening", {labels, labels});
+    const auto variances = shaped<double>(weights, "variances", {2});
+    ProcessWeights view;
+    view.labels = labels;
+    view.rows = distances.shape(0);
+    view.statistics = static_cast<int32_t>(columns);
+    view.statistic_mean = mean.data();
+    view.statistic_std = std.data();
+    view.distances = distances.data();
+    view.sum_columns = static_cast<int32_t>(sums.shape(1));
+    view.sums = sums.data();
+    std::copy_n(variances.data(), 2, view.variances);
+    view.weights = alpha.data();
+    view.intercept = weights.attr("intercept").cast<double>();
+    view.slopes = slopes.data();
+    view.intercept_variance = weights.attr("intercept_variance").cast<double>();
+    view.slope_variances = slope_variances.data();
+    view.linear = linear.data();
+    view.whitening = whitening.data();
+    view.output_mean = weights.attr("output_mean").cast<double>();
+    view.output_scale = weights.attr("output_scale").cast<double>();
+    surrogate = std::make_shared<Process>(space.view, view, isa);
+  }
+};
+
+struct MixtureHandle : SurrogateHandle {
+  MixtureHandle(const std::vector<SurrogateHandle>& parts, const std::vector<double>& shares)
+      : SurrogateHandle(first(parts)) {
+    std::vector<std::shared_ptr<const Surrogate>> surrogates;
+    for (const SurrogateHandle& part : parts) {
+      require(part.space.same(space), "the surrogates of a mixture must be of one space");
+      surrogates.push_back(part.surrogate);
+    }
+    surrogate = std::make_shared<Mixture>(std::move(surrogates), shares, space.view.fields);
   }
 
-  py::tuple score(const Array<int16_t>& genes, const Array<double>& statistics) const {
-    space.check(genes);
-    require(statistics.ndim() == 2 && statistics.shape(0) == genes.shape(0) &&
-                statistics.shape(1) == predictor.statistics(),
-            "statistics must be (n, statistics of the predictor)");
-    Array<double> mean(genes.shape(0));
-    Array<double> std(genes.shape(0));
-    double* mean_out = mean.mutable_data();
-    double* std_out = std.mutable_data();
-    {
-      py::gil_scoped_release release;
-      predictor.score(genes.data(), statistics.data(), genes.shape(0), mean_out, std_out);
-    }
-    return py::make_tuple(mean, std);
+  static const SurrogateHandle& first(const std::vector<SurrogateHandle>& parts) {
+    require(!parts.empty(), "a mixture needs surrogates");
+    return parts[0];
   }
 };
 
@@ -197,7 +272,7 @@ py::dict result_dict(const EvolutionResult& result, py::ssize_t fields, py::ssiz
 // `predictor_columns` of the statistics, or a callable of genes that returns (n,). bounds: for each budget a
 // list of (column, low, high). starts: for each budget genes (n, F).
 py::list evolve(const py::object& tables, const py::list& sources, int32_t num_statistics,
-                const py::object& scorer, const std::vector<int32_t>& predictor_columns,
+                const py::object& scorer, const std::vector<int32_t>& predictor_columns, double caution,
                 const std::vector<std::vector<std::tuple<int32_t, double, double>>>& bounds,
                 const std::vector<Array<int16_t>>& starts, const std::vector<int32_t>& objectives,
                 uint64_t seed, int32_t population_size, int32_t children, int32_t generations, double epsilon,
@@ -210,17 +285,17 @@ py::list evolve(const py::object& tables, const py::list& sources, int32_t num_s
   require(std::all_of(objectives.begin(), objectives.end(), exists), "an objective is unknown");
   const Sources statistics(sources, space, num_statistics);
 
-  const Predictor* predictor = nullptr;
-  if (py::isinstance<PredictorHandle>(scorer)) {
-    const auto& handle = scorer.cast<const PredictorHandle&>();
+  const Surrogate* surrogate = nullptr;
+  if (py::isinstance<SurrogateHandle>(scorer)) {
+    const auto& handle = scorer.cast<const SurrogateHandle&>();
     require(handle.space.same(space), "the predictor is of another space");
-    predictor = &handle.predictor;
+    surrogate = handle.surrogate.get();
   } else {
     require(PyCallable_Check(scorer.ptr()) != 0, "the scorer must be a predictor or a callable of genes");
   }
   const auto make_scorer = [&]() -> std::unique_ptr<Scorer> {
-    if (predictor != nullptr) {
-      return std::make_unique<PredictorScorer>(*predictor, predictor_columns, num_statistics);
+    if (surrogate != nullptr) {
+      return std::make_unique<SurrogateScorer>(*surrogate, predictor_columns, num_statistics, caution);
     }
     return std::make_unique<CallableScorer>(scorer, fields);
   };
@@ -248,7 +323,7 @@ py::list evolve(const py::object& tables, const py::list& sources, int32_t num_s
       budgets.back().bounds.push_back({column, low, high});
     }
   }
-  const bool parallel = predictor != nullptr && !statistics.calls_python;
+  const bool parallel = surrogate != nullptr && !statistics.calls_python;
   std::vector<EvolutionResult> found;
   {
     py::gil_scoped_release release;
@@ -282,21 +357,29 @@ void bind_search(py::module_& m) {
   m.def("child_words", &child_words, arg("seed"), arg("purpose"), arg("child"), arg("parent"),
         arg("generation"), arg("blocks"),
         "Return the random words (blocks, 4) uint32 that evolution draws for one child.");
-  py::class_<PredictorHandle>(m, "Predictor", "Batched inference of all members of a predictor.")
+  py::class_<SurrogateHandle>(m, "Surrogate", "Batched inference of what predicts accuracies.")
+      .def("score", &SurrogateHandle::score, arg("genes").noconvert(), arg("statistics"),
+           "Score canonical genes (n, F) int16 with statistics (n, S): mean and standard deviation, (n,) "
+           "float64, in percent.")
+      .def_property_readonly(
+          "isa", [](const SurrogateHandle& handle) { return isa_name(handle.isa); },
+          "The instruction set for which it was made.");
+  py::class_<PredictorHandle, SurrogateHandle>(m, "Predictor",
+                                               "Batched inference of all members of a predictor.")
       .def(py::init<const py::object&, const py::object&>(), arg("tables"), arg("weights"),
            "Pack the weights (narsfast.predictor.PredictorWeights) for the instruction set that is chosen "
-           "now.")
-      .def("score", &PredictorHandle::score, arg("genes").noconvert(), arg("statistics"),
-           "Score canonical genes (n, F) int16 with statistics (n, S): the mean and the standard deviation "
-           "over "
-           "the members, (n,) float64, in percent.")
-      .def_property_readonly(
-          "isa", [](const PredictorHandle& handle) { return isa_name(handle.predictor.isa()); },
-          "The instruction set for which the weights are packed.");
+           "now.");
+  py::class_<ProcessHandle, SurrogateHandle>(m, "Process", "Batched inference of a Gaussian process.")
+      .def(py::init<const py::object&, const py::object&>(), arg("tables"), arg("weights"),
+           "Pack the weights (narsfast.predictor.ProcessWeights) for the instruction set that is chosen "
+           "now.");
+  py::class_<MixtureHandle, SurrogateHandle>(m, "Mixture", "A mixture of surrogates of one space.")
+      .def(py::init<const std::vector<SurrogateHandle>&, const std::vector<double>&>(), arg("parts"),
+           arg("shares"), "Mix surrogates with shares that sum to 1.");
   m.def("evolve", &evolve, arg("tables"), arg("sources"), arg("num_statistics"), arg("scorer"),
-        arg("predictor_columns"), arg("bounds"), arg("starts"), py::kw_only(), arg("objectives"), arg("seed"),
-        arg("population_size"), arg("children"), arg("generations"), arg("epsilon"), arg("patience"),
-        arg("crossover"), arg("mutation"),
+        arg("predictor_columns"), arg("caution"), arg("bounds"), arg("starts"), py::kw_only(),
+        arg("objectives"), arg("seed"), arg("population_size"), arg("children"), arg("generations"),
+        arg("epsilon"), arg("patience"), arg("crossover"), arg("mutation"),
         "Evolve the candidates of every budget; return one dict per budget. See narsfast.search.evolve.");
 }
 

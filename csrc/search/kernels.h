@@ -39,6 +39,18 @@ struct Mating {
   uint32_t mutation;
 };
 
+// Rows of labels are padded to whole blocks.
+constexpr int64_t kLabelBlock = 16;
+
+// Where a candidate is among the labels of a Gaussian process: for each part of the space, the rows of a
+// table (any, stride) whose sum is the distance from each label.
+struct LabelRows {
+  const float* table;
+  int64_t stride;  // labels, whole blocks of kLabelBlock
+  const int32_t* rows[2];
+  int32_t counts[2];
+};
+
 // Functions of one instruction set, compiled from a source that all instruction sets share.
 struct SearchKernels {
   int64_t tile;     // candidates per tile
@@ -64,6 +76,15 @@ struct SearchKernels {
   // `revertible` is not 0; -1 if there is none. All arrays are padded(F); `revertible` is 0 in the padding.
   int32_t (*next_revert)(int32_t fields, const int16_t* child, const int16_t* parent,
                          const uint16_t* priorities, const int16_t* revertible);
+
+  // Writes the covariances of one candidate with the labels, (stride,): the sum over the parts of variance *
+  // exp(-distance), where a part without rows adds nothing. Returns their product with weights (stride,).
+  double (*covariances)(const LabelRows& candidate, const float* variances, const double* weights,
+                        float* out);
+
+  // Adds to out (stride,) a constant and the product of z (columns,) and table (columns, stride).
+  void (*add_linear)(const float* table, int64_t stride, const float* z, int32_t columns, float constant,
+                     float* out);
 };
 
 const SearchKernels& search_kernels(Isa isa);

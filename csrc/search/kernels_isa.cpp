@@ -215,10 +215,94 @@ int32_t next_revert(int32_t fields, const int16_t* child, const int16_t* parent,
   return least == kNone ? -1 : least & 0x3FFF;
 }
 
+// exp(-x) for x >= 0, with a relative error below 3e-7; 0 past the smallest normal float.
+inline __attribute__((always_inline)) Vector exp_minus(Vector x) {
+  typedef int32_t Integers __attribute__((vector_size(4 * kLanes)));
+  constexpr float kLog2e = 1.44269504088896341f;
+  constexpr float kLog2High = 0.693145751953125f;  // few bits, so that its products are exact
+  constexpr float kLog2Low = 1.42860682030941723e-6f;
+  const Vector limit = broadcast(87.0f);
+  const Vector clamped = x < limit ? x : limit;  // NaN is clamped too
+  // Both terms are positive, so truncation rounds to the nearest.
+  const Integers whole = __builtin_convertvector(clamped * kLog2e + 0.5f, Integers);
+  const Vector count = __builtin_convertvector(whole, Vector);
+  const Vector rest = count * kLog2High - clamped + count * kLog2Low;  // in +- log(2) / 2
+  Vector sum = rest * (1.0f / 720.0f) + 1.0f / 120.0f;
+  sum = sum * rest + 1.0f / 24.0f;
+  sum = sum * rest + 1.0f / 6.0f;
+  sum = sum * rest + 0.5f;
+  sum = sum * rest + 1.0f;
+  sum = sum * rest + 1.0f;
+  const Integers exponent = (127 - whole) << 23;
+  return sum * (Vector)exponent;
+}
+
+// The covariances with kBlocks blocks of labels, which start at `first`.
+template <int kBlocks>
+inline __attribute__((always_inline)) void covariance_blocks(const LabelRows& candidate,
+                                                             const float* variances, int64_t first,
+                                                             float* out) {
+  constexpr int kVectors = kBlocks * static_cast<int>(kLabelBlock) / kLanes;
+  Vector total[kVectors];
+#pragma GCC unroll 16
+  for (int v = 0; v < kVectors; ++v) total[v] = Vector{};
+  for (int part = 0; part < 2; ++part) {
+    if (candidate.counts[part] == 0) continue;
+    Vector distance[kVectors];
+#pragma GCC unroll 16
+    for (int v = 0; v < kVectors; ++v) distance[v] = Vector{};
+    for (int32_t k = 0; k < candidate.counts[part]; ++k) {
+      const float* row = candidate.table + candidate.rows[part][k] * candidate.stride + first;
+#pragma GCC unroll 16
+      for (int v = 0; v < kVectors; ++v) distance[v] += load(row + v * kLanes);
+    }
+#pragma GCC unroll 16
+    for (int v = 0; v < kVectors; ++v) total[v] += variances[part] * exp_minus(distance[v]);
+  }
+#pragma GCC unroll 16
+  for (int v = 0; v < kVectors; ++v) store(out + first + v * kLanes, total[v]);
+}
+
+double covariances(const LabelRows& candidate, const float* variances, const double* weights, float* out) {
+  constexpr int kTogether = kLanes == 4 ? 1 : 4;  // as many as registers hold
+  int64_t first = 0;
+  for (; first + kTogether * kLabelBlock <= candidate.stride; first += kTogether * kLabelBlock) {
+    covariance_blocks<kTogether>(candidate, variances, first, out);
+  }
+  for (; first < candidate.stride; first += kLabelBlock) {
+    covariance_blocks<1>(candidate, variances, first, out);
+  }
+  // In double, since weights may be large and of either sign.
+  constexpr int kDoubles = 8;
+  typedef double Doubles __attribute__((vector_size(8 * kDoubles)));
+  typedef float Halves __attribute__((vector_size(4 * kDoubles)));
+  typedef Doubles UnalignedDoubles __attribute__((aligned(8)));
+  typedef Halves UnalignedHalves __attribute__((aligned(4)));
+  Doubles sums{};
+  for (int64_t i = 0; i < candidate.stride; i += kDoubles) {
+    const Halves values = *reinterpret_cast<const UnalignedHalves*>(out + i);
+    sums +=
+        __builtin_convertvector(values, Doubles) * *reinterpret_cast<const UnalignedDoubles*>(weights + i);
+  }
+  double sum = 0.0;
+  for (int d = 0; d < kDoubles; ++d) sum += sums[d];
+  return sum;
+}
+
+void add_linear(const float* table, int64_t stride, const float* z, int32_t columns, float constant,
+                float* out) {
+  for (int64_t first = 0; first < stride; first += kLanes) {
+    Vector sum = load(out + first) + constant;
+    for (int32_t s = 0; s < columns; ++s) sum += z[s] * load(table + s * stride + first);
+    store(out + first, sum);
+  }
+}
+
 }  // namespace
 
 extern const SearchKernels kSearchKernels;
-const SearchKernels kSearchKernels = {kTile, kNeurons, dense, random_words, breed, next_revert};
+const SearchKernels kSearchKernels = {kTile, kNeurons,    dense,       random_words,
+                                      breed, next_revert, covariances, add_linear};
 
 }  // namespace NARSFAST_ISA
 }  // namespace narsfast

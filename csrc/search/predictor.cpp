@@ -13,7 +13,6 @@ namespace {
 
 // Candidates that go through all layers together; their activations stay in the L2 cache.
 constexpr int64_t kChunk = 64;
-constexpr double kMaxExponent = 50;                // as in the numpy twin; keeps scores finite
 constexpr double kMultiplyAddsPerNanosecond = 25;  // approximate speed of one core
 
 // A buffer of floats of the calling thread, aligned to a cache line; valid until the thread's next call.
@@ -36,7 +35,6 @@ void require_width(const char* layer, int64_t got, int64_t wanted) {
 
 Predictor::Predictor(const SpaceTables& tables, const PredictorWeights& weights, Isa isa)
     : rules_(tables),
-      isa_(isa),
       kernels_(search_kernels(isa)),
       members_(weights.members),
       statistics_(weights.statistics),
@@ -196,14 +194,13 @@ void Predictor::score_chunk(const int16_t* genes, const double* statistics, int6
     double sum = 0.0;
     for (int32_t m = 0; m < members_; ++m) sum += value[m];
     const double output = sum / members_;
-    // Below -1 the lower tail is expanded: -exp(-1 - output), of which this is the derivative.
-    const double slope = output < -1.0 ? std::exp(std::min(-1.0 - output, kMaxExponent)) : 1.0;
-    mean[i] = output_mean_ + output_scale_ * (output < -1.0 ? -slope : output);
+    const Expanded expanded = expand(output);
+    mean[i] = output_mean_ + output_scale_ * expanded.value;
     if (std == nullptr) continue;
     double squares = 0.0;
     for (int32_t m = 0; m < members_; ++m) squares += (value[m] - output) * (value[m] - output);
     const double deviation = std::sqrt(squares / members_ + deviation_floor_ * deviation_floor_);
-    std[i] = output_scale_ * slope * deviation_scale_ * deviation;
+    std[i] = output_scale_ * expanded.slope * deviation_scale_ * deviation;
   }
 }
 

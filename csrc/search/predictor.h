@@ -4,11 +4,10 @@
 #include <vector>
 
 #include "search/kernels.h"
+#include "search/surrogate.h"
 #include "space/genes.h"
 
 namespace narsfast {
-
-constexpr double kMinStatistic = 1e-3;  // as in the numpy twin; for a latency in milliseconds, a microsecond
 
 // A dense layer of all ensemble members, as in narsfast.predictor.PredictorWeights: weights (M, inputs,
 // outputs) and bias (M, outputs), C-contiguous float32.
@@ -32,20 +31,17 @@ struct PredictorWeights {
   double deviation_floor = 0.0;
 };
 
-// Batched inference of all ensemble members on genes and statistics. Keeps a packed copy of the weights. The
-// score of a candidate depends neither on the rest of its batch nor on the number of threads.
-class Predictor {
+// Batched inference of all ensemble members on genes and statistics: their mean, and their deviation from
+// it. Keeps a packed copy of the weights.
+class Predictor : public Surrogate {
  public:
   // Throws std::invalid_argument where the shapes do not match each other or the space.
   Predictor(const SpaceTables& tables, const PredictorWeights& weights, Isa isa);
 
   int32_t fields() const { return rules_.fields(); }
-  int32_t statistics() const { return statistics_; }
-  Isa isa() const { return isa_; }
-
-  // genes (count, F) canonical, statistics (count, S) -> mean (count,) and, if not null, standard deviation
-  // (count,) over the members, both in percent.
-  void score(const int16_t* genes, const double* statistics, int64_t count, double* mean, double* std) const;
+  int32_t statistics() const override { return statistics_; }
+  void score(const int16_t* genes, const double* statistics, int64_t count, double* mean,
+             double* std) const override;
 
  private:
   struct Packed {
@@ -68,7 +64,6 @@ class Predictor {
                    double* std) const;
 
   GeneRules rules_;
-  Isa isa_;
   const SearchKernels& kernels_;
   int32_t members_;
   int32_t statistics_;

@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "search/predictor.h"
+#include "search/surrogate.h"
 
 namespace narsfast {
 
@@ -17,22 +17,23 @@ class Scorer {
   virtual void deviation(const int16_t* genes, const double* statistics, int64_t count, double* std);
 };
 
-// The scores of a predictor, which must outlive the scorer. The predictor reads `columns` of a candidate's
-// `stride` statistics.
-class PredictorScorer : public Scorer {
+// The means of a surrogate, less `caution` of its deviations. The surrogate must outlive the scorer, and
+// reads `columns` of a candidate's `stride` statistics.
+class SurrogateScorer : public Scorer {
  public:
-  PredictorScorer(const Predictor& predictor, std::vector<int32_t> columns, int32_t stride);
+  SurrogateScorer(const Surrogate& surrogate, std::vector<int32_t> columns, int32_t stride, double caution);
   void score(const int16_t* genes, const double* statistics, int64_t count, double* scores) override;
   void deviation(const int16_t* genes, const double* statistics, int64_t count, double* std) override;
 
  private:
   const double* pick(const double* statistics, int64_t count);
 
-  const Predictor& predictor_;
+  const Surrogate& surrogate_;
   std::vector<int32_t> columns_;
   int32_t stride_;
+  double caution_;
   std::vector<double> picked_;
-  std::vector<double> means_;
+  std::vector<double> other_;  // means or deviations that are not asked for
 };
 
 }  // namespace narsfast

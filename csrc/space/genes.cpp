@@ -57,6 +57,16 @@ void GeneRules::canonicalize(int16_t* genes) const {
   }
 }
 
+void GeneRules::codes(const int16_t* genes, int32_t* out) const {
+  thread_local std::vector<uint8_t> activity;
+  activity.resize(conditionals_.size());
+  conditional_activity(genes, activity.data());
+  for (int32_t f = 0; f < fields_; ++f) {
+    const int32_t conditional = conditional_of_[f];
+    out[f] = conditional < 0 || activity[conditional] != 0 ? genes[f] : sizes_[f];
+  }
+}
+
 int32_t GeneRules::count_searched(const int16_t* genes) const {
   std::vector<uint8_t> activity(conditionals_.size());
   conditional_activity(genes, activity.data());

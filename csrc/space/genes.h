@@ -22,6 +22,8 @@ class GeneRules {
   // Sets the genes of inactive fields to 0. A field is active if it has no conditions, or if the parent of
   // one of them is active and has one of the condition's values.
   void canonicalize(int16_t* genes) const;
+  // Writes canonical genes (F,) with the number of values of a field where it is inactive.
+  void codes(const int16_t* genes, int32_t* out) const;
   // The number of fields that are active and have more than one value, for canonical genes.
   int32_t count_searched(const int16_t* genes) const;
 

@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from narsfast.space import Field, Genes, Space, feature_width
@@ -75,7 +75,7 @@ def order_columns(space: Space, part: Literal["architecture", "recipe"]) -> Tens
     """Return the matrix (D, K) float32 from features of a part to ranks, -0.5 to 0.5, of its K ordered fields."""
     fields = [field for field in space.fields if field.part == part]
     widths = [feature_width(field) for field in fields]
-    ordered = [number for number, field in enumerate(fields) if _is_ordered(field)]
+    ordered = [number for number, field in enumerate(fields) if is_ordered(field)]
     columns = torch.zeros(sum(widths), len(ordered))
     for column, number in enumerate(ordered):
         start = sum(widths[:number])
@@ -83,7 +83,7 @@ def order_columns(space: Space, part: Literal["architecture", "recipe"]) -> Tens
     return columns
 
 
-def _is_ordered(field: Field) -> bool:
+def is_ordered(field: Field) -> bool:
     """Return whether a field is one-hot and has three or more numbers in ascending order."""
     if field.kind != "categorical" or len(field.values) < 3:
         return False
@@ -132,6 +132,26 @@ class Inputs:
     def direct(self) -> Tensor:
         """Inputs (n, S + R) of the accuracy head that bypass the encoder."""
         return torch.cat([self.statistics, self.recipe], dim=1)
+
+
+def checked_labels(genes: ArrayLike, labels: ArrayLike) -> tuple[Genes, NDArray[np.float64]]:
+    """Return genes (n, F) int16 and labels (n,) in percent.
+
+    Raises:
+        ValueError: There is no label, a label is not finite, or their number is not that of the genes.
+    """
+    array = np.asarray(genes, np.int16)
+    percent = np.asarray(labels, np.float64)
+    if (
+        len(percent) == 0
+        or percent.shape != (len(array),)
+        or not np.isfinite(percent.astype(np.float32)).all()
+    ):
+        raise ValueError(
+            f"labels have shape {percent.shape} for {len(array)} candidates; "
+            "there must be one finite label per candidate, and at least one"
+        )
+    return array, percent
 
 
 def _features(space: Space, genes: Genes, part: Literal["architecture", "recipe"]) -> Tensor:

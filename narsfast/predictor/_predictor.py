@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from narsfast import _native
 from narsfast.common.progress import Progress, silent
 from narsfast.common.seeds import derive_seed
 from narsfast.common.threads import torch_threads
@@ -23,7 +22,8 @@ from narsfast.errors import UserError
 from narsfast.space import Space
 
 from ._fitting import Fitted, fit_members
-from ._inputs import Inputs, Scaling, Statistics, fold_order, order_columns
+from ._inference import native_surrogate
+from ._inputs import Inputs, Scaling, Statistics, checked_labels, fold_order, order_columns
 from ._network import Layer, new_layers
 from ._pretraining import PretrainingReport, ProxyTask, pretrain_encoder
 from ._validation import CrossValidation, Deviation, cross_validate
@@ -109,14 +109,8 @@ class Predictor:
 
     def training_set(self, genes: ArrayLike, labels: ArrayLike) -> tuple[Inputs, torch.Tensor]:
         """Return the inputs for the genes and the labels as (n,) float32; arguments and errors are those of `fit`."""
-        array = np.asarray(genes, np.int16)
-        percent = np.asarray(labels, np.float32)
-        if len(percent) == 0 or percent.shape != (len(array),) or not np.isfinite(percent).all():
-            raise ValueError(
-                f"labels have shape {percent.shape} for {len(array)} candidates; "
-                "there must be one finite label per candidate, and at least one"
-            )
-        return Inputs.of(self.counter, self.scaling, array), torch.from_numpy(percent)
+        array, percent = checked_labels(genes, labels)
+        return Inputs.of(self.counter, self.scaling, array), torch.from_numpy(percent.astype(np.float32))
 
     def predict(self, genes: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Predict accuracy and standard deviation, (n,) each in percent, for canonical genes (n, F).
@@ -138,7 +132,7 @@ class Predictor:
 
     @cached_property
     def _native(self) -> Any:
-        return _native.Predictor(self.space.tables(), self.weights())
+        return native_surrogate(self.space.tables(), self.weights())
 
     def weights(self) -> PredictorWeights:
         """Return the fitted weights as arrays.

@@ -19,7 +19,7 @@ from narsfast.common.threads import torch_threads
 from ._fitting import fit_members
 from ._inputs import Inputs
 from ._network import Layer
-from ._targets import compress
+from ._targets import compress, expand
 
 MIN_LABELS = 8
 """Fewest labels for cross-validation; with fewer, folds are too small to rank and nothing is held out."""
@@ -55,11 +55,13 @@ class CrossValidation:
     Attributes:
         folds: (n,) int64, the fold of each label; -1 with too few labels.
         outputs: (n,) float64, standardized outputs, which are comparable within a fold only.
+        means: (n,) float64, predicted accuracies in percent; 0 with too few labels.
         deviation: The calibration that follows from the errors.
     """
 
     folds: NDArray[np.int64]
     outputs: NDArray[np.float64]
+    means: NDArray[np.float64]
     deviation: Deviation
 
 
@@ -76,7 +78,7 @@ def cross_validate(
     folds = _folds(count, derive_seed(seed, "split"))
     outputs = np.zeros(count)
     if count < MIN_LABELS:
-        return CrossValidation(folds, outputs, Deviation())
+        return CrossValidation(folds, outputs, np.zeros(count), Deviation())
     rows = [torch.from_numpy(np.flatnonzero(folds != fold)) for fold in range(folds.max() + 1)]
     generator = torch.Generator().manual_seed(derive_seed(seed, "folds"))
     with torch_threads(1):
@@ -88,7 +90,9 @@ def cross_validate(
     own_fold = torch.from_numpy(folds), torch.arange(count)
     held_out = by_member.mean(dim=1)[own_fold].numpy()
     variance = by_member.var(dim=1, correction=0)[own_fold].numpy()
-    return CrossValidation(folds, held_out, _deviation(targets[own_fold].numpy() - held_out, variance))
+    center, scale = (part[::members].double().numpy()[folds] for part in (fitted.center, fitted.scale))
+    means = center + scale * expand(held_out)[0]
+    return CrossValidation(folds, held_out, means, _deviation(targets[own_fold].numpy() - held_out, variance))
 
 
 def _folds(count: int, seed: int) -> NDArray[np.int64]:

@@ -17,6 +17,7 @@ threads nor on the other budgets.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
@@ -43,7 +44,7 @@ class Evolved:
         budget: The budget, which every candidate satisfies.
         genes: (K, F) int16, canonical and distinct, best first (equal scores by key); a front is sorted by its first
             statistic.
-        scores: (K,) float64, percent.
+        scores: (K,) float64, percent: what was maximized, a predicted accuracy less `caution` standard deviations.
         std: (K,) float64, percent, the standard deviation by the predictor; 0 with a scoring function.
         statistics: (K, S) float64, the columns of the counter.
         history: (generations + 1,) float64, the best score at the start and after each generation; for a front the
@@ -70,7 +71,7 @@ class Evolved:
 class Engine(Protocol):
     """The implementation of evolution: native code, or its numpy reference in the tests."""
 
-    def scorer(self, source: Scoring | Score, counter: Statistics) -> Scorer:
+    def scorer(self, source: Scoring | Score, counter: Statistics, caution: float) -> Scorer:
         """Return the scorer of candidates."""
 
     def run(
@@ -85,8 +86,8 @@ class Engine(Protocol):
 
 
 class _NativeEngine:
-    def scorer(self, source: Scoring | Score, counter: Statistics) -> Scorer:
-        return NativeScorer(source, counter)
+    def scorer(self, source: Scoring | Score, counter: Statistics, caution: float) -> Scorer:
+        return NativeScorer(source, counter, caution)
 
     def run(
         self,
@@ -104,6 +105,7 @@ class _NativeEngine:
             len(counter.names),
             scorer.native,
             scorer.columns,
+            scorer.caution,
             bounds,
             starts,
             **options,
@@ -130,6 +132,7 @@ def evolve(
     patience: int = 10,
     crossover: float = 0.5,
     mutation: float = 1.0,
+    caution: float = 0.0,
     engine: Engine = _NATIVE,
 ) -> list[Evolved]:
     """Evolve the best candidates of each budget.
@@ -155,6 +158,8 @@ def evolve(
         patience: Number of generations over which the gain is measured.
         crossover: Highest probability that a field is the mate's; 0 switches crossover off.
         mutation: Factor on the probability of mutation; 0 switches mutation off.
+        caution: How many of its standard deviations are taken off a predicted accuracy; with more of it, candidates
+            that are like trained ones are preferred. A function states no deviation.
         engine: Implementation of evolution; the tests also run a numpy reference.
 
     Returns:
@@ -166,7 +171,9 @@ def evolve(
     settings = Settings(
         seed, population_size, children_per_parent, generations, epsilon, patience, crossover, mutation
     )
-    return _evolve(predictor, counter, budgets, pool, trained, settings, num_parents, num_random, engine)
+    return _evolve(
+        predictor, counter, budgets, pool, trained, settings, num_parents, num_random, caution, engine
+    )
 
 
 def pareto(
@@ -182,6 +189,7 @@ def pareto(
     children_per_parent: int = 3,
     generations: int = 100,
     patience: int = 10,
+    caution: float = 0.0,
     engine: Engine = _NATIVE,
 ) -> Evolved:
     """Evolve the Pareto front of score against one or two statistics inside a budget.
@@ -203,6 +211,7 @@ def pareto(
         children_per_parent: Children of each parent.
         generations: Largest number of generations, and of rounds of final changes.
         patience: Evolution ends after this number of generations without a new candidate in the front.
+        caution: As for `evolve`.
         engine: As for `evolve`.
 
     Returns:
@@ -221,7 +230,16 @@ def pareto(
         seed, population_size, children_per_parent, generations, 0.0, patience, 0.5, 1.0, columns
     )
     return _evolve(
-        predictor, counter, [budget], pool, trained, settings, population_size, population_size, engine
+        predictor,
+        counter,
+        [budget],
+        pool,
+        trained,
+        settings,
+        population_size,
+        population_size,
+        caution,
+        engine,
     )[0]
 
 
@@ -234,12 +252,15 @@ def _evolve(
     settings: Settings,
     num_parents: int,
     num_random: int,
+    caution: float,
     engine: Engine,
 ) -> list[Evolved]:
     for name in ("population_size", "children_per_parent", "patience"):
         if getattr(settings, name) < 1:
             raise UserError(f"{name} is {getattr(settings, name)}; it should be at least 1")
-    scorer = engine.scorer(predictor, counter)
+    if not 0 <= caution < math.inf:
+        raise UserError(f"caution is {caution}; it should be 0 or more")
+    scorer = engine.scorer(predictor, counter, caution)
     bounds = [budget_columns(budget, counter.names) for budget in budgets]
     start = Start(counter, scorer, pool, trained, bounds)
     starts = [

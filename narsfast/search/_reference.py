@@ -1,4 +1,4 @@
-"""The numpy reference of native predictor inference and evolution, written for readability.
+"""The numpy reference of native evolution, written for readability.
 
 The native evolution (csrc/search/evolution.cpp) gives exactly the same genes for the same scores.
 """
@@ -12,47 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from narsfast.predictor import MIN_STATISTIC, PredictorWeights, Statistics
+from narsfast.predictor import Statistics, Weights
 from narsfast.space import Genes, Space
 
 from ._scorer import Score, Scorer, Scoring
 from ._settings import PURPOSE, UNIT, Bounds, Floats, Settings, Words, philox, within
 from ._start import count_statistics
-
-MAX_EXPONENT = 50.0
-"""Largest exponent of the lower tail, so that scores are finite."""
-
-
-def predict_reference(
-    space: Space, weights: PredictorWeights, genes: Genes, statistics: Floats
-) -> tuple[Floats, Floats]:
-    """Predict mean and standard deviation, both (n,) float64 in percent.
-
-    Args:
-        space: The space of the genes.
-        weights: Weights of the predictor.
-        genes: (n, F) canonical.
-        statistics: (n, S), the statistics that are inputs of the predictor.
-    """
-    std = np.where(weights.statistic_std == 0, 1, weights.statistic_std)
-    z = ((np.log(np.maximum(statistics, MIN_STATISTIC)) - weights.statistic_mean) / std).astype(np.float32)
-    recipe = space.features(genes, "recipe")
-    values = []
-    for member in range(len(weights.head[0][0])):
-        hidden = space.features(genes, "architecture")
-        for matrix, bias in weights.encoder:
-            hidden = np.maximum(hidden @ matrix[member] + bias[member], 0)
-        hidden = np.concatenate([hidden, z, recipe] if weights.encoder else [z, recipe], axis=1)
-        for layer, (matrix, bias) in enumerate(weights.head):
-            hidden = hidden @ matrix[member] + bias[member]
-            if layer + 1 < len(weights.head):
-                hidden = np.maximum(hidden, 0)
-        values.append(hidden[:, 0].astype(np.float64))
-    mean = np.mean(values, axis=0)
-    slope = np.exp(np.clip(-1 - mean, 0, MAX_EXPONENT))
-    deviation = weights.deviation_scale * np.sqrt(np.var(values, axis=0) + weights.deviation_floor**2)
-    score = weights.output_mean + weights.output_scale * np.where(mean < -1, -slope, mean)
-    return score, weights.output_scale * slope * deviation
+from ._surrogate_reference import surrogate_reference
 
 
 @dataclass(frozen=True)
@@ -320,21 +286,21 @@ def _threshold(probability: Floats) -> NDArray[np.int64]:
 
 
 class ReferenceScorer(Scorer):
-    """Scores computed by `predict_reference`."""
+    """Scores computed by `surrogate_reference`."""
 
-    def _prepare(self, counter: Statistics, weights: PredictorWeights) -> None:
+    def _prepare(self, counter: Statistics, weights: Weights) -> None:
         self._space, self._weights = counter.space, weights
 
     def _predict(self, genes: Genes, statistics: Floats) -> tuple[Floats, Floats]:
-        return predict_reference(self._space, self._weights, genes, statistics)
+        return surrogate_reference(self._space, self._weights, genes, statistics)
 
 
 class ReferenceEngine:
     """The numpy reference as the `engine` of `evolve` and `pareto`."""
 
-    def scorer(self, source: Scoring | Score, counter: Statistics) -> Scorer:
+    def scorer(self, source: Scoring | Score, counter: Statistics, caution: float) -> Scorer:
         """Return the scorer of candidates."""
-        return ReferenceScorer(source, counter)
+        return ReferenceScorer(source, counter, caution)
 
     def run(
         self,

@@ -8,9 +8,8 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from narsfast import _native
 from narsfast.errors import UserError
-from narsfast.predictor import PredictorWeights, Statistics
+from narsfast.predictor import Statistics, Weights, native_surrogate
 from narsfast.space import Genes
 
 from ._settings import Floats
@@ -28,7 +27,7 @@ class Scoring(Protocol):
         """Names of the statistics that are inputs, in order."""
         ...
 
-    def weights(self) -> PredictorWeights:
+    def weights(self) -> Weights:
         """Return the weights."""
         ...
 
@@ -37,11 +36,13 @@ class Scorer(ABC):
     """A scorer by a function, or by a predictor whose inference is implemented in a subclass.
 
     Attributes:
+        caution: How many standard deviations of a prediction are taken off its mean.
         columns: Columns of the counter's statistics that are inputs of the predictor.
         native: The scorer for native evolution.
     """
 
-    def __init__(self, source: Scoring | Score, counter: Statistics) -> None:
+    def __init__(self, source: Scoring | Score, counter: Statistics, caution: float) -> None:
+        self.caution = caution
         self.columns: list[int] = []
         self.native: Any = None
         self._function: Score | None = None
@@ -63,11 +64,12 @@ class Scorer(ABC):
         return self._predict(genes, np.ascontiguousarray(statistics[:, self.columns], np.float64))
 
     def scores(self, genes: Genes, statistics: Floats) -> Floats:
-        """Return means (n,)."""
-        return self.mean_and_std(genes, statistics)[0]
+        """Return means less `caution` standard deviations, (n,)."""
+        mean, std = self.mean_and_std(genes, statistics)
+        return mean - self.caution * std if self.caution else mean
 
     @abstractmethod
-    def _prepare(self, counter: Statistics, weights: PredictorWeights) -> None:
+    def _prepare(self, counter: Statistics, weights: Weights) -> None:
         """Prepare inference with the weights of a predictor."""
 
     @abstractmethod
@@ -78,8 +80,8 @@ class Scorer(ABC):
 class NativeScorer(Scorer):
     """A scorer with native inference."""
 
-    def _prepare(self, counter: Statistics, weights: PredictorWeights) -> None:
-        self.native = _native.Predictor(counter.space.tables(), weights)
+    def _prepare(self, counter: Statistics, weights: Weights) -> None:
+        self.native = native_surrogate(counter.space.tables(), weights)
 
     def _predict(self, genes: Genes, statistics: Floats) -> tuple[Floats, Floats]:
         mean, std = self.native.score(genes, statistics)

@@ -28,7 +28,9 @@ def evolve(
 ):
     tables = space.tables() if tables is None else tables
     genes = space.random(3, 0)[:, : len(tables.sizes)].copy()
-    return _native.evolve(tables, list(sources), statistics, scorer, list(columns), [[]], [genes], **OPTIONS)
+    return _native.evolve(
+        tables, list(sources), statistics, scorer, list(columns), 0.0, [[]], [genes], **OPTIONS
+    )
 
 
 def test_space_without_fields_is_refused():

@@ -9,7 +9,7 @@ import torch
 
 from narsfast import _native
 from narsfast.predictor import MIN_STATISTIC, PredictorWeights
-from narsfast.search._reference import predict_reference
+from narsfast.search._surrogate_reference import predict_reference
 from narsfast.space import Space, load_space
 
 SMALL = {

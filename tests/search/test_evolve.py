@@ -2,6 +2,8 @@
 
 import re
 import threading
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,8 +14,8 @@ from hypothesis import strategies as st
 from narsfast import _native
 from narsfast.cost import Budget, Counter, format_number
 from narsfast.errors import UserError
-from narsfast.predictor import PredictorWeights
-from narsfast.search import Pool, TableCounter, evolve
+from narsfast.predictor import MixtureWeights, PredictorWeights, Process, native_surrogate
+from narsfast.search import Pool, TableCounter, evolve, pareto
 from narsfast.search._evolve import _NativeEngine
 from narsfast.search._reference import ReferenceEngine
 from narsfast.space import Space, load_space
@@ -197,6 +199,7 @@ class SmallPredictor:
         rng = np.random.default_rng(0)
         genes = space.random(1, 0)
         architecture, recipe = (space.features(genes, part).shape[1] for part in ("architecture", "recipe"))
+        self.recipe = recipe
 
         def layer(inputs, outputs):
             return (
@@ -236,6 +239,93 @@ def test_scores_are_those_of_the_native_predictor():
         assert result.scores[0] > result.history[0]
         np.testing.assert_allclose(result.scores[0], other.scores[0], rtol=1e-3)
         np.testing.assert_allclose(result.history[0], other.history[0], rtol=1e-5)
+
+
+def surrogates(counter):
+    """Return one of each kind, by name."""
+    genes = counter.space.random(40, 8)
+    labels = 60 + 3 * np.log(counter(genes)[:, 0] / 1e6) - genes[:, -1]
+    process = Process.of(counter, counter.space.random(200, 9)).fit(genes, labels, 0)
+    network, rng = SmallPredictor(counter.space), np.random.default_rng(1)
+    network.names = counter.names
+    network._weights = replace(
+        network._weights,
+        statistic_mean=np.full(len(counter.names), 12, np.float32),
+        statistic_std=np.ones(len(counter.names), np.float32),
+        head=[
+            (
+                rng.normal(0, 0.3, (2, 20 + len(counter.names) + network.recipe, 1)).astype(np.float32),
+                np.zeros((2, 1), np.float32),
+            )
+        ],
+    )
+    mixture = SimpleNamespace(
+        names=counter.names,
+        weights=lambda: MixtureWeights((process.weights(), network.weights()), (0.7, 0.3)),
+    )
+    return {"process": process, "network": network, "mixture": mixture}
+
+
+@pytest.mark.parametrize("kind", ["process", "network", "mixture"])
+@pytest.mark.parametrize("caution", [0.0, 1.5])
+def test_every_kind_of_surrogate_is_evolved_as_by_the_reference(kind, caution):
+    counter = Counter(load_space("tiny"))
+    pool, surrogate = make_pool(counter), surrogates(counter)[kind]
+    budgets = quantiles(pool, counter, 0.3, 0.8)
+    options = {"generations": 12, "caution": caution}
+    native, reference = (
+        evolve(surrogate, counter, budgets, pool, pool.genes[:20], 1, engine=engine, **options)
+        for engine in ENGINES
+    )
+    scorer = native_surrogate(counter.space.tables(), surrogate.weights())
+    for result, other in zip(native, reference, strict=True):
+        mean, std = scorer.score(result.genes, result.statistics)
+        assert np.array_equal(result.scores, mean - caution * std)
+        assert np.array_equal(result.std, std)
+        assert result.scores[0] > result.history[0]
+        np.testing.assert_allclose(result.scores[0], other.scores[0], rtol=1e-3)
+        np.testing.assert_allclose(result.history[0], other.history[0], rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["process", "network", "mixture"])
+def test_caution_prefers_what_is_known(kind):
+    counter = Counter(load_space("tiny"))
+    pool, surrogate = make_pool(counter), surrogates(counter)[kind]
+    bold, careful = (
+        evolve(surrogate, counter, quantiles(pool, counter, 0.8), pool, pool.genes[:0], 1, caution=caution)[0]
+        for caution in (0.0, 3.0)
+    )
+    means = bold.scores, careful.scores + 3 * careful.std
+    assert careful.std[0] < bold.std[0]
+    assert means[1][0] < means[0][0]
+    front = pareto(
+        surrogate, counter, ["macs"], bold.budget, pool, pool.genes[:0], 1, generations=4, caution=3.0
+    )
+    scorer = native_surrogate(counter.space.tables(), surrogate.weights())
+    mean, std = scorer.score(front.genes, front.statistics)
+    assert np.array_equal(front.scores, mean - 3 * std)
+
+
+def test_caution_has_no_influence_on_a_function():
+    counter = Counter(load_space("tiny"))
+    pool, score = make_pool(counter), weighted_score(counter.space)
+    budgets = quantiles(pool, counter, 0.5)
+    results = [
+        evolve(score, counter, budgets, pool, pool.genes[:9], 1, caution=caution, generations=5)
+        for caution in (0.0, 2.0)
+    ]
+    assert_same(*results)
+
+
+@pytest.mark.parametrize("caution", [-0.1, np.nan, np.inf])
+def test_caution_below_zero_is_refused(caution):
+    counter = Counter(load_space("tiny"))
+    pool = make_pool(counter)
+    with pytest.raises(UserError, match=r"caution is .*; it should be 0 or more"):
+        evolve(
+            weighted_score(counter.space), counter, quantiles(pool, counter, 0.5), pool, pool.genes[:9], 1,
+            caution=caution,
+        )  # fmt: skip
 
 
 def test_results_do_not_depend_on_threads_or_other_budgets():
