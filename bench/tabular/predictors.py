@@ -25,7 +25,7 @@ import narsfast.predictor
 from bench.tabular.dataset import TabularDataset
 from bench.tabular.jobs import digest
 from narsfast.common.seeds import derive_seed
-from narsfast.predictor import Predictor, pretrain
+from narsfast.predictor import Predictor, Process, Surrogate, pretrain
 from narsfast.space import Genes, Space
 
 Floats = NDArray[np.float64]
@@ -94,6 +94,17 @@ def learn_ours(
     fitted = pretrained(dataset, seed).fit(dataset.genes[rows], labels, derive_seed(seed, "fit"))
     validation = fitted.cross_validate(dataset.genes[rows], labels, derive_seed(seed, "validation"))
     return fitted.calibrated(validation).predict(dataset.genes[wanted])
+
+
+def learn_mixture(
+    dataset: TabularDataset, rows: NDArray[np.int64], labels: Floats, wanted: NDArray[np.int64], seed: int
+) -> Prediction:
+    """Fit process and network together, as `narsfast run` does where it is steered."""
+    process = Process.of(dataset.counter, dataset.genes)
+    mixture = Surrogate(process, pretrained(dataset, seed)).fit(
+        dataset.genes[rows], labels, derive_seed(seed, "fit")
+    )
+    return mixture.predict(dataset.genes[wanted])
 
 
 # Rivals
@@ -176,6 +187,7 @@ class Variant:
 
 PREDICTORS: dict[str, Variant] = {
     "ours": Variant(learn_ours, ours=True),
+    "mixture": Variant(learn_mixture, ours=True),
     "scratch": Variant(partial(learn, scratch), ours=True, rival=True),
     "no_pretraining": Variant(partial(learn, no_pretraining), ours=True),
     "one_member": Variant(partial(learn, one_member), ours=True),

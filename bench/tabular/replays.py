@@ -26,6 +26,7 @@ from narsfast.common.trial import EpochMetrics, Trial
 from narsfast.cost import Budget, Counter
 from narsfast.pipeline._anchors import anchors
 from narsfast.pipeline._finalists import best_anchor, choose_finalists
+from narsfast.predictor import Noise, Predictor, Process, Surrogate
 from narsfast.search import PickedBatch, Pool, band_of, labels_of, optimize
 from narsfast.space import Candidate, Genes, Space
 
@@ -161,13 +162,16 @@ def tpe(replay: Replay, trials: int) -> list[Rows]:
     return [_best(replay, np.array(picked), budget) for budget in replay.budgets]
 
 
-def _optimized(replay: Replay, pool: Pool, rows: Rows, trials: int, steered: bool) -> tuple[object, Rows]:
+def _optimized(
+    replay: Replay, pool: Pool, rows: Rows, trials: int, steered: bool
+) -> tuple[Predictor | Surrogate, Rows]:
     """Run Algorithm 1 on rows of the table; return the predictor and the rows that it trained."""
 
     def evaluate(picked: PickedBatch) -> list[Trial]:
         return replay.trials(rows[picked.indices])
 
     batch = min(BATCH, trials)
+    process = Process.of(replay.dataset.counter, pool.genes, Noise(replay.images)) if steered else None
     outcome = optimize(
         pool,
         pretrained(replay.dataset, replay.seed % 4),
@@ -179,8 +183,13 @@ def _optimized(replay: Replay, pool: Pool, rows: Rows, trials: int, steered: boo
         seed=derive_seed(replay.seed, "optimise"),
         steered=steered,
         noise=LabelNoise(replay.images) if steered else None,
+        process=process,
     )
-    return outcome.predictor, rows[np.concatenate([picked.indices for picked in outcome.batches])]
+    trained = rows[np.concatenate([picked.indices for picked in outcome.batches])]
+    if process is None:
+        return outcome.predictor, trained
+    judge = Surrogate(process, outcome.predictor)
+    return judge.fit(replay.dataset.genes[trained], replay.labels(trained), replay.seed), trained
 
 
 def earlier(replay: Replay, trials: int) -> list[Rows]:
@@ -193,7 +202,7 @@ def earlier(replay: Replay, trials: int) -> list[Rows]:
     found = []
     for budget in replay.budgets:
         rows = replay.inside(budget)
-        best = rows[np.argmax(predictor.scores(dataset.genes[rows]))]  # type: ignore[attr-defined]
+        best = rows[np.argmax(predictor.scores(dataset.genes[rows]))]
         found.append(np.unique([best, *_best(replay, trained, budget, 1)]))
     return found
 
@@ -219,17 +228,19 @@ def ours(replay: Replay, trials: int) -> list[Rows]:
     return [_raced(replay, budget, predictor, trained, known) for budget in replay.budgets]
 
 
-def _raced(replay: Replay, budget: Budget, predictor: object, trained: Rows, known: Genes) -> Rows:
+def _raced(
+    replay: Replay, budget: Budget, predictor: Predictor | Surrogate, trained: Rows, known: Genes
+) -> Rows:
     """Return who races for a budget, `FINALISTS` in all."""
     dataset, names = replay.dataset, replay.dataset.counter.names
     inside = replay.inside(budget)
     mine, others = np.intersect1d(trained, inside), np.setdiff1d(inside, trained)
-    means, deviations = predictor.predict(dataset.genes[others])  # type: ignore[attr-defined]
+    means, deviations = predictor.predict(dataset.genes[others])
     known = known[budget.within(dataset.counter(known), names)] if len(known) else known
     labels = replay.labels(mine)
     anchor = best_anchor(dataset.space, known, dataset.genes[mine], labels)
     chosen = choose_finalists(
-        predictor,  # type: ignore[arg-type]
+        predictor,
         dataset.genes[mine],
         labels,
         replay.images,

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from narsfast.cost import Budget
-from narsfast.predictor import Predictor
+from narsfast.predictor import Predictor, Surrogate
 from narsfast.runs import BestTrial, Family, FoundCandidate
 from narsfast.search import Evolved
 from narsfast.space import Genes
@@ -27,7 +27,9 @@ def trained_genes(search: Search) -> Genes:
     )
 
 
-def family_of(search: Search, text: str, budget: Budget, evolved: Evolved, predictor: Predictor) -> Family:
+def family_of(
+    search: Search, text: str, budget: Budget, evolved: Evolved, predictor: Predictor | Surrogate
+) -> Family:
     """Describe what evolution found for one budget, who races for it, and the best trial inside it."""
     candidates = found_candidates(search, evolved, KEPT)
     raced = finalists_of(search, budget, evolved, predictor) if search.config.finalists > 1 else []

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from narsfast.common.label_noise import LabelNoise, label_noise
 from narsfast.cost import Budget
-from narsfast.predictor import Predictor
+from narsfast.predictor import Predictor, Surrogate
 from narsfast.runs import Finalist, Origin
 from narsfast.search import Evolved, labels_of
 from narsfast.space import Genes, Space
@@ -44,7 +44,7 @@ def trials_inside(search: Search, budget: Budget, noise: LabelNoise | None = Non
 
 
 def finalists_of(
-    search: Search, budget: Budget, evolved: Evolved, predictor: Predictor
+    search: Search, budget: Budget, evolved: Evolved, predictor: Predictor | Surrogate
 ) -> list[tuple[Finalist, NDArray[np.int16]]]:
     """Choose who races for a budget (`choose_finalists`), with genes (F,)."""
     space = search.space
@@ -67,7 +67,7 @@ def finalists_of(
 
 
 def choose_finalists(
-    predictor: Predictor,
+    predictor: Predictor | Surrogate,
     trained: Genes,
     labels: Floats,
     images: int,
@@ -117,7 +117,7 @@ def best_anchor(space: Space, known: Genes, trained: Genes, labels: Floats) -> G
     return known[np.argsort(-np.array(worth), kind="stable")[:1]]
 
 
-def _posterior(predictor: Predictor, genes: Genes, labels: Floats, images: int) -> Floats:
+def _posterior(predictor: Predictor | Surrogate, genes: Genes, labels: Floats, images: int) -> Floats:
     """Return the mean of labels and predictions (n,), each weighted by its precision."""
     if not len(genes):
         return labels

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,7 @@ from ._families import family_of, found_candidates, trained_genes
 from ._final_test import final_test
 from ._finals import final_task, first_to_train, still_used, tell_passed_over
 from ._folders import family_folders
+from ._judge import caution_of, judge_of, process_of
 from ._lost_weights import forget_lost
 from ._open import open_search
 from ._plan import plan, plan_finals, spend
@@ -167,6 +168,7 @@ def start_optimization(search: Search) -> IterativeOptimization:
         correlation=config.correlation,
         steered=search.steered,
         noise=search.store.facts.label_noise,
+        process=process_of(search),
         on_fit=lambda fits, _: store_fits(search, fits, steps.early_stopping),
         progress=search.progress,
     )
@@ -208,17 +210,20 @@ def evolve(search: Search, added: Sequence[str] | str = ()) -> list[Family]:
             check_budget(search, budget, pool)
             tell_untrained(search, budget, f"budget {budget.label()}")
         search.progress("evolve", 0, 1)
+        judge, caution = judge_of(search, predictor), caution_of(search)
         evolved = evolve_candidates(
-            predictor,
+            judge,
             search.counter,
             [inside_pool(search, budget) for budget in missing.values()],
             pool,
             trained_genes(search),
             search.seed("evolve"),
+            caution=caution,
         )
+        evolved = [replace(found, scores=found.scores + caution * found.std) for found in evolved]
         search.progress("evolve", 1, 1)
         for (text, budget), result in zip(missing.items(), evolved, strict=True):
-            known[text] = family_of(search, text, budget, result, predictor)
+            known[text] = family_of(search, text, budget, result, judge)
         search.store.facts.families = tuple(known.values())
         search.store.facts.stage = "train"
     return list(known.values())
@@ -249,7 +254,7 @@ def pareto(search: Search, statistics: Sequence[str], between: str | None = None
     pool = search.pool
     search.progress("pareto", 0, 1)
     front = pareto_front(
-        predictor,
+        judge_of(search, predictor),
         search.counter,
         statistics,
         inside_pool(search, budget),

@@ -19,7 +19,7 @@ from narsfast.common.progress import Progress, silent
 from narsfast.common.seeds import derive_seed
 from narsfast.common.trial import Fit, Trial
 from narsfast.errors import UserError
-from narsfast.predictor import UNCALIBRATED, Predictor, compare_regressors
+from narsfast.predictor import UNCALIBRATED, Predictor, Process, Surrogate, compare_regressors
 from narsfast.space import Genes, Space
 
 from ._early_stopping import Correlation, decide_early_stopping
@@ -91,7 +91,7 @@ def first_batch(pool: Pool, m: int, seed: int) -> NDArray[np.int64]:
 
 
 def next_batch(
-    predictor: Predictor,
+    predictor: Predictor | Surrogate,
     pool: Pool,
     trained: ArrayLike,
     m: int,
@@ -101,8 +101,8 @@ def next_batch(
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Pick the m most promising untrained candidates of the pool, as many of each band, best first.
 
-    They are ordered by predicted accuracy plus a multiple of the standard deviation of the ensemble, so that candidates
-    on which its members disagree are tried too. The calibration by cross-validation has no influence.
+    They are ordered by predicted accuracy plus a multiple of its standard deviation, so that candidates of which little
+    is known are tried too. Of a network that is the deviation of its ensemble, without the calibration.
 
     Args:
         predictor: A fitted predictor.
@@ -120,7 +120,9 @@ def next_batch(
     """
     open_rows = np.setdiff1d(np.arange(len(pool)), np.asarray(trained, np.int64))
     _check_size(m, len(open_rows))
-    scores, spread = replace(predictor, deviation=UNCALIBRATED).predict(pool.genes[open_rows])
+    if isinstance(predictor, Predictor):
+        predictor = replace(predictor, deviation=UNCALIBRATED)
+    scores, spread = predictor.predict(pool.genes[open_rows])
     order = np.argsort(-(scores + curiosity * spread), kind="stable")
     if alike is not None:
         order = _unlike_first(predictor.space, pool.genes[open_rows], order, alike)
@@ -173,6 +175,8 @@ class IterativeOptimization:
         steered: Whether trainings are steered to what they are for: batches have at most `ALIKE` of one architecture,
             and their curiosity falls from the second to the last (`CURIOSITY`).
         noise: As for `decide_early_stopping` and `labels_of`.
+        process: A process on the predictor's statistics: both together (`narsfast.predictor.Surrogate`) pick candidates,
+            and the predictor's fits are kept beside. None is the predictor alone.
         on_fit: Called after each fit with all fits so far and the early-stop epoch. Without it only the last fit is
             cross-validated, which does not change the picks.
         progress: Called with the stage, the number of fits done and the total.
@@ -198,6 +202,7 @@ class IterativeOptimization:
         correlation: Correlation = "kendall",
         steered: bool = False,
         noise: LabelNoise | None = None,
+        process: Process | None = None,
         on_fit: Callable[[Sequence[Fit], int], None] | None = None,
         progress: Progress = silent,
     ) -> None:
@@ -216,6 +221,8 @@ class IterativeOptimization:
         self._correlation: Correlation = correlation
         self._steered = steered
         self._noise = noise
+        self._judge: Predictor | Surrogate = predictor
+        self._surrogate = None if process is None else Surrogate(process, predictor)
         self._on_fit = on_fit
         self._progress = progress
         self._length = epochs
@@ -258,6 +265,9 @@ class IterativeOptimization:
                 Fit(len(labels), compare_regressors(predictor, genes, labels, validation, seed))
             )
         self._predictor = predictor
+        self._judge = predictor
+        if self._surrogate is not None and index + 1 < self._iterations:
+            self._judge = self._surrogate.fit(genes, labels, derive_seed(self._seed, "fit", index))
         self._learned += 1
         self._progress(stage, 1, 1)
         if self._on_fit is not None:
@@ -288,7 +298,7 @@ class IterativeOptimization:
             first, last = CURIOSITY if self._steered else (1.0, 1.0)
             done = (len(self._batches) - 1) / max(1, self._iterations - 2)
             rows, predicted = next_batch(
-                self._predictor,
+                self._judge,
                 self._pool,
                 trained,
                 self._batch,
@@ -313,6 +323,7 @@ def optimize(
     correlation: Correlation = "kendall",
     steered: bool = False,
     noise: LabelNoise | None = None,
+    process: Process | None = None,
     on_fit: Callable[[Sequence[Fit], int], None] | None = None,
     progress: Progress = silent,
 ) -> Optimization:
@@ -333,6 +344,7 @@ def optimize(
         correlation: As for `IterativeOptimization`.
         steered: As for `IterativeOptimization`.
         noise: As for `IterativeOptimization`.
+        process: As for `IterativeOptimization`.
         on_fit: As for `IterativeOptimization`.
         progress: As for `IterativeOptimization`.
 
@@ -352,6 +364,7 @@ def optimize(
         correlation=correlation,
         steered=steered,
         noise=noise,
+        process=process,
         on_fit=on_fit,
         progress=progress,
     )

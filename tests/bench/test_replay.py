@@ -88,7 +88,7 @@ def test_rows_and_figures_of_a_table(made, tmp_path, monkeypatch):
     assert macs > 0.6
     figures = replay.figures_of(rows)
     taus = {row["predictor"]: row["tau"] for row in rows if row.get("labels") == 24}
-    assert figures["replay_tau_24"] == taus["ours"]
-    assert figures["replay_tau_24_over_macs"] == pytest.approx(taus["ours"] - taus["macs"])
+    assert figures["replay_tau_24"] == taus["mixture"]
+    assert figures["replay_tau_24_over_macs"] == pytest.approx(taus["mixture"] - taus["macs"])
     regret = {row["policy"]: row["regret"] for row in rows if row.get("trials") == 24}
     assert figures["replay_regret_24_vs_random"] == pytest.approx(regret["ours"] / regret["random"])

@@ -262,7 +262,7 @@ def test_ask_and_tell_give_the_run_of_an_own_trainer(tmp_path, space, searched):
         assert not run.finished
         with pytest.raises(nf.UserError, match=r"metrics of candidate .*: cross_entropy has 1 epochs"):
             run.tell(third, [50.0, 60.0], metrics=nf.EpochMetrics(cross_entropy=(1.0,)))
-        metrics = nf.EpochMetrics(cross_entropy=(2.0, 1.0))
+        metrics = nf.EpochMetrics(training_loss=(2.0, 1.0))
         for candidate in (third, *first):
             run.tell(candidate, [worth(candidate) - 5, worth(candidate) - 2.5], seconds=0.1, metrics=metrics)
         assert {row.metrics for row in run.trials()} == {metrics}
