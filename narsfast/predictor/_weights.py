@@ -108,3 +108,4 @@ class MixtureWeights:
 
 
 Weights = PredictorWeights | ProcessWeights | MixtureWeights
+"""What native inference of a predictor needs."""

@@ -424,9 +424,9 @@ def test_evolution_stays_above_the_lower_bounds_of_the_pool(finished, tmp_path, 
     asked = []
     evolve = _stages.evolve_candidates
 
-    def recording(predictor, counter, budgets, *rest):
+    def recording(predictor, counter, budgets, *rest, **options):
         asked.extend(dict(budget.bounds) for budget in budgets)
-        return evolve(predictor, counter, budgets, *rest)
+        return evolve(predictor, counter, budgets, *rest, **options)
 
     monkeypatch.setattr("narsfast.pipeline._stages.evolve_candidates", recording)
     with pipeline.open_search(copy, workers=1) as search:
