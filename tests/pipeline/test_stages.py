@@ -16,6 +16,7 @@ from narsfast.common.trial import EpochMetrics, Trial
 from narsfast.errors import UserError
 from narsfast.pipeline import _final_test, _stages
 from narsfast.pipeline._config import resolve_config
+from narsfast.pipeline._judge import judge_of
 from narsfast.predictor import _fitting, _pretraining
 from narsfast.runs import RunStore, _processes
 from narsfast.space import Space, load_space
@@ -386,7 +387,7 @@ def test_the_front_is_inside_the_pool_and_between_its_bounds(finished):
     with pipeline.open_search(path, workers=1) as search:
         whole = pipeline.pareto(search, ["macs"])
         part = pipeline.pareto(search, ["macs", "params"], "150K:300K")
-        predictor = pipeline.optimize(search)
+        predictor = judge_of(search, pipeline.optimize(search))
         genes = search.space.encode([row.candidate for row in whole])
     mean, std = predictor.predict(genes)
     assert np.allclose([row.std for row in whole], std)
