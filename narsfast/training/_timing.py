@@ -10,7 +10,7 @@ import torch
 
 from narsfast.common.machine import machine_errors
 from narsfast.common.threads import torch_threads
-from narsfast.data import hash_seed, shared_data
+from narsfast.data import hash_seed
 from narsfast.space import Recipe
 
 from ._device import training_device
@@ -47,14 +47,7 @@ def time_steps(task: TrialTask, steps: int, report: Callable[[float], None] | No
         report: Called with the share done, 0 to 1.
     """
     with machine_errors():
-        data = shared_data(
-            task.data,
-            task.data_resolution,
-            task.mirror,
-            task.folder_options,
-            known=task.known,
-            content=task.content,
-        ).prepared(task.preparation)
+        data = task.dataset()
         recipe, device = Recipe.of(task.recipe), training_device(task.settings.device)
         with torch_threads(task.settings.threads_per_trial), torch.random.fork_rng():
             torch.manual_seed(hash_seed(task.seed))

@@ -89,6 +89,17 @@ class TrialTask:
     start: StartingPoint | None = None
     preparation: Preparation | None = None
 
+    def dataset(self) -> Dataset:
+        """Return the data, which is loaded once per process, as the network is given its images."""
+        return shared_data(
+            self.data,
+            self.data_resolution,
+            self.mirror,
+            self.folder_options,
+            known=self.known,
+            content=self.content,
+        ).prepared(self.preparation)
+
     def build(self, data: Dataset) -> nn.Module:
         """Return the network for the classes and channels of the data, with fresh weights."""
         padding = "published" if self.start is None else self.start.padding
@@ -127,14 +138,7 @@ def remove_checkpoint(task: TrialTask) -> None:
 
 def _run(task: TrialTask, group: ProcessGroup, report: Callable[[float], None] | None) -> Trial:
     start = time.perf_counter()
-    data = shared_data(
-        task.data,
-        task.data_resolution,
-        task.mirror,
-        task.folder_options,
-        known=task.known,
-        content=task.content,
-    ).prepared(task.preparation)
+    data = task.dataset()
     recipe = Recipe.of(task.recipe)
     curve, metrics = tuple[float, ...](), EpochMetrics()
     outcome: Outcome
