@@ -39,7 +39,7 @@ MACS_SLOPE = 0.4
 STAGE_SLOPE = 0.7
 """Prior deviation of the slope of a stage's size, relative to that of a statistic."""
 SEEDS = 1.0
-"""Standard deviation over seeds in percent, measured on 96 trainings of one candidate (this project's choice)."""
+"""Standard deviation over seeds in percent (this project's choice; `narsfast.common.label_noise` has a measured one)."""
 SAMPLING = 0.6
 """Share of the binomial variance of a validation split by which repeated labels differ; the images are the same ones."""
 
