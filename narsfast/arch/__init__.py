@@ -30,7 +30,7 @@ from ._rows import (
     require_stages,
 )
 from ._spec import NetworkSpec, specs_of
-from ._weights import CLASSIFIER, WEIGHTS_FILE, LostWeightsError, load_weights, save_weights
+from ._weights import CLASSIFIER, WEIGHTS_FILE, LostWeightsError, load_weights, read_weights, save_weights
 from ._zoo import zoo, zoo_definition
 
 __all__ = [
@@ -98,6 +98,7 @@ __all__ = [
     "plain_ops",
     "read_definition",
     "read_parent",
+    "read_weights",
     "reference_file",
     "reference_version",
     "renamed",

@@ -147,14 +147,29 @@ class Parent:
         self._draw_classifier(network, fresh)
         return network
 
-    def give(self, network: nn.Module, images: Images | None = None) -> None:
-        """Give a network the weights that it inherits; its classifier stays fresh.
+    def tuned(self, weights: Mapping[str, Tensor]) -> Parent:
+        """Return the parent with the weights that a training of it ended with, for the classes of its data.
+
+        Args:
+            weights: Of all its layers, for images of as many channels or gray ones.
+        """
+        stem = None if self.stem is None else weights[self.stem.weight]
+        own = self if stem is None else self.for_channels(stem.shape[1])
+        classes = len(weights[self.classifier[-1]])
+        return replace(own, weights=weights, num_classes=classes, classes=(), _moments={})
+
+    def give(
+        self, network: nn.Module, images: Images | None = None, *, fresh_classifier: bool = True
+    ) -> None:
+        """Give a network the weights that it inherits.
 
         Args:
             network: A child of the parent, or the parent's own network, just built, for images of as many channels or
                 gray ones. A classifier that another library drew is drawn again, from torch's global generator.
             images: Batches that it is going to be trained on, which a child with fewer channels is fitted to; None goes
                 by the weights alone.
+            fresh_classifier: Whether its classifier stays as it was drawn; otherwise that is inherited too, which is for
+                as many classes.
 
         Raises:
             UserError: It is no child of this parent, or its images have other channels.
@@ -172,13 +187,14 @@ class Parent:
             inheritance = Inheritance(self.definition, network.definition)  # type: ignore[arg-type]
             moments = parent.measured(images()) if images is not None and inheritance.shrinks else None
             weights = inheritance(weights, moments=moments)
-        kept = {name: own[name] for name in self.classifier if name in own}
+        fresh = self.classifier if fresh_classifier else ()
+        kept = {name: own[name] for name in fresh if name in own}
         try:
             network.load_state_dict({**weights, **kept})
         except RuntimeError as error:
             reason = " ".join(str(error).split())[:200]
             raise UserError(f"the network is not that of parent {self.name}: {reason}") from None
-        self._draw_classifier(network, self.classifier)
+        self._draw_classifier(network, fresh)
 
     def measured(self, images: Sequence[Tensor]) -> Moments:
         """Measure what the layers of the parent's definition read on images; the same ones are measured once.

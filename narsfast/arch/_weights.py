@@ -50,15 +50,7 @@ def load_weights(network: nn.Module, path: str | Path, but: str | None = None) -
         LostWeightsError: The file is missing, not a safetensors file, or from another network.
         MachineError: It cannot be read just now.
     """
-    try:
-        state: dict[str, torch.Tensor] = load_file(path)
-    except (OSError, SafetensorError) as error:
-        trouble = None if isinstance(error, FileNotFoundError) else machine_error(error)
-        if trouble is not None:
-            raise trouble from error
-        raise LostWeightsError(
-            f"weights {str(path)!r} cannot be read as a safetensors file: {str(error).splitlines()[0]}"
-        ) from None
+    state = read_weights(path)
     if but is not None:
         own = {name: tensor for name, tensor in network.state_dict().items() if name.startswith(but)}
         state = {name: tensor for name, tensor in state.items() if not name.startswith(but)} | own
@@ -68,3 +60,22 @@ def load_weights(network: nn.Module, path: str | Path, but: str | None = None) -
         raise LostWeightsError(
             f"weights {str(path)!r} do not fit the network: {' '.join(str(error).split())[:300]}"
         ) from None
+
+
+def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
+    """Read the tensors that `save_weights` wrote, by name.
+
+    Raises:
+        LostWeightsError: The file is missing, or not a safetensors file.
+        MachineError: It cannot be read just now.
+    """
+    try:
+        state: dict[str, torch.Tensor] = load_file(path)
+    except (OSError, SafetensorError) as error:
+        trouble = None if isinstance(error, FileNotFoundError) else machine_error(error)
+        if trouble is not None:
+            raise trouble from error
+        raise LostWeightsError(
+            f"weights {str(path)!r} cannot be read as a safetensors file: {str(error).splitlines()[0]}"
+        ) from None
+    return state

@@ -142,6 +142,14 @@ _OPTIONS = (
         metavar="REF[=FILE]",
     ),
     RunOption(
+        "tune_parents",
+        bool,
+        True,
+        _SPACE,
+        "Fine-tune each parent on the images first, once, as it is, for as long as a trial: children then inherit from "
+        "that, the classifier too.",
+    ),
+    RunOption(
         "model",
         str | None,
         None,

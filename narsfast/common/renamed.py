@@ -18,7 +18,14 @@ OLD_FIELDS = {
 }
 """The present name of each field of `narsfast.pipeline.RunConfig` that was renamed, by its old name."""
 
-DONE_BY_0_2 = {"layout": "0.2", "orient": False, "bit_depth": "0.2", "finalists": 1, "explore": True}
+DONE_BY_0_2 = {
+    "layout": "0.2",
+    "orient": False,
+    "bit_depth": "0.2",
+    "finalists": 1,
+    "explore": True,
+    "tune_parents": False,
+}
 """What runs do that do not say it: what versions 0.1 and 0.2 did, in which these options were not there."""
 
 _log = logging.getLogger("narsfast.options")

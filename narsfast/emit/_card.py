@@ -231,7 +231,8 @@ def _training(found: Measurements) -> str:
         name = as_code(found.origin.name)
         start = f"Trained from the weights of {name}, all but those of the classifier, which was new,"
     elif found.parent is not None:
-        start = f"Trained from weights of {as_code(found.parent['name'])}, with a new classifier,"
+        classifier = "its tuned" if "tuned" in found.parent else "a new"
+        start = f"Trained from weights of {as_code(found.parent['name'])}, with {classifier} classifier,"
     return f"{start} for {found.epochs} epochs with seed {found.seed}{duration}{step}.{_distillation(found)}"
 
 

@@ -12,11 +12,16 @@ def parent_paragraph(found: Measurements) -> str:
     """Return the paragraph on the pretrained network that a network inherited from; empty where it is none's child."""
     if found.parent is None:
         return ""
-    facts = found.parent
+    facts, tuned = found.parent, ""
+    if known := found.parent.get("tuned"):
+        tuned = (
+            f"\nBefore it inherited them, the parent was fine-tuned on the same data, at {known['resolution']} px for "
+            f"{known['epochs']} epochs, to {known['validation']:.1f} % on validation."
+        )
     return f"""Its training began with weights of the pretrained network {as_code(facts["name"])}
 ({as_text(facts["provenance"])}; license: {as_text(facts["license"] or "not stated")};
 SHA-256 {as_code(facts["sha256"])}), whose license and training data apply to it too. Images are
-normalized and resized as that network's were.
+normalized and resized as that network's were.{tuned}
 
 """
 

@@ -172,6 +172,12 @@ def _change(space: Space, name: str) -> NDArray[np.float64]:
     return change
 
 
+def whole_resolution(counter: Statistics, budgets: Sequence[Budget], name: str) -> int:
+    """Return the largest resolution at which a parent as it is keeps a budget; the smallest if it keeps none."""
+    genes = np.stack([row for row, _ in _whole(counter, budgets, name)])
+    return max(int(candidate.architecture[RESOLUTION]) for candidate in counter.space.decode(genes))
+
+
 def _whole(counter: Statistics, budgets: Sequence[Budget], name: str) -> list[_Anchor]:
     """Return a parent as it is, for each budget that it keeps."""
     forms = _evens(counter.space, name)[WHOLE]

@@ -89,6 +89,7 @@ class RunConfig(TrainerSettings):
     pool_bounds: str | None
     budgets: tuple[str, ...]
     explore: bool = option_field("explore")
+    tune_parents: bool = option_field("tune_parents")
     latency: str | None = None
     extra_statistics: tuple[str, ...] = ()
     mirror: bool = option_field("mirror")

@@ -18,7 +18,8 @@ SHARES = (32, 16, 8)
 """Budgets of a space around parents: the first parent's multiply-adds, divided by these (this project's choice)."""
 SMALLEST_WHOLE, WHOLE_STEP = 64, 32
 """Smallest resolution of a network that takes part whole, and the step to the next ones (this project's choice)."""
-_FOLDER = "parents"  # in a run
+PARENTS_FOLDER = "parents"
+"""Where a run keeps its parents."""
 
 
 def children_space(given: Sequence[str]) -> Space:
@@ -104,7 +105,7 @@ def store_parents(store: RunStore, space: Space) -> None:
 
 def parent_file(run: Path, name: str) -> Path:
     """Return where a run keeps a parent."""
-    return run / _FOLDER / f"{name}.safetensors"
+    return run / PARENTS_FOLDER / f"{name}.safetensors"
 
 
 def stored_parents(run: Path, space: Space) -> Mapping[str, Parent]:

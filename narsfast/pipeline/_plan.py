@@ -18,6 +18,7 @@ from narsfast.training import StepTimes, TrialTask, time_steps
 from ._config import PLANNED, RunConfig
 from ._schedule import SEARCH_SHARE, Costs, final_epochs, search_schedule
 from ._search import Search
+from ._tuning import tune_parents
 
 _log = logging.getLogger("narsfast.run")
 
@@ -44,6 +45,7 @@ def plan(search: Search, pool: Pool) -> None:
         raise UserError(
             "time is given with an `evaluate` of yours, whose trainings cannot be timed; leave it out"
         )
+    tune_parents(search)
     costs = _measured(search, pool)
     train, val = len(search.data.train), len(search.data.val)
     epochs = costs.epoch(*_statistics(search, pool.statistics), train, val)

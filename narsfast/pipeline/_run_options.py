@@ -32,6 +32,7 @@ class RunOptions(TypedDict, total=False):
     fix: Mapping[str, Any] | None
     pool_bounds: Budget | str | None
     explore: bool | None
+    tune_parents: bool | None
     latency: str | Path | None
     mirror: bool | None
     layout: Layout | None

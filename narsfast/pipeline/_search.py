@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 
-from narsfast.arch import NetworkSpec, Parent, specs_of
+from narsfast.arch import WEIGHTS_FILE, NetworkSpec, Parent, specs_of
 from narsfast.common.progress import Progress, silent
 from narsfast.common.seeds import derive_seed
 from narsfast.cost import LATENCY, STATISTICS, Budget, Counter, LatencyTable, named
@@ -21,7 +23,7 @@ from ._anchors import anchors, near_anchors
 from ._config import RunConfig
 from ._data import CONTENT_FILE, largest_resolution, run_data
 from ._own import Own
-from ._parents import parent_file, stored_parents
+from ._parents import PARENTS_FOLDER, parent_file, stored_parents
 from ._recipe_search import network_statistics
 
 
@@ -203,7 +205,7 @@ class Search:
             seed=self.seed(purpose, candidate.id),
             settings=self.trainer,
             output=output,
-            start=None if parent is None else self.start_from(str(candidate.architecture[PARENT])),
+            start=None if parent is None else self.start_of_child(str(candidate.architecture[PARENT])),
             preparation=None if parent is None else parent.preparation,
             **self.task_data(),
         )
@@ -224,6 +226,25 @@ class Search:
     def start_from(self, parent: str) -> InheritedStart:
         """Return the start from the run's copy of a parent, by its name in the space."""
         return InheritedStart(str(parent_file(self.store.path.absolute(), parent)))
+
+    @property
+    def tunes(self) -> bool:
+        """Whether children inherit from parents that were fine-tuned on the images.
+
+        Not where the recipe of one network is searched, whose trainings start from what was downloaded, nor where the
+        user trains.
+        """
+        wanted = self.config.tune_parents and self.own.evaluate is None
+        return wanted and bool(self.space.parents) and self.config.model is None
+
+    def tuned_folder(self, parent: str) -> Path:
+        """Return where the run keeps the weights of a parent that is fine-tuned, by its name in the space."""
+        return self.store.path.absolute() / PARENTS_FOLDER / f"{parent}-tuned"
+
+    def start_of_child(self, parent: str) -> InheritedStart:
+        """Return the start of a parent's child, by the parent's name in the space."""
+        start = self.start_from(parent)
+        return replace(start, tuned=str(self.tuned_folder(parent) / WEIGHTS_FILE)) if self.tunes else start
 
     def task_data(self) -> TaskData:
         """Return what a training is told of the data."""

@@ -32,7 +32,7 @@ from narsfast.runs import Family, FoundCandidate, Result, forget_unpicked, passe
 from narsfast.search import IterativeOptimization
 from narsfast.search import evolve as evolve_candidates
 from narsfast.search import pareto as pareto_front
-from narsfast.space import Recipe
+from narsfast.space import PARENT, Recipe
 from narsfast.training import effective_backend
 
 from ._checks import (
@@ -60,6 +60,7 @@ from ._resume import Resume
 from ._search import Search
 from ._teacher import check_teacher, describe_teacher, teacher_task
 from ._trials import evaluate_batch, remove_checkpoints, run_tasks, store_fits
+from ._tuning import tune_parents, tuning_facts
 
 _log = logging.getLogger("narsfast.run")
 
@@ -144,6 +145,7 @@ def optimize(search: Search) -> Predictor:
         if stored is not None:
             return stored
     steps = start_optimization(search)
+    tune_parents(search)
     while (batch := steps.next()) is not None:
         steps.learn(evaluate_batch(search, batch))
         spend(search)
@@ -293,6 +295,7 @@ def train(search: Search) -> dict[str, Trial]:
         if not now:
             break
         tell_passed_over(search, families, races)
+        tune_parents(search)
         _train_teacher(search)
         racing = {finalist.candidate for family in families for finalist in family.finalists}
         missing = {name for held in races.values() for name in held.missing}
@@ -355,6 +358,7 @@ def _emit_family(search: Search, family: Family, trial: Trial, directory: Path) 
     best = next(found for found in family.candidates if found.id == trial.candidate)
     task = search.task(best.candidate, trial.epochs, trial.epochs, "final")
     recipe, parent = Recipe.of(task.recipe), search.parent_of(best.candidate)
+    name = str(best.architecture.get(PARENT))
     data = search.data.prepared(task.preparation)
     tested = persistently(lambda: final_test(task, data), f"the test of candidate {trial.candidate}")
     store_class_results(search.store, trial.candidate, tested.by_class)
@@ -371,7 +375,7 @@ def _emit_family(search: Search, family: Family, trial: Trial, directory: Path) 
         seconds=trial.seconds,
         optim_backend=effective_backend(recipe.optimizer, search.trainer.optim_backend),
         distillation=describe_teacher(search, trial.candidate),
-        parent=None if parent is None else parent.facts(),
+        parent=None if parent is None else parent.facts() | tuning_facts(search, name),
         kept=kept_of(search.space, [best.candidate])[0],
         passed_over=tuple(asdict(passed) for passed in passed_over(search.store, family, trial.candidate)),
     )

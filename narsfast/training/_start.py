@@ -10,7 +10,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from narsfast.arch import CLASSIFIER, Images, Parent, load_weights, read_parent
+from narsfast.arch import CLASSIFIER, Images, Parent, load_weights, read_parent, read_weights
 from narsfast.data import Dataset, batches
 from narsfast.errors import UserError
 
@@ -61,16 +61,32 @@ class InheritedStart(StartingPoint):
 
     Attributes:
         weights: File that `narsfast.arch.Parent.save` wrote.
+        tuned: File of the weights that a training of it on the same classes ended with: a child inherits those, the
+            classifier's too.
     """
 
+    tuned: str | None = None
+
     def load(self, network: nn.Module, images: Images | None = None) -> None:
-        """Give the network the weights that it inherits; its own classifier stays.
+        """Give the network the weights that it inherits; its own classifier stays, unless the parent is tuned.
 
         Raises:
-            UserError: The file cannot be read, or the network is no child of the parent.
+            UserError: A file cannot be read, or the network is no child of the parent.
         """
-        status = Path(self.weights).stat() if Path(self.weights).exists() else None
-        _parent(self.weights, None if status is None else status.st_mtime_ns).give(network, images)
+        files = [Path(file) for file in (self.weights, self.tuned) if file is not None]
+        changed = tuple(file.stat().st_mtime_ns if file.exists() else None for file in files)
+        parent = _parent(self.weights, self.tuned, changed)
+        parent.give(network, images, fresh_classifier=self.tuned is None)
+
+    def digest(self) -> str:
+        """Return a hash of what is inherited.
+
+        Raises:
+            UserError: A file cannot be read.
+        """
+        if self.tuned is None:
+            return super().digest()
+        return f"{super().digest()} tuned {StartingPoint(self.tuned).digest()}"
 
 
 def first_images(data: Dataset, resolution: int) -> list[Tensor]:
@@ -84,6 +100,7 @@ def first_images(data: Dataset, resolution: int) -> list[Tensor]:
 
 
 @lru_cache(maxsize=4)
-def _parent(file: str, changed: int | None) -> Parent:
-    """Read a parent, once for all trials of a process as long as its file stays."""
-    return read_parent(file)
+def _parent(file: str, tuned: str | None, changed: tuple[int | None, ...]) -> Parent:
+    """Read a parent, once for all trials of a process as long as its files stay."""
+    parent = read_parent(file)
+    return parent if tuned is None else parent.tuned(read_weights(tuned))

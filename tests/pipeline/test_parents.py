@@ -14,6 +14,7 @@ from narsfast.cost import Counter
 from narsfast.errors import UserError
 from narsfast.pipeline._config import resolve_config
 from narsfast.pipeline._finals import final_task
+from narsfast.pipeline._tuning import tune_parents
 from narsfast.runs import RunStore, TeacherChoice
 from narsfast.space import Space, default_recipe
 from narsfast.training import InheritedStart
@@ -48,9 +49,13 @@ def finished(tmp_path_factory, options, recorded):
 
 def test_every_training_inherits(finished):
     path, results, tasks = finished
-    assert len(tasks) in (3, 4)  # two trials, and the best of them if it is not what evolution found
+    tuning, *others = tasks
+    parent = str(path / "parents" / "small.safetensors")
+    assert len(others) in (3, 4)  # two trials, and the best of them if it is not what evolution found
+    assert tuning.start == InheritedStart(parent)
+    for task in others:
+        assert task.start == InheritedStart(parent, tuned=f"{tuning.output}/weights.safetensors")
     for task in tasks:
-        assert task.start == InheritedStart(str(path / "parents" / "small.safetensors"))
         assert task.preparation.mean == pytest.approx((0.485, 0.456, 0.406))
     assert len(results) == 1
     assert results[0].macs <= 600_000
@@ -137,6 +142,7 @@ def test_a_parent_has_the_name_that_a_space_file_gives_it(tmp_path, options, par
     given |= {"space": str(tmp_path / "space.yaml"), "distill": "parent"}
     with pipeline.open_search(tmp_path / "run", given, workers=1) as search:
         candidate = search.space.decode(search.pool.genes[:1])[0]
+        tune_parents(search)
         for task in (search.task(candidate, 1, 1, "search"), search.task(candidate, 1, 1, "final")):
             assert Path(task.start.weights) == search.store.path / "parents" / "mine.safetensors"
             task.start.load(task.build(search.data))
@@ -196,7 +202,7 @@ def test_the_parent_is_fine_tuned_once_and_teaches(untrained, options, parent, t
     described = json.loads((untrained / result.directory / "emission.json").read_text())["distillation"]
     assert (described["teacher"], described["resolution"], described["epochs"]) == ("parent:small", 32, 1)
     with RunStore.read(untrained) as run:
-        (trial,) = run.trials("baseline")
+        (trial,) = (trial for trial in run.trials("baseline") if trial.candidate == "parent:small")
     assert described["validation"] == trial.curve[-1]
     card = (untrained / result.directory / "README.md").read_text()
     assert "fine-tuned for 1 epochs at 32 pixels" in card
