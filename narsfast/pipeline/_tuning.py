@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from narsfast.errors import UserError
+from narsfast.runs import TUNED
 from narsfast.space import default_recipe
 from narsfast.training import TrialTask
 
@@ -32,7 +33,7 @@ def tune_parents(search: Search) -> None:
     forget_lost(search, tasks, "baseline")
     for trial in run_tasks(search, tasks, "baseline", "tune the parents"):
         if trial.outcome != "ok":
-            name = trial.candidate.partition(":")[2]
+            name = trial.candidate.removeprefix(TUNED)
             raise UserError(
                 f"tune_parents: the fine-tuning of parent {name} {trial.ending()}; leave that parent out, or set "
                 "tune_parents to false"
@@ -55,11 +56,10 @@ def tuning_facts(search: Search, name: str) -> dict[str, Any]:
 
 
 def _tuning(search: Search, name: str) -> TrialTask:
-    """Return the training of a parent; its trial's candidate is ``tuned:NAME``."""
+    """Return the training of a parent."""
     parent, epochs = search.parents[name], search.config.epochs
-    candidate = f"tuned:{name}"
     return TrialTask(
-        candidate=candidate,
+        candidate=f"{TUNED}{name}",
         network=parent.spec(whole_resolution(search.counter, search.bands, name)),
         recipe=default_recipe(FINETUNE).model_dump(mode="json"),
         epochs=epochs,

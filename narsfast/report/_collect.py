@@ -15,7 +15,7 @@ from narsfast.common.early_stopping import EarlyStopping
 from narsfast.common.names import shown
 from narsfast.common.trial import Fit, Trial
 from narsfast.cost import LATENCY
-from narsfast.runs import all_passed_over
+from narsfast.runs import TUNED, all_passed_over
 from narsfast.space import Space
 
 from ._collect_classes import balanced_accuracies, classes_of
@@ -61,7 +61,7 @@ def collect(run: RunStore) -> dict[str, Any]:
         "early_stop_epoch": early_stop_epoch,
         "label_epoch": label_epoch,
         "expected_trials": sum(len(batch.candidates) for batch in batches),
-        "parents": [] if space is None else [parent.dump() for parent in space.parents],
+        "parents": [] if space is None else _parents(run, space),
         "trials": rows,
         "batches": batch_means(rows),
         "prediction": prediction_quality(rows),
@@ -99,6 +99,11 @@ def collect(run: RunStore) -> dict[str, Any]:
             for result in run.results()
         ],
     }
+
+
+def _parents(run: RunStore, space: Space) -> list[dict[str, Any]]:
+    tuned = {trial.candidate: trial.curve[-1] for trial in run.trials("baseline") if trial.curve}
+    return [parent.dump() | {"tuned": tuned.get(f"{TUNED}{parent.name}")} for parent in space.parents]
 
 
 def _trial_rows(

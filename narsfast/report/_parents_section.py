@@ -18,7 +18,8 @@ def parents(data: Data, drawn: set[str], folder: Path, page: Path) -> str:
     parts = [
         paragraph(
             "Every training began with weights of one of these networks. Trials are compared at epoch "
-            f"{data['label_epoch']}; a parent as it is has all its blocks and channels, at any resolution."
+            f"{data['label_epoch']}; a parent as it is has all its blocks and channels, at any resolution. "
+            "A tuned one was fine-tuned before, as it is, and its children began with what it had learned."
         ),
         table(
             (
@@ -27,11 +28,12 @@ def parents(data: Data, drawn: set[str], folder: Path, page: Path) -> str:
                 "shrinks",
                 "trials",
                 "best (%)",
+                "tuned (%)",
                 "as it is (%)",
                 "SHA-256 of the weights",
             ),
             [_parent(data, parent) for parent in data["parents"]],
-            numbers=range(3, 5),
+            numbers=range(3, 6),
             identifier="parents",
         ),
     ]
@@ -55,6 +57,7 @@ def _parent(data: Data, parent: Data) -> tuple[object, ...]:
         "yes" if "definition" in parent else "no, it takes part whole",
         len(own),
         number(max(labels, default=None)),
+        number(parent["tuned"]),
         "; ".join(stock) or None,
         code(parent["sha256"][:12]) if "sha256" in parent else None,
     )

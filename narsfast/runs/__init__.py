@@ -18,11 +18,12 @@ from ._in_process import InProcess
 from ._legible import legible
 from ._passed_over import PassedOver, all_passed_over, passed_over
 from ._processes import Processes
-from ._records import Batch, BatchState, InFlight, PickedCandidate, Purpose, Result, RunState
+from ._records import TUNED, Batch, BatchState, InFlight, PickedCandidate, Purpose, Result, RunState
 from ._retry import forget_failed, forget_trial, forget_unpicked
 from ._store import RunConflict, RunStore
 
 __all__ = [
+    "TUNED",
     "BaselineResult",
     "Batch",
     "BatchState",

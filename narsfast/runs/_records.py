@@ -12,6 +12,8 @@ from narsfast.common.early_stopping import EarlyStopping
 
 Purpose = Literal["search", "final", "baseline"]
 """What a trial is for: to learn from, as a found network, or as a known network beside them."""
+TUNED = "tuned:"
+"""With the name of a parent, the candidate of its fine-tuning, which is among the known networks."""
 Value = int | float | str | bool
 
 

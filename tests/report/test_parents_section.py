@@ -62,6 +62,7 @@ def run(tmp_path_factory):
     costs = {one.id: {"macs": 10_000_000 * (4 - n), "params": 1000} for n, one in enumerate(candidates)}
     store.facts.statistics = costs
     store.facts.early_stop_epoch = 2
+    store.add_trial(Trial(f"tuned:{NAME}", (40.0, 64.0), "ok", 2, 1.0), "baseline")
     child = candidates[2]
     store.facts.families = (
         FoundFamily("macs=20M", "macs<=20M", 1, (FoundCandidate(child, 60.0, 1.0, costs[child.id]),)),
@@ -88,10 +89,11 @@ def test_page_says_which_parent_and_how_much_of_it(run, tmp_path):
         "yes",
         "3",
         "62.00",
+        "64.00",
         "60.00 at 224 px, 40M MACs; 61.00 at 96 px, 30M MACs",
         "abababababab",
     ]
-    assert second[:5] == ["resnet", "timm:resnet18<", "no, it takes part whole", "1", "63.00"]
+    assert second[:6] == ["resnet", "timm:resnet18<", "no, it takes part whole", "1", "63.00", "\N{EN DASH}"]
     rows = {row[0]: row[1:] for row in page.tables["kept-0"]}
     assert rows["resolution"][1] == "64 px of 224"
     assert rows["stage2"][0] == "1 of 2"
