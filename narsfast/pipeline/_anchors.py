@@ -33,6 +33,8 @@ CHUNKS = 16
 _Anchor = tuple[NDArray[np.int16], int]  # genes (F,), and for which budget
 
 
+SHALLOW = 2
+"""Blocks of a stage that a shallow child has at most (this project's choice): with fewer blocks it has more channels."""
 SHARES, ORDERS = 257, 16
 """Even architectures of a space without parents: shares of the fields' values, and in how many orders fields grow (this
 project's choice)."""
@@ -45,7 +47,8 @@ def anchors(counter: Statistics, budgets: Sequence[Budget]) -> tuple[Genes, NDAr
 
     For each budget that is each parent as it is, at the largest resolution of the space at which it keeps the budget,
     and each parent with the same share of hidden channels in all its blocks, at the share and the resolution that use
-    most of the budget. A parent that keeps no budget is taken at the smallest resolution.
+    most of the budget: with all its blocks, and with `SHALLOW` of a stage at most. A parent that keeps no budget is
+    taken at the smallest resolution.
 
     In a space without parents it is, for each budget that has one, the candidate whose every field of the architecture
     is at about the same share of its values, at the share that costs most (by the first statistic), and whose recipe has
@@ -63,7 +66,7 @@ def anchors(counter: Statistics, budgets: Sequence[Budget]) -> tuple[Genes, NDAr
         return _middle(counter, budgets)
     names = [str(name) for name in space.values(PARENT)]
     turns = zip_longest(
-        *([*_whole(counter, budgets, name), *_shrunk(counter, budgets, name)] for name in names)
+        *([*_whole(counter, budgets, name), *_all_shrunk(counter, budgets, name)] for name in names)
     )
     ordered = [anchor for turn in turns for anchor in turn if anchor is not None]
     genes, band = np.stack([row for row, _ in ordered]), np.array([band for _, band in ordered], np.int64)
@@ -180,19 +183,25 @@ def whole_resolution(counter: Statistics, budgets: Sequence[Budget], name: str) 
 
 def _whole(counter: Statistics, budgets: Sequence[Budget], name: str) -> list[_Anchor]:
     """Return a parent as it is, for each budget that it keeps."""
-    forms = _evens(counter.space, name)[WHOLE]
+    forms = _evens(counter.space, name)[WHOLE, False]
     statistics = counter(forms)
     largest = [np.flatnonzero(budget.within(statistics, counter.names))[-1:] for budget in budgets]
     places = [(int(place), band) for band, inside in enumerate(largest) for place in inside]
     return [(forms[place], band) for place, band in places or [(0, 0)]]
 
 
-def _shrunk(counter: Statistics, budgets: Sequence[Budget], name: str) -> list[_Anchor]:
-    """Return an evenly shrunk child of a parent, for each budget that has one."""
-    shrunk = [forms for share, forms in _evens(counter.space, name).items() if share < WHOLE]
-    if not shrunk:
-        return []
-    forms = np.concatenate(shrunk)
+def _all_shrunk(counter: Statistics, budgets: Sequence[Budget], name: str) -> list[_Anchor]:
+    """Return evenly shrunk children of a parent, for each budget that has them: with all blocks, then shallow ones."""
+    evens = _evens(counter.space, name).items()
+    kinds = [
+        [forms for (share, shallow), forms in evens if shallow is kind and (share < WHOLE or kind)]
+        for kind in (False, True)
+    ]
+    return [anchor for forms in kinds if forms for anchor in _shrunk(counter, budgets, np.concatenate(forms))]
+
+
+def _shrunk(counter: Statistics, budgets: Sequence[Budget], forms: Genes) -> list[_Anchor]:
+    """Return that one of these candidates (n, F) that uses most of a budget, for each budget that one keeps."""
     statistics = counter(forms)
     found = []
     for band, budget in enumerate(budgets):
@@ -203,11 +212,18 @@ def _shrunk(counter: Statistics, budgets: Sequence[Budget], name: str) -> list[_
     return found
 
 
-def _evens(space: Space, name: str) -> dict[int, Genes]:
-    """Return a parent with the same share of hidden channels everywhere, by this share: at each resolution, (n, F)."""
-    shares = HIDDEN if _definition(space, name) is not None else (WHOLE,)
+def _evens(space: Space, name: str) -> dict[tuple[int, bool], Genes]:
+    """Return a parent with the same share of hidden channels everywhere, at each resolution, (n, F).
+
+    By this share, and whether it is shallow.
+    """
+    shrinks = _definition(space, name) is not None
     sides = sorted(int(side) for side in space.values(RESOLUTION))
-    return {share: space.encode([_even(space, name, side, share) for side in sides]) for share in shares}
+    return {
+        (share, shallow): space.encode([_even(space, name, side, share, shallow) for side in sides])
+        for share in (HIDDEN if shrinks else (WHOLE,))
+        for shallow in ((False, True) if shrinks else (False,))
+    }
 
 
 def _definition(space: Space, name: str) -> Definition | None:
@@ -215,13 +231,18 @@ def _definition(space: Space, name: str) -> Definition | None:
     return None if document.definition is None else Definition.from_dict(document.definition)
 
 
-def _even(space: Space, name: str, resolution: int, hidden: int) -> Candidate:
+def _even(space: Space, name: str, resolution: int, hidden: int, shallow: bool) -> Candidate:
     """Return a parent with so many percent of its hidden channels, or as nearly as the space has it."""
     wanted: dict[str, Any] = {PARENT: name, RESOLUTION: resolution, **default_recipe(FINETUNE).model_dump()}
     definition = _definition(space, name)
     if definition is not None:
-        for own, value in Family(definition).own.items():
-            wanted[f"{name}.{own}"] = hidden if own.endswith(".hidden") else value
+        own = Family(definition).own
+        wanted |= {
+            f"{name}.{key}": hidden if key.endswith(".hidden") else value for key, value in own.items()
+        }
+        if shallow:
+            depths = {key: int(value) for key, value in own.items() if key.endswith(".depth")}
+            wanted |= {f"{name}.{key}": min(SHALLOW, depth) for key, depth in depths.items()}
     genes = np.zeros((1, len(space.fields)), np.int16)
     for column, field in enumerate(space.fields):
         genes[0, column] = _nearest(field.values, wanted.get(field.fills[0]))

@@ -5,7 +5,7 @@ import pytest
 
 from narsfast.arch import Family, create_model
 from narsfast.cost import Budget, Counter
-from narsfast.pipeline._anchors import anchors, near_anchors
+from narsfast.pipeline._anchors import SHALLOW, anchors, near_anchors
 from narsfast.search import sample_bands
 from narsfast.space import Space, default_recipe, load_space
 
@@ -34,6 +34,11 @@ def shares(candidate):
     return {value for name, value in candidate.architecture.items() if name.endswith((".width", ".hidden"))}
 
 
+def depths(candidate):
+    """Return the numbers of blocks of each stage."""
+    return [value for name, value in candidate.architecture.items() if name.endswith(".depth")]
+
+
 def test_parents_as_they_are_and_evenly_shrunk_are_there_for_each_budget(counter):
     budgets = [Budget(macs=4e6), Budget(macs=30e6)]
     genes, band = anchors(counter, budgets)
@@ -55,6 +60,19 @@ def test_parents_as_they_are_and_evenly_shrunk_are_there_for_each_budget(counter
             assert any(len(kind) == 2 and 100 in kind for kind in kinds)
 
 
+def test_shallow_ones_are_there_for_each_budget_too(counter):
+    budgets = [Budget(macs=4e6), Budget(macs=30e6)]
+    genes, band = anchors(counter, budgets)
+    for number in (0, 1):
+        for name, deepest in zip(NAMES, (3, 4), strict=True):
+            mine = [
+                candidate
+                for candidate, own in zip(counter.space.decode(genes), band, strict=True)
+                if own == number and candidate.architecture["parent"] == name
+            ]
+            assert {max(depths(candidate)) for candidate in mine} == {SHALLOW, deepest}
+
+
 def test_shrunk_ones_use_most_of_the_budget_that_even_children_can(counter):
     genes, _ = anchors(counter, [Budget(macs=30e6)])
     macs = counter(genes)[:, counter.names.index("macs")]
@@ -72,7 +90,9 @@ def test_parents_are_as_large_as_the_budget_allows(counter):
     sides = [
         (candidate.architecture["resolution"], number)
         for candidate, number in zip(counter.space.decode(genes), band, strict=True)
-        if candidate.architecture["parent"] == "mnasnet1_0" and shares(candidate) == {100}
+        if candidate.architecture["parent"] == "mnasnet1_0"
+        and shares(candidate) == {100}
+        and max(depths(candidate)) > SHALLOW
     ]
     assert sides == [(32, 0), (128, 1)]
 
