@@ -28,7 +28,8 @@ def test_run_has_every_option_with_its_description_and_default(parameters, optio
     assert parameter.rich_help_panel == option.panel
     assert parameter.default is None
     if option.type is bool:
-        assert parameter.help.endswith(f"[default: --{'' if option.default else 'no-'}{option.name}]")
+        name = flag(option.name).removeprefix("--")
+        assert parameter.help.endswith(f"[default: --{'' if option.default else 'no-'}{name}]")
     elif option.stated_default():
         assert parameter.help.endswith(f"[default: {option.stated_default()}]")
     else:
