@@ -6,7 +6,7 @@ fine-tuning, and in other spaces even architectures with the middle recipe. All 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 
@@ -35,6 +35,9 @@ _Anchor = tuple[NDArray[np.int16], int]  # genes (F,), and for which budget
 
 SHALLOW = 2
 """Blocks of a stage that a shallow child has at most (this project's choice): with fewer blocks it has more channels."""
+THIN, NEARLY_MOST = min(HIDDEN), 0.85
+"""Even children with this share of hidden channels were far worse than those with more, at any resolution: others are
+taken that use this much of what the most expensive one inside a budget uses (this project's choice)."""
 SHARES, ORDERS = 257, 16
 """Even architectures of a space without parents: shares of the fields' values, and in how many orders fields grow (this
 project's choice)."""
@@ -46,9 +49,9 @@ def anchors(counter: Statistics, budgets: Sequence[Budget]) -> tuple[Genes, NDAr
     """Return the anchors of a space.
 
     For each budget that is each parent as it is, at the largest resolution of the space at which it keeps the budget,
-    and each parent with the same share of hidden channels in all its blocks, at the share and the resolution that use
-    most of the budget: with all its blocks, and with `SHALLOW` of a stage at most. A parent that keeps no budget is
-    taken at the smallest resolution.
+    and each parent with the same share of hidden channels in all its blocks, with all its blocks, and with `SHALLOW` of
+    a stage at most, at the share and the resolution that use most of the budget, but for the smallest share, which is
+    taken where others leave much of the budget. A parent that keeps no budget is taken at the smallest resolution.
 
     In a space without parents it is, for each budget that has one, the candidate whose every field of the architecture
     is at about the same share of its values, at the share that costs most (by the first statistic), and whose recipe has
@@ -194,21 +197,25 @@ def _all_shrunk(counter: Statistics, budgets: Sequence[Budget], name: str) -> li
     """Return evenly shrunk children of a parent, for each budget that has them: with all blocks, then shallow ones."""
     evens = _evens(counter.space, name).items()
     kinds = [
-        [forms for (share, shallow), forms in evens if shallow is kind and (share < WHOLE or kind)]
+        {share: forms for (share, shallow), forms in evens if shallow is kind and (share < WHOLE or kind)}
         for kind in (False, True)
     ]
-    return [anchor for forms in kinds if forms for anchor in _shrunk(counter, budgets, np.concatenate(forms))]
+    return [anchor for forms in kinds if forms for anchor in _shrunk(counter, budgets, forms)]
 
 
-def _shrunk(counter: Statistics, budgets: Sequence[Budget], forms: Genes) -> list[_Anchor]:
-    """Return that one of these candidates (n, F) that uses most of a budget, for each budget that one keeps."""
+def _shrunk(counter: Statistics, budgets: Sequence[Budget], by_share: Mapping[int, Genes]) -> list[_Anchor]:
+    """Return one of these candidates for each budget that one keeps; they are given by their share of channels."""
+    forms = np.concatenate(list(by_share.values()))
+    shares = np.repeat(list(by_share), [len(genes) for genes in by_share.values()])
     statistics = counter(forms)
+    macs = statistics[:, counter.names.index("macs")]
     found = []
     for band, budget in enumerate(budgets):
         inside = np.flatnonzero(budget.within(statistics, counter.names))
         if len(inside):
-            macs = statistics[inside, counter.names.index("macs")]
-            found.append((forms[inside[int(np.argmax(macs))]], band))
+            better = inside[(shares[inside] > THIN) & (macs[inside] >= NEARLY_MOST * macs[inside].max())]
+            chosen = better if len(better) else inside
+            found.append((forms[chosen[int(np.argmax(macs[chosen]))]], band))
     return found
 
 
