@@ -17,6 +17,7 @@ from ._tables import print_table
 def results_as_json(run: Path, results: Any) -> str:
     """Return the networks found and the baselines as JSON; ``measured`` is ``test`` by its name of version 0.1."""
     passed = _passed_over(run)
+    worths = _worths(run)
     balanced = _balanced(run)
     rows = [
         {
@@ -31,6 +32,7 @@ def results_as_json(run: Path, results: Any) -> str:
         }
         | _latency(run / result.directory)
         | _kept(run / result.directory)
+        | ({"worth": asdict(worths[result.budget])} if result.budget in worths else {})
         | ({"passed_over": passed[result.budget]} if result.budget in passed else {})
         for result in results
     ]
@@ -59,6 +61,14 @@ def _passed_over(run: Path) -> dict[str, list[dict[str, Any]]]:
 
     with RunStore.read(run) as opened:
         return {label: [asdict(row) for row in rows] for label, rows in all_passed_over(opened).items()}
+
+
+def _worths(run: Path) -> dict[str, Any]:
+    """Read what is known of the networks of a run (`narsfast.runs.Worth`), by the labels of their budgets."""
+    from narsfast.runs import RunStore
+
+    with RunStore.read(run) as opened:
+        return {worth.budget: worth for worth in opened.facts.worths or ()}
 
 
 def _balanced(run: Path) -> dict[str, float]:
@@ -129,6 +139,8 @@ def print_results(run: Path, results: Any) -> None:
     for budget, passed in _passed_over(run).items():
         for row in passed:
             typer.echo(f"{budget}: {PassedOver(**row).sentence()}")
+    for budget, worth in _worths(run).items():
+        typer.echo(f"{budget}: {worth.sentence()}")
     typer.echo(f"report: {run / 'report.html'}")
     if results and (hint := _parents_hint(_emission(run / results[0].directory))):
         typer.echo(hint)

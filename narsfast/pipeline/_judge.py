@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from narsfast.predictor import Noise, Predictor, Process, Surrogate
 from narsfast.search import labels_of
+from narsfast.space import Genes
 
 from ._search import Search
 
@@ -30,9 +32,18 @@ def judge_of(search: Search, predictor: Predictor) -> Predictor | Surrogate:
         search: Of the run.
         predictor: Fitted to all trials.
     """
-    process, epoch = process_of(search), search.store.facts.early_stop_epoch
-    if process is None or epoch is None:
+    process = process_of(search)
+    known = None if process is None else labeled(search)
+    if process is None or known is None:
         return predictor
+    return Surrogate(process, predictor).fit(*known, search.seed("judge"))
+
+
+def labeled(search: Search) -> tuple[Genes, NDArray[np.float64]] | None:
+    """Return genes (n, F) and labels (n,), percent, of all trials by their ids; None before any is known."""
+    epoch = search.store.facts.early_stop_epoch
+    if epoch is None:
+        return None
     trials = {trial.candidate: trial for trial in search.store.trials("search")}
     picked = sorted(
         (one for batch in search.store.batches() for one in batch.candidates if one.candidate in trials),
@@ -40,8 +51,7 @@ def judge_of(search: Search, predictor: Predictor) -> Predictor | Surrogate:
     )
     known = [trials[one.candidate] for one in picked]
     labels = labels_of(known, epoch, search.data.chance, search.store.facts.label_noise)
-    genes = np.array([one.genes for one in picked], np.int16)
-    return Surrogate(process, predictor).fit(genes, labels, search.seed("judge"))
+    return np.array([one.genes for one in picked], np.int16), labels
 
 
 def caution_of(search: Search) -> float:

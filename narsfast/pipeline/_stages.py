@@ -61,6 +61,7 @@ from ._search import Search
 from ._teacher import check_teacher, describe_teacher, teacher_task
 from ._trials import evaluate_batch, remove_checkpoints, run_tasks, store_fits
 from ._tuning import tune_parents, tuning_facts
+from ._worth import worth_of
 
 _log = logging.getLogger("narsfast.run")
 
@@ -334,6 +335,8 @@ def emit(search: Search) -> list[Result]:
     search.progress("test and emit", len(families), len(families))
     if search.config.baselines:
         test_baselines(search)
+    if search.steered:
+        search.store.facts.worths = tuple(worth_of(search, one, known[one.label]) for one in families)
     search.store.facts.stage = "done"
     page = search.store.path / "report.html"
     persistently(lambda: write_report(search.store, page), "writing the report")

@@ -78,6 +78,7 @@ def collect(run: RunStore) -> dict[str, Any]:
         "by_class": classes_of(run),
         "teacher": None if run.facts.teacher is None else run.facts.teacher.to_dict(),
         "races": races_of(run),
+        "worths": [(worth.budget, worth.sentence()) for worth in run.facts.worths or ()],
         "displaced": _replaced_by_trials(run),
         "passed_over": {
             label: [asdict(passed) for passed in found] for label, found in all_passed_over(run).items()

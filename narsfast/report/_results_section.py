@@ -80,11 +80,22 @@ def results(data: Data, drawn: set[str], folder: Path, page: Path) -> str:
         "The prediction is for a training stopped at the early-stop epoch, on the validation split; validation and "
         "test are those of the full training. Validation is optimistic, as the search selected by it; the test split "
         "was used once."
+        + _worth_text(data)
         + _replaced_text(data)
         + _passed_over_text(data)
         + _baseline_text(data)
         + _teacher_text(data),
         soft=True,
+    )
+
+
+def _worth_text(data: Data) -> str:
+    if not data["worths"]:
+        return ""
+    found = ". ".join(f"{budget}: {sentence}" for budget, sentence in data["worths"])
+    return (
+        f" What is known of the networks: {found}. The interval is that of the test split. Random trials and more "
+        "trials are judged by the Gaussian process of the run, at the length of a trial, and are as right as it is."
     )
 
 

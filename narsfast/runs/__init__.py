@@ -13,6 +13,7 @@ from ._facts import (
     Origin,
     TeacherChoice,
     TimePlan,
+    Worth,
 )
 from ._in_process import InProcess
 from ._legible import legible
@@ -55,6 +56,7 @@ __all__ = [
     "TimePlan",
     "TrialTimedOut",
     "WorkerLost",
+    "Worth",
     "all_passed_over",
     "forget_failed",
     "forget_trial",

@@ -266,6 +266,48 @@ class Fact(Generic[_T]):
         )
 
 
+@dataclass(frozen=True)
+class Worth:
+    """What is known of the network of one budget.
+
+    Attributes:
+        budget: The budget as people read it.
+        candidate: Id of the network's candidate.
+        interval: Between which its accuracy is with a probability of 0.9, percent, by the test split.
+        anchor: Candidate that is known to work, in the race for the budget; None where there was none.
+        over_anchor: Probability that the network is better; None where it is the anchor, or there was no race.
+        randoms: Trials inside the budget that were picked at random.
+        over_random: Probability that it is better than all of these, at the length of a trial; None where that cannot
+            be said.
+        trials: How many more the budget would get in another hour.
+        gain: Points that these would bring in the mean, at the length of a trial.
+    """
+
+    budget: str
+    candidate: str
+    interval: tuple[float, float]
+    anchor: str | None
+    over_anchor: float | None
+    randoms: int
+    over_random: float | None
+    trials: int | None
+    gain: float | None
+
+    def sentence(self) -> str:
+        """Return it in words."""
+        low, high = self.interval
+        said = [f"accuracy between {low:.1f} and {high:.1f} % (9 in 10)"]
+        if self.over_anchor is not None:
+            said.append(f"better than what is known to work with probability {self.over_anchor:.2f}")
+        elif self.anchor == self.candidate:
+            said.append("it is what is known to work")
+        if self.over_random is not None:
+            said.append(f"than the best of {self.randoms} random trials {self.over_random:.2f}")
+        if self.gain is not None:
+            said.append(f"{self.trials} more trials in another hour would bring {self.gain:.1f} points")
+        return "; ".join(said)
+
+
 class Facts:
     """The facts of a run.
 
@@ -294,6 +336,7 @@ class Facts:
         undistilled: Candidates whose final trainings began before the run's own teacher was known.
         baseline_resolution: Side of the baselines' images, pixels.
         baselines: Known networks that were trained and tested.
+        worths: What is known of the networks, in the order of the budgets.
         class_results: How the tested networks answer by class, by candidate or baseline; those that an earlier version
             tested are not among them.
     """
@@ -326,6 +369,9 @@ class Facts:
     baseline_resolution = Fact[int](int)
     baselines = Fact[tuple[BaselineResult, ...]](
         tuple[BaselineResult, ...], encode=lambda results: [asdict(result) for result in results]
+    )
+    worths = Fact[tuple[Worth, ...]](
+        tuple[Worth, ...], encode=lambda worths: [asdict(worth) for worth in worths]
     )
     class_results = Fact[Mapping[str, ClassResults]](
         Mapping[str, ClassResults],
