@@ -19,6 +19,7 @@ from narsfast.runs import Family, Result, Worth
 from narsfast.search import standings
 from narsfast.space import Genes
 
+from ._checks import wanted_budgets
 from ._judge import labeled, process_of
 from ._schedule import SEARCH_SHARE
 from ._search import Search
@@ -128,7 +129,7 @@ def _noise(search: Search, process: Process, found: Genes) -> float:
 
 def _random_trials(search: Search, family: Family, found: Genes) -> Genes:
     """Return the trials inside a budget that were picked at random, but for the network itself (1, F), (n, F)."""
-    pool, budget = search.pool, search.budget(family.budget)
+    pool, budget = search.pool, wanted_budgets(search, [family.budget])[family.budget]
     first = next((batch for batch in search.store.batches() if batch.index == 0), None)
     genes = np.array([one.genes for one in first.candidates] if first else [], np.int16)
     genes = genes.reshape(-1, len(search.space.fields))
@@ -141,7 +142,9 @@ def _random_trials(search: Search, family: Family, found: Genes) -> Genes:
 def _promising(search: Search, process: Process, family: Family) -> Genes:
     """Return candidates of the pool inside a budget, those of the highest mean and deviation (n, F)."""
     pool = search.pool
-    inside = search.budget(family.budget).within(pool.statistics, search.counter.names)
+    inside = wanted_budgets(search, [family.budget])[family.budget].within(
+        pool.statistics, search.counter.names
+    )
     genes = pool.genes[inside]
     mean, deviation = process.predict(genes) if len(genes) else (np.empty(0), np.empty(0))
     return genes[np.argsort(-(mean + deviation), kind="stable")[:CANDIDATES]]

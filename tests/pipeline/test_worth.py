@@ -85,6 +85,16 @@ def test_a_run_says_what_it_was_worth(tmp_path, smallest, run_narsfast):
     assert worth.sentence() in (tmp_path / "run" / "report.html").read_text()
 
 
+def test_the_recipe_of_one_network_says_it_too(tmp_path, smallest):
+    given = {name: value for name, value in smallest.items() if name != "space"}
+    given |= {"model": "torchvision:shufflenet_v2_x0_5", "fix": {"resolution": 32}, "explore": False}
+    pipeline.run(tmp_path / "run", given | {"finalists": 2, "trials_per_batch": 3}, workers=1)
+    with RunStore.read(tmp_path / "run") as run:
+        (worth,) = run.facts.worths
+    assert worth.randoms > 0
+    assert worth.gain >= 0
+
+
 def test_a_run_that_is_not_steered_makes_no_claim(tmp_path, smallest):
     pipeline.run(tmp_path / "run", smallest, workers=1)
     with RunStore.read(tmp_path / "run") as run:
