@@ -27,6 +27,7 @@ BENCHMARKS = (
     "ops_accuracy",
     "baselines",
     "finetune",
+    "starts",
     "end_to_end",
     "recipe_switch",
     "joint_vs_single",

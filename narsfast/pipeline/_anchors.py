@@ -36,8 +36,9 @@ _Anchor = tuple[NDArray[np.int16], int]  # genes (F,), and for which budget
 SHALLOW = 2
 """Blocks of a stage that a shallow child has at most (this project's choice): with fewer blocks it has more channels."""
 THIN, NEARLY_MOST = min(HIDDEN), 0.85
-"""Even children with this share of hidden channels were far worse than those with more, at any resolution: others are
-taken that use this much of what the most expensive one inside a budget uses (this project's choice)."""
+"""Even children with this share of hidden channels were far worse than those with more, at any resolution: the pool is
+near others, and as anchors others are taken that use this much of what the most expensive one inside a budget uses (this
+project's choice)."""
 SHARES, ORDERS = 257, 16
 """Even architectures of a space without parents: shares of the fields' values, and in how many orders fields grow (this
 project's choice)."""
@@ -146,7 +147,10 @@ def _near(counter: Statistics, budget: Budget, n: int, seed: int) -> Genes:
     """Draw at most n distinct candidates near evenly shrunk parents inside a budget, every parent's as often."""
     space = counter.space
     names = [str(name) for name in space.values(PARENT)]
-    bases = [np.concatenate(list(_evens(space, name).values())) for name in names]
+    bases = [
+        np.concatenate([forms for (share, _), forms in _evens(space, name).items() if share > THIN])
+        for name in names
+    ]
     change = np.stack([_change(space, name) for name in names])
     random = np.random.default_rng(seed)
     found = np.empty((0, len(space.fields)), np.int16)
