@@ -26,17 +26,17 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from bench import harness
 from bench.finetune import ARCHIVES, PARENT, SIDE, Kept, draw_split, unpacked
-from bench.trainings import Case, all_accuracies
+from bench.trainings import Case, all_accuracies, starts_of
 from narsfast import pipeline
-from narsfast.arch import NetworkSpec, load_pretrained, save_weights, specs_of
+from narsfast.arch import NetworkSpec, load_pretrained, specs_of
 from narsfast.cost import Budget, Counter
 from narsfast.data import shared_data
-from narsfast.pipeline._anchors import anchors, whole_resolution
+from narsfast.pipeline._anchors import anchors
 from narsfast.space import default_recipe
-from narsfast.training import InheritedStart, default_epochs, train
+from narsfast.training import default_epochs
 
 BUDGETS = {"8M": 8_000_000, "16M": 16_000_000}
-TUNED_FOR = Budget(macs=32_000_000)
+TUNED_FOR = (Budget(macs=32_000_000),)
 """The parent is tuned at the largest resolution at which it keeps this, as by a run that has this budget too."""
 KINDS = ("whole", "even", "shallow")
 FIRST_SEED = 101
@@ -54,23 +54,6 @@ def children() -> dict[str, NetworkSpec]:
     return found
 
 
-def tune(data: str, seed: int, epochs: int, folder: Path) -> dict[str, InheritedStart]:
-    """Fine-tune the parent, unless the folder has it; return both starts by their names."""
-    parent, files = load_pretrained(PARENT), [folder / "parent.safetensors", folder / "tuned.safetensors"]
-    if not files[0].is_file():
-        parent.save(files[0])
-    downloaded = InheritedStart(str(files[0]))
-    if not files[1].is_file():
-        counter = Counter(pipeline.children_space([PARENT]), 3, 10)
-        network = parent.spec(whole_resolution(counter, [TUNED_FOR], parent.name))
-        photos = shared_data(data, SIDE).prepared(parent.preparation)
-        recipe = default_recipe("finetune")
-        result = train(network, recipe, photos, epochs, seed, start=downloaded, keep_network=True)
-        assert result.network is not None
-        save_weights(result.network, files[1])
-    return {"downloaded": downloaded, "tuned": InheritedStart(str(files[0]), tuned=str(files[1]))}
-
-
 def judge_seed(seed: int, photos: Path, folder: Path, quick: bool) -> list[dict[str, Any]]:
     """Train every child from both starts; return a row per training."""
     kept = Kept(folder)
@@ -79,7 +62,9 @@ def judge_seed(seed: int, photos: Path, folder: Path, quick: bool) -> list[dict[
     lengths = {
         purpose: 1 if quick else default_epochs(images, "parent", purpose) for purpose in ("trial", "final")
     }
-    starts = tune(data, seed, lengths["trial"], folder)
+    prepared = shared_data(data, SIDE).prepared(load_pretrained(PARENT).preparation)
+    downloaded, tuned = starts_of(PARENT, prepared, TUNED_FOR, lengths["trial"], seed, folder)
+    starts = {"downloaded": downloaded, "tuned": tuned}
     cases = {
         (purpose, child, start): Case(
             network,

@@ -14,7 +14,8 @@ Kinds of trainings, of clothing; of the signs and the digits half as many:
 - repeats: the first 48 of these with four more seeds, each with another split.
 - long: the first 48 of these with full schedules of 40 epochs.
 - parent: 128 children of EfficientNet-Lite0 that use 60 to 100 % of 8, 16 and 32 million multiply-adds, half of them
-  near evenly shrunk ones and the default recipe, for as many epochs as a trial (digits: none).
+  near evenly shrunk ones and the default recipe, for as many epochs as a trial, from the parent after as long a
+  fine-tuning (digits: none).
 
 Clothing has 2,000 photos to train on and 1,781 that are held out, the signs 1,031 and 1,031, the digits 997 and 800.
 `--pack` writes the tables of what is there (`bench/tabular/photo_table.py` reads them).
@@ -41,8 +42,9 @@ from torch import Tensor, nn
 from bench import harness
 from bench.finetune import draw_split, unpacked
 from bench.tabular.photo_table import KINDS, Outcome, PhotoTable, write_table
+from bench.trainings import starts_of
 from narsfast import pipeline
-from narsfast.arch import Parent, load_pretrained, specs_of
+from narsfast.arch import load_pretrained, specs_of
 from narsfast.common.seeds import derive_seed
 from narsfast.cost import Budget, Counter
 from narsfast.data import Dataset, Split, shared_data
@@ -204,11 +206,17 @@ def split_images(place: str, side: int, train: int, split: int) -> tuple[Dataset
     return Dataset(data.name, data.classes, **splits, preprocess=data.preprocess), parts["val"]
 
 
-@lru_cache(maxsize=1)
-def _parent(file: str) -> Parent:
-    parent = load_pretrained(PARENT)
-    parent.save(Path(file))
-    return parent
+def tuned_parent(job: Job, place: str, folder: str, quick: bool) -> tuple[Dataset, InheritedStart]:
+    """Return the data as the parent wants them, and the start from it after it was fine-tuned on the same photos."""
+    photos = PHOTOS[job.photos]
+    data = split_images(place, SIDE, photos.train, job.repeat)[0].prepared(
+        load_pretrained(PARENT).preparation
+    )
+    epochs = 1 if quick else default_epochs(photos.train, "parent", "trial")
+    kept = Path(folder, job.photos, f"parent-{job.repeat}")
+    kept.mkdir(exist_ok=True)
+    seed = derive_seed(job.repeat, job.photos, "tuned")
+    return data, starts_of(PARENT, data, PARENT_BUDGETS, epochs, seed, kept)[1]
 
 
 def settle(job: Job, place: str, folder: str, quick: bool) -> Outcome:
@@ -221,9 +229,8 @@ def settle(job: Job, place: str, folder: str, quick: bool) -> Outcome:
     data, held_out = split_images(place, 144 if job.kind == "parent" else 80, photos.train, job.repeat)
     start, epochs = None, LONG_EPOCHS if job.kind == "long" else EPOCHS
     if job.kind == "parent":
-        file = f"{folder}/parent-{os.getpid()}.safetensors"
-        data = data.prepared(_parent(file).preparation)
-        start, epochs = InheritedStart(file), default_epochs(photos.train, "parent", "trial")
+        data, start = tuned_parent(job, place, folder, quick)
+        epochs = default_epochs(photos.train, "parent", "trial")
     epochs = 2 if quick else epochs
     said: list[Tensor] = []
 
@@ -271,6 +278,8 @@ def make(wanted: Sequence[Job], data: Path, folder: Path, workers: int, quick: b
     for name in places:
         (folder / name).mkdir(exist_ok=True)
     missing = [job for job in wanted if not (folder / job.file).is_file()]
+    for job in {(job.photos, job.repeat): job for job in missing if job.kind == "parent"}.values():
+        tuned_parent(job, places[job.photos], str(folder), quick)  # once, before several processes need it
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         running = [pool.submit(_kept, job, places[job.photos], str(folder), quick) for job in missing]
         for number, done in enumerate(as_completed(running)):
