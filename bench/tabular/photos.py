@@ -331,6 +331,7 @@ def main() -> None:
     wanted = jobs(options.photos, options.kinds)
     with tempfile.TemporaryDirectory() as scratch:
         folder = (options.runs or Path(scratch)).absolute()
+        folder.mkdir(parents=True, exist_ok=True)
         if options.pack is None:
             make(wanted[: 2 if options.quick else None], options.data, folder, options.workers, options.quick)
             return
