@@ -2,7 +2,7 @@
 
 So a child has the classes' features and a trained classifier before its first step, and its channels are chosen by what
 they do on these images. Each parent trains for as long as a trial, by the default recipe of fine-tuning, at the largest
-resolution at which it keeps a budget; all of it is this project's choice (docs/pretrained.md has what it gains).
+resolution at which it keeps a budget; all of it is this project's choice.
 """
 
 from __future__ import annotations
@@ -41,14 +41,17 @@ def tune_parents(search: Search) -> None:
 
 
 def tuning_facts(search: Search, name: str) -> dict[str, Any]:
-    """Return what is told of the fine-tuning of a parent, in JSON types; empty where there was none."""
-    if not search.tunes:
+    """Return what is told of the fine-tuning of a parent, in JSON types; empty where there was none.
+
+    That is so in a run whose trainings were the user's, which goes on without them.
+    """
+    known = {one.candidate: one for one in search.store.trials("baseline")}
+    trial = known.get(f"{TUNED}{name}")
+    if trial is None:
         return {}
-    task = _tuning(search, name)
-    (trial,) = (one for one in search.store.trials("baseline") if one.candidate == task.candidate)
     return {
         "tuned": {
-            "resolution": task.network.resolution,
+            "resolution": _tuning(search, name).network.resolution,
             "epochs": trial.epochs,
             "validation": trial.curve[-1],
         }

@@ -103,6 +103,16 @@ def test_without_it_children_inherit_what_was_downloaded(tmp_path, options, chan
         assert tuning_facts(search, "small") == {}
 
 
+def test_trainings_of_the_user_are_told_without_a_tuned_parent(finished, tmp_path):
+    path, _, _ = finished
+    shutil.copytree(path, tmp_path / "run")
+    with pipeline.open_search(tmp_path / "run", workers=1) as search:
+        assert tuning_facts(search, "small")
+        forget_trial(search.store, "baseline", "tuned:small")
+        assert search.tunes
+        assert tuning_facts(search, "small") == {}
+
+
 def test_the_recipe_of_one_network_starts_from_what_was_downloaded(tmp_path, options, parent):
     given = {name: value for name, value in options.items() if name not in ("parents", "budgets")}
     given |= {"model": parent, "pretrained": True, "pool_size": 16}
