@@ -335,7 +335,8 @@ def emit(search: Search) -> list[Result]:
     search.progress("test and emit", len(families), len(families))
     if search.config.baselines:
         test_baselines(search)
-    if search.steered:
+    worths = search.store.facts.worths or ()
+    if search.steered and {worth.budget for worth in worths} != {family.label for family in families}:
         search.store.facts.worths = tuple(worth_of(search, one, known[one.label]) for one in families)
     search.store.facts.stage = "done"
     page = search.store.path / "report.html"
