@@ -37,8 +37,8 @@ SHALLOW = 2
 """Blocks of a stage that a shallow child has at most (this project's choice): with fewer blocks it has more channels."""
 THIN, NEARLY_MOST = min(HIDDEN), 0.85
 """Even children with this share of hidden channels did worse than shallow ones with more in the few trainings that were
-compared: the pool is near others, and as anchors others are taken that use this much of what the most expensive one inside
-a budget uses (this project's choice)."""
+compared: the pool is near others, and as anchors others are taken that use this much of what the most expensive one
+inside a budget uses (this project's choice)."""
 SHARES, ORDERS = 257, 16
 """Even architectures of a space without parents: shares of the fields' values, and in how many orders fields grow (this
 project's choice)."""
