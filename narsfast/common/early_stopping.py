@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Reason = Literal["reached", "not_reached", "noise", "few_curves", "equal"]
+Reason = Literal["reached", "not_reached", "noise", "few_curves", "equal", "halving"]
 """Why the trainings end where they do.
 
 ``reached``: an epoch ranks the first batch like the last one. ``not_reached``: none does. ``noise``: the labels are too
 noisy to tell. ``few_curves``: too few trainings reached the last epoch. ``equal``: all ended at the same accuracy.
+``halving``: batches are halved while they train instead.
 """
 
 _NAMES = {"kendall": "Kendall's tau", "spearman": "Spearman's correlation"}
@@ -58,6 +59,8 @@ class EarlyStopping:
             return f"{self.curves} trainings of the first batch reached the last epoch, too few to compare rankings"
         if self.reason == "equal":
             return "all trainings of the first batch ended at the same accuracy"
+        if self.reason == "halving":
+            return "each batch is halved while it trains instead"
         if self.reason == "noise":
             return (
                 f"labels vary by {self.spread:.1f} points between candidates and by {self.deviation:.1f} points by "

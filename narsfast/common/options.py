@@ -225,6 +225,14 @@ _OPTIONS = (
         minimum=1,
     ),
     RunOption(
+        "halving",
+        bool,
+        False,
+        _SEARCH,
+        "Halve batches while they train: about twice as many candidates begin, those that are behind after a quarter "
+        "and a half of the epochs end there, and together they take as many epochs.",
+    ),
+    RunOption(
         "threshold",
         float,
         0.92,

@@ -23,6 +23,7 @@ DONE_BY_0_2 = {
     "orient": False,
     "bit_depth": "0.2",
     "finalists": 1,
+    "halving": False,
     "explore": True,
     "tune_parents": False,
 }

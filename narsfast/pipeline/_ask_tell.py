@@ -12,7 +12,7 @@ from narsfast.search import IterativeOptimization, PickedBatch
 
 from ._search import Search
 from ._stages import finish_optimization, start_optimization
-from ._trials import store_batch
+from ._trials import store_batch, stored_trials
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,12 +117,15 @@ class AskTell:
         """Learn from whole batches, and hold what the first incomplete one still needs."""
         while (batch := self._steps.next()) is not None:
             candidates = store_batch(self._search, batch)
-            stored = {trial.candidate: trial for trial in self._search.store.trials("search")}
+            stored = stored_trials(
+                self._search, "search", dict.fromkeys((c.id for c in candidates), batch.epochs)
+            )
             self._waiting = {c.id: self._to_train(c, batch) for c in candidates if c.id not in stored}
             if self._waiting:
+                self._asked -= self._waiting.keys()  # those of a rung before go on
                 return
             trials = [stored[candidate.id] for candidate in candidates]
-            if all(trial.outcome != "ok" for trial in trials):
+            if all(trial.outcome != "ok" for trial in trials) and not batch.rung:
                 raise UserError(
                     f"no training of batch {batch.index + 1} ended well, the first {trials[0].ending()}"
                 )

@@ -22,6 +22,7 @@ from narsfast.common.renamed import DONE_BY_0_2, upgrade_given, upgrade_stored
 from narsfast.cost import LATENCY, NO_TABLE, STATISTICS, Budget, LatencyTable
 from narsfast.data import DIGITS, DataSource, FolderOptions
 from narsfast.errors import UserError, refusal
+from narsfast.search import rungs
 from narsfast.space import Space, load_space, with_recipe_space
 from narsfast.training import TrainerSettings, resolve_device
 
@@ -102,6 +103,7 @@ class RunConfig(TrainerSettings):
     epochs: int = option_field("epochs")
     final_epochs: int = option_field("final_epochs")
     finalists: int = option_field("finalists")
+    halving: bool = option_field("halving")
     threshold: float = option_field("threshold")
     correlation: Correlation = option_field("correlation")
     ensemble_members: int = option_field("ensemble_members")
@@ -201,11 +203,13 @@ def resolve_config(options: Mapping[str, Any], stored: Mapping[str, Any] | None 
         raise UserError(refusal(error)) from None
     if "device" in given or resolved.device == "auto":
         resolved = resolved.model_copy(update={"device": resolve_device(resolved.device)})
-    trials = resolved.trials_per_batch * resolved.iterations
+    batch = resolved.trials_per_batch
+    if resolved.halving:
+        batch = rungs(batch, resolved.epochs)[0].candidates
+    trials = batch * resolved.iterations
     if trials > resolved.pool_size:
         raise UserError(
-            f"pool_size is {resolved.pool_size}; {resolved.iterations} batches of {resolved.trials_per_batch} need at "
-            f"least {trials}"
+            f"pool_size is {resolved.pool_size}; {resolved.iterations} batches of {batch} need at least {trials}"
         )
     resolved = _named_parent(resolved, space)
     if resolved.distill == LARGEST and len(resolved.budgets) < 2:

@@ -12,7 +12,7 @@ import numpy as np
 from narsfast.common.duration import duration_text
 from narsfast.errors import UserError
 from narsfast.runs import Family, TimePlan
-from narsfast.search import Pool
+from narsfast.search import Pool, rungs
 from narsfast.training import StepTimes, TrialTask, time_steps
 
 from ._config import PLANNED, RunConfig
@@ -53,8 +53,18 @@ def plan(search: Search, pool: Pool) -> None:
     spent = search.seconds()
     batches = usual["iterations"]
     seconds = SEARCH_SHARE * config.time - spent - FITTING * batches
+    begun = 1.0
+    if config.halving:
+        parts = rungs(usual["trials_per_batch"], usual["epochs"])
+        begun = sum(rung.candidates for rung in parts) / usual["trials_per_batch"]
     schedule = search_schedule(
-        seconds, float(epochs.mean()), costs.setup, search.workers, usual, config.planned, config.pool_size
+        seconds,
+        float(epochs.mean()),
+        begun * costs.setup,
+        search.workers,
+        usual,
+        config.planned,
+        int(config.pool_size / begun),
     )
     _change(search, asdict(schedule))
     search.store.facts.plan = TimePlan(asdict(costs))

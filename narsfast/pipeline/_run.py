@@ -21,6 +21,7 @@ from narsfast.emit import load
 from narsfast.errors import UserError
 from narsfast.predictor import Predictor
 from narsfast.runs import ClassResults, Family, FoundCandidate, Purpose, Result, RunState, RunStore
+from narsfast.search import labels_of
 from narsfast.space import Recipe, Space
 
 from ._ask_tell import AskedCandidate, AskTell
@@ -42,7 +43,8 @@ class TrialRow:
         purpose: ``search``, ``final`` or ``baseline``.
         batch: Number of the batch that picked it, from 0; None where no batch did.
         score: Accuracy in percent that the predictor expected when it picked the candidate.
-        label: What the predictor learns of it, percent; None before the early-stop epoch is known.
+        label: Accuracy at the early-stop epoch, percent, or what `narsfast.search.labels_of` takes it to be of a
+            training that was cut before; None before that epoch is known.
         curve: Validation accuracy in percent after each epoch.
         metrics: What else was measured in each epoch; empty in runs of versions that kept nothing else.
         epochs: Asked for.
@@ -276,11 +278,14 @@ class Run:
             found = {f.id: f for family in store.facts.families or () for f in family.candidates}
             counted = store.facts.statistics or {}
             trials = store.trials(purpose)
+        labels: list[float | None] = [None] * len(trials)
+        if epoch is not None and chance is not None:
+            labels = labels_of(trials, epoch, chance).tolist()
         candidates = {name: known.candidate for name, known in found.items()}
         candidates |= {name: Candidate(one.architecture, one.recipe) for name, (_, one) in picked.items()}
         kept = dict(zip(candidates, kept_of(self.space, list(candidates.values())), strict=True))
         rows = []
-        for trial in trials:
+        for trial, label in zip(trials, labels, strict=True):
             batch, source = picked.get(trial.candidate, (None, None))
             known = source or found.get(trial.candidate)
             late = found.get(trial.candidate)
@@ -290,7 +295,7 @@ class Run:
                     purpose=purpose,
                     batch=batch,
                     score=source.score if source else None,
-                    label=None if epoch is None or chance is None else trial.label(epoch, chance),
+                    label=label,
                     curve=trial.curve,
                     epochs=trial.epochs,
                     outcome=trial.outcome,

@@ -44,6 +44,7 @@ class RunOptions(TypedDict, total=False):
     epochs: int | None
     final_epochs: int | None
     finalists: int | None
+    halving: bool | None
     threshold: float | None
     correlation: Correlation | None
     time: str | float | None

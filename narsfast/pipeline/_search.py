@@ -26,6 +26,9 @@ from ._own import Own
 from ._parents import PARENTS_FOLDER, parent_file, stored_parents
 from ._recipe_search import network_statistics
 
+CHECKPOINTS_FOLDER = "checkpoints"
+"""Folder of what trainings of the search go on from, in the run."""
+
 
 class Search:
     """What the stages of one run share: its space, data, statistics and executor, each made when first used.
@@ -195,7 +198,11 @@ class Search:
         """Return the training of one candidate as a message to an executor."""
         network = self._network(candidate)
         parent = self.parent_of(candidate)
-        output = str(self.store.path / "weights" / candidate.id) if purpose == "final" else None
+        folder = None
+        if purpose == "final":
+            folder = self.store.path / "weights"
+        elif self.config.halving:
+            folder = self.store.path / CHECKPOINTS_FOLDER
         return TrialTask(
             candidate=candidate.id,
             network=network,
@@ -204,7 +211,8 @@ class Search:
             schedule_epochs=schedule_epochs,
             seed=self.seed(purpose, candidate.id),
             settings=self.trainer,
-            output=output,
+            output=None if folder is None else str(folder / candidate.id),
+            keep_weights=purpose == "final",
             start=None if parent is None else self.start_of_child(str(candidate.architecture[PARENT])),
             preparation=None if parent is None else parent.preparation,
             **self.task_data(),

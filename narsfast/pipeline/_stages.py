@@ -59,7 +59,7 @@ from ._reference_networks import baseline_task, test_baselines
 from ._resume import Resume
 from ._search import Search
 from ._teacher import check_teacher, describe_teacher, teacher_task
-from ._trials import evaluate_batch, remove_checkpoints, run_tasks, store_fits
+from ._trials import evaluate_batch, remove_checkpoints, remove_unused, run_tasks, store_fits
 from ._tuning import tune_parents, tuning_facts
 from ._worth import worth_of
 
@@ -169,6 +169,7 @@ def start_optimization(search: Search) -> IterativeOptimization:
         seed=search.seed("optimise"),
         threshold=config.threshold,
         correlation=config.correlation,
+        halving=config.halving,
         steered=search.steered,
         noise=search.store.facts.label_noise,
         process=process_of(search),
@@ -181,6 +182,7 @@ def start_optimization(search: Search) -> IterativeOptimization:
 def finish_optimization(search: Search, steps: IterativeOptimization) -> Predictor:
     """Keep the predictor of an Algorithm 1 that has learned all its batches."""
     predictor = steps.outcome().predictor
+    remove_unused(search)
     persistently(lambda: save_predictor(predictor, search.store.path / "predictor"), "saving the predictor")
     if search.store.facts.stage not in _AFTER_OPTIMIZE:
         persistently(lambda: forget_unpicked(search.store), "writing to the run")

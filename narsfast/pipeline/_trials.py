@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
 from narsfast.common import machine
 from narsfast.common.candidate import Candidate
@@ -16,7 +17,7 @@ from narsfast.search import PickedBatch
 from narsfast.training import CHECKPOINT_FILE, TrialTask, remove_checkpoint, run_trial
 
 from ._own import Evaluate
-from ._search import Search
+from ._search import CHECKPOINTS_FOLDER, Search
 
 _log = logging.getLogger("narsfast.machine")
 
@@ -24,11 +25,18 @@ _log = logging.getLogger("narsfast.machine")
 def evaluate_batch(search: Search, batch: PickedBatch) -> Iterator[Trial]:
     """Train a batch that Algorithm 1 picked, and keep everything about it in the run.
 
+    Of a later rung of a batch, what its candidates go on from is kept, and the other checkpoints are removed.
+
     Raises:
         UserError: No training of the batch ended well.
     """
     candidates = store_batch(search, batch)
+    asked = dict.fromkeys((candidate.id for candidate in candidates), batch.epochs)
+    if asked.keys() - stored_trials(search, "search", asked).keys():  # not where a run that goes on gets past it
+        remove_unused(search, asked)
     stage = f"optimize: batch {batch.index + 1} of {search.config.iterations}"
+    if batch.rungs > 1:
+        stage += f", rung {batch.rung + 1} of {batch.rungs}"
     if search.own.evaluate is not None:
         trials = _own_trials(search, search.own.evaluate, candidates, batch.epochs, stage)
     else:
@@ -41,13 +49,15 @@ def evaluate_batch(search: Search, batch: PickedBatch) -> Iterator[Trial]:
     for trial in trials:
         bad += [trial] if trial.outcome != "ok" else []
         yield trial
-    if len(bad) == len(candidates):
+    if len(bad) == len(candidates) and not batch.rung:
         raise UserError(f"no training of batch {batch.index + 1} ended well, the first {bad[0].ending()}")
 
 
 def store_batch(search: Search, batch: PickedBatch) -> list[Candidate]:
-    """Keep a batch and what its candidates cost, and return them."""
+    """Keep a batch and what its candidates cost, and return them; those of a later rung are kept already."""
     candidates = search.space.decode(batch.genes)
+    if batch.rung:
+        return candidates
     picked = [
         PickedCandidate(candidate.id, tuple(genes), candidate.architecture, candidate.recipe, score)
         for candidate, genes, score in zip(candidates, batch.genes.tolist(), batch.scores, strict=True)
@@ -68,7 +78,7 @@ def _own_trials(
 
     One that was lost is no trial: it is asked for again.
     """
-    stored = {trial.candidate: trial for trial in search.store.trials("search")}
+    stored = stored_trials(search, "search", dict.fromkeys((one.id for one in candidates), epochs))
     missing = {candidate.id: candidate for candidate in candidates if candidate.id not in stored}
     yield from (stored[candidate.id] for candidate in candidates if candidate.id in stored)
     done = len(candidates) - len(missing)
@@ -116,12 +126,7 @@ def run_tasks(search: Search, tasks: Sequence[TrialTask], purpose: Purpose, stag
 
     A training of which the run has a beginning goes on from there.
     """
-    asked = {task.candidate: task.epochs for task in tasks}
-    stored = {
-        trial.candidate: trial
-        for trial in search.store.trials(purpose)
-        if trial.outcome != "ok" or trial.epochs >= asked.get(trial.candidate, 0)
-    }
+    stored = stored_trials(search, purpose, {task.candidate: task.epochs for task in tasks})
     open_tasks = {task.candidate: task for task in tasks if task.candidate not in stored}
     shares = dict.fromkeys(open_tasks, 0.0)
     done = len(tasks) - len(open_tasks)
@@ -152,6 +157,21 @@ def run_tasks(search: Search, tasks: Sequence[TrialTask], purpose: Purpose, stag
         yield trial
 
 
+def stored_trials(search: Search, purpose: Purpose, asked: Mapping[str, int]) -> dict[str, Trial]:
+    """Return the trials of the run that need no training, by candidate.
+
+    Args:
+        search: Of the run.
+        purpose: Of all of them.
+        asked: How many epochs are wanted, by candidate; one that ended well before goes on.
+    """
+    return {
+        trial.candidate: trial
+        for trial in search.store.trials(purpose)
+        if trial.outcome != "ok" or trial.epochs >= asked.get(trial.candidate, 0)
+    }
+
+
 def _end(task: TrialTask, trial: Trial) -> None:
     """Remove the checkpoint of a training that will not go on."""
     if trial.outcome != "ok" or task.epochs == task.schedule_epochs:
@@ -162,6 +182,13 @@ def remove_checkpoints(search: Search, finals: Iterable[Trial]) -> None:
     """Remove what full trainings that were not taken to their end would have gone on from."""
     for trial in finals:
         (search.store.path / "weights" / trial.candidate / CHECKPOINT_FILE).unlink(missing_ok=True)
+
+
+def remove_unused(search: Search, used: Container[str] = ()) -> None:
+    """Remove what the search's trainings go on from, but for these candidates."""
+    for folder in (search.store.path / CHECKPOINTS_FOLDER).glob("*"):
+        if folder.name not in used:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def store_fits(search: Search, fits: Sequence[Fit], early_stopping: EarlyStopping | None) -> None:

@@ -34,14 +34,16 @@ def collect(run: RunStore) -> dict[str, Any]:
 
     Returns:
         JSON types. ``label_epoch`` is the epoch at which all trials are compared: the early-stop epoch, the last epoch
-        of the first batch while that is unknown, or None before any batch. Accuracies are in percent.
+        that the first batch was asked for while that is unknown or where batches are halved, or None before any batch.
+        Accuracies are in percent.
     """
     batches = run.batches()
     trials = {trial.candidate: trial for trial in run.trials("search")}
     chance = run.facts.chance
     early_stop_epoch = run.facts.early_stop_epoch
-    label_epoch = (
-        early_stop_epoch if early_stop_epoch is not None else (batches[0].epochs if batches else None)
+    reached_by_all = [batches[0].epochs] if batches else []
+    label_epoch = min(
+        [*reached_by_all, *([] if early_stop_epoch is None else [early_stop_epoch])], default=None
     )
     space = _space_of_children(run.config)
     kept = _kept(space, run, batches)
@@ -64,7 +66,7 @@ def collect(run: RunStore) -> dict[str, Any]:
         "parents": [] if space is None else _parents(run, space),
         "trials": rows,
         "batches": batch_means(rows),
-        "prediction": prediction_quality(rows),
+        "prediction": prediction_quality(rows, label_epoch == early_stop_epoch),
         "early_stopping": early_stopping(rows, run.config.get("correlation", "kendall")),
         "early_stop_decision": _decision(run.facts.early_stopping),
         "fits": _fits(run.facts.fits),
@@ -234,13 +236,14 @@ def kendall_tau(left: Sequence[float], right: Sequence[float]) -> float | None:
     return _number(kendalltau(left, right).statistic)
 
 
-def prediction_quality(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def prediction_quality(rows: Sequence[Mapping[str, Any]], predicted: bool = True) -> dict[str, Any]:
     """Compare the scores of candidates with the accuracies of their trainings.
 
     A score counts only if it was predicted before the candidate was trained; the first batch has none.
 
     Args:
         rows: Trials with ``batch``, ``score`` and ``label``.
+        predicted: Whether the labels are at the epoch that was predicted; at an earlier one, errors say nothing.
 
     Returns:
         ``trials``, ``tau`` and ``mean_absolute_error`` (percentage points) of all trials, and ``batches``: the same per
@@ -250,7 +253,7 @@ def prediction_quality(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
     def quality(part: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         scores, labels = [row["score"] for row in part], [row["label"] for row in part]
-        error = float(np.mean(np.abs(np.subtract(scores, labels)))) if part else None
+        error = float(np.mean(np.abs(np.subtract(scores, labels)))) if part and predicted else None
         return {"trials": len(part), "tau": kendall_tau(scores, labels), "mean_absolute_error": error}
 
     batches = sorted({row["batch"] for row in scored})

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
-from dataclasses import fields, replace
+from dataclasses import fields
 from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, get_args
@@ -33,7 +33,7 @@ from ._legible import checked, damaged, legible
 from ._lock import DriverLock, disk_has_locks
 from ._records import Batch, PickedCandidate, Purpose, Result, RunState
 from ._state import read_state
-from ._trial_rows import curve_text, read_trials, trial_row
+from ._trial_rows import continued_row, curve_text, read_trials, trial_row
 
 _P = ParamSpec("_P")
 _CHANGED = "the machine, the versions or the data changed since the run was started: start another run"
@@ -291,7 +291,7 @@ class RunStore:
     def add_trial(self, trial: Trial, purpose: Purpose) -> None:
         """Store a training that has ended; do nothing when it is stored with the same curve and outcome.
 
-        One that ended well and goes on takes the place of its beginning.
+        One that ended well and goes on takes the place of its beginning, whose epochs stay known where it ends badly.
 
         Raises:
             RunConflict: The candidate is stored for this purpose with another curve, outcome or number of
@@ -301,14 +301,16 @@ class RunStore:
         with self._writing() as execute:
             execute("DELETE FROM in_flight WHERE purpose = ? AND candidate = ?", (purpose, trial.candidate))
             stored = execute(
-                "SELECT epochs, curve, outcome, seconds FROM trials WHERE purpose = ? AND candidate = ?",
+                "SELECT epochs, curve, outcome, seconds, metrics FROM trials WHERE purpose = ? AND candidate = ?",
                 (purpose, trial.candidate),
             ).fetchone()
             begun = stored is not None and _goes_on(trial, *stored[:3])
-            if begun:
-                trial = replace(trial, seconds=trial.seconds + stored[3])
             if stored is None or begun:
-                row = trial_row(trial, purpose)
+                row = (
+                    continued_row(trial, purpose, stored[1], *stored[3:])
+                    if begun
+                    else trial_row(trial, purpose)
+                )
                 execute("INSERT OR REPLACE INTO trials VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
             elif stored[:3] != (trial.epochs, curve, trial.outcome):
                 raise RunConflict(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from narsfast.common.trial import EpochMetrics, Trial
@@ -29,6 +29,24 @@ def trial_row(trial: Trial, purpose: Purpose) -> tuple[Any, ...]:
         trial.message,
         database.dump(asdict(trial.metrics)) if known else None,
     )
+
+
+def continued_row(
+    trial: Trial, purpose: Purpose, curve: str, seconds: float, metrics: str | None
+) -> tuple[Any, ...]:
+    """Return the row of a training that went on, with the time of its beginning, and its epochs if it lost its own.
+
+    Args:
+        trial: As it ended.
+        purpose: Of both.
+        curve: Of the stored beginning.
+        seconds: Of the same.
+        metrics: Of the same.
+    """
+    row = trial_row(replace(trial, seconds=trial.seconds + seconds), purpose)
+    if len(trial.curve) < len(json.loads(curve)):
+        row = (*row[:3], curve, *row[4:7], metrics)
+    return row
 
 
 def curve_text(trial: Trial) -> str:

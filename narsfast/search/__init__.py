@@ -10,6 +10,7 @@ from narsfast.common.trial import Fit
 from ._early_stopping import decide_early_stopping, early_stop_epoch
 from ._evolve import Evolved, evolve, pareto
 from ._extended import ExtendedCounter
+from ._halving import Rung, rungs
 from ._labels import labels_of
 from ._optimize import (
     Evaluate,
@@ -33,6 +34,7 @@ __all__ = [
     "Optimization",
     "PickedBatch",
     "Pool",
+    "Rung",
     "Standing",
     "TableCounter",
     "band_of",
@@ -44,6 +46,7 @@ __all__ = [
     "next_batch",
     "optimize",
     "pareto",
+    "rungs",
     "sample_bands",
     "sample_pool",
     "standings",

@@ -23,6 +23,7 @@ from narsfast.predictor import UNCALIBRATED, Predictor, Process, Surrogate, comp
 from narsfast.space import Genes, Space
 
 from ._early_stopping import Correlation, decide_early_stopping
+from ._halving import Rung, promoted, reached, rungs, worth_going_on
 from ._labels import labels_of
 from ._pool import Pool
 
@@ -42,7 +43,9 @@ class PickedBatch:
         indices: (m,) int64, rows of the pool.
         genes: (m, F) int16, canonical.
         scores: M predicted accuracies in percent by the predictor that picked the candidates; None in the first batch.
-        epochs: Number of epochs for which each candidate is to be trained.
+        epochs: Number of epochs for which each candidate is to be trained, from the beginning of its training.
+        rung: Which part of the batch's trainings that is, from 0: later ones are of candidates that go on.
+        rungs: How many parts there are.
     """
 
     index: int
@@ -50,6 +53,8 @@ class PickedBatch:
     genes: Genes
     scores: tuple[float | None, ...]
     epochs: int
+    rung: int = 0
+    rungs: int = 1
 
 
 @dataclass(frozen=True)
@@ -172,6 +177,8 @@ class IterativeOptimization:
         seed: Seed of the first batch and the fits.
         threshold: As for `decide_early_stopping`.
         correlation: As for `decide_early_stopping`.
+        halving: Whether batches are halved while they train (`narsfast.search.rungs`): about twice as many candidates
+            begin, for as many epochs together, and trainings are not stopped early besides.
         steered: Whether trainings are steered to what they are for: batches have at most `ALIKE` of one architecture,
             and their curiosity falls from the second to the last (`CURIOSITY`).
         noise: As for `decide_early_stopping` and `labels_of`.
@@ -200,6 +207,7 @@ class IterativeOptimization:
         seed: int,
         threshold: float = 0.92,
         correlation: Correlation = "kendall",
+        halving: bool = False,
         steered: bool = False,
         noise: LabelNoise | None = None,
         process: Process | None = None,
@@ -208,11 +216,11 @@ class IterativeOptimization:
     ) -> None:
         if iterations < 1:
             raise UserError(f"iterations is {iterations}; it should be at least 1")
-        _check_size(batch * iterations, len(pool))
+        self._rungs = rungs(batch, epochs) if halving else (Rung(batch, epochs),)
+        _check_size(self._rungs[0].candidates * iterations, len(pool))
         self.early_stopping: EarlyStopping | None = None
         self._pool = pool
         self._predictor = predictor
-        self._batch = batch
         self._iterations = iterations
         self._epochs = epochs
         self._chance = chance
@@ -222,6 +230,7 @@ class IterativeOptimization:
         self._steered = steered
         self._noise = noise
         self._judge: Predictor | Surrogate = predictor
+        self._process = process
         self._surrogate = None if process is None else Surrogate(process, predictor)
         self._on_fit = on_fit
         self._progress = progress
@@ -232,15 +241,19 @@ class IterativeOptimization:
         self._learned = 0
 
     def next(self) -> PickedBatch | None:
-        """Return the batch to train, the same one until its trials are learned; None after the last."""
+        """Return the batch to train, or the next rung of it, the same one until its trials are learned.
+
+        None after the last.
+        """
         if self._learned == len(self._batches):
-            if self._learned == self._iterations:
+            index = self._batches[-1].index + 1 if self._batches else 0
+            if index == self._iterations:
                 return None
-            self._batches.append(self._pick())
+            self._batches.append(self._pick(index))
         return self._batches[-1]
 
     def learn(self, trials: Iterable[Trial]) -> None:
-        """Fit the predictor to the trials of the current batch and all earlier ones.
+        """Choose from the trials of a rung which candidates go on; after the last rung fit the predictor to all trials.
 
         Raises:
             RuntimeError: There is no batch left, or not exactly one trial per candidate of the batch.
@@ -249,6 +262,10 @@ class IterativeOptimization:
         if picked is None:
             raise RuntimeError("the trials of all batches are learned")
         self._trials |= _checked(self._predictor, picked, trials)
+        if picked.rung + 1 < picked.rungs:
+            self._batches.append(self._going_on(picked))
+            self._learned += 1
+            return
         index = picked.index
         if index == 0:
             self.early_stopping = self._decide()
@@ -276,7 +293,7 @@ class IterativeOptimization:
     def outcome(self) -> Optimization:
         """Return the outcome so far."""
         ordered = tuple(self._trials[identifier][0] for identifier in sorted(self._trials))
-        batches = tuple(self._batches[: self._learned])
+        batches = tuple(picked for picked in self._batches[: self._learned] if not picked.rung)
         return Optimization(
             ordered, batches, self._length, self._predictor, tuple(self._fits), self.early_stopping
         )
@@ -287,26 +304,54 @@ class IterativeOptimization:
         complete = [t for t in first if t.outcome == "ok" and len(t.curve) == self._epochs]
         curves = [trial.curve for trial in complete]
         array = np.reshape(curves, (len(curves), self._epochs))
+        if len(self._rungs) > 1:
+            return EarlyStopping(self._epochs, "halving", self._threshold, self._correlation, len(curves))
         return decide_early_stopping(array, self._threshold, self._correlation, self._noise)
 
-    def _pick(self) -> PickedBatch:
-        scores: tuple[float | None, ...] = (None,) * self._batch
+    def _going_on(self, picked: PickedBatch) -> PickedBatch:
+        """Return the next rung of a batch, whose candidates are chosen by all trials that were trained so long."""
+        known = [self._trials[identifier] for identifier in sorted(self._trials)]
+        genes = np.stack([genes for _, genes in known])
+        worth = worth_going_on(
+            [trial for trial, _ in known], genes, picked.epochs, self._chance, self._noise, self._process
+        )
+        keys = self._predictor.space.keys
+        by_key = dict(zip(keys(genes).tolist(), worth.tolist(), strict=True))
+        rung = picked.rung + 1
+        places = promoted(
+            np.array([by_key[key] for key in keys(picked.genes).tolist()]),
+            self._pool.band[picked.indices],
+            self._rungs[rung].candidates,
+        )
+        return replace(
+            picked,
+            indices=picked.indices[places],
+            genes=picked.genes[places],
+            scores=tuple(picked.scores[place] for place in places.tolist()),
+            epochs=self._rungs[rung].epochs,
+            rung=rung,
+        )
+
+    def _pick(self, index: int) -> PickedBatch:
+        size = self._rungs[0].candidates
+        scores: tuple[float | None, ...] = (None,) * size
         if not self._batches:
-            rows = first_batch(self._pool, self._batch, self._seed)
+            rows = first_batch(self._pool, size, self._seed)
         else:
             trained = np.concatenate([picked.indices for picked in self._batches])
             first, last = CURIOSITY if self._steered else (1.0, 1.0)
-            done = (len(self._batches) - 1) / max(1, self._iterations - 2)
+            done = (index - 1) / max(1, self._iterations - 2)
             rows, predicted = next_batch(
                 self._judge,
                 self._pool,
                 trained,
-                self._batch,
+                size,
                 curiosity=first + done * (last - first),
                 alike=ALIKE if self._steered else None,
             )
             scores = tuple(predicted.tolist())
-        return PickedBatch(len(self._batches), rows, self._pool.genes[rows], scores, self._length)
+        epochs = self._rungs[0].epochs if len(self._rungs) > 1 else self._length
+        return PickedBatch(index, rows, self._pool.genes[rows], scores, epochs, rungs=len(self._rungs))
 
 
 def optimize(
@@ -321,6 +366,7 @@ def optimize(
     seed: int,
     threshold: float = 0.92,
     correlation: Correlation = "kendall",
+    halving: bool = False,
     steered: bool = False,
     noise: LabelNoise | None = None,
     process: Process | None = None,
@@ -342,6 +388,7 @@ def optimize(
         seed: As for `IterativeOptimization`.
         threshold: As for `IterativeOptimization`.
         correlation: As for `IterativeOptimization`.
+        halving: As for `IterativeOptimization`.
         steered: As for `IterativeOptimization`.
         noise: As for `IterativeOptimization`.
         process: As for `IterativeOptimization`.
@@ -362,6 +409,7 @@ def optimize(
         seed=seed,
         threshold=threshold,
         correlation=correlation,
+        halving=halving,
         steered=steered,
         noise=noise,
         process=process,
@@ -390,7 +438,8 @@ def _checked(
     for trial in trials:
         if trial.candidate not in genes or trial.candidate in found:
             raise RuntimeError(f"batch {picked.index} got an unexpected trial of candidate {trial.candidate}")
-        found[trial.candidate] = (trial, genes[trial.candidate])
+        known = reached(trial, picked.epochs) if picked.rung + 1 < picked.rungs else trial
+        found[trial.candidate] = (known, genes[trial.candidate])
     if len(found) < len(genes):
         missing = ", ".join(sorted(genes.keys() - found.keys()))
         raise RuntimeError(f"batch {picked.index} got no trial of candidates {missing}")

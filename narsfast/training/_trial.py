@@ -61,6 +61,7 @@ class TrialTask:
         settings: How the training is computed.
         output: Folder for ``weights.safetensors`` at the end of the schedule, and until the trial is stored for a
             checkpoint after each epoch, from which a task of more epochs goes on; None keeps nothing.
+        keep_weights: Whether that folder is for the weights too, and not for the checkpoint alone.
         data_resolution: The largest resolution of the run, pixels: data that is loaded for it serves all its trials.
         mirror: Whether a mirrored image keeps its class.
         folder_options: How image files are found and read.
@@ -80,6 +81,7 @@ class TrialTask:
     seed: int
     settings: TrainerSettings = field(default_factory=TrainerSettings)
     output: str | None = None
+    keep_weights: bool = True
     data_resolution: int = 320
     mirror: bool = True
     folder_options: FolderOptions = field(default_factory=FolderOptions)
@@ -163,7 +165,7 @@ def _train(
         "schedule_epochs": task.schedule_epochs,
         "settings": task.settings,
         "report": report,
-        "keep_network": task.output is not None and task.epochs == task.schedule_epochs,
+        "keep_network": task.output is not None and task.keep_weights and task.epochs == task.schedule_epochs,
         "checkpoint": None if task.output is None else Path(task.output, CHECKPOINT_FILE),
         "keep_checkpoint": True,
         "teacher": None if task.distillation is None else Teacher(task.distillation, data),

@@ -40,10 +40,26 @@ def test_their_order_has_no_influence():
 
 def test_what_did_not_end_well_is_a_guess_and_says_nothing_of_others():
     bad = trial("e", 11, entropies=(9.0,), outcome="diverged")
-    short = trial("f", 90, entropies=(0.1,))
-    found = labels_of([bad, *TRIALS, short], 3, CHANCE, NOISE)
+    none = trial("f")
+    found = labels_of([bad, *TRIALS, none], 3, CHANCE, NOISE)
     assert (found[0], found[-1]) == (CHANCE, CHANCE)
     np.testing.assert_array_equal(found[1:-1], labels_of(TRIALS, 3, CHANCE, NOISE))
+
+
+def test_what_was_cut_gains_what_the_others_gained():
+    cut = [trial("e", 28), trial("f", 20, 44), trial("g", 98)]
+    gained = {1: (50 + 52 + 58 + 55 - 30 - 31 - 20 - 33) / 4, 2: (50 + 52 + 58 + 55 - 40 - 44 - 41 - 45) / 4}
+    found = labels_of([*TRIALS, *cut], 3, CHANCE)
+    assert found[:4].tolist() == labels_of(TRIALS, 3, CHANCE).tolist()
+    np.testing.assert_allclose(found[4:], [28 + gained[1], 44 + gained[2], 100])
+    with_noise = labels_of([*TRIALS, *cut], 3, CHANCE, NOISE)
+    np.testing.assert_array_equal(with_noise[:4], labels_of(TRIALS, 3, CHANCE, NOISE))
+    again = labels_of([*cut[::-1], *TRIALS[::-1]], 3, CHANCE, NOISE)[::-1]
+    np.testing.assert_array_equal(with_noise, np.concatenate([again[:4], again[4:]]))
+
+
+def test_what_was_cut_where_nothing_went_on_is_a_guess():
+    assert labels_of([trial("a", 30), trial("b", 40)], 2, CHANCE).tolist() == [CHANCE, CHANCE]
 
 
 @pytest.mark.parametrize("count", [0, 1, 2])
