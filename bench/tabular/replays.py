@@ -44,8 +44,8 @@ class Replay:
 
     Attributes:
         dataset: Its candidates.
-        accuracy: (n,) in percent on the validation split.
-        entropy: (n,) cross-entropy in nats on the validation split.
+        curves: (n, E) accuracy in percent on the validation split after each epoch.
+        entropies: (n, E) cross-entropy in nats on the validation split after each epoch.
         worth: (n,) accuracy in percent on the other held-out photos.
         budgets: Of the search.
         images: Of the validation split.
@@ -53,8 +53,8 @@ class Replay:
     """
 
     dataset: TabularDataset
-    accuracy: Floats
-    entropy: Floats
+    curves: Floats
+    entropies: Floats
     worth: Floats
     budgets: tuple[Budget, ...]
     images: int
@@ -69,19 +69,40 @@ class Replay:
         """The rows of each budget's band."""
         return [self.inside(band_of(budget)) for budget in self.budgets]
 
-    def trials(self, rows: Rows) -> list[Trial]:
-        """Return the trials of rows."""
+    @property
+    def epochs(self) -> int:
+        """Of a whole training."""
+        return self.curves.shape[1]
+
+    @property
+    def accuracy(self) -> Floats:
+        """At the end of the trainings, percent (n,)."""
+        return self.curves[:, -1]
+
+    def trials(self, rows: Rows, epochs: int) -> list[Trial]:
+        """Return the trials of rows that were trained so long."""
         names = self.dataset.space.ids(self.dataset.genes[rows])
         return [
-            Trial(name, (accuracy,), "ok", 1, 0.0, metrics=EpochMetrics(cross_entropy=(entropy,)))
-            for name, accuracy, entropy in zip(
-                names, self.accuracy[rows].tolist(), self.entropy[rows].tolist(), strict=True
+            Trial(
+                name,
+                tuple(curve),
+                "ok",
+                epochs,
+                0.0,
+                metrics=EpochMetrics(cross_entropy=tuple(losses)),
+            )
+            for name, curve, losses in zip(
+                names,
+                self.curves[rows, :epochs].tolist(),
+                self.entropies[rows, :epochs].tolist(),
+                strict=True,
             )
         ]
 
-    def labels(self, rows: Rows) -> Floats:
-        """Return what a search that trained these rows knows of them, percent (k,)."""
-        return labels_of(self.trials(rows), 1, CHANCE, LabelNoise(self.images))
+    def labels(self, rows: Rows, epochs: int | None = None) -> Floats:
+        """Return what a search knows of rows that it trained, to the end or so long, percent (k,)."""
+        epochs = epochs or self.epochs
+        return labels_of(self.trials(rows, epochs), epochs, CHANCE, LabelNoise(self.images))
 
     def regret(self, finalists: Sequence[Rows]) -> list[float]:
         """Return the regret of each budget, whose finalists are these."""
@@ -111,9 +132,9 @@ def drawn(
     """Draw a validation split."""
     photos = np.random.default_rng(derive_seed(seed, "photos")).permutation(table.held_out.shape[1])
     rows = np.flatnonzero(table.repeat == 0)
-    accuracy, worth = (table.accuracy(part)[rows, -1] for part in (photos[:images], photos[images:]))
-    entropy = table.cross_entropy(photos[:images])[rows, -1]
-    return Replay(dataset, accuracy, entropy, worth, tuple(budgets), images, seed)
+    curves, worth = table.accuracy(photos[:images])[rows], table.accuracy(photos[images:])[rows, -1]
+    entropies = table.cross_entropy(photos[:images])[rows]
+    return Replay(dataset, curves, entropies, worth, tuple(budgets), images, seed)
 
 
 def _best(replay: Replay, rows: Rows, budget: Budget, count: int = FINALISTS) -> Rows:
@@ -122,15 +143,32 @@ def _best(replay: Replay, rows: Rows, budget: Budget, count: int = FINALISTS) ->
     return mine[np.argsort(-replay.labels(mine), kind="stable")[:count]]
 
 
-def random_search(replay: Replay, trials: int) -> list[Rows]:
-    """Train random rows of the budgets' bands, as many for each; the best ones of each budget race."""
+def random_rows(replay: Replay, count: int) -> Rows:
+    """Return random rows of the budgets' bands, as many of each."""
     random = np.random.default_rng(derive_seed(replay.seed, "random"))
     picked: list[int] = []
-    shares = np.diff(np.linspace(0, trials, len(replay.budgets) + 1).round().astype(int))
+    shares = np.diff(np.linspace(0, count, len(replay.budgets) + 1).round().astype(int))
     for band, share in zip(replay.bands, shares, strict=True):
         free = np.setdiff1d(band, picked)
         picked += random.permutation(free)[:share].tolist()
-    return [_best(replay, np.array(picked), budget) for budget in replay.budgets]
+    return np.array(picked)
+
+
+def random_search(replay: Replay, trials: int) -> list[Rows]:
+    """Train random rows; the best ones of each budget race."""
+    picked = random_rows(replay, trials)
+    return [_best(replay, picked, budget) for budget in replay.budgets]
+
+
+def one_epoch(replay: Replay, trials: int) -> list[Rows]:
+    """Train random rows for one epoch, and the best ones of each budget to the end, for as many epochs as all trials."""
+    going_on = FINALISTS * len(replay.budgets)
+    begun = trials * replay.epochs - going_on * (replay.epochs - 1)
+    picked = random_rows(replay, max(going_on, begun))
+    return [
+        mine[np.argsort(-replay.labels(mine, 1), kind="stable")[:FINALISTS]]
+        for mine in (np.intersect1d(picked, replay.inside(budget)) for budget in replay.budgets)
+    ]
 
 
 def tpe(replay: Replay, trials: int) -> list[Rows]:
@@ -162,15 +200,31 @@ def tpe(replay: Replay, trials: int) -> list[Rows]:
     return [_best(replay, np.array(picked), budget) for budget in replay.budgets]
 
 
+@dataclass(frozen=True, eq=False)
+class Searched:
+    """What Algorithm 1 found in the table.
+
+    Attributes:
+        predictor: Fitted to all trials.
+        rows: (k,) that were trained.
+        labels: Of these, percent (k,).
+    """
+
+    predictor: Predictor | Surrogate
+    rows: Rows
+    labels: Floats
+
+
 def _optimized(
-    replay: Replay, pool: Pool, rows: Rows, trials: int, steered: bool
-) -> tuple[Predictor | Surrogate, Rows]:
-    """Run Algorithm 1 on rows of the table; return the predictor and the rows that it trained."""
+    replay: Replay, pool: Pool, rows: Rows, trials: int, *, steered: bool, halving: bool = False
+) -> Searched:
+    """Run Algorithm 1 on rows of the table, with batches of whole trainings or halved ones."""
 
     def evaluate(picked: PickedBatch) -> list[Trial]:
-        return replay.trials(rows[picked.indices])
+        return replay.trials(rows[picked.indices], picked.epochs)
 
     batch = min(BATCH, trials)
+    noise = LabelNoise(replay.images) if steered else None
     process = Process.of(replay.dataset.counter, pool.genes, Noise(replay.images)) if steered else None
     outcome = optimize(
         pool,
@@ -178,37 +232,53 @@ def _optimized(
         evaluate,
         batch=batch,
         iterations=trials // batch,
-        epochs=1,
+        epochs=replay.epochs,
         chance=CHANCE,
         seed=derive_seed(replay.seed, "optimise"),
+        halving=halving,
         steered=steered,
-        noise=LabelNoise(replay.images) if steered else None,
+        noise=noise,
         process=process,
     )
     trained = rows[np.concatenate([picked.indices for picked in outcome.batches])]
+    labels = dict(
+        zip(
+            [trial.candidate for trial in outcome.trials],
+            labels_of(outcome.trials, outcome.early_stop_epoch, CHANCE, noise).tolist(),
+            strict=True,
+        )
+    )
+    genes = replay.dataset.genes[trained]
+    found = np.array([labels[name] for name in replay.dataset.space.ids(genes)])
     if process is None:
-        return outcome.predictor, trained
-    judge = Surrogate(process, outcome.predictor)
-    return judge.fit(replay.dataset.genes[trained], replay.labels(trained), replay.seed), trained
+        return Searched(outcome.predictor, trained, found)
+    return Searched(Surrogate(process, outcome.predictor).fit(genes, found, replay.seed), trained, found)
 
 
 def earlier(replay: Replay, trials: int) -> list[Rows]:
     """Search as version 0.2 did: budgets steer nothing, and the best predicted row and the best trial are compared."""
     dataset = replay.dataset
     everything = np.arange(len(dataset))
-    predictor, trained = _optimized(
-        replay, Pool(dataset.genes, dataset.statistics), everything, trials, False
-    )
+    searched = _optimized(replay, Pool(dataset.genes, dataset.statistics), everything, trials, steered=False)
     found = []
     for budget in replay.budgets:
         rows = replay.inside(budget)
-        best = rows[np.argmax(predictor.scores(dataset.genes[rows]))]
-        found.append(np.unique([best, *_best(replay, trained, budget, 1)]))
+        best = rows[np.argmax(searched.predictor.scores(dataset.genes[rows]))]
+        found.append(np.unique([best, *_best(replay, searched.rows, budget, 1)]))
     return found
 
 
 def ours(replay: Replay, trials: int) -> list[Rows]:
     """Search as `narsfast run` does: in the budgets' bands, anchors first, with a race."""
+    return _steered(replay, trials, halving=False)
+
+
+def halved(replay: Replay, trials: int) -> list[Rows]:
+    """Search as `narsfast run --halving` does, for as many epochs as all trials."""
+    return _steered(replay, trials, halving=True)
+
+
+def _steered(replay: Replay, trials: int, *, halving: bool) -> list[Rows]:
     dataset, counter = replay.dataset, replay.dataset.counter
     known, band = anchors(counter, replay.budgets)
     keys = dataset.space.keys(dataset.genes)
@@ -224,20 +294,18 @@ def ours(replay: Replay, trials: int) -> list[Rows]:
         bands += [number] * len(new)
     order = np.array(rows)
     pool = Pool(dataset.genes[order], dataset.statistics[order], np.array(bands), len(known))
-    predictor, trained = _optimized(replay, pool, order, trials, True)
-    return [_raced(replay, budget, predictor, trained, known) for budget in replay.budgets]
+    searched = _optimized(replay, pool, order, trials, steered=True, halving=halving)
+    return [_raced(replay, budget, searched, known) for budget in replay.budgets]
 
 
-def _raced(
-    replay: Replay, budget: Budget, predictor: Predictor | Surrogate, trained: Rows, known: Genes
-) -> Rows:
+def _raced(replay: Replay, budget: Budget, searched: Searched, known: Genes) -> Rows:
     """Return who races for a budget, `FINALISTS` in all."""
     dataset, names = replay.dataset, replay.dataset.counter.names
-    inside = replay.inside(budget)
-    mine, others = np.intersect1d(trained, inside), np.setdiff1d(inside, trained)
+    predictor, inside = searched.predictor, replay.inside(budget)
+    others, within = np.setdiff1d(inside, searched.rows), np.isin(searched.rows, inside)
+    mine, labels = searched.rows[within], searched.labels[within]
     means, deviations = predictor.predict(dataset.genes[others])
     known = known[budget.within(dataset.counter(known), names)] if len(known) else known
-    labels = replay.labels(mine)
     anchor = best_anchor(dataset.space, known, dataset.genes[mine], labels)
     chosen = choose_finalists(
         predictor,
@@ -253,7 +321,14 @@ def _raced(
     return np.flatnonzero(np.isin(dataset.space.keys(dataset.genes), keys))
 
 
-POLICIES: dict[str, Policy] = {"ours": ours, "random": random_search, "tpe": tpe, "earlier": earlier}
+POLICIES: dict[str, Policy] = {
+    "ours": ours,
+    "halved": halved,
+    "random": random_search,
+    "one_epoch": one_epoch,
+    "tpe": tpe,
+    "earlier": earlier,
+}
 
 
 def regrets(replay: Replay, policy: str, trials: int) -> float:
