@@ -100,7 +100,7 @@ class PhotoTable:
     """T trainings of one kind on one data set.
 
     Attributes:
-        candidates: What was trained, by number: architecture and recipe.
+        candidates: What was trained, or is to be, by number: architecture and recipe.
         number: (T,) which candidate.
         repeat: (T,) which split of the photos, and seed.
         held_out: (R, N) for each repeat, which photos are held out.

@@ -3,9 +3,10 @@
     python -m bench.tabular.photos --runs DIR [--data FOLDER] [--photos NAME ...] [--kinds NAME ...] [--workers N]
                                    [--pack FOLDER] [--quick]
 
-One job is one training; `DIR` keeps what came out of each, and a making that is stopped goes on from there. Of each
-epoch and each held-out photo the table has whether the network is right and its cross-entropy, so that one training
-gives validation splits of any size, and the truth beside them: the accuracy on all held-out photos.
+One job is one training; `DIR` keeps what came out of each, and a making that is stopped goes on from there. What is in
+the tables of `bench/results/photos` is not trained again either, and their candidates are those that were drawn when
+they were begun. Of each epoch and each held-out photo the table has whether the network is right and its cross-entropy,
+so that one training gives validation splits of any size, and the truth beside them: the accuracy on all held-out photos.
 
 Kinds of trainings, of clothing; of the signs and the digits half as many:
 
@@ -41,10 +42,11 @@ from torch import Tensor, nn
 
 from bench import harness
 from bench.finetune import draw_split, unpacked
-from bench.tabular.photo_table import KINDS, Outcome, PhotoTable, write_table
+from bench.tabular.photo_table import KINDS, Outcome, PhotoTable, read_table, write_table
 from bench.trainings import starts_of
 from narsfast import pipeline
 from narsfast.arch import load_pretrained, specs_of
+from narsfast.common.files import replacing
 from narsfast.common.seeds import derive_seed
 from narsfast.cost import Budget, Counter
 from narsfast.data import Dataset, Split, shared_data
@@ -52,7 +54,7 @@ from narsfast.data._dataset import CachedImages
 from narsfast.pipeline import resolve_config
 from narsfast.pipeline._anchors import anchors, near_anchors
 from narsfast.search import sample_bands, sample_pool
-from narsfast.space import Genes, Recipe, Space
+from narsfast.space import Candidate, Genes, Recipe, Space
 from narsfast.training import InheritedStart, TrainerSettings, default_epochs, first_images, train_network
 
 PARENT = "efficientnet_lite0"
@@ -129,6 +131,16 @@ def jobs(names: Sequence[str], kinds: Sequence[str]) -> list[Job]:
 # Candidates
 
 
+TABLES = Path(__file__).parents[1] / "results" / "photos"
+
+
+@lru_cache(maxsize=4)
+def _begun(name: str, kind: str) -> PhotoTable | None:
+    """Return the table that is there already."""
+    file = TABLES / f"{name}-{kind}.npz"
+    return read_table(file) if file.is_file() else None
+
+
 def space_of(name: str, kind: str) -> Space:
     """Return the space whose candidates a table holds."""
     if kind == "parent":
@@ -145,6 +157,10 @@ def counter_of(name: str, kind: str) -> Counter:
 @lru_cache(maxsize=4)
 def candidates(name: str, kind: str) -> Genes:
     """Return the candidates of a kind of trainings in their order, canonical genes (n, F)."""
+    if (begun := _begun(name, kind)) is not None:
+        return space_of(name, kind).encode(
+            [Candidate(one["architecture"], one["recipe"]) for one in begun.candidates]
+        )
     counter, photos, seed = counter_of(name, kind), PHOTOS[name], derive_seed(0, name, kind)
     random = np.random.default_rng(seed)
     if kind == "parent":
@@ -264,12 +280,25 @@ def settle(job: Job, place: str, folder: str, quick: bool) -> Outcome:
 
 def _kept(job: Job, place: str, folder: str, quick: bool) -> Job:
     outcome = settle(job, place, folder, quick)
-    file = Path(folder, job.file)
-    unfinished = file.with_suffix(f".{os.getpid()}")
-    with unfinished.open("wb") as opened:
+    with replacing(Path(folder, job.file)) as temporary, temporary.open("wb") as opened:
         outcome.save(opened)
-    unfinished.replace(file)
     return job
+
+
+def restore(wanted: Sequence[Job], folder: Path) -> None:
+    """Write what the tables hold into the folder, where it is missing there."""
+    for name, kind in {(job.photos, job.kind) for job in wanted}:
+        begun = _begun(name, kind)
+        if begun is None:
+            continue
+        (folder / name).mkdir(exist_ok=True)
+        for number, repeat, outcome in zip(
+            begun.number.tolist(), begun.repeat.tolist(), begun.outcomes, strict=True
+        ):
+            file = folder / Job(name, kind, number, repeat).file
+            if not file.is_file():
+                with replacing(file) as temporary, temporary.open("wb") as opened:
+                    outcome.save(opened)
 
 
 def make(wanted: Sequence[Job], data: Path, folder: Path, workers: int, quick: bool) -> None:
@@ -292,13 +321,12 @@ def make(wanted: Sequence[Job], data: Path, folder: Path, workers: int, quick: b
 def table_of(made: Sequence[Job], data: Path, folder: Path) -> PhotoTable:
     """Return the table of the trainings of one kind that are there."""
     name, kind = made[0].photos, "parent" if made[0].kind == "parent" else "main"
-    numbers = sorted({job.number for job in made})
-    drawn = space_of(name, kind).decode(candidates(name, kind)[numbers])
+    drawn = space_of(name, kind).decode(candidates(name, kind))
     place = _place(name, data, folder)
     repeats = max(job.repeat for job in made) + 1
     return PhotoTable(
         [{"architecture": dict(one.architecture), "recipe": dict(one.recipe)} for one in drawn],
-        np.array([numbers.index(job.number) for job in made]),
+        np.array([job.number for job in made]),
         np.array([job.repeat for job in made]),
         np.stack([split_images(place, 80, PHOTOS[name].train, repeat)[1] for repeat in range(repeats)]),
         [Outcome.load(folder / job.file) for job in made],
@@ -332,6 +360,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = (options.runs or Path(scratch)).absolute()
         folder.mkdir(parents=True, exist_ok=True)
+        restore(wanted, folder)
         if options.pack is None:
             make(wanted[: 2 if options.quick else None], options.data, folder, options.workers, options.quick)
             return

@@ -5,8 +5,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from bench.tabular import photos
-from bench.tabular.photo_table import KINDS
+from bench.tabular import photo_table, photos
+from bench.tabular.photo_table import KINDS, write_table
 
 
 def test_jobs_are_as_many_as_said_and_mixed():
@@ -58,3 +58,26 @@ def test_one_training_says_what_each_photo_got(tmp_path):
     assert made.held_out.shape == (1, 800)
     assert set(made.candidates[0]) == {"architecture", "recipe"}
     np.testing.assert_array_equal(made.outcomes[0].right, found.right)
+
+
+def test_a_making_goes_on_from_the_tables_and_from_their_candidates(tmp_path, monkeypatch):
+    job = photos.Job("digits", "main", 3, 0)
+    outcome = photos.settle(job, "digits", str(tmp_path), quick=True)
+    (tmp_path / "digits").mkdir()
+    with (tmp_path / job.file).open("wb") as opened:
+        outcome.save(opened)
+    table, drawn = photos.table_of([job], tmp_path, tmp_path), photos.candidates("digits", "main")
+    assert (len(table.candidates), table.number.tolist()) == (len(drawn), [3])
+    write_table(tmp_path / "digits-main.npz", table)
+    monkeypatch.setattr(photos, "TABLES", tmp_path)
+    for kept in (photos._begun, photos.candidates):
+        kept.cache_clear()
+    monkeypatch.setattr(photos, "sample_pool", None)  # nothing is drawn anew
+    np.testing.assert_array_equal(photos.candidates("digits", "main"), drawn)
+    (tmp_path / "new").mkdir()
+    photos.restore([job], tmp_path / "new")
+    again = photo_table.Outcome.load(tmp_path / "new" / job.file)
+    np.testing.assert_array_equal(again.codes, outcome.codes)
+    np.testing.assert_array_equal(again.right, outcome.right)
+    for kept in (photos._begun, photos.candidates):
+        kept.cache_clear()
