@@ -32,7 +32,9 @@ def evaluate_batch(search: Search, batch: PickedBatch) -> Iterator[Trial]:
     """
     candidates = store_batch(search, batch)
     asked = dict.fromkeys((candidate.id for candidate in candidates), batch.epochs)
-    if asked.keys() - stored_trials(search, "search", asked).keys():  # not where a run that goes on gets past it
+    if (
+        asked.keys() - stored_trials(search, "search", asked).keys()
+    ):  # not where a run that goes on gets past it
         remove_unused(search, asked)
     stage = f"optimize: batch {batch.index + 1} of {search.config.iterations}"
     if batch.rungs > 1:

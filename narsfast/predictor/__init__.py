@@ -4,6 +4,7 @@ from ._inference import native_surrogate
 from ._inputs import Statistics
 from ._predictor import Predictor, pretrain
 from ._pretraining import PretrainingReport, StatisticReport
+from ._prior import Effects, Prior
 from ._process import LeaveOneOut, Noise, Process
 from ._regressors import compare_regressors
 from ._storage import DamagedPredictorError, load_predictor, save_predictor
@@ -17,12 +18,14 @@ __all__ = [
     "CrossValidation",
     "DamagedPredictorError",
     "Deviation",
+    "Effects",
     "LeaveOneOut",
     "MixtureWeights",
     "Noise",
     "Predictor",
     "PredictorWeights",
     "PretrainingReport",
+    "Prior",
     "Process",
     "ProcessWeights",
     "StatisticReport",

@@ -28,6 +28,7 @@ from ._covariance import INTERCEPT, MAX_FITTED, NOISE, Hyperparameters, Labeled,
 from ._inference import native_surrogate
 from ._inputs import Scaling, Statistics, checked_labels
 from ._metric import Metric, codes
+from ._prior import SPREAD, Prior
 from ._stages import gene_rows, num_rows, stage_table
 from ._targets import compress, expand, upper_center_and_scale
 from ._weights import ProcessWeights
@@ -120,6 +121,7 @@ class Process:
         scaling: Standardization of the statistics.
         stages: (rows, T) float64, see `stage_table`.
         noise: Noise of the labels; None where it is unknown and estimated.
+        prior: What earlier trainings say of recipes; None is nothing.
         posterior: What was learned by the last fit, or None.
     """
 
@@ -127,13 +129,20 @@ class Process:
     scaling: Scaling
     stages: Floats
     noise: Noise | None = None
+    prior: Prior | None = None
     posterior: Posterior | None = None
 
     @classmethod
-    def of(cls, counter: Statistics, genes: ArrayLike, noise: Noise | None = None) -> Process:
+    def of(
+        cls, counter: Statistics, genes: ArrayLike, noise: Noise | None = None, prior: Prior | None = None
+    ) -> Process:
         """Return a process that is not fitted; the statistics of canonical genes (n, F) determine the scaling."""
         array = np.asarray(genes, np.int16)
-        return cls(counter, Scaling.of(counter(array)), stage_table(counter.space, array), noise)
+        stages = stage_table(counter.space, array)
+        if prior is not None:  # one more sum over the genes, with a slope that is not about 0
+            column = SPREAD / STAGE_SLOPE * prior.column(counter.space)
+            stages = np.concatenate([stages, column[:, None]], axis=1)
+        return cls(counter, Scaling.of(counter(array)), stages, noise, prior)
 
     @property
     def space(self) -> Space:
@@ -309,8 +318,11 @@ class Process:
     @cached_property
     def _slopes(self) -> Tensor:
         """Prior means (S + T,) of the slopes of statistics and stages."""
-        means = [MACS_SLOPE if name == "macs" else 0.0 for name in self.names]
-        return torch.tensor(means + [0.0] * self.stages.shape[1], dtype=torch.float64)
+        known = {"macs": MACS_SLOPE} | dict(self.prior.slopes if self.prior is not None else {})
+        means = [known.get(name, 0.0) for name in self.names] + [0.0] * self.stages.shape[1]
+        if self.prior is not None:
+            means[-1] = 1 / SPREAD
+        return torch.tensor(means, dtype=torch.float64)
 
     def _inputs(self, genes: Genes) -> ProcessInputs:
         coded = codes(self.space, genes)

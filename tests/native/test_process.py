@@ -8,7 +8,15 @@ import torch
 
 from narsfast import _native
 from narsfast.cost import Counter
-from narsfast.predictor import MixtureWeights, Noise, Process, ProcessWeights, native_surrogate
+from narsfast.predictor import (
+    Effects,
+    MixtureWeights,
+    Noise,
+    Prior,
+    Process,
+    ProcessWeights,
+    native_surrogate,
+)
 from narsfast.search import TableCounter
 from narsfast.search._surrogate_reference import surrogate_reference
 from narsfast.space import Space, load_space
@@ -37,7 +45,7 @@ SPACES = {
 }
 
 
-def fitted(space, labels, statistics=3, noise=None):
+def fitted(space, labels, statistics=3, noise=None, prior=None):
     """Return a process fitted to made-up labels, with made-up statistics where there are any."""
     names = ("macs", "params", "depth", "latency")[:statistics]
     rng = np.random.default_rng(3)
@@ -45,7 +53,7 @@ def fitted(space, labels, statistics=3, noise=None):
     counter = TableCounter(space, names, table)
     genes = space.random(labels, 5)
     slopes = rng.normal(0, 1, len(space.fields))
-    return Process.of(counter, space.random(200, 6), noise).fit(
+    return Process.of(counter, space.random(200, 6), noise, prior).fit(
         genes, 70 + genes @ slopes + rng.normal(0, 1, labels), 0
     )
 
@@ -68,6 +76,17 @@ def test_native_equals_reference(monkeypatch, isa, labels, name):
         scale = process.posterior.scale
         np.testing.assert_allclose(mean, expected_mean, rtol=0, atol=1e-4 * scale)
         np.testing.assert_allclose(std, expected_std, rtol=1e-3, atol=1e-5 * scale)
+
+
+def test_native_equals_reference_with_a_prior():
+    space = load_space("tiny")
+    prior = Prior({"macs": 0.7}, {"ema": Effects((False, True), (-1.0, 1.0))}, (), {})
+    process, genes = fitted(space, 15, prior=prior), space.random(50, 1)
+    expected = surrogate_reference(
+        space, process.weights(), genes, np.asarray(process.counter(genes), np.float64)
+    )
+    for found, wanted in zip(process.predict(genes), expected, strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-4 * process.posterior.scale)
 
 
 @pytest.mark.parametrize("noise", [None, Noise(10**6, 0.0)], ids=["unknown", "almost none"])
