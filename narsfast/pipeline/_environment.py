@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import platform
 import re
+import shutil
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +22,7 @@ from narsfast.space import Space
 from narsfast.training import check_optimizers
 
 from ._config import RunConfig
+from ._search import CHECKPOINTS_FOLDER
 
 _log = logging.getLogger("narsfast.run")
 
@@ -77,6 +79,7 @@ def check_environment(run: RunStore, config: RunConfig, *, accept: bool = False)
     if patch and accept:
         run.facts.accepted = (*(run.facts.accepted or ()), *different)
         run.facts.versions = here
+        shutil.rmtree(run.path / CHECKPOINTS_FOLDER, ignore_errors=True)  # of the other environment
         _log.warning("accepted: %s; trainings may differ in their last digits", "; ".join(different))
         return
     remedy = "resume it there, or start another run"

@@ -28,6 +28,9 @@ from ._recipe_search import network_statistics
 
 CHECKPOINTS_FOLDER = "checkpoints"
 """Folder of what trainings of the search go on from, in the run."""
+CHECKPOINT_SECONDS = 120.0
+"""Of a training of the search that goes on only where it was killed, what may be lost of it, beside an epoch (this
+project's choice): most are shorter, and keep nothing."""
 
 
 class Search:
@@ -198,11 +201,8 @@ class Search:
         """Return the training of one candidate as a message to an executor."""
         network = self._network(candidate)
         parent = self.parent_of(candidate)
-        folder = None
-        if purpose == "final":
-            folder = self.store.path / "weights"
-        elif self.config.halving:
-            folder = self.store.path / CHECKPOINTS_FOLDER
+        final = purpose == "final"
+        folder = self.store.path / ("weights" if final else CHECKPOINTS_FOLDER)
         return TrialTask(
             candidate=candidate.id,
             network=network,
@@ -211,8 +211,9 @@ class Search:
             schedule_epochs=schedule_epochs,
             seed=self.seed(purpose, candidate.id),
             settings=self.trainer,
-            output=None if folder is None else str(folder / candidate.id),
-            keep_weights=purpose == "final",
+            output=str(folder / candidate.id),
+            keep_weights=final,
+            checkpoint_seconds=0.0 if final or self.config.halving else CHECKPOINT_SECONDS,
             start=None if parent is None else self.start_of_child(str(candidate.architecture[PARENT])),
             preparation=None if parent is None else parent.preparation,
             **self.task_data(),

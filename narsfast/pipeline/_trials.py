@@ -176,7 +176,7 @@ def stored_trials(search: Search, purpose: Purpose, asked: Mapping[str, int]) ->
 
 def _end(task: TrialTask, trial: Trial) -> None:
     """Remove the checkpoint of a training that will not go on."""
-    if trial.outcome != "ok" or task.epochs == task.schedule_epochs:
+    if trial.outcome != "ok" or task.epochs == task.schedule_epochs or task.checkpoint_seconds:
         remove_checkpoint(task)
 
 

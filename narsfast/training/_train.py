@@ -65,6 +65,7 @@ class TrainingOptions(TypedDict, total=False):
     keep_network: bool
     checkpoint: Path | None
     checkpoint_epochs: int
+    checkpoint_seconds: float
     keep_checkpoint: bool
     teacher: Teacher | None
     start: StartingPoint | None
@@ -131,6 +132,7 @@ def train_network(
     keep_network: bool = False,
     checkpoint: Path | None = None,
     checkpoint_epochs: int = 1,
+    checkpoint_seconds: float = 0.0,
     keep_checkpoint: bool = False,
     teacher: Teacher | None = None,
     start: StartingPoint | None = None,
@@ -156,6 +158,7 @@ def train_network(
             there, and its result is bit for bit that of one without an interruption. So does one that is asked for more
             epochs of the same schedule.
         checkpoint_epochs: Epochs from one checkpoint to the next.
+        checkpoint_seconds: Least seconds from the beginning, or a checkpoint, to the next one.
         keep_checkpoint: Whether the checkpoint of a training that ended well stays for the caller to remove, once what
             came out of it is safe.
         teacher: Part of the loss; None is the labels alone.
@@ -208,12 +211,15 @@ def train_network(
                     f"epochs is {epochs}, and checkpoint {checkpoint} has {len(loop.curve)} of this training; remove it "
                     "to start over, or ask for more"
                 )
+        saved = began
         try:
             for epoch in range(len(loop.curve), epochs):
                 loop.epoch(epoch)
                 loop.validate()
-                if kept is not None and (epoch + 1) % checkpoint_epochs == 0:
+                due = (epoch + 1) % checkpoint_epochs == 0
+                if kept is not None and due and time.perf_counter() - saved >= checkpoint_seconds:
                     kept.save(loop.state_dict())
+                    saved = time.perf_counter()
         except DivergedError as error:
             outcome, message = "diverged", f"{error} in epoch {len(loop.curve) + 1}"
         metrics = loop.metrics(ended_well=outcome == "ok")

@@ -62,6 +62,7 @@ class TrialTask:
         output: Folder for ``weights.safetensors`` at the end of the schedule, and until the trial is stored for a
             checkpoint after each epoch, from which a task of more epochs goes on; None keeps nothing.
         keep_weights: Whether that folder is for the weights too, and not for the checkpoint alone.
+        checkpoint_seconds: Least seconds from one checkpoint to the next; above 0 none is kept to go on from later.
         data_resolution: The largest resolution of the run, pixels: data that is loaded for it serves all its trials.
         mirror: Whether a mirrored image keeps its class.
         folder_options: How image files are found and read.
@@ -82,6 +83,7 @@ class TrialTask:
     settings: TrainerSettings = field(default_factory=TrainerSettings)
     output: str | None = None
     keep_weights: bool = True
+    checkpoint_seconds: float = 0.0
     data_resolution: int = 320
     mirror: bool = True
     folder_options: FolderOptions = field(default_factory=FolderOptions)
@@ -167,6 +169,7 @@ def _train(
         "report": report,
         "keep_network": task.output is not None and task.keep_weights and task.epochs == task.schedule_epochs,
         "checkpoint": None if task.output is None else Path(task.output, CHECKPOINT_FILE),
+        "checkpoint_seconds": task.checkpoint_seconds,
         "keep_checkpoint": True,
         "teacher": None if task.distillation is None else Teacher(task.distillation, data),
         "start": task.start,
