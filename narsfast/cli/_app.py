@@ -16,7 +16,7 @@ import typer
 from narsfast.common.machine import machine_error
 from narsfast.common.pillow_warnings import ignore_pillow_warnings
 
-from ._commands import Command, Commands, Terminated
+from ._commands import ENDING, Command, Commands, Ended
 from ._doctor import doctor
 from ._inspect import backup, best, report, status
 from ._latency import latency
@@ -67,7 +67,7 @@ def main() -> None:
     """Run the command `narsfast`."""
     _prepare_standard_streams()
     ignore_pillow_warnings()  # they are told in sentences where the data is loaded
-    with _ending_at_sigterm():
+    with _ending_at_signals():
         try:
             app()
         except SystemExit as end:
@@ -112,20 +112,30 @@ def _flush() -> OSError | None:
 
 
 @contextmanager
-def _ending_at_sigterm() -> Iterator[None]:
-    """Let SIGTERM end the block; as process 1 of a container, a process without a handler would not get the signal."""
+def _ending_at_signals() -> Iterator[None]:
+    """Let Ctrl-C, SIGTERM and SIGHUP end the block in good order; a second one ends the process at once.
+
+    As process 1 of a container, a process without a handler would not get them. One that was told to ignore SIGHUP, as
+    by nohup, goes on doing so.
+    """
     if threading.current_thread() is not threading.main_thread():  # only that one may say what a signal does
         yield
         return
-    process = os.getpid()
+    process, got = os.getpid(), list[int]()
 
-    def end(*_: object) -> None:
-        if os.getpid() != process:
-            os._exit(128 + signal.SIGTERM)  # a forked child, of which it is nobody's business
-        raise Terminated
+    def end(number: int, _: object) -> None:
+        if got or os.getpid() != process:  # or a forked child, of which the first is nobody's business
+            os._exit(128 + number)
+        got.append(number)
+        raise Ended(number)
 
-    before = signal.signal(signal.SIGTERM, end)
+    before = {
+        number: signal.signal(number, end)
+        for number in ENDING
+        if signal.getsignal(number) is not signal.SIG_IGN
+    }
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

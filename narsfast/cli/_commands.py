@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,20 @@ from ._messages import with_flags
 from ._options import flag
 from ._renamed import present_command, present_options
 
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Signals that end a command so that it can go on later."""
 
-class Terminated(KeyboardInterrupt):
-    """The process got SIGTERM."""
+
+class Ended(KeyboardInterrupt):
+    """The process got one of these signals.
+
+    Attributes:
+        signal: Its number.
+    """
+
+    def __init__(self, signal: int) -> None:
+        super().__init__()
+        self.signal = signal
 
 
 _ADVISED = {name: flag(name) for name in ("retry_failed", "accept_environment")}
@@ -57,7 +70,7 @@ class Command(typer.core.TyperCommand):
 
 
 class Commands(typer.core.TyperGroup):
-    """Ends Ctrl-C and SIGTERM with one sentence and exit code 130 or 143, and takes old names of commands."""
+    """Ends at a signal with one sentence and exit code 130, 143 or 129 (SIGHUP), and takes old names of commands."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the command that the arguments begin with."""
@@ -68,5 +81,7 @@ class Commands(typer.core.TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as interrupt:
-            typer.echo("narsfast: stopped; the same command resumes from here", err=True)
-            raise typer.Exit(143 if isinstance(interrupt, Terminated) else 130) from None
+            number = interrupt.signal if isinstance(interrupt, Ended) else signal.SIGINT
+            with suppress(OSError):  # a terminal that is gone
+                typer.echo("narsfast: stopped; the same command resumes from here", err=True)
+            raise typer.Exit(128 + number) from None

@@ -15,6 +15,7 @@ from narsfast.common.options import RUN_OPTIONS
 from ._options import Json, RunPath, help_text, takes
 from ._progress import progress_bars
 from ._results import print_predictor, print_results, results_as_json
+from ._slurm import Requeue, requeued_when_stopped
 
 Out = Annotated[
     Path | None,
@@ -25,7 +26,7 @@ Out = Annotated[
 
 
 @takes(*RUN_OPTIONS)
-def run(out: Out = None, **options: Any) -> None:
+def run(out: Out = None, requeue: Requeue = False, **options: Any) -> None:
     """Run the whole search: pretrain, optimize, evolve, train, emit, report.
 
     A run directory that exists is resumed. The table at the end has one line per budget.
@@ -33,7 +34,7 @@ def run(out: Out = None, **options: Any) -> None:
     from narsfast.pipeline import run as run_search
 
     out, workers = out or _run_directory(options), options.pop("workers", None)
-    with progress_bars() as progress:
+    with requeued_when_stopped(requeue), progress_bars() as progress:
         results = run_search(out, options, workers=workers, progress=progress)
     print_predictor(out)
     print_results(out, results)
@@ -135,13 +136,14 @@ def resume(
             "trainings may then differ in their last digits.",
         ),
     ] = False,
+    requeue: Requeue = False,
     **options: Any,
 ) -> None:
     """Resume a run that was stopped, and finish it."""
     from narsfast.pipeline import Resume
     from narsfast.pipeline import run as run_search
 
-    with progress_bars() as progress:
+    with requeued_when_stopped(requeue), progress_bars() as progress:
         results = run_search(
             run,
             None,

@@ -161,26 +161,59 @@ cli.main()
 """
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("first", [False, True], ids=["any", "process 1"])
-def test_sigterm_ends_it_with_a_sentence(first, tmp_path):
+def test_a_signal_ends_it_with_a_sentence(first, number, tmp_path):
     """The kernel keeps the signal from process 1 of a container where it has no handler."""
     before = ["unshare", "--pid", "--fork", "--kill-child"] if first else []
     if first and subprocess.run([*before, "true"], check=False, capture_output=True).returncode:
         pytest.skip("no process may be the first of its own space here")
+    process = sleeping(tmp_path, SLEEP, before)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    os.kill(int(children[0]) if first else process.pid, number)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 128 + number
+    assert err == "narsfast: stopped; the same command resumes from here\n"
+
+
+def test_a_second_signal_ends_it_at_once(tmp_path):
+    stubborn = SLEEP.replace(
+        "time.sleep(60)",
+        """
+        try:
+            time.sleep(60)
+        except KeyboardInterrupt:
+            print("ending", flush=True)
+            time.sleep(60)""",
+    )
+    process = sleeping(tmp_path, stubborn)
+    os.kill(process.pid, signal.SIGTERM)
+    assert process.stdout.readline() == "ending\n"
+    os.kill(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (130, "")
+
+
+def test_under_nohup_it_goes_on_when_the_terminal_is_gone(tmp_path):
+    process = sleeping(tmp_path, "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n" + SLEEP)
+    os.kill(process.pid, signal.SIGHUP)
+    os.kill(process.pid, signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert process.returncode == 143
+
+
+def sleeping(folder, program, before=()):
+    """Start a command that sleeps, and wait until it does."""
     process = subprocess.Popen(
-        [*before, sys.executable, "-c", SLEEP],
-        cwd=tmp_path,
+        [*before, sys.executable, "-c", program],
+        cwd=folder,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
     assert process.stdout.readline() == "begun\n"
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    os.kill(int(children[0]) if first else process.pid, signal.SIGTERM)
-    _, err = process.communicate(timeout=30)
-    assert process.returncode == 143
-    assert err == "narsfast: stopped; the same command resumes from here\n"
+    return process
 
 
 def execute(path, *statements):
