@@ -1,11 +1,12 @@
 """Are networks that start from a pretrained parent better than the parent itself at the same cost, and than scratch?
 
     python -m bench.finetune [--quick] [--json FILE] [--data FOLDER] [--runs DIR] [--photos NAME] [--pairs N]
-                             [--importance | --recipes]
+                             [--no-scratch | --stock | --importance | --recipes]
 
-A pair is a split of the photos (drawn anew, stratified) and the seed of everything that is trained on it; five pairs
-unless said otherwise, numbered from 1 (the split of 0 was looked at while this was developed). In each pair, with
-EfficientNet-Lite0 and its ImageNet weights:
+A pair is a split of the photos (drawn anew, stratified: 40 % to train on, 10 % to validate, half of them to test, so
+that the test is not noisier than the trainings) and the seed of everything that is trained on it; five pairs unless said
+otherwise, numbered from 1 (the split of 0 was looked at while this was developed). In each pair, with EfficientNet-Lite0
+and its ImageNet weights:
 
 - found: `narsfast run --parent efficientnet_lite0` under 8, 16 and 32 million multiply-adds: 24 trials and one final
   training a budget, at the default lengths.
@@ -21,9 +22,10 @@ Figures, points of test accuracy with the standard error over the pairs: `found_
 from the parent's, `fitted_ms` with moments that were measured (`narsfast.arch.Parent.measured`), one thread.
 
 `--importance` asks instead how channels are to be chosen: a child with half of the hidden channels at 64 px, three
-epochs by the default recipe, three seeds, by each importance and by moments. `--recipes` asks what a field of the recipe
-is worth: the same child by the default recipe with one thing changed, six epochs, three seeds. `--runs DIR` keeps what
-was trained, and goes on from there. The weights are those of the extra `pretrained`.
+epochs by the default recipe, three seeds, by each importance and by moments; 80 % of the photos to train on. `--recipes`
+asks what a field of the recipe is worth: the same child by the default recipe with one thing changed, six epochs, three
+seeds. `--runs DIR` keeps what was trained, and goes on from there, and from what is in `bench/results/finetune_pairs`.
+`--stock` trains that side alone, which no change of the search changes. The weights are those of the extra `pretrained`.
 """
 
 from __future__ import annotations
@@ -32,11 +34,12 @@ import argparse
 import csv
 import json
 import os
+import shutil
 import statistics
 import tarfile
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -73,6 +76,10 @@ from narsfast.training import (
 
 PARENT = "efficientnet_lite0"
 ARCHIVES = {"clothing": "clothing_small_144.tar.gz", "signs": "sign_digits_100.tar.gz"}
+RESULTS = Path(__file__).parent / "results" / "finetune_pairs"
+"""What came out of pairs: a folder each, of one run of the benchmark or several."""
+VALIDATION, TEST = 0.1, 0.5
+"""Shares of the photos."""
 SIDE = 144
 """Shorter side of the photos: they are read as they are, whatever the resolution of a training."""
 BUDGETS = {"8M": 8_000_000, "16M": 16_000_000, "32M": 32_000_000}
@@ -115,15 +122,23 @@ QUICK = {"pool_size": 64, "ensemble_members": 1, "trials_per_batch": 3, "iterati
 
 
 class Kept:
-    """Results that are computed once: a JSON file of the folder each."""
+    """Results that are computed once: a JSON file of the folder each.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: Of the files.
+        known: A folder of files that are there before; None is none.
+    """
+
+    def __init__(self, folder: Path, known: Path | None = None) -> None:
         self.folder = folder
+        self._known = known
         folder.mkdir(parents=True, exist_ok=True)
 
     def __call__(self, name: str, compute: Callable[[], Any]) -> Any:
         """Return what the file `name` holds; where there is none, what is computed and written there."""
         file = self.folder / f"{name}.json"
+        if not file.is_file() and self._known is not None and (self._known / file.name).is_file():
+            shutil.copyfile(self._known / file.name, file)
         if not file.is_file():
             file.write_text(json.dumps(compute()) + "\n", encoding="utf-8")
         return json.loads(file.read_text(encoding="utf-8"))
@@ -139,8 +154,8 @@ def unpacked(archive: Path, folder: Path) -> Path:
     return folder
 
 
-def draw_split(photos: Path, table: Path, seed: int) -> Path:
-    """Write a table of all photos below a folder with a new split, 80 / 10 / 10 within each class."""
+def draw_split(photos: Path, table: Path, seed: int, test: float = TEST) -> Path:
+    """Write a table of all photos below a folder with a new split, by these shares within each class."""
     if not table.is_file():
         random = np.random.default_rng(seed)
         by_class: dict[str, list[Path]] = {}
@@ -150,9 +165,9 @@ def draw_split(photos: Path, table: Path, seed: int) -> Path:
             writer = csv.writer(opened)
             writer.writerow(["path", "label", "split"])
             for label, files in by_class.items():
-                tenth = round(len(files) / 10)
+                val, tested = round(VALIDATION * len(files)), round(test * len(files))
                 for place, number in enumerate(random.permutation(len(files))):
-                    split = "val" if place < tenth else "test" if place < 2 * tenth else "train"
+                    split = "val" if place < val else "test" if place < val + tested else "train"
                     writer.writerow([files[number], label, split])
     return table
 
@@ -214,10 +229,10 @@ def random_recipes(count: int, seed: int) -> list[Recipe]:
 
 
 def judge_pair(
-    pair: int, photos: Path, folder: Path, options: Mapping[str, Any], count: int, scratch: bool
+    pair: int, photos: Path, folder: Path, options: Mapping[str, Any], count: int, sides: Collection[str]
 ) -> list[dict[str, Any]]:
-    """Train everything of one pair; return a row per budget."""
-    kept = Kept(folder)
+    """Train the wanted sides of one pair, stock, found and scratch; return a row per budget where all are there."""
+    kept = Kept(folder, None if options else RESULTS / folder.name)
     data = str(draw_split(photos, folder / "photos.csv", pair))
     images = len(shared_data(data, SIDE).train)
     epochs = options.get("epochs", default_epochs(images, "parent", "trial"))
@@ -230,10 +245,15 @@ def judge_pair(
         results = pipeline.run(folder / "found", {**asked, "seed": pair, **options}, workers=2)
         return [asdict(result) for result in results]
 
+    at = [stock.resolution(macs) for macs in BUDGETS.values()]
+    if "stock" in sides:
+        for side in dict.fromkeys(at):
+            kept(f"stock-{side}", lambda side=side: stock.judge(side, count * at.count(side)))
+    if "found" not in sides:
+        return []
     rows = []
     results = kept("found", found)
-    sides = [stock.resolution(macs) for macs in BUDGETS.values()]
-    for name, side, result in zip(BUDGETS, sides, results, strict=True):
+    for name, side, result in zip(BUDGETS, at, results, strict=True):
         row = {
             "pair": pair,
             "budget": name,
@@ -241,8 +261,7 @@ def judge_pair(
             "found_validation": result["validation"],
             "found_test": result["test"],
         }
-        times = count * sides.count(side)
-        rows.append(row | kept(f"stock-{side}", lambda side=side, times=times: stock.judge(side, times)))
+        rows.append(row | kept(f"stock-{side}", lambda: {}))
     middle = next(result for row, result in zip(rows, results, strict=True) if row["budget"] == "16M")
 
     def fresh() -> float:
@@ -255,7 +274,7 @@ def judge_pair(
         return all_accuracies([case])[0][1]
 
     rows[1]["equal_epochs_test"] = kept("fresh", fresh)
-    if scratch:
+    if "scratch" in sides:
 
         def from_scratch() -> float:
             given = {name: value for name, value in options.items() if name not in ("epochs", "final_epochs")}
@@ -377,6 +396,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--photos", choices=ARCHIVES, default="clothing", help="which photos")
     parser.add_argument("--pairs", type=int, default=5, help="pairs of split and seed")
     parser.add_argument("--no-scratch", action="store_true", help="leave out our own run from scratch")
+    parser.add_argument("--stock", action="store_true", help="train the parent as it is alone")
     parser.add_argument("--importance", action="store_true", help="compare how channels are chosen")
     parser.add_argument("--recipes", action="store_true", help="compare recipes with one thing changed")
 
@@ -390,7 +410,7 @@ def main() -> None:
         photos = unpacked(options.data / ARCHIVES[options.photos], runs / f"{options.photos}-photos")
         rows: list[dict[str, Any]] = []
         if options.importance:
-            data = str(draw_split(photos, Kept(runs).folder / f"{options.photos}.csv", 0))
+            data = str(draw_split(photos, Kept(runs).folder / f"{options.photos}-80.csv", 0, VALIDATION))
             seeds, epochs = (1, 1) if options.quick else (3, 3)
             rows = judge_importance(data, Kept(runs / f"importance-{options.photos}"), seeds, epochs)
             figures = {}
@@ -407,13 +427,19 @@ def main() -> None:
                 figures |= harness.mean_and_error(f"accuracy_{name}", means)
         else:
             count, quick = (2, {**QUICK, "final_epochs": 1}) if options.quick else (RECIPES, {})
+            sides = (
+                ["stock"]
+                if options.stock
+                else ["stock", "found", "scratch"][: 2 if options.no_scratch else 3]
+            )
             for pair in range(1, 2 if options.quick else 1 + options.pairs):
                 folder = runs / f"{options.photos}-{pair}"
-                rows += judge_pair(pair, photos, folder, quick, count, not options.no_scratch)
-                for row in rows[-len(BUDGETS) :]:
+                judged = judge_pair(pair, photos, folder, quick, count, sides)
+                rows += judged
+                for row in judged:
                     shown = {name: value for name, value in row.items() if not isinstance(value, list | dict)}
                     print("  ".join(f"{name} {value}" for name, value in shown.items()), flush=True)
-            figures = figures_of(rows)
+            figures = figures_of(rows) if rows else {}
             figures |= inherit_seconds(str(runs / f"{options.photos}-1" / "photos.csv"))
     harness.report(figures, rows, options.json)
 

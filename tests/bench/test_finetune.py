@@ -57,7 +57,7 @@ def test_splits_are_drawn_anew_within_each_class_by_the_seed(photos, tmp_path):
     assert Counter((line["label"], line["split"]) for line in rows) == {
         (label, split): count
         for label in ("hat", "shoe")
-        for split, count in (("val", 4), ("test", 4), ("train", 32))
+        for split, count in (("val", 4), ("test", 20), ("train", 16))
     }
     tables[0].write_text("path,label,split\n")
     assert finetune.draw_split(photos, tables[0], 5).read_text() == "path,label,split\n"
@@ -67,3 +67,7 @@ def test_results_are_computed_once(tmp_path):
     kept = finetune.Kept(tmp_path / "kept")
     assert kept("a", lambda: [1.5]) == [1.5]
     assert finetune.Kept(tmp_path / "kept")("a", lambda: pytest.fail("computed again")) == [1.5]
+    other = finetune.Kept(tmp_path / "other", tmp_path / "kept")
+    assert other("a", lambda: pytest.fail("computed again")) == [1.5]
+    assert other("b", lambda: 2) == 2
+    assert not (tmp_path / "kept" / "b.json").exists()
