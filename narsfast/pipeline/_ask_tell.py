@@ -10,8 +10,9 @@ from narsfast.common.trial import EpochMetrics, Outcome, Trial
 from narsfast.errors import UserError
 from narsfast.search import IterativeOptimization, PickedBatch
 
+from ._optimization import finish_optimization, start_optimization
 from ._search import Search
-from ._stages import finish_optimization, start_optimization
+from ._stages import pretrain
 from ._trials import store_batch, stored_trials
 
 
@@ -37,7 +38,7 @@ class AskTell:
 
     def __init__(self, search: Search) -> None:
         self._search = search
-        self._steps: IterativeOptimization = start_optimization(search)
+        self._steps: IterativeOptimization = start_optimization(search, pretrain(search))
         self._waiting: dict[str, AskedCandidate] = {}
         self._asked: set[str] = set()
         self._advance()

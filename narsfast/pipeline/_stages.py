@@ -28,8 +28,7 @@ from narsfast.errors import UserError
 from narsfast.predictor import DamagedPredictorError, Predictor, load_predictor, save_predictor
 from narsfast.predictor import pretrain as pretrain_predictor
 from narsfast.report import write_report
-from narsfast.runs import Family, FoundCandidate, Result, forget_unpicked, passed_over
-from narsfast.search import IterativeOptimization
+from narsfast.runs import Family, FoundCandidate, Result, passed_over
 from narsfast.search import evolve as evolve_candidates
 from narsfast.search import pareto as pareto_front
 from narsfast.space import PARENT, Recipe
@@ -50,22 +49,21 @@ from ._families import family_of, found_candidates, trained_genes
 from ._final_test import final_test
 from ._finals import final_task, first_to_train, still_used, tell_passed_over
 from ._folders import family_folders
-from ._judge import caution_of, judge_of, process_of
+from ._judge import caution_of, judge_of
 from ._lost_weights import forget_lost
 from ._open import open_search
+from ._optimization import AFTER_OPTIMIZE, finish_optimization, start_optimization
 from ._plan import plan, plan_finals, spend
 from ._race import race_state
 from ._reference_networks import baseline_task, test_baselines
 from ._resume import Resume
 from ._search import Search
 from ._teacher import check_teacher, describe_teacher, teacher_task
-from ._trials import evaluate_batch, remove_checkpoints, remove_unused, run_tasks, store_fits
+from ._trials import evaluate_batch, remove_checkpoints, run_tasks
 from ._tuning import tune_parents, tuning_facts
 from ._worth import worth_of
 
 _log = logging.getLogger("narsfast.run")
-
-_AFTER_OPTIMIZE = ("evolve", "train", "emit", "done")  # stages of a run whose predictor is final
 
 
 def run(
@@ -141,53 +139,16 @@ def optimize(search: Search) -> Predictor:
 
     Trials that the run already holds are not trained again.
     """
-    if search.store.facts.stage in _AFTER_OPTIMIZE:
+    if search.store.facts.stage in AFTER_OPTIMIZE:
         stored = _stored_predictor(search, "predictor")
         if stored is not None:
             return stored
-    steps = start_optimization(search)
+    steps = start_optimization(search, pretrain(search))
     tune_parents(search)
     while (batch := steps.next()) is not None:
         steps.learn(evaluate_batch(search, batch))
         spend(search)
     return finish_optimization(search, steps)
-
-
-def start_optimization(search: Search) -> IterativeOptimization:
-    """Return Algorithm 1 of a run before its first batch; what comes before it is done first."""
-    pretrained = pretrain(search)
-    if search.store.facts.stage not in _AFTER_OPTIMIZE:
-        search.store.facts.stage = "optimize"
-    config = search.config
-    steps = IterativeOptimization(
-        search.pool,
-        pretrained,
-        batch=config.trials_per_batch,
-        iterations=config.iterations,
-        epochs=config.epochs,
-        chance=search.data.chance,
-        seed=search.seed("optimise"),
-        threshold=config.threshold,
-        correlation=config.correlation,
-        halving=config.halving,
-        steered=search.steered,
-        noise=search.store.facts.label_noise,
-        process=process_of(search),
-        on_fit=lambda fits, _: store_fits(search, fits, steps.early_stopping),
-        progress=search.progress,
-    )
-    return steps
-
-
-def finish_optimization(search: Search, steps: IterativeOptimization) -> Predictor:
-    """Keep the predictor of an Algorithm 1 that has learned all its batches."""
-    predictor = steps.outcome().predictor
-    remove_unused(search)
-    persistently(lambda: save_predictor(predictor, search.store.path / "predictor"), "saving the predictor")
-    if search.store.facts.stage not in _AFTER_OPTIMIZE:
-        persistently(lambda: forget_unpicked(search.store), "writing to the run")
-        search.store.facts.stage = "evolve"
-    return predictor
 
 
 def evolve(search: Search, added: Sequence[str] | str = ()) -> list[Family]:

@@ -39,6 +39,9 @@ MACS_SLOPE = 0.4
 """Prior mean of the slope of standardized log MACs, in standardized labels; that of other statistics is 0."""
 STAGE_SLOPE = 0.7
 """Prior deviation of the slope of a stage's size, relative to that of a statistic."""
+MAX_LABELS = 2048
+"""Most labels that are learned, as the time to learn n grows with their cube and that of a prediction with their square
+(this project's choice)."""
 SEEDS = 1.0
 """Standard deviation over seeds in percent (this project's choice; `narsfast.common.label_noise` has a measured one)."""
 SAMPLING = 0.6
@@ -99,6 +102,7 @@ class Posterior:
         weights: (n,) the inverse of the labels' covariance times what the prior mean leaves of them.
         factor: (n, n) lower triangular; the product with its transpose is the labels' covariance.
         places: (n,) where each of the labels is, in the order of `fit`.
+        some: Whether there were more labels than were learned.
     """
 
     inputs: ProcessInputs
@@ -110,6 +114,7 @@ class Posterior:
     weights: Tensor
     factor: Tensor
     places: NDArray[np.int64]
+    some: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,6 +162,8 @@ class Process:
     def fit(self, genes: ArrayLike, labels: ArrayLike, seed: int) -> Process:
         """Fit the process to labels; earlier fits have no influence.
 
+        Of more than `MAX_LABELS` it learns the better half of so many, and others evenly drawn from the rest.
+
         Nothing is drawn at random, and the order of the labels has no influence. The fit runs on one thread.
 
         Args:
@@ -172,8 +179,14 @@ class Process:
         """
         array, percent = checked_labels(genes, labels)
         order = np.lexsort((percent, self.space.keys(array)))
+        if len(order) > MAX_LABELS:
+            best = np.argsort(-percent[order], kind="stable")
+            half = MAX_LABELS // 2
+            evenly = np.linspace(half, len(best) - 1, MAX_LABELS - half).astype(np.int64)
+            order = order[np.sort(np.concatenate([best[:half], best[evenly]]))]
         with torch_threads(1):
-            return replace(self, posterior=self._learned(array[order], percent[order], np.argsort(order)))
+            learned = self._learned(array[order], percent[order], np.argsort(order))
+        return replace(self, posterior=replace(learned, some=len(order) < len(array)))
 
     def _learned(self, genes: Genes, labels: Floats, places: NDArray[np.int64]) -> Posterior:
         center, scale = (float(value) for value in upper_center_and_scale(torch.from_numpy(labels)))
@@ -238,9 +251,11 @@ class Process:
         """Predict each label from all others, with the hyperparameters and the scale of all (in closed form).
 
         Raises:
-            RuntimeError: The process is not fitted.
+            RuntimeError: The process is not fitted, or to some of the labels only (`MAX_LABELS`).
         """
         learned = self._fitted()
+        if learned.some:
+            raise RuntimeError("the process has learned some of the labels, and cannot predict each of them")
         with torch_threads(1):
             variance = 1 / torch.cholesky_inverse(learned.factor).diagonal()
         errors = learned.weights * variance

@@ -17,6 +17,8 @@ from ._validation import CrossValidation
 Floats = NDArray[np.float64]
 
 TREES = 100
+MAX_COMPARED = 2000
+"""Most labels that are compared by: a forest on more takes minutes (this project's choice)."""
 
 
 def compare_regressors(
@@ -24,8 +26,8 @@ def compare_regressors(
 ) -> dict[str, float]:
     """Compare the predictor with simple regressors by Kendall's tau, cross-validated on the same folds.
 
-    Tau is computed within each held-out fold and averaged, as outputs centered on different training sets are not
-    comparable across folds.
+    Of more than `MAX_COMPARED` labels so many are drawn. Tau is computed within each held-out fold and averaged, as
+    outputs centered on different training sets are not comparable across folds.
 
     Args:
         predictor: A pretrained predictor; its fit, if any, is not used.
@@ -40,12 +42,15 @@ def compare_regressors(
         labels or scores, or a statistic that the space does not have.
     """
     inputs, percent = predictor.training_set(genes, labels)
-    truth = percent.numpy().astype(np.float64)
-    folds = validation.folds
-    columns = torch.cat([inputs.architecture, inputs.recipe, inputs.statistics], dim=1).numpy()
-    scores = {name: _statistic(predictor, inputs.statistics.numpy(), name) for name in ("params", "macs")}
+    drawn = np.arange(len(percent))
+    if len(drawn) > MAX_COMPARED:
+        drawn = np.sort(np.random.default_rng(derive_seed(seed, "drawn")).permutation(drawn)[:MAX_COMPARED])
+    truth, folds = percent.numpy().astype(np.float64)[drawn], validation.folds[drawn]
+    columns = torch.cat([inputs.architecture, inputs.recipe, inputs.statistics], dim=1).numpy()[drawn]
+    statistics = inputs.statistics.numpy()[drawn]
+    scores = {name: _statistic(predictor, statistics, name) for name in ("params", "macs")}
     scores |= _held_out_predictions(columns, truth, folds, derive_seed(seed, "forest"))
-    scores["predictor"] = validation.outputs
+    scores["predictor"] = validation.outputs[drawn]
     return {name: _tau(values, truth, folds) for name, values in scores.items()}
 
 

@@ -21,9 +21,9 @@ from narsfast.space import Space
 
 from ._inference import native_surrogate
 from ._predictor import Predictor
-from ._process import Process
+from ._process import MAX_LABELS, Process
 from ._validation import CrossValidation
-from ._weights import MixtureWeights, ProcessWeights
+from ._weights import MixtureWeights, PredictorWeights, ProcessWeights
 
 Floats = NDArray[np.float64]
 
@@ -60,12 +60,17 @@ class Surrogate:
         return self.process.names
 
     def fit(self, genes: ArrayLike, labels: ArrayLike, seed: int) -> Surrogate:
-        """Fit process and, with enough labels, network; arguments and errors are those of `Process.fit`."""
-        process = self.process.fit(genes, labels, seed)
-        if len(np.asarray(labels)) < MIN_MIXED:
+        """Fit process and, with enough labels, network; arguments and errors are those of `Process.fit`.
+
+        With more labels than a process learns (`MAX_LABELS`) the network predicts alone.
+        """
+        process, count = self.process.fit(genes, labels, seed), len(np.asarray(labels))
+        if count < MIN_MIXED:
             return replace(self, process=process, share=0.0, validation=None)
         validation = self.network.cross_validate(genes, labels, derive_seed(seed, "validation"))
-        share = network_share(process, validation, np.asarray(labels, np.float64))
+        share = (
+            1.0 if count > MAX_LABELS else network_share(process, validation, np.asarray(labels, np.float64))
+        )
         network = self.network
         if share > 0:
             network = network.fit(genes, labels, seed).calibrated(validation)
@@ -87,7 +92,7 @@ class Surrogate:
         """Return the accuracies of `predict`, (n,) percent, by which candidates are ranked."""
         return self.predict(genes)[0]
 
-    def weights(self) -> MixtureWeights | ProcessWeights:
+    def weights(self) -> MixtureWeights | PredictorWeights | ProcessWeights:
         """Return what inference needs, as arrays.
 
         Raises:
@@ -95,6 +100,8 @@ class Surrogate:
         """
         if self.share == 0:
             return self.process.weights()
+        if self.share == 1:
+            return self.network.weights()
         return MixtureWeights((self.process.weights(), self.network.weights()), (1 - self.share, self.share))
 
     @cached_property

@@ -266,10 +266,43 @@ class IterativeOptimization:
             self._batches.append(self._going_on(picked))
             self._learned += 1
             return
-        index = picked.index
-        if index == 0:
+        if picked.index == 0:
             self.early_stopping = self._decide()
             self._length = self.early_stopping.epoch
+        self._fit(picked.index)
+        self._learned += 1
+
+    def restore(
+        self,
+        batches: Sequence[PickedBatch],
+        trials: Iterable[Trial],
+        early_stopping: EarlyStopping,
+        fits: Sequence[Fit],
+    ) -> None:
+        """Begin after batches that were learned before, with one fit, that to the trials of all of them.
+
+        Args:
+            batches: The first ones of the search, at least one, each once.
+            trials: Of all their candidates, as they ended.
+            early_stopping: What was decided on the first batch.
+            fits: Kept of all batches but the last one of these.
+        """
+        genes = np.concatenate([picked.genes for picked in batches])
+        by_name = dict(zip(self._predictor.space.ids(genes), genes, strict=True))
+        self._trials = {
+            trial.candidate: (trial, by_name[trial.candidate])
+            for trial in trials
+            if trial.candidate in by_name
+        }
+        if len(self._trials) < len(by_name):
+            raise RuntimeError("a candidate of a batch that is restored has no trial")
+        self._batches, self._fits = list(batches), list(fits)
+        self.early_stopping, self._length = early_stopping, early_stopping.epoch
+        self._fit(batches[-1].index)
+        self._learned = len(batches)
+
+    def _fit(self, index: int) -> None:
+        """Fit what judges candidates to all trials so far, those of batch `index` included."""
         stage = f"fit the predictor, batch {index + 1} of {self._iterations}"
         self._progress(stage, 0, 1)
         genes, labels = _training_set(self._trials, self._length, self._chance, self._noise)
@@ -285,7 +318,6 @@ class IterativeOptimization:
         self._judge = predictor
         if self._surrogate is not None and index + 1 < self._iterations:
             self._judge = self._surrogate.fit(genes, labels, derive_seed(self._seed, "fit", index))
-        self._learned += 1
         self._progress(stage, 1, 1)
         if self._on_fit is not None:
             self._on_fit(self._fits, self._length)

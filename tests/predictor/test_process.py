@@ -343,3 +343,18 @@ def test_what_cannot_be_learned_is_refused(world):
             question(world.genes)
     with pytest.raises(RuntimeError, match="call fit first"):
         world.process.leave_one_out()
+
+
+def test_of_many_labels_the_better_half_and_some_others_are_learned(world, monkeypatch):
+    monkeypatch.setattr("narsfast.predictor._process.MAX_LABELS", 40)
+    genes, labels = world.genes[:120], world.labels[:120]
+    fitted = world.process.fit(genes, labels, 0)
+    learned = {row.tobytes() for row in fitted.posterior.inputs.codes}
+    keys = [row.tobytes() for row in world.process.fit(genes, labels, 0)._inputs(genes).codes]
+    assert len(learned) == 40
+    assert all(keys[place] in learned for place in np.argsort(-labels)[:20])
+    order = np.random.default_rng(0).permutation(120)
+    again = world.process.fit(genes[order], labels[order], 0)
+    np.testing.assert_array_equal(again.scores(world.genes), fitted.scores(world.genes))
+    with pytest.raises(RuntimeError, match="some of the labels"):
+        fitted.leave_one_out()

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from narsfast.predictor import compare_regressors, pretrain
+from narsfast.predictor import _regressors, compare_regressors, pretrain
 
 NAMES = {"params", "macs", "ridge", "random_forest", "predictor"}
 
@@ -64,3 +64,19 @@ def test_tau_of_constant_statistics_is_nan(recipe_only, small):
     assert math.isnan(taus["macs"])
     assert math.isnan(taus["params"])
     assert taus["predictor"] > 0.5
+
+
+def test_of_many_labels_some_are_compared(few_steps, world, monkeypatch):
+    monkeypatch.setattr("narsfast.predictor._regressors.MAX_COMPARED", 30)
+    lengths = []
+    predict = _regressors._held_out_predictions
+
+    def counted(columns, truth, folds, seed):
+        lengths.append(len(truth))
+        return predict(columns, truth, folds, seed)
+
+    monkeypatch.setattr(_regressors, "_held_out_predictions", counted)
+    taus = compare(world.pretrained, world.genes[:80], world.labels[:80], seed=0)
+    assert lengths == [30]
+    assert set(taus) == NAMES
+    assert taus["ridge"] > 0.3

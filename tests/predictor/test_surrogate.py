@@ -111,3 +111,13 @@ def test_it_must_be_fitted(world, surrogate):
         surrogate.scores(world.genes)
     with pytest.raises(ValueError, match="one finite label per candidate"):
         surrogate.fit(world.genes[:2], [1.0], 0)
+
+
+def test_more_labels_than_a_process_learns_are_left_to_the_network(world, surrogate, monkeypatch):
+    for place in ("_surrogate", "_process"):
+        monkeypatch.setattr(f"narsfast.predictor.{place}.MAX_LABELS", 50)
+    fitted = surrogate.fit(world.genes[:60], world.labels[:60], 1)
+    assert fitted.share == 1
+    assert np.array_equal(fitted.predict(world.genes), fitted.network.predict(world.genes))
+    assert fitted.network.deviation == fitted.validation.deviation
+    assert len(fitted.process.posterior.targets) == 50
