@@ -24,8 +24,9 @@ from the parent's, `fitted_ms` with moments that were measured (`narsfast.arch.P
 `--importance` asks instead how channels are to be chosen: a child with half of the hidden channels at 64 px, three
 epochs by the default recipe, three seeds, by each importance and by moments; 80 % of the photos to train on. `--recipes`
 asks what a field of the recipe is worth: the same child by the default recipe with one thing changed, six epochs, three
-seeds. `--runs DIR` keeps what was trained, and goes on from there, and from what is in `bench/results/finetune_pairs`.
-`--stock` trains that side alone, which no change of the search changes. The weights are those of the extra `pretrained`.
+seeds, from the parent after as long a fine-tuning. `--runs DIR` keeps what was trained, and goes on from there, and from
+what is in `bench/results/finetune_pairs`. `--stock` trains that side alone, which no change of the search changes. The
+weights are those of the extra `pretrained`.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ import numpy as np
 import torch
 
 from bench import harness
-from bench.trainings import Case, all_accuracies
+from bench.trainings import Case, all_accuracies, starts_of
 from narsfast import pipeline
 from narsfast.arch import (
     Family,
@@ -62,7 +63,7 @@ from narsfast.arch import (
     load_pretrained,
     read_definition,
 )
-from narsfast.cost import count_definitions
+from narsfast.cost import Budget, count_definitions
 from narsfast.data import shared_data
 from narsfast.space import Recipe, default_recipe
 from narsfast.training import (
@@ -370,22 +371,24 @@ def _of_child(data: str, way: Importance | None, seed: int, epochs: int) -> dict
 
 
 def judge_recipes(data: str, kept: Kept, seeds: int, epochs: int) -> list[dict[str, Any]]:
-    """Train a child with half of the hidden channels by each recipe and seed."""
+    """Train a child with half of the hidden channels by each recipe and seed, from the parent after a fine-tuning."""
     parent = load_pretrained(PARENT)
     assert parent.definition is not None
-    file = kept.folder / "parent.safetensors"
-    if not file.is_file():
-        parent.save(file)
+    photos = shared_data(data, SIDE).prepared(parent.preparation)
+    largest = (Budget(macs=max(BUDGETS.values())),)
+    _, start = starts_of(PARENT, photos, largest, epochs, 0, kept.folder)
     network = NetworkSpec.of(Family(parent.definition).child(HALF))
     rows = []
     for seed in range(seeds):
-        for name, change in CHANGES.items():
-            recipe = default_recipe("finetune").model_copy(update=change)
-            case = Case(
-                network, recipe, seed, epochs, data, SIDE, InheritedStart(str(file)), parent.preparation
+        cases = [
+            Case(network, recipe, seed, epochs, data, SIDE, start, parent.preparation)
+            for recipe in (
+                default_recipe("finetune").model_copy(update=change) for change in CHANGES.values()
             )
-            found = kept(f"{name.replace(' ', '-')}-{seed}", lambda case=case: all_accuracies([case])[0])
-            rows.append({"recipe": name, "seed": seed, "validation": found[0], "test": found[1]})
+        ]
+        found = kept(f"seed-{seed}", lambda cases=cases: all_accuracies(cases))
+        for name, (validation, test) in zip(CHANGES, found, strict=True):
+            rows.append({"recipe": name, "seed": seed, "validation": validation, "test": test})
     return rows
 
 
