@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -22,6 +24,7 @@ from narsfast.training import InheritedStart, TaskData, TrainerSettings, TrialTa
 from ._anchors import anchors, near_anchors
 from ._config import RunConfig
 from ._data import CONTENT_FILE, largest_resolution, run_data
+from ._kept_pool import POOL_FILE, kept_pool
 from ._own import Own
 from ._parents import PARENTS_FOLDER, parent_file, stored_parents
 from ._recipe_search import network_statistics
@@ -164,7 +167,24 @@ class Search:
 
     @cached_property
     def pool(self) -> Pool:
-        """The pool: a function of the configuration, so it is sampled again rather than stored."""
+        """The pool, which the run keeps: a function of the configuration."""
+        names = (
+            "space",
+            "budgets",
+            "pool_bounds",
+            "explore",
+            "pool_size",
+            "seed",
+            "latency",
+            "extra_statistics",
+        )
+        stored = self.config.to_stored()
+        known = {name: stored.get(name) for name in names}
+        made_of = json.dumps([known, self.data.in_chans, len(self.data.classes)], sort_keys=True)
+        digest = hashlib.sha256(made_of.encode()).hexdigest()
+        return kept_pool(self.store.path / POOL_FILE, digest, self.counter, self._sampled_pool)
+
+    def _sampled_pool(self) -> Pool:
         self.progress("sample the pool", 0, 1)
         size, seed = self.config.pool_size, self.seed("pool")
         if self.steered:
