@@ -30,6 +30,7 @@ BENCHMARKS = (
     "starts",
     "end_to_end",
     "recipe_switch",
+    "ranking_switches",
     "joint_vs_single",
     "search_time",
     "search_speed",
@@ -40,7 +41,7 @@ BENCHMARKS = (
     "early_stopping",
     "statistics_speed",
 )
-TOOLS = ("tabular.hpo_bench", "tabular.photos", "render_docs")
+TOOLS = ("tabular.hpo_bench", "tabular.photos", "tabular.prior", "render_docs")
 ALL = "all"
 _LAST_LINES = 10
 

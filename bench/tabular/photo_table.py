@@ -22,7 +22,7 @@ from torch.nn import functional
 
 Floats = NDArray[np.float64]
 
-KINDS = ("main", "parent", "repeats", "long")
+KINDS = ("main", "parent", "repeats", "long", "grid")
 STEPS = 4.0
 """Codes per doubling of 1 + STEPS * cross-entropy."""
 

@@ -14,6 +14,8 @@ Kinds of trainings, of clothing; of the signs and the digits half as many:
   (digits: of `tiny` at 32 px with 0.3 to 4 million).
 - repeats: the first 48 of these with four more seeds, each with another split.
 - long: the first 48 of these with full schedules of 40 epochs.
+- grid: 8 architectures of these with about the same multiply-adds, each by 6 of their recipes, with two seeds and
+  splits.
 - parent: 128 children of EfficientNet-Lite0 that use 60 to 100 % of 8, 16 and 32 million multiply-adds, half of them
   near evenly shrunk ones and the default recipe, for as many epochs as a trial, from the parent after as long a
   fine-tuning (digits: none).
@@ -61,6 +63,10 @@ PARENT = "efficientnet_lite0"
 SIDE = 144
 EPOCHS, LONG_EPOCHS = 12, 40
 REPEATS = 4
+OF_KIND = {"parent": "parent", "grid": "grid"}
+"""Kinds of trainings whose candidates are not the main ones."""
+GRID = 8, 6
+"""Architectures, and recipes that each is trained by."""
 PARENT_BUDGETS = tuple(Budget(macs=macs) for macs in (8e6, 16e6, 32e6))
 
 
@@ -119,11 +125,13 @@ def jobs(names: Sequence[str], kinds: Sequence[str]) -> list[Job]:
             "repeats": photos.main // 8,
             "long": photos.main // 8,
             "parent": photos.parent,
+            "grid": GRID[0] * GRID[1],
         }
+        seeds = {"repeats": range(1, REPEATS + 1), "grid": range(2)}
         for kind in kinds:
             count = counts[kind]
             for number in range(count):
-                for repeat in range(1, REPEATS + 1) if kind == "repeats" else (0,):
+                for repeat in seeds.get(kind, range(1)):
                     found.append(((number + 1) / count, Job(name, kind, number, repeat)))
     return [job for _, job in sorted(found, key=lambda entry: entry[0])]
 
@@ -163,6 +171,8 @@ def candidates(name: str, kind: str) -> Genes:
         )
     counter, photos, seed = counter_of(name, kind), PHOTOS[name], derive_seed(0, name, kind)
     random = np.random.default_rng(seed)
+    if kind == "grid":
+        return _grid(name, random)
     if kind == "parent":
         budgets, half = PARENT_BUDGETS, photos.parent // 2
         pool = sample_bands(counter, budgets, 4 * photos.parent, seed)
@@ -182,6 +192,18 @@ def candidates(name: str, kind: str) -> Genes:
         rows.append(int(np.argmin(np.abs(costs - middle))))
         costs[rows[-1]] = np.inf  # taken
     return pool.genes[random.permutation(rows)]
+
+
+def _grid(name: str, random: np.random.Generator) -> Genes:
+    """Return architectures of the middle of the main candidates' multiply-adds, each with every recipe."""
+    counter, genes = counter_of(name, "main"), candidates(name, "main")
+    middle = np.log(counter(genes)[:, counter.names.index("macs")]) - np.log(PHOTOS[name].macs).mean()
+    architectures = genes[np.argsort(np.abs(middle), kind="stable")[: GRID[0]]]
+    recipes = genes[random.permutation(len(genes))[: GRID[1]]]
+    found = np.repeat(architectures, GRID[1], axis=0)
+    columns = [column for column, field in enumerate(counter.space.fields) if field.part == "recipe"]
+    found[:, columns] = np.tile(recipes[:, columns], (GRID[0], 1))
+    return counter.space.canonical(found)
 
 
 # Trainings
@@ -237,7 +259,7 @@ def tuned_parent(job: Job, place: str, folder: str, quick: bool) -> tuple[Datase
 
 def settle(job: Job, place: str, folder: str, quick: bool) -> Outcome:
     """Train once."""
-    photos, first_kind = PHOTOS[job.photos], "parent" if job.kind == "parent" else "main"
+    photos, first_kind = PHOTOS[job.photos], OF_KIND.get(job.kind, "main")
     space = space_of(job.photos, first_kind)
     genes = candidates(job.photos, first_kind)[job.number]
     (candidate,) = space.decode(genes[None])
@@ -320,7 +342,7 @@ def make(wanted: Sequence[Job], data: Path, folder: Path, workers: int, quick: b
 
 def table_of(made: Sequence[Job], data: Path, folder: Path) -> PhotoTable:
     """Return the table of the trainings of one kind that are there."""
-    name, kind = made[0].photos, "parent" if made[0].kind == "parent" else "main"
+    name, kind = made[0].photos, OF_KIND.get(made[0].kind, "main")
     drawn = space_of(name, kind).decode(candidates(name, kind))
     place = _place(name, data, folder)
     repeats = max(job.repeat for job in made) + 1
