@@ -16,7 +16,7 @@ from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = ("performance.md", "quality.md", "pretrained.md")
+PAGES = ("performance.md", "quality.md", "pretrained.md", "recipes.md")
 MARK = r"(<!-- (\w+)\.(\w+) -->\n)"
 PASSES = ("eval_forward", "train_forward", "train_backward")
 BEST = ("eager", "eager_nhwc", "compile_nhwc")
