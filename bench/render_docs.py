@@ -14,6 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from bench import finetune, harness
+
 RESULTS = Path(__file__).parent / "results"
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = ("performance.md", "quality.md", "pretrained.md", "recipes.md")
@@ -263,21 +265,15 @@ def importances() -> str:
 
 
 def fine_tuning() -> str:
-    """Return accuracies of a child by recipes with one thing changed: validation / test, and the mean of both."""
-    result = read("finetune_recipes")
-    rows, figures_by_name = result["rows"], result["figures"]
+    """Return accuracies of a child by recipes with one thing changed, and what each gains over the default."""
+    rows = read("finetune_recipes")["rows"]
     names, seeds = dict.fromkeys(row["recipe"] for row in rows), sorted({row["seed"] for row in rows})
     cells = {(row["recipe"], row["seed"]): f"{row['validation']:.1f} / {row['test']:.1f}" for row in rows}
+    gains = {name: harness.mean_and_error("gain", gaps) for name, gaps in finetune.over_default(rows).items()}
+    said = {name: f"{gain['gain']:+.1f} (error {gain['gain_error']:.1f})" for name, gain in gains.items()}
     return markdown(
-        ["recipe", *(f"seed {seed}" for seed in seeds), "mean of both"],
-        [
-            [
-                name,
-                *(cells[name, seed] for seed in seeds),
-                f"{figures_by_name[f'accuracy_{name}']:.1f} +- {figures_by_name[f'accuracy_{name}_error']:.1f}",
-            ]
-            for name in names
-        ],
+        ["recipe", *(f"seed {seed}" for seed in seeds), "over the default"],
+        [[name, *(cells[name, seed] for seed in seeds), said.get(name, "")] for name in names],
     )
 
 
