@@ -178,14 +178,18 @@ def test_a_signal_ends_it_with_a_sentence(first, number, tmp_path):
 
 def test_a_second_signal_ends_it_at_once(tmp_path):
     stubborn = SLEEP.replace(
-        "time.sleep(60)",
-        """
-        try:
+        """        print("begun", flush=True)
+        time.sleep(60)
+""",
+        """        try:
+            print("begun", flush=True)
             time.sleep(60)
         except KeyboardInterrupt:
             print("ending", flush=True)
-            time.sleep(60)""",
+            time.sleep(60)
+""",
     )
+    assert stubborn != SLEEP
     process = sleeping(tmp_path, stubborn)
     os.kill(process.pid, signal.SIGTERM)
     assert process.stdout.readline() == "ending\n"
@@ -195,7 +199,7 @@ def test_a_second_signal_ends_it_at_once(tmp_path):
 
 
 def test_under_nohup_it_goes_on_when_the_terminal_is_gone(tmp_path):
-    process = sleeping(tmp_path, "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n" + SLEEP)
+    process = sleeping(tmp_path, "signal.signal(signal.SIGHUP, signal.SIG_IGN)\n" + SLEEP)
     os.kill(process.pid, signal.SIGHUP)
     os.kill(process.pid, signal.SIGTERM)
     process.communicate(timeout=30)
@@ -203,9 +207,10 @@ def test_under_nohup_it_goes_on_when_the_terminal_is_gone(tmp_path):
 
 
 def sleeping(folder, program, before=()):
-    """Start a command that sleeps, and wait until it does."""
+    """Start a command that sleeps, and wait until it does; what a shell starts in the background ignores Ctrl-C."""
+    heard = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
     process = subprocess.Popen(
-        [*before, sys.executable, "-c", program],
+        [*before, sys.executable, "-c", heard + program],
         cwd=folder,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         stdout=subprocess.PIPE,
