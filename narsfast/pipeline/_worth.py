@@ -111,8 +111,9 @@ def gain_of_trials(
     observed = covariance[np.ix_(chosen, chosen)] + max(noise, 1e-6) * np.eye(len(chosen))
     # The means after the trials are normal: what the labels say of each candidate, as far as they vary.
     update = np.linalg.solve(observed, covariance[chosen]).T @ covariance[chosen]
-    after = np.random.default_rng(seed).multivariate_normal(mean, update, DRAWS, method="eigh")
-    return max(0.0, float((after.max(axis=1) - after[:, 0]).mean()) - max(0.0, float(mean.max() - mean[0])))
+    drawn = np.random.default_rng(seed).multivariate_normal(mean, update, DRAWS, method="eigh")
+    after, now = np.clip(drawn, 0, 100), np.clip(mean, 0, 100)  # what the process does not know of accuracies
+    return max(0.0, float((after.max(axis=1) - after[:, 0]).mean()) - max(0.0, float(now.max() - now[0])))
 
 
 def _draws(process: Process, genes: Genes, seed: int) -> Floats:

@@ -64,6 +64,15 @@ def test_more_trials_bring_more_and_noise_takes_it_away(process):
     assert gain_of_trials(fitted, found, others, 30, 1e6, 0) < 0.1 * gains[2]
 
 
+def test_no_trials_bring_more_than_all_right(process):
+    fitted, genes = process
+    space, few = fitted.space, genes[:4]
+    sure = fitted.fit(few, [60.0, 75.0, 90.0, 97.0], 0)
+    others = np.unique(space.random(192, 4), axis=0)
+    gain = gain_of_trials(sure, few[3:], others, 800, 4.0, 0)
+    assert 0 <= gain <= 100 - min(100.0, float(sure.scores(few[3:])[0])) + 2
+
+
 def test_a_run_says_what_it_was_worth(tmp_path, smallest, run_narsfast):
     options = smallest | {"explore": False, "finalists": 2, "trials_per_batch": 3, "budgets": ["macs=1M"]}
     (result,) = pipeline.run(tmp_path / "run", options, workers=1)
