@@ -6,6 +6,7 @@ import logging
 import shutil
 import time
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 
 from narsfast.common import machine
 from narsfast.common.candidate import Candidate
@@ -188,9 +189,12 @@ def remove_checkpoints(search: Search, finals: Iterable[Trial]) -> None:
 
 def remove_unused(search: Search, used: Container[str] = ()) -> None:
     """Remove what the search's trainings go on from, but for these candidates."""
-    for folder in (search.store.path / CHECKPOINTS_FOLDER).glob("*"):
+    checkpoints = search.store.path / CHECKPOINTS_FOLDER
+    for folder in checkpoints.glob("*"):
         if folder.name not in used:
             shutil.rmtree(folder, ignore_errors=True)
+    with suppress(OSError):  # others are used, or there are none
+        checkpoints.rmdir()
 
 
 def store_fits(search: Search, fits: Sequence[Fit], early_stopping: EarlyStopping | None) -> None:
